@@ -56,7 +56,7 @@ fn settings(policy: &str) -> BalancerSettings {
 
 fn members(count: usize) -> Vec<Member> {
     let members = (0_u32..).take(count).map(|place| Member {
-        slot: EndpointLoad::new(),
+        load: EndpointLoad::new(),
         weight: 1 + place % 3,
         labels: Vec::new(),
         priority: 0,
@@ -166,7 +166,7 @@ fn change_one_of_a_thousand(bencher: Bencher, policy: &str) {
     after.last_mut().expect("a member").weight = 9;
     bencher
         .with_inputs(|| after.clone())
-        .bench_local_values(|after| balancer.succeeding(after));
+        .bench_local_values(|after| balancer.rebuild(after));
 }
 
 /// A balancer of 1,000 members from nothing.

@@ -258,7 +258,7 @@ fn exchange() -> ExchangeCell {
     let target = PathAndQuery::from_static("/orders/42?full=1");
     ExchangeCell::new(Box::new(Exchange {
         id: RequestId::new(u128::from(count).to_be_bytes()),
-        odd_fields: false,
+        has_ambiguous_fields: false,
         takes_trailers: false,
         callouts: None,
         trace: None,
@@ -284,8 +284,8 @@ fn exchange() -> ExchangeCell {
         notes: Default::default(),
         response_edits: Default::default(),
         tickets: Default::default(),
-        standings: Default::default(),
-        spent: None,
+        levels: Default::default(),
+        account: None,
         no_plan: None,
         hint: Default::default(),
         outcome: Default::default(),

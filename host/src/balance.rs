@@ -16,19 +16,19 @@
 
 mod consistent_hash;
 mod least_connections;
+mod load;
 mod member;
 mod random;
 mod round_robin;
-mod slot;
 mod split;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod tier_view;
 mod two_choices;
-mod view;
 
+pub use load::{EndpointLoad, Lease};
 pub use member::{Member, PickOptions};
-pub use slot::{EndpointLoad, Lease};
 pub(crate) use split::WeightedSplit;
 
 use tier::{ActiveTier, Tier};
@@ -58,7 +58,7 @@ pub enum Threshold {
 
 impl Threshold {
     /// How many that is of so many, rounded up; never more than there are.
-    fn of(self, all: usize) -> usize {
+    fn count_of(self, all: usize) -> usize {
         match self {
             Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX).min(all),
             Self::Percent(percent) => {
@@ -113,28 +113,28 @@ pub struct Balancer {
     settings: BalancerSettings,
     members: Box<[Member]>,
     tiers: Box<[Tier]>,
-    in_use: ActiveTier,
+    active_tier: ActiveTier,
 }
 
 impl Balancer {
     /// A balancer over these endpoints, which are known by their place in the list.
     #[must_use]
     pub fn new(settings: BalancerSettings, members: Vec<Member>) -> Self {
-        Self::after(settings, members, &[])
+        Self::build(settings, members, &[])
     }
 
     /// The same over other endpoints, with what this one knows of those that stay.
     #[must_use]
-    pub fn succeeding(&self, members: Vec<Member>) -> Self {
-        Self::after(self.settings.clone(), members, &self.tiers)
+    pub fn rebuild(&self, members: Vec<Member>) -> Self {
+        Self::build(self.settings.clone(), members, &self.tiers)
     }
 
-    fn after(settings: BalancerSettings, members: Vec<Member>, before: &[Tier]) -> Self {
+    fn build(settings: BalancerSettings, members: Vec<Member>, before: &[Tier]) -> Self {
         let balancer = Self {
             tiers: tier::tiers(&settings, &members, before),
             members: members.into(),
             settings,
-            in_use: ActiveTier::default(),
+            active_tier: ActiveTier::default(),
         };
         balancer.refresh();
         balancer
@@ -142,42 +142,46 @@ impl Balancer {
 
     /// Some endpoint's share has changed: see which of them are used.
     pub(crate) fn refresh(&self) {
-        self.in_use.look(&self.settings, &self.members, &self.tiers);
+        self.active_tier
+            .update(&self.settings, &self.members, &self.tiers);
     }
 
     /// Picks an endpoint and counts a request on it until the lease drops.
     #[must_use]
     pub fn pick(&self, choice: &PickOptions<'_>) -> Picked {
-        let first = self.in_use.tier();
-        if let Some(lease) = choice.sticky.and_then(|wanted| self.wanted(wanted, choice)) {
+        let first = self.active_tier.tier();
+        if let Some(lease) = choice
+            .sticky
+            .and_then(|wanted| self.pick_sticky(wanted, choice))
+        {
             return Picked::Endpoint(lease);
         }
         let others = (0..self.tiers.len()).filter(|tier| *tier != first);
         for tier in std::iter::once(first).chain(others) {
-            if let Some(lease) = self.pick_of(tier, choice) {
+            if let Some(lease) = self.pick_from(tier, choice) {
                 return Picked::Endpoint(lease);
             }
         }
-        let open = self.in_use.is_open();
+        let open = self.active_tier.ignores_health();
         let mut members = self.members.iter().enumerate();
-        match members.any(|(place, member)| member.admitted(place, choice, open).is_some()) {
+        match members.any(|(place, member)| member.admit(place, choice, open).is_some()) {
             true => Picked::Full,
-            false => self.ejected(choice),
+            false => self.pick_ejected(choice),
         }
     }
 
     /// Of those that only the results of requests have taken out, the one with the fewest active
     /// requests, of the first tier that has one. It may be well again, and without it the request fails.
-    fn ejected(&self, choice: &PickOptions<'_>) -> Picked {
+    fn pick_ejected(&self, choice: &PickOptions<'_>) -> Picked {
         let is_out = |place: &&usize| {
             let member = self.members.get(**place);
             member.is_some_and(|member| {
-                member.weight > 0 && member.slot.is_ejected() && member.is_meant(**place, choice)
+                member.weight > 0 && member.load.is_ejected() && member.is_allowed(**place, choice)
             })
         };
         let mut is_any = false;
         for tier in &self.tiers {
-            let out = tier.places.iter().filter(is_out);
+            let out = tier.members.iter().filter(is_out);
             let out = out.min_by_key(|place| self.active(**place));
             let Some((place, member)) =
                 out.and_then(|place| Some((*place, self.members.get(*place)?)))
@@ -185,7 +189,7 @@ impl Balancer {
                 continue;
             };
             is_any = true;
-            if let Some(lease) = member.slot.lease(member.max_active, place) {
+            if let Some(lease) = member.load.lease(member.max_active, place) {
                 return Picked::Endpoint(lease);
             }
         }
@@ -195,14 +199,14 @@ impl Balancer {
         }
     }
 
-    fn pick_of(&self, tier: usize, choice: &PickOptions<'_>) -> Option<Lease> {
+    fn pick_from(&self, tier: usize, choice: &PickOptions<'_>) -> Option<Lease> {
         let known = self.tiers.get(tier)?;
-        let open = tier == self.in_use.tier() && self.in_use.is_open();
+        let open = tier == self.active_tier.tier() && self.active_tier.ignores_health();
         // An endpoint that others fill between the look and the lease is passed over the next time.
-        for _ in 0..=known.places.len() {
+        for _ in 0..=known.members.len() {
             let place = known.pick(&self.members, choice, open)?;
             let member = self.members.get(place)?;
-            if let Some(lease) = member.slot.lease(member.max_active, place) {
+            if let Some(lease) = member.load.lease(member.max_active, place) {
                 return Some(lease);
             }
         }
@@ -210,26 +214,26 @@ impl Balancer {
     }
 
     /// The endpoint that a client is kept on, if it takes the request.
-    fn wanted(&self, identity: u64, choice: &PickOptions<'_>) -> Option<Lease> {
+    fn pick_sticky(&self, identity: u64, choice: &PickOptions<'_>) -> Option<Lease> {
         let mut members = self.members.iter().enumerate();
         let (place, member) = members.find(|(_, member)| member.identity == identity)?;
-        let stays = choice.sticky_stays && member.is_meant(place, choice);
+        let stays = choice.sticky_accepts_draining && member.is_allowed(place, choice);
         if !stays {
-            member.admitted(place, choice, self.in_use.is_open())?;
+            member.admit(place, choice, self.active_tier.ignores_health())?;
         }
-        member.slot.lease(member.max_active, place)
+        member.load.lease(member.max_active, place)
     }
 
     /// Whether too few endpoints are available, so that all that may be are used.
     #[must_use]
     pub(crate) fn fails_open(&self) -> bool {
-        self.in_use.is_open()
+        self.active_tier.ignores_health()
     }
 
     /// The place of the tier that is in use, 0 for the first.
     #[must_use]
     pub(crate) fn tier(&self) -> usize {
-        self.in_use.tier()
+        self.active_tier.tier()
     }
 
     /// Active requests on an endpoint; 0 for one that is not in the list.
@@ -237,6 +241,6 @@ impl Balancer {
     pub(crate) fn active(&self, endpoint: usize) -> u32 {
         self.members
             .get(endpoint)
-            .map_or(0, |member| member.slot.active())
+            .map_or(0, |member| member.load.active())
     }
 }

@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use crate::error::Code;
 use crate::server::body::ClientBody;
 use crate::upstream::attempt::body::UpstreamBody;
-use crate::upstream::line::transport::TransportError;
+use crate::upstream::connection::transport::TransportError;
 
 #[derive(Default)]
 pub enum Body {
@@ -54,7 +54,7 @@ pub enum BodyError {
     UpstreamStalled,
     /// The response took longer than the upstream's `total_timeout`.
     #[error("the response did not end within the upstream's `total_timeout`")]
-    UpstreamLate,
+    UpstreamTimeout,
     /// The response took longer than the request's own deadline.
     #[error("the response did not end within the request's `grpc-timeout`")]
     DeadlinePassed,
@@ -91,7 +91,7 @@ impl BodyError {
             Self::ClientStalled => Code::RequestTimeout,
             Self::ClientGone(_) => Code::ClientGone,
             Self::ClientMalformed(_) => Code::MalformedRequest,
-            Self::UpstreamLate => Code::TotalTimeout,
+            Self::UpstreamTimeout => Code::TotalTimeout,
             Self::DeadlinePassed => Code::DeadlineExceeded,
             Self::UpstreamLeft => Code::EndpointLeft,
             Self::UpstreamStalled
@@ -106,7 +106,7 @@ impl BodyError {
 
     /// The body error that is at the root of another error, if one is.
     #[must_use]
-    pub(crate) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+    pub(crate) fn find_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {

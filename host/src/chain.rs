@@ -49,7 +49,7 @@ use crate::wasm::{
 /// The filters of a route, as one worker uses them.
 #[derive(Debug)]
 pub struct Chain {
-    seats: Box<[Rc<WorkerFilter>]>,
+    worker_filters: Box<[Rc<WorkerFilter>]>,
     services: Arc<Services>,
     words: Arc<ErrorFormat>,
     has_response: bool,
@@ -76,7 +76,7 @@ impl Chain {
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
             head_fields: trailers::head_fields(seats.iter().map(|seat| seat.filter())),
-            seats: seats.into(),
+            worker_filters: seats.into(),
             services,
             words,
         }
@@ -84,7 +84,7 @@ impl Chain {
 
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.seats.is_empty()
+        self.worker_filters.is_empty()
     }
 
     /// Whether any filter looks at the response or at the end of the exchange, so that the
@@ -99,7 +99,7 @@ impl Chain {
 #[derive(Debug)]
 pub struct Passage {
     chain: Rc<Chain>,
-    held: ExchangeCell,
+    exchange: ExchangeCell,
     /// Places whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
     /// How a filter ended the request's body while it went upstream.
@@ -127,7 +127,7 @@ impl Passage {
     pub fn new(chain: Rc<Chain>, held: ExchangeCell) -> Rc<Self> {
         Rc::new(Self {
             chain,
-            held,
+            exchange: held,
             entered: RefCell::default(),
             body_end: RefCell::default(),
         })
@@ -157,32 +157,34 @@ impl Passage {
         if !self.chain.has_log {
             return;
         }
-        for (place, seat) in self.seats() {
+        for (place, seat) in self.worker_filters() {
             let filter = seat.filter();
             // What is looked at after the exchange is no trial of what happens during one.
             if !filter.phases().log || filter.is_suspended() {
                 continue;
             }
             match seat.check_out() {
-                Ok(out) => self.logged(place, seat, out),
-                Err(not_now) => Box::pin(self.log_later(place, seat, not_now)).await,
+                Ok(out) => self.run_log(place, seat, out),
+                Err(not_now) => Box::pin(self.run_log_when_ready(place, seat, not_now)).await,
             }
         }
     }
 
-    fn logged(&self, place: u16, seat: &WorkerFilter, out: CheckedOut) {
-        let caller = self.caller(place, seat);
-        let (exchange, _) = seat.filter().on_log(caller, out, self.held.take());
-        self.held.put(exchange);
+    fn run_log(&self, place: u16, seat: &WorkerFilter, out: CheckedOut) {
+        let caller = self.call_context(place, seat);
+        let (exchange, _) = seat.filter().on_log(caller, out, self.exchange.take());
+        self.exchange.put(exchange);
     }
 
-    async fn log_later(&self, place: u16, seat: &WorkerFilter, not_now: CheckOutError) {
-        match seat.later(not_now).await {
-            Ok(out) if seat.runs_aside() => {
-                let caller = self.caller(place, seat);
-                seat.filter().on_log_aside(caller, out, &self.held).await;
+    async fn run_log_when_ready(&self, place: u16, seat: &WorkerFilter, not_now: CheckOutError) {
+        match seat.wait_if_busy(not_now).await {
+            Ok(out) if seat.runs_on_fiber() => {
+                let caller = self.call_context(place, seat);
+                seat.filter()
+                    .on_log_on_fiber(caller, out, &self.exchange)
+                    .await;
             }
-            Ok(out) => self.logged(place, seat, out),
+            Ok(out) => self.run_log(place, seat, out),
             // It was said and counted.
             Err(_) => {}
         }
@@ -194,30 +196,30 @@ impl Passage {
             return None;
         }
         let missing = self
-            .held
+            .exchange
             .with(|exchange| filter.missing_attribute(exchange));
         missing.map(CallFailure::MissingAttribute)
     }
 
     /// The filters' seats, with their places in the chain.
-    fn seats(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<WorkerFilter>)> {
+    fn worker_filters(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<WorkerFilter>)> {
         self.chain
-            .seats
+            .worker_filters
             .iter()
             .enumerate()
             .map(|(place, seat)| (u16::try_from(place).unwrap_or(u16::MAX), seat))
     }
 
-    fn seat(&self, place: u16) -> Option<&Rc<WorkerFilter>> {
-        self.chain.seats.get(usize::from(place))
+    fn worker_filter(&self, place: u16) -> Option<&Rc<WorkerFilter>> {
+        self.chain.worker_filters.get(usize::from(place))
     }
 
-    fn caller<'a>(&'a self, place: u16, seat: &'a WorkerFilter) -> CallContext<'a> {
+    fn call_context<'a>(&'a self, place: u16, seat: &'a WorkerFilter) -> CallContext<'a> {
         CallContext {
-            seat,
-            place,
+            worker_filter: seat,
+            position: place,
             services: &self.chain.services,
-            patient: false,
+            may_rerun: false,
             shows_body: false,
         }
     }

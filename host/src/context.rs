@@ -44,7 +44,7 @@ pub struct Exchange {
     /// Names the exchange in answers, logs and to filters.
     pub id: RequestId,
     /// Whether a field of the request has a name that can be taken for another.
-    pub odd_fields: bool,
+    pub has_ambiguous_fields: bool,
     /// Whether its client takes trailers: it has a `TE` that says so, which no filter edits.
     pub takes_trailers: bool,
     /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
@@ -77,9 +77,9 @@ pub struct Exchange {
     /// What its filters took from plans and may give back.
     pub tickets: LimitTickets,
     /// Where the bounds of those plans stood then.
-    pub standings: FilterLevels,
+    pub levels: FilterLevels,
     /// Facts that few exchanges have: one box for all, so that the others are not larger.
-    pub spent: Option<Box<ExchangeAccount>>,
+    pub account: Option<Box<ExchangeAccount>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
     /// The hints of filters about where the request goes: few give one.
@@ -236,7 +236,7 @@ pub(crate) struct AttemptOutcome {
     /// Where it went.
     pub(crate) endpoint: Arc<str>,
     /// From its start to the response's head, or to the fault. Microseconds.
-    pub(crate) us: u64,
+    pub(crate) duration_us: u64,
     /// The code of the fault, or the status, for which another attempt followed; or the fault that the
     /// exchange ended with. None: its response was the answer.
     pub(crate) fault: Option<Box<str>>,
@@ -341,7 +341,7 @@ impl Exchange {
     /// machine's clock, it is the same: a phase that runs again finds what it found before.
     #[must_use]
     pub(crate) fn arrived_ms(&self) -> u64 {
-        self.outcome.arrival_time.of(self.arrived)
+        self.outcome.arrival_time.unix_ms(self.arrived)
     }
 }
 
@@ -403,7 +403,7 @@ impl RequestId {
     /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
     /// without quotes, `\`, `,`, `<` and `>`.
     #[must_use]
-    pub(crate) fn given(value: &HeaderValue) -> Option<Self> {
+    pub(crate) fn from_proxy(value: &HeaderValue) -> Option<Self> {
         let text = value.as_bytes();
         let fits = (1..=Self::LONGEST).contains(&text.len());
         let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);

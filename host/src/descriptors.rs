@@ -14,10 +14,10 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The least and the most that is kept back for the gateway itself.
-const OWN: (u64, u64) = (32, 512);
+const GATEWAY_SHARE: (u64, u64) = (32, 512);
 
 /// What a gateway has open by itself: standard streams, the store, a log, a listener.
-const BASE: u64 = 32;
+const GATEWAY_FILES: u64 = 32;
 
 /// What each worker has open by itself, sockets of listeners aside.
 const PER_WORKER: u64 = 4;
@@ -31,9 +31,9 @@ static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// How often accepting paused.
 static PAUSES: AtomicU64 = AtomicU64::new(0);
 /// When that was last told. Milliseconds; 0: never.
-static TOLD: AtomicU64 = AtomicU64::new(0);
+static LAST_REPORT_MS: AtomicU64 = AtomicU64::new(0);
 /// Between two lines about it. Milliseconds.
-const QUIET_MS: u64 = 60_000;
+const REPORT_INTERVAL_MS: u64 = 60_000;
 
 /// The parts of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,18 @@ struct DescriptorShares {
 }
 
 impl DescriptorShares {
-    const fn of(limit: u64) -> Self {
+    const fn new(limit: u64) -> Self {
         let own = limit / 8;
-        let own = if own < OWN.0 { OWN.0 } else { own };
-        let own = if own > OWN.1 { OWN.1 } else { own };
+        let own = if own < GATEWAY_SHARE.0 {
+            GATEWAY_SHARE.0
+        } else {
+            own
+        };
+        let own = if own > GATEWAY_SHARE.1 {
+            GATEWAY_SHARE.1
+        } else {
+            own
+        };
         Self {
             clients_end: limit.saturating_sub(own + limit / 4),
             endpoints_end: limit.saturating_sub(own),
@@ -76,7 +84,7 @@ pub(crate) fn raise_limit() -> io::Result<()> {
         false => setrlimit(Resource::Nofile, wanted),
     };
     if let Some(limit) = getrlimit(Resource::Nofile).current {
-        let parts = DescriptorShares::of(limit);
+        let parts = DescriptorShares::new(limit);
         let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         CLIENTS_END.store(number(parts.clients_end), Relaxed);
         ENDPOINTS_END.store(number(parts.endpoints_end), Relaxed);
@@ -101,11 +109,11 @@ pub(crate) fn pauses() -> u64 {
 /// were in all, if it is to be told: once a minute at the most.
 pub(crate) fn count_pause(now_ms: u64) -> Option<u64> {
     let pauses = PAUSES.fetch_add(1, Relaxed) + 1;
-    let told = TOLD.load(Relaxed);
-    if told != 0 && now_ms < told + QUIET_MS {
+    let told = LAST_REPORT_MS.load(Relaxed);
+    if told != 0 && now_ms < told + REPORT_INTERVAL_MS {
         return None;
     }
-    let mine = TOLD.compare_exchange(told, now_ms.max(1), Relaxed, Relaxed);
+    let mine = LAST_REPORT_MS.compare_exchange(told, now_ms.max(1), Relaxed, Relaxed);
     mine.ok().map(|_| pauses)
 }
 
@@ -135,7 +143,7 @@ pub(crate) fn check_for_endpoint(newest: &impl AsFd) -> io::Result<()> {
 
 /// Whether a socket could not be made for lack of files: the fault of this side.
 #[must_use]
-pub(crate) fn is_lack(error: &io::Error) -> bool {
+pub(crate) fn is_file_limit_error(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
@@ -146,13 +154,13 @@ pub(crate) fn is_lack(error: &io::Error) -> bool {
 #[must_use]
 pub(crate) fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
     // Of each listening socket there is a duplicate, for a successor.
-    BASE + workers * (PER_WORKER + 2 * listeners) + connections
+    GATEWAY_FILES + workers * (PER_WORKER + 2 * listeners) + connections
 }
 
 /// How many connections of clients fit under a limit, before accepting pauses.
 #[must_use]
 pub(crate) fn room_for_clients(limit: u64) -> u64 {
-    DescriptorShares::of(limit).clients_end
+    DescriptorShares::new(limit).clients_end
 }
 
 #[cfg(test)]
@@ -172,7 +180,7 @@ mod tests {
                 clients_end,
                 endpoints_end,
             };
-            assert_eq!(DescriptorShares::of(limit), parts, "{limit}");
+            assert_eq!(DescriptorShares::new(limit), parts, "{limit}");
         }
     }
 

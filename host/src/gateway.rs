@@ -10,28 +10,28 @@
 
 mod apis;
 mod attributes;
+mod cache_origin;
 mod callouts;
 mod certificates;
 mod chains;
 mod description;
 mod documents;
-mod durable;
+pub(crate) mod environment_check;
 mod filters;
-mod fixed;
 mod generation;
 mod keys;
-mod likely;
+mod lints;
 mod listeners;
-mod named;
-mod origin;
+mod named_grants;
 mod plans;
-pub(crate) mod preflight;
 mod preflights;
 mod rates;
+mod restart_only;
+mod service_runtime;
+mod storage;
+mod trusted_fields;
 mod upstreams;
 mod verifiers;
-mod vouched;
-mod works;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,9 +46,9 @@ pub(crate) use apis::ApiFinder;
 pub(crate) use certificates::ServedCertificate;
 pub use generation::Generation;
 
-use fixed::RestartOnly;
+use restart_only::RestartOnly;
 
-use durable::{ControlServices, StorageServices};
+use storage::{ControlServices, StorageServices};
 
 use crate::balance::WeightedSplit;
 use crate::callout::CalloutThread;
@@ -66,8 +66,8 @@ use crate::store::storage::StorageError;
 use crate::store::sync::{StorageSync, SyncError};
 use crate::tokens::KeySources;
 use crate::upstream::Upstream;
-use crate::upstream::endpoint::names::{DnsResolver, LookupError, ResolvedAddresses};
-use crate::upstream::endpoint::rounds::Maintenance;
+use crate::upstream::endpoint::dns::{DnsResolver, LookupError, ResolvedAddresses};
+use crate::upstream::endpoint::maintenance::Maintenance;
 use crate::upstream::registry::UpstreamRegistry;
 use crate::wasm::cache::{ComponentCache, user_folder};
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
@@ -90,7 +90,7 @@ pub struct Gateway {
     pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) router: Router,
     /// Finds the API of a path that no route has.
-    pub(crate) bases: ApiFinder,
+    pub(crate) api_finder: ApiFinder,
     /// The routes, in the order of the configuration.
     pub(crate) routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
@@ -100,7 +100,7 @@ pub struct Gateway {
     /// Keys, plans and secrets.
     pub(crate) services: Arc<Services>,
     /// Whom it asks for the names of endpoints.
-    pub(crate) names: Arc<DnsResolver>,
+    pub(crate) dns: Arc<DnsResolver>,
     /// How long a drain waits.
     pub(crate) drain_timeout: Duration,
     /// How long a stop goes on taking requests before it drains.
@@ -143,18 +143,18 @@ pub struct ProcessResources {
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
     rates: Arc<RateCounters>,
-    keeper: Option<Arc<StorageSync>>,
-    selling: Option<ControlServices>,
+    sync: Option<Arc<StorageSync>>,
+    control: Option<ControlServices>,
     rejects: Arc<[RejectCounters]>,
     upstreams: UpstreamRegistry,
-    rounds: Maintenance,
+    maintenance: Maintenance,
     /// Whom the configuration in use asks for names.
-    names: ArcSwap<DnsResolver>,
+    dns: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
     clock: TimestampClock,
-    made: AtomicU64,
-    alive: Arc<AtomicU64>,
-    fixed: RestartOnly,
+    gateways_built: AtomicU64,
+    gateways_in_memory: Arc<AtomicU64>,
+    restart_only: RestartOnly,
     key_sources: KeySources,
     callout_thread: OnceLock<CalloutThread>,
     /// Whether it is laid for a check, which puts nothing in use.
@@ -165,7 +165,7 @@ pub struct ProcessResources {
 
 impl std::fmt::Debug for ProcessResources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Foundation")
+        f.debug_struct("ProcessResources")
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
@@ -192,7 +192,7 @@ pub enum ProcessResourcesError {
     },
     /// What keeps keys fresh does not start.
     #[error("`[store]` cannot be used")]
-    Keeper(#[from] SyncError),
+    Sync(#[from] SyncError),
 }
 
 impl ProcessResources {
@@ -203,8 +203,8 @@ impl ProcessResources {
     /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
         let clock = TimestampClock::start();
-        let durable = durable::open(config, clock)?;
-        Self::lay(config, workers, clock, durable)
+        let durable = storage::open(config, clock)?;
+        Self::open(config, workers, clock, durable)
     }
 
     /// The same without its store, which a gateway that runs may have: for `windlass check`.
@@ -216,7 +216,7 @@ impl ProcessResources {
         config: &Config,
         workers: NonZeroUsize,
     ) -> Result<Self, ProcessResourcesError> {
-        let laid = Self::lay(
+        let laid = Self::open(
             config,
             workers,
             TimestampClock::start(),
@@ -228,7 +228,7 @@ impl ProcessResources {
         })
     }
 
-    fn lay(
+    fn open(
         config: &Config,
         workers: NonZeroUsize,
         clock: TimestampClock,
@@ -256,18 +256,18 @@ impl ProcessResources {
                 .map(|_| RejectCounters::default())
                 .collect(),
             upstreams,
-            rounds: Maintenance::start(leaving)?,
-            names: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
+            maintenance: Maintenance::start(leaving)?,
+            dns: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
             workers,
-            selling: ControlServices::of(&durable, clock),
+            control: ControlServices::open(&durable, clock),
             limits: durable.limits,
             leased: durable.leased,
             rates: durable.rates,
-            keeper: durable.keeper,
+            sync: durable.sync,
             clock,
-            made: AtomicU64::new(0),
-            alive: Arc::default(),
-            fixed: RestartOnly::of(config),
+            gateways_built: AtomicU64::new(0),
+            gateways_in_memory: Arc::default(),
+            restart_only: RestartOnly::from_config(config),
             key_sources: KeySources::new(config.server.max_used_proofs),
             callout_thread: OnceLock::new(),
             is_for_check: false,
@@ -293,7 +293,7 @@ impl ProcessResources {
     ///
     /// Why there is no answer.
     pub(crate) fn resolve(&self, name: &str) -> Result<ResolvedAddresses, LookupError> {
-        self.rounds.ask(&self.names.load(), name).answer()
+        self.maintenance.look_up(&self.dns.load(), name).result()
     }
 
     /// The filter registry, for metrics.
@@ -304,41 +304,41 @@ impl ProcessResources {
 
     /// What keeps keys, plans and usage, where there is a `[store]`.
     #[must_use]
-    pub(crate) fn keeper(&self) -> Option<&Arc<StorageSync>> {
-        self.keeper.as_ref()
+    pub(crate) fn sync(&self) -> Option<&Arc<StorageSync>> {
+        self.sync.as_ref()
     }
 
     /// Sells keys and plans, where there is a `[store]`.
     #[must_use]
-    pub(crate) fn registrar(&self) -> Option<&Arc<ControlService>> {
-        self.selling.as_ref().map(|selling| &selling.registrar)
+    pub(crate) fn service(&self) -> Option<&Arc<ControlService>> {
+        self.control.as_ref().map(|selling| &selling.service)
     }
 
     /// What this configuration defines cannot be sold otherwise from now on.
     pub fn put_in_use(&self, gateway: &Gateway) {
-        if let Some(selling) = &self.selling {
+        if let Some(selling) = &self.control {
             selling.put_in_use(gateway);
         }
         for filter in &gateway.filters {
             filter.enroll_bounds(&gateway.services);
         }
         self.upstreams.put_in_use(&gateway.upstreams);
-        self.names.store(Arc::clone(&gateway.names));
-        self.rounds.look_after(&gateway.upstreams, &gateway.names);
+        self.dns.store(Arc::clone(&gateway.dns));
+        self.maintenance.maintain(&gateway.upstreams, &gateway.dns);
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {
-        self.keeper.as_ref().map(|keeper| keeper.live_keys())
+        self.sync.as_ref().map(|keeper| keeper.live_keys())
     }
 
     fn live_plans(&self) -> Arc<LivePlans> {
-        let keeper = self.keeper.as_ref();
+        let keeper = self.sync.as_ref();
         keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
     }
 
     /// Before a plan of a configuration is in force: what was used in the period of its quota counts.
     fn prepare(&self, plan: &limits::UsagePlan) -> Result<(), StorageError> {
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &self.sync {
             return keeper.prepare(plan);
         }
         if let Some(quota) = plan.quota
@@ -357,7 +357,7 @@ impl ProcessResources {
     ///
     /// The store cannot be read.
     pub(crate) fn restore(&self) -> Result<(), ProcessResourcesError> {
-        match &self.keeper {
+        match &self.sync {
             None => Ok(()),
             Some(keeper) => Ok(keeper.restore()?),
         }
@@ -365,15 +365,15 @@ impl ProcessResources {
 
     /// A successor may use the store from now on: the gateway drains. What is used after this is
     /// added to what the successor counts.
-    pub(crate) fn let_go(&self) {
-        if let Some(keeper) = &self.keeper {
+    pub(crate) fn release_storage(&self) {
+        if let Some(keeper) = &self.sync {
             keeper.release();
         }
     }
 
     /// Write what was used, give back what is leased, and end the threads that look after the store.
     pub(crate) fn close(&self) {
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &self.sync {
             keeper.stop();
         }
         if let Some(leased) = &self.leased {
@@ -385,15 +385,15 @@ impl ProcessResources {
     /// How many configurations are in memory: one, and during a reload those that requests still
     /// run on.
     #[must_use]
-    pub(crate) fn alive(&self) -> u64 {
-        self.alive.load(Ordering::Relaxed)
+    pub(crate) fn gateways_in_memory(&self) -> u64 {
+        self.gateways_in_memory.load(Ordering::Relaxed)
     }
 
     /// Sockets are bound before the first configuration is in use, and a request finds its
     /// listener by its place: other addresses are an error, other totals only take no effect.
-    fn check_fixed(&self, config: &Config, problems: &mut Problems) {
-        let fixed = RestartOnly::of(config);
-        if self.fixed.addresses != fixed.addresses {
+    fn check_restart_only(&self, config: &Config, problems: &mut Problems) {
+        let fixed = RestartOnly::from_config(config);
+        if self.restart_only.addresses != fixed.addresses {
             problems
                 .error(
                     config::Span::default(),
@@ -401,7 +401,7 @@ impl ProcessResources {
                 )
                 .help("restart the gateway to listen elsewhere");
         }
-        for name in self.fixed.differences(&fixed) {
+        for name in self.restart_only.changed_keys(&fixed) {
             problems.warning(
                 config::Span::default(),
                 format!("a change of {name} takes a restart; what is in use stays as it is"),
@@ -412,12 +412,12 @@ impl ProcessResources {
     /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
     /// None where there was an error.
     pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
-        self.check_fixed(&config, problems);
+        self.check_restart_only(&config, problems);
         let services = keys::services(&config, self, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
         let filters = filters::load(&config, &self.registry, secrets, problems);
         let chains = chains::build(&config, &filters, problems);
-        vouched::check(&config, &chains, problems);
+        trusted_fields::check(&config, &chains, problems);
         preflights::check(&config, &chains, problems);
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
@@ -425,18 +425,18 @@ impl ProcessResources {
         plans::check(&config, problems);
         // Made anew with each configuration: the system's files may hold something else as well.
         let names = Arc::new(DnsResolver::new(&config.server.resolvers));
-        let answered = upstreams::ask(&config, &self.rounds, &names);
+        let answered = upstreams::look_up_names(&config, &self.maintenance, &names);
         let tls = listeners::tls(&config, problems);
-        let certificates = certificates::look(&config, problems);
+        let certificates = certificates::check(&config, problems);
         // Last: what is wrong with the rest is known then.
-        let upstreams = upstreams::plans(&config, &self.upstreams, &answered, secrets, problems);
+        let upstreams = upstreams::build(&config, &self.upstreams, &answered, secrets, problems);
         if problems.is_fatal() {
             return None;
         }
         let (mut services, router) = (services?, router?);
-        services.apis = Arc::new(description::of(&config, &filters));
-        likely::look(
-            &likely::LintContext {
+        services.apis = Arc::new(description::describe(&config, &filters));
+        lints::lint(
+            &lints::LintContext {
                 config: &config,
                 filters: &filters,
                 router: &router,
@@ -479,9 +479,9 @@ impl ProcessResources {
             }
         });
         let routes = routes.collect();
-        self.alive.fetch_add(1, Ordering::Relaxed);
+        self.gateways_in_memory.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Gateway {
-            number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
+            number: self.gateways_built.fetch_add(1, Ordering::Relaxed) + 1,
             trusted_proxies: config.server.trusted_proxies,
             client_fields,
             listeners: config.listeners,
@@ -489,15 +489,15 @@ impl ProcessResources {
             certificates,
             routes,
             router,
-            bases,
+            api_finder: bases,
             upstreams,
-            names,
+            dns: names,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
             drain_timeout: config.server.drain_timeout,
             drain_delay: config.server.drain_delay,
             workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
-            alive: Arc::clone(&self.alive),
+            alive: Arc::clone(&self.gateways_in_memory),
         }))
     }
 }

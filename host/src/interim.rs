@@ -12,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use http::{HeaderMap, StatusCode};
 
 /// The most that one may take. Bytes; what every HTTP/2 client takes in one frame.
-const MOST: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 /// The most that may wait for a client that reads slowly. What comes then is left out. Bytes.
-const MOST_WAITING: usize = 64 * 1024;
+const MAX_WAITING: usize = 64 * 1024;
 /// A frame's own head, and the bytes of it that say the length. Bytes.
 const FRAME_HEAD: usize = 9;
 /// `HEADERS`, and the flag that says that no other frame continues it (RFC 9113 section 6.2).
@@ -35,7 +35,7 @@ pub(crate) fn http1(status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> 
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
-    Some(bytes).filter(|bytes| bytes.len() <= MOST)
+    Some(bytes).filter(|bytes| bytes.len() <= MAX_BYTES)
 }
 
 /// One as a frame of this stream of HTTP/2. None: it is too large for one.
@@ -48,7 +48,7 @@ pub(crate) fn http2(stream: u32, status: StatusCode, headers: &HeaderMap) -> Opt
         text(&mut block, name.as_str().as_bytes());
         text(&mut block, value.as_bytes());
     }
-    if block.len() > MOST {
+    if block.len() > MAX_BYTES {
         return None;
     }
     let [_, length @ ..] = u32::try_from(block.len()).ok()?.to_be_bytes();
@@ -81,7 +81,7 @@ fn text(block: &mut Vec<u8>, text: &[u8]) {
 /// What waits to be written to one client.
 #[derive(Debug, Default)]
 pub(crate) struct InterimQueue {
-    some: AtomicBool,
+    has_any: AtomicBool,
     parts: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -90,24 +90,24 @@ impl InterimQueue {
     pub(crate) fn push(&self, bytes: Vec<u8>) -> bool {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting: usize = parts.iter().map(Vec::len).sum();
-        if waiting + bytes.len() > MOST_WAITING {
+        if waiting + bytes.len() > MAX_WAITING {
             return false;
         }
         parts.push(bytes);
-        self.some.store(true, Relaxed);
+        self.has_any.store(true, Relaxed);
         true
     }
 
     /// Whether there is any.
     #[must_use]
     pub(crate) fn is_some(&self) -> bool {
-        self.some.load(Relaxed)
+        self.has_any.load(Relaxed)
     }
 
     /// All that waits.
     #[must_use]
     pub(crate) fn take(&self) -> Vec<Vec<u8>> {
-        self.some.store(false, Relaxed);
+        self.has_any.store(false, Relaxed);
         std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         let other = StatusCode::from_u16(199).unwrap();
         let bytes = http1(other, &HeaderMap::new()).unwrap();
         assert_eq!(bytes, b"HTTP/1.1 199 Interim\r\n\r\n");
-        assert!(http1(other, &hints(MOST)).is_none());
+        assert!(http1(other, &hints(MAX_BYTES)).is_none());
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         let frame = http2(5, StatusCode::EARLY_HINTS, &hints(2)).unwrap();
         let expected = b"\0\0\x0e\x01\x04\0\0\0\x05\x08\x03103\0\x04link\x02xx";
         assert_eq!(frame, expected);
-        assert!(http2(5, StatusCode::EARLY_HINTS, &hints(MOST)).is_none());
+        assert!(http2(5, StatusCode::EARLY_HINTS, &hints(MAX_BYTES)).is_none());
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let waiting = InterimQueue::default();
-        assert!(waiting.push(vec![0; MOST_WAITING]));
+        assert!(waiting.push(vec![0; MAX_WAITING]));
         assert!(!waiting.push(vec![0]));
         assert!(waiting.is_some());
         assert_eq!(waiting.take().len(), 1);

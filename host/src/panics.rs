@@ -20,7 +20,7 @@ impl Panic {
 
     /// Its text for the log, in one line.
     #[must_use]
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let text = self.0.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| self.0.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("without a message");

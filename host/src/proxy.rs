@@ -31,7 +31,7 @@ use crate::gateway::{Generation, Route};
 use crate::panics;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::attempt::upgrade::{self, Gathered, Upgrade};
-use crate::upstream::{Timeouts, headers, key};
+use crate::upstream::{Timeouts, hash_key, headers};
 use crate::worker::ClientConnection;
 
 /// A request that has arrived.
@@ -41,9 +41,9 @@ pub(crate) struct Arrival {
     pub(crate) exchange: Box<Exchange>,
     pub(crate) body: Body,
     /// Which of the fields that concern the connection it has.
-    pub(crate) seen: headers::HeaderFlags,
+    pub(crate) header_flags: headers::HeaderFlags,
     /// Whether it may go on.
-    pub(crate) verdict: Result<(), Code>,
+    pub(crate) head_check: Result<(), Code>,
     /// What it asks its connection to become.
     pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Whether it is one of HTTP/1.0.
@@ -61,11 +61,11 @@ pub(crate) async fn handle(
     arrival: Arrival,
     slot: TunnelSlot,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut run = RunningExchange::begin(connection, arrival.exchange, arrival.seen);
+    let mut run = RunningExchange::begin(connection, arrival.exchange, arrival.header_flags);
     run.upgrade = arrival.upgrade;
     run.is_http10 = arrival.is_http10;
     let mut body = arrival.body;
-    let answer = match arrival.verdict {
+    let answer = match arrival.head_check {
         Ok(()) => run.carry_caught(&mut body).await,
         Err(code) => Err(code.into()),
     };
@@ -74,7 +74,7 @@ pub(crate) async fn handle(
         Err(error) => run.refuse(&error, &ErrorFormat::default()),
     };
     // Behind a head that is refused there may be anything: it is not read, and the connection closes.
-    if let (Body::Client(unread), Ok(())) = (&mut body, arrival.verdict) {
+    if let (Body::Client(unread), Ok(())) = (&mut body, arrival.head_check) {
         unread.drain().await;
     }
     drop(body);
@@ -87,13 +87,13 @@ pub(crate) async fn handle(
 struct RunningExchange {
     connection: Rc<ClientConnection>,
     generation: Rc<Generation>,
-    held: ExchangeCell,
+    exchange: ExchangeCell,
     /// Its way through the chain, where the route has one.
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
     /// Which fields the request came with.
-    seen: headers::HeaderFlags,
+    header_flags: headers::HeaderFlags,
     is_options: bool,
     sent: u64,
     ended: bool,
@@ -116,11 +116,11 @@ impl RunningExchange {
             generation,
             connection,
             is_options: exchange.request.method == Method::OPTIONS,
-            held: ExchangeCell::new(exchange),
+            exchange: ExchangeCell::new(exchange),
             passage: None,
             upgrade: None,
             is_http10: false,
-            seen,
+            header_flags: seen,
             sent: 0,
             ended: false,
         }
@@ -132,8 +132,8 @@ impl RunningExchange {
             let mut carried = pin!(self.carry(body));
             poll_fn(|context| panics::poll_caught(carried.as_mut(), context)).await
         };
-        answer.unwrap_or_else(|panic| match self.held.is_there() {
-            true => Err(RequestError::with_source(Code::Internal, panic.told())),
+        answer.unwrap_or_else(|panic| match self.exchange.is_present() {
+            true => Err(RequestError::with_source(Code::Internal, panic.message())),
             // The exchange is lost, and with it all that an answer is made of.
             false => panic.resume(),
         })
@@ -144,24 +144,25 @@ impl RunningExchange {
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
         if self.is_options
-            && let Some(head) = self.held.with(|e| options::answer(&generation, e))?
+            && let Some(head) = self.exchange.with(|e| options::answer(&generation, e))?
         {
-            self.held.with(|exchange| exchange.response = Some(head));
+            self.exchange
+                .with(|exchange| exchange.response = Some(head));
             return Ok(Body::Empty);
         }
         let found = match self
-            .held
+            .exchange
             .with(|exchange| find::route(&generation, exchange))
         {
             Ok(found) => found,
             Err(error) => {
                 let words = self
-                    .held
+                    .exchange
                     .with(|exchange| find::words(&generation, exchange));
                 return Ok(self.refuse(&error, words.unwrap_or(&ErrorFormat::default())));
             }
         };
-        let place = found.place;
+        let place = found.index;
         let chain = match found.is_preflight {
             true => generation.preflights.get(place).and_then(Option::as_ref),
             false => generation.chains.get(place),
@@ -169,8 +170,10 @@ impl RunningExchange {
         let (Some(route), Some(chain)) = (generation.gateway.routes.get(place), chain) else {
             return Err(Code::Internal.into());
         };
-        if self.seen.via()
-            && let Some(error) = self.held.with(|exchange| find::came_back(route, exchange))
+        if self.header_flags.via()
+            && let Some(error) = self
+                .exchange
+                .with(|exchange| find::check_loop(route, exchange))
         {
             return Ok(self.refuse(&error, &route.words));
         }
@@ -181,15 +184,18 @@ impl RunningExchange {
             return Ok(self.refuse(&error, &route.words));
         }
         if chain.is_empty() {
-            let ended = self.end(route, false, body).await;
+            let ended = self.answer_at_route_end(route, false, body).await;
             return Ok(ended.unwrap_or_else(|error| self.refuse(&error, &route.words)));
         }
-        let passage = Passage::new(Rc::clone(chain), self.held.clone());
+        let passage = Passage::new(Rc::clone(chain), self.exchange.clone());
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
             // Its filters that answer preflights did not; the others must not see it.
             Ok(RequestDecision::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
-            Ok(RequestDecision::Forward) => self.end(route, chain.keeps_request(), body).await,
+            Ok(RequestDecision::Forward) => {
+                self.answer_at_route_end(route, chain.keeps_request(), body)
+                    .await
+            }
             Ok(RequestDecision::Answer(refusal)) => {
                 self.count_refusal();
                 let body = passage.put_refusal(refusal);
@@ -215,20 +221,22 @@ impl RunningExchange {
 
     /// Where the route ends: an upstream, or an answer of its own. The rates that its requests share
     /// are asked before, where no filter did.
-    async fn end(
+    async fn answer_at_route_end(
         &self,
         route: &Route,
         keep_head: bool,
         body: &mut Body,
     ) -> Result<Body, RequestError> {
         if !route.info.rates.is_empty() {
-            self.held
+            self.exchange
                 .with(|exchange| self.generation.take_rates(route, exchange))?;
         }
         match &route.end {
             RouteEnd::Upstream(place) => self.send(route, *place, keep_head, body).await,
             RouteEnd::Split(split) => {
-                let place = self.held.with(|exchange| group(route, split, exchange));
+                let place = self
+                    .exchange
+                    .with(|exchange| choose_upstream(route, split, exchange));
                 self.send(route, place.ok_or(Code::Internal)?, keep_head, body)
                     .await
             }
@@ -237,7 +245,7 @@ impl RunningExchange {
                     status: fixed.status,
                     headers: fixed.headers.clone(),
                 };
-                Ok(self.held.with(|exchange| {
+                Ok(self.exchange.with(|exchange| {
                     let is_call = exchange.grpc && !grpc::is_grpc_response(&head.headers);
                     let body = match is_call {
                         true => Body::Empty,
@@ -250,7 +258,7 @@ impl RunningExchange {
                     body
                 }))
             }
-            RouteEnd::Redirect(redirect) => self.held.with(|exchange| {
+            RouteEnd::Redirect(redirect) => self.exchange.with(|exchange| {
                 let base = exchange
                     .route
                     .as_ref()
@@ -275,7 +283,7 @@ impl RunningExchange {
         body: &mut Body,
     ) -> Result<Body, RequestError> {
         let upstreams = &self.generation.upstreams;
-        let (upstream, hint) = self.held.with(|exchange| {
+        let (upstream, hint) = self.exchange.with(|exchange| {
             let hint = exchange.hint();
             let upstream = match &hint.upstream {
                 None => upstreams.get(place),
@@ -284,10 +292,10 @@ impl RunningExchange {
             (upstream, hint.timeout)
         });
         let upstream = upstream.ok_or(Code::Internal)?;
-        let mut timeouts = Timeouts::new(&upstream.plan.config, &route.timeouts);
+        let mut timeouts = Timeouts::new(&upstream.shared.config, &route.timeouts);
         timeouts.first_byte =
             hint.map_or(timeouts.first_byte, |hint| hint.min(timeouts.first_byte));
-        let deadline = self.held.with(|exchange| grpc::deadline(exchange));
+        let deadline = self.exchange.with(|exchange| grpc::deadline(exchange));
         let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
         timeouts.total = deadline.or(timeouts.total);
         let mut body = std::mem::take(body);
@@ -308,7 +316,7 @@ impl RunningExchange {
         // A reading of the clock saved: nothing has come between.
         let is_at_once = self.passage.is_none() && self.upgrade.is_none();
         let came = match is_at_once {
-            true => self.held.with(|exchange| exchange.arrived),
+            true => self.exchange.with(|exchange| exchange.arrived),
             false => Instant::now(),
         };
         let is_logged = self.connection.worker.access.is_some();
@@ -323,46 +331,46 @@ impl RunningExchange {
             keep_head: keep_head || is_logged,
             is_timed: is_logged || self.passage.is_some(),
         };
-        Ok(attempt.run(&self.held, body).await?)
+        Ok(attempt.run(&self.exchange, body).await?)
     }
 
     /// Answer with an error.
     fn refuse(&self, error: &RequestError, words: &ErrorFormat) -> Body {
         self.connection.stats().refused(error.code());
-        self.held.with(|exchange| {
-            log::refused(&self.connection.worker, exchange, error);
+        self.exchange.with(|exchange| {
+            log::log_refused(&self.connection.worker, exchange, error);
             put_error(exchange, error, words)
         })
     }
 
     /// The answer breaks off after its head.
-    fn broke(&self, error: &BodyError) {
+    fn break_off(&self, error: &BodyError) {
         // What a filter did is known to its passage.
         let passage = self.passage.as_ref();
         match passage.and_then(|passage| passage.take_body_end()) {
-            Some(BodyEnd::Answer(refusal)) => self.held.with(|exchange| {
+            Some(BodyEnd::Answer(refusal)) => self.exchange.with(|exchange| {
                 let outcome = &mut exchange.outcome;
                 outcome.failure.get_or_insert(refusal.answer.reason.into());
                 outcome.filter.get_or_insert(refusal.filter);
             }),
             Some(BodyEnd::Failed(error)) => {
-                self.held.with(|exchange| {
-                    log::refused(&self.connection.worker, exchange, &error);
+                self.exchange.with(|exchange| {
+                    log::log_refused(&self.connection.worker, exchange, &error);
                     exchange.outcome.filter = error.filter().cloned();
                 });
-                self.failed(error.code());
+                self.record_failure(error.code());
             }
             None => {
-                self.held
-                    .with(|exchange| log::broke(&self.connection.worker, exchange, error));
-                self.failed(error.code());
+                self.exchange
+                    .with(|exchange| log::log_broken_off(&self.connection.worker, exchange, error));
+                self.record_failure(error.code());
             }
         }
     }
 
     /// The exchange ends before its answer does. What is known of it already stays.
-    fn failed(&self, code: Code) {
-        let is_first = self.held.with(|exchange| {
+    fn record_failure(&self, code: Code) {
+        let is_first = self.exchange.with(|exchange| {
             let failure = &mut exchange.outcome.failure;
             let is_first = failure.is_none();
             failure.get_or_insert_with(|| Arc::from(code.as_str()));
@@ -387,7 +395,7 @@ impl RunningExchange {
     /// The end of an exchange: all numbers are known.
     fn finish(&mut self) {
         let stats = self.connection.stats();
-        let answered = self.held.with(|exchange| {
+        let answered = self.exchange.with(|exchange| {
             let outcome = &mut exchange.outcome;
             outcome.request_bytes = self.connection.watch.request_bytes();
             outcome.response_bytes = self.sent;
@@ -397,7 +405,7 @@ impl RunningExchange {
             exchange.response.is_some()
         });
         if !(answered && self.ended) {
-            self.failed(match self.connection.watch.is_cut() {
+            self.record_failure(match self.connection.watch.is_cut() {
                 true => Code::GatewayStopped,
                 false => Code::ClientGone,
             });
@@ -405,11 +413,11 @@ impl RunningExchange {
         if answered && !self.ended {
             stats.responses_cut.add(1);
         }
-        self.connection.watch.answered();
+        self.connection.watch.end_exchange();
         let worker = &self.connection.worker;
-        self.held.with(|exchange| {
+        self.exchange.with(|exchange| {
             if let Some(rejected) = exchange.outcome.rejection() {
-                log::rejected_key(worker, exchange, rejected);
+                log::log_rejected_key(worker, exchange, rejected);
             }
             if let Some(rejected) = exchange.outcome.token_rejection()
                 && rejected.verifier.is_none()
@@ -419,19 +427,19 @@ impl RunningExchange {
             }
         });
         if let Some(access) = &worker.access {
-            self.held.with(|exchange| access.write(exchange));
+            self.exchange.with(|exchange| access.write(exchange));
         }
         if let Some(passage) = self.passage.take()
             && passage.has_log()
         {
-            worker.after.push(passage);
+            worker.log_phases.push(passage);
         }
     }
 }
 
 impl Drop for RunningExchange {
     fn drop(&mut self) {
-        match self.held.is_there() {
+        match self.exchange.is_present() {
             true => self.finish(),
             // A panic took the exchange along and ends this connection. A second one here would end the process.
             false => self.connection.stats().requests_active.subtract(1),
@@ -440,9 +448,16 @@ impl Drop for RunningExchange {
 }
 
 /// The upstream of a route with several that this request goes to.
-fn group(route: &Route, split: &config::RouteSplit, exchange: &Exchange) -> Option<usize> {
+fn choose_upstream(
+    route: &Route,
+    split: &config::RouteSplit,
+    exchange: &Exchange,
+) -> Option<usize> {
     let known = route.split.as_ref()?;
-    let key = split.on.as_ref().and_then(|on| key::of(exchange, on));
+    let key = split
+        .on
+        .as_ref()
+        .and_then(|on| hash_key::find_hash(exchange, on));
     let place = match key {
         Some(key) => known.pick_by(key),
         None => known.pick(fastrand::u64(..)),

@@ -23,18 +23,18 @@ use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::worker::WorkerShared;
 
 pub(crate) mod body;
+mod client_io;
 mod connection;
 mod connections;
-mod edge;
-mod frames;
+mod h2_guard;
 mod handshake;
 mod head;
 mod http2;
 mod listen;
 mod message;
 mod refusal;
-mod stall;
 mod thread;
+mod write_timer;
 
 pub(crate) use listen::BindError;
 
@@ -65,7 +65,7 @@ enum WorkerCommand {
     /// Use this configuration from now on; answer when it is so.
     Use(Arc<Gateway>, oneshot::Sender<()>),
     /// A successor has the sockets of this listener: a drain leaves their queues alone.
-    Leave(usize),
+    HandOver(usize),
     /// Take no new connection, finish what runs, and end within the time. Once more: within this time.
     Drain(Duration),
 }
@@ -84,7 +84,7 @@ pub struct Workers {
     addresses: Vec<SocketAddr>,
     /// Of all that the workers accept from, by listener, until they are asked for.
     duplicates: Vec<Vec<TcpListener>>,
-    commons: Vec<Arc<WorkerShared>>,
+    shared: Vec<Arc<WorkerShared>>,
     controls: Vec<mpsc::UnboundedSender<WorkerCommand>>,
     threads: Vec<JoinHandle<Drained>>,
 }
@@ -125,8 +125,8 @@ impl BoundListeners {
         gateway: &Arc<Gateway>,
         log: Option<&AccessLogWriter>,
     ) -> Result<Workers, StartError> {
-        let (duplicates, shares) =
-            share(self.sockets, self.workers).map_err(|cause| StartError { index: 0, cause })?;
+        let (duplicates, shares) = distribute_sockets(self.sockets, self.workers)
+            .map_err(|cause| StartError { index: 0, cause })?;
         let loads = Loads::new(self.workers, self.addresses.len());
         let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
             .map(|_| mpsc::unbounded_channel::<TransferredConnection>())
@@ -134,7 +134,7 @@ impl BoundListeners {
         let mut workers = Workers {
             addresses: self.addresses,
             duplicates,
-            commons: Vec::new(),
+            shared: Vec::new(),
             controls: Vec::new(),
             threads: Vec::new(),
         };
@@ -146,14 +146,14 @@ impl BoundListeners {
                 sockets,
                 common: Arc::clone(&common),
                 loads: Arc::clone(&loads),
-                handers: handers.clone(),
-                handed,
-                controls,
+                transfer_senders: handers.clone(),
+                transferred: handed,
+                commands: controls,
                 gateway: Arc::clone(gateway),
                 access: log.map(AccessLogWriter::buffer),
             };
             let thread = thread::start(kit).map_err(|cause| StartError { index, cause })?;
-            workers.commons.push(common);
+            workers.shared.push(common);
             workers.controls.push(control);
             workers.threads.push(thread);
         }
@@ -166,7 +166,7 @@ type WorkerSockets = Vec<(usize, TcpListener)>;
 
 /// Listen on all sockets, and spread them over so many workers. Gives duplicates of them, too, by
 /// listener.
-fn share(
+fn distribute_sockets(
     all: Vec<Vec<TcpListener>>,
     workers: usize,
 ) -> io::Result<(Vec<Vec<TcpListener>>, Vec<WorkerSockets>)> {
@@ -195,8 +195,8 @@ impl Workers {
 
     /// What each worker counts, for the admin's metrics.
     #[must_use]
-    pub(crate) fn commons(&self) -> &[Arc<WorkerShared>] {
-        &self.commons
+    pub(crate) fn shared(&self) -> &[Arc<WorkerShared>] {
+        &self.shared
     }
 
     /// Use this configuration for all requests that come from now on. Returns when every worker
@@ -219,7 +219,7 @@ impl Workers {
     }
 
     /// Duplicates of all listening sockets, in the order of the listeners; once.
-    pub(crate) fn duplicates(&mut self) -> Vec<Duplicates> {
+    pub(crate) fn take_duplicates(&mut self) -> Vec<Duplicates> {
         let duplicates = std::mem::take(&mut self.duplicates);
         let addresses = self.addresses.iter().copied();
         addresses
@@ -230,10 +230,10 @@ impl Workers {
 
     /// A successor has the sockets of this listener: a drain that is told after this stops accepting,
     /// and leaves to the successor those who are queued.
-    pub(crate) fn leave(&self, listener: usize) {
+    pub(crate) fn hand_over(&self, listener: usize) {
         for control in &self.controls {
             // A worker that is gone accepts nothing.
-            let _ = control.send(WorkerCommand::Leave(listener));
+            let _ = control.send(WorkerCommand::HandOver(listener));
         }
     }
 
@@ -248,7 +248,7 @@ impl Workers {
 
     /// Wait for the last worker to end, on a thread of its own: the workers were told to drain.
     #[must_use]
-    pub(crate) fn ended(&mut self) -> oneshot::Receiver<Drained> {
+    pub(crate) fn wait_for_end(&mut self) -> oneshot::Receiver<Drained> {
         let (done, ended) = oneshot::channel();
         let threads = std::mem::take(&mut self.threads);
         let join = move || {

@@ -4,9 +4,9 @@
 //! outside in:
 //!
 //! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
-//! - [`endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
+//! - [`local_endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
 //!   after it;
-//! - [`plan`]: an upstream of one configuration, its members and their balancer, and [`standing`], how
+//! - [`shared`]: an upstream of one configuration, its members and their balancer, and [`standing`], how
 //!   it stands as a whole;
 //! - [`LocalUpstream`]: one worker's view of that, with its connections and its retry budget;
 //! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
@@ -24,33 +24,33 @@ use std::sync::Arc;
 pub(crate) mod attempt;
 mod claims;
 pub(crate) mod coding;
+pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod fault;
-mod given_names;
+pub(crate) mod hash_key;
+pub(crate) mod header_flags;
 pub(crate) mod headers;
+pub(crate) mod health_report;
 mod hops;
-pub(crate) mod key;
-pub(crate) mod line;
-pub(crate) mod plan;
+mod incoming_ids;
 pub(crate) mod queue;
 pub(crate) mod registry;
-pub(crate) mod seen;
-pub(crate) mod standing;
+pub(crate) mod shared;
 pub(crate) mod sticky;
 
 pub(crate) use attempt::timeouts::Timeouts;
+pub(crate) use connection::pool::Pools;
 pub(crate) use endpoint::LocalEndpoint;
-pub(crate) use line::pool::Pools;
-pub(crate) use plan::{Upstream, UpstreamEndpoint};
+pub(crate) use shared::{Upstream, UpstreamEndpoint};
 
 use attempt::budget::Budget;
-use plan::EndpointSet;
+use shared::EndpointSet;
 
 /// One worker's view of an upstream: the plan, and connections of its own.
 #[derive(Debug)]
 pub(crate) struct LocalUpstream {
     /// What the workers share.
-    pub(crate) plan: Arc<Upstream>,
+    pub(crate) shared: Arc<Upstream>,
     /// Its name. A copy of this worker's, so that no other worker's count of it is touched.
     pub(crate) name: Arc<str>,
     /// How many retries there may be.
@@ -63,7 +63,7 @@ pub(crate) struct LocalUpstream {
 #[derive(Debug)]
 pub(crate) struct LocalEndpoints {
     /// What the workers share of it.
-    pub(crate) members: Arc<EndpointSet>,
+    pub(crate) shared: Arc<EndpointSet>,
     /// In the order of the members.
     pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
 }
@@ -74,44 +74,47 @@ impl LocalUpstream {
     pub(crate) fn new(plan: Arc<Upstream>, pools: Rc<Pools>, workers: u32) -> Self {
         let retries = &plan.config.retries;
         let nothing = LocalEndpoints {
-            members: plan.members(),
+            shared: plan.endpoint_set(),
             endpoints: Vec::new(),
         };
         let upstream = Self {
             name: Arc::from(&*plan.config.name),
             budget: Budget::new(retries.budget, retries.budget_rate, workers),
             view: RefCell::new(Rc::new(nothing)),
-            plan,
+            shared: plan,
             pools,
         };
-        upstream.look(upstream.plan.members());
+        upstream.refresh_view(upstream.shared.endpoint_set());
         upstream
     }
 
     /// The endpoints as they are now.
     pub(crate) fn view(&self) -> Rc<LocalEndpoints> {
         let view = Rc::clone(&self.view.borrow());
-        if view.members.version == self.plan.version() {
+        if view.shared.version == self.shared.version() {
             return view;
         }
-        self.look(self.plan.members())
+        self.refresh_view(self.shared.endpoint_set())
     }
 
-    fn look(&self, members: Arc<EndpointSet>) -> Rc<LocalEndpoints> {
+    fn refresh_view(&self, members: Arc<EndpointSet>) -> Rc<LocalEndpoints> {
         let before = Rc::clone(&self.view.borrow());
         let endpoints = members.endpoints.iter().map(|target| {
             let mut before = before.endpoints.iter();
-            let stays = before.find(|endpoint| endpoint.known.id == target.known.id);
-            stays.map_or_else(|| self.endpoint(target), Rc::clone)
+            let stays = before.find(|endpoint| endpoint.state.id == target.state.id);
+            stays.map_or_else(|| self.local_endpoint(target), Rc::clone)
         });
         let endpoints = endpoints.collect();
-        let view = Rc::new(LocalEndpoints { members, endpoints });
+        let view = Rc::new(LocalEndpoints {
+            shared: members,
+            endpoints,
+        });
         self.view.replace(Rc::clone(&view));
         view
     }
 
-    fn endpoint(&self, target: &UpstreamEndpoint) -> Rc<LocalEndpoint> {
-        let pool = self.pools.of(&self.plan, &target.known);
-        Rc::new(LocalEndpoint::new(&target.known, pool))
+    fn local_endpoint(&self, target: &UpstreamEndpoint) -> Rc<LocalEndpoint> {
+        let pool = self.pools.of(&self.shared, &target.state);
+        Rc::new(LocalEndpoint::new(&target.state, pool))
     }
 }

@@ -18,8 +18,6 @@
 //! interface that may block will come in a world of its own, and [`linker`] is where a filter that
 //! imports and is granted it will be told apart.
 
-mod answers;
-mod aside;
 mod bindings;
 pub(crate) mod bounds;
 pub(crate) mod breaker;
@@ -33,10 +31,12 @@ mod epoch;
 mod exports;
 pub(crate) mod facts;
 pub(crate) mod failure;
+mod fiber;
 pub(crate) mod filter;
 pub(crate) mod grants;
 mod host;
 mod instance;
+mod large_responses;
 mod linker;
 mod maker;
 mod memory;

@@ -10,9 +10,9 @@
 //! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
 //! for an attempt ([`crate::upstream`]).
 
+mod client_check;
 mod exchange;
 mod exchanges;
-mod hearing;
 mod idle;
 mod interim;
 
@@ -79,7 +79,7 @@ impl TimeoutKind {
         Self::Head,
     ];
 
-    fn sign(self) -> u16 {
+    fn signal(self) -> u16 {
         1 << self as u16
     }
 }
@@ -89,15 +89,15 @@ const DRAIN: u16 = 1 << 7;
 /// Set when the drain's time is over.
 const CUT: u16 = 1 << 8;
 /// Set when the endpoint's time to leave is over.
-const LEFT: u16 = 1 << 9;
+const ENDPOINT_LEFT: u16 = 1 << 9;
 
 /// Set by a drain where the next request is probably on its way.
-const EXPECTS: u16 = 1 << 10;
+const EXPECTS_REQUEST: u16 = 1 << 10;
 /// Set where the connection's I/O is to look whether the client has left.
-const LOOK: u16 = 1 << 11;
+const CHECK_CLIENT: u16 = 1 << 11;
 
 /// No endpoint: none has this number.
-const NOWHERE: u64 = 0;
+const NO_ENDPOINT: u64 = 0;
 
 /// How long each [`TimeoutKind`] on the client's side may take. Milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -113,12 +113,12 @@ struct ClientTimeouts {
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// What the worker's connections share.
-    pub(crate) common: Arc<WorkerShared>,
+    pub(crate) shared: Arc<WorkerShared>,
     limits: ClientTimeouts,
     tick: u64,
     phase: AtomicU8,
     deadlines: [AtomicU64; 7],
-    signs: AtomicU16,
+    signals: AtomicU16,
     /// The number of the endpoint that the exchange is with.
     endpoint: AtomicU64,
     waker: OnceLock<Waker>,
@@ -135,7 +135,7 @@ pub(crate) struct Watch {
     refused: AtomicBool,
     /// The exchanges on it, where there are many at once: HTTP/2.
     exchanges: Exchanges,
-    of_many: bool,
+    is_stream: bool,
     body_waker: Mutex<Option<Waker>>,
     names_length: AtomicBool,
     body_length: AtomicU64,
@@ -148,7 +148,7 @@ pub(crate) struct Watch {
     /// Whether hyper was told to wait before it reads on.
     paused: AtomicBool,
     /// Whether more bytes of the client, or its end, would wake the connection's task.
-    hears: AtomicBool,
+    notices_client: AtomicBool,
 }
 
 impl Watch {
@@ -162,7 +162,7 @@ impl Watch {
             write: milliseconds(listener.write_timeout),
         };
         let watch = Self::unarmed(common, limits, tick, false);
-        watch.awaits_first();
+        watch.begin_first_wait();
         Arc::new(watch)
     }
 
@@ -173,13 +173,13 @@ impl Watch {
         of_many: bool,
     ) -> Self {
         Self {
-            common,
+            shared: common,
             limits,
             tick,
             phase: AtomicU8::new(ConnectionPhase::Idle as u8),
             deadlines: Default::default(),
-            signs: AtomicU16::new(0),
-            endpoint: AtomicU64::new(NOWHERE),
+            signals: AtomicU16::new(0),
+            endpoint: AtomicU64::new(NO_ENDPOINT),
             waker: OnceLock::new(),
             idle_since: AtomicU64::new(0),
             served: AtomicU64::new(0),
@@ -192,7 +192,7 @@ impl Watch {
             body_fault: AtomicU8::new(0),
             refused: AtomicBool::new(false),
             exchanges: Exchanges::default(),
-            of_many,
+            is_stream: of_many,
             body_waker: Mutex::new(None),
             names_length: AtomicBool::new(false),
             body_length: AtomicU64::new(0),
@@ -200,7 +200,7 @@ impl Watch {
             takes_interim: AtomicBool::new(false),
             opened: AtomicU32::new(0),
             paused: AtomicBool::new(false),
-            hears: AtomicBool::new(true),
+            notices_client: AtomicBool::new(true),
         }
     }
 
@@ -236,7 +236,7 @@ impl Watch {
     /// Begin to wait, for so many milliseconds at the most.
     pub(crate) fn arm(&self, wait: TimeoutKind, limit: u64) {
         if let Some(cell) = self.cell(wait) {
-            let deadline = self.common.clock.now().saturating_add(limit + self.tick);
+            let deadline = self.shared.clock.now().saturating_add(limit + self.tick);
             cell.store(deadline, Relaxed);
         }
     }
@@ -255,42 +255,42 @@ impl Watch {
     /// Whether this was waited for too long.
     #[must_use]
     pub(crate) fn expired(&self, wait: TimeoutKind) -> bool {
-        self.signs.load(Relaxed) & wait.sign() != 0
+        self.signals.load(Relaxed) & wait.signal() != 0
     }
 
     /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
-    pub(crate) fn begin_again(&self) {
-        let mut waits = self.signs.load(Relaxed);
+    pub(crate) fn begin_retry(&self) {
+        let mut waits = self.signals.load(Relaxed);
         for wait in [TimeoutKind::Answer, TimeoutKind::Upload] {
             self.disarm(wait);
-            waits &= !wait.sign();
+            waits &= !wait.signal();
         }
-        self.endpoint.store(NOWHERE, Relaxed);
-        self.signs.store(waits & !LEFT, Relaxed);
+        self.endpoint.store(NO_ENDPOINT, Relaxed);
+        self.signals.store(waits & !ENDPOINT_LEFT, Relaxed);
     }
 
     /// Whether there is any sign at all.
     #[must_use]
-    pub(crate) fn has_signs(&self) -> bool {
-        self.signs.load(Relaxed) != 0
+    pub(crate) fn has_signals(&self) -> bool {
+        self.signals.load(Relaxed) != 0
     }
 
     /// Whether the worker drains.
     #[must_use]
     pub(crate) fn draining(&self) -> bool {
-        self.signs.load(Relaxed) & DRAIN != 0
+        self.signals.load(Relaxed) & DRAIN != 0
     }
 
     /// Whether the drain's time is over.
     #[must_use]
     pub(crate) fn is_cut(&self) -> bool {
-        self.signs.load(Relaxed) & CUT != 0
+        self.signals.load(Relaxed) & CUT != 0
     }
 
     /// Whether the exchange's endpoint has left: its time to end what runs is over.
     #[must_use]
-    pub(crate) fn has_left(&self) -> bool {
-        self.signs.load(Relaxed) & LEFT != 0
+    pub(crate) fn has_endpoint_left(&self) -> bool {
+        self.signals.load(Relaxed) & ENDPOINT_LEFT != 0
     }
 
     /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
@@ -303,20 +303,21 @@ impl Watch {
             });
             if passed {
                 self.disarm(wait);
-                self.sign(wait.sign());
+                self.set_signal(wait.signal());
             }
         }
-        if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_left() {
-            self.sign(LEFT);
+        if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_endpoint_left() {
+            self.set_signal(ENDPOINT_LEFT);
         }
-        self.look();
-        self.exchanges.each(|exchange| exchange.check(now, left));
+        self.request_client_check();
+        self.exchanges
+            .for_each(|exchange| exchange.check(now, left));
     }
 
     /// Whether it has carried a request and waits for another one, which a drain does not wait for.
     #[must_use]
-    pub(crate) fn is_spent(&self) -> bool {
-        let expects = self.signs.load(Relaxed) & EXPECTS != 0;
+    pub(crate) fn is_idle_after_request(&self) -> bool {
+        let expects = self.signals.load(Relaxed) & EXPECTS_REQUEST != 0;
         self.phase() == ConnectionPhase::Idle && self.served() > 0 && !expects
     }
 
@@ -338,27 +339,28 @@ impl Watch {
         let mut signs = DRAIN;
         if self.phase() == ConnectionPhase::Idle {
             let since = self.idle_since();
-            let now = self.common.clock.now();
+            let now = self.shared.clock.now();
             if self.served() == 0 || since.is_some_and(|since| now <= since.saturating_add(grace)) {
                 self.arm(TimeoutKind::Client, grace.min(self.limits.idle));
-                signs |= EXPECTS;
+                signs |= EXPECTS_REQUEST;
             }
         }
-        self.sign(signs);
+        self.set_signal(signs);
     }
 
     /// The drain's time is over.
     pub(crate) fn cut(&self) {
-        self.sign(CUT);
-        self.exchanges.each(Self::cut);
+        self.set_signal(CUT);
+        self.exchanges.for_each(Self::cut);
     }
 
-    fn sign(&self, sign: u16) {
-        self.signs.store(self.signs.load(Relaxed) | sign, Relaxed);
+    fn set_signal(&self, sign: u16) {
+        self.signals
+            .store(self.signals.load(Relaxed) | sign, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
-        if self.of_many {
+        if self.is_stream {
             self.wake_body();
         }
     }
@@ -373,7 +375,7 @@ impl Watch {
     // The client's side, told by its I/O.
 
     /// Bytes of a head came in: it begins or goes on.
-    pub(crate) fn head_begins(&self) {
+    pub(crate) fn begin_head(&self) {
         if self.phase() == ConnectionPhase::Idle {
             self.enter(ConnectionPhase::Head);
             self.arm(TimeoutKind::Client, self.limits.head);
@@ -381,7 +383,7 @@ impl Watch {
     }
 
     /// A head was read to its end; `names_length`: a line of it is `Content-Length`.
-    pub(crate) fn head_ended(&self, names_length: bool) {
+    pub(crate) fn end_head(&self, names_length: bool) {
         self.names_length.store(names_length, Relaxed);
     }
 
@@ -403,18 +405,18 @@ impl Watch {
     }
 
     /// The write to the client did not go on.
-    pub(crate) fn write_waits(&self) {
+    pub(crate) fn begin_write_wait(&self) {
         if !self.is_armed(TimeoutKind::Write) {
             self.arm(TimeoutKind::Write, self.limits.write);
         }
     }
 
     /// All is written. After an answer this begins the wait for the next request.
-    pub(crate) fn flushed(&self) {
+    pub(crate) fn on_flushed(&self) {
         if self.phase() == ConnectionPhase::Answered {
             self.enter(ConnectionPhase::Idle);
             self.arm(TimeoutKind::Client, self.limits.idle);
-            self.idle_since.store(self.common.clock.now(), Relaxed);
+            self.idle_since.store(self.shared.clock.now(), Relaxed);
         }
     }
 }
@@ -427,7 +429,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
         .max(1)
 }
 
-fn short(duration: Duration) -> u32 {
+fn to_u32_ms(duration: Duration) -> u32 {
     u32::try_from(milliseconds(duration)).unwrap_or(u32::MAX)
 }
 
@@ -453,16 +455,16 @@ mod tests {
         let answered = |ago: u64| {
             let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
             watch.count_served();
-            watch.common.clock.set(100_000 - ago);
+            watch.shared.clock.set(100_000 - ago);
             watch.enter(ConnectionPhase::Answered);
-            watch.flushed();
-            watch.common.clock.set(100_000);
+            watch.on_flushed();
+            watch.shared.clock.set(100_000);
             watch.drain(1000);
             watch
         };
-        assert!(answered(5000).is_spent());
+        assert!(answered(5000).is_idle_after_request());
         let watch = answered(300);
-        assert!(!watch.is_spent());
+        assert!(!watch.is_idle_after_request());
         watch.check(100_900, &[]);
         assert!(!watch.expired(TimeoutKind::Client));
         watch.check(101_100, &[]);
@@ -478,21 +480,21 @@ mod tests {
             write: 1,
         };
         let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
-        watch.begin(false);
-        watch.goes_to(1);
+        watch.begin_exchange(false);
+        watch.set_endpoint(1);
         watch.check(1, &[2]);
-        assert!(!watch.has_left());
+        assert!(!watch.has_endpoint_left());
         watch.check(1, &[1]);
-        assert!(watch.has_left());
+        assert!(watch.has_endpoint_left());
         // Another attempt begins, and has no endpoint yet.
-        watch.begin_again();
+        watch.begin_retry();
         watch.check(1, &[1]);
-        assert!(!watch.has_left());
-        watch.goes_to(2);
+        assert!(!watch.has_endpoint_left());
+        watch.set_endpoint(2);
         watch.check(1, &[1, 2]);
-        assert!(watch.has_left());
-        watch.begin(false);
+        assert!(watch.has_endpoint_left());
+        watch.begin_exchange(false);
         watch.check(1, &[1, 2]);
-        assert!(!watch.has_left(), "the next request");
+        assert!(!watch.has_endpoint_left(), "the next request");
     }
 }

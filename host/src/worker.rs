@@ -84,7 +84,7 @@ impl CoarseClock {
     }
 
     /// Look at the real clock.
-    pub(crate) fn look(&self) -> u64 {
+    pub(crate) fn update(&self) -> u64 {
         let elapsed = self.start.elapsed().as_millis();
         let now = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
         self.now.store(now, Ordering::Relaxed);
@@ -98,7 +98,7 @@ pub(crate) struct Worker {
     /// Its place among the workers, from 0.
     pub(crate) index: usize,
     /// What others may see of it.
-    pub(crate) common: Arc<WorkerShared>,
+    pub(crate) shared: Arc<WorkerShared>,
     /// Whether it is draining: every answer closes its connection.
     pub(crate) draining: Cell<bool>,
     /// How often the deadlines are looked at. Milliseconds.
@@ -106,16 +106,16 @@ pub(crate) struct Worker {
     /// Its end of the access log, where there is one.
     pub(crate) access: Option<LogBuffer>,
     /// Exchanges that have ended and whose log phases have not run.
-    pub(crate) after: LogPhaseQueue,
+    pub(crate) log_phases: LogPhaseQueue,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
-    lines: [LogRateLimit; Code::ALL.len()],
+    log_limits: [LogRateLimit; Code::ALL.len()],
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
-    key_lines: [LogRateLimit; KeyRejection::ALL.len()],
+    key_log_limits: [LogRateLimit; KeyRejection::ALL.len()],
     generation: RefCell<Rc<Generation>>,
 }
 
 /// The most exchanges that wait for their log phases.
-const MAX_AFTER: usize = 1024;
+const MAX_LOG_PHASES: usize = 1024;
 
 /// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
 /// filters cost lines and not memory.
@@ -130,7 +130,7 @@ impl LogPhaseQueue {
     /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
     pub(crate) fn push(&self, passage: Rc<Passage>) {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= MAX_AFTER {
+        if waiting.len() >= MAX_LOG_PHASES {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -168,7 +168,7 @@ async fn log(passage: &Passage) {
     if let Err(panic) = logged {
         tracing::error!(
             "the log phases of an exchange ended early: {}",
-            panic.told()
+            panic.message()
         );
     }
 }
@@ -185,32 +185,34 @@ impl Worker {
         let common_dropped = Arc::clone(&common.log_phases_dropped);
         Self {
             index,
-            common,
+            shared: common,
             draining: Cell::new(false),
             tick: Cell::new(generation.tick()),
             access,
-            after: LogPhaseQueue {
+            log_phases: LogPhaseQueue {
                 dropped: Arc::clone(&common_dropped),
                 ..LogPhaseQueue::default()
             },
-            lines: std::array::from_fn(|_| LogRateLimit::default()),
-            key_lines: std::array::from_fn(|_| LogRateLimit::for_strangers()),
+            log_limits: std::array::from_fn(|_| LogRateLimit::default()),
+            key_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
             generation: RefCell::new(generation),
         }
     }
 
     /// Whether the log gets one more line with this code now; with how many were left out before it.
     #[must_use]
-    pub(crate) fn may_say(&self, code: Code) -> Option<u64> {
-        self.lines.get(code as usize)?.take(self.common.clock.now())
+    pub(crate) fn should_log(&self, code: Code) -> Option<u64> {
+        self.log_limits
+            .get(code as usize)?
+            .take(self.shared.clock.now())
     }
 
     /// Whether the log gets one more line about a key that was rejected for this cause now; with how
     /// many were left out before it.
     #[must_use]
-    pub(crate) fn may_say_key(&self, why: KeyRejection) -> Option<u64> {
-        let limit = self.key_lines.get(why as usize)?;
-        limit.take(self.common.clock.now())
+    pub(crate) fn should_log_key(&self, why: KeyRejection) -> Option<u64> {
+        let limit = self.key_log_limits.get(why as usize)?;
+        limit.take(self.shared.clock.now())
     }
 
     /// The configuration that new requests get.
@@ -240,7 +242,7 @@ pub(crate) struct ClientConnection {
     pub(crate) forwarded_for: HeaderValue,
     pub(crate) secure: bool,
     /// Where it carries many exchanges (HTTP/2), the place of this one.
-    pub(crate) place: Option<ExchangeRegistration>,
+    pub(crate) registration: Option<ExchangeRegistration>,
     /// The stream of this exchange, where it has one.
     stream: Option<u32>,
 }
@@ -262,7 +264,7 @@ impl ClientConnection {
             remote,
             forwarded_for: ip_value(remote.ip()),
             secure: false,
-            place: None,
+            registration: None,
             stream: None,
         }
     }
@@ -278,7 +280,7 @@ impl ClientConnection {
             remote: self.remote,
             forwarded_for: self.forwarded_for.clone(),
             secure: self.secure,
-            place: Some(place),
+            registration: Some(place),
             stream: self.watch.take_opened(),
         }
     }
@@ -286,7 +288,7 @@ impl ClientConnection {
     /// Whether it carries many exchanges at once.
     #[must_use]
     pub(crate) fn is_shared(&self) -> bool {
-        self.place.is_some()
+        self.registration.is_some()
     }
 
     /// Send the client an interim answer to the present request, if it takes one and the final answer
@@ -295,7 +297,7 @@ impl ClientConnection {
         if !self.watch.takes_interim() {
             return;
         }
-        let (watch, bytes) = match (&self.place, self.stream) {
+        let (watch, bytes) = match (&self.registration, self.stream) {
             (None, _) => (&*self.watch, interim::http1(status, headers)),
             (Some(place), Some(stream)) => {
                 let frame = interim::http2(stream, status, headers);
@@ -310,7 +312,7 @@ impl ClientConnection {
 
     #[must_use]
     pub(crate) fn stats(&self) -> &WorkerStats {
-        &self.worker.common.stats
+        &self.worker.shared.stats
     }
 }
 

@@ -53,7 +53,7 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
             MetricKind::Gauge,
             "generations",
             "Configurations in memory: one, and those that requests still run on",
-            float(running.foundation.alive()),
+            float(running.foundation.gateways_in_memory()),
         ),
         MetricFamily::new(MetricKind::Counter, "reloads", "Reloads by their result")
             .with(&[("result", "done")], read(&running.reloads.done))
@@ -112,7 +112,7 @@ fn of_certificates(gateway: &Gateway) -> MetricFamily {
         help,
     );
     for shown in &gateway.certificates {
-        let labels = [("shown_to", shown.to), ("name", &*shown.name)];
+        let labels = [("shown_to", shown.audience), ("name", &*shown.name)];
         // Past the year 9999 nobody cares for a second.
         let ends = u64::try_from(shown.ends_s).unwrap_or_default();
         family.push(&labels, float(ends));

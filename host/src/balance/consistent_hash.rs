@@ -15,20 +15,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::member::{MAX_WEIGHT, Member};
 use super::random;
-use super::view::{Candidate, TierView};
+use super::tier_view::{Candidate, TierView};
 
 /// Places of the table: sixteen bits of a key. Shares are right to 0.2 percentage points.
-const PLACES: usize = 1 << 16;
+const TABLE_SIZE: usize = 1 << 16;
 /// Places that a key is looked for at, before all endpoints are looked at.
-const PROBES: u64 = 16;
+const MAX_PROBES: u64 = 16;
 /// So many active requests are never too many: with few, a share of them says nothing.
-const FEW: u64 = 4;
+const MIN_BOUNDED_ACTIVE: u64 = 4;
 /// With more endpoints than this, a request more or less is nothing to the load of all.
-const SMALL: usize = 64;
+const MAX_EXACT_ENDPOINTS: usize = 64;
 /// One in so many picks looks at the load of all, at least.
-const SELDOM: u64 = 64;
+const LOAD_CHECK_INTERVAL: u64 = 64;
 /// No owner.
-const NOBODY: u32 = u32::MAX;
+const NO_OWNER: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct ConsistentHash {
@@ -39,7 +39,7 @@ pub(super) struct ConsistentHash {
     /// What they won with.
     scores: Box<[f32]>,
     /// Who they are, in the order of the tier.
-    known: Box<[(u64, u32)]>,
+    identities: Box<[(u64, u32)]>,
     /// The load that was last looked at.
     seen: AtomicU64,
 }
@@ -57,25 +57,25 @@ impl ConsistentHash {
         let known: Box<[(u64, u32)]> = known.collect();
         let mut table = Self {
             bound: u64::from(bound),
-            owners: vec![NOBODY; PLACES].into(),
-            scores: vec![0.0; PLACES].into(),
-            known,
+            owners: vec![NO_OWNER; TABLE_SIZE].into(),
+            scores: vec![0.0; TABLE_SIZE].into(),
+            identities: known,
             seen: AtomicU64::new(0),
         };
         match before {
-            None => table.compete(0..table.known.len()),
+            None => table.assign(0..table.identities.len()),
             Some(before) => table.inherit(before),
         }
         table
     }
 
     /// Let these members compete for every place.
-    fn compete(&mut self, members: impl Iterator<Item = usize>) {
+    fn assign(&mut self, members: impl Iterator<Item = usize>) {
         for member in members {
-            let Some((identity, weight)) = self.known.get(member).copied() else {
+            let Some((identity, weight)) = self.identities.get(member).copied() else {
                 continue;
             };
-            let number = u32::try_from(member).unwrap_or(NOBODY);
+            let number = u32::try_from(member).unwrap_or(NO_OWNER);
             let held = self.owners.iter_mut().zip(&mut self.scores).enumerate();
             for (place, (owner, best)) in held {
                 let score = score(place, identity, weight);
@@ -89,8 +89,8 @@ impl ConsistentHash {
 
     /// Take over what holds of another table: places whose owner stays and weighs the same.
     fn inherit(&mut self, before: &Self) {
-        let stays = |old: &(u64, u32)| self.known.iter().position(|new| new == old);
-        let moved: Vec<Option<usize>> = before.known.iter().map(stays).collect();
+        let stays = |old: &(u64, u32)| self.identities.iter().position(|new| new == old);
+        let moved: Vec<Option<usize>> = before.identities.iter().map(stays).collect();
         let mut orphans = Vec::new();
         let held = before.owners.iter().zip(&before.scores).enumerate();
         for (place, (owner, best)) in held {
@@ -107,18 +107,18 @@ impl ConsistentHash {
             }
         }
         for place in orphans {
-            self.settle(place);
+            self.assign_cell(place);
         }
-        let new: Vec<usize> = (0..self.known.len())
+        let new: Vec<usize> = (0..self.identities.len())
             .filter(|member| !moved.contains(&Some(*member)))
             .collect();
-        self.compete(new.into_iter());
+        self.assign(new.into_iter());
     }
 
     /// Find the owner of one place anew.
-    fn settle(&mut self, place: usize) {
+    fn assign_cell(&mut self, place: usize) {
         let scores = self
-            .known
+            .identities
             .iter()
             .map(|(id, weight)| score(place, *id, *weight));
         let best = scores
@@ -128,7 +128,7 @@ impl ConsistentHash {
             return;
         };
         if let Some((owner, held)) = self.owners.get_mut(place).zip(self.scores.get_mut(place)) {
-            *owner = u32::try_from(member).unwrap_or(NOBODY);
+            *owner = u32::try_from(member).unwrap_or(NO_OWNER);
             *held = best;
         }
     }
@@ -138,7 +138,7 @@ impl ConsistentHash {
             return view.by_weight(view.choice.random);
         };
         let mut bits = random::mix(key);
-        for _ in 0..PROBES {
+        for _ in 0..MAX_PROBES {
             if let Some(candidate) = self.owner(view, bits)
                 && view.takes_draw(candidate, random::mix(!bits))
                 && self.has_room(view, candidate)
@@ -152,7 +152,7 @@ impl ConsistentHash {
             let all = view.all();
             let all = all.filter(|candidate| !bounded || self.has_room(view, *candidate));
             let scored = all.filter_map(|candidate| {
-                let (identity, weight) = *self.known.get(candidate.row)?;
+                let (identity, weight) = *self.identities.get(candidate.position)?;
                 let place = usize::try_from(key >> 16).unwrap_or(0);
                 Some((candidate, score(place, identity, weight)))
             });
@@ -164,21 +164,21 @@ impl ConsistentHash {
 
     fn owner(&self, view: TierView<'_>, bits: u64) -> Option<Candidate> {
         let place = usize::try_from(bits >> 48).ok()?;
-        view.at(usize::try_from(*self.owners.get(place)?).ok()?)
+        view.candidate(usize::try_from(*self.owners.get(place)?).ok()?)
     }
 
     /// Whether one more is within the endpoint's bound, rounded up. What is clearly within the bound
     /// as it was last looked at is so without another look.
     fn has_room(&self, view: TierView<'_>, candidate: Candidate) -> bool {
         let more = u64::from(candidate.active) + 1;
-        if more <= FEW {
+        if more <= MIN_BOUNDED_ACTIVE {
             return true;
         }
-        let is_new = view.choice.random.is_multiple_of(SELDOM);
+        let is_new = view.choice.random.is_multiple_of(LOAD_CHECK_INTERVAL);
         let known = self.seen.load(Ordering::Relaxed);
-        let is_many = view.rows.len() > SMALL && known != 0;
-        if !is_new && (is_many || more < self.fair(known, candidate)) {
-            return more <= self.fair(known, candidate);
+        let is_many = view.rows.len() > MAX_EXACT_ENDPOINTS && known != 0;
+        if !is_new && (is_many || more < self.bound(known, candidate)) {
+            return more <= self.bound(known, candidate);
         }
         let sums = view.all().fold((1_u64, 0_u64), |(active, weight), one| {
             (
@@ -188,12 +188,12 @@ impl ConsistentHash {
         });
         let load = (sums.0 << 20).div_ceil(sums.1.max(1));
         self.seen.store(load, Ordering::Relaxed);
-        more <= self.fair(load, candidate)
+        more <= self.bound(load, candidate)
     }
 
     /// What a candidate may have at this load: what is active for each unit of weight, one more
     /// included, in parts of 2^20.
-    fn fair(&self, load: u64, candidate: Candidate) -> u64 {
+    fn bound(&self, load: u64, candidate: Candidate) -> u64 {
         let fair = load.saturating_mul(u64::from(candidate.weight));
         // The load is in parts of 2^20, the bound in percent.
         fair.saturating_mul(self.bound).div_ceil(100 << 20)

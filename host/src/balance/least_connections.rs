@@ -27,17 +27,17 @@
 //! a second look sums the rooms up, in blocks; the block that was drawn is searched.
 
 use super::random;
-use super::view::{Candidate, CumulativeWeights, TierView};
+use super::tier_view::{Candidate, CumulativeWeights, TierView};
 
 /// How often one is drawn by weight before all rooms are summed up.
-const DRAWS: usize = 4;
+const MAX_DRAWS: usize = 4;
 /// How many sums of rooms are kept. Among fewer endpoints a second look costs less than draws.
-const BLOCKS: usize = 32;
+const MAX_BLOCKS: usize = 32;
 
 /// The endpoint with the least active requests for its weight, and the level that it sets.
 #[derive(Clone, Copy)]
 struct LeastLoaded {
-    own: Candidate,
+    candidate: Candidate,
     level: f64,
     /// From its load to the level.
     gap: f64,
@@ -45,12 +45,12 @@ struct LeastLoaded {
 
 /// One of the least loaded.
 pub(super) fn pick(view: TierView<'_>, sums: &CumulativeWeights) -> Option<Candidate> {
-    if view.rows.len() <= BLOCKS {
+    if view.rows.len() <= MAX_BLOCKS {
         return pick_of_few(view);
     }
     let least = LoadSummary::of(view.all())?.least();
     let mut bits = view.choice.random;
-    for _ in 0..DRAWS {
+    for _ in 0..MAX_DRAWS {
         if let Some(drawn) = view.draw(sums, &mut bits) {
             bits = random::mix(bits);
             let most = least.gap * f64::from(drawn.weight);
@@ -61,17 +61,17 @@ pub(super) fn pick(view: TierView<'_>, sums: &CumulativeWeights) -> Option<Candi
     }
     bits = random::mix(bits);
     // Where loads changed since, nobody may be left.
-    by_room(view, least, bits).or(Some(least.own))
+    by_room(view, least, bits).or(Some(least.candidate))
 }
 
 /// The same with one look at each: others write where it looks.
 fn pick_of_few(view: TierView<'_>) -> Option<Candidate> {
     const NONE: Candidate = Candidate {
-        row: 0,
+        position: 0,
         active: 0,
         weight: 0,
     };
-    let mut seen = [NONE; BLOCKS];
+    let mut seen = [NONE; MAX_BLOCKS];
     let mut count = 0;
     for (to, candidate) in seen.iter_mut().zip(view.all()) {
         *to = candidate;
@@ -80,7 +80,7 @@ fn pick_of_few(view: TierView<'_>) -> Option<Candidate> {
     let seen = seen.get(..count)?;
     let least = LoadSummary::of(seen.iter().copied())?.least();
     // The rooms of all up to each: to count those below the mark takes no branch that is guessed.
-    let mut upto = [0.0; BLOCKS];
+    let mut upto = [0.0; MAX_BLOCKS];
     let mut sum = 0.0;
     for (to, one) in upto.iter_mut().zip(seen) {
         sum += least.room(*one);
@@ -88,27 +88,27 @@ fn pick_of_few(view: TierView<'_>) -> Option<Candidate> {
     }
     let mark = random::part(random::mix(view.choice.random)) * sum;
     let below = upto.iter().take(count).filter(|upto| **upto <= mark);
-    Some(seen.get(below.count()).copied().unwrap_or(least.own))
+    Some(seen.get(below.count()).copied().unwrap_or(least.candidate))
 }
 
 /// One in proportion to the rooms of all.
 fn by_room(view: TierView<'_>, least: LeastLoaded, bits: u64) -> Option<Candidate> {
-    let mut sums = [0.0; BLOCKS];
+    let mut sums = [0.0; MAX_BLOCKS];
     for candidate in view.all() {
         // Neighbours are in different blocks, so that no sum waits for the one before.
-        if let Some(sum) = sums.get_mut(candidate.row % BLOCKS) {
+        if let Some(sum) = sums.get_mut(candidate.position % MAX_BLOCKS) {
             *sum += least.room(candidate);
         }
     }
     let mut left = random::part(bits) * sums.iter().sum::<f64>();
-    let block = sums.iter().position(|sum| pay(&mut left, *sum))?;
-    let block = (block..view.rows.len()).step_by(BLOCKS);
-    let mut candidates = block.filter_map(|row| view.at(row));
-    candidates.find(|candidate| pay(&mut left, least.room(*candidate)))
+    let block = sums.iter().position(|sum| draw_part(&mut left, *sum))?;
+    let block = (block..view.rows.len()).step_by(MAX_BLOCKS);
+    let mut candidates = block.filter_map(|row| view.candidate(row));
+    candidates.find(|candidate| draw_part(&mut left, least.room(*candidate)))
 }
 
 /// Whether something drawn is within a part; if not the part is taken off.
-fn pay(left: &mut f64, part: f64) -> bool {
+fn draw_part(left: &mut f64, part: f64) -> bool {
     let within = *left < part;
     if !within {
         *left -= part;
@@ -119,7 +119,7 @@ fn pay(left: &mut f64, part: f64) -> bool {
 /// What one look at all shows.
 struct LoadSummary {
     /// The least loaded.
-    own: Candidate,
+    candidate: Candidate,
     active: u64,
     weight: u64,
 }
@@ -128,7 +128,7 @@ impl LoadSummary {
     fn of(all: impl Iterator<Item = Candidate>) -> Option<Self> {
         // Above any load, since nothing is divided by its weight.
         let mut own = Candidate {
-            row: 0,
+            position: 0,
             active: 1,
             weight: 0,
         };
@@ -141,19 +141,19 @@ impl LoadSummary {
             weight += u64::from(candidate.weight);
         }
         (own.weight > 0).then_some(Self {
-            own,
+            candidate: own,
             active,
             weight,
         })
     }
 
     fn least(&self) -> LeastLoaded {
-        let own = self.own;
+        let own = self.candidate;
         let whole = f64::from(own.weight);
         let fair = float(self.active) / float(self.weight) + 0.5 / whole;
         let level = fair.min((f64::from(own.active) + 2.0) / whole);
         LeastLoaded {
-            own,
+            candidate: own,
             level,
             gap: level - f64::from(own.active) / whole,
         }
@@ -164,7 +164,7 @@ impl LeastLoaded {
     /// How many requests there is room for below the level.
     fn room(self, one: Candidate) -> f64 {
         let room = self.level * f64::from(one.weight) - f64::from(one.active);
-        let dominated = one.active > self.own.active && one.weight <= self.own.weight;
+        let dominated = one.active > self.candidate.active && one.weight <= self.candidate.weight;
         if dominated || room <= 0.0 { 0.0 } else { room }
     }
 }

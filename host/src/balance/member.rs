@@ -1,6 +1,6 @@
 //! The endpoints of a balancer, and which of them a pick may take.
 
-use super::slot::EndpointLoad;
+use super::load::EndpointLoad;
 
 /// The largest weight; a larger one is taken for it. It bounds all sums of weights.
 pub(crate) const MAX_WEIGHT: u32 = 1000;
@@ -9,7 +9,7 @@ pub(crate) const MAX_WEIGHT: u32 = 1000;
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Its active requests, and how much of its weight counts.
-    pub slot: EndpointLoad,
+    pub load: EndpointLoad,
     /// Its share of the requests, in relation to the other endpoints: 0 (takes none) to
     /// [`MAX_WEIGHT`].
     pub weight: u32,
@@ -37,37 +37,32 @@ pub struct PickOptions<'a> {
     /// The identity of the endpoint that is wanted, and taken if it takes requests.
     pub sticky: Option<u64>,
     /// Whether it is taken although it takes no other requests.
-    pub sticky_stays: bool,
+    pub sticky_accepts_draining: bool,
 }
 
 impl Member {
     /// What of its weight counts, whole being a thousand.
-    fn counted(&self, open: bool) -> u64 {
+    fn effective_weight(&self, open: bool) -> u64 {
         let share = if open {
-            self.slot.open_share()
+            self.load.last_resort_share()
         } else {
-            self.slot.share()
+            self.load.share()
         };
         u64::from(self.weight.min(MAX_WEIGHT)) * u64::from(share)
     }
 
-    pub(super) fn carries(&self, labels: &[(String, String)]) -> bool {
+    pub(super) fn has_labels(&self, labels: &[(String, String)]) -> bool {
         labels.iter().all(|label| self.labels.contains(label))
     }
 
     /// Whether a pick may take it, room aside. The weight that counts then.
-    pub(super) fn admitted(
-        &self,
-        place: usize,
-        choice: &PickOptions<'_>,
-        open: bool,
-    ) -> Option<u64> {
-        let weight = self.counted(open);
-        (weight > 0 && self.is_meant(place, choice)).then_some(weight)
+    pub(super) fn admit(&self, place: usize, choice: &PickOptions<'_>, open: bool) -> Option<u64> {
+        let weight = self.effective_weight(open);
+        (weight > 0 && self.is_allowed(place, choice)).then_some(weight)
     }
 
     /// Whether the choice does not leave it out.
-    pub(super) fn is_meant(&self, place: usize, choice: &PickOptions<'_>) -> bool {
-        !choice.exclude.contains(&place) && self.carries(choice.labels)
+    pub(super) fn is_allowed(&self, place: usize, choice: &PickOptions<'_>) -> bool {
+        !choice.exclude.contains(&place) && self.has_labels(choice.labels)
     }
 }

@@ -15,18 +15,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::random;
-use super::view::{Candidate, TierView};
+use super::tier_view::{Candidate, TierView};
 
 /// The sum of weights up to which shares are exact. Weights of a larger sum are scaled down to
 /// this one and rounded to the nearest, though to 1 at least (which can make the turns a few
 /// more). That moves no share by more than 0.1 percentage points with up to 100 endpoints, nor
 /// by more than 0.5 with up to 1,000 (see the law in the tests).
-const MAX_TURNS: u64 = 16_384;
+const MAX_SCHEDULE: u64 = 16_384;
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
     /// Places in the tier. Empty where no endpoint has a weight.
-    turns: Box<[usize]>,
+    schedule: Box<[usize]>,
     cursor: AtomicUsize,
 }
 
@@ -36,16 +36,16 @@ impl RoundRobin {
     pub(super) fn new(weights: &[u64], before: Option<&Self>) -> Self {
         let cursor = before.map_or(0, |before| before.cursor.load(Ordering::Relaxed));
         Self {
-            turns: smooth_turns(&reduce(weights)),
+            schedule: smooth_schedule(&reduce(weights)),
             cursor: AtomicUsize::new(cursor),
         }
     }
 
     pub(super) fn pick(&self, view: TierView<'_>) -> Option<Candidate> {
         let step = self.cursor.fetch_add(1, Ordering::Relaxed);
-        let turn = *self.turns.get(step.checked_rem(self.turns.len())?)?;
+        let turn = *self.schedule.get(step.checked_rem(self.schedule.len())?)?;
         let random = view.choice.random;
-        let meant = view.at(turn);
+        let meant = view.candidate(turn);
         meant
             .filter(|meant| view.takes_draw(*meant, random::mix(!random)))
             .or_else(|| view.by_weight(random))
@@ -53,7 +53,7 @@ impl RoundRobin {
 }
 
 /// The smallest weights in the same proportions, or close to them where their sum would be
-/// larger than [`MAX_TURNS`].
+/// larger than [`MAX_SCHEDULE`].
 fn reduce(weights: &[u64]) -> Vec<u64> {
     let divisor = weights
         .iter()
@@ -63,10 +63,10 @@ fn reduce(weights: &[u64]) -> Vec<u64> {
     let total: u64 = weights.iter().map(|weight| weight / divisor).sum();
     let scale = |weight: &u64| {
         let weight = weight / divisor;
-        if total <= MAX_TURNS || weight == 0 {
+        if total <= MAX_SCHEDULE || weight == 0 {
             return weight;
         }
-        ((weight * MAX_TURNS + total / 2) / total).max(1)
+        ((weight * MAX_SCHEDULE + total / 2) / total).max(1)
     };
     weights.iter().map(scale).collect()
 }
@@ -82,7 +82,7 @@ fn greatest_common_divisor(one: u64, other: u64) -> u64 {
 /// One period of [nginx's smooth weighted round robin](https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1):
 /// in each turn every endpoint gains its weight, the one that has most takes the turn and pays
 /// the sum of all.
-fn smooth_turns(weights: &[u64]) -> Box<[usize]> {
+fn smooth_schedule(weights: &[u64]) -> Box<[usize]> {
     let total: u64 = weights.iter().sum();
     let mut credits: Vec<(i64, i64)> = weights
         .iter()
@@ -113,12 +113,12 @@ mod tests {
 
     #[test]
     fn turns_are_those_of_nginx() {
-        assert_eq!(*smooth_turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(*smooth_turns(&[3, 1]), [0, 0, 1, 0]);
-        assert_eq!(*smooth_turns(&[1, 1, 1]), [0, 1, 2]);
-        assert_eq!(*smooth_turns(&[0, 2, 0, 1]), [1, 3, 1]);
-        assert!(smooth_turns(&[0, 0]).is_empty());
-        assert!(smooth_turns(&[]).is_empty());
+        assert_eq!(*smooth_schedule(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(*smooth_schedule(&[3, 1]), [0, 0, 1, 0]);
+        assert_eq!(*smooth_schedule(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(*smooth_schedule(&[0, 2, 0, 1]), [1, 3, 1]);
+        assert!(smooth_schedule(&[0, 0]).is_empty());
+        assert!(smooth_schedule(&[]).is_empty());
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     proptest! {
-        /// The law of [`MAX_TURNS`].
+        /// The law of [`MAX_SCHEDULE`].
         #[test]
         fn reduced_weights_keep_their_shares(
             heavy in prop::collection::vec(1..=1000_u32, 1..=1000),
@@ -152,7 +152,7 @@ mod tests {
                 prop_assert!(error <= bound, "{error}");
                 prop_assert_eq!(weights[place] == 0, reduced[place] == 0);
             }
-            prop_assert!(reduced.iter().sum::<u64>() <= MAX_TURNS + weights.len() as u64);
+            prop_assert!(reduced.iter().sum::<u64>() <= MAX_SCHEDULE + weights.len() as u64);
         }
     }
 }

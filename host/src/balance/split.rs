@@ -9,7 +9,7 @@ use super::random;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WeightedSplit {
     /// Identity and weight.
-    groups: Box<[(u64, u32)]>,
+    targets: Box<[(u64, u32)]>,
     total: u64,
 }
 
@@ -19,14 +19,17 @@ impl WeightedSplit {
     pub(crate) fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
         let groups: Box<[(u64, u32)]> = groups.into_iter().collect();
         let total = groups.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        (total > 0).then_some(Self { groups, total })
+        (total > 0).then_some(Self {
+            targets: groups,
+            total,
+        })
     }
 
     /// One of them at random, by weight.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> usize {
         let mut left = random::below(random::mix(random), self.total);
-        let mut groups = self.groups.iter();
+        let mut groups = self.targets.iter();
         let place = groups.position(|(_, weight)| match left.checked_sub(u64::from(*weight)) {
             Some(rest) => {
                 left = rest;
@@ -44,7 +47,7 @@ impl WeightedSplit {
             // `part` is never 0 or 1, so the logarithm is finite, and not 0.
             f64::from(*weight) / -random::part(bits).ln()
         };
-        let bids = self.groups.iter().map(bid).enumerate();
+        let bids = self.targets.iter().map(bid).enumerate();
         let best = bids.max_by(|(_, one), (_, other)| one.total_cmp(other));
         best.map_or(0, |(place, _)| place)
     }

@@ -6,8 +6,8 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::load::WHOLE;
 use super::member::MAX_WEIGHT;
-use super::slot::WHOLE;
 use super::*;
 
 const PICKS: usize = 100_000;
@@ -30,7 +30,7 @@ fn members(weights: &[u32]) -> Vec<Member> {
 
 fn member(identity: usize, weight: u32) -> Member {
     Member {
-        slot: EndpointLoad::new(),
+        load: EndpointLoad::new(),
         weight,
         labels: vec![],
         priority: 0,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::consistent_hash::ConsistentHash;
 use super::member::Member;
 use super::round_robin::RoundRobin;
-use super::view::{Candidate, CumulativeWeights, MemberRow, TierView};
+use super::tier_view::{Candidate, CumulativeWeights, MemberRow, TierView};
 use super::{BalancerSettings, PickOptions, Policy, least_connections, two_choices};
 
 /// Members of one rank.
@@ -16,9 +16,9 @@ use super::{BalancerSettings, PickOptions, Policy, least_connections, two_choice
 pub(super) struct Tier {
     rank: (u8, bool),
     /// Places among the members.
-    pub(super) places: Box<[usize]>,
+    pub(super) members: Box<[usize]>,
     rows: Box<[MemberRow]>,
-    picker: PolicyState,
+    policy: PolicyState,
 }
 
 /// A policy with the state that it keeps.
@@ -34,7 +34,7 @@ enum PolicyState {
 #[derive(Debug, Default)]
 pub(super) struct ActiveTier {
     tier: AtomicUsize,
-    open: AtomicBool,
+    ignores_health: AtomicBool,
 }
 
 impl ActiveTier {
@@ -42,23 +42,23 @@ impl ActiveTier {
         self.tier.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed)
+    pub(super) fn ignores_health(&self) -> bool {
+        self.ignores_health.load(Ordering::Relaxed)
     }
 
     /// Look which one it is.
-    pub(super) fn look(&self, settings: &BalancerSettings, members: &[Member], tiers: &[Tier]) {
+    pub(super) fn update(&self, settings: &BalancerSettings, members: &[Member], tiers: &[Tier]) {
         let counts: Vec<(usize, usize)> = tiers.iter().map(|tier| tier.count(members)).collect();
         let enough = counts
             .iter()
-            .position(|(available, all)| *available >= settings.failover.of(*all).max(1));
+            .position(|(available, all)| *available >= settings.failover.count_of(*all).max(1));
         let some = || counts.iter().position(|(available, _)| *available > 0);
         let tier = enough.or_else(some).unwrap_or(0);
         let open = counts
             .get(tier)
-            .is_some_and(|(available, all)| *available < settings.fail_open.of(*all));
+            .is_some_and(|(available, all)| *available < settings.fail_open.count_of(*all));
         self.tier.store(tier, Ordering::Relaxed);
-        self.open.store(open, Ordering::Relaxed);
+        self.ignores_health.store(open, Ordering::Relaxed);
     }
 }
 
@@ -81,13 +81,13 @@ pub(super) fn tiers(
         let places = places.filter(|(_, member)| rank(member) == at);
         let places: Box<[usize]> = places.map(|(place, _)| place).collect();
         let before = before.iter().find(|tier| tier.rank == at);
-        let before = before.map(|tier| &tier.picker);
+        let before = before.map(|tier| &tier.policy);
         let rows = places.iter().filter_map(|place| members.get(*place));
         let rows: Box<[MemberRow]> = rows.map(MemberRow::of).collect();
         Tier {
             rank: at,
-            picker: PolicyState::new(settings, members, (&places, &rows), before),
-            places,
+            policy: PolicyState::new(settings, members, (&places, &rows), before),
+            members: places,
             rows,
         }
     };
@@ -97,10 +97,10 @@ pub(super) fn tiers(
 impl Tier {
     /// Members that take requests, and all that may.
     fn count(&self, members: &[Member]) -> (usize, usize) {
-        let members = self.places.iter().filter_map(|place| members.get(*place));
+        let members = self.members.iter().filter_map(|place| members.get(*place));
         let members = members.filter(|member| member.weight > 0);
         members.fold((0, 0), |(available, all), member| {
-            let takes = usize::from(member.slot.share() > 0);
+            let takes = usize::from(member.load.share() > 0);
             (available + takes, all + 1)
         })
     }
@@ -114,18 +114,18 @@ impl Tier {
     ) -> Option<usize> {
         let view = TierView {
             members,
-            tier: &self.places,
+            tier: &self.members,
             rows: &self.rows,
             choice,
-            open,
+            ignores_health: open,
         };
-        let picked: Option<Candidate> = match &self.picker {
+        let picked: Option<Candidate> = match &self.policy {
             PolicyState::RoundRobin(turns) => turns.pick(view),
             PolicyState::LeastConnections(sums) => least_connections::pick(view, sums),
             PolicyState::TwoChoices(sums) => two_choices::pick(view, sums),
             PolicyState::ConsistentHash(table) => table.pick(view),
         };
-        self.places.get(picked?.row).copied()
+        self.members.get(picked?.position).copied()
     }
 }
 

@@ -5,19 +5,19 @@
 
 use super::least_connections::is_less_loaded;
 use super::random;
-use super::view::{Candidate, CumulativeWeights, TierView};
+use super::tier_view::{Candidate, CumulativeWeights, TierView};
 
 /// Draws before all candidates are looked at: where most endpoints take no requests.
-const DRAWS: usize = 8;
+const MAX_DRAWS: usize = 8;
 
 pub(super) fn pick(view: TierView<'_>, sums: &CumulativeWeights) -> Option<Candidate> {
     let mut bits = view.choice.random;
     let mut first: Option<Candidate> = None;
-    for _ in 0..DRAWS {
+    for _ in 0..MAX_DRAWS {
         match (first, view.draw(sums, &mut bits)) {
             (_, None) => {}
             (None, drawn) => first = drawn,
-            (Some(first), Some(drawn)) if first.row == drawn.row => {}
+            (Some(first), Some(drawn)) if first.position == drawn.position => {}
             (Some(first), Some(drawn)) => {
                 let less = is_less_loaded(drawn, first);
                 return Some(if less { drawn } else { first });

@@ -9,7 +9,7 @@ use crate::wasm::grants::Grants;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
     /// The filter's place in the chain.
-    pub(crate) place: usize,
+    pub(crate) position: usize,
     pub(crate) attribute: String,
     /// Whether the filter works without it, but not as it is meant: it counts by it.
     pub(crate) is_counted_by: bool,
@@ -48,7 +48,7 @@ impl OrderedFilter<'_> {
     }
 
     /// Whether it says that it sets the attribute, always or in some cases.
-    fn tells(&self, attribute: &str) -> bool {
+    fn declares(&self, attribute: &str) -> bool {
         match self {
             Self::Loaded(facts, _) => {
                 let mut told = facts.provides.iter().chain(&facts.sometimes);
@@ -75,7 +75,7 @@ pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> 
             }
             if let Some(cause) = missing(filters, place, attribute) {
                 found.push(OrderViolation {
-                    place,
+                    position: place,
                     attribute: attribute.clone(),
                     is_counted_by: false,
                     cause,
@@ -85,14 +85,14 @@ pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> 
         for attribute in counted_by(facts) {
             if before
                 .clone()
-                .any(|link| link.may_set(attribute) || link.tells(attribute))
+                .any(|link| link.may_set(attribute) || link.declares(attribute))
             {
                 continue;
             }
             let mut later = filters.iter().enumerate().skip(place + 1);
-            if let Some((later, _)) = later.find(|(_, link)| link.tells(attribute)) {
+            if let Some((later, _)) = later.find(|(_, link)| link.declares(attribute)) {
                 found.push(OrderViolation {
-                    place,
+                    position: place,
                     attribute: attribute.to_owned(),
                     is_counted_by: true,
                     cause: MissingAttributeCause::Later(later),
@@ -109,7 +109,7 @@ fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
         .advice
         .bounds
         .iter()
-        .filter_map(|bound| bound.by.as_ref());
+        .filter_map(|bound| bound.source.as_ref());
     let attributes = sources.filter_map(|source| match source {
         BoundSource::Attribute(name) => Some(name.as_str()),
         BoundSource::PathParam(_) => None,
@@ -207,9 +207,9 @@ mod tests {
     fn what_a_filter_counts_by_comes_before_it_if_it_comes_at_all() {
         let bound = |by| BoundInfo {
             name: "b".to_owned(),
-            by: Some(by),
+            source: Some(by),
             lacking: OnMissingValue::Shared,
-            slides: false,
+            is_sliding: false,
         };
         let counts = |by| {
             let mut facts = Facts::default();
@@ -224,7 +224,7 @@ mod tests {
             let links = chain.iter().map(|facts| OrderedFilter::Loaded(facts, Deny));
             let found = check_order(&links.collect::<Vec<_>>());
             let found = found.into_iter();
-            let found = found.map(|found| (found.place, found.is_counted_by, found.cause));
+            let found = found.map(|found| (found.position, found.is_counted_by, found.cause));
             found.collect::<Vec<_>>()
         };
         for provider in [&always, &sometimes] {

@@ -30,7 +30,7 @@ pub(crate) enum Direction {
 
 /// One filter in the body's way.
 pub(crate) struct Stage {
-    place: u16,
+    position: u16,
     /// What the filter asked to see again, with more.
     kept: Chunk,
     /// Whether the filter wants no further call.
@@ -44,7 +44,7 @@ impl Stage {
     #[must_use]
     pub(crate) fn new(place: u16) -> Self {
         Self {
-            place,
+            position: place,
             kept: Chunk::new(),
             done: false,
             wait: None,
@@ -61,12 +61,12 @@ pub(crate) struct Pipe {
     out: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     ended: bool,
-    passing: Option<ChunkInTransit>,
+    in_transit: Option<ChunkInTransit>,
 }
 
 /// A whole body.
 pub(crate) struct BufferedBody {
-    pub(crate) piece: Chunk,
+    pub(crate) chunk: Chunk,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
@@ -87,7 +87,7 @@ impl Pipe {
             out: VecDeque::new(),
             trailers: None,
             ended: false,
-            passing: None,
+            in_transit: None,
         }
     }
 
@@ -96,7 +96,7 @@ impl Pipe {
     /// # Errors
     ///
     /// None: it has more than `max` bytes. Some: it did not reach its end.
-    pub(crate) async fn gather(
+    pub(crate) async fn buffer(
         passage: &Rc<Passage>,
         direction: Direction,
         source: Body,
@@ -133,7 +133,10 @@ impl Pipe {
         }
         // A filter may make trailers of its own, so there are always some to edit.
         let trailers = Some(trailers.unwrap_or_default());
-        Ok(BufferedBody { piece, trailers })
+        Ok(BufferedBody {
+            chunk: piece,
+            trailers,
+        })
     }
 
     /// The last call for a body that is empty: what the stages make of nothing.
@@ -143,7 +146,7 @@ impl Pipe {
     /// A stage ended it.
     pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, BodyError>> {
         if !self.ended {
-            self.begin(Chunk::new(), true);
+            self.begin_chunk(Chunk::new(), true);
         }
         ready!(self.poll_pass(context))?;
         let mut piece = Chunk::new();
@@ -152,13 +155,13 @@ impl Pipe {
     }
 
     /// Begin to pass a piece through the stages.
-    fn begin(&mut self, piece: Chunk, last: bool) {
+    fn begin_chunk(&mut self, piece: Chunk, last: bool) {
         if last {
             self.ended = true;
             self.trailers.get_or_insert_default();
         }
-        self.passing = Some(ChunkInTransit {
-            piece,
+        self.in_transit = Some(ChunkInTransit {
+            chunk: piece,
             last,
             stage: 0,
         });
@@ -166,11 +169,11 @@ impl Pipe {
 
     /// Pass the piece in hand through the stages, and what comes out to `out`.
     fn poll_pass(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        while let Some(passing) = &mut self.passing {
+        while let Some(passing) = &mut self.in_transit {
             let Some(stage) = self.stages.get_mut(passing.stage) else {
-                let piece = std::mem::take(&mut passing.piece);
+                let piece = std::mem::take(&mut passing.chunk);
                 self.out.extend(piece.into_parts());
-                self.passing = None;
+                self.in_transit = None;
                 break;
             };
             let last = passing.last;
@@ -178,8 +181,8 @@ impl Pipe {
                 passing.stage += 1;
                 continue;
             }
-            if passing.piece.is_empty() && !last {
-                self.passing = None;
+            if passing.chunk.is_empty() && !last {
+                self.in_transit = None;
                 break;
             }
             let ways = StageCall {
@@ -190,17 +193,17 @@ impl Pipe {
                 passing.stage += 1;
                 continue;
             };
-            let fresh = std::mem::replace(&mut passing.piece, std::mem::take(&mut stage.kept));
-            passing.piece.join(fresh);
-            let piece = &mut passing.piece;
+            let fresh = std::mem::replace(&mut passing.chunk, std::mem::take(&mut stage.kept));
+            passing.chunk.join(fresh);
+            let piece = &mut passing.chunk;
             match ways.call(stage, out, piece, &mut self.trailers, last) {
                 Ok(ChunkOutcome::Forward) => passing.stage += 1,
                 Ok(ChunkOutcome::Keep) => {
                     stage.kept = std::mem::take(piece);
-                    self.passing = None;
+                    self.in_transit = None;
                 }
                 Err(error) => {
-                    self.passing = None;
+                    self.in_transit = None;
                     return Poll::Ready(Err(error));
                 }
             }
@@ -211,7 +214,7 @@ impl Pipe {
 
 impl Pipe {
     /// Nothing comes after this.
-    fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.ended = true;
         self.trailers = None;
         Poll::Ready(Some(Err(error)))
@@ -220,7 +223,7 @@ impl Pipe {
 
 /// A piece on its way through the stages.
 struct ChunkInTransit {
-    piece: Chunk,
+    chunk: Chunk,
     last: bool,
     /// The stage that it meets next.
     stage: usize,
@@ -248,10 +251,10 @@ impl StageCall<'_> {
         stage: &mut Stage,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<CheckedOut, CallFailure>>> {
-        let Some(seat) = self.passage.seat(stage.place) else {
+        let Some(seat) = self.passage.worker_filter(stage.position) else {
             return Poll::Ready(None);
         };
-        ready!(self.passage.held.poll_there(context));
+        ready!(self.passage.exchange.poll_present(context));
         if stage.wait.is_none() {
             match seat.check_out() {
                 // A piece is shown at once, also to a filter whose other calls run on a fiber.
@@ -279,28 +282,28 @@ impl StageCall<'_> {
         trailers: &mut Option<HeaderMap>,
         last: bool,
     ) -> Result<ChunkOutcome, BodyError> {
-        let Some(seat) = self.passage.seat(stage.place) else {
+        let Some(seat) = self.passage.worker_filter(stage.position) else {
             return Ok(ChunkOutcome::Forward);
         };
         let filter = seat.filter();
         let cap = filter.body_cap();
         let mut none = None;
         let call = BodyCall {
-            piece,
+            chunk: piece,
             trailers: if last { trailers } else { &mut none },
             last,
             head_open: false,
             edited: &mut false,
-            cap: cap.max(piece_room(cap)),
+            cap: cap.max(chunk_room(cap)),
         };
-        let caller = self.passage.caller(stage.place, seat);
+        let caller = self.passage.call_context(stage.position, seat);
         let verdict = out.and_then(|out| {
-            let exchange = self.passage.held.take();
+            let exchange = self.passage.exchange.take();
             let (exchange, verdict) = match self.direction {
                 Direction::Request => filter.on_request_body(caller, out, exchange, call),
                 Direction::Response => filter.on_response_body(caller, out, exchange, call),
             };
-            self.passage.held.put(exchange);
+            self.passage.exchange.put(exchange);
             verdict
         });
         match verdict {
@@ -346,7 +349,7 @@ impl StageCall<'_> {
 
 /// Edits of a piece may grow it beyond the filter's cap on gathering, within reason: pieces as
 /// they arrive are up to 64 KiB whatever the cap.
-fn piece_room(cap: u64) -> u64 {
+fn chunk_room(cap: u64) -> u64 {
     cap.max(256 * 1024)
 }
 
@@ -363,9 +366,9 @@ impl HttpBody for Pipe {
             if let Some(bytes) = this.out.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            if this.passing.is_some() {
+            if this.in_transit.is_some() {
                 if let Err(error) = ready!(this.poll_pass(cx)) {
-                    return this.broken(error);
+                    return this.fail(error);
                 }
                 continue;
             }
@@ -374,16 +377,16 @@ impl HttpBody for Pipe {
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
             match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                None => this.begin(Chunk::new(), true),
-                Some(Err(error)) => return this.broken(error),
+                None => this.begin_chunk(Chunk::new(), true),
+                Some(Err(error)) => return this.fail(error),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         let last = this.source.is_end_stream();
-                        this.begin(data.into(), last);
+                        this.begin_chunk(data.into(), last);
                     }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
-                        this.begin(Chunk::new(), true);
+                        this.begin_chunk(Chunk::new(), true);
                     }
                 },
             }
@@ -392,7 +395,7 @@ impl HttpBody for Pipe {
 
     fn is_end_stream(&self) -> bool {
         let no_trailers = self.trailers.as_ref().is_none_or(HeaderMap::is_empty);
-        self.ended && self.passing.is_none() && self.out.is_empty() && no_trailers
+        self.ended && self.in_transit.is_none() && self.out.is_empty() && no_trailers
     }
 }
 

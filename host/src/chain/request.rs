@@ -47,19 +47,21 @@ impl Passage {
     ) -> Result<RequestDecision, RequestError> {
         self.expect_trailers(body);
         let mut stages = Vec::new();
-        for (place, seat) in self.seats() {
+        for (place, seat) in self.worker_filters() {
             let filter = seat.filter();
             if !filter.phases().request {
                 self.entered.borrow_mut().push(place);
                 continue;
             }
-            let verdict = match self.patience(filter) {
-                None => match self.asked(place, seat, false) {
+            let verdict = match self.max_wait(filter) {
+                None => match self.run_request(place, seat, false) {
                     Ok(verdict) => verdict,
                     // Boxed: it hardly ever comes to this, and the future of a request is copied.
-                    Err(not_now) => Box::pin(self.asked_later(place, seat, false, not_now)).await,
+                    Err(not_now) => {
+                        Box::pin(self.run_request_when_ready(place, seat, false, not_now)).await
+                    }
                 },
-                Some(most) => self.ask_patiently(place, seat, most).await,
+                Some(most) => self.run_when_decidable(place, seat, most).await,
             };
             let mode = match verdict {
                 Ok(RequestVerdict::Next(mode)) => mode,
@@ -77,7 +79,7 @@ impl Passage {
                 BodyMode::Chunks => stages.push(Stage::new(place)),
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
-                    match self.whole_request(place, max, body, through).await? {
+                    match self.buffer_request(place, max, body, through).await? {
                         WholeBodyOutcome::Passed => {}
                         WholeBodyOutcome::Skipped => continue,
                         WholeBodyOutcome::Answered(refusal) => {
@@ -88,14 +90,14 @@ impl Passage {
             }
             self.entered.borrow_mut().push(place);
         }
-        Ok(match self.piped_request(body, stages).await? {
+        Ok(match self.stream_request(body, stages).await? {
             Some(refusal) => RequestDecision::Answer(refusal),
             None => RequestDecision::Forward,
         })
     }
 
     /// Run a filter's request phase, if that can be done at once.
-    pub(super) fn asked(
+    pub(super) fn run_request(
         &self,
         place: u16,
         seat: &WorkerFilter,
@@ -105,46 +107,46 @@ impl Passage {
             return Ok(Err(missing));
         }
         let out = seat.check_out()?;
-        Ok(self.ask(place, seat, patient, out))
+        Ok(self.call_on_request(place, seat, patient, out))
     }
 
-    pub(super) async fn asked_later(
+    pub(super) async fn run_request_when_ready(
         &self,
         place: u16,
         seat: &WorkerFilter,
         patient: bool,
         not_now: CheckOutError,
     ) -> Result<RequestVerdict, CallFailure> {
-        let out = seat.later(not_now).await?;
-        if seat.runs_aside() {
-            let mut caller = self.caller(place, seat);
-            caller.patient = patient;
+        let out = seat.wait_if_busy(not_now).await?;
+        if seat.runs_on_fiber() {
+            let mut caller = self.call_context(place, seat);
+            caller.may_rerun = patient;
             return seat
                 .filter()
-                .on_request_aside(caller, out, &self.held)
+                .on_request_on_fiber(caller, out, &self.exchange)
                 .await;
         }
-        self.ask(place, seat, patient, out)
+        self.call_on_request(place, seat, patient, out)
     }
 
     #[inline]
-    fn ask(
+    fn call_on_request(
         &self,
         place: u16,
         seat: &WorkerFilter,
         patient: bool,
         out: CheckedOut,
     ) -> Result<RequestVerdict, CallFailure> {
-        let mut caller = self.caller(place, seat);
-        caller.patient = patient;
-        let (exchange, verdict) = seat.filter().on_request(caller, out, self.held.take());
-        self.held.put(exchange);
+        let mut caller = self.call_context(place, seat);
+        caller.may_rerun = patient;
+        let (exchange, verdict) = seat.filter().on_request(caller, out, self.exchange.take());
+        self.exchange.put(exchange);
         verdict
     }
 
     /// Put the `chunks` filters in the body's way. A request without a body meets them at once,
     /// so that it goes upstream without one.
-    async fn piped_request(
+    async fn stream_request(
         self: &Rc<Self>,
         body: &mut Body,
         stages: Vec<Stage>,
@@ -156,7 +158,7 @@ impl Passage {
         let source = std::mem::take(body);
         let mut pipe = Pipe::new(self.clone(), Direction::Request, source, stages);
         if !empty {
-            self.reframed(Direction::Request);
+            self.drop_body_headers(Direction::Request);
             *body = Body::Filtered(Box::new(pipe));
             return Ok(None);
         }
@@ -165,12 +167,12 @@ impl Passage {
                 *body = piece.into_bytes().into();
                 Ok(None)
             }
-            Err(error) => self.ended(error).map(Some),
+            Err(error) => self.take_body_result(error).map(Some),
         }
     }
 
     /// A body that filters ended is an answer or a failure.
-    fn ended(&self, error: BodyError) -> Result<Refusal, RequestError> {
+    fn take_body_result(&self, error: BodyError) -> Result<Refusal, RequestError> {
         match self.take_body_end() {
             Some(super::BodyEnd::Answer(refusal)) => Ok(refusal),
             Some(super::BodyEnd::Failed(error)) => Err(error),
@@ -179,7 +181,7 @@ impl Passage {
     }
 
     /// Gather the body through the filters before this one, and show this one the whole.
-    async fn whole_request(
+    async fn buffer_request(
         self: &Rc<Self>,
         place: u16,
         max: u64,
@@ -190,34 +192,39 @@ impl Passage {
             return Err(Code::BodyTooLarge.into());
         }
         let source = std::mem::take(body);
-        let gathered = Pipe::gather(self, Direction::Request, source, through, max).await;
+        let gathered = Pipe::buffer(self, Direction::Request, source, through, max).await;
         let BufferedBody {
-            mut piece,
+            chunk: mut piece,
             mut trailers,
         } = match gathered {
             Ok(gathered) => gathered,
             Err(None) => return Err(Code::BodyTooLarge.into()),
-            Err(Some(error)) => return self.ended(error).map(WholeBodyOutcome::Answered),
+            Err(Some(error)) => {
+                return self.take_body_result(error).map(WholeBodyOutcome::Answered);
+            }
         };
-        let Some(seat) = self.seat(place) else {
+        let Some(seat) = self.worker_filter(place) else {
             return Err(Code::Internal.into());
         };
         let filter = seat.filter();
         let mut edited = false;
         let call = BodyCall {
-            piece: &mut piece,
+            chunk: &mut piece,
             trailers: &mut trailers,
             last: true,
             head_open: true,
             edited: &mut edited,
             cap: filter.body_cap(),
         };
-        match self.show(place, seat, Direction::Request, call).await {
+        match self
+            .call_body_phase(place, seat, Direction::Request, call)
+            .await
+        {
             Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
                 if edited {
-                    self.reframed(Direction::Request);
+                    self.drop_body_headers(Direction::Request);
                 }
-                *body = self.whole_body(Direction::Request, piece, trailers);
+                *body = self.rebuild_body(Direction::Request, piece, trailers);
                 Ok(WholeBodyOutcome::Passed)
             }
             Ok(BodyVerdict::Respond(answer)) => {
@@ -227,7 +234,7 @@ impl Passage {
             }
             Err(failure) => {
                 decide(filter, failure)?;
-                *body = self.whole_body(Direction::Request, piece, trailers);
+                *body = self.rebuild_body(Direction::Request, piece, trailers);
                 Ok(WholeBodyOutcome::Skipped)
             }
         }
@@ -235,8 +242,8 @@ impl Passage {
 
     /// A body that filters may have edited is another one: what described the old one goes
     /// (RFC 9530 digests; RFC 9110, section 8.8.3 strong entity tags).
-    pub(super) fn reframed(&self, direction: Direction) {
-        self.held.with(|exchange| {
+    pub(super) fn drop_body_headers(&self, direction: Direction) {
+        self.exchange.with(|exchange| {
             let headers = match direction {
                 Direction::Request => &mut exchange.request.headers,
                 Direction::Response => match &mut exchange.response {
@@ -260,7 +267,7 @@ impl Passage {
 
 impl Passage {
     /// Run a filter's phase for a whole body.
-    pub(super) async fn show(
+    pub(super) async fn call_body_phase(
         &self,
         place: u16,
         seat: &WorkerFilter,
@@ -270,26 +277,26 @@ impl Passage {
         let filter = seat.filter();
         let out = match seat.check_out() {
             Ok(out) => out,
-            Err(not_now) => Box::pin(seat.later(not_now)).await?,
+            Err(not_now) => Box::pin(seat.wait_if_busy(not_now)).await?,
         };
-        let caller = self.caller(place, seat);
+        let caller = self.call_context(place, seat);
         let is_request = direction == Direction::Request;
-        if filter.runs_aside_for_body(call.piece.len()) {
-            let aside = filter.on_body_aside(caller, out, &self.held, call, is_request);
+        if filter.runs_on_fiber_for_body(call.chunk.len()) {
+            let aside = filter.on_body_on_fiber(caller, out, &self.exchange, call, is_request);
             return Box::pin(aside).await;
         }
-        let exchange = self.held.take();
+        let exchange = self.exchange.take();
         let (exchange, verdict) = match direction {
             Direction::Request => filter.on_request_body(caller, out, exchange, call),
             Direction::Response => filter.on_response_body(caller, out, exchange, call),
         };
-        self.held.put(exchange);
+        self.exchange.put(exchange);
         verdict
     }
 
     /// A gathered body: with its trailers, where it has some. They are named in the head (RFC
     /// 9110, section 6.6.2): the connection sends no others.
-    pub(super) fn whole_body(
+    pub(super) fn rebuild_body(
         &self,
         direction: Direction,
         piece: Chunk,
@@ -300,7 +307,7 @@ impl Passage {
         };
         let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
-            self.held.with(|exchange| match direction {
+            self.exchange.with(|exchange| match direction {
                 Direction::Request => {
                     exchange.request.headers.insert(header::TRAILER, names);
                 }

@@ -29,7 +29,7 @@ struct ResponseInProgress {
 
 impl ResponseInProgress {
     /// A body that the gateway or a filter made.
-    fn made(body: Body) -> Self {
+    fn from_gateway(body: Body) -> Self {
         Self {
             body,
             stages: Vec::new(),
@@ -41,14 +41,14 @@ impl ResponseInProgress {
 }
 
 impl Passage {
-    /// Run the response phases on the head in the exchange. `made` says that the gateway or a
+    /// Run the response phases on the head in the exchange. `from_gateway` says that the gateway or a
     /// filter made the response: its body meets no body phase.
     pub async fn response(self: &Rc<Self>, body: Body, made: bool) -> Body {
         let entered = std::mem::take(&mut *self.entered.borrow_mut());
         if !self.chain.has_response {
-            return self.edited_response(entered, body);
+            return self.apply_all_edits(entered, body);
         }
-        let (has_body, is_head) = self.held.with(|exchange| {
+        let (has_body, is_head) = self.exchange.with(|exchange| {
             let is_head = exchange.request.method == Method::HEAD;
             (!made && may_have_body(exchange), is_head)
         });
@@ -60,23 +60,29 @@ impl Passage {
             stages: Vec::new(),
         };
         for place in entered.into_iter().rev() {
-            let Some(seat) = self.seat(place) else {
+            let Some(seat) = self.worker_filter(place) else {
                 continue;
             };
             let filter = seat.filter();
-            if let Err(error) = self.edit_response(place, seat) {
-                back = ResponseInProgress::made(self.turn(Replacement::Error(error)));
+            if let Err(error) = self.apply_edits(place, seat) {
+                back = ResponseInProgress::from_gateway(
+                    self.replace_response(Replacement::Error(error)),
+                );
                 continue;
             }
             if !filter.phases().response {
                 continue;
             }
             let verdict = match seat.check_out() {
-                Ok(out) => self.tell(place, seat, out),
-                Err(not_now) => Box::pin(self.told_later(place, seat, not_now)).await,
+                Ok(out) => self.call_on_response(place, seat, out),
+                Err(not_now) => {
+                    Box::pin(self.call_on_response_when_ready(place, seat, not_now)).await
+                }
             };
             let turned = match verdict {
-                Ok(ResponseVerdict::Next(mode)) => self.meet(place, mode, &mut back).await,
+                Ok(ResponseVerdict::Next(mode)) => {
+                    self.apply_body_mode(place, mode, &mut back).await
+                }
                 Ok(ResponseVerdict::Replace(answer)) => {
                     let filter = filter.name().clone();
                     Err(Replacement::Answer(Refusal { answer, filter }))
@@ -84,53 +90,53 @@ impl Passage {
                 Err(failure) => decide(filter, failure).map_err(Replacement::Error),
             };
             if let Err(turn) = turned {
-                back = ResponseInProgress::made(self.turn(turn));
+                back = ResponseInProgress::from_gateway(self.replace_response(turn));
             }
         }
         if back.edited {
-            self.reframed(Direction::Response);
+            self.drop_body_headers(Direction::Response);
         }
         if back.stages.is_empty() {
             return back.body;
         }
-        self.reframed(Direction::Response);
+        self.drop_body_headers(Direction::Response);
         let pipe = Pipe::new(self.clone(), Direction::Response, back.body, back.stages);
         Body::Filtered(Box::new(pipe))
     }
 
     /// Run a filter's response phase.
     #[inline]
-    fn tell(
+    fn call_on_response(
         &self,
         place: u16,
         seat: &WorkerFilter,
         out: CheckedOut,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let caller = self.caller(place, seat);
-        let (exchange, verdict) = seat.filter().on_response(caller, out, self.held.take());
-        self.held.put(exchange);
+        let caller = self.call_context(place, seat);
+        let (exchange, verdict) = seat.filter().on_response(caller, out, self.exchange.take());
+        self.exchange.put(exchange);
         verdict
     }
 
-    async fn told_later(
+    async fn call_on_response_when_ready(
         &self,
         place: u16,
         seat: &WorkerFilter,
         not_now: CheckOutError,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let out = seat.later(not_now).await?;
-        if seat.runs_aside() {
-            let caller = self.caller(place, seat);
+        let out = seat.wait_if_busy(not_now).await?;
+        if seat.runs_on_fiber() {
+            let caller = self.call_context(place, seat);
             return seat
                 .filter()
-                .on_response_aside(caller, out, &self.held)
+                .on_response_on_fiber(caller, out, &self.exchange)
                 .await;
         }
-        self.tell(place, seat, out)
+        self.call_on_response(place, seat, out)
     }
 
     /// Carry out a body mode.
-    async fn meet(
+    async fn apply_body_mode(
         self: &Rc<Self>,
         place: u16,
         mode: BodyMode,
@@ -151,22 +157,22 @@ impl Passage {
             BodyMode::Whole(max) => {
                 let body = std::mem::take(&mut back.body);
                 let through = std::mem::take(&mut back.stages);
-                back.body = self.whole_response(place, max, body, through).await?;
+                back.body = self.buffer_response(place, max, body, through).await?;
                 Ok(())
             }
         }
     }
 
-    async fn whole_response(
+    async fn buffer_response(
         self: &Rc<Self>,
         place: u16,
         max: u64,
         body: Body,
         through: Vec<Stage>,
     ) -> Result<Body, Replacement> {
-        let gathered = Pipe::gather(self, Direction::Response, body, through, max).await;
+        let gathered = Pipe::buffer(self, Direction::Response, body, through, max).await;
         let BufferedBody {
-            mut piece,
+            chunk: mut piece,
             mut trailers,
         } = gathered.map_err(|error| match error {
             None => Replacement::Error(Code::ResponseTooLarge.into()),
@@ -176,26 +182,28 @@ impl Passage {
                 None => Replacement::Error(RequestError::with_source(error.code(), error)),
             },
         })?;
-        let Some(seat) = self.seat(place) else {
+        let Some(seat) = self.worker_filter(place) else {
             return Ok(piece.into_bytes().into());
         };
         let filter = seat.filter();
         let mut edited = false;
         let call = BodyCall {
-            piece: &mut piece,
+            chunk: &mut piece,
             trailers: &mut trailers,
             last: true,
             head_open: true,
             edited: &mut edited,
             cap: filter.body_cap(),
         };
-        let verdict = self.show(place, seat, Direction::Response, call).await;
+        let verdict = self
+            .call_body_phase(place, seat, Direction::Response, call)
+            .await;
         if edited {
-            self.reframed(Direction::Response);
+            self.drop_body_headers(Direction::Response);
         }
         match verdict {
             Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
-                Ok(self.whole_body(Direction::Response, piece, trailers))
+                Ok(self.rebuild_body(Direction::Response, piece, trailers))
             }
             Ok(BodyVerdict::Respond(answer)) => {
                 filter.count(seat.worker(), |figures| &figures.answers, 1);
@@ -204,14 +212,14 @@ impl Passage {
             }
             Err(failure) => {
                 decide(filter, failure).map_err(Replacement::Error)?;
-                Ok(self.whole_body(Direction::Response, piece, trailers))
+                Ok(self.rebuild_body(Direction::Response, piece, trailers))
             }
         }
     }
 
     /// Put another response in the place of the one in hand; gives its body.
-    fn turn(&self, turn: Replacement) -> Body {
-        self.held.with(|exchange| match turn {
+    fn replace_response(&self, turn: Replacement) -> Body {
+        self.exchange.with(|exchange| match turn {
             Replacement::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
             Replacement::Error(error) => put_error(exchange, &error, self.words()),
         })
@@ -219,7 +227,7 @@ impl Passage {
 
     /// Make a filter's answer the response; gives its body.
     pub(crate) fn put_refusal(&self, refusal: Refusal) -> Body {
-        self.turn(Replacement::Answer(refusal))
+        self.replace_response(Replacement::Answer(refusal))
     }
 }
 

@@ -11,20 +11,20 @@ use crate::wasm::{CallFailure, WorkerFilter};
 
 impl Passage {
     /// Make the edits of a chain that has no response phase.
-    pub(super) fn edited_response(&self, entered: SmallVec<[u16; 8]>, body: Body) -> Body {
+    pub(super) fn apply_all_edits(&self, entered: SmallVec<[u16; 8]>, body: Body) -> Body {
         let told = self
-            .held
+            .exchange
             .with(|exchange| !exchange.response_edits.is_empty());
         if !told && !self.chain.has_response_edits {
             return body;
         }
         let mut body = body;
         for place in entered.into_iter().rev() {
-            if let Some(seat) = self.seat(place)
-                && let Err(error) = self.edit_response(place, seat)
+            if let Some(seat) = self.worker_filter(place)
+                && let Err(error) = self.apply_edits(place, seat)
             {
                 body = self
-                    .held
+                    .exchange
                     .with(|exchange| put_error(exchange, &error, self.words()));
             }
         }
@@ -36,14 +36,10 @@ impl Passage {
     /// # Errors
     ///
     /// The head would be too large, which is a failure of the filter.
-    pub(super) fn edit_response(
-        &self,
-        place: u16,
-        seat: &WorkerFilter,
-    ) -> Result<(), RequestError> {
+    pub(super) fn apply_edits(&self, place: u16, seat: &WorkerFilter) -> Result<(), RequestError> {
         let filter = seat.filter();
         let of_all = &filter.facts().advice.response_edits;
-        let edited = self.held.with(|exchange| {
+        let edited = self.exchange.with(|exchange| {
             let own = exchange.response_edits.take(place);
             let Some(response) = exchange.response.as_mut() else {
                 return Ok(());
@@ -51,7 +47,7 @@ impl Passage {
             // As if the filter were not there: where that matters, and hardly any filter is skipped.
             let before = (filter.on_error() == OnError::Skip).then(|| response.headers.clone());
             let mut edits = of_all.iter().cloned().chain(own);
-            let made = edits.try_for_each(|edit| edit.make(&mut response.headers));
+            let made = edits.try_for_each(|edit| edit.apply(&mut response.headers));
             if let (Err(_), Some(before)) = (&made, before) {
                 response.headers = before;
             }
@@ -61,8 +57,8 @@ impl Passage {
             return Ok(());
         };
         let failure = CallFailure::NoRoom(EditsTooLarge.to_string());
-        self.held
-            .with(|exchange| filter.tell_failure(seat.worker(), Some(&exchange.id), &failure));
+        self.exchange
+            .with(|exchange| filter.report_failure(seat.worker(), Some(&exchange.id), &failure));
         decide(filter, failure)
     }
 }

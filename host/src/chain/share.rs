@@ -12,16 +12,16 @@ use super::Passage;
 use crate::wasm::{CallFailure, DecisionSignal, Filter, RequestVerdict, WorkerFilter};
 
 /// How often a phase is called again, when another share lacks each time.
-const TRIES: u32 = 4;
+const MAX_RERUNS: u32 = 4;
 
 /// The longest that a request waits for newer keys: a fetch of them ends before. Without answer the token is refused.
 const KEY_WAIT: Duration = Duration::from_mins(2);
 
 impl Passage {
     /// How long a request may wait for what a filter's request phase asks for. None: it asks for nothing of that kind.
-    pub(super) fn patience(&self, filter: &Filter) -> Option<Duration> {
+    pub(super) fn max_wait(&self, filter: &Filter) -> Option<Duration> {
         let services = &self.chain.services;
-        let keys = filter.asks_for_tokens().then_some(KEY_WAIT);
+        let keys = filter.verifies_tokens().then_some(KEY_WAIT);
         let waits = [
             services.limits.max_wait(),
             keys,
@@ -30,72 +30,80 @@ impl Passage {
         waits.into_iter().flatten().max()
     }
 
-    async fn run(
+    async fn run_phase(
         &self,
         place: u16,
         seat: &Rc<WorkerFilter>,
         patient: bool,
     ) -> Result<RequestVerdict, CallFailure> {
-        match self.asked(place, seat, patient) {
+        match self.run_request(place, seat, patient) {
             Ok(verdict) => verdict,
-            Err(not_now) => Box::pin(self.asked_later(place, seat, patient, not_now)).await,
+            Err(not_now) => {
+                Box::pin(self.run_request_when_ready(place, seat, patient, not_now)).await
+            }
         }
     }
 
     /// Run a filter's request phase, when its share is known or cannot be waited for.
-    pub(super) async fn ask_patiently(
+    pub(super) async fn run_when_decidable(
         &self,
         place: u16,
         seat: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
-        let verdict = self.ask_until_known(place, seat, most).await;
-        self.held.with(|exchange| exchange.callouts = None);
+        let verdict = self.rerun_until_decided(place, seat, most).await;
+        self.exchange.with(|exchange| exchange.callouts = None);
         verdict
     }
 
-    async fn ask_until_known(
+    async fn rerun_until_decided(
         &self,
         place: u16,
         seat: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
         let services = &self.chain.services;
-        let mut wait = PatientWait { most, end: None };
+        let mut wait = PatientWait {
+            longest: most,
+            end: None,
+        };
         let expected = || {
-            self.held
+            self.exchange
                 .with(|exchange| seat.filter().expected_share(services, exchange))
         };
-        wait.until_none(expected).await;
+        wait.wait_for_all(expected).await;
         let mut tries = 0;
-        while tries < TRIES && !wait.is_over() {
+        while tries < MAX_RERUNS && !wait.is_over() {
             tries += 1;
-            match self.run(place, seat, true).await {
+            match self.run_phase(place, seat, true).await {
                 Err(CallFailure::Share(share)) => {
-                    let wanted = || self.held.with(|exchange| share.wait(services, exchange));
-                    wait.until_none(wanted).await;
+                    let wanted = || {
+                        self.exchange
+                            .with(|exchange| share.awaited_answer(services, exchange))
+                    };
+                    wait.wait_for_all(wanted).await;
                 }
                 Err(CallFailure::NewerKeys(keys)) => {
                     // Once: whoever finds the key unknown after that is told so at once.
                     let mut keys = Some(keys);
-                    wait.until_none(|| keys.take()).await;
+                    wait.wait_for_all(|| keys.take()).await;
                 }
                 Err(CallFailure::Callout(answer)) => {
                     // The phase makes a bounded number of calls, and each is waited for once.
                     tries -= 1;
                     let mut answer = Some(answer);
-                    wait.until_none(|| answer.take()).await;
+                    wait.wait_for_all(|| answer.take()).await;
                 }
                 verdict => return verdict,
             }
         }
-        self.run(place, seat, false).await
+        self.run_phase(place, seat, false).await
     }
 }
 
 /// One request's wait, over all that it waits for.
 struct PatientWait {
-    most: Duration,
+    longest: Duration,
     /// Set when it first waits.
     end: Option<Instant>,
 }
@@ -106,11 +114,13 @@ impl PatientWait {
     }
 
     /// Wait for answers until there is none to wait for, or until the end.
-    async fn until_none(&mut self, mut next: impl FnMut() -> Option<DecisionSignal>) {
+    async fn wait_for_all(&mut self, mut next: impl FnMut() -> Option<DecisionSignal>) {
         while !self.is_over()
             && let Some(answer) = next()
         {
-            let end = *self.end.get_or_insert_with(|| Instant::now() + self.most);
+            let end = *self
+                .end
+                .get_or_insert_with(|| Instant::now() + self.longest);
             // Without an answer the policy decides; one that was dropped says nothing.
             if timeout_at(end, answer).await.is_err() {
                 return;

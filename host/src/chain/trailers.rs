@@ -25,10 +25,10 @@ pub(super) fn head_fields<'a>(filters: impl Iterator<Item = &'a Arc<Filter>>) ->
         .map(|filter| &filter.facts().advice)
         .flat_map(|advice| {
             advice
-                .read
+                .read_fields
                 .iter()
-                .chain(&advice.vouched)
-                .chain(&advice.cleared)
+                .chain(&advice.trusted_fields)
+                .chain(&advice.removed_fields)
         })
         .filter_map(|name| HeaderName::try_from(&**name).ok())
         .collect();
@@ -44,9 +44,9 @@ impl Passage {
             return;
         }
         let is_chunked = body.size_hint().exact().is_none();
-        self.held.with(|exchange| {
+        self.exchange.with(|exchange| {
             if is_chunked || exchange.request.version == Version::HTTP_2 {
-                exchange.spent.get_or_insert_default().edited = Some(Vec::new());
+                exchange.account.get_or_insert_default().edited = Some(Vec::new());
             }
         });
     }
@@ -54,8 +54,8 @@ impl Passage {
     /// After the last filter: this body, without the trailers that it must not have.
     pub(crate) fn guard_trailers(&self, body: Body) -> Body {
         let edited = self
-            .held
-            .with(|exchange| exchange.spent.as_mut()?.edited.take());
+            .exchange
+            .with(|exchange| exchange.account.as_mut()?.edited.take());
         let Some(edited) = edited else { return body };
         if edited.is_empty() && self.chain.head_fields.is_empty() {
             return body;
@@ -83,7 +83,8 @@ impl Guarded {
     fn clean(&self, trailers: &mut HeaderMap) {
         let of_head = |name: &HeaderName| {
             let mut fields = self.chain.head_fields.iter().chain(&self.edited);
-            fields.any(|field| field == name || names::look_alike(field.as_str(), name.as_str()))
+            fields
+                .any(|field| field == name || names::are_look_alikes(field.as_str(), name.as_str()))
         };
         let unwanted: Vec<HeaderName> = trailers
             .keys()

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::BAD_CONFIG;
 use crate::config::{self, Config};
-use crate::gateway::{Gateway, ProcessResources, preflight};
+use crate::gateway::{Gateway, ProcessResources, environment_check};
 
 /// Check a configuration: read it, compile and configure its filters, build its router, and look at
 /// what a start needs of the machine. Everything that is wrong is told at once.
@@ -26,12 +26,12 @@ pub(crate) fn check(path: &Path) -> ExitCode {
         }
     };
     super::file_limit::check(&config, workers, &mut problems);
-    preflight::look(&config, &mut problems);
+    environment_check::check_environment(&config, &mut problems);
     let is_sound = !config.warnings.is_fatal();
     let gateway = match is_sound {
         true => foundation.build(config, &mut problems),
         false => {
-            foundation.examine(&config, &mut problems);
+            foundation.report_all_errors(&config, &mut problems);
             None
         }
     };
@@ -82,7 +82,7 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
                 println!("    {title}: {}", list.join(", "));
             }
         }
-        for (name, document) in filter.own().documents.iter() {
+        for (name, document) in filter.services().documents.iter() {
             println!(
                 "    document `{name}`: {}, {document:?}",
                 config::counted(document.bytes().len() as u64, "byte")

@@ -27,13 +27,13 @@ impl RunningGateway {
         let running = Arc::clone(&self.running);
         // The store may make this wait, and the drain does not.
         let leave = std::thread::Builder::new().name("windlass-leave".into());
-        if let Err(error) = leave.spawn(move || running.foundation.let_go()) {
+        if let Err(error) = leave.spawn(move || running.foundation.release_storage()) {
             tracing::error!("the store stays in use until the end of the drain: {error}");
         }
         let hurry = self.delay(delay);
         for (listener, address) in self.workers.addresses().iter().enumerate() {
             if self.offer.withdraw(*address) {
-                self.workers.leave(listener);
+                self.workers.hand_over(listener);
             }
         }
         tracing::info!(
@@ -57,10 +57,10 @@ impl RunningGateway {
     /// Go on taking requests until the time is over or a successor serves. Whether the operator asked
     /// a second time.
     fn delay(&mut self, delay: Duration) -> bool {
-        let listeners = self.workers.duplicates();
+        let listeners = self.workers.take_duplicates();
         let admin = self.admin_stop.as_mut().map(AdminStop::duplicate);
         let all = listeners.into_iter().chain(admin);
-        self.offer = self.signals.enter_runtime(|| SocketOffer::of(all));
+        self.offer = self.signals.enter_runtime(|| SocketOffer::start(all));
         if delay.is_zero() {
             return false;
         }
@@ -83,7 +83,7 @@ impl RunningGateway {
 
     /// Until the workers have ended.
     fn wait_for_drain(&mut self) -> Drained {
-        let mut ended = self.workers.ended();
+        let mut ended = self.workers.wait_for_end();
         loop {
             let access = self.access.as_ref();
             let is_offered = !self.offer.is_taken();

@@ -117,16 +117,16 @@ pub(crate) fn start(
     foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
     signals.listen_for_end().map_err(|error| failed(&error))?;
-    if predecessor.is_too_late() {
+    if predecessor.has_other_successor() {
         return Err(failed(&SuccessorExists));
     }
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
     let running = Arc::new(Running {
-        service: foundation.registrar().cloned(),
+        service: foundation.service().cloned(),
         foundation: Arc::new(foundation),
-        workers: workers.commons().to_vec(),
+        workers: workers.shared().to_vec(),
         draining: AtomicBool::new(false),
         reloads: Reloads::default(),
         log_dropped: access
@@ -146,7 +146,7 @@ pub(crate) fn start(
         admin_stop = Some(stop.map_err(|error| failed(&error))?);
         tracing::info!(%address, "answers the operator: /metrics, /livez, /readyz");
     }
-    if predecessor.tell() {
+    if predecessor.announce() {
         tracing::info!("the gateway that drains here was told to stop listening");
     }
     notify::ready();

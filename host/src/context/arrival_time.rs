@@ -15,7 +15,7 @@ impl Clone for ArrivalTime {
 
 impl ArrivalTime {
     /// Of an arrival at this instant. Unix time, milliseconds.
-    pub(super) fn of(&self, arrived: Instant) -> u64 {
+    pub(super) fn unix_ms(&self, arrived: Instant) -> u64 {
         // Nothing arrives in 1970.
         match self.0.load(Ordering::Relaxed) {
             0 => {
@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn the_time_of_an_arrival_stays_the_same_when_the_clock_does_not() {
         let (time, arrived) = (ArrivalTime::default(), Instant::now());
-        let first = time.of(arrived);
+        let first = time.unix_ms(arrived);
         // As if the machine's clock was set back by a minute meanwhile.
         let later = arrived.checked_sub(Duration::from_mins(1)).unwrap();
         assert_ne!(find(later), first);
-        assert_eq!(time.of(later), first);
+        assert_eq!(time.unix_ms(later), first);
     }
 }

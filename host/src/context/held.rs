@@ -11,7 +11,7 @@ use super::Exchange;
 /// Most phases run to their end at once, so that nobody finds it away. A phase on a fiber keeps it
 /// across awaits: of the request's head, or of the response's, while the spine waits for that very
 /// phase. The one other that may ask meanwhile is the request's body on its way through filters;
-/// it waits ([`ExchangeCell::poll_there`]).
+/// it waits ([`ExchangeCell::poll_present`]).
 #[derive(Clone)]
 pub struct ExchangeCell(Rc<ExchangeCellState>);
 
@@ -33,7 +33,7 @@ impl ExchangeCell {
 
     /// Whether it is there. It is not if a panic of a phase took it along.
     #[must_use]
-    pub(crate) fn is_there(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         let exchange = self.0.exchange.take();
         let is_there = exchange.is_some();
         self.0.exchange.set(exchange);
@@ -60,14 +60,14 @@ impl ExchangeCell {
     }
 
     /// Put it back after an await, and wake who waits for it.
-    pub(crate) fn put_after_await(&self, exchange: Box<Exchange>) {
+    pub(crate) fn put_and_wake(&self, exchange: Box<Exchange>) {
         self.put(exchange);
         self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
     /// Wait until it is there.
-    pub(crate) fn poll_there(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_there() {
+    pub(crate) fn poll_present(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_present() {
             return Poll::Ready(());
         }
         self.0.waiting.borrow_mut().push(context.waker().clone());
@@ -81,7 +81,7 @@ impl ExchangeCell {
     /// It is away, as for [`Self::take`].
     pub fn with<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> R {
         let mut lent = BorrowedExchange {
-            held: self,
+            cell: self,
             exchange: Some(self.take()),
         };
         #[expect(clippy::expect_used, reason = "it was put there just above")]
@@ -91,13 +91,13 @@ impl ExchangeCell {
 
 /// An exchange that goes back to its place, also from a panic.
 struct BorrowedExchange<'a> {
-    held: &'a ExchangeCell,
+    cell: &'a ExchangeCell,
     exchange: Option<Box<Exchange>>,
 }
 
 impl Drop for BorrowedExchange<'_> {
     fn drop(&mut self) {
-        self.held.0.exchange.set(self.exchange.take());
+        self.cell.0.exchange.set(self.exchange.take());
     }
 }
 

@@ -5,20 +5,20 @@
 
 /// Whether the name has a character that another may be taken for: anything but letters, digits and `-`.
 #[must_use]
-pub(crate) fn is_odd(name: &str) -> bool {
+pub(crate) fn is_ambiguous(name: &str) -> bool {
     let odd = |odd, byte: &u8| odd | !matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     name.as_bytes().iter().fold(false, odd)
 }
 
 /// The name that an odd one can be taken for.
 #[must_use]
-pub(crate) fn plain(name: &str) -> String {
+pub(crate) fn normalize(name: &str) -> String {
     name.chars().map(plain_char).collect()
 }
 
 /// Whether these are two names that can be taken for each other.
 #[must_use]
-pub(crate) fn look_alike(one: &str, other: &str) -> bool {
+pub(crate) fn are_look_alikes(one: &str, other: &str) -> bool {
     let same = || {
         one.chars()
             .map(plain_char)
@@ -43,16 +43,16 @@ mod tests {
             ("x.tier", "x_tier"),
             ("x-user-id", "x-user_id"),
         ] {
-            assert!(look_alike(one, other), "{one} {other}");
+            assert!(are_look_alikes(one, other), "{one} {other}");
         }
         for (one, other) in [("x-tier", "x-tier"), ("x-tier", "xtier"), ("x-a", "x-b")] {
-            assert!(!look_alike(one, other), "{one} {other}");
+            assert!(!are_look_alikes(one, other), "{one} {other}");
         }
     }
 
     #[test]
     fn an_odd_name_has_its_plain_one() {
-        assert!(is_odd("x_real.ip") && !is_odd("x-real-ip"));
-        assert_eq!(plain("x_real.ip"), "x-real-ip");
+        assert!(is_ambiguous("x_real.ip") && !is_ambiguous("x-real-ip"));
+        assert_eq!(normalize("x_real.ip"), "x-real-ip");
     }
 }

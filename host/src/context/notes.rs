@@ -11,7 +11,7 @@ pub struct Notes {
 
 #[derive(Debug)]
 struct Note {
-    place: u16,
+    position: u16,
     key: String,
     value: Vec<u8>,
 }
@@ -22,7 +22,7 @@ impl Notes {
     pub(crate) fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
         self.entries
             .iter()
-            .find(|note| note.place == place && note.key == key)
+            .find(|note| note.position == place && note.key == key)
             .map(|note| &note.value)
     }
 
@@ -40,7 +40,7 @@ impl Notes {
         let mut others = 0;
         let mut found = None;
         for (index, note) in self.entries.iter().enumerate() {
-            if note.place != place {
+            if note.position != place {
                 continue;
             }
             if note.key == key {
@@ -55,7 +55,11 @@ impl Notes {
         match found.and_then(|index| self.entries.get_mut(index)) {
             Some(note) => Ok(Some(std::mem::replace(&mut note.value, value))),
             None => {
-                self.entries.push(Note { place, key, value });
+                self.entries.push(Note {
+                    position: place,
+                    key,
+                    value,
+                });
                 Ok(None)
             }
         }
@@ -64,9 +68,13 @@ impl Notes {
     /// Put back what [`Self::set`] replaced.
     pub(crate) fn restore(&mut self, place: u16, key: String, old: Option<Vec<u8>>) {
         self.entries
-            .retain(|note| note.place != place || note.key != key);
+            .retain(|note| note.position != place || note.key != key);
         if let Some(value) = old {
-            self.entries.push(Note { place, key, value });
+            self.entries.push(Note {
+                position: place,
+                key,
+                value,
+            });
         }
     }
 }

@@ -38,7 +38,7 @@ impl ResponseEdit {
     /// # Errors
     ///
     /// The head would be too large. It is as it was.
-    pub(crate) fn make(self, headers: &mut HeaderMap) -> Result<(), EditsTooLarge> {
+    pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), EditsTooLarge> {
         match self {
             Self::Remove(name) => {
                 headers.remove(name);
@@ -150,7 +150,7 @@ mod tests {
             headers.append("vary", value(line));
         }
         let edit = ResponseEdit::AddMember(name("vary"), value("Origin"));
-        edit.make(&mut headers).expect("there is room");
+        edit.apply(&mut headers).expect("there is room");
         let lines = headers.get_all("vary").iter();
         lines
             .map(|line| line.to_str().expect("text").to_owned())
@@ -181,10 +181,10 @@ mod tests {
             headers.append("x", value(line));
         }
         let set = ResponseEdit::Set(name("x"), value("d"));
-        set.make(&mut headers).expect("there is room");
+        set.apply(&mut headers).expect("there is room");
         assert_eq!(headers.get_all("x").iter().count(), 1);
         let remove = ResponseEdit::Remove(name("x"));
-        remove.make(&mut headers).expect("a removal needs no room");
+        remove.apply(&mut headers).expect("a removal needs no room");
         assert!(headers.is_empty());
     }
 
@@ -199,14 +199,14 @@ mod tests {
             ResponseEdit::Append(name("y"), value("1")),
             ResponseEdit::AddMember(name("y"), value("1")),
         ] {
-            assert_eq!(edit.make(&mut headers), Err(EditsTooLarge));
+            assert_eq!(edit.apply(&mut headers), Err(EditsTooLarge));
         }
         assert_eq!(headers.len(), MAX_FIELDS);
         let there = ResponseEdit::AddMember(name("x"), value("7"));
-        assert_eq!(there.make(&mut headers), Ok(()));
+        assert_eq!(there.apply(&mut headers), Ok(()));
         assert_eq!(headers.len(), MAX_FIELDS);
         let remove = ResponseEdit::Remove(name("x"));
-        assert_eq!(remove.make(&mut headers), Ok(()));
+        assert_eq!(remove.apply(&mut headers), Ok(()));
     }
 
     #[test]

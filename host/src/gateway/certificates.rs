@@ -12,7 +12,7 @@ use crate::tls::certificate::{self, Validity, ValidityFault, now_s};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServedCertificate {
     /// To whom: `listener`, `admin`, `upstream`.
-    pub(crate) to: &'static str,
+    pub(crate) audience: &'static str,
     /// A listener's address, or an upstream's name.
     pub(crate) name: String,
     /// When the first of its chain ends. Seconds since 1970.
@@ -20,7 +20,7 @@ pub(crate) struct ServedCertificate {
 }
 
 /// All that this configuration shows. Warns of those that clients refuse, or will soon.
-pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
+pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
     let mut all = Vec::new();
     let mut one = |to, name: String, path: &Path, span: Span| {
         // What cannot be read is told where it is needed.
@@ -33,7 +33,7 @@ pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<ServedCertif
         };
         warn(&title, path, &validity, span, problems);
         all.push(ServedCertificate {
-            to,
+            audience: to,
             name,
             ends_s: validity.ends_s,
         });

@@ -41,7 +41,7 @@ pub(super) fn check(
 ) {
     let references = route.filters.iter();
     let most: Vec<Option<Grants>> = references
-        .map(|reference| most_set(config.filters.get(reference.filter)?))
+        .map(|reference| settable_by(config.filters.get(reference.filter)?))
         .collect();
     let references = route.filters.iter().zip(&most);
     let links = references.map(|(reference, most)| {
@@ -116,7 +116,7 @@ fn provider(
             other.name()
         );
     }
-    let before = links.iter().take(misorder.place);
+    let before = links.iter().take(misorder.position);
     let provided = before.flat_map(|link| match link {
         OrderedFilter::Loaded(facts, _) => facts.provides.as_slice(),
         OrderedFilter::Unknown(_) => &[],
@@ -125,7 +125,7 @@ fn provider(
         return format!("did you mean `{meant}`?");
     }
     let mut plugins = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
-    let sets = |plugin: &&BuiltinPlugin| most_set_by(plugin).attribute(attribute);
+    let sets = |plugin: &&BuiltinPlugin| settable_by_builtin(plugin).attribute(attribute);
     match plugins.find(sets) {
         Some(plugin) => format!(
             "put a filter with `plugin = \"builtin:{}\"` before it, or another that provides `{attribute}`",
@@ -136,14 +136,14 @@ fn provider(
 }
 
 /// The most that a filter sets, whatever its settings are. None where nobody knows.
-fn most_set(filter: &config::FilterConfig) -> Option<Grants> {
+fn settable_by(filter: &config::FilterConfig) -> Option<Grants> {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return None;
     };
-    windlass_builtin_plugins::builtin(plugin).map(most_set_by)
+    windlass_builtin_plugins::builtin(plugin).map(settable_by_builtin)
 }
 
-fn most_set_by(plugin: &BuiltinPlugin) -> Grants {
+fn settable_by_builtin(plugin: &BuiltinPlugin) -> Grants {
     let attributes = plugin.attributes.iter();
     Grants {
         attributes: attributes.map(|&name| name.into()).collect(),
@@ -164,7 +164,7 @@ fn report(
         let filter = filter.and_then(|reference| config.filters.get(reference.filter));
         filter.map_or("", |filter| &*filter.name)
     };
-    let span = route.filters.get(misorder.place);
+    let span = route.filters.get(misorder.position);
     let span = span.map_or(route.span, |reference| reference.span);
     let verb = if misorder.is_counted_by {
         "counts by"
@@ -173,7 +173,7 @@ fn report(
     };
     let needs = format!(
         "filter `{}` {verb} attribute `{}`, which",
-        name(misorder.place),
+        name(misorder.position),
         misorder.attribute
     );
     let (why, help) = match misorder.cause {
@@ -183,7 +183,11 @@ fn report(
         ),
         MissingAttributeCause::Later(place) => (
             format!("filter `{}` provides, but later in the list", name(place)),
-            format!("move `{}` before `{}`", name(place), name(misorder.place)),
+            format!(
+                "move `{}` before `{}`",
+                name(place),
+                name(misorder.position)
+            ),
         ),
         MissingAttributeCause::Sometimes(place) => (
             format!("filter `{}` before it sets in some cases only", name(place)),
@@ -206,7 +210,7 @@ fn report(
 impl Route {
     /// Whether one of its filters asks of a request what none of the other's does.
     #[must_use]
-    pub(crate) fn asks_more_than(&self, other: &Self) -> bool {
+    pub(crate) fn requires_filter_beyond(&self, other: &Self) -> bool {
         let called =
             |filter: &Arc<Filter>| other.filters.iter().any(|own| Arc::ptr_eq(own, filter));
         let mut asking = self.filters.iter().filter(|filter| filter.phases().request);

@@ -10,7 +10,7 @@ use crate::wasm::Filter;
 use crate::wasm::services::ApiDescription;
 
 /// Describe a configuration and its filters.
-pub(super) fn of(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiDescription {
+pub(super) fn describe(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiDescription {
     let routes: Vec<_> = config.routes.iter().map(|one| route(config, one)).collect();
     let apis = config.apis.iter();
     let apis = apis.map(|api| {

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     /// The error of a file, and its cure.
-    fn told(path: &Path, limit: u64) -> (String, String) {
+    fn error_text(path: &Path, limit: u64) -> (String, String) {
         let error = read_one(path, limit).map(|_| ()).unwrap_err();
         (error.to_string(), error.help())
     }
@@ -205,7 +205,7 @@ mod tests {
         let link = folder.path().join("link");
         symlink("a", &link).unwrap();
         assert_eq!(read_one(&link, 10).unwrap().bytes(), b"0123456789");
-        let (error, help) = told(&link, 9);
+        let (error, help) = error_text(&link, 9);
         assert_eq!(
             error,
             "has 10 bytes, more than `limits.document` allows (9B)"
@@ -223,7 +223,7 @@ mod tests {
         // `/proc` says that its files are empty.
         let path = Path::new("/proc/self/maps");
         assert_eq!(fs::metadata(path).unwrap().len(), 0);
-        let (error, _) = told(path, 16);
+        let (error, _) = error_text(path, 16);
         assert_eq!(
             error,
             "has too many bytes, more than `limits.document` allows (16B)"
@@ -233,18 +233,18 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused_and_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let (error, help) = told(folder.path(), 10);
+        let (error, help) = error_text(folder.path(), 10);
         assert_eq!(error, "is a folder, not a file");
         assert_eq!(help, "name a regular file, or a link to one");
         let pipe = folder.path().join("pipe");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        assert_eq!(told(&pipe, 10).0, "is a pipe, not a file");
+        assert_eq!(error_text(&pipe, 10).0, "is a pipe, not a file");
         let socket = folder.path().join("socket");
         let _listener = UnixListener::bind(&socket).unwrap();
-        assert_eq!(told(&socket, 10).0, "is a socket, not a file");
+        assert_eq!(error_text(&socket, 10).0, "is a socket, not a file");
         assert_eq!(
-            told(Path::new("/dev/zero"), 10).0,
+            error_text(Path::new("/dev/zero"), 10).0,
             "is a device, not a file"
         );
     }
@@ -252,12 +252,12 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_from_a_link_to_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (error, help) = told(&folder.path().join("none"), 10);
+        let (error, help) = error_text(&folder.path().join("none"), 10);
         assert!(error.starts_with("cannot be read: No such file"), "{error}");
         assert!(help.contains("relative to the folder"), "{help}");
         let link = folder.path().join("link");
         symlink("gone.yaml", &link).unwrap();
-        let (error, _) = told(&link, 10);
+        let (error, _) = error_text(&link, 10);
         assert_eq!(
             error,
             "is a symbolic link to `gone.yaml`, which is not there"
@@ -269,7 +269,7 @@ mod tests {
         );
         let round = folder.path().join("round");
         symlink("round", &round).unwrap();
-        let (error, _) = told(&round, 10);
+        let (error, _) = error_text(&round, 10);
         assert!(error.starts_with("cannot be read: "), "{error}");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{attributes, documents, named, origin};
+use super::{attributes, cache_origin, documents, named_grants};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::store::secrets::Secrets;
 use crate::upstream::headers;
@@ -53,7 +53,7 @@ fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut 
     let filters: Vec<_> = filters
         .filter_map(|(filter, loaded)| Some((filter, loaded.as_ref()?)))
         .collect();
-    let tables = filters.iter().map(|(_, loaded)| &loaded.own().series);
+    let tables = filters.iter().map(|(_, loaded)| &loaded.services().series);
     for clash in series::clashes(tables) {
         let (Some((first, _)), Some((second, _))) =
             (filters.get(clash.first), filters.get(clash.second))
@@ -96,7 +96,7 @@ fn load_one(
         name: filter.name.clone(),
         settings: filter.settings.json.to_string(),
         documents: Arc::new(documents),
-        origin: origin::of(config, &grants, secrets),
+        origin: cache_origin::cache_origin(config, &grants, secrets),
         grants,
         bounds: bounds(filter),
         on_error: match filter.on_error {
@@ -112,9 +112,9 @@ fn load_one(
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
             attributes::check(config, filter, &loaded, problems);
-            pass_on_advice(filter, &loaded, problems);
+            report_advice(filter, &loaded, problems);
             refuse_windows(config, filter, &loaded, problems);
-            warn_of_slow_pieces(filter, &loaded, problems);
+            warn_of_slow_chunks(filter, &loaded, problems);
             Some(loaded)
         }
         Err(error) => {
@@ -222,8 +222,8 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
             .collect(),
         attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
         upstreams: Vec::new(),
-        secrets: named::secrets(config, filter, builtin),
-        callouts: named::callouts(config, filter, builtin),
+        secrets: named_grants::secrets(config, filter, builtin),
+        callouts: named_grants::callouts(config, filter, builtin),
     }
 }
 
@@ -298,22 +298,22 @@ fn warn_of_denied(
 /// Fields with odd names that filters read: they are not taken for look-alikes of others.
 pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item = HeaderName> {
     let filters = filters.iter().flatten();
-    let names = filters.flat_map(|filter| &filter.facts().advice.read);
+    let names = filters.flat_map(|filter| &filter.facts().advice.read_fields);
     names
-        .filter(|name| headers::may_be_read(name))
+        .filter(|name| headers::is_allowed_from_clients(name))
         .filter_map(|name| HeaderName::try_from(&**name).ok())
 }
 
 /// The filter's own warnings; and one if it may be left out, where an endpoint trusts a field that it sets.
-fn pass_on_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
+fn report_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let name = &filter.name;
     let advice = &loaded.facts().advice;
     for (at, message) in &advice.warnings {
         let subject = subject(filter, at);
         problems.warning(settings_span(filter, at), format!("{subject}: {message}"));
     }
-    if loaded.on_error() == OnError::Skip && !advice.vouched.is_empty() {
-        let fields = backticked(advice.vouched.iter().map(String::as_str));
+    if loaded.on_error() == OnError::Skip && !advice.trusted_fields.is_empty() {
+        let fields = backticked(advice.trusted_fields.iter().map(String::as_str));
         problems
             .warning(
                 filter.plugin_span,
@@ -339,7 +339,7 @@ fn refuse_windows(
         return;
     }
     let bounds = loaded.facts().advice.bounds.iter().enumerate();
-    for (place, bound) in bounds.filter(|(_, bound)| bound.slides) {
+    for (place, bound) in bounds.filter(|(_, bound)| bound.is_sliding) {
         problems
             .error(
                 bound_span(filter, place, "algorithm"),
@@ -361,11 +361,11 @@ pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str)
 
 /// A piece of a body is on its way between two connections while a filter looks at it, so such a
 /// call runs to its end at once.
-fn warn_of_slow_pieces(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
+fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let phases = loaded.phases();
     // No plugin of ours asks for a body in `chunks`.
     let is_builtin = matches!(filter.plugin, PluginSource::Builtin(_));
-    if is_builtin || !loaded.runs_aside() || !(phases.request_body || phases.response_body) {
+    if is_builtin || !loaded.runs_on_fiber() || !(phases.request_body || phases.response_body) {
         return;
     }
     let (name, cpu) = (&filter.name, call_cpu(filter));

@@ -56,7 +56,7 @@ impl Generation {
             .map(|route| Arc::new(apis::own_copy(&route.info)));
         let chain = |route: &Route, takes: fn(&Filter) -> bool| {
             let filters = route.filters.iter().filter(|filter| takes(filter));
-            let seats = filters.map(|filter| WorkerFilter::of(filter, worker));
+            let seats = filters.map(|filter| WorkerFilter::for_worker(filter, worker));
             let words = Arc::clone(&route.words);
             Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         };

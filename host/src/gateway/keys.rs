@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{ProcessResources, callouts, named, verifiers};
+use super::{ProcessResources, callouts, named_grants, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{
     ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
@@ -21,7 +21,7 @@ pub(crate) fn services(
     foundation: &ProcessResources,
     problems: &mut Problems,
 ) -> Option<Services> {
-    named::check(config, problems);
+    named_grants::check(config, problems);
     let secrets = secrets(config, problems);
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
@@ -151,7 +151,7 @@ fn plans(
 
 /// Warn of plans of the store that nobody meets.
 fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problems) {
-    let Some(keeper) = foundation.keeper() else {
+    let Some(keeper) = foundation.sync() else {
         return;
     };
     let (stored, store) = (keeper.plans().snapshot(), keeper.storage().name());

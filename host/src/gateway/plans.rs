@@ -10,7 +10,7 @@ use crate::config::{self, Config, Problems};
 use crate::wasm::grants::HostInterface;
 
 /// The most routes that one warning names.
-const MOST_NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 const CURE: &str = "add a filter with `plugin = \"builtin:usage-plan\"` to their `filters`, after the one that finds the key";
 
@@ -33,7 +33,7 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     let routes: Vec<RouteKeyPolicy<'_>> = config
         .routes
         .iter()
-        .map(|route| held(config, route))
+        .map(|route| key_policy(config, route))
         .collect();
     for (place, plan) in config.plans.iter().enumerate() {
         check_plan(config, (place, plan), &routes, problems);
@@ -41,7 +41,7 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     keys_without_plan(config, &routes, problems);
 }
 
-fn held<'a>(config: &Config, route: &'a config::RouteConfig) -> RouteKeyPolicy<'a> {
+fn key_policy<'a>(config: &Config, route: &'a config::RouteConfig) -> RouteKeyPolicy<'a> {
     let mut held = RouteKeyPolicy {
         route,
         takes_keys: false,
@@ -77,7 +77,7 @@ fn setting<'a>(filter: &'a config::FilterConfig, name: &str) -> Option<&'a str> 
 }
 
 /// Whether the plan is sold for the route.
-fn is_sold(plan: &config::Plan, route: &config::RouteConfig) -> bool {
+fn covers(plan: &config::Plan, route: &config::RouteConfig) -> bool {
     plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
 }
 
@@ -101,7 +101,7 @@ fn check_plan(
     }
     let sold: Vec<_> = routes
         .iter()
-        .filter(|held| is_sold(plan, held.route))
+        .filter(|held| covers(plan, held.route))
         .collect();
     let apis = plan.apis.iter().filter_map(|api| config.apis.get(*api));
     let apis: Vec<_> = apis.map(|api| format!("`{}`", api.name)).collect();
@@ -151,7 +151,7 @@ fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &
         let plans: Vec<_> = plans.filter_map(|plan| config.plans.get(*plan)).collect();
         let mut taking = routes.iter().filter(|held| held.takes_keys).peekable();
         let is_refused = |held: &RouteKeyPolicy<'_>| {
-            let on_none = !plans.iter().any(|plan| is_sold(plan, held.route));
+            let on_none = !plans.iter().any(|plan| covers(plan, held.route));
             held.enforces && !held.lets_pass && on_none
         };
         plans.is_empty() && taking.peek().is_some() && taking.all(is_refused)
@@ -178,7 +178,7 @@ fn named<'a>(routes: impl Iterator<Item = &'a RouteKeyPolicy<'a>>) -> Option<Str
     let names: Vec<_> = routes
         .map(|held| format!("`{}`", held.route.name))
         .collect();
-    let (first, rest) = names.split_at_checked(MOST_NAMED).unwrap_or((&names, &[]));
+    let (first, rest) = names.split_at_checked(MAX_NAMED).unwrap_or((&names, &[]));
     let list = first.join(", ");
     match (first.len(), rest.len()) {
         (0, _) => None,

@@ -9,17 +9,17 @@ use crate::config::{self, CheckTls, Config, Probe, Problems, RouteEnd, UpstreamP
 use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Upstream;
-use crate::upstream::endpoint::group::UpstreamState;
-use crate::upstream::endpoint::names::{DnsResolver, LookupError, ResolvedAddresses};
-use crate::upstream::endpoint::rounds::{Maintenance, PendingLookup};
-use crate::upstream::key::hash;
-use crate::upstream::line::tls::EndpointTls;
+use crate::upstream::connection::tls::EndpointTls;
+use crate::upstream::endpoint::dns::{DnsResolver, LookupError, ResolvedAddresses};
+use crate::upstream::endpoint::maintenance::{Maintenance, PendingLookup};
+use crate::upstream::endpoint::upstream_state::UpstreamState;
+use crate::upstream::hash_key::hash;
 use crate::upstream::registry::UpstreamRegistry;
 use crate::upstream::sticky::StickyTokens;
 
 /// Ask these servers for all names of a configuration at once, so that a name server that is away is
 /// waited for once.
-pub(crate) fn ask(
+pub(crate) fn look_up_names(
     config: &Config,
     rounds: &Maintenance,
     names: &Arc<DnsResolver>,
@@ -27,11 +27,12 @@ pub(crate) fn ask(
     let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
     let addresses = endpoints.map(|endpoint| &*endpoint.address);
     let asked = addresses.filter(|name| name.parse::<SocketAddr>().is_err());
-    let asked: HashMap<&str, PendingLookup> =
-        asked.map(|name| (name, rounds.ask(names, name))).collect();
+    let asked: HashMap<&str, PendingLookup> = asked
+        .map(|name| (name, rounds.look_up(names, name)))
+        .collect();
     let answered = asked.into_iter();
     answered
-        .map(|(name, asked)| (name.to_owned(), asked.answer()))
+        .map(|(name, asked)| (name.to_owned(), asked.result()))
         .collect()
 }
 
@@ -40,14 +41,14 @@ pub(crate) fn ask(
 /// none: a name server that is away, as after a power cut, is not to hold up all that needs it not.
 ///
 /// Nothing of a configuration that has an error reaches the upstreams that are in use.
-pub(crate) fn plans(
+pub(crate) fn build(
     config: &Config,
     registry: &UpstreamRegistry,
     answered: &ResolvedNames,
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Vec<Arc<Upstream>> {
-    let groups = groups(config, registry, answered, problems);
+    let groups = states(config, registry, answered, problems);
     if problems.is_fatal() {
         return Vec::new();
     }
@@ -58,10 +59,10 @@ pub(crate) fn plans(
     )| {
         for endpoint in &upstream.endpoints {
             if let Some(Ok(answer)) = answered.get(&endpoint.address) {
-                group.answered(&endpoint.address, answer);
+                group.set_addresses(&endpoint.address, answer);
             }
             let addresses = group.addresses(&endpoint.address);
-            warn_of_own(config, upstream, endpoint, &addresses, problems);
+            warn_of_own_listener(config, upstream, endpoint, &addresses, problems);
         }
         let sticky = upstream.balance.sticky.as_ref();
         let sticky = sticky.and_then(|sticky| {
@@ -81,16 +82,16 @@ pub(crate) fn plans(
 }
 
 /// Reports what is wrong with the names and with the files for TLS of the upstreams, and nothing else.
-pub(crate) fn examine(
+pub(crate) fn report_problems(
     config: &Config,
     registry: &UpstreamRegistry,
     answered: &ResolvedNames,
     problems: &mut Problems,
 ) {
-    groups(config, registry, answered, problems);
+    states(config, registry, answered, problems);
 }
 
-fn groups<'c>(
+fn states<'c>(
     config: &'c Config,
     registry: &UpstreamRegistry,
     answered: &ResolvedNames,
@@ -99,7 +100,7 @@ fn groups<'c>(
     let mut system = SystemRoots::default();
     let upstreams = config.upstreams.iter();
     let group = |upstream: &'c config::UpstreamConfig| {
-        let group = registry.group(&upstream.name);
+        let group = registry.upstream_state(&upstream.name);
         for endpoint in &upstream.endpoints {
             check_name(upstream, endpoint, &group, answered, problems);
         }
@@ -178,7 +179,7 @@ fn check_name(
 }
 
 /// Warns of an endpoint that is one of this gateway's own listeners: its requests come back.
-fn warn_of_own(
+fn warn_of_own_listener(
     config: &Config,
     upstream: &config::UpstreamConfig,
     endpoint: &config::Endpoint,

@@ -248,7 +248,7 @@ struct AccessLogAttempt<'a> {
 fn attempts<S: Serializer>(attempts: &[AttemptOutcome], out: S) -> Result<S::Ok, S::Error> {
     out.collect_seq(attempts.iter().map(|attempt| AccessLogAttempt {
         endpoint: &attempt.endpoint,
-        us: attempt.us,
+        us: attempt.duration_us,
         fault: attempt.fault.as_deref(),
     }))
 }

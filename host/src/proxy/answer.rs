@@ -69,16 +69,16 @@ pub(super) fn respond(
 ) -> Response<ResponseBody> {
     run.connection.watch.set_takes_interim(false);
     if let Some(upgrade) = run.upgrade.take() {
-        match tunnel(&mut run, &upgrade) {
-            Some(taken) => return switch(run, &upgrade, taken, slot),
+        match take_tunnel(&mut run, &upgrade) {
+            Some(taken) => return answer_upgrade(run, &upgrade, taken, slot),
             // hyper would take any success for an agreement.
-            None if upgrade.is_stream() && run.held.with(|exchange| is_success(exchange)) => {
+            None if upgrade.is_stream() && run.exchange.with(|exchange| is_success(exchange)) => {
                 body = run.refuse(&Code::UpstreamProtocol.into(), &ErrorFormat::default());
             }
             None => {}
         }
     }
-    let (status, mut headers, is_head, id) = run.held.with(|exchange| {
+    let (status, mut headers, is_head, id) = run.exchange.with(|exchange| {
         let (status, headers) = match &mut exchange.response {
             Some(head) if run.keeps_response() => (head.status, head.headers.clone()),
             Some(head) => (head.status, std::mem::take(&mut head.headers)),
@@ -107,7 +107,7 @@ pub(super) fn respond(
     let mut response = Response::new(ResponseBody {
         body,
         rest: Bytes::new(),
-        run,
+        exchange: run,
         broken: false,
     });
     *response.status_mut() = status;
@@ -152,22 +152,22 @@ fn is_success(exchange: &Exchange) -> bool {
 
 /// The endpoint's side, if the request becomes a tunnel: the endpoint has agreed, and no filter
 /// answered otherwise.
-fn tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<Taken> {
+fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<Taken> {
     let taken = upgrade.taken.borrow_mut().take()?;
     let status = run
-        .held
+        .exchange
         .with(|exchange| exchange.response.as_ref().map(|head| head.status));
     (status == Some(StatusCode::SWITCHING_PROTOCOLS)).then_some(taken)
 }
 
 /// Say that it was agreed on; what comes after the answer passes through a tunnel.
-fn switch(
+fn answer_upgrade(
     run: RunningExchange,
     upgrade: &Upgrade,
     taken: Taken,
     slot: &TunnelSlot,
 ) -> Response<ResponseBody> {
-    let (mut headers, id) = run.held.with(|exchange| {
+    let (mut headers, id) = run.exchange.with(|exchange| {
         let headers = exchange.response.as_ref().map(|head| head.headers.clone());
         (headers.unwrap_or_default(), exchange.id.value().clone())
     });
@@ -175,13 +175,16 @@ fn switch(
     let mut response = Response::new(ResponseBody {
         body: Body::Empty,
         rest: Bytes::new(),
-        run: None,
+        exchange: None,
         broken: false,
     });
     run.connection
         .stats()
         .answered(StatusCode::SWITCHING_PROTOCOLS);
-    let tunnel = Tunnel { run, taken };
+    let tunnel = Tunnel {
+        exchange: run,
+        endpoint: taken,
+    };
     if let Some(stream) = upgrade.stream.borrow_mut().take() {
         // RFC 8441 section 5: a success says it all.
         headers.remove(SEC_WEBSOCKET_ACCEPT);
@@ -202,7 +205,7 @@ fn switch(
 
 /// The longest piece that a shared connection is given at once: its frame (RFC 9113, section 4.2). It takes a piece
 /// whole once the client has room for a byte, and what it has taken has no time-out.
-const PIECE: usize = 16 * 1024;
+const MAX_CHUNK: usize = 16 * 1024;
 
 /// An answer's body. With its end, or when it is dropped, the exchange is finished.
 #[derive(Debug)]
@@ -211,7 +214,7 @@ pub(crate) struct ResponseBody {
     /// The rest of the last frame of `body`.
     rest: Bytes,
     /// The exchange; none where it goes on as a tunnel.
-    run: Option<RunningExchange>,
+    exchange: Option<RunningExchange>,
     /// Whether it breaks off, once what came before is written.
     broken: bool,
 }
@@ -225,13 +228,13 @@ impl HttpBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(run) = &mut this.run else {
+        let Some(run) = &mut this.exchange else {
             return Poll::Ready(None);
         };
         if this.broken {
             return Poll::Ready(Some(Err(BodyError::Cut)));
         }
-        run.connection.watch.piece_wanted();
+        run.connection.watch.end_chunk_write();
         let polled = match this.rest.is_empty() {
             true => Pin::new(&mut this.body).poll_frame(cx),
             false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
@@ -239,10 +242,10 @@ impl HttpBody for ResponseBody {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = match run.connection.is_shared() {
-                    true => piece(frame, &mut this.rest),
+                    true => split_chunk(frame, &mut this.rest),
                     false => frame,
                 };
-                run.connection.watch.piece_given();
+                run.connection.watch.begin_chunk_write();
                 run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -253,7 +256,7 @@ impl HttpBody for ResponseBody {
             // hyper throws away what it has not written yet, the head too, when a body fails. While
             // the body has nothing to say it writes.
             Poll::Ready(Some(Err(error))) => {
-                run.broke(&error);
+                run.break_off(&error);
                 this.broken = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -279,11 +282,11 @@ impl HttpBody for ResponseBody {
 }
 
 /// The first piece of a frame; the others are left.
-fn piece(frame: Frame<Bytes>, rest: &mut Bytes) -> Frame<Bytes> {
+fn split_chunk(frame: Frame<Bytes>, rest: &mut Bytes) -> Frame<Bytes> {
     match frame.into_data() {
         Ok(mut data) => {
-            if data.len() > PIECE {
-                *rest = data.split_off(PIECE);
+            if data.len() > MAX_CHUNK {
+                *rest = data.split_off(MAX_CHUNK);
             }
             Frame::data(data)
         }
@@ -296,7 +299,7 @@ impl Drop for ResponseBody {
         // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
         let is_whole = self.is_end_stream() || self.size_hint().exact() == Some(0);
         let ended = is_whole && !self.broken;
-        if let Some(run) = &mut self.run {
+        if let Some(run) = &mut self.exchange {
             run.ended |= ended;
         }
     }

@@ -17,7 +17,7 @@ use crate::upstream::headers;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundRoute {
     /// Its place in the configuration.
-    pub(crate) place: usize,
+    pub(crate) index: usize,
     /// Whether the request is a preflight that filters of the route answer, and nobody else.
     pub(crate) is_preflight: bool,
 }
@@ -57,10 +57,10 @@ pub(crate) fn route(
     exchange.route = Some(Arc::clone(info));
     exchange.params = found.params.ranges().collect();
     if let Some(base) = &info.base {
-        go_below(base, exchange)?;
+        strip_base(base, exchange)?;
     }
     Ok(FoundRoute {
-        place: found.route,
+        index: found.route,
         is_preflight,
     })
 }
@@ -108,7 +108,7 @@ fn refuse_two_readings(
         let (Some(own), Some(other)) = (routes.get(found), routes.get(other.route)) else {
             return Err(Code::Internal.into());
         };
-        if other.asks_more_than(own) {
+        if other.requires_filter_beyond(own) {
             let error = PathError::TwoReadings;
             return Err(RequestError::with_source(Code::BadPath, error));
         }
@@ -132,7 +132,7 @@ fn refuse_head(
     let (Some(own), Some(other)) = (routes.get(found), routes.get(get.route)) else {
         return Err(Code::Internal.into());
     };
-    match other.asks_more_than(own) {
+    match other.requires_filter_beyond(own) {
         true => Err(no_route(NoRoute::Method {
             allow: vec![Method::GET],
         })),
@@ -148,7 +148,7 @@ fn refuse_head(
 struct LoopDetected(Arc<str>);
 
 /// An error if the route would send a request to an upstream that it has sent there before.
-pub(crate) fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestError> {
+pub(crate) fn check_loop(route: &Route, exchange: &Exchange) -> Option<RequestError> {
     let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     let info = exchange.route.as_ref()?;
     let is_back = sends && info.via.is_in(&exchange.request.headers);
@@ -158,7 +158,7 @@ pub(crate) fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestErr
 }
 
 /// From here on the request's path is what stands below that of the API.
-fn go_below(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError> {
+fn strip_base(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError> {
     let head = &mut exchange.request;
     let cut = route::skip(head.target.path(), base.segments);
     let below = head.target.as_str().get(cut..).unwrap_or_default();
@@ -182,7 +182,7 @@ pub(crate) fn words<'g>(
 ) -> Option<&'g ErrorFormat> {
     let head = &exchange.request;
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let bases = &generation.gateway.bases;
+    let bases = &generation.gateway.api_finder;
     bases.find(host.unwrap_or_default(), &head.method, head.target.path())
 }
 

@@ -12,14 +12,14 @@ use crate::error::{Causes, Code, RequestError, Side};
 use crate::worker::Worker;
 
 /// The request is answered with this error.
-pub(super) fn refused(worker: &Worker, exchange: &Exchange, error: &RequestError) {
+pub(super) fn log_refused(worker: &Worker, exchange: &Exchange, error: &RequestError) {
     // A filter's own faults are told where it is called.
     let quietly = error.side() == Side::Gateway && error.filter().is_some();
-    say(worker, exchange, error.code(), quietly, &Causes(error));
+    write_line(worker, exchange, error.code(), quietly, &Causes(error));
 }
 
 /// The answer breaks off after its head.
-pub(super) fn broke(worker: &Worker, exchange: &Exchange, error: &BodyError) {
+pub(super) fn log_broken_off(worker: &Worker, exchange: &Exchange, error: &BodyError) {
     let cause = Causes(error);
     // A filter ended it; or it is a tunnel, which either side may leave as it likes.
     let quietly = matches!(
@@ -29,15 +29,15 @@ pub(super) fn broke(worker: &Worker, exchange: &Exchange, error: &BodyError) {
     match &exchange.outcome.endpoint {
         Some(endpoint) => {
             let cause = format_args!("the answer of `{endpoint}` was cut: {cause}");
-            say(worker, exchange, error.code(), quietly, &cause);
+            write_line(worker, exchange, error.code(), quietly, &cause);
         }
-        None => say(worker, exchange, error.code(), quietly, &cause),
+        None => write_line(worker, exchange, error.code(), quietly, &cause),
     }
 }
 
 /// A filter refused the request, and why its API key was rejected is known.
-pub(super) fn rejected_key(worker: &Worker, exchange: &Exchange, rejected: &RejectedKey) {
-    let Some(left_out) = worker.may_say_key(rejected.why) else {
+pub(super) fn log_rejected_key(worker: &Worker, exchange: &Exchange, rejected: &RejectedKey) {
+    let Some(left_out) = worker.should_log_key(rejected.why) else {
         return;
     };
     let left_out = (left_out > 0).then_some(left_out);
@@ -54,14 +54,20 @@ pub(super) fn rejected_key(worker: &Worker, exchange: &Exchange, rejected: &Reje
     );
 }
 
-fn say(worker: &Worker, exchange: &Exchange, code: Code, quietly: bool, cause: &dyn fmt::Display) {
+fn write_line(
+    worker: &Worker,
+    exchange: &Exchange,
+    code: Code,
+    quietly: bool,
+    cause: &dyn fmt::Display,
+) {
     let request = exchange.id.as_str();
     let name = code.as_str();
     if quietly || code.side() == Side::Client {
         tracing::debug!(request, code = name, "{cause}");
         return;
     }
-    match worker.may_say(code) {
+    match worker.should_log(code) {
         None => {}
         Some(0) => tracing::warn!(request, code = name, "{cause}"),
         Some(left_out) => tracing::warn!(request, code = name, left_out, "{cause}"),

@@ -37,7 +37,7 @@ pub(super) fn answer(
     if head.target.as_str() == "*" {
         return Ok(Some(allowing(&METHODS.each_ref())));
     }
-    match lower(&mut head.headers)? {
+    match take_max_forwards(&mut head.headers)? {
         Some(0) => {}
         Some(_) | None => return Ok(None),
     }
@@ -64,7 +64,7 @@ fn allowing(methods: &[&Method]) -> ResponseHead {
 }
 
 /// What `Max-Forwards` says, which is lowered by one for the next server. None: there is none.
-fn lower(headers: &mut HeaderMap) -> Result<Option<u32>, RequestError> {
+fn take_max_forwards(headers: &mut HeaderMap) -> Result<Option<u32>, RequestError> {
     let mut lines = headers.get_all(MAX_FORWARDS).iter();
     let text = match (lines.next(), lines.next()) {
         (None, _) => return Ok(None),
@@ -91,7 +91,7 @@ mod tests {
         for line in lines {
             headers.append(MAX_FORWARDS, HeaderValue::from_str(line).unwrap());
         }
-        let left = lower(&mut headers).map_err(|error| error.code());
+        let left = take_max_forwards(&mut headers).map_err(|error| error.code());
         let sent = headers.get(MAX_FORWARDS);
         (left, sent.map(|sent| sent.to_str().unwrap().to_owned()))
     }

@@ -30,21 +30,24 @@ pub(crate) type TunnelSlot = Rc<RefCell<Option<Box<Tunnel>>>>;
 /// A request that became a tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    pub(super) run: RunningExchange,
-    pub(super) taken: Taken,
+    pub(super) exchange: RunningExchange,
+    pub(super) endpoint: Taken,
 }
 
 impl Tunnel {
     /// Pass bytes until either side ends it; `read` was read of the client already. To be awaited
     /// in the task that the client's watch wakes.
     pub(crate) async fn pass(self, client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
-        let Self { mut run, taken } = self;
+        let Self {
+            exchange: mut run,
+            endpoint: taken,
+        } = self;
         // Over HTTP/2 the exchange's own task has ended.
-        let place = run.connection.place.as_ref();
-        let (watch, _place) = match place.map(crate::watch::ExchangeRegistration::another) {
+        let place = run.connection.registration.as_ref();
+        let (watch, _place) = match place.map(crate::watch::ExchangeRegistration::duplicate) {
             Some((watch, place)) => {
-                watch.goes_to(run.connection.watch.endpoint());
-                watch.ends_with(&run.connection.watch);
+                watch.set_endpoint(run.connection.watch.endpoint());
+                watch.share_total_timeout(&run.connection.watch);
                 (watch, Some(place))
             }
             None => (Arc::clone(&run.connection.watch), None),
@@ -66,7 +69,7 @@ impl Tunnel {
             idle: taken.idle,
         };
         down.set(taken.read.len() as u64);
-        watch.passed(taken.idle);
+        watch.note_tunnel_traffic(taken.idle);
         let ended = {
             let mut passing = pin!(async {
                 endpoint.write_all(&read).await?;
@@ -76,7 +79,7 @@ impl Tunnel {
             });
             std::future::poll_fn(|cx| {
                 watch.set_waker(cx.waker());
-                match over(&watch) {
+                match end_reason(&watch) {
                     Some(over) => Poll::Ready(Err(over)),
                     None => passing.as_mut().poll(cx).map(Ok),
                 }
@@ -87,13 +90,13 @@ impl Tunnel {
         drop(endpoint);
         match ended {
             Ok(Ok(_)) => run.ended = true,
-            Ok(Err(error)) if broke.get() => run.broke(&BodyError::TunnelBroken(error)),
+            Ok(Err(error)) if broke.get() => run.break_off(&BodyError::TunnelBroken(error)),
             Ok(Err(error)) => tracing::debug!(%error, "a client left its tunnel"),
             Err(TunnelEnd::Stopped) => {}
-            Err(TunnelEnd::Error(error)) => run.broke(&error),
+            Err(TunnelEnd::Error(error)) => run.break_off(&error),
         }
         run.sent = down.get();
-        run.connection.watch.body_bytes(up.get());
+        run.connection.watch.count_body_bytes(up.get());
         drop((taken.turn, taken.carrier));
     }
 }
@@ -105,17 +108,17 @@ enum TunnelEnd {
     Error(BodyError),
 }
 
-fn over(watch: &Watch) -> Option<TunnelEnd> {
-    if !watch.has_signs() {
+fn end_reason(watch: &Watch) -> Option<TunnelEnd> {
+    if !watch.has_signals() {
         return None;
     }
     if watch.is_cut() {
         return Some(TunnelEnd::Stopped);
     }
-    let error = if watch.has_left() {
+    let error = if watch.has_endpoint_left() {
         BodyError::UpstreamLeft
     } else if watch.expired(TimeoutKind::Total) {
-        BodyError::UpstreamLate
+        BodyError::UpstreamTimeout
     } else if watch.expired(TimeoutKind::Answer) {
         BodyError::TunnelIdle
     } else {
@@ -141,11 +144,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredIo<'_, S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        self.noted(read)?;
+        self.note_io(read)?;
         let count = buffer.filled().len().saturating_sub(before) as u64;
         if count > 0 {
             self.count.set(self.count.get() + count);
-            self.watch.passed(self.idle);
+            self.watch.note_tunnel_traffic(self.idle);
         }
         Poll::Ready(Ok(()))
     }
@@ -158,22 +161,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredIo<'_, S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        Poll::Ready(self.noted(written))
+        Poll::Ready(self.note_io(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
-        Poll::Ready(self.noted(flushed))
+        Poll::Ready(self.note_io(flushed))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ended = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-        Poll::Ready(self.noted(ended))
+        Poll::Ready(self.note_io(ended))
     }
 }
 
 impl<S> MeteredIo<'_, S> {
-    fn noted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+    fn note_io<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         if outcome.is_err() {
             self.failed.set(true);
         }

@@ -39,7 +39,7 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// The group of a pattern, made where it is new.
-    pub(super) fn group(&mut self, host: &HostPattern) -> &mut HostRoutes {
+    pub(super) fn routes(&mut self, host: &HostPattern) -> &mut HostRoutes {
         match host {
             HostPattern::Any => &mut self.any,
             HostPattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
@@ -65,7 +65,7 @@ impl Hosts {
 
     /// The groups that a name opens, the most specific first. It comes from
     /// [`Hosts::request_name`].
-    pub(super) fn open(&self, name: &str) -> impl Iterator<Item = &HostRoutes> {
+    pub(super) fn matching(&self, name: &str) -> impl Iterator<Item = &HostRoutes> {
         let dotted = (!self.suffix.is_empty()).then_some(name);
         let suffixes = dotted
             .into_iter()

@@ -148,7 +148,7 @@ impl Router {
     pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Result<Match, NoRoute> {
         let (path, _) = split_query(path);
         let host = self.hosts.request_name(host);
-        for group in self.hosts.open(&host) {
+        for group in self.hosts.matching(&host) {
             if let Some((route, params)) = trie::find(&group.root, method, path) {
                 return Ok(Match { route, params });
             }
@@ -172,7 +172,7 @@ impl Router {
     #[cold]
     fn refuse(&self, host: &str, path: &str) -> NoRoute {
         let mut allow = Vec::new();
-        for group in self.hosts.open(host) {
+        for group in self.hosts.matching(host) {
             trie::collect_methods(&group.root, path.strip_prefix('/'), &mut allow);
             allow.extend(group.default.list().cloned());
         }
@@ -210,16 +210,16 @@ impl Router {
             }
         };
         for host in hosts {
-            let group = self.hosts.group(host);
+            let group = self.hosts.routes(host);
             match pattern {
                 Pattern::Default => claim(&mut group.default, host),
                 Pattern::Below { segments } => claim(group.root.below(segments), host),
                 Pattern::Path { segments, .. } => {
-                    claim(group.root.reach(segments), host);
+                    claim(group.root.end_of(segments), host);
                     if let (Some((_, base)), false, "/") =
                         (segments.split_last(), spec.base.is_empty(), spec.path)
                     {
-                        claim(group.root.reach(base), host);
+                        claim(group.root.end_of(base), host);
                     }
                 }
             }

@@ -78,13 +78,13 @@ impl Node {
     }
 
     /// The methods at the end of a pattern; the way there is made.
-    pub(super) fn reach(&mut self, pattern: &[Segment]) -> &mut Methods {
+    pub(super) fn end_of(&mut self, pattern: &[Segment]) -> &mut Methods {
         match pattern.split_first() {
             None => &mut self.ends,
             Some((Segment::Greedy, _)) => &mut self.greedy,
-            Some((Segment::Parameter, rest)) => self.parameter.get_or_insert_default().reach(rest),
+            Some((Segment::Parameter, rest)) => self.parameter.get_or_insert_default().end_of(rest),
             Some((Segment::Literal(text), rest)) => {
-                self.literals.entry(text.clone()).or_default().reach(rest)
+                self.literals.entry(text.clone()).or_default().end_of(rest)
             }
         }
     }
@@ -148,7 +148,7 @@ impl Search<'_> {
         let Some(rest) = rest else {
             let end = node.ends.choose(self.method);
             if end.is_none() {
-                self.fall_to(node);
+                self.use_fallback(node);
             }
             return end;
         };
@@ -159,7 +159,7 @@ impl Search<'_> {
             return Some(route);
         }
         if segment.is_empty() {
-            self.fall_to(node);
+            self.use_fallback(node);
             return None;
         }
         let start = self.path_length.saturating_sub(rest.len());
@@ -178,13 +178,13 @@ impl Search<'_> {
             params.push(start..self.path_length);
             self.greedy = Some((route, params));
         }
-        self.fall_to(node);
+        self.use_fallback(node);
         None
     }
 
     /// What a node has for all below it, if no branch further down had more. There are no
     /// parameters on the way to it.
-    fn fall_to(&mut self, node: &Node) {
+    fn use_fallback(&mut self, node: &Node) {
         if self.greedy.is_none()
             && let Some(route) = node.below.choose(self.method)
         {

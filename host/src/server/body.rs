@@ -19,7 +19,7 @@ use crate::watch::{TimeoutKind, Watch};
 use crate::worker::ClientConnection;
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
-const DRAIN: usize = 64 * 1024;
+const MAX_DRAINED: usize = 64 * 1024;
 
 /// A request's body.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ pub struct ClientBody {
     taken: u64,
     ended: bool,
     /// Where the client may wait for a `100 Continue`, until the body is first asked for.
-    held_back: Option<Rc<ClientConnection>>,
+    continue_pending: Option<Rc<ClientConnection>>,
 }
 
 impl ClientBody {
-    /// The body of the request that just came in on the connection of this watch. `held_back`: its
+    /// The body of the request that just came in on the connection of this watch. `continue_pending`: its
     /// client may wait for a `100 Continue` (RFC 9110 section 10.1.1), which is sent when the body is
     /// asked for; over HTTP/1.1 by hyper.
     #[must_use]
@@ -46,7 +46,7 @@ impl ClientBody {
         Self {
             incoming,
             watch,
-            held_back,
+            continue_pending: held_back,
             limit: None,
             taken: 0,
             ended: false,
@@ -66,41 +66,41 @@ impl ClientBody {
         }
     }
 
-    fn took(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
+    fn count_frame(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
         let Some(data) = frame.data_ref() else {
             return Ok(());
         };
         let count = data.len() as u64;
         self.taken += count;
-        self.watch.body_bytes(count);
+        self.watch.count_body_bytes(count);
         match self.limit {
             Some(limit) if self.taken > limit => Err(BodyError::TooLarge { limit }),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.watch.body_ended();
+            self.watch.end_body();
         }
     }
 
     fn abandon(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.watch.body_abandoned();
+            self.watch.abandon_body();
         }
     }
 
     /// Read what is here already of a body that nobody wants, so that the connection can go on.
-    /// Gives up at [`DRAIN`] bytes, or when the client has to be waited for.
+    /// Gives up at [`MAX_DRAINED`] bytes, or when the client has to be waited for.
     pub(crate) async fn drain(&mut self) {
-        if self.held_back.is_some() {
+        if self.continue_pending.is_some() {
             return;
         }
         let mut pauses = 0;
-        let mut left = DRAIN;
+        let mut left = MAX_DRAINED;
         std::future::poll_fn(|cx| {
             loop {
                 match Pin::new(&mut *self).poll_frame(cx) {
@@ -156,21 +156,21 @@ impl HttpBody for ClientBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        let held_back = this.held_back.take();
+        let held_back = this.continue_pending.take();
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending() {
             if let Some(client) = held_back.filter(|client| client.is_shared()) {
                 client.send_interim(StatusCode::CONTINUE, &HeaderMap::new());
             }
-            this.watch.body_waits();
-            if this.watch.is_of_many() {
+            this.watch.begin_body_wait();
+            if this.watch.is_stream() {
                 // Whoever sends it on may be another task than the exchange's.
                 this.watch.set_body_waker(cx.waker());
             }
         }
         let outcome = match polled {
             // A connection that carries one request ends by itself.
-            Poll::Pending if this.watch.is_of_many() && this.watch.expired(TimeoutKind::Body) => {
+            Poll::Pending if this.watch.is_stream() && this.watch.expired(TimeoutKind::Body) => {
                 Err(BodyError::ClientStalled)
             }
             Poll::Pending => return Poll::Pending,
@@ -178,21 +178,21 @@ impl HttpBody for ClientBody {
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::clean_trailers(trailers);
                 }
-                this.took(&frame).map(|()| frame)
+                this.count_frame(&frame).map(|()| frame)
             }
             Poll::Ready(Some(Err(error))) => Err(this.fault(error)),
             Poll::Ready(None) => {
-                this.end();
+                this.finish();
                 return Poll::Ready(None);
             }
         };
         match &outcome {
             Err(error) => {
-                this.watch.body_failed(error.code());
+                this.watch.fail_body(error.code());
                 this.abandon();
             }
             // Trailers are the last of a body, after which HTTP/1.1 asks for no more.
-            Ok(frame) if frame.is_trailers() || this.incoming.is_end_stream() => this.end(),
+            Ok(frame) if frame.is_trailers() || this.incoming.is_end_stream() => this.finish(),
             Ok(_) => {}
         }
         Poll::Ready(Some(outcome))

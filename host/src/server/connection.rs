@@ -23,7 +23,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::edge::ClientIo;
+use super::client_io::ClientIo;
 use super::{handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
@@ -71,7 +71,7 @@ pub(crate) async fn serve(
     let io = ClientIo::new(stream, Arc::clone(&watch));
     let builder = builder(&connection.listener);
     let service = service_fn(move |request: Request<Incoming>| {
-        let arrival = head::arrive(&connection, request);
+        let arrival = head::receive(&connection, request);
         proxy::handle(Rc::clone(&connection), arrival, Rc::clone(&slot))
     });
     let serving = Serving {
@@ -138,8 +138,8 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let this = &mut *self;
         this.watch.set_waker(cx.waker());
-        if this.watch.has_signs()
-            && let Some(close) = this.heed()
+        if this.watch.has_signals()
+            && let Some(close) = this.act_on_signals()
         {
             return Poll::Ready(close);
         }
@@ -147,8 +147,8 @@ where
             return Poll::Ready(ConnectionEnd::Quietly);
         };
         match Pin::new(hyper).poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(this.ended(outcome)),
-            Poll::Pending if this.watch.draining() && this.watch.is_spent() => {
+            Poll::Ready(outcome) => Poll::Ready(this.on_end(outcome)),
+            Poll::Pending if this.watch.draining() && this.watch.is_idle_after_request() => {
                 Poll::Ready(ConnectionEnd::Quietly)
             }
             Poll::Pending => Poll::Pending,
@@ -162,7 +162,7 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Act on the watch's signs. None: go on.
-    fn heed(&mut self) -> Option<ConnectionEnd> {
+    fn act_on_signals(&mut self) -> Option<ConnectionEnd> {
         if self.watch.is_cut() || self.watch.expired(TimeoutKind::Write) {
             return self.stream().map(ConnectionEnd::Cut);
         }
@@ -181,7 +181,7 @@ where
     }
 
     /// hyper is done.
-    fn ended(&mut self, outcome: hyper::Result<()>) -> ConnectionEnd {
+    fn on_end(&mut self, outcome: hyper::Result<()>) -> ConnectionEnd {
         if let Err(error) = &outcome {
             tracing::debug!(%error, "a client connection ended");
         }
@@ -240,7 +240,7 @@ fn cut(stream: &Stream) {
 
 /// Answer a head that never became one, and close.
 async fn refuse(mut stream: Stream, watch: &Watch, code: Code) {
-    let answer = refusal::raw(&watch.common, code);
+    let answer = refusal::encode(&watch.shared, code);
     let writing = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await

@@ -77,36 +77,36 @@ impl Connections {
     }
 
     /// Until one of them ends.
-    pub(crate) async fn ended(&self) {
+    pub(crate) async fn wait_for_end(&self) {
         self.ended.notified().await;
     }
 
     /// Until there is none.
-    pub(crate) async fn emptied(&self) {
+    pub(crate) async fn wait_until_empty(&self) {
         while !self.is_empty() {
-            self.ended().await;
+            self.wait_for_end().await;
         }
     }
 
     /// Close those that have waited longest for a request: so many at the most, and none that came or
     /// was answered within the last `rest` milliseconds.
-    pub(crate) fn give_way(&self, most: usize, rest: u64) {
+    pub(crate) fn close_idle(&self, most: usize, rest: u64) {
         let slots = self.slots.borrow();
         let mut idle: Vec<(u64, &Watch)> = slots
             .watches
             .iter()
             .flatten()
             .filter_map(|entry| Some((entry.watch.idle_since()?, &*entry.watch)))
-            .filter(|(since, watch)| since.saturating_add(rest) <= watch.common.clock.now())
+            .filter(|(since, watch)| since.saturating_add(rest) <= watch.shared.clock.now())
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         for (_, watch) in idle.into_iter().take(most) {
-            watch.give_way();
+            watch.close_idle();
         }
     }
 
     /// Do something with each.
-    pub(crate) fn each(&self, mut act: impl FnMut(&Watch)) {
+    pub(crate) fn for_each(&self, mut act: impl FnMut(&Watch)) {
         for entry in self.slots.borrow().watches.iter().flatten() {
             act(&entry.watch);
         }
@@ -121,7 +121,7 @@ impl Connections {
         let idle = of_listener.filter_map(|entry| Some((entry.watch.idle_since()?, &entry.watch)));
         let longest = idle.min_by_key(|(since, _)| *since);
         if let Some((_, watch)) = longest {
-            watch.give_way();
+            watch.close_idle();
         }
         longest.is_some()
     }
@@ -139,7 +139,7 @@ impl Drop for ConnectionRegistration {
 }
 
 /// Look at every deadline once a tick, for ever.
-pub(crate) async fn watch(
+pub(crate) async fn watch_deadlines(
     worker: Rc<Worker>,
     connections: Rc<Connections>,
     pools: Rc<Pools>,
@@ -147,13 +147,13 @@ pub(crate) async fn watch(
 ) {
     loop {
         sleep(Duration::from_millis(worker.tick.get())).await;
-        let now = worker.common.clock.look();
+        let now = worker.shared.clock.update();
         let left = pools.reap(now);
-        connections.each(|watch| watch.check(now, &left));
+        connections.for_each(|watch| watch.check(now, &left));
         if !connections.makes_room.get() {
-            for listener in loads.wanting() {
+            for listener in loads.demanded_listeners() {
                 let closed = connections.close_longest_idle(listener);
-                let stats = &worker.common.stats;
+                let stats = &worker.shared.stats;
                 stats.connections_gave_way.add(u64::from(closed));
             }
         }

@@ -19,7 +19,7 @@ pub(crate) async fn accept(
     socket: TcpStream,
     watch: &Arc<Watch>,
 ) -> Option<Stream> {
-    watch.shake();
+    watch.begin_handshake();
     let mut handshake = pin!(TlsAcceptor::from(config).accept(socket));
     let shaken = std::future::poll_fn(|cx| {
         watch.set_waker(cx.waker());
@@ -31,7 +31,7 @@ pub(crate) async fn accept(
     .await;
     match shaken {
         Some(Ok(stream)) => {
-            watch.shaken();
+            watch.end_handshake();
             Some(Stream::Tls(Box::new(TlsStream::Server(stream))))
         }
         Some(Err(error)) => {

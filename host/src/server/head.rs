@@ -32,23 +32,23 @@ use crate::upstream::headers::HeaderFlags;
 use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
-pub(crate) fn arrive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
+pub(crate) fn receive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
     let (mut parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     connection
         .watch
         .set_body_length(incoming.size_hint().exact());
-    connection.watch.begin(has_body);
+    connection.watch.begin_exchange(has_body);
     let takes_interim = parts.version != Version::HTTP_10;
     connection.watch.set_takes_interim(takes_interim);
     connection.stats().requests.add(1);
-    let seen = HeaderFlags::of(&parts.headers);
+    let seen = HeaderFlags::of_request(&parts.headers);
     let is_http10 = parts.version == Version::HTTP_10;
-    let upgrade = wanted(&mut parts, seen, has_body);
+    let upgrade = requested_upgrade(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
     if verdict.is_err() && parts.method == Method::CONNECT {
         // Bytes that follow it belong to no request of this connection (RFC 9110 section 9.3.6).
-        connection.watch.body_abandoned();
+        connection.watch.abandon_body();
     }
     let body = if has_body {
         let held_back = seen.expect().then(|| Rc::clone(connection));
@@ -58,23 +58,23 @@ pub(crate) fn arrive(connection: &Rc<ClientConnection>, request: Request<Incomin
         Body::Empty
     };
     Arrival {
-        exchange: Box::new(exchange(connection, parts, seen)),
+        exchange: Box::new(new_exchange(connection, parts, seen)),
         body,
-        seen,
-        verdict,
+        header_flags: seen,
+        head_check: verdict,
         upgrade,
         is_http10,
     }
 }
 
 /// What the request asks its connection to become: few ask for anything.
-fn wanted(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Option<Box<Upgrade>> {
+fn requested_upgrade(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Option<Box<Upgrade>> {
     let asks = parts.method == Method::CONNECT || seen.upgrade();
     let wanted = asks.then(|| Upgrade::wanted(parts, has_body)).flatten();
     wanted.map(Box::new)
 }
 
-fn exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
+fn new_exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
     let grpc = seen.content_type() && grpc::is_call(&parts.headers);
     let target = match parts.uri.into_parts().path_and_query {
         Some(target) => target,
@@ -82,7 +82,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> E
     };
     Exchange {
         id: next_id(),
-        odd_fields: false,
+        has_ambiguous_fields: false,
         takes_trailers: false,
         trace: None,
         arrived: Instant::now(),
@@ -112,8 +112,8 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> E
         response_edits: Default::default(),
         callouts: None,
         tickets: Default::default(),
-        standings: Default::default(),
-        spent: None,
+        levels: Default::default(),
+        account: None,
         no_plan: None,
         hint: None,
         outcome: Default::default(),
@@ -158,14 +158,14 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: HeaderFlags) ->
     if !seen.expect() {
         return Ok(());
     }
-    match expects_more(&parts.headers) {
+    match has_unknown_expectation(&parts.headers) {
         true => Err(Code::ExpectationFailed),
         false => Ok(()),
     }
 }
 
 /// Whether the client expects anything but a `100 Continue` (RFC 9110 section 10.1.1).
-fn expects_more(headers: &HeaderMap) -> bool {
+fn has_unknown_expectation(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(EXPECT).iter();
     let mut expected = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     expected.any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
@@ -293,7 +293,7 @@ fn is_port(text: &[u8]) -> bool {
 
 /// The head has a `Transfer-Encoding`: it must be `chunked` and stand alone.
 fn check_chunked(connection: &ClientConnection, headers: &HeaderMap) -> Result<(), Code> {
-    match coding::of(headers) {
+    match coding::from_headers(headers) {
         Coding::Chunked => {}
         Coding::Unknown => return Err(Code::UnknownTransferCoding),
         Coding::Malformed => return Err(Code::MalformedRequest),

@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 
-use super::frames::H2GuardIo;
+use super::h2_guard::H2GuardIo;
 use super::head;
 use crate::config::Listener;
 use crate::proxy::{self, TunnelSlot};
@@ -40,9 +40,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 128 * 1024;
 /// Streams that a client has reset and that we have not seen yet: beyond it the connection ends
 /// (CVE-2023-44487, "rapid reset").
-const MOST_PENDING_RESETS: usize = 20;
+const MAX_PENDING_RESETS: usize = 20;
 /// Streams that we reset because of a client's errors: beyond it the connection ends.
-const MOST_OWN_RESETS: usize = 128;
+const MAX_OWN_RESETS: usize = 128;
 /// How much larger than `max_head` a head may be to be refused by the gateway, in words that its client
 /// knows: hyper answers a larger one with a bare 431. Bytes.
 const EXCESS: usize = 96 * 1024;
@@ -60,8 +60,8 @@ pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read
     let builder = builder(&connection.listener, tasks);
     let service = service_fn(move |request: Request<Incoming>| {
         let exchange = Rc::new(connection.exchange());
-        next.follow(&exchange.watch);
-        let arrival = head::arrive(&exchange, request);
+        next.set_watch(&exchange.watch);
+        let arrival = head::receive(&exchange, request);
         // A stream that becomes a tunnel has a task of its own.
         proxy::handle(exchange, arrival, TunnelSlot::default())
     });
@@ -70,7 +70,7 @@ pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {
         watch.set_waker(cx.waker());
-        if watch.has_signs() {
+        if watch.has_signals() {
             if watch.is_cut()
                 || watch.expired(TimeoutKind::Write)
                 || watch.expired(TimeoutKind::Head)
@@ -84,7 +84,7 @@ pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read
             if (idle || watch.draining()) && !leaving {
                 leaving = true;
                 hyper.as_mut().graceful_shutdown();
-                watch.leave();
+                watch.limit_idle_after_goaway();
             }
         }
         let polled = hyper.as_mut().poll(cx).map(Some);
@@ -110,8 +110,8 @@ fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
         .keep_alive_timeout(PONG)
         .max_concurrent_streams(listener.max_streams)
         .max_header_list_size(u32::try_from(most_head).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
-        .max_local_error_reset_streams(MOST_OWN_RESETS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_OWN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
@@ -126,7 +126,7 @@ fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
 struct Tasks(Rc<RefCell<Option<Arc<Watch>>>>);
 
 impl Tasks {
-    fn follow(&self, watch: &Arc<Watch>) {
+    fn set_watch(&self, watch: &Arc<Watch>) {
         *self.0.borrow_mut() = Some(Arc::clone(watch));
     }
 }
@@ -154,7 +154,7 @@ impl<F: Future<Output = ()>> Future for ExchangeTask<F> {
         let this = self.project();
         if let Some(watch) = this.watch {
             watch.set_waker(cx.waker());
-            if watch.has_signs() && (watch.is_cut() || watch.expired(TimeoutKind::Write)) {
+            if watch.has_signals() && (watch.is_cut() || watch.expired(TimeoutKind::Write)) {
                 return Poll::Ready(());
             }
         }

@@ -57,14 +57,14 @@ pub(crate) fn bind(
 pub(crate) struct Loads {
     workers: Vec<Load>,
     listeners: Vec<Load>,
-    wants: Vec<RoomDemand>,
+    demands: Vec<RoomDemand>,
 }
 
 /// How many workers want room for a new connection of one listener, and whether that was said.
 #[derive(Debug, Default)]
 struct RoomDemand {
     workers: AtomicUsize,
-    told: AtomicBool,
+    reported: AtomicBool,
 }
 
 /// A count with a cache line of its own.
@@ -79,13 +79,13 @@ impl Loads {
         Arc::new(Self {
             workers: loads(workers),
             listeners: loads(listeners),
-            wants: (0..listeners).map(|_| RoomDemand::default()).collect(),
+            demands: (0..listeners).map(|_| RoomDemand::default()).collect(),
         })
     }
 
     /// A worker wants room for a connection of this listener, until what is returned is dropped.
-    pub(crate) fn want(self: &Arc<Self>, listener: usize) -> RoomRequest {
-        if let Some(want) = self.wants.get(listener) {
+    pub(crate) fn request_room(self: &Arc<Self>, listener: usize) -> RoomRequest {
+        if let Some(want) = self.demands.get(listener) {
             want.workers.fetch_add(1, Relaxed);
         }
         RoomRequest {
@@ -95,24 +95,25 @@ impl Loads {
     }
 
     /// The listeners for which some worker wants room.
-    pub(crate) fn wanting(&self) -> impl Iterator<Item = usize> {
-        let wants = self.wants.iter().enumerate();
+    pub(crate) fn demanded_listeners(&self) -> impl Iterator<Item = usize> {
+        let wants = self.demands.iter().enumerate();
         let wants = wants.filter(|(_, want)| want.workers.load(Relaxed) > 0);
         wants.map(|(listener, _)| listener)
     }
 
     /// Whether it is to be said that this listener is full, or that it is not any more: once each.
-    pub(crate) fn may_say(&self, listener: usize, is_full: bool) -> bool {
-        let want = self.wants.get(listener);
+    pub(crate) fn should_report(&self, listener: usize, is_full: bool) -> bool {
+        let want = self.demands.get(listener);
         want.is_some_and(|want| {
             // The load comes first: it leaves the cache line shared, and a swap at each accept would not.
-            want.told.load(Relaxed) != is_full && want.told.swap(is_full, Relaxed) != is_full
+            want.reported.load(Relaxed) != is_full
+                && want.reported.swap(is_full, Relaxed) != is_full
         })
     }
 
     /// How many connections came by this listener.
     #[must_use]
-    pub(crate) fn of_listener(&self, listener: usize) -> usize {
+    pub(crate) fn on_listener(&self, listener: usize) -> usize {
         self.listeners
             .get(listener)
             .map_or(0, |load| load.0.load(Relaxed))
@@ -120,7 +121,7 @@ impl Loads {
 
     /// How many connections this worker holds.
     #[must_use]
-    pub(crate) fn of_worker(&self, worker: usize) -> usize {
+    pub(crate) fn on_worker(&self, worker: usize) -> usize {
         self.workers
             .get(worker)
             .map_or(0, |load| load.0.load(Relaxed))
@@ -130,7 +131,7 @@ impl Loads {
     /// one holds fewer by more than an eighth and two.
     #[must_use]
     pub(crate) fn choose(&self, worker: usize) -> usize {
-        let own = self.of_worker(worker);
+        let own = self.on_worker(worker);
         let loads = self.workers.iter().map(|load| load.0.load(Relaxed));
         match loads.enumerate().min_by_key(|(_, load)| *load) {
             Some((least, load)) if own > load + load / 8 + 1 => least,
@@ -140,7 +141,11 @@ impl Loads {
 
     /// Count a connection until the ticket is dropped.
     #[must_use]
-    pub(crate) fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> ConnectionCount {
+    pub(crate) fn count_connection(
+        self: &Arc<Self>,
+        worker: usize,
+        listener: usize,
+    ) -> ConnectionCount {
         let counts = [self.workers.get(worker), self.listeners.get(listener)];
         for load in counts.into_iter().flatten() {
             load.0.fetch_add(1, Relaxed);
@@ -162,7 +167,7 @@ pub(crate) struct RoomRequest {
 
 impl Drop for RoomRequest {
     fn drop(&mut self) {
-        if let Some(want) = self.loads.wants.get(self.listener) {
+        if let Some(want) = self.loads.demands.get(self.listener) {
             want.workers.fetch_sub(1, Relaxed);
         }
     }
@@ -193,14 +198,14 @@ mod tests {
     #[test]
     fn what_is_wanted_and_said_of_a_listener() {
         let loads = Loads::new(1, 2);
-        assert_eq!(loads.wanting().count(), 0);
-        let wants = [loads.want(1), loads.want(1)];
-        assert_eq!(loads.wanting().collect::<Vec<_>>(), [1]);
+        assert_eq!(loads.demanded_listeners().count(), 0);
+        let wants = [loads.request_room(1), loads.request_room(1)];
+        assert_eq!(loads.demanded_listeners().collect::<Vec<_>>(), [1]);
         drop(wants);
-        assert_eq!(loads.wanting().count(), 0);
-        let said = [true, true, false, false, true].map(|is_full| loads.may_say(0, is_full));
+        assert_eq!(loads.demanded_listeners().count(), 0);
+        let said = [true, true, false, false, true].map(|is_full| loads.should_report(0, is_full));
         assert_eq!(said, [true, false, true, false, true]);
-        assert!(!loads.may_say(1, false));
+        assert!(!loads.should_report(1, false));
     }
 
     #[test]
@@ -210,13 +215,13 @@ mod tests {
         for _ in 0..100 {
             // The kernel gives everything to worker 0.
             let worker = loads.choose(0);
-            tickets.push(loads.enter(worker, 0));
+            tickets.push(loads.count_connection(worker, 0));
         }
-        assert!(loads.of_worker(0) <= 60, "{}", loads.of_worker(0));
-        assert_eq!(loads.of_listener(0), 100);
+        assert!(loads.on_worker(0) <= 60, "{}", loads.on_worker(0));
+        assert_eq!(loads.on_listener(0), 100);
         drop(tickets);
         assert_eq!(
-            loads.of_listener(0) + loads.of_worker(0) + loads.of_worker(1),
+            loads.on_listener(0) + loads.on_worker(0) + loads.on_worker(1),
             0
         );
     }

@@ -7,7 +7,7 @@
 
 /// How much of the beginning of a line is kept while the rest is on its way: a field's name that
 /// matters, and the byte after it.
-const KEPT: usize = 15;
+const LINE_START_LENGTH: usize = 15;
 const LENGTH: &[u8] = b"content-length";
 /// The first line of HTTP/2's preface, which hyper wants to see whole.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
@@ -17,13 +17,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
 pub(super) enum MessagePosition {
     Head(HeadScan),
     /// Its head was read whole, and how its body is framed is not known yet.
-    Headed,
+    AfterHead,
     /// In a body, of which so many bytes are left.
     Length(u64),
     /// In a body in chunks.
     Chunks(ChunkScan),
     /// At its end.
-    Over,
+    End,
     /// These are frames of HTTP/2.
     Frames,
 }
@@ -32,7 +32,7 @@ impl MessagePosition {
     /// In a body of this length, if it has one; none: in chunks.
     pub(super) fn body(length: Option<u64>) -> Self {
         match length {
-            Some(0) => Self::Over,
+            Some(0) => Self::End,
             Some(length) => Self::Length(length),
             None => Self::Chunks(ChunkScan::default()),
         }
@@ -40,7 +40,7 @@ impl MessagePosition {
 
     /// How many of these bytes belong to the present message. `ended` is told when its head ends, and
     /// whether that head has a `Content-Length`.
-    pub(super) fn pass(&mut self, bytes: &[u8], ended: impl FnOnce(bool)) -> usize {
+    pub(super) fn count_own(&mut self, bytes: &[u8], ended: impl FnOnce(bool)) -> usize {
         let end = match self {
             Self::Head(scan) => {
                 let end = scan.pass(bytes);
@@ -61,7 +61,7 @@ impl MessagePosition {
             }
             Self::Chunks(scan) => scan.pass(bytes),
             Self::Frames => None,
-            Self::Headed | Self::Over => Some(0),
+            Self::AfterHead | Self::End => Some(0),
         };
         let Some(end) = end else {
             return bytes.len();
@@ -69,9 +69,9 @@ impl MessagePosition {
         *self = match self {
             Self::Head(scan) => {
                 ended(scan.names_length);
-                Self::Headed
+                Self::AfterHead
             }
-            _ => Self::Over,
+            _ => Self::End,
         };
         end
     }
@@ -86,13 +86,13 @@ impl Default for MessagePosition {
 /// The beginning of a line whose end is still on its way.
 #[derive(Debug, Default, Clone, Copy)]
 struct LineStart {
-    bytes: [u8; KEPT],
+    bytes: [u8; LINE_START_LENGTH],
     length: usize,
 }
 
 impl LineStart {
     fn add(&mut self, bytes: &[u8]) {
-        let room = self.bytes.get_mut(self.length.min(KEPT)..);
+        let room = self.bytes.get_mut(self.length.min(LINE_START_LENGTH)..);
         for (place, byte) in room.into_iter().flatten().zip(bytes) {
             *place = *byte;
         }
@@ -100,12 +100,12 @@ impl LineStart {
     }
 
     /// As much of the line as is kept. A longer one stays longer than each name that is looked for.
-    fn kept(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
 }
 
-/// Whether this line is `Content-Length`. Its first [`KEPT`] bytes tell.
+/// Whether this line is `Content-Length`. Its first [`LINE_START_LENGTH`] bytes tell.
 fn names_length(line: &[u8]) -> bool {
     line.split_at_checked(LENGTH.len())
         .is_some_and(|(name, rest)| {
@@ -132,11 +132,11 @@ impl HeadScan {
             let rest = bytes.get(begin..end).unwrap_or_default();
             // Most lines come in one piece.
             let is_last = match self.line.length {
-                0 => self.line_ends(rest, rest.len()),
+                0 => self.end_line(rest, rest.len()),
                 _ => {
                     let mut line = std::mem::take(&mut self.line);
                     line.add(rest);
-                    self.line_ends(line.kept(), line.length)
+                    self.end_line(line.as_bytes(), line.length)
                 }
             };
             if is_last {
@@ -152,7 +152,7 @@ impl HeadScan {
     }
 
     /// Whether the head ends with this line, of this length.
-    fn line_ends(&mut self, line: &[u8], length: usize) -> bool {
+    fn end_line(&mut self, line: &[u8], length: usize) -> bool {
         if length == 0 || line == b"\r" {
             return self.has_begun;
         }
@@ -184,7 +184,7 @@ enum ChunkPosition {
 /// A body in chunks.
 #[derive(Debug, Default)]
 pub(super) struct ChunkScan {
-    at: ChunkPosition,
+    position: ChunkPosition,
     size: u64,
 }
 
@@ -193,13 +193,13 @@ impl ChunkScan {
     fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
-            match self.at {
+            match self.position {
                 ChunkPosition::Size => match (*byte as char).to_digit(16) {
                     Some(digit) => {
                         self.size = self.size.saturating_mul(16).saturating_add(digit.into());
                         rest = after;
                     }
-                    None => self.at = ChunkPosition::Extension,
+                    None => self.position = ChunkPosition::Extension,
                 },
                 ChunkPosition::Extension => {
                     rest = self.skip(
@@ -217,20 +217,20 @@ impl ChunkScan {
                     self.size -= count as u64;
                     rest = rest.get(count..).unwrap_or_default();
                     if self.size == 0 {
-                        self.at = ChunkPosition::DataEnd;
+                        self.position = ChunkPosition::DataEnd;
                     }
                 }
                 ChunkPosition::DataEnd => rest = self.skip(rest, b'\n', ChunkPosition::Size),
                 ChunkPosition::Line if *byte == b'\r' => {
-                    self.at = ChunkPosition::LastLineEnd;
+                    self.position = ChunkPosition::LastLineEnd;
                     rest = after;
                 }
-                ChunkPosition::Line => self.at = ChunkPosition::Trailer,
+                ChunkPosition::Line => self.position = ChunkPosition::Trailer,
                 ChunkPosition::LastLineEnd => return Some(bytes.len() - after.len()),
                 // hyper takes a line of a trailer to its carriage return, and the byte after it.
                 ChunkPosition::Trailer => rest = self.skip(rest, b'\r', ChunkPosition::TrailerEnd),
                 ChunkPosition::TrailerEnd => {
-                    self.at = ChunkPosition::Line;
+                    self.position = ChunkPosition::Line;
                     rest = after;
                 }
             }
@@ -242,7 +242,7 @@ impl ChunkScan {
     fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: ChunkPosition) -> &'a [u8] {
         match memchr::memchr(to, bytes) {
             Some(place) => {
-                self.at = next;
+                self.position = next;
                 bytes.get(place + 1..).unwrap_or_default()
             }
             None => &[],
@@ -260,7 +260,7 @@ mod tests {
         let mut read = 0;
         for piece in text.as_bytes().chunks(size) {
             let mut named = None;
-            read += reading.pass(piece, |length| named = Some(length));
+            read += reading.count_own(piece, |length| named = Some(length));
             if let Some(named) = named {
                 return Some((read, named));
             }
@@ -303,7 +303,10 @@ mod tests {
     fn the_preface_of_http2_is_no_head() {
         let mut reading = MessagePosition::default();
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0";
-        assert_eq!(reading.pass(preface, |_| panic!("a head")), preface.len());
+        assert_eq!(
+            reading.count_own(preface, |_| panic!("a head")),
+            preface.len()
+        );
         assert!(matches!(reading, MessagePosition::Frames));
         assert_eq!(
             head("PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", 100),
@@ -315,8 +318,8 @@ mod tests {
         let mut reading = MessagePosition::body(length);
         let mut read = 0;
         for piece in text.as_bytes().chunks(size) {
-            read += reading.pass(piece, |_| panic!("a head"));
-            if matches!(reading, MessagePosition::Over) {
+            read += reading.count_own(piece, |_| panic!("a head"));
+            if matches!(reading, MessagePosition::End) {
                 return Some(read);
             }
         }

@@ -9,7 +9,7 @@ use crate::worker::{WorkerShared, next_id};
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
 #[must_use]
-pub(crate) fn raw(common: &WorkerShared, code: Code) -> Bytes {
+pub(crate) fn encode(common: &WorkerShared, code: Code) -> Bytes {
     let id = next_id();
     let status = code.status();
     common.stats.refused(code);

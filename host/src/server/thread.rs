@@ -26,9 +26,9 @@ use crate::watch::Watch;
 use crate::worker::{ClientConnection, Worker, WorkerShared};
 
 /// How long accepting rests when the system is out of sockets or memory.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A listener that was full has room again when one of so many of its places is free.
-const ROOM: usize = 10;
+const FREE_SHARE: usize = 10;
 /// How long a draining worker waits for the request of a connection that it found in the accept
 /// queue. Milliseconds.
 const DRAIN_GRACE: u64 = 1000;
@@ -36,9 +36,9 @@ const DRAIN_GRACE: u64 = 1000;
 const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// How many idle connections are closed at once when files are short.
-const GIVE_WAY: usize = 16;
+const MAX_CLOSED_IDLE: usize = 16;
 /// How long a connection is left in peace before it gives way. Milliseconds.
-const FRESH: u64 = 500;
+const MIN_IDLE_MS: u64 = 500;
 
 /// A worker's stack: room for a guest's own (512 KiB) and for what calls it. Bytes.
 const STACK: usize = 4 * 1024 * 1024;
@@ -54,11 +54,11 @@ pub(crate) struct WorkerSetup {
     /// Who holds how many connections.
     pub(crate) loads: Arc<Loads>,
     /// To hand connections to the other workers.
-    pub(crate) handers: Vec<mpsc::UnboundedSender<TransferredConnection>>,
+    pub(crate) transfer_senders: Vec<mpsc::UnboundedSender<TransferredConnection>>,
     /// What the other workers hand over. As many as there are connections at the most.
-    pub(crate) handed: mpsc::UnboundedReceiver<TransferredConnection>,
+    pub(crate) transferred: mpsc::UnboundedReceiver<TransferredConnection>,
     /// What it is told.
-    pub(crate) controls: mpsc::UnboundedReceiver<WorkerCommand>,
+    pub(crate) commands: mpsc::UnboundedReceiver<WorkerCommand>,
     /// Its first configuration.
     pub(crate) gateway: Arc<Gateway>,
     /// Its end of the access log, where there is one.
@@ -92,7 +92,9 @@ pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
             };
             // Whoever started this waits for it.
             let _ = told.send(outcome);
-            runtime.map_or_else(Drained::default, |runtime| runtime.block_on(work(kit)))
+            runtime.map_or_else(Drained::default, |runtime| {
+                runtime.block_on(run_worker(kit))
+            })
         })?;
     heard
         .recv()
@@ -109,11 +111,11 @@ struct WorkerContext {
     handers: Vec<mpsc::UnboundedSender<TransferredConnection>>,
     stop: Notify,
     /// The listeners whose sockets a successor has.
-    left: RefCell<Vec<usize>>,
+    handed_over: RefCell<Vec<usize>>,
 }
 
 /// A worker's life.
-async fn work(kit: WorkerSetup) -> Drained {
+async fn run_worker(kit: WorkerSetup) -> Drained {
     let pools = Rc::default();
     let generation = Generation::new(kit.gateway, kit.index, &pools);
     let floor = Rc::new(WorkerContext {
@@ -121,11 +123,11 @@ async fn work(kit: WorkerSetup) -> Drained {
         pools,
         connections: Rc::default(),
         loads: kit.loads,
-        handers: kit.handers,
+        handers: kit.transfer_senders,
         stop: Notify::new(),
-        left: RefCell::default(),
+        handed_over: RefCell::default(),
     });
-    let watching = connections::watch(
+    let watching = connections::watch_deadlines(
         Rc::clone(&floor.worker),
         Rc::clone(&floor.connections),
         Rc::clone(&floor.pools),
@@ -133,14 +135,14 @@ async fn work(kit: WorkerSetup) -> Drained {
     );
     let watching = spawn_local(watching);
     let worker = Rc::clone(&floor.worker);
-    let logging = spawn_local(async move { worker.after.run().await });
-    let taking = spawn_local(take(Rc::clone(&floor), kit.handed));
+    let logging = spawn_local(async move { worker.log_phases.run().await });
+    let taking = spawn_local(serve_transferred(Rc::clone(&floor), kit.transferred));
     let accepting = kit.sockets.into_iter();
     let accepting: Vec<_> = accepting
         .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
         .collect();
-    let mut controls = kit.controls;
-    let limit = obey(&floor, &mut controls).await;
+    let mut controls = kit.commands;
+    let limit = run_commands(&floor, &mut controls).await;
     floor.worker.draining.set(true);
     floor.stop.notify_waiters();
     for task in accepting {
@@ -154,7 +156,7 @@ async fn work(kit: WorkerSetup) -> Drained {
     let drained = drain(&floor, limit, &mut controls).await;
     watching.abort();
     logging.abort();
-    if timeout_at(Instant::now() + CUT_GRACE, floor.worker.after.finish())
+    if timeout_at(Instant::now() + CUT_GRACE, floor.worker.log_phases.finish())
         .await
         .is_err()
     {
@@ -164,7 +166,7 @@ async fn work(kit: WorkerSetup) -> Drained {
 }
 
 /// Do as told, until told to drain.
-async fn obey(
+async fn run_commands(
     floor: &WorkerContext,
     controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
 ) -> Duration {
@@ -176,7 +178,9 @@ async fn obey(
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }
-            Some(WorkerCommand::Leave(listener)) => floor.left.borrow_mut().push(listener),
+            Some(WorkerCommand::HandOver(listener)) => {
+                floor.handed_over.borrow_mut().push(listener)
+            }
             Some(WorkerCommand::Drain(limit)) => return limit,
             None => return Duration::ZERO,
         }
@@ -192,22 +196,22 @@ async fn drain(
     let connections = &floor.connections;
     let all = connections.len();
     let mut deadline = Instant::now() + limit;
-    connections.each(|watch| watch.drain(DRAIN_GRACE));
+    connections.for_each(|watch| watch.drain(DRAIN_GRACE));
     let left = loop {
         tokio::select! {
-            emptied = timeout_at(deadline, connections.emptied()) => match emptied {
+            emptied = timeout_at(deadline, connections.wait_until_empty()) => match emptied {
                 Ok(()) => break 0,
                 Err(_) => break connections.len(),
             },
             Some(control) = controls.recv() => match control {
                 WorkerCommand::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
                 // Whoever asked finds that nobody answers. The sockets are closed.
-                WorkerCommand::Use(..) | WorkerCommand::Leave(_) => {}
+                WorkerCommand::Use(..) | WorkerCommand::HandOver(_) => {}
             },
         }
     };
-    connections.each(Watch::cut);
-    if timeout_at(Instant::now() + CUT_GRACE, connections.emptied())
+    connections.for_each(Watch::cut);
+    if timeout_at(Instant::now() + CUT_GRACE, connections.wait_until_empty())
         .await
         .is_err()
     {
@@ -216,7 +220,7 @@ async fn drain(
             "connections did not end when cut"
         );
     }
-    floor.worker.common.stats.connections_cut.add(left as u64);
+    floor.worker.shared.stats.connections_cut.add(left as u64);
     Drained {
         finished: all.saturating_sub(left) as u64,
         cut: left as u64,
@@ -224,7 +228,7 @@ async fn drain(
 }
 
 /// Serve what other workers hand over until this one drains, and then what was handed before.
-async fn take(
+async fn serve_transferred(
     floor: Rc<WorkerContext>,
     mut handed: mpsc::UnboundedReceiver<TransferredConnection>,
 ) {
@@ -258,7 +262,7 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
     let mut short = false;
     while !floor.worker.draining.get() {
         if short {
-            floor.connections.give_way(GIVE_WAY, FRESH);
+            floor.connections.close_idle(MAX_CLOSED_IDLE, MIN_IDLE_MS);
             floor.wait_for_room().await;
             short = !descriptors::has_room_for_clients(&socket);
             continue;
@@ -275,19 +279,19 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
                     floor.report_pause(None);
                 }
                 floor.make_room(listener).await;
-                floor.place(stream, remote, listener);
+                floor.serve_or_transfer(stream, remote, listener);
             }
-            Err(error) => floor.rest(&error).await,
+            Err(error) => floor.pause_accepting(&error).await,
         }
     }
-    if floor.left.borrow().contains(&listener) {
+    if floor.handed_over.borrow().contains(&listener) {
         // A filter would be the successor's, too.
         return;
     }
     if let Ok(socket) = socket.into_std() {
         sockets::close_queue(&socket);
         while let Ok((stream, remote)) = socket.accept() {
-            floor.place_late(stream, remote, listener);
+            floor.serve_queued(stream, remote, listener);
         }
     }
 }
@@ -295,21 +299,21 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
 impl WorkerContext {
     /// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
     /// only with time.
-    async fn rest(&self, error: &io::Error) {
+    async fn pause_accepting(&self, error: &io::Error) {
         match error.kind() {
             io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted => {}
             _ => {
                 self.report_pause(Some(error));
-                sleep(ACCEPT_REST).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 
     /// Accepting pauses, for lack of files or of memory.
     fn report_pause(&self, error: Option<&io::Error>) {
-        if let Some(times) = descriptors::count_pause(self.worker.common.clock.now()) {
+        if let Some(times) = descriptors::count_pause(self.worker.shared.clock.now()) {
             tracing::warn!(
                 times,
                 limit = descriptors::limit(),
@@ -325,11 +329,11 @@ impl WorkerContext {
             return false;
         };
         // Nothing is locked between this look and the count: two workers may both take the last place.
-        let (open, most) = (self.loads.of_listener(listener), limits.max_connections);
+        let (open, most) = (self.loads.on_listener(listener), limits.max_connections);
         if open >= most {
             return true;
         }
-        if open < most - (most / ROOM).max(1) && self.loads.may_say(listener, false) {
+        if open < most - (most / FREE_SHARE).max(1) && self.loads.should_report(listener, false) {
             tracing::info!(listener = %limits.address, "the listener has room for connections again");
         }
         false
@@ -342,10 +346,10 @@ impl WorkerContext {
         if !self.is_full(listener) {
             return;
         }
-        let stats = &self.worker.common.stats;
+        let stats = &self.worker.shared.stats;
         stats.connections_at_limit.add(1);
-        self.say_full(listener);
-        let _wanting = self.loads.want(listener);
+        self.report_full(listener);
+        let _wanting = self.loads.request_room(listener);
         while self.is_full(listener) && !self.worker.draining.get() {
             let closed = self.connections.close_longest_idle(listener);
             stats.connections_gave_way.add(u64::from(closed));
@@ -356,10 +360,10 @@ impl WorkerContext {
         self.connections.makes_room.set(false);
     }
 
-    fn say_full(&self, listener: usize) {
+    fn report_full(&self, listener: usize) {
         let generation = self.worker.generation();
         if let Some(limits) = generation.listeners.get(listener)
-            && self.loads.may_say(listener, true)
+            && self.loads.should_report(listener, true)
         {
             tracing::warn!(
                 listener = %limits.address,
@@ -374,17 +378,22 @@ impl WorkerContext {
     async fn wait_for_room(&self) {
         tokio::select! {
             () = self.stop.notified() => {}
-            () = self.connections.ended() => {}
-            () = sleep(ACCEPT_REST) => {}
+            () = self.connections.wait_for_end() => {}
+            () = sleep(ACCEPT_PAUSE) => {}
         }
     }
 
     /// Serve a connection here, or hand it to whoever holds far fewer.
-    fn place(&self, stream: tokio::net::TcpStream, remote: SocketAddr, listener: usize) {
+    fn serve_or_transfer(
+        &self,
+        stream: tokio::net::TcpStream,
+        remote: SocketAddr,
+        listener: usize,
+    ) {
         let own = self.worker.index;
         let chosen = self.loads.choose(own);
         // Counted before the other worker has it: the next choice is made by these counts.
-        let ticket = self.loads.enter(chosen, listener);
+        let ticket = self.loads.count_connection(chosen, listener);
         let hander = match chosen == own {
             true => None,
             false => self.handers.get(chosen),
@@ -394,7 +403,7 @@ impl WorkerContext {
         };
         match stream.into_std() {
             Ok(stream) => {
-                self.worker.common.stats.connections_handed_over.add(1);
+                self.worker.shared.stats.connections_handed_over.add(1);
                 let handed = TransferredConnection {
                     stream,
                     remote,
@@ -403,7 +412,7 @@ impl WorkerContext {
                 };
                 // A worker that drains takes no more.
                 if let Err(SendError(handed)) = hander.send(handed) {
-                    self.place_late(handed.stream, remote, listener);
+                    self.serve_queued(handed.stream, remote, listener);
                 }
             }
             Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
@@ -411,8 +420,8 @@ impl WorkerContext {
     }
 
     /// Serve a connection that was still queued when a drain began.
-    fn place_late(&self, stream: TcpStream, remote: SocketAddr, listener: usize) {
-        let ticket = self.loads.enter(self.worker.index, listener);
+    fn serve_queued(&self, stream: TcpStream, remote: SocketAddr, listener: usize) {
+        let ticket = self.loads.count_connection(self.worker.index, listener);
         let stream = stream
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpStream::from_std(stream));
@@ -441,7 +450,7 @@ impl WorkerContext {
             return;
         }
         drop(generation);
-        let common = Arc::clone(&worker.common);
+        let common = Arc::clone(&worker.shared);
         let watch = Watch::new(Arc::clone(&common), &limits, worker.tick.get());
         if worker.draining.get() {
             watch.drain(DRAIN_GRACE);

@@ -39,10 +39,10 @@ const GONE: u8 = b'g';
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After a socket could not be taken.
-const REST: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The successors that are listened to at once: one is usual.
-const MOST: usize = 16;
+const MAX_SUCCESSORS: usize = 16;
 
 fn name(address: SocketAddr) -> io::Result<LocalAddr> {
     LocalAddr::from_abstract_name(format!("windlass/drains/{address}"))
@@ -57,7 +57,7 @@ fn is_own(peer: &impl AsFd) -> bool {
 /// The gateway that drains where this one starts.
 #[derive(Debug, Default)]
 pub struct Predecessor {
-    asked: Vec<UnixStream>,
+    predecessors: Vec<UnixStream>,
 }
 
 impl Predecessor {
@@ -65,24 +65,24 @@ impl Predecessor {
     /// that gateway passes none; then the address is to be shared with it.
     pub(crate) fn offers(&mut self, address: SocketAddr) -> Option<Vec<TcpListener>> {
         let peer = connect(address).ok()?;
-        match passing::ask(&peer, address) {
+        match passing::receive_all(&peer, address) {
             Ok(sockets) => {
-                self.asked.push(peer);
+                self.predecessors.push(peer);
                 Some(sockets)
             }
             Err(error) => {
                 tracing::debug!(%address, "the gateway that drains passes no sockets: {error}");
                 // On this connection it may still think that they were taken.
                 drop(peer);
-                self.asked.push(connect(address).ok()?);
+                self.predecessors.push(connect(address).ok()?);
                 Some(Vec::new())
             }
         }
     }
 
     /// Whether another successor serves on an address that this one was offered.
-    pub(crate) fn is_too_late(&mut self) -> bool {
-        self.asked.iter_mut().any(|peer| {
+    pub(crate) fn has_other_successor(&mut self) -> bool {
+        self.predecessors.iter_mut().any(|peer| {
             let mut byte = [0];
             let read = peer.set_nonblocking(true);
             // The end of the other gateway is no reason to give up.
@@ -93,9 +93,9 @@ impl Predecessor {
 
     /// This gateway serves: the other one is to stop listening. Whether there was another.
     #[must_use]
-    pub(crate) fn tell(self) -> bool {
+    pub(crate) fn announce(self) -> bool {
         let mut told = false;
-        for mut peer in self.asked {
+        for mut peer in self.predecessors {
             // One that has ended meanwhile listens to nothing any more. One byte always fits.
             told |= peer.write(&[SERVES]).is_ok();
         }
@@ -122,7 +122,7 @@ pub(crate) struct Duplicates {
 #[derive(Debug, Default)]
 pub(crate) struct SocketOffer {
     offered: Vec<OfferedAddress>,
-    serves: Arc<Notify>,
+    successor_serves: Arc<Notify>,
     taken: bool,
 }
 
@@ -132,7 +132,7 @@ struct OfferedAddress {
     address: SocketAddr,
     /// To be lent. Only here, so that a drop closes them.
     _sockets: Arc<Vec<TcpListener>>,
-    lent: SuccessorCount,
+    successors: SuccessorCount,
     _hearing: JoinSet<()>,
 }
 
@@ -149,7 +149,7 @@ impl SuccessorCount {
         SuccessorGuard(self.clone())
     }
 
-    fn is_lent(&self) -> bool {
+    fn has_successor(&self) -> bool {
         self.0.load(Relaxed) > 0
     }
 }
@@ -164,7 +164,7 @@ impl SocketOffer {
     /// Offer these. To be called where tokio's runtime is. An address that cannot be offered is only
     /// free later.
     #[must_use]
-    pub(crate) fn of(addresses: impl IntoIterator<Item = Duplicates>) -> Self {
+    pub(crate) fn start(addresses: impl IntoIterator<Item = Duplicates>) -> Self {
         let mut offer = Self::default();
         for Duplicates { address, sockets } in addresses {
             let bound = name(address).and_then(|name| UnixListener::bind_addr(&name));
@@ -174,13 +174,13 @@ impl SocketOffer {
             });
             match bound {
                 Ok(listener) => {
-                    let serves = Arc::clone(&offer.serves);
+                    let serves = Arc::clone(&offer.successor_serves);
                     let sockets = Arc::new(sockets);
                     let lent = SuccessorCount::default();
                     let mut hearing = JoinSet::new();
                     let asked = (Arc::downgrade(&sockets), lent.clone());
                     hearing.spawn(async move {
-                        let _borrower = hear(listener, asked).await;
+                        let _borrower = wait_for_successor(listener, asked).await;
                         serves.notify_one();
                         // The sockets are the successor's from now on.
                         std::future::pending::<()>().await;
@@ -188,7 +188,7 @@ impl SocketOffer {
                     offer.offered.push(OfferedAddress {
                         address,
                         _sockets: sockets,
-                        lent,
+                        successors: lent,
                         _hearing: hearing,
                     });
                 }
@@ -208,7 +208,7 @@ impl SocketOffer {
 
     /// Until a successor serves. For ever without one.
     pub(crate) async fn taken(&mut self) {
-        self.serves.notified().await;
+        self.successor_serves.notified().await;
         self.taken = true;
     }
 
@@ -219,7 +219,7 @@ impl SocketOffer {
         let mut has = false;
         self.offered.retain(|offered| {
             let keep = offered.address != address;
-            has |= !keep && offered.lent.is_lent();
+            has |= !keep && offered.successors.has_successor();
             keep
         });
         has
@@ -230,17 +230,20 @@ type OfferedSockets = (Weak<Vec<TcpListener>>, SuccessorCount);
 
 /// Wait until a process of the same user says on this socket that it serves. Returns that process if it
 /// has the sockets.
-async fn hear(listener: tokio::net::UnixListener, asked: OfferedSockets) -> Option<SuccessorGuard> {
+async fn wait_for_successor(
+    listener: tokio::net::UnixListener,
+    asked: OfferedSockets,
+) -> Option<SuccessorGuard> {
     let mut asking = JoinSet::new();
     let (gone, is_gone) = watch::channel(false);
     let borrower = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if asking.len() < MOST => {
-                    asking.spawn(says(stream, asked.clone(), is_gone.clone()));
+                Ok((stream, _)) if asking.len() < MAX_SUCCESSORS => {
+                    asking.spawn(lend_until_served(stream, asked.clone(), is_gone.clone()));
                 }
                 Ok(_) => {}
-                Err(_) => tokio::time::sleep(REST).await,
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
             },
             Some(Ok(Some(borrower))) = asking.join_next() => break borrower,
         }
@@ -253,7 +256,7 @@ async fn hear(listener: tokio::net::UnixListener, asked: OfferedSockets) -> Opti
 
 /// Lend the sockets to the one at the other end if it asks, until it says that it serves. None if it
 /// ends before, or another serves.
-async fn says(
+async fn lend_until_served(
     mut stream: tokio::net::UnixStream,
     asked: OfferedSockets,
     mut is_gone: watch::Receiver<bool>,

@@ -215,7 +215,7 @@ pub(crate) struct ControlService {
 impl fmt::Debug for ControlService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlService")
-            .field("ledger", &self.storage)
+            .field("storage", &self.storage)
             .finish_non_exhaustive()
     }
 }

@@ -115,8 +115,8 @@ struct SyncShared {
 
 impl std::fmt::Debug for SyncShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("ledger", &self.storage)
+        f.debug_struct("SyncShared")
+            .field("storage", &self.storage)
             .finish_non_exhaustive()
     }
 }

@@ -32,13 +32,13 @@ use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
 use super::coding::{self, Coding};
+use super::connection::EndpointConnection;
+use super::connection::endpoint_body::EndpointBody;
+use super::connection::http1::Http1Connection;
+use super::connection::http2::Http2Stream;
+use super::connection::interim::InterimResponse;
+use super::connection::transport::{SendFailure, SendOutcome};
 use super::fault::AttemptError;
-use super::line::EndpointConnection;
-use super::line::connection::Http1Connection;
-use super::line::incoming::EndpointBody;
-use super::line::interim::InterimResponse;
-use super::line::shared::Http2Stream;
-use super::line::transport::{SendFailure, SendOutcome};
 use super::{LocalUpstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
@@ -126,7 +126,7 @@ impl Attempt<'_> {
                 let sent = match &mut line {
                     EndpointConnection::Http1(connection) => {
                         if self.upgrade.is_some() {
-                            connection.switch();
+                            connection.expect_upgrade();
                         }
                         let mut response = pin!(connection.send(*request));
                         std::future::poll_fn(|cx| {
@@ -151,7 +151,7 @@ impl Attempt<'_> {
                         .await
                     }
                 };
-                self.watch.answer_began();
+                self.watch.end_response_wait();
                 // Most are answered; then nothing is copied that is as large as a fault.
                 let sent = match sent {
                     Sent::Answered(incoming) if !self.is_retried_status(held, &trials) => {
@@ -171,7 +171,7 @@ impl Attempt<'_> {
                     }
                     Stays::Ended(sent) => break (Some(line), sent),
                 }
-                self.watch.common.stats.retries.add(1);
+                self.watch.shared.stats.retries.add(1);
             };
             self.report(held, &pick, &sent);
             match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
@@ -209,7 +209,9 @@ impl Attempt<'_> {
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;
             if let (Some(target), Some(response)) = (pick.target(), &mut exchange.response) {
-                self.upstream.plan.keep(trials.wanted, target, response);
+                self.upstream
+                    .shared
+                    .set_sticky_token(trials.wanted, target, response);
             }
         });
     }
@@ -217,13 +219,13 @@ impl Attempt<'_> {
     /// Whether the request may make something else of its connection. Over HTTP/2 it is a stream that
     /// becomes something else.
     fn switches(&self) -> bool {
-        let protocol = self.upstream.plan.config.protocol;
+        let protocol = self.upstream.shared.config.protocol;
         self.upgrade.is_some() && protocol != UpstreamProtocol::Http2
     }
 
     fn ask_by_connect(&self, slot: &Http2Stream, request: &mut Request<Body>) {
         if let Some(upgrade) = self.upgrade
-            && slot.connects()
+            && slot.supports_connect()
         {
             upgrade.ask_by_connect(request);
         }
@@ -272,22 +274,22 @@ impl Attempt<'_> {
 
     /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
     fn inform(&self, mut interim: InterimResponse) {
-        let seen = headers::HeaderFlags::of_answer(&interim.headers);
+        let seen = headers::HeaderFlags::of_response(&interim.headers);
         headers::strip(&mut interim.headers, seen);
         self.client.send_interim(interim.status, &interim.headers);
     }
 
     fn now(&self) -> u64 {
-        self.watch.common.clock.now()
+        self.watch.shared.clock.now()
     }
 
     fn start(&self, held: &ExchangeCell, pick: &Pick, since: Since, trials: &mut Trials) {
-        self.watch.common.stats.attempts.add(1);
+        self.watch.shared.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
-            endpoint.tally.attempts.add(1);
-            self.watch.goes_to(endpoint.known.id);
+            endpoint.counters.attempts.add(1);
+            self.watch.set_endpoint(endpoint.state.id);
         }
-        let retries = &self.upstream.plan.config.retries;
+        let retries = &self.upstream.shared.config.retries;
         let mut first_byte = self.timeouts.first_byte;
         if trials.is_again() {
             // All attempts have it together.
@@ -302,7 +304,8 @@ impl Attempt<'_> {
             trials.rest = Some(first_byte.saturating_sub(longest));
             first_byte = longest;
         }
-        self.watch.sent(first_byte, self.timeouts.idle);
+        self.watch
+            .begin_response_wait(first_byte, self.timeouts.idle);
     }
 
     /// What the failure of a request's body does to the endpoint is not the endpoint's fault.
@@ -338,7 +341,7 @@ impl Attempt<'_> {
             }
         };
         Poll::Ready(match outcome {
-            Ok(response) if response.headers().len() > self.upstream.plan.config.max_headers => {
+            Ok(response) if response.headers().len() > self.upstream.shared.config.max_headers => {
                 Sent::Failed(self.too_many_fields(pick))
             }
             Ok(response) => {
@@ -361,14 +364,14 @@ impl Attempt<'_> {
         trials: &mut Trials,
         has_request: impl Fn() -> bool,
     ) -> Option<AttemptError> {
-        if !self.watch.has_signs() {
+        if !self.watch.has_signals() {
             return None;
         }
         let endpoint = || pick.name();
         if self.watch.expired(TimeoutKind::Total) {
             return Some(self.overdue(endpoint()));
         }
-        if self.watch.has_left() {
+        if self.watch.has_endpoint_left() {
             return Some(AttemptError::Left {
                 endpoint: endpoint(),
             });
@@ -381,12 +384,12 @@ impl Attempt<'_> {
         let passed = self.watch.expired(TimeoutKind::Answer)
             && self.gives_up(held, pick, trials, has_request);
         passed.then(|| {
-            let tried = self.upstream.plan.config.retries.try_timeout;
+            let tried = self.upstream.shared.config.retries.try_timeout;
             let (key, length) = match (tried, trials.is_given_up()) {
                 (Some(tried), true) => ("try_timeout", tried),
                 _ => ("first_byte_timeout", self.timeouts.first_byte),
             };
-            AttemptError::FirstByte {
+            AttemptError::FirstByteTimeout {
                 endpoint: endpoint(),
                 key,
                 milliseconds: length.as_millis(),
@@ -398,7 +401,7 @@ impl Attempt<'_> {
     fn overdue(&self, endpoint: String) -> AttemptError {
         match self.deadline {
             true => AttemptError::Deadline { endpoint },
-            false => AttemptError::Total { endpoint },
+            false => AttemptError::TotalTimeout { endpoint },
         }
     }
 
@@ -412,7 +415,7 @@ impl Attempt<'_> {
             return Body::Empty;
         };
         if self.upgrade.is_some() {
-            line.stays_http();
+            line.decline_upgrade();
         }
         let loan = Loan {
             line,
@@ -452,11 +455,11 @@ fn accept(
             cause: None,
         });
     }
-    let seen = headers::HeaderFlags::of_answer(&parts.headers);
+    let seen = headers::HeaderFlags::of_response(&parts.headers);
     // An answer without content may name any coding: nothing is in it (RFC 9112 section 6.1).
     if seen.transfer_encoding()
         && !incoming.is_end_stream()
-        && coding::of(&parts.headers) != Coding::Chunked
+        && coding::from_headers(&parts.headers) != Coding::Chunked
     {
         return Sent::Failed(AttemptError::Coding {
             endpoint: pick.name(),

@@ -18,14 +18,14 @@ pub(super) enum FieldKind {
     /// Anything else.
     Other,
     /// A claim of who asks, or of how the request came.
-    Claim,
+    Identity,
     /// A name with a character that another may be taken for.
-    Odd,
+    Ambiguous,
 }
 
 /// Claims of addresses, hosts, schemes and paths, of a client's certificate, and of who has logged in:
 /// those that may be meant by a name. `*` ends what only has to begin so.
-fn claims_like(name: &[u8]) -> &'static [&'static str] {
+fn identity_fields_like(name: &[u8]) -> &'static [&'static str] {
     match name {
         [b'x', b'-', b'a', ..] => &[
             "x-amzn-mtls-*",
@@ -134,18 +134,18 @@ const GUARDED_NAMES: &[&str] = &["api-key", "auth-token", "keep-alive", "user-id
 
 /// What a field of this name is. Names are in lower case.
 pub(super) fn field_kind(name: &str) -> FieldKind {
-    if names::is_odd(name) {
-        return FieldKind::Odd;
+    if names::is_ambiguous(name) {
+        return FieldKind::Ambiguous;
     }
-    if is_claim(name) {
-        FieldKind::Claim
+    if is_identity_field(name) {
+        FieldKind::Identity
     } else {
         FieldKind::Other
     }
 }
 
-fn is_claim(name: &str) -> bool {
-    let mut claims = claims_like(name.as_bytes()).iter();
+fn is_identity_field(name: &str) -> bool {
+    let mut claims = identity_fields_like(name.as_bytes()).iter();
     claims.any(|claim| match claim.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => name == *claim,
@@ -153,9 +153,9 @@ fn is_claim(name: &str) -> bool {
 }
 
 /// Remove what a client claims of itself, but what the operator lets pass.
-pub(super) fn drop_claims(headers: &mut HeaderMap, passed: &[HeaderName]) {
-    let claims = named(headers, passed, |name| {
-        field_kind(name.as_str()) == FieldKind::Claim
+pub(super) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName]) {
+    let claims = matching(headers, passed, |name| {
+        field_kind(name.as_str()) == FieldKind::Identity
     });
     for name in claims {
         headers.remove(name);
@@ -165,12 +165,12 @@ pub(super) fn drop_claims(headers: &mut HeaderMap, passed: &[HeaderName]) {
 /// Remove the fields whose names can be taken for that of a field which matters, or of one that is
 /// there too.
 pub(super) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
-    let alike = named(headers, passed, |name| {
-        if field_kind(name.as_str()) != FieldKind::Odd {
+    let alike = matching(headers, passed, |name| {
+        if field_kind(name.as_str()) != FieldKind::Ambiguous {
             return false;
         }
-        let real = names::plain(name.as_str());
-        is_claim(&real)
+        let real = names::normalize(name.as_str());
+        is_identity_field(&real)
             || GUARDED_PREFIXES
                 .iter()
                 .any(|prefix| real.starts_with(prefix))
@@ -182,7 +182,7 @@ pub(super) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
     }
 }
 
-fn named(
+fn matching(
     headers: &HeaderMap,
     passed: &[HeaderName],
     is: impl Fn(&HeaderName) -> bool,
@@ -239,7 +239,7 @@ mod tests {
             "x-remote-user",
             "x-auth-request-email",
         ] {
-            assert_eq!(field_kind(claim), FieldKind::Claim, "{claim}");
+            assert_eq!(field_kind(claim), FieldKind::Identity, "{claim}");
         }
         for other in [
             "",
@@ -265,9 +265,9 @@ mod tests {
             "forwarded-",
         ] {
             let expected = if odd.ends_with('-') {
-                FieldKind::Claim
+                FieldKind::Identity
             } else {
-                FieldKind::Odd
+                FieldKind::Ambiguous
             };
             assert_eq!(field_kind(odd), expected, "{odd}");
         }
@@ -276,9 +276,12 @@ mod tests {
     #[test]
     fn claims_go_unless_the_operator_lets_them_pass() {
         let names = ["x-real-ip", "accept", "x-consumer-id", "x-mine"];
-        assert_eq!(left(&names, &[], drop_claims), ["accept", "x-mine"]);
         assert_eq!(
-            left(&names, &["x-consumer-id"], drop_claims),
+            left(&names, &[], drop_identity_fields),
+            ["accept", "x-mine"]
+        );
+        assert_eq!(
+            left(&names, &["x-consumer-id"], drop_identity_fields),
             ["accept", "x-consumer-id", "x-mine"]
         );
     }

@@ -20,15 +20,15 @@ pub(crate) enum Coding {
 
 /// Read the field, over all of its lines.
 #[must_use]
-pub(crate) fn of(headers: &HeaderMap) -> Coding {
+pub(crate) fn from_headers(headers: &HeaderMap) -> Coding {
     let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
     match (lines.next(), lines.next()) {
         (Some(line), None) if is_chunked(line.as_bytes()) => Coding::Chunked,
-        (Some(_) | None, Some(_) | None) => list(headers),
+        (Some(_) | None, Some(_) | None) => parse(headers),
     }
 }
 
-fn list(headers: &HeaderMap) -> Coding {
+fn parse(headers: &HeaderMap) -> Coding {
     let lines = headers.get_all(TRANSFER_ENCODING).iter();
     let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut is_last = false;
@@ -97,7 +97,7 @@ mod tests {
         ] {
             let values = lines.iter().map(|line| HeaderValue::from_static(line));
             let headers: HeaderMap = values.map(|value| (TRANSFER_ENCODING, value)).collect();
-            assert_eq!(of(&headers), expected, "{lines:?}");
+            assert_eq!(from_headers(&headers), expected, "{lines:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An endpoint: one address of an upstream, as the process knows it and as a worker sees it.
 //!
-//! - [`group`] and [`known`]: what outlives configurations, of all endpoints of an upstream and of one;
+//! - [`group`] and [`state`]: what outlives configurations, of all endpoints of an upstream and of one;
 //! - [`health`]: how it stands, and why;
 //! - [`rounds`]: the thread that looks after endpoints, [`names`] whose answers it asks for, and
 //!   [`reach`] how a check comes to one;
@@ -9,17 +9,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) mod group;
+pub(crate) mod check_target;
+pub(crate) mod dns;
 pub(crate) mod health;
-pub(crate) mod known;
 pub(crate) mod leaving;
-pub(crate) mod names;
-pub(crate) mod reach;
-pub(crate) mod rounds;
+pub(crate) mod maintenance;
+pub(crate) mod state;
+pub(crate) mod upstream_state;
 
-use known::{EndpointCounters, EndpointState};
+use state::{EndpointCounters, EndpointState};
 
-use super::line::pool::Pool;
+use super::connection::pool::Pool;
 
 /// One worker's view of an endpoint.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ pub(crate) struct LocalEndpoint {
     /// Its connections that can take a request.
     pub(crate) pool: Rc<Pool>,
     /// What the process knows of it.
-    pub(crate) known: Arc<EndpointState>,
+    pub(crate) state: Arc<EndpointState>,
     /// What this worker counts of it.
-    pub(crate) tally: Arc<EndpointCounters>,
+    pub(crate) counters: Arc<EndpointCounters>,
 }
 
 impl LocalEndpoint {
@@ -41,14 +41,14 @@ impl LocalEndpoint {
         Self {
             name: Arc::from(&*known.name),
             pool,
-            known: Arc::clone(known),
-            tally: known.tally(),
+            state: Arc::clone(known),
+            counters: known.register_counters(),
         }
     }
 }
 
 impl Drop for LocalEndpoint {
     fn drop(&mut self) {
-        self.known.settle(&self.tally);
+        self.state.retire_counters(&self.counters);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 
-use super::line::transport::TransportError;
+use super::connection::transport::TransportError;
 use super::queue::QueueError;
 use crate::body::BodyError;
 use crate::error::{Code, RequestError};
@@ -58,19 +58,19 @@ pub(crate) enum AttemptError {
     },
     /// The exchange took longer than it may.
     #[error("no response from `{endpoint}` within `total_timeout`")]
-    Total {
+    TotalTimeout {
         /// The endpoint's name; the upstream's, where the request waited for an endpoint with room.
         endpoint: String,
     },
     /// The exchange took longer than the client's own deadline.
     #[error("no response from `{endpoint}` within the request's `grpc-timeout`")]
     Deadline {
-        /// As of [`Self::Total`].
+        /// As of [`Self::TotalTimeout`].
         endpoint: String,
     },
     /// The request was sent, and no response began in time.
     #[error("no response from `{endpoint}` within `{key}` ({milliseconds} ms)")]
-    FirstByte {
+    FirstByteTimeout {
         endpoint: String,
         /// Which time-out it was.
         key: &'static str,
@@ -87,8 +87,8 @@ pub(crate) enum AttemptError {
     Left { endpoint: String },
     /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
     /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
-    #[error("`{endpoint}` turned the request away unread: {}", turned_away(.cause))]
-    TurnedAway {
+    #[error("`{endpoint}` turned the request away unread: {}", unprocessed_reason(.cause))]
+    Unprocessed {
         endpoint: String,
         /// As h2 says it, which reads as if nothing had happened.
         cause: TransportError,
@@ -160,8 +160,8 @@ impl AttemptError {
     pub(crate) fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
         let endpoint = endpoint.to_owned();
         match &cause {
-            TransportError::Http2(error) if is_unread(error) => {
-                Self::TurnedAway { endpoint, cause }
+            TransportError::Http2(error) if is_unprocessed(error) => {
+                Self::Unprocessed { endpoint, cause }
             }
             // Our side of the connection found it: what came is not HTTP/2.
             TransportError::Http2(error) if !error.is_io() && error.is_library() => {
@@ -170,7 +170,7 @@ impl AttemptError {
             }
             TransportError::Http2(_) => Self::Closed { endpoint, cause },
             TransportError::Http1(error) => {
-                if let Some(body) = BodyError::behind(error) {
+                if let Some(body) = BodyError::find_in(error) {
                     let code = body.code();
                     return Self::Body { code, cause };
                 }
@@ -188,12 +188,12 @@ impl AttemptError {
 
     /// Whether the endpoint is to blame: enough of these in a row take it out.
     #[must_use]
-    pub(crate) fn is_endpoints(&self) -> bool {
+    pub(crate) fn is_endpoint_fault(&self) -> bool {
         match self {
             Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Tls { .. }
-            | Self::FirstByte { .. }
+            | Self::FirstByteTimeout { .. }
             | Self::Upload { .. }
             | Self::Protocol { .. } => true,
             // A stream that was reset by this side: its body was ended on the way, by a filter.
@@ -202,13 +202,13 @@ impl AttemptError {
                 error.is_none_or(|error| !error.is_reset() || error.is_remote())
             }
             // One that closes a connection in good order does nothing wrong.
-            Self::TurnedAway { cause, .. } => !ends_in_order(cause),
+            Self::Unprocessed { cause, .. } => !is_graceful_end(cause),
             // One route may have such heads, and others are answered well. The times may be as short as the
             // client or the route wants them.
             Self::HeadTooLarge { .. }
             | Self::TooManyFields { .. }
             | Self::Coding { .. }
-            | Self::Total { .. }
+            | Self::TotalTimeout { .. }
             | Self::Deadline { .. }
             | Self::Left { .. }
             | Self::NoEndpoint { .. }
@@ -221,8 +221,8 @@ impl AttemptError {
 
     /// Whether one stream was reset, and the connection goes on (RFC 9113 section 5.4.2).
     #[must_use]
-    pub(crate) fn is_of_stream(&self) -> bool {
-        let (Self::Closed { cause, .. } | Self::TurnedAway { cause, .. }) = self else {
+    pub(crate) fn is_stream_reset(&self) -> bool {
+        let (Self::Closed { cause, .. } | Self::Unprocessed { cause, .. }) = self else {
             return false;
         };
         cause.http2().is_some_and(h2::Error::is_reset)
@@ -237,11 +237,11 @@ impl AttemptError {
             Self::Connect { .. } => Code::ConnectFailed,
             Self::ConnectTimeout { .. } => Code::ConnectTimeout,
             Self::Tls { .. } => Code::UpstreamTls,
-            Self::Total { .. } => Code::TotalTimeout,
+            Self::TotalTimeout { .. } => Code::TotalTimeout,
             Self::Deadline { .. } => Code::DeadlineExceeded,
-            Self::FirstByte { .. } | Self::Upload { .. } => Code::FirstByteTimeout,
+            Self::FirstByteTimeout { .. } | Self::Upload { .. } => Code::FirstByteTimeout,
             Self::Left { .. } => Code::EndpointLeft,
-            Self::Closed { .. } | Self::TurnedAway { .. } => Code::UpstreamClosed,
+            Self::Closed { .. } | Self::Unprocessed { .. } => Code::UpstreamClosed,
             Self::HeadTooLarge { .. }
             | Self::TooManyFields { .. }
             | Self::Coding { .. }
@@ -254,12 +254,12 @@ impl AttemptError {
 
 /// Whether the endpoint says that it has not looked at the request. A stream gets the GOAWAY itself
 /// as its error only where its number is above the one that it names; others end with the connection.
-fn is_unread(error: &h2::Error) -> bool {
+fn is_unprocessed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)
 }
 
-fn turned_away(error: &TransportError) -> String {
+fn unprocessed_reason(error: &TransportError) -> String {
     let reason = error.http2().and_then(h2::Error::reason);
     match reason {
         Some(h2::Reason::REFUSED_STREAM) => "it refused the stream (REFUSED_STREAM)".to_owned(),
@@ -268,7 +268,7 @@ fn turned_away(error: &TransportError) -> String {
     }
 }
 
-fn ends_in_order(error: &TransportError) -> bool {
+fn is_graceful_end(error: &TransportError) -> bool {
     let error = error.http2();
     error.is_some_and(|error| error.reason() == Some(h2::Reason::NO_ERROR))
 }

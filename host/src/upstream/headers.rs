@@ -13,11 +13,11 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
-pub(crate) use super::seen::HeaderFlags;
+pub(crate) use super::header_flags::HeaderFlags;
 
 use super::claims::{self, FieldKind};
-use super::given_names;
 use super::hops;
+use super::incoming_ids;
 use super::{Upstream, UpstreamEndpoint};
 use crate::body::Body;
 use crate::config::{Cidr, HostRule};
@@ -87,11 +87,11 @@ fn strip_named(headers: &mut HeaderMap) {
     let mut named: smallvec::SmallVec<[HeaderName; 4]> = smallvec::SmallVec::new();
     for line in connection.remove_entry_mult().1 {
         let line = line.as_bytes();
-        if is_plain(line) {
+        if is_connection_option(line) {
             continue;
         }
         let names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        let names = names.filter(|token| !is_plain(token));
+        let names = names.filter(|token| !is_connection_option(token));
         let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
         named.extend(names.filter(|name| *name != HOST && *name != TE));
     }
@@ -101,7 +101,7 @@ fn strip_named(headers: &mut HeaderMap) {
 }
 
 /// Whether an option of `Connection` names no field.
-pub(super) fn is_plain(option: &[u8]) -> bool {
+pub(super) fn is_connection_option(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
@@ -140,15 +140,15 @@ pub(crate) fn forward(
         // The gateway itself answers an expectation, when it begins to read the body.
         headers.remove(EXPECT);
     }
-    if seen.has(HeaderFlags::ODD) {
+    if seen.has(HeaderFlags::AMBIGUOUS) {
         claims::drop_look_alikes(headers, trust.fields);
-        exchange.odd_fields = true;
+        exchange.has_ambiguous_fields = true;
     }
     if believed {
-        believe(connection, proxies, exchange);
+        trust_forwarded(connection, proxies, exchange);
     } else {
         if seen.has(HeaderFlags::CLAIM) {
-            claims::drop_claims(headers, trust.fields);
+            claims::drop_identity_fields(headers, trust.fields);
         }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
         headers.insert(&FORWARDED_PROTO, scheme(connection));
@@ -163,15 +163,15 @@ pub(crate) fn forward(
 /// Whether a field that a filter reads may be sent by every client: one with an odd name, but not one
 /// that can be taken for a claim.
 #[must_use]
-pub(crate) fn may_be_read(name: &str) -> bool {
-    claims::field_kind(name) == FieldKind::Odd
-        && claims::field_kind(&names::plain(name)) != FieldKind::Claim
+pub(crate) fn is_allowed_from_clients(name: &str) -> bool {
+    claims::field_kind(name) == FieldKind::Ambiguous
+        && claims::field_kind(&names::normalize(name)) != FieldKind::Identity
 }
 
 /// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
 /// 9110 section 6.5.1), and some servers put both together.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    claims::drop_claims(trailers, &[]);
+    claims::drop_identity_fields(trailers, &[]);
     claims::drop_look_alikes(trailers, &[]);
     for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
         trailers.remove(name);
@@ -196,12 +196,12 @@ pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
 
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client
 /// is (the rightmost address that is not a trusted proxy's), how it came, and what it is named.
-fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Exchange) {
-    given_names::adopt(exchange);
+fn trust_forwarded(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Exchange) {
+    incoming_ids::adopt_ids(exchange);
     let headers = &mut exchange.request.headers;
     let own = &connection.forwarded_for;
-    let mut list = joined(headers, &FORWARDED_FOR);
-    let forwarded = joined(headers, &FORWARDED);
+    let mut list = join_values(headers, &FORWARDED_FOR);
+    let forwarded = join_values(headers, &FORWARDED);
     let elements = hops::elements(&forwarded);
     if list.is_empty() {
         // An endpoint that reads the one field is told what the other says.
@@ -222,13 +222,13 @@ fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Excha
     list.extend_from_slice(own.as_bytes());
     let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(list));
     headers.insert(&FORWARDED_FOR, list.unwrap_or_else(|_| own.clone()));
-    let protos = joined(headers, &FORWARDED_PROTO);
+    let protos = join_values(headers, &FORWARDED_PROTO);
     let words: Vec<&[u8]> = if protos.is_empty() {
         elements.iter().filter_map(|hop| hop.proto).collect()
     } else {
         hops::entries(&protos).collect()
     };
-    let word = hops::word_of(&words, count, client);
+    let word = hops::client_word(&words, count, client);
     if let Some(scheme) = word.and_then(hops::scheme) {
         exchange.client.scheme = scheme;
     }
@@ -241,7 +241,7 @@ fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Excha
         headers.insert(&FORWARDED_HOST, host);
     }
     if !forwarded.is_empty() {
-        let node = hops::node(connection.remote.ip());
+        let node = hops::format_node(connection.remote.ip());
         let whole = [&*forwarded, node.as_bytes()].join(&b", "[..]);
         match HeaderValue::from_maybe_shared(bytes::Bytes::from(whole)) {
             Ok(whole) => headers.insert(FORWARDED, whole),
@@ -251,7 +251,7 @@ fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Excha
 }
 
 /// All lines of a field as one list.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let mut list = Vec::new();
     for line in headers.get_all(name) {
         if !list.is_empty() {
@@ -263,7 +263,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 }
 
 /// What goes as `host` to this endpoint.
-pub(crate) fn address(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mut HeaderMap) {
+pub(crate) fn set_host(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mut HeaderMap) {
     match (&plan.config.host, &plan.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
         (HostRule::Endpoint, _) => {
@@ -277,7 +277,7 @@ pub(crate) fn address(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mu
 
 /// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
 /// and logs that look at it later.
-pub(crate) fn outgoing(
+pub(crate) fn build_request(
     plan: &Upstream,
     endpoint: &UpstreamEndpoint,
     exchange: &mut Exchange,
@@ -297,7 +297,7 @@ pub(crate) fn outgoing(
     *request.uri_mut() = Uri::from(head.target.clone());
     *request.headers_mut() = headers;
     let headers = request.headers_mut();
-    address(plan, endpoint, headers);
+    set_host(plan, endpoint, headers);
     if let Some((name, value)) = framing {
         headers.insert(name, value);
     }

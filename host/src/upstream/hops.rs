@@ -16,7 +16,7 @@ pub(super) struct ForwardedClient {
     /// Its address.
     pub(crate) ip: IpAddr,
     /// How many hops are named after it.
-    pub(crate) after: usize,
+    pub(crate) hops_after: usize,
 }
 
 /// The rightmost address that is no trusted proxy's; if all are, the leftmost. An entry that is no
@@ -28,7 +28,10 @@ pub(super) fn client<'a>(
     let mut found = None;
     for (after, hop) in hops.rev().enumerate() {
         let Some(ip) = address(hop) else { break };
-        found = Some(ForwardedClient { ip, after });
+        found = Some(ForwardedClient {
+            ip,
+            hops_after: after,
+        });
         if !is_trusted(trusted, ip) {
             break;
         }
@@ -111,12 +114,12 @@ pub(super) fn scheme(word: &[u8]) -> Option<Scheme> {
 }
 
 /// Of a list in which each proxy wrote one word, the client's; of any other, the nearest proxy's.
-pub(super) fn word_of<'a>(
+pub(super) fn client_word<'a>(
     words: &[&'a [u8]],
     hops: usize,
     client: Option<ForwardedClient>,
 ) -> Option<&'a [u8]> {
-    let after = client.map_or(0, |client| client.after);
+    let after = client.map_or(0, |client| client.hops_after);
     let from_end = if words.len() == hops { after } else { 0 };
     let place = words.len().checked_sub(from_end + 1)?;
     words.get(place).copied()
@@ -173,7 +176,7 @@ fn split_unquoted(text: &[u8], at: u8) -> Vec<&[u8]> {
 }
 
 /// An address as `Forwarded` writes it.
-pub(super) fn node(ip: IpAddr) -> String {
+pub(super) fn format_node(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => format!("for={ip}"),
         IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
@@ -182,10 +185,10 @@ pub(super) fn node(ip: IpAddr) -> String {
 
 /// Whether one of the blocks holds the address.
 pub(super) fn is_trusted(trusted: &[Cidr], ip: IpAddr) -> bool {
-    trusted.iter().any(|block| holds(block, ip))
+    trusted.iter().any(|block| contains(block, ip))
 }
 
-fn holds(block: &Cidr, ip: IpAddr) -> bool {
+fn contains(block: &Cidr, ip: IpAddr) -> bool {
     let (block_bits, bits, width) = match (block.address, ip) {
         (IpAddr::V4(block), IpAddr::V4(ip)) => {
             (u128::from(block.to_bits()), u128::from(ip.to_bits()), 32)
@@ -276,7 +279,7 @@ mod tests {
         let client = |address, after| {
             Some(ForwardedClient {
                 ip: ip(address),
-                after,
+                hops_after: after,
             })
         };
         assert_eq!(
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn a_node_is_written_so_that_it_can_be_read() {
         for text in ["192.0.2.1", "2001:db8::1"] {
-            assert_eq!(address(node(ip(text)).as_bytes()), Some(ip(text)));
+            assert_eq!(address(format_node(ip(text)).as_bytes()), Some(ip(text)));
         }
     }
 
@@ -315,12 +318,12 @@ mod tests {
         let words = [&b"https"[..], b"http"];
         let client = Some(ForwardedClient {
             ip: ip("192.0.2.1"),
-            after: 1,
+            hops_after: 1,
         });
-        assert_eq!(word_of(&words, 2, client), Some(&b"https"[..]));
-        assert_eq!(word_of(&words, 3, client), Some(&b"http"[..]));
-        assert_eq!(word_of(&words[..1], 2, client), Some(&b"https"[..]));
-        assert_eq!(word_of(&[], 0, None), None);
+        assert_eq!(client_word(&words, 2, client), Some(&b"https"[..]));
+        assert_eq!(client_word(&words, 3, client), Some(&b"http"[..]));
+        assert_eq!(client_word(&words[..1], 2, client), Some(&b"https"[..]));
+        assert_eq!(client_word(&[], 0, None), None);
         assert_eq!(scheme(b"HTTPS"), Some(Scheme::HTTPS));
         assert_eq!(scheme(b"ws"), Some(Scheme::HTTP));
         assert_eq!(scheme(b"gopher"), None);

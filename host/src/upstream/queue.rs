@@ -22,7 +22,7 @@ use crate::balance::Lease;
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
     waiting: AtomicUsize,
-    line: Mutex<QueueState>,
+    state: Mutex<QueueState>,
 }
 
 /// What a request wants of an endpoint: those that want the same can all use the same room.
@@ -35,7 +35,7 @@ impl QueueKey {
 
     /// Only some will do: those that this number stands for.
     #[must_use]
-    pub(crate) fn some(number: u64) -> Self {
+    pub(crate) fn from_hash(number: u64) -> Self {
         // 0 is `ANY`.
         Self(number.max(1))
     }
@@ -45,14 +45,14 @@ impl QueueKey {
 #[derive(Debug, Default)]
 struct QueueState {
     next: u64,
-    places: BTreeMap<u64, QueuedRequest>,
+    waiters: BTreeMap<u64, QueuedRequest>,
     /// How many want what.
-    wants: HashMap<QueueKey, usize>,
+    waiters_by_key: HashMap<QueueKey, usize>,
 }
 
 #[derive(Debug)]
 struct QueuedRequest {
-    want: QueueKey,
+    key: QueueKey,
     /// There may be room, and it has not looked since.
     called: bool,
     waker: Option<Waker>,
@@ -66,7 +66,7 @@ pub(crate) enum QueueError {
     QueueFull,
     /// It waited as long as it may.
     #[error("the request waited as long as it may")]
-    TooLong,
+    TimedOut,
 }
 
 /// A place among the active requests of an endpoint. Whoever waits is told when it is free.
@@ -92,7 +92,7 @@ impl Drop for ActiveRequest {
         // The place is free before anybody is told so.
         drop(self.lease.take());
         if let Some(queue) = &self.queue {
-            queue.freed();
+            queue.wake_next();
         }
     }
 }
@@ -100,8 +100,8 @@ impl Drop for ActiveRequest {
 impl RequestQueue {
     /// Whether somebody waits for what this request wants too: it waits behind.
     #[must_use]
-    pub(crate) fn is_before(&self, want: QueueKey) -> bool {
-        !self.is_empty() && self.line.lock().is_before(want)
+    pub(crate) fn has_waiter(&self, want: QueueKey) -> bool {
+        !self.is_empty() && self.state.lock().has_waiter(want)
     }
 
     /// How many wait.
@@ -118,25 +118,25 @@ impl RequestQueue {
 
     /// There may be room: somebody ended, or an endpoint takes requests again. The first looks, and
     /// after it, if it found some or could not use it, the next.
-    pub(crate) fn freed(&self) {
+    pub(crate) fn wake_next(&self) {
         // Either this sees who waits, or that one's look sees the room.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
-            self.call(Bound::Unbounded);
+            self.wake_behind(Bound::Unbounded);
         }
     }
 
     /// There may be room for many, and for those behind the first. All look.
-    pub(crate) fn changed(&self) {
+    pub(crate) fn wake_all(&self) {
         if self.is_empty() {
             return;
         }
-        let wakers = self.line.lock().call_all();
+        let wakers = self.state.lock().wake_all();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn call(&self, behind: Bound<u64>) {
-        let waker = self.line.lock().call(behind);
+    fn wake_behind(&self, behind: Bound<u64>) {
+        let waker = self.state.lock().wake_first(behind);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -161,56 +161,56 @@ impl RequestQueue {
                 return found;
             }
             loop {
-                place.called().await;
+                place.wait_for_wake().await;
                 match pick() {
                     Some(found) => return found,
                     None if want == QueueKey::ANY => {}
-                    None => place.pass_on(),
+                    None => place.wake_behind(),
                 }
             }
         };
         let found = tokio::time::timeout(longest, waiting).await;
         // One end may have made room for more than this one, and it was told of it alone.
-        place.pass_on();
-        found.map_err(|_| QueueError::TooLong)
+        place.wake_behind();
+        found.map_err(|_| QueueError::TimedOut)
     }
 }
 
 impl QueueState {
-    fn is_before(&self, want: QueueKey) -> bool {
-        self.wants.contains_key(&QueueKey::ANY) || self.wants.contains_key(&want)
+    fn has_waiter(&self, want: QueueKey) -> bool {
+        self.waiters_by_key.contains_key(&QueueKey::ANY) || self.waiters_by_key.contains_key(&want)
     }
 
     fn enter(&mut self, want: QueueKey) -> u64 {
         let number = self.next;
         self.next += 1;
-        *self.wants.entry(want).or_default() += 1;
+        *self.waiters_by_key.entry(want).or_default() += 1;
         let waiter = QueuedRequest {
-            want,
+            key: want,
             called: false,
             waker: None,
         };
-        self.places.insert(number, waiter);
+        self.waiters.insert(number, waiter);
         number
     }
 
     /// Whether it was called, and has not looked since.
     fn leave(&mut self, number: u64) -> bool {
-        let Some(waiter) = self.places.remove(&number) else {
+        let Some(waiter) = self.waiters.remove(&number) else {
             return false;
         };
-        if let Some(count) = self.wants.get_mut(&waiter.want) {
+        if let Some(count) = self.waiters_by_key.get_mut(&waiter.key) {
             *count -= 1;
             if *count == 0 {
-                self.wants.remove(&waiter.want);
+                self.waiters_by_key.remove(&waiter.key);
             }
         }
         waiter.called
     }
 
     /// All look. Gives their wakers, in their order.
-    fn call_all(&mut self) -> Vec<Waker> {
-        let waiters = self.places.values_mut();
+    fn wake_all(&mut self) -> Vec<Waker> {
+        let waiters = self.waiters.values_mut();
         let called = waiters.filter_map(|waiter| {
             waiter.called = true;
             waiter.waker.take()
@@ -219,8 +219,8 @@ impl QueueState {
     }
 
     /// The first one behind looks. Gives its waker, to be woken without the lock.
-    fn call(&mut self, behind: Bound<u64>) -> Option<Waker> {
-        let mut behind = self.places.range_mut((behind, Bound::Unbounded));
+    fn wake_first(&mut self, behind: Bound<u64>) -> Option<Waker> {
+        let mut behind = self.waiters.range_mut((behind, Bound::Unbounded));
         let (_, waiter) = behind.next()?;
         waiter.called = true;
         waiter.waker.take()
@@ -240,27 +240,27 @@ impl<'a> QueuePosition<'a> {
         most: usize,
         want: QueueKey,
     ) -> Result<(Self, bool), QueueError> {
-        let mut line = queue.line.lock();
-        if line.places.len() >= most {
+        let mut line = queue.state.lock();
+        if line.waiters.len() >= most {
             return Err(QueueError::QueueFull);
         }
-        let looks = !line.is_before(want);
+        let looks = !line.has_waiter(want);
         let number = line.enter(want);
-        queue.waiting.store(line.places.len(), Ordering::SeqCst);
+        queue.waiting.store(line.waiters.len(), Ordering::SeqCst);
         drop(line);
-        // The other half of the fence in `freed`.
+        // The other half of the fence in `wake_next`.
         fence(Ordering::SeqCst);
         Ok((Self { queue, number }, looks))
     }
 
     /// Until there may be room.
-    async fn called(&self) {
-        std::future::poll_fn(|cx| self.poll_called(cx)).await;
+    async fn wait_for_wake(&self) {
+        std::future::poll_fn(|cx| self.poll_wake(cx)).await;
     }
 
-    fn poll_called(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut line = self.queue.line.lock();
-        match line.places.get_mut(&self.number) {
+    fn poll_wake(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut line = self.queue.state.lock();
+        match line.waiters.get_mut(&self.number) {
             Some(waiter) if !waiter.called => {
                 waiter.waker = Some(cx.waker().clone());
                 Poll::Pending
@@ -275,22 +275,22 @@ impl<'a> QueuePosition<'a> {
     }
 
     /// What may be there is for whoever is behind.
-    fn pass_on(&self) {
-        self.queue.call(Bound::Excluded(self.number));
+    fn wake_behind(&self) {
+        self.queue.wake_behind(Bound::Excluded(self.number));
     }
 }
 
 impl Drop for QueuePosition<'_> {
     fn drop(&mut self) {
-        let mut line = self.queue.line.lock();
+        let mut line = self.queue.state.lock();
         let was_called = line.leave(self.number);
         self.queue
             .waiting
-            .store(line.places.len(), Ordering::SeqCst);
+            .store(line.waiters.len(), Ordering::SeqCst);
         drop(line);
         // It went away on its way to look.
         if was_called {
-            self.pass_on();
+            self.wake_behind();
         }
     }
 }

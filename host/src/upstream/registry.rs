@@ -9,17 +9,17 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::endpoint::group::{AddedEndpoint, EndpointChanges, UpstreamState};
 use super::endpoint::leaving::LeavingEndpoints;
-use super::plan::Upstream;
+use super::endpoint::upstream_state::{AddedEndpoint, EndpointChanges, UpstreamState};
+use super::shared::Upstream;
 
 /// All upstreams of the process.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamRegistry {
-    groups: Mutex<HashMap<Arc<str>, Weak<UpstreamState>>>,
+    upstreams: Mutex<HashMap<Arc<str>, Weak<UpstreamState>>>,
     in_use: ArcSwap<Vec<Arc<Upstream>>>,
     /// Plans that requests may still have.
-    former: Mutex<Vec<Weak<Upstream>>>,
+    retired: Mutex<Vec<Weak<Upstream>>>,
     leaving: Arc<LeavingEndpoints>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum ChangeError {
     #[error(
         "`{0}` is one address of a name, which the name server would give again: drain it, or remove the name"
     )]
-    OneOfName(String),
+    AddressOfName(String),
     /// Nothing was changed of it.
     #[error("nothing was changed of `{endpoint}` of upstream `{upstream}`")]
     NoChange { upstream: String, endpoint: String },
@@ -56,8 +56,8 @@ pub(crate) struct EndpointChange {
 
 impl UpstreamRegistry {
     /// The upstream of this name, as the process knows it.
-    pub(crate) fn group(&self, name: &str) -> Arc<UpstreamState> {
-        let mut groups = self.groups.lock();
+    pub(crate) fn upstream_state(&self, name: &str) -> Arc<UpstreamState> {
+        let mut groups = self.upstreams.lock();
         if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
             return group;
         }
@@ -76,20 +76,20 @@ impl UpstreamRegistry {
     /// These are in use from now on.
     pub(crate) fn put_in_use(&self, plans: &[Arc<Upstream>]) {
         let before = self.in_use.swap(Arc::new(plans.to_vec()));
-        let mut former = self.former.lock();
+        let mut former = self.retired.lock();
         former.extend(before.iter().map(Arc::downgrade));
         former.retain(|plan| plan.strong_count() > 0);
         let former: Vec<Arc<Upstream>> = former.iter().filter_map(Weak::upgrade).collect();
-        let same = |one: &Arc<Upstream>, other: &Arc<Upstream>| one.group.name == other.group.name;
+        let same = |one: &Arc<Upstream>, other: &Arc<Upstream>| one.state.name == other.state.name;
         for plan in plans {
             let other = before.iter().find(|other| same(plan, other));
             plan.put_in_use(other.map(Arc::as_ref));
             for other in former.iter().filter(|other| same(plan, other)) {
-                other.follow(plan);
+                other.hand_over_to(plan);
             }
-            let members = plan.members();
-            let overrides = plan.group.overrides();
-            plan.group.keep_answers(|name| {
+            let members = plan.endpoint_set();
+            let overrides = plan.state.overrides();
+            plan.state.retain_addresses(|name| {
                 let mut endpoints = members.endpoints.iter();
                 endpoints.any(|endpoint| *endpoint.configured == *name)
                     || is_configured(plan, name)
@@ -114,7 +114,7 @@ impl UpstreamRegistry {
     /// # Errors
     ///
     /// There is none.
-    pub(crate) fn plan(&self, name: &str) -> Result<Arc<Upstream>, ChangeError> {
+    pub(crate) fn upstream(&self, name: &str) -> Result<Arc<Upstream>, ChangeError> {
         let plans = self.in_use.load();
         let found = plans.iter().find(|plan| *plan.config.name == *name);
         let found = found.map(Arc::clone);
@@ -132,24 +132,24 @@ impl UpstreamRegistry {
         address: &str,
         added: AddedEndpoint,
     ) -> Result<(), ChangeError> {
-        let plan = self.plan(upstream)?;
-        if has(&plan, address) {
+        let plan = self.upstream(upstream)?;
+        if has_endpoint(&plan, address) {
             return Err(ChangeError::Exists {
                 upstream: upstream.to_owned(),
                 endpoint: address.to_owned(),
             });
         }
-        if plan.group.addresses(address).is_empty() {
+        if plan.state.addresses(address).is_empty() {
             return Err(ChangeError::Unresolved(address.to_owned()));
         }
         // Also one of the file that was removed: what was sent counts.
-        plan.group.change(address, |change| {
+        plan.state.change(address, |change| {
             *change = EndpointChanges {
                 added: Some(added),
                 ..Default::default()
             };
         });
-        plan.regroup();
+        plan.rebuild_endpoints();
         Ok(())
     }
 
@@ -165,19 +165,19 @@ impl UpstreamRegistry {
         address: &str,
         change: EndpointChange,
     ) -> Result<(), ChangeError> {
-        let plan = self.plan(upstream)?;
-        let is_one = is_one_of_a_name(&plan, address);
+        let plan = self.upstream(upstream)?;
+        let is_one = is_address_of_name(&plan, address);
         if !is_one {
-            self.there(upstream, address)?;
+            self.find_with_endpoint(upstream, address)?;
         }
-        plan.group.change(address, |known| {
+        plan.state.change(address, |known| {
             known.weight = change.weight.or(known.weight);
             if let Some(drained) = change.drained {
                 // That one does not drain is only news where its name may.
                 known.drained = (drained || is_one).then_some(drained);
             }
         });
-        plan.regroup();
+        plan.rebuild_endpoints();
         Ok(())
     }
 
@@ -187,29 +187,29 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream or endpoint.
     pub(crate) fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
-        let plan = self.plan(upstream)?;
-        if is_one_of_a_name(&plan, address) {
-            return Err(ChangeError::OneOfName(address.to_owned()));
+        let plan = self.upstream(upstream)?;
+        if is_address_of_name(&plan, address) {
+            return Err(ChangeError::AddressOfName(address.to_owned()));
         }
-        let plan = self.there(upstream, address)?;
+        let plan = self.find_with_endpoint(upstream, address)?;
         let configured = is_configured(&plan, address);
-        plan.group.change(address, |change| {
+        plan.state.change(address, |change| {
             *change = EndpointChanges {
                 removed: configured,
                 ..Default::default()
             };
         });
         // What was changed of single addresses of its name goes with it.
-        let overrides = plan.group.overrides();
+        let overrides = plan.state.overrides();
         let of_one = |name: &&String| {
             name.strip_prefix(address)
                 .is_some_and(|rest| rest.starts_with('/'))
         };
         for name in overrides.keys().filter(of_one) {
-            plan.group
+            plan.state
                 .change(name, |change| *change = EndpointChanges::default());
         }
-        plan.regroup();
+        plan.rebuild_endpoints();
         Ok(())
     }
 
@@ -219,16 +219,16 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream, or nothing was changed.
     pub(crate) fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
-        let plan = self.plan(upstream)?;
-        if !plan.group.overrides().contains_key(address) {
+        let plan = self.upstream(upstream)?;
+        if !plan.state.overrides().contains_key(address) {
             return Err(ChangeError::NoChange {
                 upstream: upstream.to_owned(),
                 endpoint: address.to_owned(),
             });
         }
-        plan.group
+        plan.state
             .change(address, |change| *change = Default::default());
-        plan.regroup();
+        plan.rebuild_endpoints();
         Ok(())
     }
 
@@ -238,18 +238,22 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream.
     pub(crate) fn restore(&self, upstream: &str) -> Result<(), ChangeError> {
-        let plan = self.plan(upstream)?;
-        for address in plan.group.overrides().keys() {
-            plan.group
+        let plan = self.upstream(upstream)?;
+        for address in plan.state.overrides().keys() {
+            plan.state
                 .change(address, |change| *change = Default::default());
         }
-        plan.regroup();
+        plan.rebuild_endpoints();
         Ok(())
     }
 
-    fn there(&self, upstream: &str, address: &str) -> Result<Arc<Upstream>, ChangeError> {
-        let plan = self.plan(upstream)?;
-        if has(&plan, address) {
+    fn find_with_endpoint(
+        &self,
+        upstream: &str,
+        address: &str,
+    ) -> Result<Arc<Upstream>, ChangeError> {
+        let plan = self.upstream(upstream)?;
+        if has_endpoint(&plan, address) {
             return Ok(plan);
         }
         Err(ChangeError::NoEndpoint {
@@ -265,14 +269,14 @@ fn is_configured(plan: &Upstream, address: &str) -> bool {
 }
 
 /// Whether this is the name of one of the addresses that a name stands for.
-fn is_one_of_a_name(plan: &Upstream, address: &str) -> bool {
-    let members = plan.members();
+fn is_address_of_name(plan: &Upstream, address: &str) -> bool {
+    let members = plan.endpoint_set();
     let mut endpoints = members.endpoints.iter();
-    endpoints.any(|endpoint| *endpoint.known.name == *address && *endpoint.configured != *address)
+    endpoints.any(|endpoint| *endpoint.state.name == *address && *endpoint.configured != *address)
 }
 
-fn has(plan: &Upstream, address: &str) -> bool {
-    let overrides = plan.group.overrides();
+fn has_endpoint(plan: &Upstream, address: &str) -> bool {
+    let overrides = plan.state.overrides();
     let change = overrides.get(address);
     let removed = change.is_some_and(|change| change.removed);
     let added = change.is_some_and(|change| change.added.is_some());

@@ -19,38 +19,38 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-use super::key::cookies;
+use super::hash_key::cookies;
 use crate::config::{Cookie, OnDrain, SameSite, StickyBy};
 
 /// Bytes of a token, before its text.
-const TOKEN: usize = NAME + END + SIGNATURE;
-const NAME: usize = 8;
-const END: usize = 5;
-const SIGNATURE: usize = 16;
+const TOKEN_LENGTH: usize = DIGEST_LENGTH + END_LENGTH + SIGNATURE_LENGTH;
+const DIGEST_LENGTH: usize = 8;
+const END_LENGTH: usize = 5;
+const SIGNATURE_LENGTH: usize = 16;
 
 /// Signs and reads the tokens of one upstream.
 pub(crate) struct StickyTokens {
-    by: StickyBy,
+    carrier: StickyBy,
     key: hmac::Key,
     upstream: Arc<str>,
     /// How long one holds. Seconds.
     duration: u64,
     /// Whether clients stay on an endpoint that drains or has weight 0.
-    stays: bool,
+    keeps_draining_clients: bool,
     /// `; Path=/; ...`.
-    cookie_rest: String,
+    cookie_attributes: String,
 }
 
 impl std::fmt::Debug for StickyTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sticky")
-            .field("by", &self.by)
+        f.debug_struct("StickyTokens")
+            .field("by", &self.carrier)
             .finish_non_exhaustive()
     }
 }
 
 /// An endpoint as a token names it.
-pub(crate) type EndpointDigest = [u8; NAME];
+pub(crate) type EndpointDigest = [u8; DIGEST_LENGTH];
 
 /// What a client's token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,24 +66,24 @@ impl StickyTokens {
     pub(crate) fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
         let duration = config.duration.as_millis().div_ceil(1000);
         Self {
-            by: config.by.clone(),
+            carrier: config.by.clone(),
             key,
             upstream: Arc::clone(upstream),
             duration: u64::try_from(duration).unwrap_or(u64::MAX),
-            stays: config.on_drain == OnDrain::Stay,
-            cookie_rest: rest(&config.cookie, duration),
+            keeps_draining_clients: config.on_drain == OnDrain::Stay,
+            cookie_attributes: cookie_attributes(&config.cookie, duration),
         }
     }
 
     /// Whether clients stay on an endpoint that drains or has weight 0.
     #[must_use]
-    pub(crate) fn stays(&self) -> bool {
-        self.stays
+    pub(crate) fn keeps_draining_clients(&self) -> bool {
+        self.keeps_draining_clients
     }
 
     /// How tokens name this endpoint.
     #[must_use]
-    pub(crate) fn name(&self, endpoint: &str) -> EndpointDigest {
+    pub(crate) fn digest(&self, endpoint: &str) -> EndpointDigest {
         let tag = self.sign(b"endpoint", endpoint.as_bytes());
         let mut name = EndpointDigest::default();
         for (to, from) in name.iter_mut().zip(tag.as_ref()) {
@@ -94,11 +94,11 @@ impl StickyTokens {
 
     /// Where the client of this request belongs, if it says so and may be believed.
     #[must_use]
-    pub(crate) fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<StickyToken> {
-        match &self.by {
-            StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_ms),
+    pub(crate) fn requested(&self, headers: &HeaderMap, now_ms: u64) -> Option<StickyToken> {
+        match &self.carrier {
+            StickyBy::Header(field) => self.parse_token(headers.get(field)?.as_bytes(), now_ms),
             StickyBy::Cookie(name) => {
-                cookies(headers, name).find_map(|value| self.read(value, now_ms))
+                cookies(headers, name).find_map(|value| self.parse_token(value, now_ms))
             }
         }
     }
@@ -106,22 +106,22 @@ impl StickyTokens {
     /// When a token ends that is made now. In whole seconds, so that a busy client is told at most one
     /// a second.
     #[must_use]
-    pub(crate) fn end_s(&self, now_ms: u64) -> u64 {
+    pub(crate) fn next_end_s(&self, now_ms: u64) -> u64 {
         now_ms.div_ceil(1000).saturating_add(self.duration)
     }
 
     /// Tell the client of this response where it belongs from now on.
-    pub(crate) fn tell(&self, token: StickyToken, headers: &mut HeaderMap) {
-        let token = self.token(token);
+    pub(crate) fn write_token(&self, token: StickyToken, headers: &mut HeaderMap) {
+        let token = self.format_token(token);
         // Both are made of characters that a field takes.
-        match &self.by {
+        match &self.carrier {
             StickyBy::Header(field) => {
                 if let Ok(value) = HeaderValue::try_from(token) {
                     headers.insert(field, value);
                 }
             }
             StickyBy::Cookie(name) => {
-                let text = format!("{name}={token}{}", self.cookie_rest);
+                let text = format!("{name}={token}{}", self.cookie_attributes);
                 if let Ok(value) = HeaderValue::try_from(text) {
                     headers.append(SET_COOKIE, value);
                 }
@@ -129,21 +129,26 @@ impl StickyTokens {
         }
     }
 
-    fn token(&self, token: StickyToken) -> String {
+    fn format_token(&self, token: StickyToken) -> String {
         let [_, _, _, end @ ..] = token.end_s.to_be_bytes();
-        let mut bytes = Vec::with_capacity(TOKEN);
+        let mut bytes = Vec::with_capacity(TOKEN_LENGTH);
         bytes.extend_from_slice(&token.endpoint);
         bytes.extend_from_slice(&end);
         let signature = self.sign(b"token", &bytes);
-        bytes.extend_from_slice(signature.as_ref().get(..SIGNATURE).unwrap_or_default());
+        bytes.extend_from_slice(
+            signature
+                .as_ref()
+                .get(..SIGNATURE_LENGTH)
+                .unwrap_or_default(),
+        );
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn read(&self, text: &[u8], now_ms: u64) -> Option<StickyToken> {
-        let bytes: [u8; TOKEN] = decode(text)?;
-        let (signed, signature) = bytes.split_at_checked(NAME + END)?;
+    fn parse_token(&self, text: &[u8], now_ms: u64) -> Option<StickyToken> {
+        let bytes: [u8; TOKEN_LENGTH] = decode(text)?;
+        let (signed, signature) = bytes.split_at_checked(DIGEST_LENGTH + END_LENGTH)?;
         let right = self.sign(b"token", signed);
-        verify_slices_are_equal(right.as_ref().get(..SIGNATURE)?, signature).ok()?;
+        verify_slices_are_equal(right.as_ref().get(..SIGNATURE_LENGTH)?, signature).ok()?;
         let (endpoint, end) = signed.split_first_chunk()?;
         let end_s = end.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
         (now_ms / 1000 < end_s).then_some(StickyToken {
@@ -165,7 +170,7 @@ impl StickyTokens {
 }
 
 /// A cookie's attributes (RFC 6265 section 4.1.2).
-fn rest(cookie: &Cookie, duration: u128) -> String {
+fn cookie_attributes(cookie: &Cookie, duration: u128) -> String {
     let domain = cookie.domain.as_ref();
     let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
     let same_site = match cookie.same_site {
@@ -208,13 +213,13 @@ mod tests {
         StickyTokens::new(&config, key, &Arc::from(upstream))
     }
 
-    fn told(sticky: &StickyTokens, endpoint: &str, now_ms: u64) -> HeaderMap {
+    fn token_headers(sticky: &StickyTokens, endpoint: &str, now_ms: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let token = StickyToken {
-            endpoint: sticky.name(endpoint),
-            end_s: sticky.end_s(now_ms),
+            endpoint: sticky.digest(endpoint),
+            end_s: sticky.next_end_s(now_ms),
         };
-        sticky.tell(token, &mut headers);
+        sticky.write_token(token, &mut headers);
         let cookie = headers.get(SET_COOKIE).unwrap().to_str().unwrap();
         let rest = "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure";
         let pair = cookie.strip_suffix(rest).unwrap();
@@ -225,10 +230,10 @@ mod tests {
     #[test]
     fn a_token_says_where_the_client_belongs_until_it_ends() {
         let orders = sticky("orders", b"secret");
-        let name = orders.name("10.0.0.1:80");
-        let request = told(&orders, "10.0.0.1:80", 1_000_500);
+        let name = orders.digest("10.0.0.1:80");
+        let request = token_headers(&orders, "10.0.0.1:80", 1_000_500);
         let wanted = |sticky: &StickyTokens, now_ms| {
-            let token = sticky.wanted(&request, now_ms);
+            let token = sticky.requested(&request, now_ms);
             token.map(|token| token.endpoint)
         };
         // At least as long as it is to hold, and less than a second longer.
@@ -237,7 +242,7 @@ mod tests {
         assert_eq!(wanted(&sticky("orders", b"secret"), 1_000_000), Some(name));
         assert_eq!(wanted(&sticky("orders", b"other"), 1_000_000), None);
         assert_eq!(wanted(&sticky("users", b"secret"), 1_000_000), None);
-        assert_ne!(name, orders.name("10.0.0.2:80"));
+        assert_ne!(name, orders.digest("10.0.0.2:80"));
     }
 
     #[test]
@@ -249,24 +254,28 @@ mod tests {
             secure: true,
         };
         let text = "; Path=/app; Domain=example.com; Max-Age=60; HttpOnly; SameSite=None; Secure";
-        assert_eq!(rest(&cookie, 60), text);
+        assert_eq!(cookie_attributes(&cookie, 60), text);
     }
 
     #[test]
     fn a_token_that_was_changed_counts_as_none() {
         let orders = sticky("orders", b"secret");
-        let token = orders.token(StickyToken {
-            endpoint: orders.name("a:1"),
+        let token = orders.format_token(StickyToken {
+            endpoint: orders.digest("a:1"),
             end_s: 2_000,
         });
-        assert!(orders.read(token.as_bytes(), 1_000).is_some());
+        assert!(orders.parse_token(token.as_bytes(), 1_000).is_some());
         for place in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
-            assert_eq!(orders.read(&changed, 1_000), None, "{place}");
+            assert_eq!(orders.parse_token(&changed, 1_000), None, "{place}");
         }
         for strange in ["", "=", "a", &token[1..], &format!("{token}A")] {
-            assert_eq!(orders.read(strange.as_bytes(), 1_000), None, "{strange}");
+            assert_eq!(
+                orders.parse_token(strange.as_bytes(), 1_000),
+                None,
+                "{strange}"
+            );
         }
     }
 }

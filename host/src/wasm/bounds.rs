@@ -54,7 +54,7 @@ impl FilterBounds {
 
     /// Whether all calls run on a fiber.
     #[must_use]
-    pub(crate) fn runs_aside(&self) -> bool {
+    pub(crate) fn runs_on_fiber(&self) -> bool {
         Self::is_long(self.cpu)
     }
 

@@ -80,7 +80,7 @@ impl CircuitBreaker {
 
     /// How long until it may be called again, if its trial succeeds.
     #[must_use]
-    pub(crate) fn rest(&self, now: u64) -> Duration {
+    pub(crate) fn remaining(&self, now: u64) -> Duration {
         let until = self.open_until.load(Ordering::Relaxed);
         Duration::from_nanos(until.saturating_sub(now))
     }
@@ -108,7 +108,7 @@ impl CircuitBreaker {
     }
 
     /// A call went well. Only a trial's success means something.
-    pub(crate) fn succeeded(&self, permit: Permit) -> bool {
+    pub(crate) fn record_success(&self, permit: Permit) -> bool {
         if permit != Permit::Trial {
             return false;
         }
@@ -118,7 +118,7 @@ impl CircuitBreaker {
         true
     }
 
-    pub(crate) fn failed(&self, permit: Permit, now: u64) -> BreakerChange {
+    pub(crate) fn record_failure(&self, permit: Permit, now: u64) -> BreakerChange {
         let mut record = self.record.lock();
         if permit == Permit::Trial {
             return self.open(&mut record, now);
@@ -180,9 +180,9 @@ mod tests {
     }
 
     fn trip(breaker: &CircuitBreaker, now: u64) -> BreakerChange {
-        assert_eq!(breaker.failed(Permit::Call, now), BreakerChange::No);
-        assert_eq!(breaker.failed(Permit::Call, now), BreakerChange::No);
-        breaker.failed(Permit::Call, now)
+        assert_eq!(breaker.record_failure(Permit::Call, now), BreakerChange::No);
+        assert_eq!(breaker.record_failure(Permit::Call, now), BreakerChange::No);
+        breaker.record_failure(Permit::Call, now)
     }
 
     #[test]
@@ -193,11 +193,14 @@ mod tests {
             BreakerChange::Open(Duration::from_secs(1))
         );
         assert_eq!(breaker.permit(|| 6), Permit::Suspended);
-        assert_eq!(breaker.rest(5 + SECOND / 4), Duration::from_millis(750));
-        assert_eq!(breaker.rest(6 + SECOND), Duration::ZERO);
+        assert_eq!(
+            breaker.remaining(5 + SECOND / 4),
+            Duration::from_millis(750)
+        );
+        assert_eq!(breaker.remaining(6 + SECOND), Duration::ZERO);
         assert_eq!(breaker.permit(|| 5 + SECOND), Permit::Trial);
         assert_eq!(breaker.permit(|| 6 + SECOND), Permit::Suspended);
-        assert!(breaker.succeeded(Permit::Trial));
+        assert!(breaker.record_success(Permit::Trial));
         assert_eq!(breaker.permit(|| 7 + SECOND), Permit::Call);
     }
 
@@ -209,7 +212,7 @@ mod tests {
         for seconds in [2, 3, 3] {
             assert_eq!(breaker.permit(|| now), Permit::Trial);
             let open = BreakerChange::Open(Duration::from_secs(seconds));
-            assert_eq!(breaker.failed(Permit::Trial, now), open);
+            assert_eq!(breaker.record_failure(Permit::Trial, now), open);
             now += 10 * SECOND;
         }
     }
@@ -219,7 +222,7 @@ mod tests {
         let breaker = breaker();
         for n in 0..20 {
             assert_eq!(
-                breaker.failed(Permit::Call, n * 11 * SECOND),
+                breaker.record_failure(Permit::Call, n * 11 * SECOND),
                 BreakerChange::No
             );
         }

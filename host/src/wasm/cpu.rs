@@ -21,7 +21,7 @@ use super::epoch::{TICK, Ticking};
 #[derive(Debug)]
 pub(crate) struct CpuLimit {
     allowance: Duration,
-    since: Option<Duration>,
+    started_at: Option<Duration>,
     /// The ticks that found the call running.
     ticks: u32,
     /// What the slices before this one used, and this one: where the call is on a fiber.
@@ -43,7 +43,7 @@ impl CpuLimit {
     pub(crate) fn new(allowance: Duration, ticking: Ticking) -> Self {
         Self {
             allowance,
-            since: None,
+            started_at: None,
             ticks: 0,
             slices: None,
             _ticking: ticking,
@@ -54,13 +54,13 @@ impl CpuLimit {
     #[inline]
     pub(crate) fn arm(&mut self, allowance: Duration) {
         self.allowance = allowance;
-        self.since = None;
+        self.started_at = None;
         self.ticks = 0;
         self.slices = None;
     }
 
     /// Begin a call on a fiber. The slice is to be begun each time that the fiber runs on.
-    pub(crate) fn arm_aside(&mut self, allowance: Duration) -> FiberSlice {
+    pub(crate) fn arm_on_fiber(&mut self, allowance: Duration) -> FiberSlice {
         self.arm(allowance);
         let slice = FiberSlice::default();
         self.slices = Some((Duration::ZERO, slice.clone()));
@@ -69,7 +69,7 @@ impl CpuLimit {
 
     /// Whether the call is on a fiber.
     #[must_use]
-    pub(crate) fn is_aside(&self) -> bool {
+    pub(crate) fn is_on_fiber(&self) -> bool {
         self.slices.is_some()
     }
 
@@ -87,7 +87,7 @@ impl CpuLimit {
                 slice.begin();
                 *used
             }
-            None => now.saturating_sub(*self.since.get_or_insert(now)),
+            None => now.saturating_sub(*self.started_at.get_or_insert(now)),
         };
         match used > self.allowance && self.ticks >= self.least_ticks() {
             true => Err(CpuSpent {

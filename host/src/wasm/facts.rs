@@ -26,11 +26,11 @@ pub(crate) struct Facts {
 pub(crate) struct BoundInfo {
     pub(crate) name: String,
     /// The value that it counts by, where the configuration tells whether requests have it.
-    pub(crate) by: Option<BoundSource>,
+    pub(crate) source: Option<BoundSource>,
     /// How requests without it are treated.
     pub(crate) lacking: OnMissingValue,
     /// Whether it is a sliding window.
-    pub(crate) slides: bool,
+    pub(crate) is_sliding: bool,
 }
 
 /// The source of the value that a bound counts by.

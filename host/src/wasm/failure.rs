@@ -117,19 +117,19 @@ impl CallFailure {
     /// Whether the call used more than it may of something that a body's content can use up. The sender of the body
     /// chose that, so it is no reason to suspend the filter for everybody.
     #[must_use]
-    pub(crate) fn is_of_size(&self) -> bool {
+    pub(crate) fn is_caused_by_size(&self) -> bool {
         matches!(self, Self::Cpu(_) | Self::Memory { .. })
     }
 
     /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was full. A
     /// client that finds out how could have the filter suspended for everybody.
     #[must_use]
-    pub(crate) fn is_of_others(&self) -> bool {
+    pub(crate) fn is_not_filters_fault(&self) -> bool {
         matches!(self, Self::HostPanic(_) | Self::NoRoom(_))
     }
 
     /// Log it, with the guest's backtrace at level debug.
-    pub(super) fn tell(&self, filter: &str, request: Option<&RequestId>) {
+    pub(super) fn log(&self, filter: &str, request: Option<&RequestId>) {
         let request = request.map(tracing::field::display);
         tracing::warn!(
             filter,
@@ -169,7 +169,7 @@ impl CallFailure {
 
     /// The gateway's own code panicked.
     pub(super) fn of_panic(panic: &Panic) -> Self {
-        Self::HostPanic(panic.told())
+        Self::HostPanic(panic.message())
     }
 
     /// Read an error of the engine.

@@ -71,16 +71,16 @@ pub struct Filter {
     pub(super) exports: Exports,
     pub(super) settings: String,
     pub(super) grants: Arc<Grants>,
-    pub(super) own: Arc<FilterServices>,
+    pub(super) services: Arc<FilterServices>,
     pub(super) bounds: FilterBounds,
     pub(super) on_error: OnError,
     pub(super) isolation: Isolation,
     pub(super) facts: Facts,
     pub(super) denied: Vec<HostInterface>,
     pub(super) stubbed: Vec<String>,
-    pub(super) asks_for_tokens: bool,
-    pub(super) asks_servers: bool,
-    pub(super) spares: InstancePool,
+    pub(super) verifies_tokens: bool,
+    pub(super) uses_callouts: bool,
+    pub(super) pool: InstancePool,
     pub(super) breaker: CircuitBreaker,
     pub(super) instances: AtomicU64,
     pub(super) figures: Box<[FilterFigures]>,
@@ -99,13 +99,13 @@ impl fmt::Debug for Filter {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallContext<'a> {
     /// The worker's seat: it has the instance.
-    pub(crate) seat: &'a WorkerFilter,
+    pub(crate) worker_filter: &'a WorkerFilter,
     /// The filter's place in the chain.
-    pub(crate) place: u16,
+    pub(crate) position: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: &'a Arc<Services>,
     /// Whether the phase is called again, when it wants a share that the store has to tell.
-    pub(crate) patient: bool,
+    pub(crate) may_rerun: bool,
     /// Whether the phase is shown a body.
     pub(crate) shows_body: bool,
 }
@@ -201,8 +201,8 @@ impl Filter {
 
     /// Its cache and series.
     #[must_use]
-    pub(crate) fn own(&self) -> &Arc<FilterServices> {
-        &self.own
+    pub(crate) fn services(&self) -> &Arc<FilterServices> {
+        &self.services
     }
 
     pub(crate) fn on_request(
@@ -212,18 +212,18 @@ impl Filter {
         exchange: Box<Exchange>,
     ) -> PhaseResult<RequestVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
-        (exchange, self.requested(caller, verdict))
+        (exchange, self.after_request(caller, verdict))
     }
 
-    pub(super) fn requested(
+    pub(super) fn after_request(
         &self,
         caller: CallContext<'_>,
         verdict: Result<RequestVerdict, CallFailure>,
     ) -> Result<RequestVerdict, CallFailure> {
         Ok(match verdict? {
-            RequestVerdict::Next(mode) => RequestVerdict::Next(self.capped(mode)),
+            RequestVerdict::Next(mode) => RequestVerdict::Next(self.cap(mode)),
             RequestVerdict::Respond(answer) => {
-                self.count(caller.seat.worker(), |figures| &figures.answers, 1);
+                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
                 RequestVerdict::Respond(answer)
             }
         })
@@ -236,18 +236,18 @@ impl Filter {
         exchange: Box<Exchange>,
     ) -> PhaseResult<ResponseVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
-        (exchange, self.responded(caller, verdict))
+        (exchange, self.after_response(caller, verdict))
     }
 
-    pub(super) fn responded(
+    pub(super) fn after_response(
         &self,
         caller: CallContext<'_>,
         verdict: Result<ResponseVerdict, CallFailure>,
     ) -> Result<ResponseVerdict, CallFailure> {
         Ok(match verdict? {
-            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.capped(mode)),
+            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.cap(mode)),
             ResponseVerdict::Replace(answer) => {
-                self.count(caller.seat.worker(), |figures| &figures.answers, 1);
+                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
                 ResponseVerdict::Replace(answer)
             }
         })
@@ -288,18 +288,18 @@ impl Filter {
 
     /// Whether its calls run on a fiber.
     #[must_use]
-    pub(crate) fn runs_aside(&self) -> bool {
-        self.bounds.runs_aside()
+    pub(crate) fn runs_on_fiber(&self) -> bool {
+        self.bounds.runs_on_fiber()
     }
 
     /// Whether the call for a gathered body of this length runs on a fiber.
     #[must_use]
-    pub(crate) fn runs_aside_for_body(&self, length: u64) -> bool {
+    pub(crate) fn runs_on_fiber_for_body(&self, length: u64) -> bool {
         FilterBounds::is_long(self.bounds.cpu_for_body(length))
     }
 
     /// What a filter asks to see whole is bounded by the operator.
-    fn capped(&self, mode: BodyMode) -> BodyMode {
+    fn cap(&self, mode: BodyMode) -> BodyMode {
         match mode {
             BodyMode::Skip => BodyMode::Skip,
             BodyMode::Chunks => BodyMode::Chunks,
@@ -332,21 +332,21 @@ impl Filter {
             mut instance,
             permit,
         } = out;
-        let count = self.count(caller.seat.worker(), |figures| &figures.calls, 1);
+        let count = self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);
         let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
         let call = PhaseCall {
             exchange,
-            place: caller.place,
+            position: caller.position,
             services: caller.services,
-            patient: caller.patient,
+            may_rerun: caller.may_rerun,
         };
         let (exchange, result) = run(&mut instance, call);
-        let result = self.ended(caller, instance, permit, sampled, &exchange.id, result);
+        let result = self.after_call(caller, instance, permit, sampled, &exchange.id, result);
         (exchange, result)
     }
 
     #[inline]
-    pub(super) fn ended<V>(
+    pub(super) fn after_call<V>(
         &self,
         caller: CallContext<'_>,
         instance: Box<Instance>,
@@ -357,17 +357,17 @@ impl Filter {
     ) -> Result<V, CallFailure> {
         match result {
             Ok(verdict) => {
-                if self.breaker.succeeded(permit) {
+                if self.breaker.record_success(permit) {
                     tracing::info!(filter = &*self.name, "the filter works again");
                 }
-                self.check_in(caller.seat, instance, sampled);
+                self.check_in(caller.worker_filter, instance, sampled);
                 Ok(verdict)
             }
             Err(failure) => {
                 if failure.has_returned() {
-                    self.check_in(caller.seat, instance, None);
+                    self.check_in(caller.worker_filter, instance, None);
                 } else {
-                    caller.seat.give_up(instance);
+                    caller.worker_filter.discard(instance);
                 }
                 if let CallFailure::Keys(_) | CallFailure::TokenKeys(_) = failure {
                     // No fault of the filter's: its breaker stays as it is.
@@ -378,13 +378,13 @@ impl Filter {
                     failure
                 {
                     // It works so far, and is called again.
-                    let _ = self.breaker.succeeded(permit);
+                    let _ = self.breaker.record_success(permit);
                     return Err(failure);
                 }
-                self.tell_failure(caller.seat.worker(), Some(id), &failure);
-                let is_of_body = caller.shows_body && failure.is_of_size();
-                if !is_of_body && !failure.is_of_others() {
-                    self.trip(permit);
+                self.report_failure(caller.worker_filter.worker(), Some(id), &failure);
+                let is_of_body = caller.shows_body && failure.is_caused_by_size();
+                if !is_of_body && !failure.is_not_filters_fault() {
+                    self.record_failure(permit);
                 }
                 Err(failure)
             }
@@ -401,16 +401,16 @@ impl Filter {
             fit &= instance.age(now) <= self.bounds.recycle_age;
         }
         if fit {
-            seat.keep(instance);
+            seat.check_in(instance);
         } else {
-            seat.give_up(instance);
+            seat.discard(instance);
         }
     }
 
     /// How long its breaker keeps it suspended yet.
     #[must_use]
     pub(crate) fn suspended_for(&self) -> Duration {
-        self.breaker.rest(monotonic_nanos())
+        self.breaker.remaining(monotonic_nanos())
     }
 
     #[inline]
@@ -424,8 +424,8 @@ impl Filter {
     }
 
     /// Its instances that are not in use.
-    pub(super) fn spares(&self) -> &InstancePool {
-        &self.spares
+    pub(super) fn pool(&self) -> &InstancePool {
+        &self.pool
     }
 
     /// Instantiate and configure.
@@ -451,7 +451,7 @@ impl Filter {
         InstanceState::new(
             self.name.clone(),
             self.grants.clone(),
-            self.own.clone(),
+            self.services.clone(),
             MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
             CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
         )
@@ -464,24 +464,24 @@ impl Filter {
         request: Option<&RequestId>,
         failure: &CallFailure,
     ) {
-        self.tell_failure(worker, request, failure);
-        self.trip(permit);
+        self.report_failure(worker, request, failure);
+        self.record_failure(permit);
     }
 
     /// Count a failure, and say it.
-    pub(crate) fn tell_failure(
+    pub(crate) fn report_failure(
         &self,
         worker: usize,
         request: Option<&RequestId>,
         failure: &CallFailure,
     ) {
         self.count(worker, |figures| &figures.failures, 1);
-        failure.tell(&self.name, request);
+        failure.log(&self.name, request);
     }
 
     /// Tell the breaker of a failure.
-    fn trip(&self, permit: Permit) {
-        match self.breaker.failed(permit, monotonic_nanos()) {
+    fn record_failure(&self, permit: Permit) {
+        match self.breaker.record_failure(permit, monotonic_nanos()) {
             BreakerChange::No => {}
             BreakerChange::Open(time) => tracing::error!(
                 filter = &*self.name,

@@ -7,11 +7,11 @@ use http::HeaderMap;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use super::aside::FiberExports;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bounds::FilterBounds;
 use super::exports::{Exports, Guests};
 use super::failure::CallFailure;
+use super::fiber::FiberExports;
 use super::host::advice::Advice;
 use super::piece::Chunk;
 use super::services::Services;
@@ -25,17 +25,17 @@ pub(crate) struct PhaseCall<'a> {
     /// The exchange; comes back with the result.
     pub(crate) exchange: Box<Exchange>,
     /// The filter's place in the chain.
-    pub(crate) place: u16,
+    pub(crate) position: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: &'a Arc<Services>,
     /// Whether the phase is called again, when it wants a share that the store has to tell.
-    pub(crate) patient: bool,
+    pub(crate) may_rerun: bool,
 }
 
 /// What comes with a body call.
 pub(crate) struct BodyCall<'a> {
     /// The bytes in hand; what the filter made of them comes back.
-    pub(crate) piece: &'a mut Chunk,
+    pub(crate) chunk: &'a mut Chunk,
     /// The message's trailers, in its last call.
     pub(crate) trailers: &'a mut Option<HeaderMap>,
     pub(crate) last: bool,
@@ -53,10 +53,10 @@ pub(crate) type PhaseResult<V> = (Box<Exchange>, Result<V, CallFailure>);
 pub(crate) struct Instance {
     store: Store<InstanceState>,
     guests: Guests,
-    aside: Box<FiberExports>,
+    fiber_exports: Box<FiberExports>,
     bounds: FilterBounds,
     /// When it was made.
-    born: Instant,
+    created_at: Instant,
     /// Calls until it is given up.
     calls_left: u32,
     /// What it held when it was configured. Bytes.
@@ -84,7 +84,7 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| {
             let cpu = &mut store.data_mut().cpu;
             cpu.tick()?;
-            Ok(match cpu.is_aside() {
+            Ok(match cpu.is_on_fiber() {
                 // Not wasmtime's own way to yield: tokio's lets the worker look at its sockets.
                 true => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
                 false => UpdateDeadline::Continue(1),
@@ -96,7 +96,7 @@ impl Instance {
         let loaded = caught(|| {
             let instance = pre.instantiate(&mut store)?;
             let guests = exports.load(&mut store, &instance)?;
-            let aside = match bounds.runs_aside() || exports.has_body_phase() {
+            let aside = match bounds.runs_on_fiber() || exports.has_body_phase() {
                 true => FiberExports::load(&mut store, &instance)?,
                 false => FiberExports::default(),
             };
@@ -107,9 +107,9 @@ impl Instance {
         Ok(Self {
             store,
             guests,
-            aside: Box::new(aside),
+            fiber_exports: Box::new(aside),
             bounds: *bounds,
-            born: Instant::now(),
+            created_at: Instant::now(),
             calls_left: calls,
             configured_memory: 0,
         })
@@ -139,7 +139,7 @@ impl Instance {
         let lifecycle = &self.guests.lifecycle;
         let setup = caught(|| lifecycle.call_configure(&mut self.store, settings));
         let setup = self.ended(setup)?;
-        self.configured_memory = self.store.data().memory.held();
+        self.configured_memory = self.store.data().memory.used();
         Ok(setup)
     }
 
@@ -171,21 +171,21 @@ impl Instance {
     /// Whether it may serve again, by its calls and its growth.
     #[must_use]
     pub(crate) fn is_fit(&self, max_growth: u64) -> bool {
-        let held = self.store.data().memory.held();
+        let held = self.store.data().memory.used();
         self.calls_left > 0 && held.saturating_sub(self.configured_memory) <= max_growth
     }
 
     /// How long ago it was made.
     #[must_use]
     pub(crate) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.born)
+        now.saturating_duration_since(self.created_at)
     }
 
     /// Call `on-request`.
     pub(crate) fn on_request(&mut self, call: PhaseCall<'_>) -> PhaseResult<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
-            let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
-            again(store.data_mut())?;
+            let verdict = require(guests.request.as_ref())?.call_on_request(&mut *store)?;
+            reset_for_rerun(store.data_mut())?;
             let has_body = guests.request_body.is_some();
             Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
@@ -194,7 +194,7 @@ impl Instance {
     /// Call `on-response`.
     pub(crate) fn on_response(&mut self, call: PhaseCall<'_>) -> PhaseResult<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
-            let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
+            let verdict = require(guests.response.as_ref())?.call_on_response(&mut *store)?;
             let has_body = guests.response_body.is_some();
             Ok(verdict::response(verdict, has_body, store.data_mut())?)
         })
@@ -203,7 +203,7 @@ impl Instance {
     /// Call `on-log`.
     pub(crate) fn on_log(&mut self, call: PhaseCall<'_>) -> PhaseResult<()> {
         self.phase(call, Phase::Log, |guests, store| {
-            present(guests.log.as_ref())?.call_on_log(store)
+            require(guests.log.as_ref())?.call_on_log(store)
         })
     }
 
@@ -217,9 +217,9 @@ impl Instance {
             head_open: body.head_open,
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = present(guests.request_body.as_ref())?;
+            let guest = require(guests.request_body.as_ref())?;
             let verdict = guest.call_on_request_body(&mut *store, len, last)?;
-            Ok(verdict::piece(verdict, store.data_mut())?)
+            Ok(verdict::body(verdict, store.data_mut())?)
         })
     }
 
@@ -233,24 +233,24 @@ impl Instance {
             head_open: body.head_open,
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = present(guests.response_body.as_ref())?;
+            let guest = require(guests.response_body.as_ref())?;
             let verdict = guest.call_on_response_body(&mut *store, len, last)?;
-            Ok(verdict::piece(verdict, store.data_mut())?)
+            Ok(verdict::body(verdict, store.data_mut())?)
         })
     }
 
     /// Take an exchange for a call on a fiber.
-    pub(crate) fn lend(&mut self, call: PhaseCall<'_>) {
+    pub(crate) fn lend_exchange(&mut self, call: PhaseCall<'_>) {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
         state.services = Some(call.services.clone());
-        state.enter(Phase::Idle, call.place, call.exchange);
-        state.patient = call.patient;
+        state.enter(Phase::Idle, call.position, call.exchange);
+        state.may_rerun = call.may_rerun;
     }
 
     /// Give the exchange back. A call that did not end has edited nothing.
-    pub(crate) fn give_back(&mut self) -> Option<Box<Exchange>> {
-        self.store.data_mut().leave(false)
+    pub(crate) fn take_exchange(&mut self) -> Option<Box<Exchange>> {
+        self.store.data_mut().end_phase(false)
     }
 
     /// Call `on-request` on a fiber.
@@ -258,13 +258,15 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_request`].
-    pub(crate) async fn on_request_aside(&mut self) -> Result<RequestVerdict, CallFailure> {
-        let call = self.aside.request;
+    pub(crate) async fn on_request_on_fiber(&mut self) -> Result<RequestVerdict, CallFailure> {
+        let call = self.fiber_exports.request;
         let has_body = self.guests.request_body.is_some();
-        let verdict = self.aside(Phase::Request, self.bounds.cpu, call, ()).await;
-        self.settled(|store| {
+        let verdict = self
+            .call_on_fiber(Phase::Request, self.bounds.cpu, call, ())
+            .await;
+        self.settle(|store| {
             let (verdict,) = verdict?;
-            again(store.data_mut())?;
+            reset_for_rerun(store.data_mut())?;
             Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
     }
@@ -274,11 +276,13 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_response`].
-    pub(crate) async fn on_response_aside(&mut self) -> Result<ResponseVerdict, CallFailure> {
-        let call = self.aside.response;
+    pub(crate) async fn on_response_on_fiber(&mut self) -> Result<ResponseVerdict, CallFailure> {
+        let call = self.fiber_exports.response;
         let has_body = self.guests.response_body.is_some();
-        let verdict = self.aside(Phase::Response, self.bounds.cpu, call, ()).await;
-        self.settled(|store| Ok(verdict::response(verdict?.0, has_body, store.data_mut())?))
+        let verdict = self
+            .call_on_fiber(Phase::Response, self.bounds.cpu, call, ())
+            .await;
+        self.settle(|store| Ok(verdict::response(verdict?.0, has_body, store.data_mut())?))
     }
 
     /// Call `on-log` on a fiber.
@@ -286,10 +290,12 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_log`].
-    pub(crate) async fn on_log_aside(&mut self) -> Result<(), CallFailure> {
-        let call = self.aside.log;
-        let logged = self.aside(Phase::Log, self.bounds.cpu, call, ()).await;
-        self.settled(|_| logged)
+    pub(crate) async fn on_log_on_fiber(&mut self) -> Result<(), CallFailure> {
+        let call = self.fiber_exports.log;
+        let logged = self
+            .call_on_fiber(Phase::Log, self.bounds.cpu, call, ())
+            .await;
+        self.settle(|_| logged)
     }
 
     /// Call `on-request-body`, else `on-response-body`, on a fiber.
@@ -297,33 +303,39 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_request_body`].
-    pub(crate) async fn on_body_aside(
+    pub(crate) async fn on_body_on_fiber(
         &mut self,
         body: BodyCall<'_>,
         is_request: bool,
     ) -> Result<BodyVerdict, CallFailure> {
         let head_open = body.head_open;
         let (phase, call) = match is_request {
-            true => (Phase::RequestBody { head_open }, self.aside.request_body),
-            false => (Phase::ResponseBody { head_open }, self.aside.response_body),
+            true => (
+                Phase::RequestBody { head_open },
+                self.fiber_exports.request_body,
+            ),
+            false => (
+                Phase::ResponseBody { head_open },
+                self.fiber_exports.response_body,
+            ),
         };
-        let asked = (body.piece.len(), body.last);
-        let cpu = self.bounds.cpu_for_body(body.piece.len());
+        let asked = (body.chunk.len(), body.last);
+        let cpu = self.bounds.cpu_for_body(body.chunk.len());
         let state = self.store.data_mut();
-        state.piece = std::mem::take(body.piece);
+        state.chunk = std::mem::take(body.chunk);
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
-        let verdict = self.aside(phase, cpu, call, asked).await;
-        let verdict = self.settled(|store| Ok(verdict::piece(verdict?.0, store.data_mut())?));
+        let verdict = self.call_on_fiber(phase, cpu, call, asked).await;
+        let verdict = self.settle(|store| Ok(verdict::body(verdict?.0, store.data_mut())?));
         let state = self.store.data_mut();
-        *body.piece = std::mem::take(&mut state.piece);
+        *body.chunk = std::mem::take(&mut state.chunk);
         *body.trailers = state.trailers.take();
-        *body.edited |= state.piece_edited && verdict.is_ok();
+        *body.edited |= state.chunk_edited && verdict.is_ok();
         verdict
     }
 
     /// Call a function on a fiber, which yields at every tick of the epoch.
-    async fn aside<P, R>(
+    async fn call_on_fiber<P, R>(
         &mut self,
         phase: Phase,
         cpu: Duration,
@@ -334,10 +346,10 @@ impl Instance {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
-        let call = *present(call.as_ref())?;
+        let call = *require(call.as_ref())?;
         let state = self.store.data_mut();
         state.phase = phase;
-        let slice = state.cpu.arm_aside(cpu);
+        let slice = state.cpu.arm_on_fiber(cpu);
         self.store.set_epoch_deadline(1);
         let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
         std::future::poll_fn(|context| {
@@ -349,12 +361,12 @@ impl Instance {
     }
 
     /// Keep or undo the edits of a call that has ended.
-    fn settled<V>(
+    fn settle<V>(
         &mut self,
         verdict: impl FnOnce(&mut Store<InstanceState>) -> wasmtime::Result<V>,
     ) -> Result<V, CallFailure> {
         let result = caught(|| verdict(&mut self.store));
-        self.store.data_mut().settle(result.is_ok());
+        self.store.data_mut().finish_phase(result.is_ok());
         result.map_err(|error| CallFailure::from_error(error, self.store.data()))
     }
 
@@ -365,17 +377,17 @@ impl Instance {
         phase: Phase,
         run: impl FnOnce(&Guests, &mut Store<InstanceState>, u64, bool) -> wasmtime::Result<BodyVerdict>,
     ) -> PhaseResult<BodyVerdict> {
-        let len = body.piece.len();
+        let len = body.chunk.len();
         let last = body.last;
         let state = self.store.data_mut();
-        state.piece = std::mem::take(body.piece);
+        state.chunk = std::mem::take(body.chunk);
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
         let called = self.phase(call, phase, |guests, store| run(guests, store, len, last));
         let state = self.store.data_mut();
-        *body.piece = std::mem::take(&mut state.piece);
+        *body.chunk = std::mem::take(&mut state.chunk);
         *body.trailers = state.trailers.take();
-        *body.edited |= state.piece_edited && called.1.is_ok();
+        *body.edited |= state.chunk_edited && called.1.is_ok();
         called
     }
 
@@ -394,8 +406,8 @@ impl Instance {
             Some(services) if Arc::ptr_eq(services, call.services) => {}
             Some(_) | None => state.services = Some(call.services.clone()),
         }
-        state.enter(phase, call.place, call.exchange);
-        state.patient = call.patient;
+        state.enter(phase, call.position, call.exchange);
+        state.may_rerun = call.may_rerun;
         self.store.set_epoch_deadline(1);
         let result = caught(|| run(&self.guests, &mut self.store));
         let state = self.store.data_mut();
@@ -403,7 +415,7 @@ impl Instance {
             clippy::expect_used,
             reason = "`enter` put it there a few lines above and nothing but `leave` takes it"
         )]
-        let exchange = state.leave(result.is_ok()).expect("an exchange");
+        let exchange = state.end_phase(result.is_ok()).expect("an exchange");
         let result = result.map_err(|error| CallFailure::from_error(error, self.store.data()));
         (exchange, result)
     }
@@ -416,11 +428,11 @@ fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> 
 }
 
 /// Whether what a phase decided counts: where it has to run again, what it took is given back.
-fn again(state: &mut InstanceState) -> wasmtime::Result<()> {
-    let Some(later) = state.later.take() else {
+fn reset_for_rerun(state: &mut InstanceState) -> wasmtime::Result<()> {
+    let Some(later) = state.awaited.take() else {
         return Ok(());
     };
-    state.give_back_taken();
+    state.refund();
     Err(match later {
         AwaitedEvent::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
         AwaitedEvent::Callout(waiting) => CallFailure::Callout(waiting).into(),
@@ -429,6 +441,6 @@ fn again(state: &mut InstanceState) -> wasmtime::Result<()> {
 
 /// A phase that the chain calls is one that the component exports: [`Phases`](super::component::Phases) is read from the
 /// same list. Were it not, the call fails like any other.
-fn present<T>(guest: Option<&T>) -> wasmtime::Result<&T> {
+fn require<T>(guest: Option<&T>) -> wasmtime::Result<&T> {
     guest.ok_or_else(|| wasmtime::Error::msg("called a phase that it does not export"))
 }

@@ -33,7 +33,7 @@ struct MakerHandle(Arc<JobQueue>);
 #[derive(Default)]
 struct JobQueue {
     jobs: Mutex<Jobs>,
-    come: Condvar,
+    job_added: Condvar,
 }
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ struct Job {
 
 impl Job {
     /// Tells filters apart, while they are there.
-    fn of(&self) -> usize {
+    fn filter_address(&self) -> usize {
         self.filter.as_ptr().addr()
     }
 }
@@ -77,10 +77,10 @@ impl InstanceMaker {
     }
 
     /// Have a worker's instances of a filter looked after, soon.
-    pub(crate) fn ask(&self, filter: Weak<Filter>, worker: usize) {
+    pub(crate) fn request_instances(&self, filter: Weak<Filter>, worker: usize) {
         let queue = &self.handle.0;
         queue.jobs.lock().waiting.push_back(Job { filter, worker });
-        queue.come.notify_one();
+        queue.job_added.notify_one();
     }
 }
 
@@ -88,7 +88,7 @@ impl JobQueue {
     fn work(&self) {
         while let Some(job) = self.next() {
             if let Some(filter) = job.filter.upgrade() {
-                filter.spares().look_after(&filter, job.worker);
+                filter.pool().maintain(&filter, job.worker);
             }
             self.done(&job);
         }
@@ -101,35 +101,36 @@ impl JobQueue {
             if jobs.closed {
                 return None;
             }
-            let may_run =
-                |job: &Job| jobs.busy.get(&job.of()).copied().unwrap_or(0) < THREADS_PER_FILTER;
+            let may_run = |job: &Job| {
+                jobs.busy.get(&job.filter_address()).copied().unwrap_or(0) < THREADS_PER_FILTER
+            };
             if let Some(place) = jobs.waiting.iter().position(may_run) {
                 let job = jobs.waiting.remove(place)?;
-                *jobs.busy.entry(job.of()).or_default() += 1;
+                *jobs.busy.entry(job.filter_address()).or_default() += 1;
                 return Some(job);
             }
-            self.come.wait(&mut jobs);
+            self.job_added.wait(&mut jobs);
         }
     }
 
     fn done(&self, job: &Job) {
         let mut jobs = self.jobs.lock();
-        if let Some(count) = jobs.busy.get_mut(&job.of()) {
+        if let Some(count) = jobs.busy.get_mut(&job.filter_address()) {
             *count -= 1;
             if *count == 0 {
-                jobs.busy.remove(&job.of());
+                jobs.busy.remove(&job.filter_address());
             }
         }
         drop(jobs);
         // A job of this filter may have waited for it.
-        self.come.notify_one();
+        self.job_added.notify_one();
     }
 }
 
 impl Drop for MakerHandle {
     fn drop(&mut self) {
         self.0.jobs.lock().closed = true;
-        self.0.come.notify_all();
+        self.0.job_added.notify_all();
     }
 }
 

@@ -10,7 +10,7 @@ use super::engine::{MAX_TABLE_ELEMENTS, MemoryBudget};
 #[derive(Debug)]
 pub(crate) struct MemoryAccount {
     cap: u64,
-    held: u64,
+    used: u64,
     budget: Arc<MemoryBudget>,
     refused: Option<MemoryRefused>,
 }
@@ -33,7 +33,7 @@ impl MemoryAccount {
     pub(crate) fn new(cap: u64, budget: Arc<MemoryBudget>) -> Self {
         Self {
             cap,
-            held: 0,
+            used: 0,
             budget,
             refused: None,
         }
@@ -41,8 +41,8 @@ impl MemoryAccount {
 
     /// What the instance holds. Bytes.
     #[must_use]
-    pub(crate) fn held(&self) -> u64 {
-        self.held
+    pub(crate) fn used(&self) -> u64 {
+        self.used
     }
 
     /// Why memory was refused last, if it was.
@@ -57,20 +57,20 @@ impl MemoryAccount {
     }
 
     fn grow(&mut self, by: u64) -> Result<(), MemoryRefused> {
-        if self.held.saturating_add(by) > self.cap {
+        if self.used.saturating_add(by) > self.cap {
             return Err(MemoryRefused::Cap { cap: self.cap });
         }
         if !self.budget.take(by) {
             return Err(MemoryRefused::Budget);
         }
-        self.held += by;
+        self.used += by;
         Ok(())
     }
 }
 
 impl Drop for MemoryAccount {
     fn drop(&mut self) {
-        self.budget.give_back(self.held);
+        self.budget.give_back(self.used);
     }
 }
 

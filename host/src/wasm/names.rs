@@ -13,14 +13,14 @@ const MAX_NAMES: usize = 32;
 /// Names that were good.
 #[derive(Debug, Default)]
 pub(crate) struct FieldNameCache {
-    known: SmallVec<[HeaderName; 4]>,
+    names: SmallVec<[HeaderName; 4]>,
 }
 
 impl FieldNameCache {
     /// The name that was kept for this text: in lower case, as HTTP libraries write it.
     #[must_use]
     pub(crate) fn find(&self, text: &str) -> Option<HeaderName> {
-        self.known
+        self.names
             .iter()
             .find(|name| name.as_str() == text)
             .cloned()
@@ -28,8 +28,8 @@ impl FieldNameCache {
 
     /// Keep a name, while there is room.
     pub(crate) fn keep(&mut self, name: &HeaderName) {
-        if self.known.len() < MAX_NAMES && !self.known.contains(name) {
-            self.known.push(name.clone());
+        if self.names.len() < MAX_NAMES && !self.names.contains(name) {
+            self.names.push(name.clone());
         }
     }
 }
@@ -46,7 +46,7 @@ mod tests {
             names.keep(&name);
             names.keep(&name);
         }
-        assert_eq!(names.known.len(), MAX_NAMES);
+        assert_eq!(names.names.len(), MAX_NAMES);
         assert_eq!(
             names.find("x-3").as_ref().map(HeaderName::as_str),
             Some("x-3")

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::output::one_line;
 
 /// The most notices of one filter. The last of them says that no more follow.
-const MOST: usize = 64;
+const MAX_NOTICES: usize = 64;
 
 /// The longest name in a notice. Bytes.
 const MAX_NAME: usize = 128;
@@ -18,7 +18,7 @@ const MAX_NAME: usize = 128;
 /// What was said of a filter so far.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    said: Mutex<BTreeSet<String>>,
+    written: Mutex<BTreeSet<String>>,
 }
 
 /// Whether a notice is to be written.
@@ -29,19 +29,19 @@ pub(crate) enum Notice {
     /// It is new, and the last one of this filter.
     Last,
     /// It was said before, or too many were.
-    Said,
+    Repeated,
 }
 
 impl Notices {
     /// Take note of a text.
-    pub(crate) fn take(&self, text: &str) -> Notice {
-        let mut said = self.said.lock();
-        if said.len() >= MOST || said.contains(text) {
-            return Notice::Said;
+    pub(crate) fn record(&self, text: &str) -> Notice {
+        let mut said = self.written.lock();
+        if said.len() >= MAX_NOTICES || said.contains(text) {
+            return Notice::Repeated;
         }
         said.insert(text.to_owned());
         match said.len() {
-            MOST => Notice::Last,
+            MAX_NOTICES => Notice::Last,
             _ => Notice::First,
         }
     }
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn each_text_is_said_once_and_only_so_many() {
         let notices = Notices::default();
-        assert_eq!(notices.take("a"), Notice::First);
-        assert_eq!(notices.take("a"), Notice::Said);
-        let said = (0..2 * MOST).map(|n| notices.take(&n.to_string()));
-        let said: Vec<_> = said.filter(|notice| *notice != Notice::Said).collect();
-        assert_eq!(said.len(), MOST - 1);
+        assert_eq!(notices.record("a"), Notice::First);
+        assert_eq!(notices.record("a"), Notice::Repeated);
+        let said = (0..2 * MAX_NOTICES).map(|n| notices.record(&n.to_string()));
+        let said: Vec<_> = said.filter(|notice| *notice != Notice::Repeated).collect();
+        assert_eq!(said.len(), MAX_NOTICES - 1);
         assert_eq!(said.last(), Some(&Notice::Last));
     }
 

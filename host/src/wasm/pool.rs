@@ -30,10 +30,10 @@ use super::maker::InstanceMaker;
 pub(crate) const INSTANCES_PER_WORKER: usize = 2;
 
 /// Requests of one worker that may wait for an instance of one filter.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// Given-up instances that wait for a maker to drop them; further ones are dropped on the worker.
-const MOST_GIVEN_UP: usize = 4;
+const MAX_DISCARDED: usize = 4;
 
 /// What a request that waits is given.
 type InstanceResult = Result<DeliveredInstance, CallFailure>;
@@ -50,7 +50,7 @@ impl Drop for DeliveredInstance {
         if let Some(instance) = self.instance.take()
             && let Some(filter) = self.filter.upgrade()
         {
-            filter.spares().put(self.worker, instance);
+            filter.pool().put(self.worker, instance);
         }
     }
 }
@@ -65,11 +65,11 @@ struct WorkerInstances {
     idle: Vec<Box<Instance>>,
     waiting: VecDeque<oneshot::Sender<InstanceResult>>,
     /// To be dropped by a maker: unmapping their memory takes some microseconds.
-    given_up: Vec<Box<Instance>>,
+    discarded: Vec<Box<Instance>>,
     /// Instances that were made, or are being made, and not given up.
     live: usize,
     /// Whether a maker will look at it.
-    asked: bool,
+    is_requested: bool,
 }
 
 impl WorkerInstances {
@@ -108,7 +108,7 @@ impl WorkerInstances {
 
 /// The instances of one filter that are not in use.
 pub(crate) struct InstancePool {
-    slots: Box<[Mutex<WorkerInstances>]>,
+    workers: Box<[Mutex<WorkerInstances>]>,
     maker: InstanceMaker,
     /// The filter that these belong to.
     filter: Weak<Filter>,
@@ -119,7 +119,7 @@ impl InstancePool {
     #[must_use]
     pub(crate) fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
         Self {
-            slots: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            workers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             maker,
             filter,
         }
@@ -131,12 +131,12 @@ impl InstancePool {
     ///
     /// An instance could not be made.
     pub(crate) fn fill(&self, filter: &Filter) -> Result<(), CallFailure> {
-        for (worker, slot) in self.slots.iter().enumerate() {
+        for (worker, slot) in self.workers.iter().enumerate() {
             for _ in 0..INSTANCES_PER_WORKER {
                 let instance = filter.start_instance()?;
                 let mut slot = slot.lock();
                 slot.live += 1;
-                drop(slot.put(self.handed(worker, instance)));
+                drop(slot.put(self.deliver(worker, instance)));
             }
         }
         Ok(())
@@ -144,12 +144,12 @@ impl InstancePool {
 
     /// Have the first instances made, and do not wait for them.
     pub(crate) fn prepare(&self) {
-        for (worker, slot) in self.slots.iter().enumerate() {
-            self.ask(&mut slot.lock(), worker);
+        for (worker, slot) in self.workers.iter().enumerate() {
+            self.request_instances(&mut slot.lock(), worker);
         }
     }
 
-    fn handed(&self, worker: usize, instance: Box<Instance>) -> DeliveredInstance {
+    fn deliver(&self, worker: usize, instance: Box<Instance>) -> DeliveredInstance {
         DeliveredInstance {
             instance: Some(instance),
             filter: self.filter.clone(),
@@ -158,12 +158,12 @@ impl InstancePool {
     }
 
     fn take(&self, worker: usize) -> Option<Box<Instance>> {
-        self.slots.get(worker)?.lock().idle.pop()
+        self.workers.get(worker)?.lock().idle.pop()
     }
 
     fn put(&self, worker: usize, instance: Box<Instance>) {
-        if let Some(slot) = self.slots.get(worker) {
-            let handed = self.handed(worker, instance);
+        if let Some(slot) = self.workers.get(worker) {
+            let handed = self.deliver(worker, instance);
             let too_many = slot.lock().put(handed);
             // Without the lock: to unmap its memory takes some microseconds.
             drop(too_many);
@@ -171,59 +171,59 @@ impl InstancePool {
     }
 
     /// Give an instance up, and ask for a new one.
-    fn give_up(&self, worker: usize, instance: Box<Instance>) {
-        let Some(slot) = self.slots.get(worker) else {
+    fn discard(&self, worker: usize, instance: Box<Instance>) {
+        let Some(slot) = self.workers.get(worker) else {
             return;
         };
         let mut slot = slot.lock();
         slot.live = slot.live.saturating_sub(1);
-        let here = match slot.given_up.len() < MOST_GIVEN_UP {
+        let here = match slot.discarded.len() < MAX_DISCARDED {
             true => {
-                slot.given_up.push(instance);
+                slot.discarded.push(instance);
                 None
             }
             false => Some(instance),
         };
-        self.ask(&mut slot, worker);
+        self.request_instances(&mut slot, worker);
         drop(slot);
         drop(here);
     }
 
     /// Line up for an instance. One that was put since the worker looked is given at once.
-    fn wait(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
+    fn queue_request(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
         let (give, given) = oneshot::channel();
-        let mut slot = self.slots.get(worker)?.lock();
+        let mut slot = self.workers.get(worker)?.lock();
         if let Some(instance) = slot.idle.pop() {
             drop(slot);
             // The receiver is in our hands: it is taken.
-            drop(give.send(Ok(self.handed(worker, instance))));
+            drop(give.send(Ok(self.deliver(worker, instance))));
             return Some(given);
         }
         slot.waiting.retain(|waiting| !waiting.is_closed());
-        if slot.waiting.len() >= MOST_WAITING {
+        if slot.waiting.len() >= MAX_WAITING {
             return None;
         }
         slot.waiting.push_back(give);
-        self.ask(&mut slot, worker);
+        self.request_instances(&mut slot, worker);
         Some(given)
     }
 
-    fn ask(&self, slot: &mut WorkerInstances, worker: usize) {
-        if !slot.asked {
-            slot.asked = true;
-            self.maker.ask(self.filter.clone(), worker);
+    fn request_instances(&self, slot: &mut WorkerInstances, worker: usize) {
+        if !slot.is_requested {
+            slot.is_requested = true;
+            self.maker.request_instances(self.filter.clone(), worker);
         }
     }
 
     /// Look after a worker's slot, on a maker's thread: drop what was given up, and make one
     /// instance where one is missing.
-    pub(super) fn look_after(&self, filter: &Filter, worker: usize) {
-        let Some(place) = self.slots.get(worker) else {
+    pub(super) fn maintain(&self, filter: &Filter, worker: usize) {
+        let Some(place) = self.workers.get(worker) else {
             return;
         };
         let mut slot = place.lock();
-        slot.asked = false;
-        let given_up = std::mem::take(&mut slot.given_up);
+        slot.is_requested = false;
+        let given_up = std::mem::take(&mut slot.discarded);
         let is_wanted = !slot.waiting.is_empty() || !filter.is_suspended();
         let is_missing = slot.live < INSTANCES_PER_WORKER && is_wanted;
         // Counted before it is made, as the lock is not held meanwhile: another maker is not to make it too.
@@ -237,7 +237,7 @@ impl InstancePool {
         let made = filter.start_instance();
         let mut slot = place.lock();
         let (too_many, failure) = match made {
-            Ok(instance) => (slot.put(self.handed(worker, instance)), None),
+            Ok(instance) => (slot.put(self.deliver(worker, instance)), None),
             Err(failure) => {
                 slot.live = slot.live.saturating_sub(1);
                 (None, slot.fail(failure))
@@ -246,7 +246,7 @@ impl InstancePool {
         let is_missing = slot.live < INSTANCES_PER_WORKER;
         // After a failure, only a request that waits is reason enough for another try.
         if is_missing && (failure.is_none() || !slot.waiting.is_empty()) {
-            self.ask(&mut slot, worker);
+            self.request_instances(&mut slot, worker);
         }
         drop(slot);
         drop(too_many);
@@ -265,7 +265,7 @@ pub(crate) struct WorkerFilter {
     filter: Arc<Filter>,
     worker: usize,
     /// Whether calls run on a fiber.
-    aside: bool,
+    runs_on_fiber: bool,
     /// The instance that worked last.
     instance: Cell<Option<Box<Instance>>>,
     /// Requests that wait for an instance.
@@ -291,15 +291,15 @@ pub(crate) enum CheckOutError {
 
 thread_local! {
     /// The seats of this thread's worker.
-    static SEATS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
+    static WORKER_FILTERS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl WorkerFilter {
     /// The worker's seat for a filter: one, also for configurations that live beside each other,
     /// so that none keeps instances from another.
     #[must_use]
-    pub(crate) fn of(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
-        SEATS.with_borrow_mut(|seats| {
+    pub(crate) fn for_worker(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
+        WORKER_FILTERS.with_borrow_mut(|seats| {
             seats.retain(|seat| seat.strong_count() > 0);
             let known = seats.iter().filter_map(RcWeak::upgrade);
             let mut known =
@@ -315,7 +315,7 @@ impl WorkerFilter {
     /// A seat without an instance.
     fn new(filter: Arc<Filter>, worker: usize) -> Self {
         Self {
-            aside: filter.runs_aside(),
+            runs_on_fiber: filter.runs_on_fiber(),
             filter,
             worker,
             instance: Cell::new(None),
@@ -348,8 +348,8 @@ impl WorkerFilter {
             return Err(CheckOutError::Failed(CallFailure::Suspended));
         }
         let instance = self.instance.take();
-        match instance.or_else(|| self.filter.spares.take(self.worker)) {
-            Some(instance) if self.aside => {
+        match instance.or_else(|| self.filter.pool.take(self.worker)) {
+            Some(instance) if self.runs_on_fiber => {
                 Err(CheckOutError::OnFiber(CheckedOut { instance, permit }))
             }
             Some(instance) => Ok(CheckedOut { instance, permit }),
@@ -360,8 +360,8 @@ impl WorkerFilter {
     /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
     /// a filter that may use more of the processor than others have to wait for.
     #[must_use]
-    pub(crate) fn runs_aside(&self) -> bool {
-        self.aside
+    pub(crate) fn runs_on_fiber(&self) -> bool {
+        self.runs_on_fiber
     }
 
     /// An instance, where a call could not be made at once.
@@ -369,7 +369,10 @@ impl WorkerFilter {
     /// # Errors
     ///
     /// There is none.
-    pub(crate) async fn later(&self, not_now: CheckOutError) -> Result<CheckedOut, CallFailure> {
+    pub(crate) async fn wait_if_busy(
+        &self,
+        not_now: CheckOutError,
+    ) -> Result<CheckedOut, CallFailure> {
         match not_now {
             CheckOutError::Failed(failure) => Err(failure),
             CheckOutError::Wait(permit) => self.wait(permit).await,
@@ -384,8 +387,8 @@ impl WorkerFilter {
     /// None came in time, or none could be made.
     pub(crate) async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
         let limit = self.filter.wait_limit();
-        let Some(given) = self.filter.spares.wait(self.worker) else {
-            return Err(self.busy(CallFailure::QueueFull(MOST_WAITING)));
+        let Some(given) = self.filter.pool.queue_request(self.worker) else {
+            return Err(self.busy(CallFailure::QueueFull(MAX_WAITING)));
         };
         let _waiting = WaitingCount::begin(&self.waiting);
         match timeout(limit, given).await {
@@ -413,19 +416,19 @@ impl WorkerFilter {
 
     /// Keep an instance for the next call.
     #[inline]
-    pub(crate) fn keep(&self, instance: Box<Instance>) {
+    pub(crate) fn check_in(&self, instance: Box<Instance>) {
         // Those who wait go first. In the seat, the next request to come would find it before they do.
         if self.waiting.get() > 0 {
-            self.filter.spares.put(self.worker, instance);
+            self.filter.pool.put(self.worker, instance);
         } else if let Some(other) = self.instance.replace(Some(instance)) {
             // The filter's calls run beside each other: both go on.
-            self.filter.spares.put(self.worker, other);
+            self.filter.pool.put(self.worker, other);
         }
     }
 
     /// Give an instance up: it must serve no more.
-    pub(crate) fn give_up(&self, instance: Box<Instance>) {
-        self.filter.spares.give_up(self.worker, instance);
+    pub(crate) fn discard(&self, instance: Box<Instance>) {
+        self.filter.pool.discard(self.worker, instance);
     }
 
     /// Whether an instance that served a call may serve another.
@@ -454,14 +457,14 @@ impl Drop for WaitingCount<'_> {
 impl Drop for WorkerFilter {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {
-            self.filter.spares.put(self.worker, instance);
+            self.filter.pool.put(self.worker, instance);
         }
     }
 }
 
 impl fmt::Debug for WorkerFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat")
+        f.debug_struct("WorkerFilter")
             .field("filter", &self.filter)
             .field("worker", &self.worker)
             .finish_non_exhaustive()

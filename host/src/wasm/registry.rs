@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::answers::LargeResponses;
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
@@ -26,6 +25,7 @@ use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures, Isolation, OnError};
 use super::grants::{Grants, HostInterface};
 use super::instance::Instance;
+use super::large_responses::LargeResponses;
 use super::linker;
 use super::maker::InstanceMaker;
 use super::memory::MemoryAccount;
@@ -291,7 +291,7 @@ impl FilterRegistry {
             answers: LargeResponses::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {
-            spares: InstancePool::new(self.workers, self.maker.clone(), this.clone()),
+            pool: InstancePool::new(self.workers, self.maker.clone(), this.clone()),
             name: spec.name,
             engine: self.engine.clone(),
             component,
@@ -300,15 +300,15 @@ impl FilterRegistry {
             exports,
             settings: spec.settings,
             grants,
-            own,
+            services: own,
             breaker: CircuitBreaker::new(spec.bounds.breaker),
             bounds: spec.bounds,
             on_error: spec.on_error,
             isolation: spec.isolation,
             facts,
             denied: linked.denied,
-            asks_for_tokens,
-            asks_servers,
+            verifies_tokens: asks_for_tokens,
+            uses_callouts: asks_servers,
             stubbed: linked.stubbed,
             instances: AtomicU64::new(1),
             figures: (0..self.workers)
@@ -316,8 +316,8 @@ impl FilterRegistry {
                 .collect(),
         });
         match spec.isolation {
-            Isolation::Shared => start("given its instances", filter.spares().fill(&filter))?,
-            Isolation::Request => filter.spares().prepare(),
+            Isolation::Shared => start("given its instances", filter.pool().fill(&filter))?,
+            Isolation::Request => filter.pool().prepare(),
         }
         Ok(filter)
     }

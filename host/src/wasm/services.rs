@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::answers::LargeResponses;
 use super::documents::Documents;
 use super::host::rates::DefinedRates;
+use super::large_responses::LargeResponses;
 use super::notices::Notices;
 use super::series::SeriesTable;
 use super::share::LastCharge;

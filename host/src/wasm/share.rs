@@ -49,9 +49,15 @@ impl fmt::Display for PendingCharge {
 impl PendingCharge {
     /// The answer to wait for. None: it can be decided now.
     #[must_use]
-    pub(crate) fn wait(&self, services: &Services, exchange: &Exchange) -> Option<DecisionSignal> {
+    pub(crate) fn awaited_answer(
+        &self,
+        services: &Services,
+        exchange: &Exchange,
+    ) -> Option<DecisionSignal> {
         match self {
-            Self::Plan { plan, key, cost } => wait(services, exchange, plan, key, *cost),
+            Self::Plan { plan, key, cost } => {
+                awaited_answer_for(services, exchange, plan, key, *cost)
+            }
             Self::Rates(share) => share.wait(services),
         }
     }
@@ -67,7 +73,7 @@ pub(crate) struct LastCharge {
 }
 
 impl LastCharge {
-    pub(super) fn note(&self, plan: Option<&str>, cost: u64) {
+    pub(super) fn record(&self, plan: Option<&str>, cost: u64) {
         if cost > 0 && self.cost.load(Ordering::Relaxed) != cost {
             self.cost.store(cost, Ordering::Relaxed);
         }
@@ -82,21 +88,21 @@ impl Filter {
     /// Give the bounds that it defined their places, and so their shares of the room, before the first
     /// request comes.
     pub(crate) fn enroll_bounds(&self, services: &Services) {
-        if let Some(rates) = self.own.rates.get() {
+        if let Some(rates) = self.services.rates.get() {
             rates.enrolled(services);
         }
     }
 
     /// Whether it verifies tokens, so that its request phase may have to wait for newer keys.
     #[must_use]
-    pub(crate) fn asks_for_tokens(&self) -> bool {
-        self.asks_for_tokens
+    pub(crate) fn verifies_tokens(&self) -> bool {
+        self.verifies_tokens
     }
 
     /// How long its request phase may wait for the answers of other servers, if it asks some.
     #[must_use]
     pub(crate) fn callout_wait(&self, services: &Services) -> Option<Duration> {
-        if !self.asks_servers {
+        if !self.uses_callouts {
             return None;
         }
         let granted = services.callouts.all().iter();
@@ -115,13 +121,13 @@ impl Filter {
         services: &Services,
         exchange: &Exchange,
     ) -> Option<DecisionSignal> {
-        let last = &self.own.charged;
+        let last = &self.services.charged;
         let cost = last.cost.load(Ordering::Relaxed);
         if cost == 0 {
             return None;
         }
-        if let Some(rates) = self.own.rates.get() {
-            return rates.expected(services, exchange, cost);
+        if let Some(rates) = self.services.rates.get() {
+            return rates.expected_wait(services, exchange, cost);
         }
         let key = text(exchange, "api-key.id")?;
         let named = last.plan.load();
@@ -129,11 +135,11 @@ impl Filter {
             Some(named) => named.as_str(),
             None => text(exchange, "plan.id")?,
         };
-        wait(services, exchange, plan, key, cost)
+        awaited_answer_for(services, exchange, plan, key, cost)
     }
 }
 
-fn wait(
+fn awaited_answer_for(
     services: &Services,
     exchange: &Exchange,
     plan: &str,

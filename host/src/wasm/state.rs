@@ -103,7 +103,7 @@ pub(crate) struct InstanceState {
     /// What the filter may use.
     pub(crate) grants: Arc<Grants>,
     /// What is the filter's own: its cache and series.
-    pub(crate) own: Arc<FilterServices>,
+    pub(crate) filter_services: Arc<FilterServices>,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: Option<Arc<Services>>,
     /// The exchange in hand.
@@ -111,17 +111,17 @@ pub(crate) struct InstanceState {
     /// The export that runs.
     pub(crate) phase: Phase,
     /// The filter's place in the chain.
-    pub(crate) place: u16,
+    pub(crate) position: u16,
     /// Whether the running phase is called again, when it wants a share that the store has to tell.
-    pub(crate) patient: bool,
+    pub(crate) may_rerun: bool,
     /// The checks of tokens that the filter defined, by their numbers.
     pub(crate) token_checks: Vec<Arc<TokenCheck>>,
     /// The token that the running phase verified.
     pub(crate) token: Option<Arc<VerifiedToken>>,
     /// Whether there was no room for an edit of the running phase. The client, or the endpoint, sent the rest.
-    pub(crate) lacked_room: Cell<bool>,
+    pub(crate) had_no_room: Cell<bool>,
     /// The event that the running phase waits for before it runs again.
-    pub(crate) later: Option<AwaitedEvent>,
+    pub(crate) awaited: Option<AwaitedEvent>,
     /// Members that the running phase adds to the problem body of its refusal.
     pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
@@ -129,7 +129,7 @@ pub(crate) struct InstanceState {
     /// The takings of the running phase from its own bounds, where it may have to run again.
     pub(crate) rate_tickets: Vec<RateTicket>,
     /// The piece of a body in hand.
-    pub(crate) piece: Chunk,
+    pub(crate) chunk: Chunk,
     /// The most that edits may make of it. Bytes.
     pub(crate) body_cap: u64,
     /// The trailers of the message in hand, in its last body call.
@@ -141,7 +141,7 @@ pub(crate) struct InstanceState {
     /// Field names that the filter used before.
     pub(crate) names: FieldNameCache,
     /// Whether the running phase edited the piece.
-    pub(crate) piece_edited: bool,
+    pub(crate) chunk_edited: bool,
     /// The instance's linear memory.
     pub(crate) memory: MemoryAccount,
     /// The running call's CPU time.
@@ -180,7 +180,7 @@ pub(crate) enum Undo {
     Attribute(Cow<'static, str>, Option<AttributeValue>),
     Note(String, Option<Vec<u8>>),
     /// The piece, as it was before the first edit.
-    Piece(Chunk),
+    Chunk(Chunk),
     /// How many edits of the response there were.
     ResponseEdits(usize),
 }
@@ -212,27 +212,27 @@ impl InstanceState {
             output: Output::new(name.clone()),
             name,
             grants,
-            own,
+            filter_services: own,
             services: None,
             exchange: None,
             phase: Phase::Idle,
-            place: 0,
-            patient: false,
+            position: 0,
+            may_rerun: false,
             token_checks: Vec::new(),
             token: None,
-            lacked_room: Cell::new(false),
-            later: None,
+            had_no_room: Cell::new(false),
+            awaited: None,
             members: None,
             tickets: 0,
             rate_tickets: Vec::new(),
-            piece: Chunk::new(),
+            chunk: Chunk::new(),
             body_cap: 0,
             trailers: None,
             advice: Advice::default(),
             account: Account::new(),
             journal: Vec::new(),
             names: FieldNameCache::default(),
-            piece_edited: false,
+            chunk_edited: false,
             memory,
             cpu,
             resources,
@@ -241,29 +241,29 @@ impl InstanceState {
 
     pub(crate) fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
         self.phase = phase;
-        self.place = place;
-        self.patient = false;
+        self.position = place;
+        self.may_rerun = false;
         self.members = None;
-        self.lacked_room.set(false);
+        self.had_no_room.set(false);
         self.rate_tickets.clear();
         self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);
         self.account = Account::new();
         self.output.begin();
-        self.piece_edited = false;
+        self.chunk_edited = false;
         self.memory.forget_refusal();
     }
 
     /// End a phase: keep its edits, or undo them. Gives the exchange back.
     #[inline]
-    pub(crate) fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
-        self.settle(keep);
+    pub(crate) fn end_phase(&mut self, keep: bool) -> Option<Box<Exchange>> {
+        self.finish_phase(keep);
         self.exchange.take()
     }
 
     /// The same, with the exchange still there.
     #[inline]
-    pub(crate) fn settle(&mut self, keep: bool) {
+    pub(crate) fn finish_phase(&mut self, keep: bool) {
         if !keep {
             self.output.flush();
             self.undo_to(0);
@@ -272,7 +272,7 @@ impl InstanceState {
         }
         self.journal.clear();
         self.token = None;
-        self.later = None;
+        self.awaited = None;
         self.phase = Phase::Idle;
     }
 
@@ -281,7 +281,7 @@ impl InstanceState {
         let spent = self
             .exchange
             .as_mut()
-            .and_then(|exchange| exchange.spent.as_mut());
+            .and_then(|exchange| exchange.account.as_mut());
         let Some(edited) = spent.and_then(|spent| spent.edited.as_mut()) else {
             return;
         };
@@ -293,7 +293,7 @@ impl InstanceState {
     }
 
     /// Give back what the running phase took: it has to run again.
-    pub(crate) fn give_back_taken(&mut self) {
+    pub(crate) fn refund(&mut self) {
         let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
             return;
         };
@@ -334,13 +334,13 @@ impl InstanceState {
     }
 
     /// Note what an edit replaces, before or just after it is made.
-    pub(crate) fn remember(&mut self, undo: Undo) {
+    pub(crate) fn record_undo(&mut self, undo: Undo) {
         self.journal.push(undo);
     }
 
     /// Where the journal stands.
     #[must_use]
-    pub(crate) fn mark(&self) -> usize {
+    pub(crate) fn journal_length(&self) -> usize {
         self.journal.len()
     }
 
@@ -413,14 +413,14 @@ impl InstanceState {
                     }
                 }
             }
-            Undo::Piece(piece) => self.piece = piece,
+            Undo::Chunk(piece) => self.chunk = piece,
             Undo::ResponseEdits(length) => {
                 if let Some(exchange) = self.exchange.as_mut() {
                     exchange.response_edits.truncate(length);
                 }
             }
             Undo::Note(key, old) => {
-                let place = self.place;
+                let place = self.position;
                 if let Some(exchange) = self.exchange.as_mut() {
                     exchange.notes.restore(place, key, old);
                 }

@@ -125,7 +125,7 @@ pub(crate) fn response(
 /// # Errors
 ///
 /// It cannot be carried out.
-pub(crate) fn piece(
+pub(crate) fn body(
     verdict: ChunkVerdict,
     state: &mut InstanceState,
 ) -> Result<BodyVerdict, CallFailure> {
@@ -183,7 +183,7 @@ fn answer(
 ) -> Result<Box<FilterResponse>, CallFailure> {
     if response.reason == FAILED {
         let why = report(&response.body);
-        return Err(match state.lacked_room.get() {
+        return Err(match state.had_no_room.get() {
             true => CallFailure::NoRoom(why),
             false => CallFailure::Reported(why),
         });
@@ -219,7 +219,7 @@ fn answer(
     Ok(Box::new(FilterResponse {
         status,
         headers,
-        body: state.own.answers.share(response.body),
+        body: state.filter_services.answers.reuse(response.body),
         reason,
         members: state.members.take(),
     }))

@@ -3,18 +3,20 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{CUT, ConnectionPhase, DRAIN, NOWHERE, TimeoutKind, Watch, milliseconds, short};
+use super::{
+    CUT, ConnectionPhase, DRAIN, NO_ENDPOINT, TimeoutKind, Watch, milliseconds, to_u32_ms,
+};
 use crate::error::Code;
 
 impl Watch {
     /// A request's head is complete; `has_body` if a body follows.
-    pub(crate) fn begin(&self, has_body: bool) {
+    pub(crate) fn begin_exchange(&self, has_body: bool) {
         self.enter(ConnectionPhase::Busy);
         self.disarm(TimeoutKind::Client);
-        self.signs
-            .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
+        self.signals
+            .store(self.signals.load(Relaxed) & (DRAIN | CUT), Relaxed);
         self.count_served();
-        self.endpoint.store(NOWHERE, Relaxed);
+        self.endpoint.store(NO_ENDPOINT, Relaxed);
         self.body_fault.store(0, Relaxed);
         self.request_bytes.store(0, Relaxed);
         self.body_open.store(has_body, Relaxed);
@@ -25,7 +27,7 @@ impl Watch {
     }
 
     /// The exchange is over; what is left is to write it out.
-    pub(crate) fn answered(&self) {
+    pub(crate) fn end_exchange(&self) {
         if self.phase() == ConnectionPhase::Busy {
             self.enter(ConnectionPhase::Answered);
         }
@@ -40,7 +42,7 @@ impl Watch {
     }
 
     /// The next piece of the request's body is waited for.
-    pub(crate) fn body_waits(&self) {
+    pub(crate) fn begin_body_wait(&self) {
         self.disarm(TimeoutKind::Upload);
         if let Some(limit) = self.limits.body
             && !self.is_armed(TimeoutKind::Body)
@@ -50,7 +52,7 @@ impl Watch {
     }
 
     /// A piece of the request's body came in, and goes to whoever asked for it.
-    pub(crate) fn body_bytes(&self, count: u64) {
+    pub(crate) fn count_body_bytes(&self, count: u64) {
         self.disarm(TimeoutKind::Body);
         self.request_bytes
             .store(self.request_bytes() + count, Relaxed);
@@ -61,7 +63,7 @@ impl Watch {
     }
 
     /// No more of the request's body is to come. The endpoint's time to answer begins.
-    pub(crate) fn body_ended(&self) {
+    pub(crate) fn end_body(&self) {
         self.body_open.store(false, Relaxed);
         self.disarm(TimeoutKind::Body);
         self.disarm(TimeoutKind::Upload);
@@ -72,9 +74,9 @@ impl Watch {
     }
 
     /// The request's body is not read to its end: the connection can carry no other request.
-    pub(crate) fn body_abandoned(&self) {
+    pub(crate) fn abandon_body(&self) {
         self.body_abandoned.store(true, Relaxed);
-        self.body_ended();
+        self.end_body();
     }
 
     /// Whether the present request's body was given up before its end.
@@ -95,7 +97,7 @@ impl Watch {
     }
 
     /// The request's body failed.
-    pub(crate) fn body_failed(&self, code: Code) {
+    pub(crate) fn fail_body(&self, code: Code) {
         // There are fewer than 255 codes.
         self.body_fault.store(code as u8 + 1, Relaxed);
     }
@@ -108,19 +110,19 @@ impl Watch {
     }
 
     /// A handshake begins, which takes as long as a head at the most.
-    pub(crate) fn shake(&self) {
+    pub(crate) fn begin_handshake(&self) {
         self.arm(TimeoutKind::Client, self.limits.head);
         self.idle_since.store(0, Relaxed);
     }
 
     /// The handshake is over: wait for the first request.
-    pub(crate) fn shaken(&self) {
-        self.awaits_first();
+    pub(crate) fn end_handshake(&self) {
+        self.begin_first_wait();
     }
 
     /// Something passed in either direction after an upgrade; the next must within `idle`, if not
     /// for ever. Milliseconds.
-    pub(crate) fn passed(&self, idle: Option<u64>) {
+    pub(crate) fn note_tunnel_traffic(&self, idle: Option<u64>) {
         match idle {
             Some(idle) => self.arm(TimeoutKind::Answer, idle),
             None => self.disarm(TimeoutKind::Answer),
@@ -140,7 +142,7 @@ impl Watch {
     }
 
     /// The exchange is with this endpoint from now on, by its number.
-    pub(crate) fn goes_to(&self, endpoint: u64) {
+    pub(crate) fn set_endpoint(&self, endpoint: u64) {
         self.endpoint.store(endpoint, Relaxed);
     }
 
@@ -151,7 +153,7 @@ impl Watch {
     }
 
     /// The time for the whole exchange is over when the other's is.
-    pub(crate) fn ends_with(&self, other: &Self) {
+    pub(crate) fn share_total_timeout(&self, other: &Self) {
         if let (Some(own), Some(cell)) = (
             self.cell(TimeoutKind::Total),
             other.cell(TimeoutKind::Total),
@@ -162,10 +164,10 @@ impl Watch {
 
     /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
     /// not for ever), and begin to answer within `first_byte` of its end.
-    pub(crate) fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
+    pub(crate) fn begin_response_wait(&self, first_byte: Duration, idle: Option<Duration>) {
         if self.body_open() {
-            self.upload_idle.store(idle.map_or(0, short), Relaxed);
-            self.first_byte.store(short(first_byte), Relaxed);
+            self.upload_idle.store(idle.map_or(0, to_u32_ms), Relaxed);
+            self.first_byte.store(to_u32_ms(first_byte), Relaxed);
             // Also what is sent once more, and was counted before, is to be taken.
             if let Some(idle) = idle {
                 self.arm(TimeoutKind::Upload, milliseconds(idle));
@@ -176,16 +178,16 @@ impl Watch {
     }
 
     /// The endpoint may take so much longer to begin to answer.
-    pub(crate) fn prolong(&self, first_byte: Duration) {
+    pub(crate) fn extend_first_byte(&self, first_byte: Duration) {
         self.arm(TimeoutKind::Answer, milliseconds(first_byte));
-        self.forget(TimeoutKind::Answer);
+        self.disarm_expired(TimeoutKind::Answer);
     }
 
     /// The endpoint began to answer, or the attempt failed.
-    pub(crate) fn answer_began(&self) {
+    pub(crate) fn end_response_wait(&self) {
         self.first_byte.store(0, Relaxed);
         self.disarm(TimeoutKind::Answer);
         // What came at the last moment is in time.
-        self.forget(TimeoutKind::Answer);
+        self.disarm_expired(TimeoutKind::Answer);
     }
 }

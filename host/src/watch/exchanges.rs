@@ -38,25 +38,25 @@ impl ExchangeRegistration {
 
     /// One more on the same connection: for what is left of an exchange whose own task has ended.
     #[must_use]
-    pub(crate) fn another(&self) -> (Arc<Watch>, Self) {
+    pub(crate) fn duplicate(&self) -> (Arc<Watch>, Self) {
         self.connection.exchange()
     }
 }
 
 impl Exchanges {
-    fn places(&self) -> MutexGuard<'_, ExchangeSlots> {
+    fn slots(&self) -> MutexGuard<'_, ExchangeSlots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Do something with each.
-    pub(super) fn each(&self, mut act: impl FnMut(&Watch)) {
-        for watch in self.places().watches.iter().flatten() {
+    pub(super) fn for_each(&self, mut act: impl FnMut(&Watch)) {
+        for watch in self.slots().watches.iter().flatten() {
             act(watch);
         }
     }
 
     fn len(&self) -> usize {
-        let places = self.places();
+        let places = self.slots();
         places.watches.len() - places.free.len()
     }
 }
@@ -66,16 +66,16 @@ impl Watch {
     #[must_use]
     pub(crate) fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangeRegistration) {
         let watch = Arc::new(Self::unarmed(
-            Arc::clone(&self.common),
+            Arc::clone(&self.shared),
             self.limits,
             self.tick,
             true,
         ));
         self.disarm(TimeoutKind::Client);
-        self.forget(TimeoutKind::Client);
+        self.disarm_expired(TimeoutKind::Client);
         self.enter(ConnectionPhase::Busy);
         self.count_served();
-        let mut places = self.exchanges.places();
+        let mut places = self.exchanges.slots();
         let index = match places.free.pop() {
             Some(index) => index,
             None => {
@@ -98,19 +98,19 @@ impl Watch {
     }
 
     /// It has no exchange, and waits for the next.
-    pub(super) fn rest(&self) {
+    pub(super) fn begin_idle(&self) {
         self.enter(ConnectionPhase::Idle);
-        self.arm(TimeoutKind::Client, self.longest_rest());
-        self.idle_since.store(self.common.clock.now(), Relaxed);
+        self.arm(TimeoutKind::Client, self.longest_idle());
+        self.idle_since.store(self.shared.clock.now(), Relaxed);
     }
 
     /// Also where it was waited for too long already.
-    pub(super) fn forget(&self, wait: TimeoutKind) {
-        self.signs
-            .store(self.signs.load(Relaxed) & !wait.sign(), Relaxed);
+    pub(super) fn disarm_expired(&self, wait: TimeoutKind) {
+        self.signals
+            .store(self.signals.load(Relaxed) & !wait.signal(), Relaxed);
     }
 
-    fn longest_rest(&self) -> u64 {
+    fn longest_idle(&self) -> u64 {
         match self.draining() {
             true => DRAIN_IDLE.min(self.limits.idle),
             false => self.limits.idle,
@@ -120,15 +120,15 @@ impl Watch {
     /// A piece of the response was given to the connection, which asks for the next when the
     /// client has room for it. Only where a connection carries many exchanges; a connection that
     /// carries one notices by itself.
-    pub(crate) fn piece_given(&self) {
-        if self.of_many {
+    pub(crate) fn begin_chunk_write(&self) {
+        if self.is_stream {
             self.arm(TimeoutKind::Write, self.limits.write);
         }
     }
 
     /// The connection asks for the next piece.
-    pub(crate) fn piece_wanted(&self) {
-        if self.of_many {
+    pub(crate) fn end_chunk_write(&self) {
+        if self.is_stream {
             self.disarm(TimeoutKind::Write);
         }
     }
@@ -157,14 +157,14 @@ impl Watch {
 
     /// Whether this is the watch of one exchange among many.
     #[must_use]
-    pub(crate) fn is_of_many(&self) -> bool {
-        self.of_many
+    pub(crate) fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     /// Let a client that was told to go (GOAWAY) be gone soon. That it idled until now counts no
     /// more: what it has sent meanwhile is still answered.
-    pub(crate) fn leave(&self) {
-        self.forget(TimeoutKind::Client);
+    pub(crate) fn limit_idle_after_goaway(&self) {
+        self.disarm_expired(TimeoutKind::Client);
         if self.exchanges() == 0 {
             self.arm(TimeoutKind::Client, DRAIN_IDLE);
         }
@@ -174,7 +174,7 @@ impl Watch {
 impl Drop for ExchangeRegistration {
     fn drop(&mut self) {
         let exchanges = &self.connection.exchanges;
-        let mut places = exchanges.places();
+        let mut places = exchanges.slots();
         let ended = match places.watches.get_mut(self.index) {
             Some(place) => place.take(),
             None => None,
@@ -183,7 +183,7 @@ impl Drop for ExchangeRegistration {
         drop(places);
         drop(ended);
         if exchanges.len() == 0 {
-            self.connection.rest();
+            self.connection.begin_idle();
         }
     }
 }

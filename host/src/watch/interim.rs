@@ -27,9 +27,9 @@ impl Watch {
     }
 
     /// The preface of HTTP/2 was read: wait for the first request.
-    pub(crate) fn greeted(&self) {
+    pub(crate) fn end_preface(&self) {
         if self.exchanges() == 0 {
-            self.rest();
+            self.begin_idle();
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiProblem> {
     let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
     let (endpoint, _) = body::json::<EndpointCreate>(request).await?;
-    registry(&api).plan(&name)?;
+    registry(&api).upstream(&name)?;
     if !is_endpoint(&endpoint.address) {
         let wanted = "wants an IP address or a name, with a port, such as `10.0.0.1:8080`";
         return Err(ApiProblem::invalid_field("address", wanted));
@@ -176,7 +176,7 @@ fn registry(api: &AdminApi) -> &UpstreamRegistry {
 }
 
 fn shown(api: &AdminApi, name: &str, status: StatusCode) -> Result<Response, ApiProblem> {
-    let plan = registry(api).plan(name)?;
+    let plan = registry(api).upstream(name)?;
     Ok(json(status, &UpstreamResource::from(&*plan)))
 }
 
@@ -195,12 +195,12 @@ async fn resolve(api: &Arc<AdminApi>, upstream: &str, address: &str) -> Result<(
     if address.parse::<std::net::SocketAddr>().is_ok() {
         return Ok(());
     }
-    let plan = registry(api).plan(upstream)?;
+    let plan = registry(api).upstream(upstream)?;
     let (api, name) = (Arc::clone(api), address.to_owned());
     let asked = tokio::task::spawn_blocking(move || api.running.foundation.resolve(&name));
     match asked.await {
         Ok(Ok(answer)) => {
-            plan.group.answered(address, &answer);
+            plan.state.set_addresses(address, &answer);
             Ok(())
         }
         Ok(Err(_)) => Err(ChangeError::Unresolved(address.to_owned()).into()),
@@ -215,7 +215,7 @@ impl From<ChangeError> for ApiProblem {
             ChangeError::NoEndpoint { .. } => (StatusCode::NOT_FOUND, "no_such_endpoint"),
             ChangeError::Exists { .. } => (StatusCode::CONFLICT, "endpoint_exists"),
             ChangeError::Unresolved(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_address"),
-            ChangeError::OneOfName(_) => (StatusCode::CONFLICT, "one_of_name"),
+            ChangeError::AddressOfName(_) => (StatusCode::CONFLICT, "one_of_name"),
             ChangeError::NoChange { .. } => (StatusCode::NOT_FOUND, "no_such_change"),
         };
         Self::new(status, code, error.to_string())

@@ -84,7 +84,7 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
 fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
     let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
     for filter in &gateway.filters {
-        for (spec, samples) in filter.own().series.read() {
+        for (spec, samples) in filter.services().series.read() {
             let name = spec.family();
             let kind = match spec.kind {
                 SeriesKind::Counter => MetricKind::Counter,

@@ -33,7 +33,7 @@ pub(super) fn counters(running: &Running) -> [MetricFamily; 4] {
 }
 
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
-    let Some(keeper) = running.foundation.keeper() else {
+    let Some(keeper) = running.foundation.sync() else {
         return Vec::new();
     };
     let state = keeper.state();

@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
 use crate::upstream::endpoint::health::State;
-use crate::upstream::endpoint::known::now;
-use crate::upstream::plan::{Upstream, UpstreamEndpoint};
+use crate::upstream::endpoint::state::now;
+use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
 pub(crate) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut families = of_endpoints(gateway);
@@ -25,20 +25,20 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
             MetricKind::Gauge,
             "endpoint_requests_active",
             "Requests that run on an endpoint now",
-            |_, endpoint| f64::from(endpoint.known.slot.active()),
+            |_, endpoint| f64::from(endpoint.state.load.active()),
         ),
         (
             MetricKind::Gauge,
             "endpoint_connections",
             "Connections to an endpoint, unused ones included",
-            |_, endpoint| f64::from(endpoint.known.connections()),
+            |_, endpoint| f64::from(endpoint.state.connections()),
         ),
         (
             MetricKind::Gauge,
             "endpoint_available",
             "Whether an endpoint takes requests",
             |plan, endpoint| {
-                let takes = plan.state(&endpoint.known).is_available() && endpoint.weight > 0;
+                let takes = plan.state(&endpoint.state).is_available() && endpoint.weight > 0;
                 f64::from(u8::from(takes))
             },
         ),
@@ -46,31 +46,31 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
             MetricKind::Counter,
             "endpoint_attempts",
             "Requests sent to an endpoint, repeated ones included",
-            |_, endpoint| float(endpoint.known.figures().attempts),
+            |_, endpoint| float(endpoint.state.totals().attempts),
         ),
         (
             MetricKind::Counter,
             "endpoint_faults",
             "Attempts that were faults of the endpoint",
-            |_, endpoint| float(endpoint.known.figures().faults),
+            |_, endpoint| float(endpoint.state.totals().faults),
         ),
         (
             MetricKind::Counter,
             "endpoint_connects",
             "Connections made to an endpoint",
-            |_, endpoint| float(endpoint.known.figures().connects),
+            |_, endpoint| float(endpoint.state.totals().connects),
         ),
         (
             MetricKind::Counter,
             "endpoint_ejections",
             "How often faults took an endpoint out",
-            |_, endpoint| float(endpoint.known.ejections()),
+            |_, endpoint| float(endpoint.state.ejections()),
         ),
     ];
     let family = |(kind, name, help, value): (MetricKind, &str, &str, EndpointValue)| {
         let mut family = MetricFamily::new(kind, name, help);
         for plan in &gateway.upstreams {
-            for endpoint in &plan.members().endpoints {
+            for endpoint in &plan.endpoint_set().endpoints {
                 family.push(&labels(plan, endpoint), value(plan, endpoint));
             }
         }
@@ -82,13 +82,13 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
 /// What is no member any more has requests to end all the same.
 fn add_draining(gateway: &Gateway, active: &mut MetricFamily) {
     for plan in &gateway.upstreams {
-        let members = plan.members();
-        for left in plan.group.leaving.of(&plan.group.name, now()) {
+        let members = plan.endpoint_set();
+        for left in plan.state.leaving.list(&plan.state.name, now()) {
             let mut endpoints = members.endpoints.iter();
-            if !endpoints.any(|endpoint| endpoint.known.id == left.known.id) {
+            if !endpoints.any(|endpoint| endpoint.state.id == left.state.id) {
                 let labels = [
                     ("upstream", &*plan.config.name),
-                    ("endpoint", &*left.known.name),
+                    ("endpoint", &*left.state.name),
                 ];
                 active.push(&labels, f64::from(left.active));
             }
@@ -101,8 +101,8 @@ fn of_states(gateway: &Gateway) -> MetricFamily {
     let help = "How an endpoint stands: 1 for its state, 0 for the others";
     let mut family = MetricFamily::new(MetricKind::Gauge, "endpoint_state", help);
     for plan in &gateway.upstreams {
-        for endpoint in &plan.members().endpoints {
-            let is = plan.state(&endpoint.known);
+        for endpoint in &plan.endpoint_set().endpoints {
+            let is = plan.state(&endpoint.state);
             let [upstream, name] = labels(plan, endpoint);
             for state in State::ALL {
                 let value = f64::from(u8::from(state == is));
@@ -136,13 +136,13 @@ fn of_upstreams(gateway: &Gateway) -> Vec<MetricFamily> {
     );
     for plan in &gateway.upstreams {
         let labels = [("upstream", &*plan.config.name)];
-        let balancer = &plan.members().balancer;
+        let balancer = &plan.endpoint_set().balancer;
         open.push(&labels, f64::from(u8::from(balancer.fails_open())));
         let in_use = u32::try_from(balancer.tier()).unwrap_or(u32::MAX);
         tier.push(&labels, f64::from(in_use));
         let count = u32::try_from(plan.waiting()).unwrap_or(u32::MAX);
         waiting.push(&labels, f64::from(count));
-        refused.push(&labels, float(plan.group.overloaded()));
+        refused.push(&labels, float(plan.state.overloaded()));
     }
     vec![open, tier, waiting, refused]
 }
@@ -150,6 +150,6 @@ fn of_upstreams(gateway: &Gateway) -> Vec<MetricFamily> {
 fn labels<'a>(plan: &'a Upstream, endpoint: &'a UpstreamEndpoint) -> [(&'static str, &'a str); 2] {
     [
         ("upstream", &*plan.config.name),
-        ("endpoint", &*endpoint.known.name),
+        ("endpoint", &*endpoint.state.name),
     ]
 }

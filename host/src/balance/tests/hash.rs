@@ -51,7 +51,7 @@ proptest! {
         // The place stays, so that numbers can be compared; nothing is left of the weight.
         let mut fewer = all.clone();
         fewer[out].weight = 0;
-        let less = balancer.succeeding(fewer.clone());
+        let less = balancer.rebuild(fewer.clone());
         let after = owners(&less, 20_000);
         let share = expected(&weights, &[])[out];
         prop_assert!(moved(&before, &after) <= share * 1.5 + 0.002);
@@ -61,7 +61,7 @@ proptest! {
         let mut more = fewer;
         more.push(member(99, joins));
         more[heavier.index(weights.len())].weight += 5;
-        let succeeded = owners(&less.succeeding(more.clone()), 20_000);
+        let succeeded = owners(&less.rebuild(more.clone()), 20_000);
         prop_assert_eq!(succeeded, owners(&Balancer::new(settings, more), 20_000));
     }
 
@@ -145,7 +145,7 @@ fn keys_return_when_their_endpoint_does() {
     };
     let balancer = Balancer::new(settings, all.clone());
     let before = owners(&balancer, 10_000);
-    all[2].slot.set(0, true, false);
+    all[2].load.set(0, true, false);
     balancer.refresh();
     let while_away = owners(&balancer, 10_000);
     for (one, other) in before.iter().zip(&while_away) {
@@ -153,12 +153,12 @@ fn keys_return_when_their_endpoint_does() {
     }
     assert_eq!(while_away, owners(&balancer, 10_000));
     // Half its share takes about half its keys, and they stay when it takes all.
-    all[2].slot.set(500, true, false);
+    all[2].load.set(500, true, false);
     let halfway = owners(&balancer, 10_000);
     let back = halfway.iter().filter(|endpoint| **endpoint == 2).count();
     let all_of_them = before.iter().filter(|endpoint| **endpoint == 2).count();
     assert!((back * 100 / all_of_them).abs_diff(50) <= 5);
-    all[2].slot.set(WHOLE, true, false);
+    all[2].load.set(WHOLE, true, false);
     assert_eq!(before, owners(&balancer, 10_000));
 }
 

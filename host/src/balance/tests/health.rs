@@ -20,7 +20,7 @@ fn a_growing_share_takes_its_part() {
             ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
-        all[0].slot.set(250, true, false);
+        all[0].load.set(250, true, false);
         let expected = [0.5 / 3.5, 2.0 / 3.5, 1.0 / 3.5];
         let mut random = fastrand::Rng::with_seed(9);
         let mut leases = VecDeque::new();
@@ -63,7 +63,7 @@ proptest! {
         let all: Vec<Member> = states.iter().enumerate().map(|(place, (weight, share, last, priority, most))| {
             let member = Member { priority: *priority, max_active: *most, ..member(place, *weight) };
             // What has a share is a last resort too: draining takes both.
-            member.slot.set(*share, *last || *share > 0, false);
+            member.load.set(*share, *last || *share > 0, false);
             member
         }).collect();
         let settings = BalancerSettings { policy, fail_open: Threshold::Count(open), ..BalancerSettings::default() };
@@ -110,10 +110,10 @@ proptest! {
         let mut leases: VecDeque<Lease> = VecDeque::new();
         for weights in changes {
             let members = weights.iter().enumerate().map(|(place, weight)| Member {
-                slot: slots[place].clone(),
+                load: slots[place].clone(),
                 ..member(place, *weight)
             });
-            balancer = balancer.succeeding(members.collect());
+            balancer = balancer.rebuild(members.collect());
             // What runs from before ends first: it is spread by other weights.
             leases.clear();
             let picks: Vec<usize> = (0..20_000).map(|_| {
@@ -149,13 +149,13 @@ fn the_next_group_takes_over_and_gives_back() {
         seen
     };
     assert_eq!(seen(&balancer), [0, 1]);
-    all[0].slot.set(0, true, false);
+    all[0].load.set(0, true, false);
     balancer.refresh();
     assert_eq!((seen(&balancer), balancer.tier()), (vec![2], 1));
-    all[2].slot.set(0, true, false);
+    all[2].load.set(0, true, false);
     balancer.refresh();
     assert_eq!(seen(&balancer), [1], "the best that is left");
-    all[0].slot.set(1, true, false);
+    all[0].load.set(1, true, false);
     balancer.refresh();
     assert_eq!(balancer.tier(), 0);
 }
@@ -173,9 +173,9 @@ fn what_is_only_ejected_is_picked_when_nothing_else_can_be() {
         let balancer = over(settings, &all);
         // The last would take nothing if it were well.
         for place in [1, 3] {
-            all[place].slot.set(0, true, true);
+            all[place].load.set(0, true, true);
         }
-        all[2].slot.set(0, true, false);
+        all[2].load.set(0, true, false);
         balancer.refresh();
         assert_eq!(endpoint(&balancer, &choice(1)), Some(0));
         let others = PickOptions {
@@ -223,11 +223,11 @@ fn with_too_few_left_all_but_the_draining_are_used() {
         };
         let balancer = over(settings, &all);
         for place in [0, 1] {
-            all[place].slot.set(0, true, false);
+            all[place].load.set(0, true, false);
         }
         balancer.refresh();
         assert!(!balancer.fails_open(), "half of them is enough");
-        all[2].slot.set(0, false, false);
+        all[2].load.set(0, false, false);
         balancer.refresh();
         assert_eq!(balancer.fails_open(), opens);
         let seen: Vec<usize> = (0..100)
@@ -235,7 +235,7 @@ fn with_too_few_left_all_but_the_draining_are_used() {
             .collect();
         assert!(!seen.contains(&2), "it drains");
         assert_eq!(seen.contains(&0), opens);
-        all[3].slot.set(0, true, false);
+        all[3].load.set(0, true, false);
         balancer.refresh();
         assert_eq!(endpoint(&balancer, &choice(1)).is_some(), opens);
     }
@@ -297,7 +297,7 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
         "weight 0 is drained"
     );
     let stays = PickOptions {
-        sticky_stays: true,
+        sticky_accepts_draining: true,
         ..wants(2)
     };
     assert_eq!(endpoint(&balancer, &stays), Some(2), "and may keep its own");
@@ -312,7 +312,7 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
         "but not once it failed"
     );
     assert!(endpoint(&balancer, &wants(77)).is_some(), "nobody has it");
-    all[1].slot.set(0, true, false);
+    all[1].load.set(0, true, false);
     balancer.refresh();
     assert_eq!(
         endpoint(&balancer, &wants(1)),

@@ -22,7 +22,7 @@ use tokio::io::Interest;
 use super::{ASKS, PATIENCE};
 
 /// The sockets of one message. The system takes no more than 253.
-const MOST: usize = 128;
+const MAX_SOCKETS: usize = 128;
 
 /// The sockets that listen on this address, from a gateway that drains: one at least.
 ///
@@ -30,7 +30,10 @@ const MOST: usize = 128;
 ///
 /// It is of an older version and does not know the question, or it does not answer in time, or this
 /// process may not have so many files.
-pub(crate) fn ask(mut peer: &UnixStream, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn receive_all(
+    mut peer: &UnixStream,
+    address: SocketAddr,
+) -> io::Result<Vec<TcpListener>> {
     let end = Instant::now() + PATIENCE;
     peer.set_read_timeout(Some(PATIENCE))?;
     peer.write_all(&[ASKS])?;
@@ -40,7 +43,7 @@ pub(crate) fn ask(mut peer: &UnixStream, address: SocketAddr) -> io::Result<Vec<
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
-    if sockets.is_empty() || !sockets.iter().all(|socket| listens(socket, address)) {
+    if sockets.is_empty() || !sockets.iter().all(|socket| is_listening(socket, address)) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(sockets)
@@ -49,7 +52,7 @@ pub(crate) fn ask(mut peer: &UnixStream, address: SocketAddr) -> io::Result<Vec<
 /// Receive one message. Whether it was not the last.
 fn receive(peer: &UnixStream, sockets: &mut Vec<TcpListener>) -> io::Result<bool> {
     let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         peer,
@@ -74,7 +77,7 @@ fn receive(peer: &UnixStream, sockets: &mut Vec<TcpListener>) -> io::Result<bool
     Ok(count > 0)
 }
 
-fn listens(socket: &TcpListener, address: SocketAddr) -> bool {
+fn is_listening(socket: &TcpListener, address: SocketAddr) -> bool {
     let own = socket.local_addr();
     own.is_ok_and(|own| (own.ip(), own.port()) == (address.ip(), address.port()))
         && SockRef::from(socket).is_listener().unwrap_or(false)
@@ -94,7 +97,7 @@ pub(crate) async fn lend(
         // They are held for no longer than one message takes: they may have to be closed meanwhile.
         let next = || {
             let sockets = sockets.upgrade().unwrap_or_default();
-            let rest = sockets.iter().skip(sent).take(MOST);
+            let rest = sockets.iter().skip(sent).take(MAX_SOCKETS);
             send(stream, &rest.collect::<Vec<_>>())
         };
         match stream.async_io(Interest::WRITABLE, next).await? {
@@ -108,7 +111,7 @@ pub(crate) async fn lend(
 fn send(stream: &tokio::net::UnixStream, sockets: &[&TcpListener]) -> io::Result<usize> {
     let files: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
     let count = u8::try_from(files.len()).map_err(io::Error::other)?;
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if count > 0 && !control.push(SendAncillaryMessage::ScmRights(&files)) {
         return Err(io::ErrorKind::InvalidInput.into());

@@ -47,10 +47,10 @@ fn all_sockets_are_the_successors_when_it_serves() {
     runtime().block_on(async {
         let duplicates = listening(300);
         let address = duplicates.address;
-        let mut offer = SocketOffer::of([duplicates]);
+        let mut offer = SocketOffer::start([duplicates]);
         let (predecessor, sockets) = asks(address).await;
         assert_eq!(sockets.unwrap().len(), 300);
-        assert!(predecessor.tell());
+        assert!(predecessor.announce());
         is_heard(&mut offer).await;
         assert!(offer.withdraw(address));
         assert!(!offer.withdraw(address));
@@ -63,13 +63,13 @@ fn sockets_of_a_successor_that_starts_are_its_own_and_those_of_one_that_has_ende
         for has_ended in [false, true] {
             let duplicates = listening(2);
             let address = duplicates.address;
-            let mut offer = SocketOffer::of([duplicates]);
+            let mut offer = SocketOffer::start([duplicates]);
             let successor = asks(address).await;
             assert_eq!(successor.1.as_ref().unwrap().len(), 2);
             let end = Instant::now() + DEADLINE;
             if has_ended {
                 drop(successor);
-                while offer.offered[0].lent.is_lent() && Instant::now() < end {
+                while offer.offered[0].successors.has_successor() && Instant::now() < end {
                     tokio::task::yield_now().await;
                 }
             }
@@ -85,7 +85,7 @@ fn an_address_that_is_withdrawn_is_offered_no_more() {
     runtime().block_on(async {
         let duplicates = listening(1);
         let address = duplicates.address;
-        let mut offer = SocketOffer::of([duplicates]);
+        let mut offer = SocketOffer::start([duplicates]);
         assert!(!offer.withdraw(address));
         let end = Instant::now() + DEADLINE;
         while asks(address).await.1.is_some() {
@@ -99,7 +99,7 @@ fn a_successor_of_an_older_version_is_heard_and_has_no_sockets() {
     runtime().block_on(async {
         let duplicates = listening(2);
         let address = duplicates.address;
-        let mut offer = SocketOffer::of([duplicates]);
+        let mut offer = SocketOffer::start([duplicates]);
         connect(address).unwrap().write_all(&[SERVES]).unwrap();
         is_heard(&mut offer).await;
         assert!(!offer.withdraw(address));
@@ -131,7 +131,7 @@ fn a_gateway_of_an_older_version_and_one_that_is_silent_pass_no_sockets_and_are_
         let older = older(address, refuse);
         let mut predecessor = Predecessor::default();
         assert_eq!(predecessor.offers(address).unwrap().len(), 0);
-        assert!(predecessor.tell());
+        assert!(predecessor.announce());
         assert_eq!(older.join().unwrap(), SERVES);
         drop(sockets);
     }
@@ -142,15 +142,15 @@ fn of_two_successors_the_later_one_finds_that_the_address_is_too_late() {
     runtime().block_on(async {
         let duplicates = listening(2);
         let address = duplicates.address;
-        let mut offer = SocketOffer::of([duplicates]);
+        let mut offer = SocketOffer::start([duplicates]);
         let (mut first, sockets) = asks(address).await;
         assert!(sockets.is_some());
         let (mut second, sockets) = asks(address).await;
         assert!(sockets.is_some());
-        assert!(!first.is_too_late() && !second.is_too_late());
-        assert!(first.tell());
+        assert!(!first.has_other_successor() && !second.has_other_successor());
+        assert!(first.announce());
         is_heard(&mut offer).await;
-        assert!(second.is_too_late());
+        assert!(second.has_other_successor());
         assert!(offer.withdraw(address));
     });
 }
@@ -164,7 +164,7 @@ fn sockets_of_another_address_are_not_taken() {
             address,
             sockets: other.sockets,
         };
-        let _offer = SocketOffer::of([wrong]);
+        let _offer = SocketOffer::start([wrong]);
         let (_predecessor, sockets) = asks(address).await;
         assert_eq!(sockets.unwrap().len(), 0);
         drop(one);

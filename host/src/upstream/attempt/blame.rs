@@ -4,8 +4,8 @@ use super::pick::Pick;
 use super::{Attempt, Sent, status};
 use crate::context::ExchangeCell;
 use crate::error::Causes;
+use crate::upstream::connection::EndpointConnection;
 use crate::upstream::fault::AttemptError;
-use crate::upstream::line::EndpointConnection;
 
 impl Attempt<'_> {
     /// The same result, once the connection was looked at: a connection that may be dead is not used again,
@@ -19,7 +19,7 @@ impl Attempt<'_> {
         sent: Sent,
     ) -> Sent {
         match sent {
-            Sent::Failed(fault @ AttemptError::FirstByte { .. }) => {
+            Sent::Failed(fault @ AttemptError::FirstByteTimeout { .. }) => {
                 if let Some(endpoint) = pick.endpoint() {
                     line.timed_out(&endpoint.pool, reused, began, self.now());
                 }
@@ -37,15 +37,15 @@ impl Attempt<'_> {
         let Some(endpoint) = pick.endpoint() else {
             return;
         };
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         match sent {
             Sent::Answered(_) => self.report_answer(held, pick),
             Sent::Unsent(_, fault) | Sent::Failed(fault) => {
-                self.watch.common.stats.attempts_failed.add(1);
+                self.watch.shared.stats.attempts_failed.add(1);
                 // Another's fault says nothing of the endpoint, good or bad.
-                if fault.is_endpoints() && !self.is_shorter(fault) {
-                    endpoint.tally.faults.add(1);
-                    plan.fault(&endpoint.known, &Causes(fault));
+                if fault.is_endpoint_fault() && !self.is_shorter(fault) {
+                    endpoint.counters.faults.add(1);
+                    plan.record_fault(&endpoint.state, &Causes(fault));
                 }
             }
         }
@@ -56,13 +56,13 @@ impl Attempt<'_> {
         let Some(endpoint) = pick.endpoint() else {
             return;
         };
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let statuses = &plan.config.ejection.statuses;
         match status(held).filter(|status| statuses.holds(*status)) {
-            None => endpoint.known.went_well(),
+            None => endpoint.state.record_success(),
             Some(status) => {
-                endpoint.tally.faults.add(1);
-                plan.fault(&endpoint.known, &format_args!("status {status}"));
+                endpoint.counters.faults.add(1);
+                plan.record_fault(&endpoint.state, &format_args!("status {status}"));
             }
         }
     }
@@ -70,14 +70,14 @@ impl Attempt<'_> {
     /// Whether the route, or a filter, gives the endpoint less time than its upstream: that it was too
     /// slow for one of them says nothing of how it answers others.
     fn is_shorter(&self, fault: &AttemptError) -> bool {
-        let own = self.upstream.plan.config.first_byte_timeout;
-        matches!(fault, AttemptError::FirstByte { .. }) && self.timeouts.first_byte < own
+        let own = self.upstream.shared.config.first_byte_timeout;
+        matches!(fault, AttemptError::FirstByteTimeout { .. }) && self.timeouts.first_byte < own
     }
 
     pub(super) fn too_many_fields(&self, pick: &Pick) -> AttemptError {
         AttemptError::TooManyFields {
             endpoint: pick.name(),
-            most: self.upstream.plan.config.max_headers,
+            most: self.upstream.shared.config.max_headers,
         }
     }
 }

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
-use crate::upstream::line::EndpointConnection;
-use crate::upstream::line::incoming::EndpointBody;
-use crate::upstream::line::pool::Pool;
-use crate::upstream::line::transport::TransportError;
+use crate::upstream::connection::EndpointConnection;
+use crate::upstream::connection::endpoint_body::EndpointBody;
+use crate::upstream::connection::pool::Pool;
+use crate::upstream::connection::transport::TransportError;
 use crate::upstream::queue::ActiveRequest;
 use crate::watch::{TimeoutKind, Watch};
 
@@ -36,7 +36,7 @@ impl Loan {
     pub(crate) fn give_back(self, watch: &Watch) {
         let Self { line, pool, turn } = self;
         drop(turn);
-        line.give_back(&pool, !watch.body_open(), watch.common.clock.now());
+        line.release(&pool, !watch.body_open(), watch.shared.clock.now());
     }
 }
 
@@ -89,10 +89,12 @@ impl UpstreamBody {
         if self.watch.expired(TimeoutKind::Total) {
             return Some(match self.deadline {
                 true => BodyError::DeadlinePassed,
-                false => BodyError::UpstreamLate,
+                false => BodyError::UpstreamTimeout,
             });
         }
-        self.watch.has_left().then_some(BodyError::UpstreamLeft)
+        self.watch
+            .has_endpoint_left()
+            .then_some(BodyError::UpstreamLeft)
     }
 
     /// Whether what has ended is a stream of HTTP/2 whose end has not come (RFC 9113 section 8.1).
@@ -142,14 +144,14 @@ impl HttpBody for UpstreamBody {
         match &polled {
             Poll::Pending if this.watch.expired(TimeoutKind::Answer) => {
                 if let Some(loan) = this.loan.take() {
-                    let now = this.watch.common.clock.now();
+                    let now = this.watch.shared.clock.now();
                     let began = this.waits.unwrap_or(now);
                     loan.line.timed_out(&loan.pool, false, began, now);
                 }
                 return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
             }
             Poll::Pending if this.waits.is_none() => {
-                this.waits = Some(this.watch.common.clock.now());
+                this.waits = Some(this.watch.shared.clock.now());
                 if let Some(idle) = this.idle {
                     this.watch.arm(TimeoutKind::Answer, idle);
                 }

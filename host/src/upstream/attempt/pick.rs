@@ -14,7 +14,7 @@ use crate::config::BalancePolicy;
 use crate::context::{Exchange, ExchangeCell};
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
 use crate::upstream::queue::{ActiveRequest, QueueError, QueueKey};
-use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, key};
+use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, hash_key};
 
 /// Which endpoints a retry leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Pick {
     }
 
     pub(super) fn target(&self) -> Option<&UpstreamEndpoint> {
-        self.view.members.endpoints.get(self.place)
+        self.view.shared.endpoints.get(self.place)
     }
 
     /// How many endpoints there are beside it.
@@ -59,8 +59,8 @@ impl Attempt<'_> {
         exchange: &mut Exchange,
         trials: &mut Trials,
     ) -> Option<Result<Pick, AttemptError>> {
-        let queue = self.upstream.plan.queue.as_ref();
-        if queue.is_some_and(|queue| !queue.is_empty() && queue.is_before(want(exchange))) {
+        let queue = self.upstream.shared.queue.as_ref();
+        if queue.is_some_and(|queue| !queue.is_empty() && queue.has_waiter(want(exchange))) {
             return None;
         }
         self.pick_now(exchange, trials, LeaveOut::Tried)
@@ -72,13 +72,13 @@ impl Attempt<'_> {
         trials: &mut Trials,
         leave_out: LeaveOut,
     ) -> Option<Result<Pick, AttemptError>> {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let view = self.upstream.view();
         let left_out = match leave_out {
             LeaveOut::Tried => &*trials.tried,
             LeaveOut::Last => trials.tried.last().map_or(&[][..], std::slice::from_ref),
         };
-        let tried = |endpoint: &Rc<LocalEndpoint>| left_out.contains(&endpoint.known.id);
+        let tried = |endpoint: &Rc<LocalEndpoint>| left_out.contains(&endpoint.state.id);
         let exclude: SmallVec<[usize; 4]> = match left_out.is_empty() {
             true => SmallVec::new(),
             false => {
@@ -90,18 +90,18 @@ impl Attempt<'_> {
         let balance = &plan.config.balance;
         let hashes = balance.policy == BalancePolicy::ConsistentHash;
         if trials.tried.is_empty() {
-            trials.wanted = plan.wanted(&view.members, exchange);
+            trials.wanted = plan.sticky_endpoint(&view.shared, exchange);
         }
-        let picked = view.members.balancer.pick(&PickOptions {
+        let picked = view.shared.balancer.pick(&PickOptions {
             exclude: &exclude,
             labels: &exchange.hint().labels,
             random: fastrand::u64(..),
             hash: match hashes {
-                true => key::of(exchange, &balance.hash_on),
+                true => hash_key::find_hash(exchange, &balance.hash_on),
                 false => None,
             },
             sticky: trials.wanted.map(|wanted| wanted.identity),
-            sticky_stays: trials.wanted.is_some_and(|wanted| wanted.stays),
+            sticky_accepts_draining: trials.wanted.is_some_and(|wanted| wanted.keeps_client),
         });
         let lease = match picked {
             Picked::Endpoint(lease) => lease,
@@ -122,7 +122,7 @@ impl Attempt<'_> {
         exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
         if let Some(endpoint) = view.endpoints.get(place) {
             exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
-            trials.tried.push(endpoint.known.id);
+            trials.tried.push(endpoint.state.id);
         }
         Some(Ok(Pick { turn, view, place }))
     }
@@ -134,7 +134,7 @@ impl Attempt<'_> {
         trials: &mut Trials,
         since: Since,
     ) -> Result<Pick, AttemptError> {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let Some(queue) = &plan.queue else {
             return Err(self.full(QueueError::QueueFull));
         };
@@ -146,13 +146,13 @@ impl Attempt<'_> {
         let want = held.with(|exchange| want(exchange));
         let picked = queue.wait(limits.queue, longest, want, pick).await;
         picked.map_err(|why| match (why, left) {
-            (QueueError::TooLong, Some(_)) => self.overdue(self.upstream.name.to_string()),
+            (QueueError::TimedOut, Some(_)) => self.overdue(self.upstream.name.to_string()),
             (why, _) => self.full(why),
         })?
     }
 
     pub(super) fn full(&self, why: QueueError) -> AttemptError {
-        self.upstream.plan.group.was_overloaded();
+        self.upstream.shared.state.count_overload();
         AttemptError::Overloaded {
             upstream: self.upstream.name.to_string(),
             why,
@@ -168,5 +168,5 @@ fn want(exchange: &Exchange) -> QueueKey {
     }
     let mut hasher = DefaultHasher::new();
     labels.hash(&mut hasher);
-    QueueKey::some(hasher.finish())
+    QueueKey::from_hash(hasher.finish())
 }

@@ -13,12 +13,12 @@ use super::retry::Trials;
 use super::{Attempt, Sent};
 use crate::body::Body;
 use crate::context::ExchangeCell;
+use crate::upstream::connection::{EndpointConnection, http2_request};
 use crate::upstream::fault::AttemptError;
-use crate::upstream::line::{EndpointConnection, exchange};
 
 /// How often a request that was turned away unread may go to the same endpoint again: an endpoint
 /// that takes few requests a connection turns many away until that is known
-/// ([`crate::upstream::line::lifetime`]).
+/// ([`crate::upstream::line::request_limit`]).
 const MOST_TURNED_AWAY: u8 = 20;
 /// What stands for so many of them: an endpoint that turns away a connection's first request takes none.
 const NONE_TAKEN: u8 = 7;
@@ -45,7 +45,7 @@ impl Attempt<'_> {
     ) -> Stays {
         let sent = match sent {
             answered @ Sent::Answered(_) => return Stays::Ended(answered),
-            Sent::Failed(fault @ AttemptError::TurnedAway { .. }) => {
+            Sent::Failed(fault @ AttemptError::Unprocessed { .. }) => {
                 self.unread(held, pick, trials, line, fault)
             }
             other => other,
@@ -61,7 +61,7 @@ impl Attempt<'_> {
             Sent::Failed(fault) => {
                 let fault = self.explained(fault);
                 let is_stale =
-                    matches!(fault, AttemptError::Closed { .. }) && !fault.is_of_stream();
+                    matches!(fault, AttemptError::Closed { .. }) && !fault.is_stream_reset();
                 let harmless = held.with(|exchange| exchange.request.method.is_idempotent());
                 let once = !std::mem::replace(&mut trials.fresh, true);
                 let again = match reused && is_stale && harmless && once {
@@ -82,7 +82,7 @@ impl Attempt<'_> {
 
     fn stays_with(&self, trials: &mut Trials, request: Box<Request<Body>>) -> Stays {
         trials.resent = trials.resent.saturating_add(1);
-        self.watch.begin_again();
+        self.watch.begin_retry();
         Stays::Again(request)
     }
 
@@ -96,9 +96,9 @@ impl Attempt<'_> {
         fault: AttemptError,
     ) -> Sent {
         if let (EndpointConnection::Http2(slot), Some(endpoint)) = (&*line, pick.endpoint())
-            && !fault.is_of_stream()
+            && !fault.is_stream_reset()
         {
-            slot.ends(&endpoint.pool.lifetime, self.now());
+            slot.mark_closing(&endpoint.pool.request_limit, self.now());
         }
         match self.once_more(held, pick, trials, line) {
             Some(request) => Sent::Unsent(request, fault),
@@ -121,7 +121,7 @@ impl Attempt<'_> {
     /// A request is as HTTP/1.1 wants it, whatever it was to be sent on.
     fn take_back(&self, line: &EndpointConnection, request: &mut Request<Body>) {
         if matches!(line, EndpointConnection::Http2(_)) {
-            exchange::to_http1(request);
+            http2_request::to_http1(request);
             if let Some(upgrade) = self.upgrade {
                 upgrade.take_back(request);
             }
@@ -137,12 +137,12 @@ fn is_worth_it(
     line: &EndpointConnection,
     reused: bool,
 ) -> bool {
-    if !matches!(fault, AttemptError::TurnedAway { .. }) {
+    if !matches!(fault, AttemptError::Unprocessed { .. }) {
         return reused;
     }
     trials.turned_away += match line {
         EndpointConnection::Http2(slot) if slot.is_first() => NONE_TAKEN,
         EndpointConnection::Http2(_) | EndpointConnection::Http1(_) => 1,
     };
-    !fault.is_of_stream() && trials.turned_away <= MOST_TURNED_AWAY
+    !fault.is_stream_reset() && trials.turned_away <= MOST_TURNED_AWAY
 }

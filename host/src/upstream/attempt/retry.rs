@@ -21,12 +21,12 @@ use super::{Attempt, Sent, status};
 use crate::body::Body;
 use crate::config::{RetryOn, UpstreamProtocol};
 use crate::context::{AttemptOutcome, Exchange, ExchangeCell};
-use crate::upstream::endpoint::known::EndpointState;
+use crate::upstream::connection::EndpointConnection;
+use crate::upstream::connection::endpoint_body::EndpointBody;
+use crate::upstream::endpoint::state::EndpointState;
 use crate::upstream::fault::AttemptError;
 use crate::upstream::headers;
-use crate::upstream::line::EndpointConnection;
-use crate::upstream::line::incoming::EndpointBody;
-use crate::upstream::plan::StickyEndpoint;
+use crate::upstream::shared::StickyEndpoint;
 
 /// How long the first wait before an endpoint is tried again is, and how long each is at the most. By
 /// chance down to half of it, so that requests that failed together do not come back together.
@@ -94,7 +94,7 @@ impl Trials {
         };
         let attempt = AttemptOutcome {
             endpoint: Arc::clone(&endpoint.name),
-            us: u64::try_from(us).unwrap_or(u64::MAX),
+            duration_us: u64::try_from(us).unwrap_or(u64::MAX),
             fault,
         };
         held.with(|exchange| exchange.outcome.attempts.push(attempt));
@@ -170,7 +170,7 @@ impl Attempt<'_> {
         body: Body,
         trials: &mut Trials,
     ) -> Request<Body> {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let mut body = body;
         trials.keeps_head = self.keep_head;
         trials.has_body = !body.is_empty();
@@ -179,7 +179,7 @@ impl Attempt<'_> {
             plan.config.protocol == UpstreamProtocol::Http2
                 || pick
                     .endpoint()
-                    .is_some_and(|endpoint| endpoint.pool.shares())
+                    .is_some_and(|endpoint| endpoint.pool.uses_http2())
                 || held.with(|exchange| exchange.request.method.is_idempotent())
         };
         if trials.has_body && may_come_back() {
@@ -194,9 +194,9 @@ impl Attempt<'_> {
     }
 
     fn outgoing(&self, held: &ExchangeCell, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let mut request = held.with(|exchange| match pick.target() {
-            Some(target) => headers::outgoing(plan, target, exchange, body, keep),
+            Some(target) => headers::build_request(plan, target, exchange, body, keep),
             None => Request::new(body),
         });
         if let Some(upgrade) = self.upgrade {
@@ -207,12 +207,12 @@ impl Attempt<'_> {
 
     /// Whether there is no attempt left after the present one.
     pub(super) fn is_last(&self, trials: &Trials) -> bool {
-        trials.tried.len() >= self.upstream.plan.config.retries.attempts as usize
+        trials.tried.len() >= self.upstream.shared.config.retries.attempts as usize
     }
 
     /// Whether the answer that is there is one that is tried elsewhere.
     pub(super) fn is_retried_status(&self, held: &ExchangeCell, trials: &Trials) -> bool {
-        let retries = &self.upstream.plan.config.retries;
+        let retries = &self.upstream.shared.config.retries;
         !retries.statuses.0.is_empty()
             && !self.is_last(trials)
             && status(held).is_some_and(|status| retries.statuses.holds(status))
@@ -228,7 +228,7 @@ impl Attempt<'_> {
         mut sent: Sent,
         since: Since,
     ) -> Next {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let free = match &sent {
             Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
             Sent::Answered(_) | Sent::Failed(_) => false,
@@ -287,8 +287,8 @@ impl Attempt<'_> {
         });
         if let Some(request) = request {
             held.with(|exchange| exchange.response = None);
-            self.watch.begin_again();
-            self.watch.common.stats.retries.add(1);
+            self.watch.begin_retry();
+            self.watch.shared.stats.retries.add(1);
             return Next::Send(Box::new(request));
         }
         held.with(|exchange| name(exchange, pick));
@@ -313,7 +313,7 @@ impl Attempt<'_> {
         let pick = held
             .with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried))?
             .ok()?;
-        let will_do = pick.endpoint().is_some_and(|one| will_do(&one.known));
+        let will_do = pick.endpoint().is_some_and(|one| will_do(&one.state));
         let may = will_do && (free || self.upstream.budget.take(self.now()));
         if !may {
             trials.tried.pop();
@@ -355,9 +355,9 @@ impl Attempt<'_> {
     /// The endpoint that was tried last, unless it has gone meanwhile. The request stays one of its
     /// active ones.
     fn same(&self, pick: &Pick, trials: &mut Trials) -> Option<Follow> {
-        let known = &pick.endpoint()?.known;
+        let known = &pick.endpoint()?.state;
         let view = self.upstream.view();
-        let is_there = view.endpoints.iter().any(|one| one.known.id == known.id);
+        let is_there = view.endpoints.iter().any(|one| one.state.id == known.id);
         let takes = is_there && !known.health(|health| health.is_drained());
         takes.then(|| {
             trials.tried.push(known.id);
@@ -383,7 +383,7 @@ impl Attempt<'_> {
         };
         if may {
             // Not for one that may be down: this one is at work.
-            let is_well = |known: &EndpointState| !known.is_doubtful();
+            let is_well = |known: &EndpointState| !known.has_failed_last();
             let other = self.elsewhere(held, trials, false, is_well);
             trials.next = other.map(Follow::Other);
             if trials.next.is_none()
@@ -396,20 +396,20 @@ impl Attempt<'_> {
         }
         if trials.next.is_none() {
             held.with(|exchange| name(exchange, pick));
-            self.watch.prolong(rest);
+            self.watch.extend_first_byte(rest);
         }
         trials.next.is_some()
     }
 
     /// Whether a request that may have been acted on may be sent again.
     fn may_repeat(&self, held: &ExchangeCell, sent: &Sent) -> bool {
-        let retries = &self.upstream.plan.config.retries;
+        let retries = &self.upstream.shared.config.retries;
         let on = match sent {
             Sent::Unsent(..) | Sent::Answered(_) => true,
             Sent::Failed(AttemptError::Closed { .. } | AttemptError::Left { .. }) => {
                 retries.on.contains(&RetryOn::Reset)
             }
-            Sent::Failed(AttemptError::FirstByte { .. } | AttemptError::Upload { .. }) => {
+            Sent::Failed(AttemptError::FirstByteTimeout { .. } | AttemptError::Upload { .. }) => {
                 retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
             }
             Sent::Failed(_) => false,
@@ -424,7 +424,7 @@ impl Attempt<'_> {
             Some(tape) => tape.is_whole().then_some(Kept::Tape),
             None if trials.has_body => None,
             None if trials.keeps_head => Some(Kept::Head),
-            None => line?.sent_request().map(Box::new).map(Kept::All),
+            None => line?.take_sent_request().map(Box::new).map(Kept::All),
         }
     }
 
@@ -459,7 +459,7 @@ impl Attempt<'_> {
     /// A request that was made for another endpoint.
     fn address(&self, pick: &Pick, mut request: Request<Body>) -> Request<Body> {
         if let Some(target) = pick.target() {
-            headers::address(&self.upstream.plan, target, request.headers_mut());
+            headers::set_host(&self.upstream.shared, target, request.headers_mut());
         }
         request
     }

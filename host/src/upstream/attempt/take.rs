@@ -8,10 +8,10 @@ use super::Attempt;
 use super::pick::Pick;
 use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
+use crate::upstream::connection::EndpointConnection;
+use crate::upstream::connection::client::{self, NewConnection};
+use crate::upstream::connection::pool::Pool;
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
-use crate::upstream::line::EndpointConnection;
-use crate::upstream::line::client::{self, NewConnection};
-use crate::upstream::line::pool::Pool;
 use crate::upstream::{LocalEndpoint, UpstreamEndpoint};
 
 impl Attempt<'_> {
@@ -63,7 +63,7 @@ impl Attempt<'_> {
             }
             unused = self.unused(pick, fresh);
         }
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
             return Err(AttemptError::NoEndpoint {
                 upstream: plan.config.name.to_string(),
@@ -76,7 +76,7 @@ impl Attempt<'_> {
         // One after another while they are made: each has room for many. After one that failed
         // all try at once, so that no request waits for the failures of others.
         while !switches && pool.is_connecting() {
-            let made = pool.made().await;
+            let made = pool.wait_for_connection().await;
             // Also where another connection is wanted: this one was made since.
             if let Some(slot) = self.shared(pool) {
                 return Ok(slot);
@@ -86,7 +86,7 @@ impl Attempt<'_> {
             }
         }
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
-        let connecting = pool.connect(shares);
+        let connecting = pool.begin_connecting(shares);
         let made = self.connect(endpoint, target, began).await;
         if made.is_err() {
             connecting.failed();
@@ -102,40 +102,42 @@ impl Attempt<'_> {
         target: &UpstreamEndpoint,
         began: Instant,
     ) -> Result<EndpointConnection, AttemptError> {
-        let plan = &*self.upstream.plan;
+        let plan = &*self.upstream.shared;
         let (pool, switches) = (&endpoint.pool, self.switches());
         let limits = &plan.config.limits;
         // For the wait behind others that connect, too.
         let longest = limits.queue_timeout.saturating_sub(began.elapsed());
-        let place = endpoint.known.connection(limits, longest);
-        let place = match plan.may_share() && !switches {
+        let place = endpoint.state.acquire_connection(limits, longest);
+        let place = match plan.may_use_http2() && !switches {
             false => place.await,
             true => tokio::select! {
                 biased;
                 place = place => place,
-                slot = pool.shared(|| self.now()) => return Ok(EndpointConnection::Http2(slot)),
+                slot = pool.wait_for_stream(|| self.now()) => return Ok(EndpointConnection::Http2(slot)),
             },
         };
         let place = place.map_err(|why| self.full(why))?;
         let limit = self.timeouts.connect;
-        let connected = client::connect(plan, target, place, limit, switches, pool.freed()).await?;
-        self.watch.common.stats.connects.add(1);
-        endpoint.tally.connects.add(1);
+        let connected =
+            client::connect(plan, target, place, limit, switches, pool.capacity_notify()).await?;
+        self.watch.shared.stats.connects.add(1);
+        endpoint.counters.connects.add(1);
         Ok(match connected {
             NewConnection::Http1(connection) => {
                 if !switches {
-                    pool.own();
+                    pool.note_http1();
                 }
                 EndpointConnection::Http1(connection)
             }
             NewConnection::Http2(shared) => {
-                EndpointConnection::Http2(pool.share(&shared, self.now()))
+                EndpointConnection::Http2(pool.add_http2(&shared, self.now()))
             }
         })
     }
 
     /// A place on a connection that many requests share.
     fn shared(&self, pool: &Pool) -> Option<EndpointConnection> {
-        pool.slot(self.now()).map(EndpointConnection::Http2)
+        pool.reserve_stream(self.now())
+            .map(EndpointConnection::Http2)
     }
 }

@@ -28,9 +28,9 @@ use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::{Body, BodyError};
-use crate::upstream::endpoint::known::ConnectionPermit;
-use crate::upstream::line::pool::Pool;
-use crate::upstream::line::shared::Http2Stream;
+use crate::upstream::connection::http2::Http2Stream;
+use crate::upstream::connection::pool::Pool;
+use crate::upstream::endpoint::state::ConnectionPermit;
 use crate::upstream::queue::ActiveRequest;
 
 /// The largest body of a request that can become a tunnel. Bytes.

@@ -18,12 +18,12 @@ pub(crate) mod probe;
 /// Changes of state that are kept of each endpoint.
 pub(crate) const HISTORY: usize = 16;
 /// The longest reason. Characters.
-const REASON: usize = 200;
+const MAX_REASON: usize = 200;
 /// The least share during a slow start. Permille: with less, an endpoint that is measured by its
 /// first requests would get none for seconds.
-const FIRST_SHARE: u32 = 100;
+const MIN_SLOW_START_SHARE: u32 = 100;
 /// An endpoint's whole share.
-pub(crate) const WHOLE: u32 = 1000;
+pub(crate) const WHOLE_SHARE: u32 = 1000;
 
 /// How an endpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub(crate) struct Now {
     /// Since 1970, for people.
     pub(crate) wall_ms: u64,
     /// Since some moment, for sums.
-    pub(crate) steady_ms: u64,
+    pub(crate) monotonic_ms: u64,
 }
 
 /// How many answers in a row decide.
@@ -106,38 +106,38 @@ pub(crate) struct Backoff {
     /// The first time.
     pub(crate) first: Duration,
     /// The longest.
-    pub(crate) most: Duration,
+    pub(crate) longest: Duration,
 }
 
 /// What is known of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    checked: Checked,
-    ejected: Option<Ejected>,
+    checked: CheckResults,
+    ejected: Option<EjectionRecord>,
     /// The last ejection, while it still counts.
-    before: Option<Ejected>,
+    last_ejection: Option<EjectionRecord>,
     /// Since when an operator drains it.
     drained_ms: Option<u64>,
     /// When it began to take requests. None: it never was away.
-    since_ms: Option<u64>,
+    available_since_ms: Option<u64>,
     /// How it was last told.
-    told: Option<State>,
+    reported: Option<State>,
     /// What was wrong with the last answer to a check.
-    last_bad: Option<Box<str>>,
+    last_check_fault: Option<Box<str>>,
     history: VecDeque<Change>,
 }
 
 /// What the checks say.
 #[derive(Debug, Default, Clone, Copy)]
-struct Checked {
+struct CheckResults {
     /// None: not asked yet.
-    well: Option<bool>,
+    passing: Option<bool>,
     /// Answers in a row that say otherwise.
     against: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Ejected {
+struct EjectionRecord {
     until_ms: u64,
     length_ms: u64,
 }
@@ -147,44 +147,44 @@ impl Health {
     #[must_use]
     pub(crate) fn joining(now: Now) -> Self {
         Self {
-            since_ms: Some(now.steady_ms),
+            available_since_ms: Some(now.monotonic_ms),
             ..Self::default()
         }
     }
 
     /// An answer to a check. Gives the change, if it made one.
-    pub(crate) fn checked(
+    pub(crate) fn record_check(
         &mut self,
         answer: Result<(), String>,
         counts: CheckThresholds,
         now: Now,
     ) -> Option<Change> {
         let well = answer.is_ok();
-        let short = |why: &String| why.chars().take(REASON).collect::<String>().into();
-        self.last_bad = answer.as_ref().err().map(short);
+        let short = |why: &String| why.chars().take(MAX_REASON).collect::<String>().into();
+        self.last_check_fault = answer.as_ref().err().map(short);
         let checked = &mut self.checked;
-        match checked.well {
-            None => *checked = Checked::of(well),
+        match checked.passing {
+            None => *checked = CheckResults::new(well),
             Some(known) if known == well => checked.against = 0,
             Some(_) => {
                 checked.against += 1;
                 let needed = if well { counts.rise } else { counts.fall };
                 if checked.against >= needed {
-                    *checked = Checked::of(well);
+                    *checked = CheckResults::new(well);
                 }
             }
         }
         match answer {
-            Ok(()) => self.tell("its checks are good", now),
-            Err(why) => self.tell(&why, now),
+            Ok(()) => self.record_change("its checks are good", now),
+            Err(why) => self.record_change(&why, now),
         }
     }
 
     /// Checks are over: what they said counts no more.
-    pub(crate) fn unchecked(&mut self, now: Now) -> Option<Change> {
-        self.checked = Checked::default();
-        self.last_bad = None;
-        self.tell("it is not checked any more", now)
+    pub(crate) fn clear_checks(&mut self, now: Now) -> Option<Change> {
+        self.checked = CheckResults::default();
+        self.last_check_fault = None;
+        self.record_change("it is not checked any more", now)
     }
 
     /// Its faults take it out, for longer than the time before.
@@ -195,41 +195,41 @@ impl Health {
         let first = milliseconds(backoff.first);
         // A time that is as long past as it lasted is forgotten.
         let recent = self
-            .before
-            .filter(|before| now.steady_ms < before.until_ms.saturating_add(before.length_ms));
+            .last_ejection
+            .filter(|before| now.monotonic_ms < before.until_ms.saturating_add(before.length_ms));
         let length_ms = match recent {
             Some(before) => before.length_ms.saturating_mul(2),
             None => first,
         };
-        let length_ms = length_ms.clamp(first, milliseconds(backoff.most).max(first));
-        let ejected = Ejected {
-            until_ms: now.steady_ms.saturating_add(length_ms),
+        let length_ms = length_ms.clamp(first, milliseconds(backoff.longest).max(first));
+        let ejected = EjectionRecord {
+            until_ms: now.monotonic_ms.saturating_add(length_ms),
             length_ms,
         };
         self.ejected = Some(ejected);
-        self.before = Some(ejected);
-        self.tell(why, now)
+        self.last_ejection = Some(ejected);
+        self.record_change(why, now)
     }
 
     /// Time has passed: what was for a while may be over.
-    pub(crate) fn pass(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
+    pub(crate) fn tick(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
         let over = self
             .ejected
-            .is_some_and(|ejected| now.steady_ms >= ejected.until_ms);
+            .is_some_and(|ejected| now.monotonic_ms >= ejected.until_ms);
         if over {
             self.ejected = None;
         }
-        let change = self.tell("its time out is over", now);
-        if self.ramp(slow_start, now) == WHOLE {
-            self.since_ms = None;
+        let change = self.record_change("its time out is over", now);
+        if self.ramp(slow_start, now) == WHOLE_SHARE {
+            self.available_since_ms = None;
         }
         change
     }
 
     /// An operator lets it finish, or takes that back.
     pub(crate) fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
-        self.drained_ms = drained.then_some(now.steady_ms);
-        self.tell(
+        self.drained_ms = drained.then_some(now.monotonic_ms);
+        self.record_change(
             match drained {
                 true => "an operator drains it",
                 false => "an operator ended its drain",
@@ -240,12 +240,12 @@ impl Health {
 
     /// How it stands, but for the slow start.
     #[must_use]
-    pub(crate) fn standing(&self) -> State {
+    pub(crate) fn base_state(&self) -> State {
         if self.is_drained() {
             State::Draining
         } else if self.ejected.is_some() {
             State::Ejected
-        } else if self.checked.well == Some(false) {
+        } else if self.checked.passing == Some(false) {
             State::Unhealthy
         } else {
             State::Healthy
@@ -254,8 +254,8 @@ impl Health {
 
     #[must_use]
     pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
-        match self.standing() {
-            State::Healthy if self.ramp(slow_start, now) < WHOLE => State::Starting,
+        match self.base_state() {
+            State::Healthy if self.ramp(slow_start, now) < WHOLE_SHARE => State::Starting,
             standing => standing,
         }
     }
@@ -263,7 +263,7 @@ impl Health {
     /// Which part of its weight counts. Permille; 0: it takes nothing.
     #[must_use]
     pub(crate) fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
-        match self.standing() {
+        match self.base_state() {
             State::Healthy | State::Starting => self.ramp(slow_start, now),
             State::Unhealthy | State::Ejected | State::Draining => 0,
         }
@@ -280,15 +280,15 @@ impl Health {
     #[must_use]
     pub(crate) fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
         let is_over = self.drained_ms.zip(limit).is_some_and(|(since_ms, limit)| {
-            now.steady_ms.saturating_sub(since_ms) >= milliseconds(limit)
+            now.monotonic_ms.saturating_sub(since_ms) >= milliseconds(limit)
         });
-        !is_over && self.ejected.is_none() && self.checked.well != Some(false)
+        !is_over && self.ejected.is_none() && self.checked.passing != Some(false)
     }
 
     /// Whether its faults took it out, and neither its checks nor an operator would.
     #[must_use]
     pub(crate) fn is_only_ejected(&self) -> bool {
-        self.ejected.is_some() && !self.is_drained() && self.checked.well != Some(false)
+        self.ejected.is_some() && !self.is_drained() && self.checked.passing != Some(false)
     }
 
     /// Whether its faults took it out.
@@ -305,15 +305,15 @@ impl Health {
 
     /// Whether it was asked, and how it answered.
     #[must_use]
-    pub(crate) fn checks(&self) -> Option<bool> {
-        self.checked.well
+    pub(crate) fn checks_good(&self) -> Option<bool> {
+        self.checked.passing
     }
 
     /// What was wrong with the last answer to a check, if anything was: not each one changes how it
     /// stands.
     #[must_use]
-    pub(crate) fn last_bad(&self) -> Option<&str> {
-        self.last_bad.as_deref()
+    pub(crate) fn last_check_fault(&self) -> Option<&str> {
+        self.last_check_fault.as_deref()
     }
 
     /// Its last changes, the oldest first.
@@ -323,32 +323,32 @@ impl Health {
     }
 
     fn ramp(&self, slow_start: Option<Duration>, now: Now) -> u32 {
-        let (Some(since_ms), Some(length)) = (self.since_ms, slow_start) else {
-            return WHOLE;
+        let (Some(since_ms), Some(length)) = (self.available_since_ms, slow_start) else {
+            return WHOLE_SHARE;
         };
         let length_ms = milliseconds(length);
-        let passed = now.steady_ms.saturating_sub(since_ms).min(length_ms);
-        let share = passed.saturating_mul(u64::from(WHOLE)) / length_ms;
+        let passed = now.monotonic_ms.saturating_sub(since_ms).min(length_ms);
+        let share = passed.saturating_mul(u64::from(WHOLE_SHARE)) / length_ms;
         u32::try_from(share)
-            .unwrap_or(WHOLE)
-            .clamp(FIRST_SHARE, WHOLE)
+            .unwrap_or(WHOLE_SHARE)
+            .clamp(MIN_SLOW_START_SHARE, WHOLE_SHARE)
     }
 
     /// Note a change of state, if there is one.
-    fn tell(&mut self, why: &str, now: Now) -> Option<Change> {
-        let to = self.standing();
-        let from = self.told.replace(to).unwrap_or(State::Healthy);
+    fn record_change(&mut self, why: &str, now: Now) -> Option<Change> {
+        let to = self.base_state();
+        let from = self.reported.replace(to).unwrap_or(State::Healthy);
         if from == to {
             return None;
         }
         if to == State::Healthy {
-            self.since_ms = Some(now.steady_ms);
+            self.available_since_ms = Some(now.monotonic_ms);
         }
         let change = Change {
             at_ms: now.wall_ms,
             from,
             to,
-            reason: why.chars().take(REASON).collect(),
+            reason: why.chars().take(MAX_REASON).collect(),
         };
         if self.history.len() == HISTORY {
             self.history.pop_front();
@@ -358,10 +358,10 @@ impl Health {
     }
 }
 
-impl Checked {
-    fn of(well: bool) -> Self {
+impl CheckResults {
+    fn new(well: bool) -> Self {
         Self {
-            well: Some(well),
+            passing: Some(well),
             against: 0,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::health::Now;
-use super::known::EndpointState;
+use super::state::EndpointState;
 use crate::watch::milliseconds;
 
 /// All endpoints of the process that leave.
@@ -21,16 +21,16 @@ pub(crate) struct LeavingEndpoints(Mutex<Vec<LeavingEntry>>);
 #[derive(Debug)]
 struct LeavingEntry {
     upstream: Arc<str>,
-    known: Arc<EndpointState>,
+    state: Arc<EndpointState>,
     /// Since when something has to end, on the steady clock; none while nothing runs. Milliseconds.
-    since_ms: Option<u64>,
+    leaving_since_ms: Option<u64>,
     limit: Option<Duration>,
 }
 
 /// An endpoint that leaves, and has something to end.
 #[derive(Debug)]
 pub(crate) struct LeavingStatus {
-    pub(crate) known: Arc<EndpointState>,
+    pub(crate) state: Arc<EndpointState>,
     /// How many requests run on it.
     pub(crate) active: u32,
     /// When they are cut. Milliseconds from now; none: never.
@@ -50,13 +50,13 @@ impl LeavingEndpoints {
         let mut leavers = self.0.lock();
         let there = leavers
             .iter_mut()
-            .find(|leaver| leaver.known.id == known.id);
+            .find(|leaver| leaver.state.id == known.id);
         match there {
             Some(leaver) => leaver.limit = limit,
             None => leavers.push(LeavingEntry {
                 upstream: Arc::clone(upstream),
-                known: Arc::clone(known),
-                since_ms: Some(now.steady_ms),
+                state: Arc::clone(known),
+                leaving_since_ms: Some(now.monotonic_ms),
                 limit,
             }),
         }
@@ -64,17 +64,17 @@ impl LeavingEndpoints {
 
     /// What of an upstream leaves and has something to end.
     #[must_use]
-    pub(crate) fn of(&self, upstream: &str, now: Now) -> Vec<LeavingStatus> {
+    pub(crate) fn list(&self, upstream: &str, now: Now) -> Vec<LeavingStatus> {
         let leavers = self.0.lock();
         let leavers = leavers.iter();
         let leavers = leavers.filter(|leaver| *leaver.upstream == *upstream);
         let left = leavers.map(|leaver| {
-            let since_ms = leaver.since_ms.unwrap_or(now.steady_ms);
-            let passed = now.steady_ms.saturating_sub(since_ms);
+            let since_ms = leaver.leaving_since_ms.unwrap_or(now.monotonic_ms);
+            let passed = now.monotonic_ms.saturating_sub(since_ms);
             let limit = leaver.limit.map(milliseconds);
             LeavingStatus {
-                known: Arc::clone(&leaver.known),
-                active: leaver.known.slot.active(),
+                state: Arc::clone(&leaver.state),
+                active: leaver.state.load.active(),
                 cut_in_ms: limit.map(|limit| limit.saturating_sub(passed)),
             }
         });
@@ -82,26 +82,26 @@ impl LeavingEndpoints {
     }
 
     /// It takes requests again, or may.
-    pub(crate) fn stays(&self, known: &EndpointState) {
-        self.0.lock().retain(|leaver| leaver.known.id != known.id);
-        known.leave(false);
+    pub(crate) fn cancel(&self, known: &EndpointState) {
+        self.0.lock().retain(|leaver| leaver.state.id != known.id);
+        known.set_left(false);
     }
 
     /// Time has passed: what took too long is cut. Who has nothing left may get something yet, from
     /// requests that have a former configuration, and is gone with the last of these.
-    pub(crate) fn pass(&self, now: Now) {
+    pub(crate) fn tick(&self, now: Now) {
         self.0.lock().retain_mut(|leaver| {
             let LeavingEntry {
-                upstream, known, ..
+                upstream, state: known, ..
             } = leaver;
-            let active = known.slot.active();
+            let active = known.load.active();
             if active == 0 {
-                known.leave(false);
-                leaver.since_ms = None;
+                known.set_left(false);
+                leaver.leaving_since_ms = None;
                 return Arc::strong_count(known) > 1;
             }
-            let since_ms = *leaver.since_ms.get_or_insert(now.steady_ms);
-            let passed = now.steady_ms.saturating_sub(since_ms);
+            let since_ms = *leaver.leaving_since_ms.get_or_insert(now.monotonic_ms);
+            let passed = now.monotonic_ms.saturating_sub(since_ms);
             let is_over = leaver
                 .limit
                 .is_some_and(|limit| passed >= milliseconds(limit));
@@ -113,7 +113,7 @@ impl LeavingEndpoints {
                     active,
                     "an endpoint left, and its `drain_timeout` is over: what still runs on it is cut"
                 );
-                known.leave(true);
+                known.set_left(true);
             }
             true
         });
@@ -135,7 +135,7 @@ mod tests {
     fn at(steady_ms: u64) -> Now {
         Now {
             wall_ms: 0,
-            steady_ms,
+            monotonic_ms: steady_ms,
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
 
     fn lease_of(known: &EndpointState) -> Lease {
         let member = Member {
-            slot: known.slot.clone(),
+            load: known.load.clone(),
             weight: 1,
             labels: Vec::new(),
             priority: 0,
@@ -174,25 +174,25 @@ mod tests {
         let (known, lease) = busy();
         let name = "orders".into();
         leaving.begin(&name, &known, LIMIT, at(1000));
-        leaving.pass(at(1099));
+        leaving.tick(at(1099));
         assert!(!known.has_left());
         // Another change meanwhile does not begin it anew.
         leaving.begin(&name, &known, LIMIT, at(1099));
-        leaving.pass(at(1100));
+        leaving.tick(at(1100));
         assert!(known.has_left());
         drop(lease);
-        leaving.pass(at(1200));
+        leaving.tick(at(1200));
         assert!(!known.has_left());
         // A request that has a former configuration comes late: it has its time, and no more.
         let late = lease_of(&known);
-        leaving.pass(at(5000));
-        leaving.pass(at(5099));
+        leaving.tick(at(5000));
+        leaving.tick(at(5099));
         assert!(!known.has_left());
-        leaving.pass(at(5100));
+        leaving.tick(at(5100));
         assert!(known.has_left());
         drop(late);
         drop(known);
-        leaving.pass(at(5200));
+        leaving.tick(at(5200));
         assert!(leaving.0.lock().is_empty(), "nobody can find it any more");
     }
 
@@ -202,11 +202,11 @@ mod tests {
         let (known, _lease) = busy();
         let name = "orders".into();
         leaving.begin(&name, &known, LIMIT, at(0));
-        leaving.stays(&known);
-        leaving.pass(at(200));
+        leaving.cancel(&known);
+        leaving.tick(at(200));
         assert!(!known.has_left());
         leaving.begin(&name, &known, None, at(200));
-        leaving.pass(at(200_000));
+        leaving.tick(at(200_000));
         assert!(!known.has_left(), "without a limit");
     }
 }

@@ -42,7 +42,7 @@ struct Scene<'a> {
 }
 
 fn want(kind: Option<usize>) -> QueueKey {
-    kind.map_or(QueueKey::ANY, |kind| QueueKey::some(kind as u64 + 1))
+    kind.map_or(QueueKey::ANY, |kind| QueueKey::from_hash(kind as u64 + 1))
 }
 
 fn take(room: &Cell<[usize; KINDS]>, kind: Option<usize>) -> Option<usize> {
@@ -86,7 +86,7 @@ impl<'a> Scene<'a> {
         let mut room = self.room.get();
         room[kind] += 1;
         self.room.set(room);
-        self.queue.freed();
+        self.queue.wake_next();
     }
 
     /// Let whoever was woken go on, until nobody is.
@@ -137,7 +137,7 @@ fn with_scene(test: impl FnOnce(&Scene<'_>)) {
     let queue = RequestQueue::default();
     test(&Scene::new(&queue));
     assert!(queue.is_empty());
-    assert!(queue.line.lock().wants.is_empty());
+    assert!(queue.state.lock().waiters_by_key.is_empty());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn one_end_may_make_room_for_many() {
         let numbers = [(); 3].map(|()| scene.come(None));
         scene.settle();
         scene.room.set([3, 0, 0]);
-        scene.queue.freed();
+        scene.queue.wake_next();
         assert_eq!(scene.served(), numbers);
     });
 }

@@ -12,7 +12,7 @@ use super::super::state::{InstanceState, Phase};
 use crate::context::ResponseEdit;
 
 /// The most pieces of advice that are kept.
-const MAX_PIECES: usize = 256;
+const MAX_ADVICE: usize = 256;
 
 /// The longest text. Bytes.
 const MAX_TEXT: usize = 1024;
@@ -23,11 +23,11 @@ pub(crate) struct Advice {
     /// A JSON pointer into the settings, and what to mind there.
     pub(crate) warnings: Vec<(String, String)>,
     /// Request fields that it sets from what the gateway knows.
-    pub(crate) vouched: Vec<String>,
+    pub(crate) trusted_fields: Vec<String>,
     /// Request fields that no client can send past it.
-    pub(crate) cleared: Vec<String>,
+    pub(crate) removed_fields: Vec<String>,
     /// Request fields that it reads.
-    pub(crate) read: Vec<String>,
+    pub(crate) read_fields: Vec<String>,
     /// The bounds that it counts by itself.
     pub(crate) bounds: Vec<BoundInfo>,
     /// Whether it answers preflights.
@@ -40,14 +40,14 @@ pub(crate) struct Advice {
 
 impl Advice {
     fn has_room(&self) -> bool {
-        let fields = self.vouched.len() + self.cleared.len() + self.read.len();
-        self.warnings.len() + fields < MAX_PIECES
+        let fields = self.trusted_fields.len() + self.removed_fields.len() + self.read_fields.len();
+        self.warnings.len() + fields < MAX_ADVICE
     }
 }
 
 impl InstanceState {
     /// Where advice goes, if it counts now.
-    fn advised(&mut self) -> Result<Option<&mut Advice>> {
+    fn advice_mut(&mut self) -> Result<Option<&mut Advice>> {
         self.charge_call()?;
         let counts = self.phase == Phase::Configure && self.advice.has_room();
         Ok(counts.then_some(&mut self.advice))
@@ -56,29 +56,29 @@ impl InstanceState {
 
 impl Host for InstanceState {
     fn warn(&mut self, at: String, message: String) -> Result<()> {
-        if let Some(advice) = self.advised()? {
+        if let Some(advice) = self.advice_mut()? {
             advice.warnings.push((cut(at), cut(message)));
         }
         Ok(())
     }
 
     fn vouch(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advised()? {
-            advice.vouched.push(cut(field).to_ascii_lowercase());
+        if let Some(advice) = self.advice_mut()? {
+            advice.trusted_fields.push(cut(field).to_ascii_lowercase());
         }
         Ok(())
     }
 
     fn clear(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advised()? {
-            advice.cleared.push(cut(field).to_ascii_lowercase());
+        if let Some(advice) = self.advice_mut()? {
+            advice.removed_fields.push(cut(field).to_ascii_lowercase());
         }
         Ok(())
     }
 
     fn read(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advised()? {
-            advice.read.push(cut(field).to_ascii_lowercase());
+        if let Some(advice) = self.advice_mut()? {
+            advice.read_fields.push(cut(field).to_ascii_lowercase());
         }
         Ok(())
     }

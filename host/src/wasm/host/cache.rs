@@ -9,7 +9,7 @@ impl Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let value = self.own.cache.find(&key, super::now_ms(self));
+        let value = self.filter_services.cache.find(&key, super::now_ms(self));
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -17,7 +17,7 @@ impl Host for InstanceState {
         self.charge_call()?;
         super::in_phase(self)?;
         Ok(self
-            .own
+            .filter_services
             .cache
             .put(&key, &value, ttl_ms, super::now_ms(self)))
     }
@@ -25,7 +25,7 @@ impl Host for InstanceState {
     fn delete(&mut self, key: String) -> Result<()> {
         self.charge_call()?;
         super::in_phase(self)?;
-        self.own.cache.delete(&key);
+        self.filter_services.cache.delete(&key);
         Ok(())
     }
 
@@ -33,7 +33,7 @@ impl Host for InstanceState {
         self.charge_call()?;
         super::in_phase(self)?;
         Ok(self
-            .own
+            .filter_services
             .cache
             .increment(&key, delta, ttl_ms, super::now_ms(self)))
     }

@@ -47,7 +47,7 @@ impl Host for InstanceState {
         let pending = match answers.find(&digest) {
             Some(pending) => Arc::clone(pending),
             // After a wait that came to its end.
-            None if !self.patient => return Ok(Err(CallError::Timeout)),
+            None if !self.may_rerun => return Ok(Err(CallError::Timeout)),
             None if answers.count() >= MAX_CALLS => return Ok(Err(CallError::NotHere)),
             None => {
                 let share = !matches!(request.share, Sharing::Alone);
@@ -62,9 +62,9 @@ impl Host for InstanceState {
         };
         match pending.wait() {
             Ok(None) => {}
-            Ok(Some(_)) if !self.patient => return Ok(Err(CallError::Timeout)),
+            Ok(Some(_)) if !self.may_rerun => return Ok(Err(CallError::Timeout)),
             Ok(Some(waiting)) => {
-                self.later = Some(AwaitedEvent::Callout(waiting));
+                self.awaited = Some(AwaitedEvent::Callout(waiting));
                 return Ok(Err(CallError::NotYet));
             }
             Err(error) => {

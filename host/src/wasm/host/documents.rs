@@ -14,7 +14,11 @@ impl InstanceState {
     fn document(&mut self, name: &str) -> Result<Option<&Document>> {
         self.charge_call()?;
         let is_open = self.phase != Phase::Idle;
-        Ok(self.own.documents.find(name).filter(|_| is_open))
+        Ok(self
+            .filter_services
+            .documents
+            .find(name)
+            .filter(|_| is_open))
     }
 }
 
@@ -24,7 +28,7 @@ impl Host for InstanceState {
         if self.phase == Phase::Idle {
             return Ok(Vec::new());
         }
-        let all = self.own.documents.iter();
+        let all = self.filter_services.documents.iter();
         Ok(all.map(|(name, _)| name.to_owned()).collect())
     }
 

@@ -84,7 +84,7 @@ impl InstanceState {
                 self.names.keep(&name);
                 Ok(name)
             }
-            Err(error) => Err(self.refused(RefusedEdit::Field(of, name), error)),
+            Err(error) => Err(self.refuse(RefusedEdit::Field(of, name), error)),
         }
     }
 
@@ -100,27 +100,28 @@ impl InstanceState {
         let head = Head::from(of);
         let edited = RefusedEdit::Field(of, name.as_str());
         if !self.may_edit(head) {
-            return Ok(Err(self.refused(edited, EditError::TooLate)));
+            return Ok(Err(self.refuse(edited, EditError::TooLate)));
         }
         self.charge_bytes(added)?;
         let Some(fields) = self.fields_mut(head) else {
-            return Ok(Err(self.refused(edited, EditError::TooLate)));
+            return Ok(Err(self.refuse(edited, EditError::TooLate)));
         };
         if added > 0 && !has_room(fields, added) {
-            return Ok(Err(self.refused(edited, EditError::TooLarge)));
+            return Ok(Err(self.refuse(edited, EditError::TooLarge)));
         }
         let values = edit(fields.entry(name.clone()));
         let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
         if head == Head::Request && self.may_have_look_alikes(&name) {
             self.drop_look_alikes(&name);
         }
-        self.remember(Undo::Field { head, name, values });
+        self.record_undo(Undo::Field { head, name, values });
         Ok(Ok(held))
     }
 
     fn may_have_look_alikes(&self, name: &HeaderName) -> bool {
         let exchange = self.exchange.as_deref();
-        exchange.is_some_and(|exchange| exchange.odd_fields) || names::is_odd(name.as_str())
+        exchange.is_some_and(|exchange| exchange.has_ambiguous_fields)
+            || names::is_ambiguous(name.as_str())
     }
 
     /// Remove the request's fields that an endpoint may take for the one that a filter edits: the
@@ -132,7 +133,7 @@ impl InstanceState {
             return;
         };
         let alike = fields.keys();
-        let alike = alike.filter(|known| names::look_alike(known.as_str(), name.as_str()));
+        let alike = alike.filter(|known| names::are_look_alikes(known.as_str(), name.as_str()));
         let alike: Vec<HeaderName> = alike.cloned().collect();
         for name in alike {
             let Some(fields) = self.fields_mut(head) else {
@@ -140,7 +141,7 @@ impl InstanceState {
             };
             if let Entry::Occupied(held) = fields.entry(name.clone()) {
                 let values = held.remove_entry_mult().1.collect();
-                self.remember(Undo::Field { head, name, values });
+                self.record_undo(Undo::Field { head, name, values });
             }
         }
     }
@@ -155,7 +156,7 @@ impl InstanceState {
         let name = name?;
         match field_value(value) {
             Ok(value) => Ok((name, value)),
-            Err(error) => Err(self.refused(RefusedEdit::Field(of, name.as_str()), error)),
+            Err(error) => Err(self.refuse(RefusedEdit::Field(of, name.as_str()), error)),
         }
     }
 
@@ -227,13 +228,13 @@ impl InstanceState {
     ) -> Result<Result<(), EditError>> {
         if !self.grants.attribute(&name) {
             return Ok(Err(
-                self.refused(RefusedEdit::Attribute(&name), EditError::Forbidden)
+                self.refuse(RefusedEdit::Attribute(&name), EditError::Forbidden)
             ));
         }
         match self.phase {
             Phase::Idle | Phase::Configure | Phase::Log => {
                 return Ok(Err(
-                    self.refused(RefusedEdit::Attribute(&name), EditError::TooLate)
+                    self.refuse(RefusedEdit::Attribute(&name), EditError::TooLate)
                 ));
             }
             Phase::Request
@@ -247,11 +248,11 @@ impl InstanceState {
         };
         match exchange.attributes.set(name.clone(), value) {
             Ok(old) => {
-                self.remember(Undo::Attribute(name, old));
+                self.record_undo(Undo::Attribute(name, old));
                 Ok(Ok(()))
             }
             Err(_) => Ok(Err(
-                self.refused(RefusedEdit::Attribute(&name), EditError::TooLarge)
+                self.refuse(RefusedEdit::Attribute(&name), EditError::TooLarge)
             )),
         }
     }
@@ -265,20 +266,20 @@ impl InstanceState {
             return;
         };
         if let Some(old) = exchange.attributes.remove(&name) {
-            self.remember(Undo::Attribute(name, Some(old)));
+            self.record_undo(Undo::Attribute(name, Some(old)));
         }
     }
 
-    fn remember_piece(&mut self) {
-        if !self.piece_edited {
-            self.piece_edited = true;
-            let before = self.piece.clone();
-            self.remember(Undo::Piece(before));
+    fn record_chunk(&mut self) {
+        if !self.chunk_edited {
+            self.chunk_edited = true;
+            let before = self.chunk.clone();
+            self.record_undo(Undo::Chunk(before));
         }
     }
 
     /// Edits the piece in hand, of which this many bytes stay beside the new ones.
-    pub(super) fn edit_piece(
+    pub(super) fn edit_chunk(
         &mut self,
         stay: u64,
         bytes: Vec<u8>,
@@ -288,14 +289,14 @@ impl InstanceState {
         match self.phase {
             Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
             Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
-                return Ok(Err(self.refused(RefusedEdit::Piece, EditError::TooLate)));
+                return Ok(Err(self.refuse(RefusedEdit::Chunk, EditError::TooLate)));
             }
         }
         if stay.saturating_add(bytes.len() as u64) > self.body_cap {
-            return Ok(Err(self.refused(RefusedEdit::Piece, EditError::TooLarge)));
+            return Ok(Err(self.refuse(RefusedEdit::Chunk, EditError::TooLarge)));
         }
-        self.remember_piece();
-        edit(&mut self.piece, bytes.into());
+        self.record_chunk();
+        edit(&mut self.chunk, bytes.into());
         Ok(Ok(()))
     }
 }

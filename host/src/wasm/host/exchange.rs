@@ -131,22 +131,22 @@ impl Host for InstanceState {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
             return Ok(Err(
-                self.refused(RefusedEdit::Method(&method), EditError::TooLate)
+                self.refuse(RefusedEdit::Method(&method), EditError::TooLate)
             ));
         }
         let Ok(method) = Method::from_bytes(method.as_bytes()) else {
             return Ok(Err(
-                self.refused(RefusedEdit::Method(&method), EditError::Syntax)
+                self.refuse(RefusedEdit::Method(&method), EditError::Syntax)
             ));
         };
         if method == Method::CONNECT {
             return Ok(Err(
-                self.refused(RefusedEdit::Method("CONNECT"), EditError::Forbidden)
+                self.refuse(RefusedEdit::Method("CONNECT"), EditError::Forbidden)
             ));
         }
         if let Some(exchange) = self.exchange.as_mut() {
             let old = std::mem::replace(&mut exchange.request.method, method);
-            self.remember(Undo::Method(old));
+            self.record_undo(Undo::Method(old));
         }
         Ok(Ok(()))
     }
@@ -154,18 +154,18 @@ impl Host for InstanceState {
     fn set_path(&mut self, path: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(self.refused(RefusedEdit::Path, EditError::TooLate)));
+            return Ok(Err(self.refuse(RefusedEdit::Path, EditError::TooLate)));
         }
         self.charge_bytes(path.len())?;
         if path.len() > MAX_HEAD {
-            return Ok(Err(self.refused(RefusedEdit::Path, EditError::TooLarge)));
+            return Ok(Err(self.refuse(RefusedEdit::Path, EditError::TooLarge)));
         }
         let Some(target) = parse_target(&path) else {
-            return Ok(Err(self.refused(RefusedEdit::Path, EditError::Syntax)));
+            return Ok(Err(self.refuse(RefusedEdit::Path, EditError::Syntax)));
         };
         if let Some(exchange) = self.exchange.as_mut() {
             let old = std::mem::replace(&mut exchange.request.target, target);
-            self.remember(Undo::Target(old));
+            self.record_undo(Undo::Target(old));
         }
         Ok(Ok(()))
     }
@@ -173,7 +173,7 @@ impl Host for InstanceState {
     fn set_authority(&mut self, authority: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(self.refused(RefusedEdit::Authority, EditError::TooLate)));
+            return Ok(Err(self.refuse(RefusedEdit::Authority, EditError::TooLate)));
         }
         self.charge_bytes(authority.len())?;
         let valid = authority
@@ -181,12 +181,12 @@ impl Host for InstanceState {
             .is_ok_and(|parsed| !parsed.as_str().contains('@'));
         let value = HeaderValue::from_str(&authority);
         let (true, Ok(value)) = (valid, value) else {
-            return Ok(Err(self.refused(RefusedEdit::Authority, EditError::Syntax)));
+            return Ok(Err(self.refuse(RefusedEdit::Authority, EditError::Syntax)));
         };
         if let Some(fields) = self.fields_mut(Head::Request) {
             let values = fields.get_all(header::HOST).iter().cloned().collect();
             fields.insert(header::HOST, value);
-            self.remember(Undo::Field {
+            self.record_undo(Undo::Field {
                 head: Head::Request,
                 name: header::HOST,
                 values,
@@ -205,18 +205,18 @@ impl Host for InstanceState {
         self.charge_call()?;
         if !self.may_edit(Head::Response) {
             return Ok(Err(
-                self.refused(RefusedEdit::Status(status), EditError::TooLate)
+                self.refuse(RefusedEdit::Status(status), EditError::TooLate)
             ));
         }
         let (200..=599, Ok(status)) = (status, StatusCode::from_u16(status)) else {
             return Ok(Err(
-                self.refused(RefusedEdit::Status(status), EditError::Syntax)
+                self.refuse(RefusedEdit::Status(status), EditError::Syntax)
             ));
         };
         let response = self.exchange.as_mut().and_then(|e| e.response.as_mut());
         if let Some(response) = response {
             let old = std::mem::replace(&mut response.status, status);
-            self.remember(Undo::Status(old));
+            self.record_undo(Undo::Status(old));
         }
         Ok(Ok(()))
     }
@@ -293,7 +293,7 @@ impl Host for InstanceState {
         fields: Vec<(String, Vec<u8>)>,
     ) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        let before = self.mark();
+        let before = self.journal_length();
         for (name, value) in fields {
             let name = self.field_name(of, &name);
             if let Err(error) = self.set_field(of, name, value)? {
@@ -339,19 +339,19 @@ impl Host for InstanceState {
 
     fn read_piece(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
         self.charge_call()?;
-        Ok(self.piece.read(offset, len))
+        Ok(self.chunk.read(offset, len))
     }
 
     fn replace_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(0, bytes, |piece, bytes| *piece = Chunk::from(bytes))
+        self.edit_chunk(0, bytes, |piece, bytes| *piece = Chunk::from(bytes))
     }
 
     fn prepend_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(self.piece.len(), bytes, Chunk::prepend)
+        self.edit_chunk(self.chunk.len(), bytes, Chunk::prepend)
     }
 
     fn append_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(self.piece.len(), bytes, Chunk::append)
+        self.edit_chunk(self.chunk.len(), bytes, Chunk::append)
     }
 
     fn attribute(&mut self, name: String) -> Result<Option<Value>> {
@@ -366,7 +366,7 @@ impl Host for InstanceState {
 
     fn set_attributes(&mut self, facts: Vec<(String, Value)>) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        let before = self.mark();
+        let before = self.journal_length();
         for (name, value) in facts {
             if let Err(error) = self.put_attribute(name, value)? {
                 self.undo_to(before);
@@ -378,7 +378,7 @@ impl Host for InstanceState {
 
     fn note(&mut self, key: String) -> Result<Option<Vec<u8>>> {
         self.charge_call()?;
-        let place = self.place;
+        let place = self.position;
         let note = self.with(|exchange| exchange.notes.find(place, &key).cloned());
         Ok(note.flatten())
     }
@@ -386,19 +386,17 @@ impl Host for InstanceState {
     fn set_note(&mut self, key: String, value: Vec<u8>) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         self.charge_bytes(key.len() + value.len())?;
-        let place = self.place;
+        let place = self.position;
         let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(
-                self.refused(RefusedEdit::Note(&key), EditError::TooLate)
-            ));
+            return Ok(Err(self.refuse(RefusedEdit::Note(&key), EditError::TooLate)));
         };
         match exchange.notes.set(place, key.clone(), value) {
             Ok(old) => {
-                self.remember(Undo::Note(key, old));
+                self.record_undo(Undo::Note(key, old));
                 Ok(Ok(()))
             }
             Err(_) => Ok(Err(
-                self.refused(RefusedEdit::Note(&key), EditError::TooLarge)
+                self.refuse(RefusedEdit::Note(&key), EditError::TooLarge)
             )),
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
         |mut store: StoreContextMut<'_, InstanceState>,
          (of, fields): (Message, Vec<(WasmStr, Vec<u8>)>)| {
             store.data_mut().charge_call()?;
-            let before = store.data().mark();
+            let before = store.data().journal_length();
             for (name, value) in fields {
                 if let Err(error) = set_field(&mut store, of, &name, value)? {
                     store.data_mut().undo_to(before);

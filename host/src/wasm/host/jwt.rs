@@ -70,16 +70,16 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
             let check = begin(store.data_mut(), check)?;
             let found = {
                 let token = token.to_str(&store)?;
-                ask(store.data(), &token, &check)?
+                ask_verifiers(store.data(), &token, &check)?
             };
-            if let Err(error) = take(store.data_mut(), found) {
+            if let Err(error) = accept(store.data_mut(), found) {
                 return Ok((Err(error),));
             }
             if let Err((why, error)) = prove(&mut store, &token, proof.as_ref())? {
-                leave(store.data_mut(), why);
+                reject(store.data_mut(), why);
                 return Ok((Err(error),));
             }
-            Ok((meet(store.data_mut(), &check)?,))
+            Ok((apply_check(store.data_mut(), &check)?,))
         },
     )?;
     tokens.func_wrap(
@@ -171,11 +171,11 @@ fn verify_field(
     let Some(field) = &check.field else {
         bail!("called `tokens.verify-field` with a check that names no field");
     };
-    let found = match ask_for_field(state, field, check)? {
+    let found = match ask_verifiers_for_field(state, field, check)? {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };
-    if let Err(error) = take(state, found) {
+    if let Err(error) = accept(state, found) {
         return Ok(Err(FieldError::Token(error)));
     }
     if state
@@ -184,10 +184,10 @@ fn verify_field(
         .is_some_and(|token| token.bound_to.is_some())
     {
         let error = TokenError::Unproven;
-        leave(state, error.reason());
+        reject(state, error.reason());
         return Ok(rejected(error).map_err(FieldError::Token));
     }
-    Ok(meet(state, check)?.map_err(FieldError::Token))
+    Ok(apply_check(state, check)?.map_err(FieldError::Token))
 }
 
 /// A verifier's answer about a token.
@@ -218,14 +218,18 @@ impl InstanceState {
 }
 
 /// Ask the verifiers about a token.
-fn ask(state: &InstanceState, token: &str, check: &TokenCheck) -> Result<VerifierOutcome> {
+fn ask_verifiers(
+    state: &InstanceState,
+    token: &str,
+    check: &TokenCheck,
+) -> Result<VerifierOutcome> {
     let Some(services) = state.services.as_ref() else {
         return Ok(VerifierOutcome::Rejected(TokenError::Issuer, None));
     };
     let now = TokenTime::coarse();
     let asked = services
         .verifiers
-        .ask(&check.verifiers, token, now, state.patient)?;
+        .ask(&check.verifiers, token, now, state.may_rerun)?;
     Ok(match asked.answer {
         TokenAnswer::Accepted(token) => VerifierOutcome::Accepted(token),
         TokenAnswer::Refused(error) => {
@@ -243,7 +247,7 @@ fn ask(state: &InstanceState, token: &str, check: &TokenCheck) -> Result<Verifie
 }
 
 /// Ask the verifiers about the token in a field, which is removed if the check says so.
-fn ask_for_field(
+fn ask_verifiers_for_field(
     state: &mut InstanceState,
     field: &CheckedField,
     check: &TokenCheck,
@@ -262,7 +266,7 @@ fn ask_for_field(
         match token {
             None => return Ok(Err(FieldError::Missing)),
             Some(_) if others || values.next().is_some() => Err(FieldError::Several),
-            Some(token) => Ok(ask(state, token, check)?),
+            Some(token) => Ok(ask_verifiers(state, token, check)?),
         }
     };
     if field.hide
@@ -290,7 +294,7 @@ fn token_in<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Option<&'a str>
 }
 
 /// Keep the token with the phase where it is accepted.
-fn take(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
+fn accept(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
     match found {
         VerifierOutcome::Accepted(token) => {
             state.accept_token(token);
@@ -303,32 +307,32 @@ fn take(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
             rejected(error)
         }
         VerifierOutcome::Later(waiting) => {
-            state.later = Some(AwaitedEvent::Keys(waiting));
+            state.awaited = Some(AwaitedEvent::Keys(waiting));
             Err(VerifyError::NotYet)
         }
     }
 }
 
 /// Leave the token that was accepted, and keep the reason for the log.
-fn leave(state: &mut InstanceState, why: &'static str) {
+fn reject(state: &mut InstanceState, why: &'static str) {
     state.token = None;
     state.note_rejected_token(why, None);
 }
 
 /// Hold the accepted token to a check: its scopes first, then its claims become attributes.
-fn meet(state: &mut InstanceState, check: &TokenCheck) -> Result<Verified> {
+fn apply_check(state: &mut InstanceState, check: &TokenCheck) -> Result<Verified> {
     let Some(token) = state.token.clone() else {
         return Ok(rejected(TokenError::Issuer));
     };
     let mut scopes = check.scopes.iter().map(String::as_str).peekable();
     if scopes.peek().is_some() && !token.claims.has_scopes(scopes, check.any_scope) {
-        leave(state, "insufficient_scope");
+        reject(state, "insufficient_scope");
         return Ok(Err(VerifyError::InsufficientScope));
     }
     let put = put_claims(state, &token.claims, &check.claims)?;
     match &put {
         Ok(()) => {}
-        Err(VerifyError::Rejected(_)) => leave(state, TokenError::RequiredClaim.reason()),
+        Err(VerifyError::Rejected(_)) => reject(state, TokenError::RequiredClaim.reason()),
         Err(_) => state.token = None,
     }
     Ok(put)
@@ -367,21 +371,21 @@ fn put_claims(
     claims: &Claims,
     claimed: &[ClaimAttribute],
 ) -> Result<Verified> {
-    let before = state.mark();
+    let before = state.journal_length();
     let method = AttributeValue::Text("jwt".to_owned());
     if let Err(error) = state.put_fact(Cow::Borrowed("auth.method"), method)? {
-        return Ok(undone(state, before, VerifyError::Attribute(error)));
+        return Ok(undo_claims(state, before, VerifyError::Attribute(error)));
     }
     for one in claimed {
         match claims.get(&one.claim).and_then(attribute) {
             Some(value) => {
                 if let Err(error) = state.put_fact(one.attribute.clone(), value)? {
-                    return Ok(undone(state, before, VerifyError::Attribute(error)));
+                    return Ok(undo_claims(state, before, VerifyError::Attribute(error)));
                 }
             }
             None if one.required => {
                 let error = TokenError::RequiredClaim.reason().to_owned();
-                return Ok(undone(state, before, VerifyError::Rejected(error)));
+                return Ok(undo_claims(state, before, VerifyError::Rejected(error)));
             }
             // It says nothing of this token, whoever set it.
             None => state.drop_fact(one.attribute.clone()),
@@ -390,7 +394,7 @@ fn put_claims(
     Ok(Ok(()))
 }
 
-fn undone(state: &mut InstanceState, before: usize, error: VerifyError) -> Verified {
+fn undo_claims(state: &mut InstanceState, before: usize, error: VerifyError) -> Verified {
     state.undo_to(before);
     Err(error)
 }

@@ -151,7 +151,7 @@ impl InstanceState {
     /// Find a key and make what is known of it facts of the exchange: all of them, or nothing.
     fn identify_key(&mut self, presented: &[u8]) -> Result<Result<(), IdentifyError>> {
         let put = self.with_key(presented, |state, services, key| {
-            let before = state.mark();
+            let before = state.journal_length();
             let put = state.put_key(services, key)?;
             if put.is_err() {
                 state.undo_to(before);
@@ -199,7 +199,7 @@ impl Host for InstanceState {
         let Some(first) = first.filter(|value| !value.is_empty()) else {
             return Ok(Err(FieldError::Missing));
         };
-        let before = self.mark();
+        let before = self.journal_length();
         match self.identify_key(first.as_bytes())? {
             Ok(()) => {}
             Err(IdentifyError::Rejected(why)) => return Ok(Err(FieldError::Rejected(why))),

@@ -42,10 +42,10 @@ impl InstanceState {
     /// Keep a decision with the exchange: what it took for `give-back`, where its bounds stand for
     /// `standing`.
     fn keep(&mut self, decision: Decision) -> WitDecision {
-        let place = self.place;
+        let place = self.position;
         let ticket = match &mut self.exchange {
             Some(exchange) => {
-                exchange.standings.record(place, &decision);
+                exchange.levels.record(place, &decision);
                 exchange.tickets.keep(decision.ticket)
             }
             None => 0,
@@ -129,10 +129,10 @@ impl InstanceState {
         decision: Decision,
         share: impl FnOnce(&Exchange) -> PendingCharge,
     ) -> Result<WitDecision> {
-        if !decision.pending || !self.patient {
+        if !decision.pending || !self.may_rerun {
             return Ok(self.keep(decision));
         }
-        self.give_back_taken();
+        self.refund();
         let Some(exchange) = &self.exchange else {
             return Ok(self.keep(decision));
         };
@@ -164,9 +164,9 @@ impl Host for InstanceState {
             return Ok(Err(Uncharged::NoPlan));
         };
         if services.limits.max_wait().is_some() {
-            self.own.charged.note(plan.as_deref(), cost);
+            self.filter_services.charged.record(plan.as_deref(), cost);
         }
-        let patient = self.patient;
+        let patient = self.may_rerun;
         let decision = services.plans.with(name, |plan| {
             Some(take(services, exchange, plan?, patient, (key, cost)))
         });
@@ -193,7 +193,7 @@ impl Host for InstanceState {
         let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
             return Ok(None);
         };
-        let patient = self.patient;
+        let patient = self.may_rerun;
         let decision = services.plans.with(&plan, |plan| {
             Some(take(services, exchange, plan?, patient, (&key, cost)))
         });
@@ -241,7 +241,7 @@ impl Host for InstanceState {
     fn standing(&mut self) -> Result<Option<WitLevels>> {
         self.charge_call()?;
         let exchange = self.exchange.as_ref();
-        let standing = exchange.and_then(|exchange| exchange.standings.find(self.place));
+        let standing = exchange.and_then(|exchange| exchange.levels.find(self.position));
         Ok(standing.map(|standing| WitLevels {
             rate: standing.rate.map(WitLevel::from),
             quota: standing.quota.map(WitLevel::from),

@@ -10,8 +10,8 @@ impl Host for InstanceState {
         self.charge_call()?;
         super::in_phase(self)?;
         let series = usize::try_from(series).unwrap_or(usize::MAX);
-        if !self.own.series.add(series, labels, value) {
-            let text = match self.own.series.name(series) {
+        if !self.filter_services.series.add(series, labels, value) {
+            let text = match self.filter_services.series.name(series) {
                 Some(name) => format!(
                     "a value of metric series `{name}` was dropped: it has other labels, is not finite, or is negative"
                 ),

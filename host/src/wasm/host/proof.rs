@@ -64,7 +64,7 @@ pub(crate) fn check(
         Err(error) => return Ok(Err(rejected(error))),
     };
     // A phase that ran before in this exchange, or another filter of the chain, used it for the same request.
-    let spent = exchange.spent.as_deref();
+    let spent = exchange.account.as_deref();
     if spent.is_some_and(|spent| spent.proof == Some(checked.id)) {
         return Ok(Ok(()));
     }
@@ -72,7 +72,7 @@ pub(crate) fn check(
     Ok(
         match used.use_once(checked.id, thumbprint, checked.ends, now) {
             ProofUse::First => {
-                exchange.spent.get_or_insert_default().proof = Some(checked.id);
+                exchange.account.get_or_insert_default().proof = Some(checked.id);
                 Ok(())
             }
             ProofUse::Again => Err(rejected(ProofError::Replayed)),

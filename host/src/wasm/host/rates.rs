@@ -27,7 +27,7 @@ use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKey
 const MAX_BOUNDS: usize = 16;
 
 /// The largest limit and burst: what every counter holds.
-const MOST: u64 = 4_000_000_000;
+const MAX_VALUE: u64 = 4_000_000_000;
 
 /// The longest window: no bucket is so slow that it stands still. Milliseconds; three years.
 const LONGEST_MS: u64 = 100_000_000_000;
@@ -73,9 +73,9 @@ impl DefinedRates {
         let limits = bounds.iter().map(|bound| RateBound {
             name: bound.name.as_str().into(),
             is_window: bound.algorithm == Algorithm::SlidingWindow,
-            limit: bound.limit.clamp(1, MOST),
+            limit: bound.limit.clamp(1, MAX_VALUE),
             window_ms: bound.window_ms.clamp(10, LONGEST_MS),
-            burst: bound.burst.clamp(1, MOST),
+            burst: bound.burst.clamp(1, MAX_VALUE),
             shadow: bound.shadow,
         });
         Self {
@@ -121,7 +121,7 @@ impl DefinedRates {
     }
 
     /// The answer to wait for before the request phase is called.
-    pub(crate) fn expected(
+    pub(crate) fn expected_wait(
         &self,
         services: &Services,
         exchange: &Exchange,
@@ -190,7 +190,7 @@ fn counted_value(value: &str) -> Cow<'_, str> {
 }
 
 /// A name that two bounds have: they would count in one bucket by two measures.
-fn twice(bounds: &[WitBound]) -> Option<&str> {
+fn duplicate_name(bounds: &[WitBound]) -> Option<&str> {
     let mut names = bounds.iter().enumerate();
     let found = names.find(|(place, bound)| {
         let mut before = bounds.iter().take(*place);
@@ -200,10 +200,10 @@ fn twice(bounds: &[WitBound]) -> Option<&str> {
 }
 
 /// A bound for the check of the configuration.
-fn told(bound: &WitBound) -> BoundInfo {
+fn bound_info(bound: &WitBound) -> BoundInfo {
     BoundInfo {
         name: bound.name.clone(),
-        by: match &bound.by {
+        source: match &bound.by {
             Source::Attribute(name) => Some(BoundSource::Attribute(name.clone())),
             Source::PathParam(name) => Some(BoundSource::PathParam(name.clone())),
             Source::All | Source::ClientAddress(_) | Source::Header(_) => None,
@@ -214,7 +214,7 @@ fn told(bound: &WitBound) -> BoundInfo {
             Missing::Deny if bound.shadow => OnMissingValue::Skipped,
             Missing::Deny => OnMissingValue::Denied,
         },
-        slides: bound.algorithm == Algorithm::SlidingWindow,
+        is_sliding: bound.algorithm == Algorithm::SlidingWindow,
     }
 }
 
@@ -261,16 +261,16 @@ impl Host for InstanceState {
         if !self.advice.bounds.is_empty() {
             bail!("called `rates.define` twice: define all bounds in one call");
         }
-        if let Some(name) = twice(&bounds) {
+        if let Some(name) = duplicate_name(&bounds) {
             bail!(
                 "called `rates.define` with two bounds of the name `{}`",
                 printable(name)
             );
         }
-        self.advice.bounds = bounds.iter().map(told).collect();
+        self.advice.bounds = bounds.iter().map(bound_info).collect();
         let name = Arc::clone(&self.name);
         // All instances have the same settings, and so the same bounds.
-        self.own
+        self.filter_services
             .rates
             .get_or_init(|| Arc::new(DefinedRates::new(name, bounds)));
         Ok(())
@@ -279,9 +279,11 @@ impl Host for InstanceState {
     fn take(&mut self, cost: u64) -> Result<WitDecision> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let (Some(defined), Some(services), Some(exchange)) =
-            (self.own.rates.get(), &self.services, &mut self.exchange)
-        else {
+        let (Some(defined), Some(services), Some(exchange)) = (
+            self.filter_services.rates.get(),
+            &self.services,
+            &mut self.exchange,
+        ) else {
             bail!("called `rates.take` without bounds: call `rates.define` in `configure`");
         };
         let answer = |outcome, by, shadowed, retry_after_ms| WitDecision {
@@ -296,7 +298,7 @@ impl Host for InstanceState {
         }
         let waits = services.rates.max_wait().is_some();
         if waits {
-            self.own.charged.note(None, cost);
+            self.filter_services.charged.record(None, cost);
         }
         let mut decision = defined.take(services, &found.keys, cost);
         if let Some(keys) = decision.pending.take() {
@@ -305,21 +307,21 @@ impl Host for InstanceState {
                 keys,
                 cost,
             };
-            if self.patient {
+            if self.may_rerun {
                 if let Some(ticket) = decision.ticket.take() {
                     services.rates.give_back(ticket);
                 }
-                self.give_back_taken();
+                self.refund();
                 return Err(CallFailure::Share(PendingCharge::Rates(share)).into());
             }
             // It may be there for the next one.
             drop(share.wait(services));
         }
-        if self.patient {
+        if self.may_rerun {
             self.rate_tickets.extend(decision.ticket.take());
         }
-        let place = self.place;
-        let known = &mut exchange.spent.get_or_insert_default().rate_levels;
+        let place = self.position;
+        let known = &mut exchange.account.get_or_insert_default().rate_levels;
         known.retain(|(known, _)| *known != place);
         known.extend(decision.levels.iter().map(|level| (place, *level)));
         let (by, shadowed) = bits(defined, &decision);
@@ -336,8 +338,8 @@ impl Host for InstanceState {
         self.charge_call()?;
         let exchange = self.exchange.iter();
         let levels = exchange
-            .flat_map(|exchange| exchange.spent.iter().flat_map(|spent| &spent.rate_levels));
-        let levels = levels.filter(|(place, _)| *place == self.place);
+            .flat_map(|exchange| exchange.account.iter().flat_map(|spent| &spent.rate_levels));
+        let levels = levels.filter(|(place, _)| *place == self.position);
         let levels = levels.map(|(_, level)| WitLevel {
             bound: level.bound,
             limit: level.level.limit,

@@ -22,13 +22,13 @@ pub(crate) enum RefusedEdit<'a> {
     Authority,
     Status(u16),
     /// The piece of the body.
-    Piece,
+    Chunk,
 }
 
 impl InstanceState {
     /// Say that an edit was refused; gives the error back.
     #[cold]
-    pub(crate) fn refused(&self, edit: RefusedEdit<'_>, error: EditError) -> EditError {
+    pub(crate) fn refuse(&self, edit: RefusedEdit<'_>, error: EditError) -> EditError {
         let what = match edit {
             RefusedEdit::Field(of, name) => field(of, name, error),
             RefusedEdit::Attribute(name) => attribute(name, error),
@@ -67,7 +67,7 @@ impl InstanceState {
                     format!("status {status} was refused: it is not in 200 to 599")
                 }
             },
-            RefusedEdit::Piece => match error {
+            RefusedEdit::Chunk => match error {
                 EditError::TooLarge => {
                     "an edit of the body was refused: the body would have more than `limits.body` allows".into()
                 }
@@ -77,7 +77,7 @@ impl InstanceState {
             },
         };
         if error == EditError::TooLarge {
-            self.lacked_room.set(true);
+            self.had_no_room.set(true);
         }
         self.notice(&what);
         error
@@ -87,8 +87,8 @@ impl InstanceState {
     #[cold]
     pub(crate) fn notice(&self, text: &str) {
         let filter = &*self.name;
-        let said = self.own.notices.take(text);
-        if said == Notice::Said {
+        let said = self.filter_services.notices.record(text);
+        if said == Notice::Repeated {
             return;
         }
         let request = self.exchange.as_ref().map(|exchange| &exchange.id);

@@ -16,10 +16,10 @@ use crate::context::ResponseEdit;
 const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";
 
 /// The most edits of one response that a filter may ask for.
-const MOST_OF_ONE_RESPONSE: usize = 256;
+const MAX_FOR_ONE_RESPONSE: usize = 256;
 
 /// The most edits of every response.
-const MOST_OF_EVERY_RESPONSE: usize = 64;
+const MAX_FOR_EVERY_RESPONSE: usize = 64;
 
 /// `response-edit`, with its name left where the guest put it.
 #[derive(ComponentType, Lift)]
@@ -70,7 +70,7 @@ fn edit_every_response(
     edits: Vec<EditArgument>,
 ) -> Result<Result<(), EditError>> {
     let before = store.data().advice.response_edits.len();
-    if before + edits.len() > MOST_OF_EVERY_RESPONSE {
+    if before + edits.len() > MAX_FOR_EVERY_RESPONSE {
         return Ok(Err(EditError::TooLarge));
     }
     for edit in edits {
@@ -98,18 +98,18 @@ fn edit_this_response(
         return Ok(Err(EditError::TooLate));
     };
     let before = exchange.response_edits.len();
-    if exchange.response_edits.len_of(state.place) + edits.len() > MOST_OF_ONE_RESPONSE {
-        state.lacked_room.set(true);
+    if exchange.response_edits.len_of(state.position) + edits.len() > MAX_FOR_ONE_RESPONSE {
+        state.had_no_room.set(true);
         state.notice("edits of the response were refused: a filter may make at most 256 edits of one response");
         return Ok(Err(EditError::TooLarge));
     }
-    let mark = state.mark();
-    state.remember(Undo::ResponseEdits(before));
+    let mark = state.journal_length();
+    state.record_undo(Undo::ResponseEdits(before));
     for edit in edits {
         let edit = checked(store, edit)?;
         let state = store.data_mut();
         match (edit, state.exchange.as_mut()) {
-            (Ok(edit), Some(exchange)) => exchange.response_edits.push(state.place, edit),
+            (Ok(edit), Some(exchange)) => exchange.response_edits.push(state.position, edit),
             (Ok(_), None) => return Ok(Err(EditError::TooLate)),
             (Err(error), _) => {
                 state.undo_to(mark);

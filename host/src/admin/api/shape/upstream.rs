@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use super::{labels, present, present_small, small_number};
 use crate::admin::date;
-use crate::upstream::endpoint::group::{AddedEndpoint, EndpointChanges};
 use crate::upstream::endpoint::health::Change;
-use crate::upstream::endpoint::known::now;
 use crate::upstream::endpoint::leaving::LeavingStatus;
-use crate::upstream::plan::{Upstream, UpstreamEndpoint};
+use crate::upstream::endpoint::state::now;
+use crate::upstream::endpoint::upstream_state::{AddedEndpoint, EndpointChanges};
 use crate::upstream::registry::EndpointChange;
+use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
 /// All upstreams.
 #[derive(Debug, Serialize, ToSchema)]
@@ -200,10 +200,10 @@ impl EndpointCreate {
 
 impl From<&Upstream> for UpstreamResource {
     fn from(plan: &Upstream) -> Self {
-        let members = plan.members();
+        let members = plan.endpoint_set();
         let endpoints = members.endpoints.iter();
-        let changes = plan.group.overrides().into_iter();
-        let leaving = plan.group.leaving.of(&plan.group.name, now());
+        let changes = plan.state.overrides().into_iter();
+        let leaving = plan.state.leaving.list(&plan.state.name, now());
         Self {
             name: plan.config.name.to_string(),
             fails_open: members.balancer.fails_open(),
@@ -221,12 +221,12 @@ impl From<&Upstream> for UpstreamResource {
 
 impl EndpointResource {
     fn of(plan: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
-        let known = &endpoint.known;
-        let figures = known.figures();
+        let known = &endpoint.state;
+        let figures = known.totals();
         let (checks_good, last_check_fault, history) = known.health(|health| {
             let history: Vec<StateChange> = health.history().map(StateChange::from).collect();
-            let fault = health.last_bad().map(str::to_owned);
-            (health.checks(), fault, history)
+            let fault = health.last_check_fault().map(str::to_owned);
+            (health.checks_good(), fault, history)
         });
         Self {
             name: known.name.to_string(),
@@ -237,7 +237,7 @@ impl EndpointResource {
             state: plan.state(known).into(),
             checks_good,
             last_check_fault,
-            active: known.slot.active(),
+            active: known.load.active(),
             connections: known.connections(),
             attempts: figures.attempts,
             faults: figures.faults,
@@ -250,7 +250,7 @@ impl EndpointResource {
 impl From<&LeavingStatus> for LeavingEndpoint {
     fn from(left: &LeavingStatus) -> Self {
         Self {
-            name: left.known.name.to_string(),
+            name: left.state.name.to_string(),
             active: left.active,
             cut_in: left.cut_in_ms.map(|milliseconds| milliseconds / 1000),
         }

@@ -87,7 +87,7 @@ pub(in crate::store) struct RedisReply<T> {
 
 impl fmt::Debug for RedisPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("RedisPool")
             .field("name", &self.name)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()

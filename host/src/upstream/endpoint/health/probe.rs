@@ -20,9 +20,9 @@ use hyper::rt::{Read, Write};
 use crate::config::{HealthCheck, HttpCheck, Probe};
 
 /// The most of an answer's body that is looked at. Bytes.
-const MOST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 /// The most of an answer's head. Bytes; what hyper takes at least.
-const MOST_HEAD: usize = 16 * 1024;
+const MAX_HEAD: usize = 16 * 1024;
 /// Who asks.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")));
@@ -52,7 +52,7 @@ pub(crate) trait Reach {
 /// # Errors
 ///
 /// Why it is not well.
-pub(crate) async fn ask(check: &HealthCheck, endpoint: &impl Reach) -> Result<(), String> {
+pub(crate) async fn run_check(check: &HealthCheck, endpoint: &impl Reach) -> Result<(), String> {
     let asking = async {
         let io = endpoint.connect().await?;
         match &check.probe {
@@ -90,12 +90,12 @@ async fn http<E: Reach>(wanted: &HttpCheck, endpoint: &E, io: E::Io) -> Result<(
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(CONNECTION, close);
             let (mut sender, drive) = http1::Builder::new()
-                .max_buf_size(MOST_HEAD)
+                .max_buf_size(MAX_HEAD)
                 .handshake(io)
                 .await
-                .map_err(told)?;
+                .map_err(describe)?;
             let answer = async {
-                let response = sender.send_request(request).await.map_err(told)?;
+                let response = sender.send_request(request).await.map_err(describe)?;
                 good(wanted, response).await
             };
             driven(drive, answer).await
@@ -113,7 +113,7 @@ async fn good(wanted: &HttpCheck, response: Response<Incoming>) -> Result<(), St
     let Some(text) = &wanted.body else {
         return Ok(());
     };
-    let body = beginning(response.into_body(), MOST_BODY).await?;
+    let body = beginning(response.into_body(), MAX_BODY).await?;
     match memchr::memmem::find(&body, text.as_bytes()) {
         Some(_) => Ok(()),
         None => Err(format!(
@@ -127,7 +127,7 @@ async fn beginning(body: Incoming, most: usize) -> Result<Vec<u8>, String> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(told)?.into_data() {
+        if let Ok(data) = frame.map_err(describe)?.into_data() {
             let room = most - bytes.len();
             bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             if bytes.len() == most {
@@ -168,12 +168,12 @@ async fn is_serving(response: Response<Incoming>) -> Result<(), String> {
     let mut body = pin!(response.into_body());
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(told)?;
+        let frame = frame.map_err(describe)?;
         if let Some(failed) = frame.trailers_ref().and_then(code) {
             return Err(failed);
         }
         if let Ok(data) = frame.into_data()
-            && bytes.len() + data.len() <= MOST_BODY
+            && bytes.len() + data.len() <= MAX_BODY
         {
             bytes.extend_from_slice(&data);
         }
@@ -263,9 +263,9 @@ where
         .max_header_list_size(16 * 1024)
         .handshake(io)
         .await
-        .map_err(told)?;
+        .map_err(describe)?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(told)?;
+        let response = sender.send_request(request).await.map_err(describe)?;
         answer(response).await
     };
     driven(drive, answer).await
@@ -289,7 +289,7 @@ async fn driven(
 }
 
 /// What hyper says, without what the endpoint said.
-fn told(error: hyper::Error) -> String {
+fn describe(error: hyper::Error) -> String {
     if error.is_parse() || error.is_parse_too_large() {
         return "what it answers is not HTTP".to_owned();
     }

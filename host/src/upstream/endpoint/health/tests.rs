@@ -7,14 +7,14 @@ use super::*;
 const COUNTS: CheckThresholds = CheckThresholds { rise: 2, fall: 3 };
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(10),
-    most: Duration::from_secs(60),
+    longest: Duration::from_secs(60),
 };
 const NO_RAMP: Option<Duration> = None;
 
 fn at(seconds: u64) -> Now {
     Now {
         wall_ms: 1_700_000_000_000 + seconds * 1000,
-        steady_ms: seconds * 1000,
+        monotonic_ms: seconds * 1000,
     }
 }
 
@@ -23,34 +23,37 @@ fn the_first_check_decides_alone_and_later_ones_by_counts() {
     let mut health = Health::default();
     assert_eq!(
         health.share(NO_RAMP, at(0)),
-        WHOLE,
+        WHOLE_SHARE,
         "used until it is asked"
     );
     let change = health
-        .checked(Err("refused".to_owned()), COUNTS, at(1))
+        .record_check(Err("refused".to_owned()), COUNTS, at(1))
         .unwrap();
     assert_eq!((change.from, change.to), (State::Healthy, State::Unhealthy));
     assert_eq!(change.reason, "refused");
     assert_eq!(health.share(NO_RAMP, at(1)), 0);
-    assert!(health.checked(Ok(()), COUNTS, at(2)).is_none());
+    assert!(health.record_check(Ok(()), COUNTS, at(2)).is_none());
     assert!(
         health
-            .checked(Err("refused".to_owned()), COUNTS, at(3))
+            .record_check(Err("refused".to_owned()), COUNTS, at(3))
             .is_none()
     );
-    assert!(health.checked(Ok(()), COUNTS, at(4)).is_none(), "in a row");
-    assert!(health.checked(Ok(()), COUNTS, at(5)).is_some());
-    assert_eq!(health.share(NO_RAMP, at(5)), WHOLE);
+    assert!(
+        health.record_check(Ok(()), COUNTS, at(4)).is_none(),
+        "in a row"
+    );
+    assert!(health.record_check(Ok(()), COUNTS, at(5)).is_some());
+    assert_eq!(health.share(NO_RAMP, at(5)), WHOLE_SHARE);
     for second in 6..8 {
         assert!(
             health
-                .checked(Err("late".to_owned()), COUNTS, at(second))
+                .record_check(Err("late".to_owned()), COUNTS, at(second))
                 .is_none()
         );
     }
     assert!(
         health
-            .checked(Err("late".to_owned()), COUNTS, at(8))
+            .record_check(Err("late".to_owned()), COUNTS, at(8))
             .is_some()
     );
     assert_eq!(health.history().len(), 3);
@@ -75,13 +78,13 @@ fn each_ejection_is_longer_until_it_is_long_past() {
         let begin = now;
         while health.is_ejected() {
             now += 1;
-            health.pass(NO_RAMP, at(now));
+            health.tick(NO_RAMP, at(now));
         }
         lengths.push(now - begin);
     }
     assert_eq!(lengths, [10, 20, 40, 60, 60]);
     assert!(health.eject("again", BACKOFF, at(now + 60)).is_some());
-    health.pass(NO_RAMP, at(now + 70));
+    health.tick(NO_RAMP, at(now + 70));
     assert!(!health.is_ejected(), "the earlier ones are forgotten");
 }
 
@@ -92,8 +95,8 @@ fn a_share_grows_evenly_after_it_was_away() {
     assert_eq!(health.state(ramp, at(0)), State::Starting);
     assert_eq!(health.share(ramp, at(0)), 100);
     assert_eq!(health.share(ramp, at(5)), 500);
-    assert_eq!(health.share(ramp, at(10)), WHOLE);
-    health.pass(ramp, at(10));
+    assert_eq!(health.share(ramp, at(10)), WHOLE_SHARE);
+    health.tick(ramp, at(10));
     health.drain(true, at(20));
     assert_eq!(
         (health.share(ramp, at(20)), health.is_last_resort()),
@@ -101,17 +104,17 @@ fn a_share_grows_evenly_after_it_was_away() {
     );
     health.drain(false, at(30));
     assert_eq!(health.share(ramp, at(33)), 300);
-    assert_eq!(health.share(NO_RAMP, at(33)), WHOLE);
+    assert_eq!(health.share(NO_RAMP, at(33)), WHOLE_SHARE);
 }
 
 #[test]
 fn an_unhealthy_endpoint_stays_so_when_its_time_out_ends() {
     let mut health = Health::default();
     health.eject("faults", BACKOFF, at(0));
-    health.checked(Err("refused".to_owned()), COUNTS, at(1));
-    let change = health.pass(NO_RAMP, at(11)).unwrap();
+    health.record_check(Err("refused".to_owned()), COUNTS, at(1));
+    let change = health.tick(NO_RAMP, at(11)).unwrap();
     assert_eq!(change.to, State::Unhealthy);
-    assert!(health.unchecked(at(12)).is_some());
+    assert!(health.clear_checks(at(12)).is_some());
     assert_eq!(health.state(NO_RAMP, at(12)), State::Healthy);
 }
 
@@ -144,11 +147,11 @@ proptest! {
         for (second, told) in told.into_iter().enumerate() {
             let now = at(second as u64 * 3);
             let change = match told {
-                ReportedStates::Checked(true) => health.checked(Ok(()), COUNTS, now),
-                ReportedStates::Checked(false) => health.checked(Err("bad".to_owned()), COUNTS, now),
+                ReportedStates::Checked(true) => health.record_check(Ok(()), COUNTS, now),
+                ReportedStates::Checked(false) => health.record_check(Err("bad".to_owned()), COUNTS, now),
                 ReportedStates::Eject => health.eject("faults", BACKOFF, now),
                 ReportedStates::Drain(drained) => health.drain(drained, now),
-                ReportedStates::Pass => health.pass(NO_RAMP, now),
+                ReportedStates::Pass => health.tick(NO_RAMP, now),
             };
             let state = health.state(NO_RAMP, now);
             prop_assert_eq!(change.is_some(), state != last);

@@ -1,0 +1,191 @@
+//! What a reload cannot change, and which parts of it differ.
+//!
+//! It promises that lines which were only moved are no change: it holds no places in the file,
+//! and secrets by their names. Where the admin listener's certificate is may change, and not whether
+//! it has one.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{self, Config, Span, StorePlace};
+
+/// What a reload cannot change.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RestartOnly {
+    workers: Option<NonZeroUsize>,
+    max_rate_counters: usize,
+    max_used_proofs: usize,
+    /// The listeners', in the order of the file.
+    pub(crate) addresses: Vec<std::net::SocketAddr>,
+    admin: Option<config::Admin>,
+    store: Option<config::Store>,
+    /// The names of the secrets that the admin's tokens and the store use, in that order.
+    secrets: Vec<Arc<str>>,
+    wasm: config::Wasm,
+    log: config::Log,
+}
+
+impl RestartOnly {
+    /// Of this configuration.
+    pub(crate) fn from_config(config: &Config) -> Self {
+        let listeners = config.listeners.iter();
+        let mut secrets = Vec::new();
+        Self {
+            workers: config.server.workers,
+            max_rate_counters: config.server.max_rate_counters,
+            max_used_proofs: config.server.max_used_proofs,
+            addresses: listeners.map(|listener| listener.address).collect(),
+            admin: config
+                .admin
+                .as_ref()
+                .map(|admin| plain_admin(admin, &mut secrets)),
+            store: config
+                .store
+                .as_ref()
+                .map(|store| plain_store(store, &mut secrets)),
+            secrets: names(config, &secrets),
+            wasm: config.wasm.clone(),
+            log: config.log.clone(),
+        }
+    }
+
+    /// The parts that differ, by their names in the file.
+    pub(crate) fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
+        [
+            (self.workers == other.workers, "`[server] workers`"),
+            (
+                self.max_rate_counters == other.max_rate_counters,
+                "`[server] max_rate_counters`",
+            ),
+            (
+                self.max_used_proofs == other.max_used_proofs,
+                "`[server] max_used_proofs`",
+            ),
+            (
+                self.addresses == other.addresses,
+                "the listeners' addresses",
+            ),
+            (self.admin == other.admin, "`[admin]`"),
+            (self.store == other.store, "`[store]`"),
+            (
+                self.secrets == other.secrets,
+                "the secrets of `[admin]` and `[store]`",
+            ),
+            (self.wasm == other.wasm, "`[wasm]`"),
+            (self.log == other.log, "`[log]`"),
+        ]
+        .into_iter()
+        .filter_map(|(same, name)| (!same).then_some(name))
+        .collect()
+    }
+}
+
+/// Without places; those of secrets go into the list.
+fn plain_admin(admin: &config::Admin, secrets: &mut Vec<usize>) -> config::Admin {
+    let mut admin = admin.clone();
+    for token in &mut admin.tokens {
+        token.span = Span::default();
+        secrets.push(std::mem::take(&mut token.secret));
+    }
+    if let Some(tls) = &mut admin.tls {
+        *tls = config::ListenerTls {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            span: Span::default(),
+        };
+    }
+    admin
+}
+
+/// Without places; those of secrets go into the list.
+fn plain_store(store: &config::Store, secrets: &mut Vec<usize>) -> config::Store {
+    let mut store = store.clone();
+    store.span = Span::default();
+    if let StorePlace::Redis(redis) = &mut store.place
+        && let Some(password) = &mut redis.password
+    {
+        secrets.push(std::mem::take(password));
+    }
+    store
+}
+
+fn names(config: &Config, places: &[usize]) -> Vec<Arc<str>> {
+    let secrets = places.iter().filter_map(|place| config.secrets.get(*place));
+    secrets.map(|secret| Arc::clone(&secret.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const FILE: &str = "\
+[[listener]]
+address = \"127.0.0.1:8080\"
+[[route]]
+path = \"/\"
+respond = {}
+[secret.ops]
+env = \"OPS\"
+[secret.redis]
+env = \"REDIS\"
+[admin]
+address = \"127.0.0.1:9080\"
+tokens = [{ name = \"ops\", role = \"write\", secret = \"ops\" }]
+[store]
+url = \"redis://127.0.0.1\"
+password = \"redis\"
+";
+
+    fn fixed(text: &str) -> RestartOnly {
+        RestartOnly::from_config(&Config::parse("t", text, Path::new("")).unwrap())
+    }
+
+    #[test]
+    fn what_was_only_moved_is_no_change() {
+        let moved = FILE
+            .replace("[secret.ops]\nenv = \"OPS\"\n", "")
+            .replace("[admin]", "\n\n[admin]");
+        let moved = format!("{moved}[secret.ops]\nenv = \"OPS\"\n");
+        assert_eq!(fixed(FILE).changed_keys(&fixed(&moved)), [""; 0]);
+    }
+
+    #[test]
+    fn a_certificate_can_change_and_not_appear() {
+        let with = |certificate: &str| {
+            let tls = format!("tls = {{ certificate = \"{certificate}\", key = \"k\" }}\n[store]");
+            fixed(&FILE.replace("[store]", &tls))
+        };
+        assert_eq!(with("a").changed_keys(&with("b")), [""; 0]);
+        assert_eq!(with("a").changed_keys(&fixed(FILE)), ["`[admin]`"]);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        for (old, new, part) in [
+            ("\"write\"", "\"read\"", "`[admin]`"),
+            (
+                "127.0.0.1\"\npassword",
+                "127.0.0.2\"\npassword",
+                "`[store]`",
+            ),
+            (
+                "password = \"redis\"",
+                "password = \"ops\"",
+                "the secrets of `[admin]` and `[store]`",
+            ),
+            (
+                "[[listener]]",
+                "[server]\nmax_used_proofs = 9\n[[listener]]",
+                "`[server] max_used_proofs`",
+            ),
+            ("[admin]", "[wasm]\nmax_instances = 7\n[admin]", "`[wasm]`"),
+        ] {
+            assert_ne!(FILE.replace(old, new), FILE, "{part}");
+            let other = fixed(&FILE.replace(old, new));
+            assert_eq!(fixed(FILE).changed_keys(&other), [part]);
+        }
+    }
+}

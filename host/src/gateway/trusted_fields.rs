@@ -1,0 +1,121 @@
+//! Fields that endpoints take for the gateway's word, on one route, and that a client can send on another.
+//!
+//! After the chains are built. A filter says which request fields it sets from what the gateway knows,
+//! and which no client can send past it; an upstream that gets such a field by one route should not
+//! get a client's own by another. A warning only: whether the endpoint looks at it is not known here.
+
+use std::sync::Arc;
+
+use super::filters::backticked;
+use super::lints::routes_named;
+use crate::config::{self, Config, Problems, RouteEnd};
+use crate::wasm::Filter;
+
+/// Fields that a filter of one route sets, and other routes by which a client can send them.
+struct ForgeableFields<'a> {
+    fields: Vec<&'a str>,
+    upstream: usize,
+    /// The filter that sets them, and its route.
+    setter: &'a Arc<Filter>,
+    on: &'a config::RouteConfig,
+    /// The first of the other routes.
+    span: config::Span,
+    routes: Vec<&'a str>,
+}
+
+/// Warn of the routes by which a client can send what a filter of another route sets: once for the
+/// same fields of one filter and one upstream.
+pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
+    let routes = || config.routes.iter().zip(chains);
+    let mut sendable: Vec<ForgeableFields<'_>> = Vec::new();
+    for (route, chain) in routes() {
+        for upstream in upstreams(&route.end) {
+            let others =
+                routes().filter(|(other, _)| upstreams(&other.end).any(|one| one == upstream));
+            let mut told: Vec<&str> = Vec::new();
+            for (on, setter) in
+                others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
+            {
+                let vouched = setter
+                    .facts()
+                    .advice
+                    .trusted_fields
+                    .iter()
+                    .map(String::as_str);
+                let mut fields: Vec<&str> = Vec::new();
+                for field in vouched.filter(|field| !is_cleared(chain, field)) {
+                    if !told.contains(&field) && !fields.contains(&field) {
+                        fields.push(field);
+                    }
+                }
+                if fields.is_empty() {
+                    continue;
+                }
+                told.extend(&fields);
+                let same = sendable.iter_mut().find(|known| {
+                    known.upstream == upstream
+                        && known.fields == fields
+                        && Arc::ptr_eq(known.setter, setter)
+                });
+                match same {
+                    Some(known) => known.routes.push(&route.name),
+                    None => sendable.push(ForgeableFields {
+                        fields,
+                        upstream,
+                        setter,
+                        on,
+                        span: route.span,
+                        routes: vec![&route.name],
+                    }),
+                }
+            }
+        }
+    }
+    for one in &sendable {
+        warn(config, one, problems);
+    }
+}
+
+fn warn(config: &Config, one: &ForgeableFields<'_>, problems: &mut Problems) {
+    let Some(upstream) = config.upstreams.get(one.upstream) else {
+        return;
+    };
+    let name = one.setter.name();
+    let list = backticked(one.fields.iter().copied());
+    let routes = routes_named(&one.routes);
+    let there = match one.routes.len() {
+        1 => "here",
+        _ => "there",
+    };
+    problems
+        .warning(
+            one.span,
+            format!(
+                "a client can send {list} to upstream `{}` by {routes}; on route `{}` filter `{name}` sets it from what the gateway knows",
+                upstream.name, one.on.name
+            ),
+        )
+        .help(format!(
+            "put `{name}` into `filters` {there} too, or a filter that removes {list}"
+        ));
+}
+
+/// Whether no client can send the field past these filters.
+fn is_cleared(chain: &[Arc<Filter>], field: &str) -> bool {
+    let mut advice = chain.iter().map(|filter| &filter.facts().advice);
+    advice.any(|advice| {
+        let mut known = advice.trusted_fields.iter().chain(&advice.removed_fields);
+        known.any(|known| known == field)
+    })
+}
+
+/// The upstreams that a route leads to.
+fn upstreams(end: &RouteEnd) -> impl Iterator<Item = usize> + '_ {
+    let (one, several) = match end {
+        RouteEnd::Upstream(place) => (Some(*place), None),
+        RouteEnd::Split(split) => (None, Some(split)),
+        RouteEnd::Respond(_) | RouteEnd::Redirect(_) => (None, None),
+    };
+    let several = several.into_iter().flat_map(|split| split.groups.iter());
+    one.into_iter().chain(several.map(|(place, _)| *place))
+}

@@ -1,0 +1,23 @@
+//! Whether a client takes what is written.
+
+use std::task::Poll;
+
+use crate::watch::{TimeoutKind, Watch};
+
+/// Tells the watch when writing stops, and when it goes on.
+#[derive(Debug, Default)]
+pub(crate) struct WriteTimer(bool);
+
+impl WriteTimer {
+    /// What came of a write.
+    pub(crate) fn track<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
+        if outcome.is_pending() {
+            self.0 = true;
+            watch.begin_write_wait();
+        } else if self.0 {
+            self.0 = false;
+            watch.disarm(TimeoutKind::Write);
+        }
+        outcome
+    }
+}

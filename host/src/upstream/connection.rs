@@ -1,0 +1,124 @@
+//! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
+//!
+//! - [`client`] makes connections, with [`tls`] where the upstream has it;
+//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, looks at
+//!   each [`head`] and shows [`interim`] answers, behind a [`gate`] for wake-ups;
+//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`]; each request
+//!   on it is an [`exchange`], with an [`upload`] of its body, or becomes a [`tunnel`];
+//! - [`incoming`] is what follows the head of a response over either, and [`transport`] its errors;
+//! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
+//!   HTTP/2.
+
+use std::task::{Context, Poll};
+
+use http::Request;
+use http_body::Frame;
+use hyper::body::Bytes;
+
+pub(crate) mod client;
+pub(crate) mod endpoint_body;
+pub(crate) mod head;
+pub(crate) mod head_record;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod http2_request;
+pub(crate) mod interim;
+pub(crate) mod io;
+pub(crate) mod liveness;
+pub(crate) mod monitored_io;
+pub(crate) mod pool;
+pub(crate) mod request_limit;
+pub(crate) mod stream_io;
+pub(crate) mod tls;
+pub(crate) mod transport;
+pub(crate) mod upload;
+pub(crate) mod wake_gate;
+
+use endpoint_body::EndpointBody;
+use http1::Http1Connection;
+use http2::Http2Stream;
+use pool::Pool;
+use transport::TransportError;
+
+use crate::body::Body;
+
+/// What carries one request.
+#[derive(Debug)]
+pub(crate) enum EndpointConnection {
+    /// HTTP/1.1.
+    Http1(Http1Connection),
+    /// HTTP/2.
+    Http2(Http2Stream),
+}
+
+impl EndpointConnection {
+    /// Whether its connection has carried a request before.
+    #[must_use]
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.reused,
+            Self::Http2(slot) => slot.reused,
+        }
+    }
+
+    /// The endpoint does not agree to another protocol.
+    pub(crate) fn decline_upgrade(&mut self) {
+        if let Self::Http1(connection) = self {
+            connection.decline_upgrade();
+        }
+    }
+
+    /// Whether the response's head has more fields than it may.
+    #[must_use]
+    pub(crate) fn has_too_many_fields(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.has_too_many_fields(),
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// The request on it had no answer in time, or no more of one; it had waited since `began`. If the
+    /// endpoint said nothing meanwhile, what may be as dead as this is not used again. Milliseconds.
+    pub(crate) fn timed_out(&self, pool: &Pool, reused: bool, began: u64, now: u64) {
+        match self {
+            Self::Http1(_) if reused => pool.close_idle_since(began),
+            Self::Http1(_) => {}
+            Self::Http2(slot) => slot.timed_out(began, now),
+        }
+    }
+
+    /// The request that was sent, if it had no body: to be sent once more.
+    pub(crate) fn take_sent_request(&mut self) -> Option<Request<Body>> {
+        match self {
+            Self::Http1(connection) => connection.sent_request(),
+            Self::Http2(slot) => slot.sent_request(),
+        }
+    }
+
+    /// Wait for the next frame of the response's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut EndpointBody,
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        match self {
+            Self::Http1(connection) => connection.poll_frame(cx, body),
+            Self::Http2(_) => body.poll_frame(cx),
+        }
+    }
+
+    /// The response is over. What can carry another request is kept, if `all` of the request was
+    /// sent.
+    pub(crate) fn release(self, pool: &Pool, all: bool, now: u64) {
+        match self {
+            Self::Http1(mut connection) => {
+                connection.finish_response();
+                if all {
+                    pool.keep_idle(connection, now);
+                }
+            }
+            // Its pool has the connection.
+            Self::Http2(slot) => drop(slot),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Making connections to endpoints.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
+
+use super::head::{HeadOverflow, HeadReader};
+use super::head_record::HeadRecord;
+use super::http1::Http1Connection;
+use super::http2::Http2Connection;
+use super::interim::InterimResponses;
+use super::io::EndpointIo;
+use super::wake_gate::WakeGate;
+use crate::config::UpstreamProtocol;
+use crate::descriptors;
+use crate::stream::Stream;
+use crate::tls::HTTP2;
+use crate::upstream::endpoint::state::ConnectionPermit;
+use crate::upstream::fault::AttemptError;
+use crate::upstream::{Upstream, UpstreamEndpoint};
+
+/// The smallest buffer that hyper takes. Bytes.
+const MIN_BUFFER: usize = 8 * 1024;
+/// How much of a body hyper gathers before it waits. Bytes.
+const BODY_BUFFER: usize = 128 * 1024;
+
+/// When the system asks the other side of an unused connection for a sign of life, and how often: one
+/// that the network has forgotten is closed before a request goes out on it.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// A connection, as the protocol has it.
+#[derive(Debug)]
+pub(crate) enum NewConnection {
+    /// One request at a time.
+    Http1(Http1Connection),
+    /// Many.
+    Http2(Rc<Http2Connection>),
+}
+
+/// Connect to an endpoint, its TLS handshake included, within this time. The place among its
+/// connections is held until the socket is closed. `http1`: nothing else is wanted, whatever the
+/// upstream's `protocol`. `freed` is told when a request on one that many share has ended.
+///
+/// # Errors
+///
+/// It took no connection, or not in time, or the two do not agree on TLS.
+pub(crate) async fn connect(
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    place: ConnectionPermit,
+    limit: Duration,
+    http1: bool,
+    freed: Rc<Notify>,
+) -> Result<NewConnection, AttemptError> {
+    let step = Cell::new("connection to");
+    match tokio::time::timeout(
+        limit,
+        connect_unbounded(plan, endpoint, place, http1, freed, &step),
+    )
+    .await
+    {
+        Ok(connected) => connected,
+        Err(_) => Err(AttemptError::ConnectTimeout {
+            endpoint: endpoint.state.name.to_string(),
+            step: step.get(),
+            milliseconds: limit.as_millis(),
+        }),
+    }
+}
+
+async fn connect_unbounded(
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    place: ConnectionPermit,
+    http1: bool,
+    freed: Rc<Notify>,
+    step: &Cell<&'static str>,
+) -> Result<NewConnection, AttemptError> {
+    let stream = open(plan, endpoint, http1, step).await?;
+    if is_http2(plan, endpoint, &stream, http1)? {
+        step.set("first word of HTTP/2 (SETTINGS) from");
+        let shared = Http2Connection::new(stream, plan.config.max_head, place, freed).await;
+        let failed =
+            |cause: h2::Error| AttemptError::of_exchange(&endpoint.state.name, cause.into());
+        return shared.map(NewConnection::Http2).map_err(failed);
+    }
+    let (record, rest, interims) = (
+        HeadRecord::default(),
+        HeadOverflow::default(),
+        InterimResponses::default(),
+    );
+    let config = &plan.config;
+    let heads = HeadReader::new(rest.clone(), config.max_head, config.max_headers);
+    let gate = WakeGate::new();
+    let io = EndpointIo::new(
+        stream,
+        record.clone(),
+        heads,
+        interims.clone(),
+        gate.signal(),
+        place,
+    );
+    let (sender, drive) = http1::Builder::new()
+        .max_header_size(plan.config.max_head)
+        .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
+        .handshake(io)
+        .await
+        .map_err(|cause| AttemptError::Closed {
+            endpoint: endpoint.state.name.to_string(),
+            cause: cause.into(),
+        })?;
+    let connection = Http1Connection::new(sender, drive, record, rest, interims, gate);
+    Ok(NewConnection::Http1(connection))
+}
+
+/// Whether HTTP/2 is spoken on this connection.
+fn is_http2(
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    stream: &Stream,
+    http1: bool,
+) -> Result<bool, AttemptError> {
+    let protocol = match http1 {
+        true => UpstreamProtocol::Http1,
+        false => plan.config.protocol,
+    };
+    match (stream.is_tls(), protocol) {
+        (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => Ok(false),
+        (false, UpstreamProtocol::Http2) => Ok(true),
+        (true, UpstreamProtocol::Auto) => Ok(stream.protocol() == Some(HTTP2)),
+        (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => Ok(true),
+        (true, UpstreamProtocol::Http2) => Err(AttemptError::Tls {
+            endpoint: endpoint.state.name.to_string(),
+            cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
+        }),
+    }
+}
+
+async fn open(
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    http1: bool,
+    step: &Cell<&'static str>,
+) -> Result<Stream, AttemptError> {
+    let socket = connect_to(endpoint.state.address).await;
+    let socket = socket.map_err(|cause| {
+        let endpoint = endpoint.state.name.to_string();
+        match descriptors::is_file_limit_error(&cause) {
+            true => AttemptError::Descriptors { endpoint },
+            false => AttemptError::Connect { endpoint, cause },
+        }
+    })?;
+    let Some(tls) = &plan.tls else {
+        return Ok(Stream::Clear(socket));
+    };
+    step.set("TLS handshake with");
+    let stream = tls.connect(&endpoint.configured, socket, http1).await;
+    stream.map_err(|cause| AttemptError::Tls {
+        endpoint: endpoint.state.name.to_string(),
+        cause,
+    })
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    descriptors::check_for_endpoint(&socket)?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    let probes = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+    Ok(stream)
+}

@@ -1,0 +1,288 @@
+//! One HTTP/1.1 connection to an endpoint.
+//!
+//! hyper gives a sender and a future that moves the bytes. For a request without a body the
+//! future is polled by whoever waits for the response, in the client connection's own task:
+//! that saves two wake-ups of another task a request. A request with a body needs its bytes
+//! moved also while nobody reads the response, so with the first of these the future becomes a
+//! task of its own and stays one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Frame;
+use hyper::body::Bytes;
+use hyper::client::conn::{TrySendError, http1};
+
+use super::endpoint_body::EndpointBody;
+use super::head::HeadOverflow;
+use super::head_record::HeadRecord;
+use super::interim::{InterimResponse, InterimResponses};
+use super::io::EndpointIo;
+use super::transport::{SendFailure, SendOutcome, TransportError};
+use super::wake_gate::WakeGate;
+use crate::body::Body;
+use crate::stream::Stream;
+use crate::upstream::endpoint::state::ConnectionPermit;
+
+type Http1Driver = http1::Connection<EndpointIo, Body>;
+
+/// What hyper says of a request.
+type SendResult = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>;
+
+/// A connection that can be used for one request after another.
+#[derive(Debug)]
+pub(crate) struct Http1Connection {
+    sender: http1::SendRequest<Body>,
+    inline: Option<Box<InlineDriver>>,
+    record: HeadRecord,
+    interims: InterimResponses,
+    /// What hyper does not get of a response's head.
+    head_overflow: HeadOverflow,
+    /// Whether the request on it asks for another protocol.
+    switches: bool,
+    /// Whether it has carried a request before.
+    pub(crate) reused: bool,
+}
+
+/// What moves the bytes, where no task does.
+#[derive(Debug)]
+struct InlineDriver {
+    driver: Http1Driver,
+    gate: WakeGate,
+}
+
+impl Http1Connection {
+    /// From what hyper's handshake gives.
+    #[must_use]
+    pub(crate) fn new(
+        sender: http1::SendRequest<Body>,
+        drive: Http1Driver,
+        record: HeadRecord,
+        rest: HeadOverflow,
+        interims: InterimResponses,
+        gate: WakeGate,
+    ) -> Self {
+        Self {
+            sender,
+            inline: Some(Box::new(InlineDriver {
+                driver: drive,
+                gate,
+            })),
+            record,
+            interims,
+            head_overflow: rest,
+            switches: false,
+            reused: false,
+        }
+    }
+
+    /// Send a request. What is returned is polled by [`Self::poll_response`] only.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = SendResult> + use<> {
+        if request.body().is_empty() {
+            self.record.begin();
+        } else {
+            self.record.stop();
+            // A request for another protocol has its body in one piece, and needs the connection back.
+            if !self.switches {
+                self.detach();
+            }
+        }
+        self.head_overflow.expect_head();
+        self.reused = true;
+        self.interims.begin();
+        self.sender.try_send_request(request)
+    }
+
+    /// The request that is sent next asks for another protocol on this connection, which carries no
+    /// other after it.
+    pub(crate) fn expect_upgrade(&mut self) {
+        self.switches = true;
+    }
+
+    /// The endpoint does not agree: what is left of the request's body is sent while the response comes.
+    pub(crate) fn decline_upgrade(&mut self) {
+        self.switches = false;
+        if !self.record.is_on() {
+            self.detach();
+        }
+    }
+
+    /// Whether the response's head has more fields than it may.
+    #[must_use]
+    pub(crate) fn has_too_many_fields(&self) -> bool {
+        self.head_overflow.is_too_many()
+    }
+
+    /// The connection as it is after a `101`, what was read of it already, and its place among the
+    /// endpoint's connections.
+    #[must_use]
+    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPermit)> {
+        let parts = self.inline?.driver.into_parts();
+        let (stream, rest, place) = parts.io.into_parts();
+        let read = match rest.is_empty() {
+            true => parts.read_buf,
+            false => [parts.read_buf, rest].concat().into(),
+        };
+        Some((stream, read, place))
+    }
+
+    /// The request that was sent last, if it had no body: to be sent once more on another
+    /// connection.
+    #[must_use]
+    pub(crate) fn sent_request(&self) -> Option<Request<Body>> {
+        self.record.parse_request()
+    }
+
+    /// Whether [`Self::sent_request`] may give one.
+    #[must_use]
+    pub(crate) fn has_request(&self) -> bool {
+        self.record.is_on()
+    }
+
+    fn detach(&mut self) {
+        if let Some(inline) = self.inline.take() {
+            let InlineDriver {
+                driver: drive,
+                gate,
+            } = *inline;
+            gate.release();
+            tokio::task::spawn_local(async move {
+                if let Err(error) = drive.await {
+                    tracing::debug!(%error, "a connection to an endpoint ended");
+                }
+            });
+        }
+    }
+
+    /// Move bytes until `poll` has something, in this order: `first` tells whether to look
+    /// before bytes are moved.
+    fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: bool,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Some(inline) = &mut self.inline else {
+            return poll(cx);
+        };
+        let InlineDriver {
+            driver: drive,
+            gate,
+        } = &mut **inline;
+        let mut ended = false;
+        let outcome = gate.poll_through(cx, |cx| {
+            if first && let Poll::Ready(found) = poll(cx) {
+                return Poll::Ready(found);
+            }
+            ended = poll_driver(drive, cx);
+            poll(cx)
+        });
+        if ended && !self.switches {
+            self.inline = None;
+        }
+        outcome
+    }
+
+    /// Wait for the response's head.
+    pub(crate) fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut response: Pin<&mut impl Future<Output = SendResult>>,
+    ) -> Poll<SendOutcome> {
+        if self.inline.is_none() {
+            self.interims.set_waker(cx.waker());
+        }
+        let polled = self.poll_with(cx, false, |cx| response.as_mut().poll(cx));
+        polled.map(|answered| match answered {
+            Ok(mut response) => {
+                self.head_overflow.restore_fields(response.headers_mut());
+                Ok(response.map(EndpointBody::Http1))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => SendFailure::Unsent(Box::new(request)),
+                None => SendFailure::Failed(error.into_error().into()),
+            }),
+        })
+    }
+
+    /// Whether interim answers came since they were asked for.
+    #[must_use]
+    pub(crate) fn has_interims(&self) -> bool {
+        self.interims.is_some()
+    }
+
+    /// The interim answers that came since this was asked last.
+    #[must_use]
+    pub(crate) fn interims(&self) -> Vec<InterimResponse> {
+        self.interims.take()
+    }
+
+    /// Wait for the next frame of the response's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut EndpointBody,
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        self.poll_with(cx, true, |cx| body.poll_frame(cx))
+    }
+
+    /// Let hyper see that a response is over, or that the endpoint has closed the connection.
+    pub(crate) fn finish_response(&mut self) {
+        if let Some(inline) = &mut self.inline {
+            let InlineDriver {
+                driver: drive,
+                gate,
+            } = &mut **inline;
+            if gate.poll_closed(|cx| poll_driver(drive, cx)) {
+                self.inline = None;
+            }
+        }
+    }
+
+    /// Whether its bytes are moved by whoever waits for a response.
+    #[must_use]
+    pub(crate) fn is_inline(&self) -> bool {
+        self.inline.is_some()
+    }
+
+    /// Whether it is known to be of no more use.
+    #[must_use]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether a request can be sent at once.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        self.finish_response();
+        self.sender.is_ready()
+    }
+
+    /// Wait until a request can be sent. False: it is of no more use.
+    pub(crate) async fn ready(&mut self) -> bool {
+        if self.is_inline() {
+            // hyper says by itself if nothing can be sent on it any more.
+            return true;
+        }
+        std::future::poll_fn(|cx| self.sender.poll_ready(cx))
+            .await
+            .is_ok()
+    }
+}
+
+/// True: the connection is over.
+fn poll_driver(drive: &mut Http1Driver, cx: &mut Context<'_>) -> bool {
+    match Pin::new(drive).poll(cx) {
+        Poll::Ready(outcome) => {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+            true
+        }
+        Poll::Pending => false,
+    }
+}

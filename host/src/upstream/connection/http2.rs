@@ -1,0 +1,412 @@
+//! An HTTP/2 connection to an endpoint, which carries many requests at once.
+//!
+//! A task of its own moves its bytes. Each request has a slot, and the slot counts until the
+//! response is over. Promises: no more slots than the endpoint allows, unless the pool is at its
+//! bound; a connection is closed when nobody holds it any more, after the last response.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::{self, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, SendStream};
+use http::Request;
+use tokio::sync::{Mutex, Notify};
+
+use super::http2_request;
+use super::interim::InterimResponse;
+use super::liveness::{Liveness, LivenessAction, SilenceTracker};
+use super::monitored_io::MonitoredIo;
+use super::request_limit::{FirstRejected, RequestLimit};
+use super::transport::{SendFailure, SendOutcome};
+use crate::body::Body;
+use crate::stream::Stream;
+use crate::upstream::endpoint::state::ConnectionPermit;
+
+/// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs
+/// so much; more where the endpoint sends it in tiny frames, each of which has a head of its own.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What may be on the way of all responses of a connection. Bytes: of as many as there hardly are,
+/// since clients that take nothing would hold up all others on it. Not without a bound: h2 takes from
+/// it how many tiny frames it keeps.
+const CONNECTION_WINDOW: u32 = 512 * STREAM_WINDOW;
+/// How much of one request's body is gathered before it waits. Bytes.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// What stands for the number of requests that an endpoint takes at once, before it has said it.
+const UNKNOWN: usize = 99_999;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Http2Connection {
+    /// Whoever has it opens a stream, which may have to wait for room on the connection.
+    sender: Mutex<SendRequest<Bytes>>,
+    secure: bool,
+    /// Whether the endpoint takes an extended `CONNECT`.
+    connects: bool,
+    /// How many requests the endpoint takes at once.
+    max_streams: Cell<usize>,
+    active: Cell<usize>,
+    /// Who waits for room is told here.
+    capacity_notify: Rc<Notify>,
+    /// Requests that were given a place on it.
+    requests_sent: Cell<u64>,
+    first_rejected: FirstRejected,
+    /// It takes no more requests.
+    is_closing: Cell<bool>,
+    in_use_since: Cell<u64>,
+    idle_since: Cell<Option<u64>>,
+    liveness: Rc<Liveness>,
+    silence: SilenceTracker,
+    /// Requests that wait for the head of an answer.
+    waiting: Cell<usize>,
+}
+
+impl Http2Connection {
+    /// Over a connected stream, with response heads up to `max_head` bytes. Waits for the endpoint's
+    /// first word, which says how many requests it takes at once: more of them would wait behind
+    /// one another for as long as a stream lasts.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint closed it at once, or does not speak HTTP/2.
+    pub(crate) async fn new(
+        stream: Stream,
+        max_head: usize,
+        place: ConnectionPermit,
+        freed: Rc<Notify>,
+    ) -> Result<Rc<Self>, h2::Error> {
+        let secure = stream.is_tls();
+        let pulse = Rc::new(Liveness::default());
+        let io = MonitoredIo::new(stream, Rc::clone(&pulse), place);
+        let (mut sender, mut connection) = client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .initial_max_send_streams(UNKNOWN)
+            .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+            .handshake(io)
+            .await?;
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Pending if connection.max_concurrent_send_streams() == UNKNOWN => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            ended @ Poll::Ready(_) => ended,
+        })
+        .await?;
+        // One that the endpoint has closed meanwhile says so.
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        let shared = Rc::new(Self {
+            secure,
+            connects: sender.is_extended_connect_protocol_enabled(),
+            max_streams: Cell::new(connection.max_concurrent_send_streams()),
+            sender: Mutex::new(sender),
+            active: Cell::new(0),
+            capacity_notify: freed,
+            requests_sent: Cell::new(0),
+            first_rejected: FirstRejected::default(),
+            is_closing: Cell::new(false),
+            in_use_since: Cell::new(0),
+            idle_since: Cell::new(None),
+            liveness: pulse,
+            silence: SilenceTracker::default(),
+            waiting: Cell::new(0),
+        });
+        tokio::task::spawn_local(Http2Driver {
+            pings: connection.ping_pong(),
+            pinged: false,
+            liveness: Rc::clone(&shared.liveness),
+            shared: Rc::downgrade(&shared),
+            connection,
+        });
+        Ok(shared)
+    }
+
+    /// Open a stream for a request, once there is room for it. `is_closing`: nothing follows its head.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no request any more: here it is.
+    pub(super) async fn open(
+        &self,
+        request: Request<Body>,
+        ends: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, Body), SendFailure> {
+        let mut sender = self.sender.lock().await;
+        if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
+            tracing::debug!(%error, "a connection to an endpoint takes no more requests");
+            self.is_closing.set(true);
+            return Err(SendFailure::Unsent(Box::new(request)));
+        }
+        let (parts, body) = request.into_parts();
+        let (response, stream) = sender.send_request(Request::from_parts(parts, ()), ends)?;
+        // While it waits for room, those behind it can still go elsewhere.
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        Ok((response, stream, body))
+    }
+
+    /// Its bytes were moved: the endpoint may take another number of requests at once now, or no more.
+    fn update_limit(&self, cx: &mut Context<'_>, most: usize) {
+        if most > self.max_streams.replace(most) {
+            self.capacity_notify.notify_waiters();
+        }
+        // Whoever has the sender sees by itself that no stream can be opened.
+        if let Ok(mut sender) = self.sender.try_lock()
+            && matches!(sender.poll_ready(cx), Poll::Ready(Err(_)))
+        {
+            self.is_closing.set(true);
+        }
+    }
+
+    /// It is used from now on. Milliseconds.
+    pub(crate) fn mark_in_use(&self, now: u64) {
+        self.in_use_since.set(now);
+    }
+
+    /// Since when it is used. Milliseconds.
+    #[must_use]
+    pub(crate) fn in_use_since(&self) -> u64 {
+        self.in_use_since.get()
+    }
+
+    /// Requests on it now.
+    #[must_use]
+    pub(crate) fn active(&self) -> usize {
+        self.active.get()
+    }
+
+    /// Whether the endpoint takes one more now.
+    #[must_use]
+    pub(crate) fn has_room(&self) -> bool {
+        self.active.get() < self.max_streams.get()
+    }
+
+    /// Whether it was given fewer requests than an endpoint takes on one connection.
+    #[must_use]
+    pub(crate) fn has_requests_left(&self, lifetime: u64) -> bool {
+        self.requests_sent.get() < lifetime
+    }
+
+    /// Whether it takes another request, or has some to end.
+    #[must_use]
+    pub(crate) fn is_usable(&self, lifetime: u64) -> bool {
+        !self.is_closed() && (self.has_requests_left(lifetime) || self.active.get() > 0)
+    }
+
+    /// Whether it is known to take no request any more.
+    #[must_use]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    /// Look whether it is alive: ask the endpoint, or give the connection up. Milliseconds.
+    pub(crate) fn check_liveness(&self, now: u64, endpoint: &str) {
+        let (active, waits) = (self.active.get() > 0, self.waiting.get() > 0);
+        match self
+            .silence
+            .next_action(now, self.liveness.reads(), active, waits)
+        {
+            LivenessAction::Wait => {}
+            LivenessAction::Ping => self.liveness.ping(),
+            LivenessAction::End => {
+                if !self.is_closing.replace(true) {
+                    tracing::warn!(
+                        endpoint,
+                        requests = self.active.get(),
+                        "an HTTP/2 connection went silent and was closed: the endpoint answered no PING; \
+                         if it is well, look for a firewall in between that forgets connections"
+                    );
+                }
+                self.liveness.close();
+            }
+        }
+    }
+
+    /// Whether new requests are to go to another one, since it may be dead. Milliseconds.
+    #[must_use]
+    pub(crate) fn is_doubtful(&self, now: u64) -> bool {
+        self.silence.is_doubtful(now, self.liveness.reads())
+    }
+
+    /// Whether nobody has used it for longer than this. Milliseconds.
+    pub(crate) fn is_stale(&self, now: u64, longest: u64) -> bool {
+        if self.active.get() > 0 {
+            self.idle_since.set(None);
+            return false;
+        }
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        now.saturating_sub(since) > longest
+    }
+
+    /// A place for one request.
+    #[must_use]
+    pub(crate) fn reserve_stream(self: &Rc<Self>) -> Http2Stream {
+        self.active.set(self.active.get() + 1);
+        self.idle_since.set(None);
+        let number = self.requests_sent.get();
+        self.requests_sent.set(number + 1);
+        Http2Stream {
+            number,
+            reused: number > 0,
+            shared: Rc::clone(self),
+            kept_request: None,
+        }
+    }
+}
+
+/// A place for one request, until its response is over.
+#[derive(Debug)]
+pub(crate) struct Http2Stream {
+    shared: Rc<Http2Connection>,
+    kept_request: Option<Box<Request<Body>>>,
+    /// Which request of the connection it is for, from 0.
+    number: u64,
+    /// Whether the connection has carried a request before.
+    pub(crate) reused: bool,
+}
+
+impl Http2Stream {
+    /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
+    #[must_use]
+    pub(crate) fn supports_connect(&self) -> bool {
+        self.shared.connects
+    }
+
+    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
+    /// that comes back is made fit for HTTP/1.1 again by [`exchange::to_http1`]. `keep`: one without a
+    /// body is kept, for [`Self::sent_request`]. `inform` is given the interim answers that come before.
+    ///
+    /// # Errors
+    ///
+    /// Its `host` cannot be an authority.
+    pub(crate) fn send<'a>(
+        &mut self,
+        mut request: Request<Body>,
+        keep: bool,
+        inform: impl FnMut(InterimResponse) + 'a,
+    ) -> http::Result<Pin<Box<dyn Future<Output = SendOutcome> + 'a>>> {
+        self.kept_request = None;
+        if keep && request.body().is_empty() {
+            let mut again = Request::new(Body::Empty);
+            *again.method_mut() = request.method().clone();
+            *again.uri_mut() = request.uri().clone();
+            *again.headers_mut() = request.headers().clone();
+            self.kept_request = Some(Box::new(again));
+        }
+        http2_request::to_http2(&mut request, self.shared.secure)?;
+        let waits = ResponseWait::new(&self.shared);
+        Ok(Box::pin(async move {
+            http2_request::send(&waits.0, request, inform).await
+        }))
+    }
+
+    /// The endpoint has turned this request away since it ends the connection: no other is sent on it.
+    pub(crate) fn mark_closing(&self, lifetime: &RequestLimit, now: u64) {
+        self.shared.is_closing.set(true);
+        lifetime.record_rejection(&self.shared.first_rejected, self.number, now);
+    }
+
+    /// It had waited since `began` in vain: see [`super::Line::timed_out`]. Milliseconds.
+    pub(crate) fn timed_out(&self, began: u64, now: u64) {
+        let Http2Connection {
+            liveness: pulse,
+            silence,
+            ..
+        } = &*self.shared;
+        if silence.timed_out(now, began, pulse.reads()) {
+            pulse.ping();
+        }
+    }
+
+    /// Whether its request is the connection's first.
+    #[must_use]
+    pub(crate) fn is_first(&self) -> bool {
+        self.number == 0
+    }
+
+    /// Whether [`Self::sent_request`] gives one.
+    #[must_use]
+    pub(crate) fn has_request(&self) -> bool {
+        self.kept_request.is_some()
+    }
+
+    /// The request that was sent, if it had no body and is kept.
+    pub(crate) fn sent_request(&mut self) -> Option<Request<Body>> {
+        self.kept_request.take().map(|again| *again)
+    }
+}
+
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        let active = &self.shared.active;
+        active.set(active.get().saturating_sub(1));
+        self.shared.capacity_notify.notify_one();
+    }
+}
+
+/// A request waits for the head of its answer, until this drops.
+struct ResponseWait(Rc<Http2Connection>);
+
+impl ResponseWait {
+    fn new(shared: &Rc<Http2Connection>) -> Self {
+        shared.waiting.set(shared.waiting.get() + 1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for ResponseWait {
+    fn drop(&mut self) {
+        let waiting = &self.0.waiting;
+        waiting.set(waiting.get().saturating_sub(1));
+    }
+}
+
+/// Moves the bytes of a connection, and tells those who use it how it is.
+#[derive(Debug)]
+struct Http2Driver {
+    connection: client::Connection<MonitoredIo, Bytes>,
+    shared: Weak<Http2Connection>,
+    liveness: Rc<Liveness>,
+    pings: Option<PingPong>,
+    /// Whether a PING waits for its answer.
+    pinged: bool,
+}
+
+impl Http2Driver {
+    fn ping(&mut self, cx: &mut Context<'_>) {
+        let Some(pings) = &mut self.pings else { return };
+        if self.pinged && pings.poll_pong(cx).is_ready() {
+            self.pinged = false;
+        }
+        if self.liveness.take_ping() {
+            // One that waits for its answer asks already.
+            self.pinged |= pings.send_ping(Ping::opaque()).is_ok();
+        }
+    }
+}
+
+impl Future for Http2Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.liveness.set_waker(cx.waker());
+        this.ping(cx);
+        let polled = Pin::new(&mut this.connection).poll(cx);
+        if let Some(shared) = this.shared.upgrade() {
+            shared.update_limit(cx, this.connection.max_concurrent_send_streams());
+            if polled.is_ready() {
+                shared.is_closing.set(true);
+            }
+        }
+        polled.map(|ended| {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! Interim answers (1xx) that an endpoint sends over HTTP/1.1, as its bytes pass.
+//!
+//! hyper reads over them, and its own way to hear of them costs every request allocations. Nearly
+//! every answer begins with another status, which its first bytes tell; then nothing more is looked
+//! at. Deliberately not here: `101`, which is an answer to the request, and HTTP/2, where h2 gives
+//! them ([`super::exchange`]).
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// The most that one may take. What is longer is not looked at. Bytes.
+const MAX_BYTES: usize = 16 * 1024;
+/// The most fields of one.
+const MAX_FIELDS: usize = 64;
+/// The most of one request. What comes then is not looked at.
+pub(super) const MAX_PER_REQUEST: usize = 100;
+/// How many may wait to be taken.
+const MAX_WAITING: usize = 16;
+/// The bytes of an answer that tell the first digit of its status.
+const START: usize = b"HTTP/1.1 1".len();
+
+/// An interim answer.
+#[derive(Debug)]
+pub(crate) struct InterimResponse {
+    /// Its status, never 100 or 101.
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Those of the request that one connection carries. Shared by the connection and its I/O.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InterimResponses(Arc<InterimState>);
+
+#[derive(Debug, Default)]
+struct InterimState {
+    is_watching: AtomicBool,
+    has_waiting: AtomicBool,
+    /// Those of the present request that were seen, and one more once there are bytes of one.
+    seen: AtomicUsize,
+    heads: Mutex<InterimHeads>,
+}
+
+#[derive(Debug, Default)]
+struct InterimHeads {
+    partial: Vec<u8>,
+    complete: Vec<InterimResponse>,
+    waker: Option<Waker>,
+}
+
+impl InterimResponses {
+    fn heads(&self) -> MutexGuard<'_, InterimHeads> {
+        self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is sent: its answer comes next.
+    pub(crate) fn begin(&self) {
+        self.0.seen.store(0, Relaxed);
+        self.0.is_watching.store(true, Relaxed);
+    }
+
+    /// Whether the final answer has not begun to come.
+    #[must_use]
+    pub(crate) fn is_expecting(&self) -> bool {
+        self.0.is_watching.load(Relaxed)
+    }
+
+    /// These bytes came.
+    pub(crate) fn observe(&self, bytes: &[u8]) {
+        let is_new = self.0.seen.load(Relaxed) == 0;
+        if is_new && bytes.len() >= START && !is_interim(bytes) {
+            self.0.is_watching.store(false, Relaxed);
+            return;
+        }
+        let mut heads = self.heads();
+        let heads = &mut *heads;
+        if is_new {
+            heads.partial.clear();
+            self.0.seen.store(1, Relaxed);
+        }
+        heads.partial.extend_from_slice(bytes);
+        let mut at = 0;
+        loop {
+            let rest = heads.partial.get(at..).unwrap_or_default();
+            if rest.len() < START {
+                break;
+            }
+            let head = match is_interim(rest) {
+                true => end_of_head(rest).and_then(|end| rest.get(..end)),
+                false => return self.stop(heads),
+            };
+            let Some(head) = head else { break };
+            let interim = match self.0.seen.fetch_add(1, Relaxed) <= MAX_PER_REQUEST {
+                true => read(head),
+                false => None,
+            };
+            at += head.len();
+            match interim {
+                None => return self.stop(heads),
+                Some(interim) if interim.status == StatusCode::CONTINUE => {}
+                Some(interim) if heads.complete.len() < MAX_WAITING => {
+                    heads.complete.push(interim);
+                    self.0.has_waiting.store(true, Relaxed);
+                }
+                Some(_) => {}
+            }
+        }
+        heads.partial.drain(..at);
+        if heads.partial.len() > MAX_BYTES {
+            return self.stop(heads);
+        }
+        wake(heads);
+    }
+
+    /// The rest is the final answer, or nothing that can be read.
+    fn stop(&self, heads: &mut InterimHeads) {
+        self.0.is_watching.store(false, Relaxed);
+        heads.partial = Vec::new();
+        wake(heads);
+    }
+
+    /// Whether some came.
+    #[must_use]
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.has_waiting.load(Relaxed)
+    }
+
+    /// Those that came.
+    #[must_use]
+    pub(crate) fn take(&self) -> Vec<InterimResponse> {
+        self.0.has_waiting.store(false, Relaxed);
+        std::mem::take(&mut self.heads().complete)
+    }
+
+    /// Whom to wake, where the bytes are moved by another task.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        match &mut self.heads().waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+}
+
+fn wake(heads: &InterimHeads) {
+    if let Some(waker) = heads.waker.as_ref().filter(|_| !heads.complete.is_empty()) {
+        waker.wake_by_ref();
+    }
+}
+
+/// Whether an answer begins with a status of 1xx.
+fn is_interim(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', ..]
+    )
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|place| {
+        let rest = bytes.get(place + 1..)?;
+        match rest {
+            [b'\n', ..] => Some(place + 2),
+            [b'\r', b'\n', ..] => Some(place + 3),
+            _ => None,
+        }
+    })
+}
+
+/// None: it is malformed, or `101`.
+fn read(bytes: &[u8]) -> Option<InterimResponse> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut head = httparse::Response::new(&mut fields);
+    if !head.parse(bytes).ok()?.is_complete() {
+        return None;
+    }
+    let status = StatusCode::from_u16(head.code?).ok()?;
+    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    for field in head.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    (status != StatusCode::SWITCHING_PROTOCOLS).then_some(InterimResponse { status, headers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found in bytes that come in pieces of this size, and whether it is still looked for.
+    fn found(text: &str, size: usize) -> (Vec<String>, bool) {
+        let interims = InterimResponses::default();
+        interims.begin();
+        for piece in text.as_bytes().chunks(size) {
+            if interims.is_expecting() {
+                interims.observe(piece);
+            }
+        }
+        let found = interims.take().into_iter();
+        let found = found.map(|one| {
+            let link = one.headers.get("link").map(|link| link.to_str().unwrap());
+            format!("{} {}", one.status.as_str(), link.unwrap_or_default())
+        });
+        (found.collect(), interims.is_expecting())
+    }
+
+    #[test]
+    fn interim_answers_are_found_before_the_final_one() {
+        let hint = "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n";
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let other = "HTTP/1.1 102 Processing\n\n";
+        let more = "HTTP/1.1 100 Continue\r\n\r\n";
+        for (text, expected, looks) in [
+            (last.to_owned(), vec![], false),
+            (format!("{hint}{last}{hint}"), vec!["103 a"], false),
+            (
+                format!("{more}{hint}{other}{hint}"),
+                vec!["103 a", "102 ", "103 a"],
+                true,
+            ),
+            (
+                format!("{hint}HTTP/1.1 101 Yes\r\n\r\n{hint}"),
+                vec!["103 a"],
+                false,
+            ),
+            (
+                format!("{hint}HTTP/1.1 1x3 No\r\n\r\n"),
+                vec!["103 a"],
+                false,
+            ),
+            ("HTTP/1.1 1".to_owned(), vec![], true),
+            (
+                hint.repeat(MAX_PER_REQUEST * 2),
+                vec!["103 a"; MAX_WAITING],
+                false,
+            ),
+            (
+                format!("HTTP/1.1 103 X\r\nlink: {}", "x".repeat(MAX_BYTES)),
+                vec![],
+                false,
+            ),
+        ] {
+            for size in [1, 2, 3, 7, 10, 11, 40, text.len()] {
+                assert_eq!(
+                    found(&text, size),
+                    (expected.iter().map(|&one| one.to_owned()).collect(), looks),
+                    "{text:?} {size}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! A worker's connections to one endpoint that can take a request.
+//!
+//! Those of HTTP/1.1 are here while nobody uses them: last in, first out, so that those that are
+//! not needed grow old and are closed. Those of HTTP/2 stay here while they are in use. Bounded in
+//! number and age. They outlive configurations: a reload that changes nothing about how an endpoint
+//! is reached goes on with the connections that are there. Deliberately not here: making connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use super::EndpointConnection;
+use super::http1::Http1Connection;
+use super::http2::{Http2Connection, Http2Stream};
+use super::request_limit::RequestLimit;
+use crate::upstream::endpoint::state::EndpointState;
+use crate::upstream::shared::Upstream;
+use crate::watch::milliseconds;
+
+/// The most HTTP/2 connections that a worker opens to one endpoint. Beyond what all of them take
+/// at once, requests wait on the one with the fewest.
+const MAX_HTTP2_CONNECTIONS: usize = 16;
+
+/// How many unused connections are kept, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct IdleLimits {
+    /// The most at once.
+    pub(crate) max_idle: usize,
+    /// The longest. Milliseconds.
+    pub(crate) max_idle_ms: u64,
+}
+
+/// All of a worker's connections.
+#[derive(Debug, Default)]
+pub struct Pools(RefCell<HashMap<PoolKey, Rc<Pool>>>);
+
+/// An endpoint, and all that says how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PoolKey {
+    endpoint: u64,
+    idle_limits: IdleLimits,
+    /// See [`Upstream::connection_key`].
+    settings: u64,
+}
+
+impl Pools {
+    /// The connections to this endpoint, as this plan reaches it.
+    pub(crate) fn of(&self, plan: &Upstream, known: &Arc<EndpointState>) -> Rc<Pool> {
+        let keep = IdleLimits {
+            max_idle: plan.config.max_idle,
+            max_idle_ms: milliseconds(plan.config.keep_alive_timeout),
+        };
+        let way = PoolKey {
+            endpoint: known.id,
+            idle_limits: keep,
+            settings: plan.connection_key(),
+        };
+        let mut pools = self.0.borrow_mut();
+        let pool = pools
+            .entry(way)
+            .or_insert_with(|| Rc::new(Pool::new(keep, Arc::clone(known))));
+        Rc::clone(pool)
+    }
+
+    /// Close what is too old, what its endpoint closed, and what nobody can use any more. The numbers
+    /// of the endpoints that have left.
+    pub(crate) fn reap(&self, now: u64) -> SmallVec<[u64; 4]> {
+        let mut left = SmallVec::new();
+        self.0.borrow_mut().retain(|_, pool| {
+            pool.reap(now);
+            if pool.endpoint.has_left() {
+                left.push(pool.endpoint.id);
+            }
+            Rc::strong_count(pool) > 1
+        });
+        left
+    }
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle_limits: IdleLimits,
+    endpoint: Arc<EndpointState>,
+    idle: RefCell<Vec<IdleConnection>>,
+    http2: RefCell<Vec<Rc<Http2Connection>>>,
+    /// The last one that was given up for another worker, while requests run on it.
+    released_http2: RefCell<Weak<Http2Connection>>,
+    /// How many requests the endpoint takes on a connection of HTTP/2.
+    pub(crate) request_limit: RequestLimit,
+    /// Whether the last connection that was made speaks HTTP/2.
+    is_http2: Cell<bool>,
+    connecting: Cell<usize>,
+    /// How many could not be made; not those that nobody wanted any more.
+    failed: Cell<u64>,
+    /// A connection was made, or has room again.
+    connected: Rc<Notify>,
+}
+
+/// A connection is being made; until this is dropped. One that is given up is no failure: whoever
+/// waits for it makes the next.
+#[derive(Debug)]
+pub(crate) struct PendingConnection<'a> {
+    pool: &'a Pool,
+}
+
+impl PendingConnection<'_> {
+    /// It cannot be made.
+    pub(crate) fn failed(self) {
+        let failed = &self.pool.failed;
+        failed.set(failed.get().wrapping_add(1));
+    }
+}
+
+impl Drop for PendingConnection<'_> {
+    fn drop(&mut self) {
+        let connecting = &self.pool.connecting;
+        connecting.set(connecting.get().saturating_sub(1));
+        self.pool.connected.notify_waiters();
+    }
+}
+
+#[derive(Debug)]
+struct IdleConnection {
+    connection: Http1Connection,
+    idle_since: u64,
+}
+
+impl Pool {
+    #[must_use]
+    pub(crate) fn new(keep: IdleLimits, known: Arc<EndpointState>) -> Self {
+        Self {
+            idle_limits: keep,
+            endpoint: known,
+            idle: RefCell::default(),
+            http2: RefCell::default(),
+            released_http2: RefCell::default(),
+            request_limit: RequestLimit::default(),
+            is_http2: Cell::new(false),
+            connecting: Cell::new(0),
+            failed: Cell::new(0),
+            connected: Rc::default(),
+        }
+    }
+
+    /// Take the connection that was used last, or a place on one that many requests share.
+    pub(crate) fn take(&self, now: u64) -> Option<EndpointConnection> {
+        if let Some(slot) = self.reserve_stream(now) {
+            return Some(EndpointConnection::Http2(slot));
+        }
+        let idle = self.idle.borrow_mut().pop()?;
+        // What is below it in the pile is older still, and is left to the reaper.
+        let fresh = now.saturating_sub(idle.idle_since) <= self.idle_limits.max_idle_ms;
+        fresh.then_some(EndpointConnection::Http1(idle.connection))
+    }
+
+    /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
+    /// others fall idle.
+    pub(crate) fn reserve_stream(&self, now: u64) -> Option<Http2Stream> {
+        if !self.is_http2.get() {
+            return None;
+        }
+        self.release_to_workers(now);
+        let mut shared = self.http2.borrow_mut();
+        let lifetime = self.request_limit.current(now);
+        // One that is spent is closed with its last request, whether or not the endpoint does it.
+        shared.retain(|connection| connection.is_usable(lifetime));
+        let young = || {
+            let all = shared.iter();
+            all.filter(|connection| {
+                connection.has_requests_left(lifetime) && !connection.is_doubtful(now)
+            })
+        };
+        let roomy = young().filter(|connection| connection.has_room());
+        let chosen = match roomy.max_by_key(|connection| connection.active()) {
+            None if young().count() >= MAX_HTTP2_CONNECTIONS => {
+                young().min_by_key(|connection| connection.active())
+            }
+            other => other,
+        };
+        chosen.map(Http2Connection::reserve_stream)
+    }
+
+    /// Where more wait for a connection than this worker's own requests: the one with the fewest
+    /// requests takes no more, and is closed after them. This worker waits for its next one behind
+    /// the others. One after another, and none that was made since the clock was last looked at, so
+    /// that a connection is worth its handshake. When nobody waits any more, one that still has
+    /// requests is used again.
+    fn release_to_workers(&self, now: u64) {
+        let others_wait = self.endpoint.waiting() > self.connecting.get();
+        let given_up = self.released_http2.borrow().upgrade();
+        match given_up {
+            Some(connection) if !others_wait => {
+                self.released_http2.take();
+                self.http2.borrow_mut().push(connection);
+                self.connected.notify_waiters();
+            }
+            Some(_) => return,
+            None => {}
+        }
+        if !others_wait {
+            return;
+        }
+        let mut shared = self.http2.borrow_mut();
+        let connections = shared.iter().enumerate();
+        let old = connections.filter(|(_, connection)| connection.in_use_since() < now);
+        let fewest = old.min_by_key(|(_, connection)| connection.active());
+        if let Some((place, _)) = fewest {
+            let connection = shared.swap_remove(place);
+            *self.released_http2.borrow_mut() = Rc::downgrade(&connection);
+        }
+    }
+
+    /// A connection was made that many requests share: keep it, and give a place on it.
+    pub(crate) fn add_http2(&self, connection: &Rc<Http2Connection>, now: u64) -> Http2Stream {
+        connection.mark_in_use(now);
+        self.is_http2.set(true);
+        self.http2.borrow_mut().push(Rc::clone(connection));
+        connection.reserve_stream()
+    }
+
+    /// Whether many requests share a connection, as far as is known.
+    #[must_use]
+    pub(crate) fn uses_http2(&self) -> bool {
+        self.is_http2.get()
+    }
+
+    /// A connection was made that takes one request at a time.
+    pub(crate) fn note_http1(&self) {
+        self.is_http2.set(false);
+    }
+
+    /// Whether another request makes a connection now that this one may share. Then wait for it
+    /// by [`Self::wait_for_connection`].
+    #[must_use]
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.is_http2.get() && self.connecting.get() > 0
+    }
+
+    /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
+    /// not be made.
+    pub(crate) async fn wait_for_connection(&self) -> bool {
+        // Counted, since whoever waits is woken by a failure and by a success alike.
+        let failed = self.failed.get();
+        let _behind = self.endpoint.wait_for_shared_connection();
+        self.connected.notified().await;
+        self.failed.get() == failed
+    }
+
+    /// Who is told that a connection of this pool has room again.
+    #[must_use]
+    pub(crate) fn capacity_notify(&self) -> Rc<Notify> {
+        Rc::clone(&self.connected)
+    }
+
+    /// Until one that many requests share has room: another request has made it or has ended, or it was
+    /// taken back.
+    pub(crate) async fn wait_for_stream(&self, now: impl Fn() -> u64) -> Http2Stream {
+        loop {
+            self.connected.notified().await;
+            if let Some(slot) = self.reserve_stream(now()) {
+                return slot;
+            }
+        }
+    }
+
+    /// Say that a connection is being made. `is_http2`: it is known that many requests will share it.
+    #[must_use]
+    pub(crate) fn begin_connecting(&self, shares: bool) -> PendingConnection<'_> {
+        if shares {
+            self.is_http2.set(true);
+        }
+        self.connecting.set(self.connecting.get() + 1);
+        PendingConnection { pool: self }
+    }
+
+    /// Give a connection back that is ready for a request. One too many is closed, and one that
+    /// another worker waits for.
+    pub(crate) fn keep_idle(&self, connection: Http1Connection, now: u64) {
+        let mut idle = self.idle.borrow_mut();
+        let is_wanted = self.endpoint.waiting() > 0;
+        if idle.len() < self.idle_limits.max_idle && !connection.is_closed() && !is_wanted {
+            idle.push(IdleConnection {
+                connection,
+                idle_since: now,
+            });
+        }
+    }
+
+    /// A request that was sent at this time on a connection that had been unused was not answered in
+    /// time. Close those that have been unused since before: if the network has forgotten one, it has
+    /// forgotten them all. Milliseconds.
+    pub(crate) fn close_idle_since(&self, sent: u64) {
+        self.idle.borrow_mut().retain(|idle| idle.idle_since > sent);
+    }
+
+    /// Close those that are too old, those that their endpoint closed, and one that another worker
+    /// waits for.
+    pub(crate) fn reap(&self, now: u64) {
+        let mut idle = self.idle.borrow_mut();
+        if self.endpoint.waiting() > 0 {
+            idle.pop();
+        }
+        idle.retain_mut(|idle| {
+            let age = now.saturating_sub(idle.idle_since);
+            age <= self.idle_limits.max_idle_ms && idle.connection.is_ready()
+        });
+        drop(idle);
+        self.release_to_workers(now);
+        let lifetime = self.request_limit.current(now);
+        self.http2.borrow_mut().retain(|connection| {
+            connection.check_liveness(now, &self.endpoint.name);
+            let is_stale = connection.is_stale(now, self.idle_limits.max_idle_ms);
+            connection.is_usable(lifetime) && !is_stale
+        });
+    }
+}

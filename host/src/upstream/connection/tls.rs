@@ -1,0 +1,143 @@
+//! TLS to endpoints: one set of settings an upstream, shared by the workers.
+//!
+//! Promises: an endpoint's certificate is checked before a byte of a request leaves; sessions are
+//! resumed, whichever worker made them. Deliberately not here: reading files ([`crate::tls`]).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use crate::config::{Identity, UpstreamProtocol, UpstreamTls};
+use crate::stream::Stream;
+use crate::tls::{self, ClientTls, HTTP1, HTTP2, SystemRoots, TlsError};
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// How TLS is spoken with an upstream's endpoints.
+#[derive(Clone)]
+pub(crate) struct EndpointTls {
+    connector: TlsConnector,
+    /// For requests that only HTTP/1.1 carries.
+    http1: TlsConnector,
+    name: Option<ServerName<'static>>,
+    mark: u64,
+}
+
+impl std::fmt::Debug for EndpointTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointTls")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EndpointTls {
+    /// As configured.
+    ///
+    /// # Errors
+    ///
+    /// Files cannot be used, each told, or the system trusts nobody.
+    pub(crate) fn new(
+        config: &UpstreamTls,
+        protocol: UpstreamProtocol,
+        system: &mut SystemRoots,
+    ) -> Result<Self, Vec<TlsError>> {
+        let protocols: &[&[u8]] = match protocol {
+            UpstreamProtocol::Auto => &[HTTP2, HTTP1],
+            UpstreamProtocol::Http1 => &[HTTP1],
+            UpstreamProtocol::Http2 => &[HTTP2],
+        };
+        let shown = |shown: &Identity| (shown.certificate.clone(), shown.key.clone());
+        let identity = config.identity.as_ref().map(shown);
+        let trust = ClientTls {
+            ca: config.ca.as_deref(),
+            identity: identity.as_ref().map(|(one, other)| (&**one, &**other)),
+            verify: config.verify,
+            protocols,
+        };
+        let settings: Arc<ClientConfig> = tls::client(&trust, system).map_err(|first| {
+            let all = tls::client_faults(&trust);
+            if all.is_empty() { vec![first] } else { all }
+        })?;
+        let mut of_http1 = ClientConfig::clone(&settings);
+        of_http1.alpn_protocols = vec![HTTP1.to_vec()];
+        Ok(Self {
+            http1: TlsConnector::from(Arc::new(of_http1)),
+            connector: TlsConnector::from(settings),
+            // The reader has taken no other.
+            name: config.name.as_deref().and_then(server_name),
+            mark: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    /// Tells it from all others: files that are read anew may hold something else.
+    #[must_use]
+    pub(crate) fn id(&self) -> u64 {
+        self.mark
+    }
+
+    /// Shake hands with an endpoint; `http1` offers nothing but HTTP/1.1.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, or one side does not take the other's certificate or protocol.
+    pub(crate) async fn connect(
+        &self,
+        endpoint: &str,
+        socket: TcpStream,
+        http1: bool,
+    ) -> io::Result<Stream> {
+        let own = || server_name(host_of(endpoint));
+        let name = self.name.clone().or_else(own);
+        let name = name.ok_or_else(|| io::Error::other("its name cannot be in a certificate"))?;
+        let connector = if http1 { &self.http1 } else { &self.connector };
+        let stream = connector.connect(name, socket).await.map_err(plain_error)?;
+        Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// What rustls says in words of its own code.
+fn plain_error(error: io::Error) -> io::Error {
+    match error.to_string().contains("CaUsedAsEndEntity") {
+        true => io::Error::other(
+            "its certificate is one of an authority's (`CA:TRUE`), as `openssl req -x509` makes it, which no server may show; \
+             let it show one that is not, signed by that authority",
+        ),
+        false => error,
+    }
+}
+
+fn server_name(name: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(name.to_owned()).ok()
+}
+
+/// An endpoint's name without its port, and without the brackets of an IPv6 address.
+fn host_of(endpoint: &str) -> &str {
+    let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_out_to_the_host_of_an_endpoint() {
+        for (endpoint, host) in [
+            ("orders.internal:8443", "orders.internal"),
+            ("10.0.0.1:443", "10.0.0.1"),
+            ("[::1]:443", "::1"),
+        ] {
+            assert_eq!(host_of(endpoint), host);
+            assert!(server_name(host).is_some(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A waker for connections that are driven by whoever waits for them.
+//!
+//! Such a connection and the one who waits sit in the same task. hyper's channels between them
+//! would wake that task for what it is just doing, and once more for each request the task that
+//! used the connection before. The gate lets a wake-up through only while the present user
+//! sleeps: then it is the socket that has something. The connection's I/O learns here whether there
+//! was a wake-up at all ([`WakeSignal`]): where there was none, there is nothing to be read.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// One connection's gate.
+#[derive(Debug)]
+pub(crate) struct WakeGate {
+    waker: Waker,
+    state: Arc<WakeGateState>,
+}
+
+#[derive(Debug)]
+struct WakeGateState {
+    open: AtomicBool,
+    stir: AtomicU8,
+    user: Mutex<Option<Waker>>,
+}
+
+impl Default for WakeGate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WakeGate {
+    /// A closed gate.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let door = Arc::new(WakeGateState {
+            open: AtomicBool::new(false),
+            stir: AtomicU8::new(WOKEN),
+            user: Mutex::new(None),
+        });
+        Self {
+            waker: Waker::from(Arc::clone(&door)),
+            state: door,
+        }
+    }
+
+    /// For the connection's I/O.
+    #[must_use]
+    pub(crate) fn signal(&self) -> WakeSignal {
+        WakeSignal(Arc::clone(&self.state))
+    }
+
+    /// The connection is polled by another waker than this from now on.
+    pub(crate) fn release(self) {
+        self.state.stir.store(UNKNOWN, Relaxed);
+    }
+
+    /// Poll something that must not wake its own task. Where it is pending, the user will be
+    /// woken by what happens from now on.
+    pub(crate) fn poll_through<T>(
+        &self,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.state.open.store(false, Relaxed);
+        let outcome = poll(&mut Context::from_waker(&self.waker));
+        if outcome.is_pending() {
+            self.state.set_user(cx.waker());
+        }
+        outcome
+    }
+
+    /// Poll something and stay closed.
+    pub(crate) fn poll_closed<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.state.open.store(false, Relaxed);
+        poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+/// No wake-up came since the last look, or one did, or they go elsewhere.
+const QUIET: u8 = 0;
+const WOKEN: u8 = 1;
+const UNKNOWN: u8 = 2;
+
+/// Whether a connection was woken.
+#[derive(Debug)]
+pub(crate) struct WakeSignal(Arc<WakeGateState>);
+
+impl WakeSignal {
+    /// Whether nothing has woken the connection since [`Self::reset`].
+    #[must_use]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.stir.load(Relaxed) == QUIET
+    }
+
+    /// The I/O is asked now: what wakes the connection from here on is news.
+    pub(crate) fn reset(&self) {
+        if self.0.stir.load(Relaxed) == WOKEN {
+            self.0.stir.store(QUIET, Relaxed);
+        }
+    }
+}
+
+impl WakeGateState {
+    fn set_user(&self, waker: &Waker) {
+        let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *user {
+            Some(known) => known.clone_from(waker),
+            None => *user = Some(waker.clone()),
+        }
+        self.open.store(true, Relaxed);
+    }
+}
+
+impl Wake for WakeGateState {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.stir.load(Relaxed) == QUIET {
+            self.stir.store(WOKEN, Relaxed);
+        }
+        if self.open.load(Relaxed) {
+            let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(waker) = &*user {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_still_from_a_look_until_it_is_woken() {
+        let gate = WakeGate::new();
+        let stir = gate.signal();
+        assert!(!stir.is_quiet(), "nobody has looked");
+        let mut inside = None;
+        gate.poll_closed(|cx| {
+            stir.reset();
+            inside = Some(cx.waker().clone());
+        });
+        assert!(stir.is_quiet());
+        inside.unwrap().wake();
+        assert!(!stir.is_quiet(), "also where nobody else is woken");
+        stir.reset();
+        gate.release();
+        stir.reset();
+        assert!(!stir.is_quiet(), "it is woken by another way");
+    }
+}

@@ -1,0 +1,297 @@
+//! One endpoint as the whole process knows it, whatever configuration is in use.
+//!
+//! Its active requests, its health and its figures outlive reloads: a reload that keeps an endpoint
+//! keeps what is known of it. Promises: a good result costs one load on the request's way; only a
+//! fault takes a lock. Deliberately not here: which upstreams have it, and connections.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::health::{Change, Health, Now};
+use crate::balance::EndpointLoad;
+use crate::config::EndpointLimits;
+use crate::observe::stats::Counter;
+use crate::upstream::hash_key::hash;
+use crate::upstream::queue::{QueueError, QueueKey, RequestQueue};
+
+/// One endpoint of one upstream.
+#[derive(Debug)]
+pub(crate) struct EndpointState {
+    /// Tells it from all others of this process. Never 0.
+    pub(crate) id: u64,
+    /// Its name in logs, metrics and attributes: the address, or the configured name and the
+    /// address that it stands for.
+    pub(crate) name: Arc<str>,
+    pub(crate) address: SocketAddr,
+    /// Its active requests, and the share of its weight that counts.
+    pub(crate) load: EndpointLoad,
+    health: Mutex<Health>,
+    faults_in_row: AtomicU32,
+    connections: AtomicU32,
+    waiting: RequestQueue,
+    /// Requests that wait until another one has made a connection that they share.
+    shared_waiters: AtomicUsize,
+    counters: Mutex<Vec<Weak<EndpointCounters>>>,
+    /// What tallies counted that are gone.
+    retired_totals: Mutex<EndpointTotals>,
+    ejections: AtomicU64,
+    left: AtomicBool,
+}
+
+/// A place among an endpoint's connections, until this drops.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(Arc<EndpointState>);
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiting.wake_next();
+    }
+}
+
+/// A request that waits for a connection of another request's, until this drops.
+#[derive(Debug)]
+pub(crate) struct SharedConnectionWait(Arc<EndpointState>);
+
+impl Drop for SharedConnectionWait {
+    fn drop(&mut self) {
+        self.0.shared_waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What one worker counts of one endpoint.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct EndpointCounters {
+    /// Requests sent to it, repeated ones included.
+    pub(crate) attempts: Counter,
+    /// Those that were faults of its.
+    pub(crate) faults: Counter,
+    pub(crate) connects: Counter,
+}
+
+/// What was counted of one endpoint, by all workers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EndpointTotals {
+    /// Requests sent to it.
+    pub(crate) attempts: u64,
+    /// Those that were faults of its.
+    pub(crate) faults: u64,
+    pub(crate) connects: u64,
+}
+
+impl EndpointState {
+    /// An endpoint that nobody knows yet.
+    #[must_use]
+    pub(crate) fn new(
+        name: Arc<str>,
+        address: SocketAddr,
+        slot: EndpointLoad,
+        health: Health,
+    ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            name,
+            address,
+            load: slot,
+            health: Mutex::new(health),
+            faults_in_row: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            waiting: RequestQueue::default(),
+            shared_waiters: AtomicUsize::new(0),
+            counters: Mutex::default(),
+            retired_totals: Mutex::default(),
+            ejections: AtomicU64::new(0),
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// What it is to the balancer: the same in each process and on each machine.
+    #[must_use]
+    pub(crate) fn identity(&self) -> u64 {
+        hash(self.name.as_bytes())
+    }
+
+    /// Look at its health, or tell it something.
+    pub(crate) fn health<T>(&self, look: impl FnOnce(&mut Health) -> T) -> T {
+        look(&mut self.health.lock())
+    }
+
+    pub(crate) fn record_success(&self) {
+        // Nearly always 0 already. A store after each response would take the cache line from the other workers.
+        if self.faults_in_row.load(Ordering::Relaxed) != 0 {
+            self.faults_in_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its last result was a fault.
+    #[must_use]
+    pub(crate) fn has_failed_last(&self) -> bool {
+        self.faults_in_row.load(Ordering::Relaxed) != 0
+    }
+
+    /// An attempt was a fault of its. How many there were in a row.
+    pub(crate) fn record_fault(&self) -> u32 {
+        let before = self.faults_in_row.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
+    }
+
+    /// It is out: its faults are counted anew when it is back.
+    pub(crate) fn reset_faults(&self) {
+        self.faults_in_row.store(0, Ordering::Relaxed);
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often its faults took it out.
+    #[must_use]
+    pub(crate) fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has left: what still runs on it is cut.
+    #[must_use]
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// It has left, or has not after all.
+    pub(crate) fn set_left(&self, left: bool) {
+        self.left.store(left, Ordering::Relaxed);
+    }
+
+    /// A place among its connections, of all workers; waits where there is none, for so long at the
+    /// most.
+    ///
+    /// # Errors
+    ///
+    /// Too many wait, or it took too long.
+    pub(crate) async fn acquire_connection(
+        self: &Arc<Self>,
+        limits: &EndpointLimits,
+        longest: Duration,
+    ) -> Result<ConnectionPermit, QueueError> {
+        let most = limits.max_connections.unwrap_or(u32::MAX);
+        if self.waiting.is_empty()
+            && let Some(place) = self.try_acquire_connection(most)
+        {
+            return Ok(place);
+        }
+        // Whoever has another configuration's maximum may find room where this one does not.
+        let want = QueueKey::from_hash(u64::from(most));
+        self.waiting
+            .wait(limits.queue, longest, want, || {
+                self.try_acquire_connection(most)
+            })
+            .await
+    }
+
+    fn try_acquire_connection(self: &Arc<Self>, most: u32) -> Option<ConnectionPermit> {
+        let count = &self.connections;
+        let more = |count: u32| (count < most).then(|| count.saturating_add(1));
+        count
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .ok()
+            .map(|_| ConnectionPermit(Arc::clone(self)))
+    }
+
+    /// Connections to it, unused ones included.
+    #[must_use]
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A request waits for the connection that another one makes, until this drops.
+    pub(crate) fn wait_for_shared_connection(self: &Arc<Self>) -> SharedConnectionWait {
+        self.shared_waiters.fetch_add(1, Ordering::Relaxed);
+        SharedConnectionWait(Arc::clone(self))
+    }
+
+    /// How many requests wait for a connection, with those that wait for one of another request's.
+    #[must_use]
+    pub(crate) fn all_waiting(&self) -> usize {
+        self.waiting.len() + self.shared_waiters.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for a connection: unused ones are closed then.
+    #[must_use]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Where one worker counts what it does with it.
+    #[must_use]
+    pub(crate) fn register_counters(&self) -> Arc<EndpointCounters> {
+        let tally = Arc::new(EndpointCounters::default());
+        self.counters.lock().push(Arc::downgrade(&tally));
+        tally
+    }
+
+    /// A worker counts no more.
+    pub(crate) fn retire_counters(&self, tally: &EndpointCounters) {
+        // Both at once, so that nobody counts it twice.
+        let mut tallies = self.counters.lock();
+        self.retired_totals.lock().add(tally);
+        tallies.retain(|known| !std::ptr::eq(known.as_ptr(), tally));
+    }
+
+    /// What was counted of it.
+    #[must_use]
+    pub(crate) fn totals(&self) -> EndpointTotals {
+        let tallies = self.counters.lock();
+        let mut figures = *self.retired_totals.lock();
+        for tally in tallies.iter().filter_map(Weak::upgrade) {
+            figures.add(&tally);
+        }
+        figures
+    }
+
+    /// Log a change of state, once for all who could.
+    pub(crate) fn log(&self, upstream: &str, change: Option<&Change>) {
+        let Some(change) = change else { return };
+        let (from, to) = (change.from.as_str(), change.to.as_str());
+        let (endpoint, reason) = (&*self.name, &*change.reason);
+        if change.to.is_available() {
+            tracing::info!(
+                upstream,
+                endpoint,
+                from,
+                to,
+                "an endpoint takes requests again: {reason}"
+            );
+        } else {
+            tracing::warn!(
+                upstream,
+                endpoint,
+                from,
+                to,
+                "an endpoint takes no requests: {reason}"
+            );
+        }
+    }
+}
+
+impl EndpointTotals {
+    fn add(&mut self, tally: &EndpointCounters) {
+        self.attempts += tally.attempts.value();
+        self.faults += tally.faults.value();
+        self.connects += tally.connects.value();
+    }
+}
+
+/// This moment, on both clocks.
+#[must_use]
+pub(crate) fn now() -> Now {
+    use std::time::{Instant, SystemTime};
+    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let short = |millis: u128| u64::try_from(millis).unwrap_or(u64::MAX);
+    Now {
+        wall_ms: wall.map_or(0, |wall| short(wall.as_millis())),
+        monotonic_ms: short(BEGAN.elapsed().as_millis()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Which of the fields that matter to the gateway a head has.
+//!
+//! Read once, when a head has come, so that nothing after it looks for a field that is not there.
+//! Deliberately not here: what is done about them ([`headers`]).
+
+use http::{HeaderMap, HeaderValue};
+
+use super::claims::{self, FieldKind};
+use super::headers;
+
+/// What HTTP/2 adds for each field. Bytes.
+const PER_FIELD: usize = 32;
+
+/// Which of the fields that matter here a head has: found in one pass, since most heads have
+/// few of them, and a look-up costs as much as a pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HeaderFlags {
+    fields: u16,
+    hosts: u8,
+    size: usize,
+}
+
+impl HeaderFlags {
+    pub(super) const CONNECTION: u16 = 1;
+    pub(super) const KEEP_ALIVE: u16 = 1 << 1;
+    pub(super) const PROXY_CONNECTION: u16 = 1 << 2;
+    pub(super) const TE: u16 = 1 << 3;
+    pub(super) const TRANSFER_ENCODING: u16 = 1 << 4;
+    pub(super) const UPGRADE: u16 = 1 << 5;
+    pub(super) const CONTENT_LENGTH: u16 = 1 << 6;
+    const EXPECT: u16 = 1 << 7;
+    pub(super) const CLAIM: u16 = 1 << 8;
+    pub(super) const AMBIGUOUS: u16 = 1 << 9;
+    const CONTENT_TYPE: u16 = 1 << 10;
+    const COOKIE: u16 = 1 << 11;
+    pub(super) const PROXY_AUTH: u16 = 1 << 12;
+    const VIA: u16 = 1 << 13;
+    const PADDED: u16 = 1 << 14;
+    /// There is a `Connection` that names other fields.
+    pub(super) const NAMES_FIELDS: u16 = 1 << 15;
+
+    /// Look at the head of an answer: only for fields that [`strip`](super::headers::strip) removes.
+    #[must_use]
+    pub(crate) fn of_response(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            let field = Self::field(name.as_str()).unwrap_or_default();
+            seen.set_flag(field, value);
+        }
+        seen
+    }
+
+    /// Look at a request's head.
+    #[must_use]
+    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            seen.size += name.len() + value.len() + PER_FIELD;
+            if is_padded(value.as_bytes()) {
+                seen.fields |= Self::PADDED;
+            }
+            // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
+            // it is once joined.
+            if seen.has(Self::COOKIE) && name == "cookie" {
+                seen.size -= "cookie".len() + PER_FIELD - "; ".len();
+            }
+            if name == "host" {
+                seen.hosts = seen.hosts.saturating_add(1);
+                continue;
+            }
+            let field = Self::field(name).unwrap_or_else(|| match claims::field_kind(name) {
+                FieldKind::Other => 0,
+                FieldKind::Identity => Self::CLAIM,
+                FieldKind::Ambiguous => Self::AMBIGUOUS,
+            });
+            seen.set_flag(field, value);
+        }
+        seen
+    }
+
+    fn set_flag(&mut self, field: u16, value: &HeaderValue) {
+        self.fields |= field;
+        if field == Self::CONNECTION && !headers::is_connection_option(value.as_bytes()) {
+            self.fields |= Self::NAMES_FIELDS;
+        }
+    }
+
+    /// The field of this name, if it matters here. Most names end at their first letter.
+    #[inline]
+    fn field(name: &str) -> Option<u16> {
+        let field = match name.as_bytes().first()? {
+            b'c' => match name {
+                "connection" => Self::CONNECTION,
+                "content-length" => Self::CONTENT_LENGTH,
+                "content-type" => Self::CONTENT_TYPE,
+                "cookie" => Self::COOKIE,
+                _ => return None,
+            },
+            b'e' if name == "expect" => Self::EXPECT,
+            b'k' if name == "keep-alive" => Self::KEEP_ALIVE,
+            b'p' => match name {
+                "proxy-connection" => Self::PROXY_CONNECTION,
+                "proxy-authorization" | "proxy-authenticate" | "proxy-authentication-info" => {
+                    Self::PROXY_AUTH
+                }
+                _ => return None,
+            },
+            b't' => match name {
+                "te" => Self::TE,
+                "transfer-encoding" => Self::TRANSFER_ENCODING,
+                _ => return None,
+            },
+            b'u' if name == "upgrade" => Self::UPGRADE,
+            b'v' if name == "via" => Self::VIA,
+            _ => return None,
+        };
+        Some(field)
+    }
+
+    pub(super) fn has(self, field: u16) -> bool {
+        self.fields & field != 0
+    }
+
+    /// How many `Host` lines there are.
+    #[must_use]
+    pub(crate) fn hosts(self) -> u8 {
+        self.hosts
+    }
+
+    /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
+    #[must_use]
+    pub(crate) fn size(self) -> usize {
+        self.size
+    }
+
+    /// Whether there is a `Transfer-Encoding`.
+    #[must_use]
+    pub(crate) fn transfer_encoding(self) -> bool {
+        self.has(Self::TRANSFER_ENCODING)
+    }
+
+    /// Whether there is a `Content-Type`.
+    #[must_use]
+    pub(crate) fn content_type(self) -> bool {
+        self.has(Self::CONTENT_TYPE)
+    }
+
+    /// Whether there is a `Cookie`.
+    #[must_use]
+    pub(crate) fn cookie(self) -> bool {
+        self.has(Self::COOKIE)
+    }
+
+    /// Whether there is a `Via`.
+    #[must_use]
+    pub(crate) fn via(self) -> bool {
+        self.has(Self::VIA)
+    }
+
+    /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 has taken off already.
+    #[must_use]
+    pub(crate) fn padded(self) -> bool {
+        self.has(Self::PADDED)
+    }
+
+    /// Whether there is an `Upgrade`.
+    #[must_use]
+    pub(crate) fn upgrade(self) -> bool {
+        self.has(Self::UPGRADE)
+    }
+
+    /// Whether there is an `Expect`.
+    #[must_use]
+    pub(crate) fn expect(self) -> bool {
+        self.has(Self::EXPECT)
+    }
+}
+
+#[inline]
+fn is_padded(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
+}

@@ -1,0 +1,71 @@
+//! Which endpoint a client is kept on, and what it is told of that.
+//!
+//! What a token is stands in [`crate::upstream::sticky`]. Deliberately not here: the pick, which has
+//! the last word.
+
+use super::{EndpointSet, Upstream, UpstreamEndpoint};
+use crate::context::{Exchange, ResponseHead};
+use crate::upstream::endpoint::health::Now;
+use crate::upstream::endpoint::state::now;
+use crate::upstream::sticky::StickyToken;
+
+/// The endpoint that a client is kept on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StickyEndpoint {
+    /// The endpoint, by its identity.
+    pub(crate) identity: u64,
+    /// Whether it takes this client although it takes no others.
+    pub(crate) keeps_client: bool,
+    /// When the client's token ends. Seconds since 1970.
+    end_s: u64,
+}
+
+impl Upstream {
+    /// The endpoint that a request's client is kept on, if it says so.
+    #[must_use]
+    pub(crate) fn sticky_endpoint(
+        &self,
+        members: &EndpointSet,
+        exchange: &Exchange,
+    ) -> Option<StickyEndpoint> {
+        let sticky = self.sticky.as_ref()?;
+        let now = now();
+        let token = sticky.requested(&exchange.request.headers, now.wall_ms)?;
+        let place = *members.by_digest.get(&token.endpoint)?;
+        let endpoint = members.endpoints.get(place)?;
+        Some(StickyEndpoint {
+            identity: endpoint.state.identity(),
+            keeps_client: sticky.keeps_draining_clients() && self.keeps_clients(endpoint, now),
+            end_s: token.end_s,
+        })
+    }
+
+    /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
+    fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Now) -> bool {
+        let is_usual = endpoint.weight > 0 && endpoint.state.load.share() > 0;
+        let limit = self.config.drain_timeout;
+        !is_usual
+            && endpoint
+                .state
+                .health(|health| health.keeps_clients(limit, now))
+    }
+
+    /// Tell a client where it belongs from now on: where it does not know, and, so that its token
+    /// never ends while it is used, where a new one would hold longer.
+    pub(crate) fn set_sticky_token(
+        &self,
+        wanted: Option<StickyEndpoint>,
+        target: &UpstreamEndpoint,
+        response: &mut ResponseHead,
+    ) {
+        let Some(sticky) = &self.sticky else { return };
+        let end_s = sticky.next_end_s(now().wall_ms);
+        let is_known = wanted.is_some_and(|wanted| {
+            wanted.end_s >= end_s && wanted.identity == target.state.identity()
+        });
+        if !is_known {
+            let endpoint = sticky.digest(&target.state.name);
+            sticky.write_token(StickyToken { endpoint, end_s }, &mut response.headers);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A call on a fiber, and its exchange meanwhile.
+//!
+//! The exchange is in the instance's store until the call has ended. Where the call does not end,
+//! since its client has left, the exchange comes back all the same, its edits undone, and the
+//! instance is given up.
+
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance as WasmInstance, Lift, Lower, TypedFunc};
+
+use super::bindings::types;
+use super::breaker::Permit;
+use super::component::CONTRACT;
+use super::failure::CallFailure;
+use super::filter::{CallContext, Filter};
+use super::instance::{BodyCall, Instance, PhaseCall};
+use super::pool::{CheckedOut, WorkerFilter};
+use super::state::InstanceState;
+use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
+use crate::context::{ExchangeCell, RequestId};
+
+/// A call that began.
+pub(crate) struct FiberCall<'a> {
+    instance: Option<Box<Instance>>,
+    permit: Permit,
+    id: RequestId,
+    exchange: &'a ExchangeCell,
+    worker_filter: &'a WorkerFilter,
+}
+
+impl<'a> FiberCall<'a> {
+    /// Lend the exchange to an instance.
+    pub(crate) fn begin(caller: CallContext<'a>, out: CheckedOut, held: &'a ExchangeCell) -> Self {
+        let CheckedOut {
+            mut instance,
+            permit,
+        } = out;
+        let exchange = held.take();
+        let id = exchange.id.clone();
+        instance.lend_exchange(PhaseCall {
+            exchange,
+            position: caller.position,
+            services: caller.services,
+            may_rerun: caller.may_rerun,
+        });
+        Self {
+            instance: Some(instance),
+            permit,
+            id,
+            exchange: held,
+            worker_filter: caller.worker_filter,
+        }
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "only `end` and the end of `self` take it, and both consume `self`"
+    )]
+    pub(crate) fn instance(&mut self) -> &mut Instance {
+        self.instance.as_deref_mut().expect("an instance")
+    }
+
+    /// The call has ended.
+    pub(crate) fn end(mut self) -> Option<(Box<Instance>, Permit, RequestId)> {
+        let mut instance = self.instance.take()?;
+        self.put_back(&mut instance);
+        Some((instance, self.permit, self.id.clone()))
+    }
+
+    /// What the call edited was kept or undone when it ended; where it did not end, it is undone.
+    fn put_back(&self, instance: &mut Instance) {
+        if let Some(exchange) = instance.take_exchange() {
+            self.exchange.put_and_wake(exchange);
+        }
+    }
+}
+
+impl Drop for FiberCall<'_> {
+    fn drop(&mut self) {
+        if let Some(mut instance) = self.instance.take() {
+            self.put_back(&mut instance);
+            self.worker_filter.discard(instance);
+        }
+    }
+}
+
+impl Filter {
+    /// Run the request phase on a fiber: the worker goes on while it runs. The exchange is away meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub(crate) async fn on_request_on_fiber(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        held: &ExchangeCell,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let mut aside = FiberCall::begin(caller, out, held);
+        let verdict = aside.instance().on_request_on_fiber().await;
+        self.after_request(caller, self.ended_on_fiber(caller, aside, verdict))
+    }
+
+    /// Run the response phase on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub(crate) async fn on_response_on_fiber(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        held: &ExchangeCell,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        let mut aside = FiberCall::begin(caller, out, held);
+        let verdict = aside.instance().on_response_on_fiber().await;
+        self.after_response(caller, self.ended_on_fiber(caller, aside, verdict))
+    }
+
+    /// Run the request-body phase (else the response's) for a whole body on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub(crate) async fn on_body_on_fiber(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        held: &ExchangeCell,
+        body: BodyCall<'_>,
+        is_request: bool,
+    ) -> Result<BodyVerdict, CallFailure> {
+        let mut aside = FiberCall::begin(caller, out, held);
+        let verdict = aside.instance().on_body_on_fiber(body, is_request).await;
+        self.ended_on_fiber(caller.for_body(), aside, verdict)
+    }
+
+    /// Run the log phase on a fiber.
+    pub(crate) async fn on_log_on_fiber(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        held: &ExchangeCell,
+    ) {
+        let mut aside = FiberCall::begin(caller, out, held);
+        let logged = aside.instance().on_log_on_fiber().await;
+        // What goes wrong was said and counted, and changes nothing.
+        let _ = self.ended_on_fiber(caller, aside, logged);
+    }
+
+    /// The end of a call on a fiber.
+    fn ended_on_fiber<V>(
+        &self,
+        caller: CallContext<'_>,
+        aside: FiberCall<'_>,
+        result: Result<V, CallFailure>,
+    ) -> Result<V, CallFailure> {
+        let Some((instance, permit, id)) = aside.end() else {
+            return result;
+        };
+        self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);
+        self.after_call(caller, instance, permit, None, &id, result)
+    }
+}
+
+/// The exports that are called on a fiber; none of a filter whose calls are not.
+#[derive(Default)]
+pub(crate) struct FiberExports {
+    /// `on-request`.
+    pub(crate) request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
+    /// `on-request-body`.
+    pub(crate) request_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    /// `on-response`.
+    pub(crate) response: Option<TypedFunc<(), (types::ResponseVerdict,)>>,
+    /// `on-response-body`.
+    pub(crate) response_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    /// `on-log`.
+    pub(crate) log: Option<TypedFunc<(), ()>>,
+}
+
+impl FiberExports {
+    /// Find them in an instance.
+    ///
+    /// # Errors
+    ///
+    /// One has another type.
+    pub(crate) fn load(
+        store: &mut Store<InstanceState>,
+        instance: &WasmInstance,
+    ) -> wasmtime::Result<Self> {
+        Ok(Self {
+            request: find(store, instance, "request-phase", "on-request")?,
+            request_body: find(store, instance, "request-body-phase", "on-request-body")?,
+            response: find(store, instance, "response-phase", "on-response")?,
+            response_body: find(store, instance, "response-body-phase", "on-response-body")?,
+            log: find(store, instance, "log-phase", "on-log")?,
+        })
+    }
+}
+
+/// A function of an interface of the contract; none where the component does not export it.
+fn find<P, R>(
+    store: &mut Store<InstanceState>,
+    instance: &WasmInstance,
+    interface: &str,
+    function: &str,
+) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    let interface = format!("windlass:filter/{interface}@{CONTRACT}");
+    let Some(interface) = instance.get_export_index(&mut *store, None, &interface) else {
+        return Ok(None);
+    };
+    let Some(function) = instance.get_export_index(&mut *store, Some(&interface), function) else {
+        return Ok(None);
+    };
+    instance.get_typed_func(&mut *store, function).map(Some)
+}
