@@ -32,12 +32,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::build::ProcessResources;
 use crate::config;
-use crate::gateway::{Gateway, ProcessResources};
-use crate::sockets;
-use crate::sockets::handover::{Duplicates, Predecessor};
-use crate::store::service::ControlService;
-use crate::worker::WorkerShared;
+use crate::control::service::ControlService;
+use crate::proxy::gateway::Gateway;
+use crate::runtime::sockets;
+use crate::runtime::sockets::handover::{Duplicates, Predecessor};
+use crate::runtime::worker_shared::WorkerShared;
 use access::{Access, OperatorToken, Role};
 use envelope::AdminGuard;
 use metrics::MetricsFormat;
@@ -88,7 +89,7 @@ pub(crate) enum AdminError {
     },
     /// The certificate or its key.
     #[error("`[admin] tls`: {0}; {help}", help = .0.help())]
-    Tls(#[from] crate::tls::TlsError),
+    Tls(#[from] crate::http::tls::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(io::Error),

@@ -20,9 +20,9 @@
 mod order;
 mod pipe;
 mod request;
+pub(crate) mod rerun;
 mod response;
 mod response_edits;
-mod share;
 mod trailers;
 
 use std::cell::RefCell;
@@ -37,8 +37,8 @@ pub(crate) use order::{MissingAttributeCause, OrderViolation, OrderedFilter, che
 pub use request::RequestDecision;
 pub(crate) use response::put_error;
 
-use crate::context::ExchangeCell;
 use crate::error::{Code, ErrorFormat, RequestError};
+use crate::exchange::ExchangeCell;
 use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
 use crate::wasm::{

@@ -8,7 +8,7 @@ pub mod balance {
 }
 
 pub mod body {
-    pub use crate::body::Body;
+    pub use crate::http::body::Body;
 }
 
 pub mod chain {
@@ -25,7 +25,7 @@ pub mod config {
 }
 
 pub mod context {
-    pub use crate::context::{
+    pub use crate::exchange::{
         Client, Exchange, ExchangeCell, RequestHead, RequestId, ResponseHead,
     };
 }
@@ -35,7 +35,9 @@ pub mod error {
 }
 
 pub mod gateway {
-    pub use crate::gateway::{Gateway, Generation, ProcessResources};
+    pub use crate::build::ProcessResources;
+    pub use crate::proxy::gateway::Gateway;
+    pub use crate::proxy::generation::Generation;
 }
 
 pub mod server {
@@ -43,14 +45,14 @@ pub mod server {
 }
 
 pub mod sockets {
-    pub use crate::sockets::handover::Predecessor;
+    pub use crate::runtime::sockets::handover::Predecessor;
 }
 
 pub mod store {
-    pub use crate::store::keys::{KeyDigest, Keys, LookupTime};
-    pub use crate::store::limits::{LocalLimits, TimestampClock};
-    pub use crate::store::storage::record::{KeyRecord, SecretRecord};
-    pub use crate::store::storage::sqlite::SqliteStorage;
-    pub use crate::store::storage::{Storage, Write};
-    pub use crate::store::sync::{StorageSync, SyncSettings};
+    pub use crate::control::storage::record::{KeyRecord, SecretRecord};
+    pub use crate::control::storage::sqlite::SqliteStorage;
+    pub use crate::control::storage::{Storage, Write};
+    pub use crate::control::sync::{StorageSync, SyncSettings};
+    pub use crate::keys::{KeyDigest, Keys, LookupTime};
+    pub use crate::limits::{LocalLimits, TimestampClock};
 }

@@ -33,54 +33,49 @@
 //!                client
 //! ```
 //!
-//! A filter's phase, at stops 5 and 8 (and for pieces of a body between them):
+//! A filter's phase, at stops 5 and 8 (and for chunks of a body between them):
 //!
 //! ```text
 //! chain -> wasm::filter    the breaker's permit, an instance of this worker's own, its limits
 //!       -> wasm::instance  the exchange moves into the store; the export runs
-//!       -> wasm::host      what the guest calls: the exchange itself, or store::*
+//!       -> wasm::host      what the guest calls: the exchange itself, keys, limits, filter_store, tokens, callout
 //!       -> wasm::verdict   checked; only then are the edits kept
 //! ```
 //!
 //! Errors of the upstream and the gateway pass stop 8 as well, so filters see every answer of
-//! their route. Bodies do not pass stop by stop: a body is a stream ([`body::Body`]) that the
-//! connection pulls, with the filters that asked for pieces in its way.
+//! their route. Bodies do not pass stop by stop: a body is a stream ([`http::body::Body`]) that the
+//! connection pulls, with the filters that asked for chunks in its way.
 //!
 //! # Around it
 //!
-//! [`config`] reads the file, [`gateway`] builds all that one configuration needs, [`server`] puts
-//! it in use. A request keeps the [`gateway::Generation`] that it began with. [`worker`] is what
-//! one thread owns, [`watch`] its time-outs, [`observe`] its numbers; [`admin`] shows them on a
-//! thread of its own. [`sockets`] listens, and hands over to a successor; [`descriptors`] keeps open
-//! files back from clients. ARCHITECTURE.md, beside this crate's manifest, has the invariants.
+//! [`config`] reads the file, [`build`] makes all that one configuration needs, [`server`] puts it in use. A
+//! request keeps the [`proxy::generation::Generation`] that it began with. [`proxy::worker`] is what one thread owns,
+//! [`observe`] its numbers; [`admin`] shows them on a thread of its own. [`control`] manages keys, plans and
+//! their storage, and never stands in a request's way. [`http`] and [`runtime`] are what all stops need.
+//! ARCHITECTURE.md, beside this crate's manifest, has the floors and the invariants.
 
 mod admin;
 mod balance;
-mod body;
+mod build;
 mod callout;
 mod chain;
 pub mod cli;
 mod config;
-mod context;
-mod descriptors;
+mod control;
 mod error;
-mod gateway;
-mod gather;
-mod interim;
+mod exchange;
+mod filter_store;
+mod http;
 #[doc(hidden)]
 pub mod internals;
+mod keys;
+mod limits;
 mod observe;
-mod panics;
 mod proxy;
 mod route;
+mod runtime;
 mod server;
-mod sockets;
-mod store;
-mod stream;
-mod tls;
 mod tokens;
 mod upstream;
 mod verifier;
 mod wasm;
-mod watch;
-mod worker;

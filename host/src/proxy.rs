@@ -5,10 +5,15 @@
 //! when the answer's body was handed to the connection, or was cut.
 
 mod answer;
+pub(crate) mod api_finder;
 mod find;
+pub(crate) mod gateway;
+pub(crate) mod generation;
 mod log;
 mod options;
+mod rates;
 mod tunnel;
+pub(crate) mod worker;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -22,17 +27,18 @@ use http::{Method, Response};
 pub(crate) use answer::ResponseBody;
 pub(crate) use tunnel::{Tunnel, TunnelSlot};
 
-use crate::body::{Body, BodyError};
 use crate::chain::{BodyEnd, Passage, RequestDecision, put_error};
 use crate::config::{self, RouteEnd};
-use crate::context::{Exchange, ExchangeCell, ResponseHead};
 use crate::error::{Code, ErrorFormat, RequestError, grpc};
-use crate::gateway::{Generation, Route};
-use crate::panics;
+use crate::exchange::{Exchange, ExchangeCell, ResponseHead};
+use crate::http::body::{Body, BodyError};
+use crate::runtime::panics;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::attempt::upgrade::{self, Gathered, Upgrade};
 use crate::upstream::{Timeouts, hash_key, headers};
-use crate::worker::ClientConnection;
+use gateway::Route;
+use generation::Generation;
+use worker::WorkerConnection;
 
 /// A request that has arrived.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ pub(crate) struct Arrival {
 ///
 /// None: what goes wrong is an answer.
 pub(crate) async fn handle(
-    connection: Rc<ClientConnection>,
+    connection: Rc<WorkerConnection>,
     arrival: Arrival,
     slot: TunnelSlot,
 ) -> Result<Response<ResponseBody>, Infallible> {
@@ -85,7 +91,7 @@ pub(crate) async fn handle(
 /// because the client went away), it is dropped, and that finishes it.
 #[derive(Debug)]
 struct RunningExchange {
-    connection: Rc<ClientConnection>,
+    connection: Rc<WorkerConnection>,
     generation: Rc<Generation>,
     exchange: ExchangeCell,
     /// Its way through the chain, where the route has one.
@@ -101,7 +107,7 @@ struct RunningExchange {
 
 impl RunningExchange {
     fn begin(
-        connection: Rc<ClientConnection>,
+        connection: Rc<WorkerConnection>,
         mut exchange: Box<Exchange>,
         seen: headers::HeaderFlags,
     ) -> Self {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config as model;
-use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLogWriter;
-use crate::sockets;
-use crate::sockets::handover::{Duplicates, Predecessor};
-use crate::worker::WorkerShared;
+use crate::proxy::gateway::Gateway;
+use crate::runtime::sockets;
+use crate::runtime::sockets::handover::{Duplicates, Predecessor};
+use crate::runtime::worker_shared::WorkerShared;
 
 pub(crate) mod body;
 mod client_io;

@@ -22,7 +22,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub(crate) mod attempt;
-mod claims;
 pub(crate) mod coding;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
@@ -32,6 +31,7 @@ pub(crate) mod header_flags;
 pub(crate) mod headers;
 pub(crate) mod health_report;
 mod hops;
+pub(crate) mod identity_fields;
 mod incoming_ids;
 pub(crate) mod queue;
 pub(crate) mod registry;

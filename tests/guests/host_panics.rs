@@ -16,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use windlass::internals::config::Config;
-use windlass::internals::gateway::{Foundation, Gateway};
+use windlass::internals::gateway::{ProcessResources, Gateway};
 use windlass::internals::server::{self, Workers};
 use windlass::internals::sockets::Predecessor;
 use windlass_tests::{Client, ClosedPort, Reply, Request, Response, Upstream, wait};
@@ -79,7 +79,7 @@ impl Subscriber for Log {
 struct InProcess {
     workers: Workers,
     gateway: Arc<Gateway>,
-    _foundation: Foundation,
+    _foundation: ProcessResources,
     _folder: tempfile::TempDir,
 }
 
@@ -122,16 +122,16 @@ impl InProcess {
         let config = Config::parse("windlass.toml", text, folder.path());
         let config = config.unwrap_or_else(|problems| panic!("{problems}"));
         let one = NonZeroUsize::MIN;
-        let foundation = Foundation::new(&config, one).unwrap();
+        let resources = ProcessResources::new(&config, one).unwrap();
         let bound = server::bind(&config.listeners, one, &mut Predecessor::default()).unwrap();
         let mut problems = config.warnings.clone();
-        let gateway = foundation.build(config, &mut problems);
+        let gateway = resources.build(config, &mut problems);
         let gateway = gateway.unwrap_or_else(|| panic!("{problems}"));
-        foundation.put_in_use(&gateway);
+        resources.put_in_use(&gateway);
         Self {
             workers: bound.start(&gateway, None).unwrap(),
             gateway,
-            _foundation: foundation,
+            _foundation: resources,
             _folder: folder,
         }
     }

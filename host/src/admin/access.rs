@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 
 use super::network::network;
 use super::problem::ApiProblem;
-use crate::store::keys::KeyDigest;
-use crate::store::secrets::{SecretValue, Secrets};
+use crate::filter_store::secrets::{SecretValue, Secrets};
+use crate::keys::KeyDigest;
 
 /// Wrong tokens from one address before it is told to wait.
 pub(crate) const MAX_FAILURES: u32 = 10;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
@@ -40,7 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Running;
 use super::envelope::ApiCaller;
 use super::problem::ApiProblem;
-use crate::store::service::ControlService;
+use crate::control::service::ControlService;
 
 /// Calls of the store at once.
 const MAX_CALLS: usize = 8;
@@ -50,6 +51,9 @@ const MAX_IMPORTS: usize = 2;
 
 /// How long a request waits for room.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What each route takes of axum: the one [`AdminApi`].
+type ApiState = State<Arc<AdminApi>>;
 
 /// What the routes share.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use super::Running;
 use super::access::{self, Access, Actor, Role};
 use super::problem::ApiProblem;
+use crate::keys::masked;
 use crate::observe::log_rate_limit::LogRateLimit;
-use crate::store::keys::masked;
 
 /// The request's id, in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,8 +1,8 @@
 //! What `/metrics` shows of counters that several gateways share.
 
 use super::Running;
+use crate::limits::LeaseState;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
-use crate::store::limits::LeaseState;
 
 /// All families; none where no Redis is configured.
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {

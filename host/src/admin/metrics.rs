@@ -10,10 +10,10 @@ mod verifiers;
 pub(crate) use format::MetricsFormat;
 
 use super::Running;
-use crate::descriptors;
-use crate::gateway::Gateway;
+use crate::keys::KeyReject;
 use crate::observe::metrics::{MetricFamily, MetricKind, float, of_workers, read};
-use crate::store::keys::KeyReject;
+use crate::proxy::gateway::Gateway;
+use crate::runtime::descriptors;
 
 pub(crate) fn families(running: &Running) -> Vec<MetricFamily> {
     let workers = running.workers.iter().map(|common| &common.stats);

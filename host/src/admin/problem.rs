@@ -7,8 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::store::service::{CsvWarning, ImportError, ImportReport, ServiceError};
-use crate::store::storage::StorageError;
+use crate::control::service::{CsvWarning, ImportError, ImportReport, ServiceError};
+use crate::control::storage::StorageError;
 
 /// An answer that says why not.
 #[derive(Debug, Clone, PartialEq)]

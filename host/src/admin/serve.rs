@@ -31,7 +31,7 @@ use super::envelope::RemoteAddress;
 use super::network::NetworkPermits;
 use super::tls::AdminTls;
 use super::write_timeout::WriteTimeoutStream;
-use crate::sockets;
+use crate::runtime::sockets;
 
 /// Connections open at once.
 const MAX_CONNECTIONS: usize = 256;

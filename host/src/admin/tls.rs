@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::tls::{HTTP1, TlsError, server};
+use crate::http::tls::{HTTP1, TlsError, server};
 
 /// A certificate with its key, ready for handshakes. A clone is another hold on the same.
 #[derive(Clone)]

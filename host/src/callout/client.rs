@@ -24,8 +24,8 @@ use tower_service::Service;
 
 use super::address::{is_literal, is_open};
 use super::{CalloutAnswer, CalloutError, CalloutRequest, CalloutSettings};
-use crate::stream::Stream;
-use crate::tls::HTTP2;
+use crate::http::stream::Stream;
+use crate::http::tls::HTTP2;
 
 /// How long a connection is kept that carries nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

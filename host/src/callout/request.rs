@@ -11,8 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use zeroize::Zeroizing;
 
 use super::CalloutSettings;
-use crate::store::crypto::digest_of_parts;
-use crate::store::secrets::SecretValue;
+use crate::filter_store::crypto::digest_of_parts;
+use crate::filter_store::secrets::SecretValue;
 
 /// The most fields of a request: as many as a listener may take of a client, since a filter may pass them on, and some of
 /// its own.

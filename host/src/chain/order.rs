@@ -1,6 +1,6 @@
 //! Whether every filter of a chain gets the attributes that it cannot work without.
 
-use crate::context::is_host_fact;
+use crate::exchange::is_host_fact;
 use crate::wasm::facts::{BoundSource, Facts};
 use crate::wasm::filter::OnError;
 use crate::wasm::grants::Grants;

@@ -15,8 +15,8 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
 
 use super::{BodyEnd, Passage, Refusal, decide};
-use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
+use crate::http::body::{Body, BodyError};
 use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
 
 /// Which way the body goes.

@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 
 use super::pipe::{BufferedBody, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
-use crate::body::Body;
-use crate::context::{Exchange, ResponseHead};
 use crate::error::{Code, ErrorDetails, ErrorFormat, RequestError, grpc};
+use crate::exchange::{Exchange, ResponseHead};
+use crate::http::body::Body;
 use crate::wasm::{
     BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, ResponseVerdict,
     WorkerFilter,

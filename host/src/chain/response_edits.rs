@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::{Passage, decide, put_error};
-use crate::body::Body;
-use crate::context::EditsTooLarge;
 use crate::error::RequestError;
+use crate::exchange::EditsTooLarge;
+use crate::http::body::Body;
 use crate::wasm::filter::OnError;
 use crate::wasm::{CallFailure, WorkerFilter};
 

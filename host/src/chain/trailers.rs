@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Chain, Passage};
-use crate::body::{Body, BodyError};
-use crate::context::names;
+use crate::exchange::names;
+use crate::http::body::{Body, BodyError};
 use crate::wasm::Filter;
 
 /// The fields that these filters read, set or remove, as they said when they were configured.

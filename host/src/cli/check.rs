@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::BAD_CONFIG;
+use crate::build::{ProcessResources, environment_check};
 use crate::config::{self, Config};
-use crate::gateway::{Gateway, ProcessResources, environment_check};
+use crate::proxy::gateway::Gateway;
 
 /// Check a configuration: read it, compile and configure its filters, build its router, and look at
 /// what a start needs of the machine. Everything that is wrong is told at once.

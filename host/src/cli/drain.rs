@@ -10,8 +10,8 @@ use super::run::{RunningGateway, ignore, reopen};
 use super::signals::OperatorSignal;
 use crate::admin::{AdminStop, QueueOwner};
 use crate::observe::access_log::AccessLogWriter;
+use crate::runtime::sockets::handover::SocketOffer;
 use crate::server::Drained;
-use crate::sockets::handover::SocketOffer;
 
 /// What a second wish to end leaves to running requests.
 const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);

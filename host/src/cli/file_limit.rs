@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::config::{Config, Problems, Span, counted};
-use crate::descriptors;
+use crate::runtime::descriptors;
 
 /// Warn of limits that can never be reached, as the system does not give so many files. No room for
 /// any client is an error.

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::BAD_CONFIG;
 use super::admin_client::CommandError;
 use super::output::{self, tell};
-use crate::store::keys::{KeyDigest, MAX_PRESENTED, generate};
+use crate::keys::{KeyDigest, MAX_PRESENTED, generate};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {

@@ -12,13 +12,14 @@ use tokio::sync::oneshot;
 use super::signals::{OperatorSignal, Signals};
 use super::{BAD_CONFIG, file_limit, notify, terminal};
 use crate::admin::{AdminListener, AdminStop, AdminTls, Reloads, Running};
+use crate::build::ProcessResources;
 use crate::config::{self, Config, Problems};
-use crate::descriptors;
-use crate::gateway::{Gateway, ProcessResources};
 use crate::observe::access_log::AccessLogWriter;
 use crate::observe::sink::{Target, cure};
+use crate::proxy::gateway::Gateway;
+use crate::runtime::descriptors;
+use crate::runtime::sockets::handover::{Predecessor, SocketOffer};
 use crate::server::{self, Workers};
-use crate::sockets::handover::{Predecessor, SocketOffer};
 
 /// How much less important than requests the making of a configuration is (setpriority(2)).
 const NICE: i32 = 10;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::context::{ProblemMembers, RequestId, ResponseHead};
+use crate::exchange::{ProblemMembers, RequestId, ResponseHead};
 
 /// How the gateway words its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

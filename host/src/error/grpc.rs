@@ -9,8 +9,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_T
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::context::{Exchange, ResponseHead};
 use crate::error::Code;
+use crate::exchange::{Exchange, ResponseHead};
 
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");

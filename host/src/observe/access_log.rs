@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
-use crate::context::{
+use crate::exchange::{
     AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey, RejectedToken,
 };
 

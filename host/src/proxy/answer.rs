@@ -13,10 +13,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::rt::TokioIo;
 
 use super::{RunningExchange, Tunnel, TunnelSlot};
-use crate::body::{Body, BodyError};
 use crate::config::Redirect;
-use crate::context::{BasePath, Exchange, ResponseHead};
 use crate::error::{Code, ErrorFormat, RequestError};
+use crate::exchange::{BasePath, Exchange, ResponseHead};
+use crate::http::body::{Body, BodyError};
 use crate::upstream::attempt::upgrade::{Taken, Upgrade};
 use crate::upstream::headers;
 

@@ -7,9 +7,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
 use crate::config::RouteEnd;
-use crate::context::{BasePath, Exchange, RequestHead};
 use crate::error::{Code, ErrorFormat, RequestError};
-use crate::gateway::{Gateway, Generation, Route};
+use crate::exchange::{BasePath, Exchange, RequestHead};
+use crate::proxy::gateway::{Gateway, Route};
+use crate::proxy::generation::Generation;
 use crate::route::{self, Match, NoRoute, PathError};
 use crate::upstream::headers;
 

@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-use crate::body::BodyError;
-use crate::context::{Exchange, RejectedKey};
 use crate::error::{Causes, Code, RequestError, Side};
-use crate::worker::Worker;
+use crate::exchange::{Exchange, RejectedKey};
+use crate::http::body::BodyError;
+use crate::proxy::worker::Worker;
 
 /// The request is answered with this error.
 pub(super) fn log_refused(worker: &Worker, exchange: &Exchange, error: &RequestError) {

@@ -8,9 +8,9 @@
 use http::header::{ALLOW, HOST, MAX_FORWARDS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::context::{Exchange, ResponseHead};
 use crate::error::{Code, RequestError};
-use crate::gateway::Generation;
+use crate::exchange::{Exchange, ResponseHead};
+use crate::proxy::generation::Generation;
 use crate::route;
 
 /// The methods that `Allow` names, if routes take them.

@@ -17,9 +17,9 @@ use tokio::io::{
 };
 
 use super::RunningExchange;
-use crate::body::BodyError;
+use crate::http::body::BodyError;
+use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::attempt::upgrade::Taken;
-use crate::watch::{TimeoutKind, Watch};
 
 /// How much is on its way in either direction. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -44,7 +44,7 @@ impl Tunnel {
         } = self;
         // Over HTTP/2 the exchange's own task has ended.
         let place = run.connection.registration.as_ref();
-        let (watch, _place) = match place.map(crate::watch::ExchangeRegistration::duplicate) {
+        let (watch, _place) = match place.map(crate::http::watch::ExchangeRegistration::duplicate) {
             Some((watch, place)) => {
                 watch.set_endpoint(run.connection.watch.endpoint());
                 watch.share_total_timeout(&run.connection.watch);

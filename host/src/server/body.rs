@@ -13,10 +13,10 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::body::BodyError;
+use crate::http::body::BodyError;
+use crate::http::watch::{TimeoutKind, Watch};
+use crate::proxy::worker::WorkerConnection;
 use crate::upstream::headers;
-use crate::watch::{TimeoutKind, Watch};
-use crate::worker::ClientConnection;
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
 const MAX_DRAINED: usize = 64 * 1024;
@@ -30,7 +30,7 @@ pub struct ClientBody {
     taken: u64,
     ended: bool,
     /// Where the client may wait for a `100 Continue`, until the body is first asked for.
-    continue_pending: Option<Rc<ClientConnection>>,
+    continue_pending: Option<Rc<WorkerConnection>>,
 }
 
 impl ClientBody {
@@ -41,7 +41,7 @@ impl ClientBody {
     pub(crate) fn new(
         incoming: Incoming,
         watch: Arc<Watch>,
-        held_back: Option<Rc<ClientConnection>>,
+        held_back: Option<Rc<WorkerConnection>>,
     ) -> Self {
         Self {
             incoming,

@@ -25,9 +25,9 @@ use super::message::MessagePosition;
 use super::refusal;
 use super::write_timer::WriteTimer;
 use crate::error::Code;
-use crate::gather;
-use crate::stream::Stream;
-use crate::watch::{ConnectionPhase, TimeoutKind, Watch};
+use crate::http::coalesce;
+use crate::http::stream::Stream;
+use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
 
 /// With this an HTTP/2 connection begins (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -332,7 +332,7 @@ impl Write for ClientIo {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
         ready!(self.poll_interim(cx))?;
-        let outcome = gather::write_coalesced(Pin::new(&mut self.stream), cx, pieces);
+        let outcome = coalesce::write_coalesced(Pin::new(&mut self.stream), cx, pieces);
         let all = pieces.iter().map(|piece| piece.len()).sum();
         self.track_hyper(outcome, all)
     }

@@ -27,11 +27,11 @@ use super::client_io::ClientIo;
 use super::{handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
+use crate::http::stream::Stream;
+use crate::http::tls::HTTP2;
+use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
+use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, Tunnel, TunnelSlot};
-use crate::stream::Stream;
-use crate::tls::HTTP2;
-use crate::watch::{ConnectionPhase, TimeoutKind, Watch};
-use crate::worker::ClientConnection;
 
 /// hyper's own number, for which it has room without an allocation.
 const HYPER_MAX_HEADERS: usize = 100;
@@ -47,7 +47,7 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// Serve a client until its connection ends.
 pub(crate) async fn serve(
-    mut connection: ClientConnection,
+    mut connection: WorkerConnection,
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
 ) {
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
             None => return,
         },
     };
-    connection.secure = stream.is_tls();
+    connection.set_secure(stream.is_tls());
     let connection = Rc::new(connection);
     if stream.protocol() == Some(HTTP2) {
         // Boxed, so that the task of an HTTP/1.1 connection keeps no room for a future that it never runs.

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::listen::Loads;
+use crate::http::watch::Watch;
+use crate::proxy::worker::Worker;
 use crate::upstream::Pools;
-use crate::watch::Watch;
-use crate::worker::Worker;
 
 /// The watches of a worker's connections.
 #[derive(Debug, Default)]

@@ -23,9 +23,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use self::incoming::{IncomingFrames, PREFACE, PassedFrames};
 use self::outgoing::OutgoingFrames;
 use super::write_timer::WriteTimer;
-use crate::gather;
-use crate::stream::Stream;
-use crate::watch::Watch;
+use crate::http::coalesce;
+use crate::http::stream::Stream;
+use crate::http::watch::Watch;
 
 /// How much is read at once of what is looked at before it passes. Bytes.
 const READ_SIZE: usize = 4 * 1024;
@@ -252,7 +252,7 @@ impl Write for H2GuardIo {
             return self.poll_write(cx, first.map_or(&[], |piece| &**piece));
         }
         let this = &mut *self;
-        let outcome = gather::write_coalesced(Pin::new(&mut this.stream), cx, pieces);
+        let outcome = coalesce::write_coalesced(Pin::new(&mut this.stream), cx, pieces);
         if let Poll::Ready(Ok(count)) = &outcome {
             let mut left = *count;
             for piece in pieces {

@@ -10,8 +10,8 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::stream::Stream;
-use crate::watch::{TimeoutKind, Watch};
+use crate::http::stream::Stream;
+use crate::http::watch::{TimeoutKind, Watch};
 
 /// Shake hands. None: it failed, or took too long.
 pub(crate) async fn accept(

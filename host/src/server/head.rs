@@ -22,17 +22,17 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::ClientBody;
-use crate::body::Body;
-use crate::context::{Client, Exchange, RequestHead};
 use crate::error::{Code, grpc};
+use crate::exchange::{Client, Exchange, RequestHead};
+use crate::http::body::Body;
 use crate::proxy::Arrival;
+use crate::proxy::worker::{WorkerConnection, next_id};
 use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::coding::{self, Coding};
 use crate::upstream::headers::HeaderFlags;
-use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
-pub(crate) fn receive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
+pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incoming>) -> Arrival {
     let (mut parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     connection
@@ -74,7 +74,7 @@ fn requested_upgrade(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Op
     wanted.map(Box::new)
 }
 
-fn new_exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
+fn new_exchange(connection: &WorkerConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
     let grpc = seen.content_type() && grpc::is_call(&parts.headers);
     let target = match parts.uri.into_parts().path_and_query {
         Some(target) => target,
@@ -120,7 +120,7 @@ fn new_exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) 
     }
 }
 
-fn check(connection: &ClientConnection, parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
+fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Code::NotImplemented);
     }
@@ -173,7 +173,7 @@ fn has_unknown_expectation(headers: &HeaderMap) -> bool {
 
 /// Exactly one valid `Host`; the authority of an absolute target takes its place.
 fn check_host(
-    connection: &ClientConnection,
+    connection: &WorkerConnection,
     parts: &mut Parts,
     seen: HeaderFlags,
 ) -> Result<(), Code> {
@@ -292,7 +292,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// The head has a `Transfer-Encoding`: it must be `chunked` and stand alone.
-fn check_chunked(connection: &ClientConnection, headers: &HeaderMap) -> Result<(), Code> {
+fn check_chunked(connection: &WorkerConnection, headers: &HeaderMap) -> Result<(), Code> {
     match coding::from_headers(headers) {
         Coding::Chunked => {}
         Coding::Unknown => return Err(Code::UnknownTransferCoding),

@@ -27,10 +27,10 @@ use pin_project_lite::pin_project;
 use super::h2_guard::H2GuardIo;
 use super::head;
 use crate::config::Listener;
+use crate::http::stream::Stream;
+use crate::http::watch::{TimeoutKind, Watch};
+use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, TunnelSlot};
-use crate::stream::Stream;
-use crate::watch::{TimeoutKind, Watch};
-use crate::worker::ClientConnection;
 
 /// What a client may send of one body before it is taken. Bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -52,7 +52,7 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
 
 /// Serve a client until its connection ends. `read` is what was read of it already.
-pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes) {
+pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read: Bytes) {
     let watch = Arc::clone(&connection.watch);
     let tasks = Tasks::default();
     let next = tasks.clone();

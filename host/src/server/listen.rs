@@ -12,8 +12,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use crate::sockets;
-use crate::sockets::handover::Predecessor;
+use crate::runtime::sockets;
+use crate::runtime::sockets::handover::Predecessor;
 
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]

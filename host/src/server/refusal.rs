@@ -5,7 +5,8 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::error::{Code, ErrorDetails, ErrorFormat};
-use crate::worker::{WorkerShared, next_id};
+use crate::proxy::worker::next_id;
+use crate::runtime::worker_shared::WorkerShared;
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
 #[must_use]

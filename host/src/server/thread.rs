@@ -17,13 +17,15 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::connections::{self, Connections};
 use super::listen::{ConnectionCount, Loads};
 use super::{Drained, WorkerCommand, connection};
-use crate::descriptors;
-use crate::gateway::{Gateway, Generation};
+use crate::http::watch::Watch;
 use crate::observe::access_log::LogBuffer;
-use crate::sockets;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::generation::Generation;
+use crate::proxy::worker::{Worker, WorkerConnection};
+use crate::runtime::descriptors;
+use crate::runtime::sockets;
+use crate::runtime::worker_shared::WorkerShared;
 use crate::upstream::Pools;
-use crate::watch::Watch;
-use crate::worker::{ClientConnection, Worker, WorkerShared};
 
 /// How long accepting rests when the system is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -179,7 +181,7 @@ async fn run_commands(
                 let _ = done.send(());
             }
             Some(WorkerCommand::HandOver(listener)) => {
-                floor.handed_over.borrow_mut().push(listener)
+                floor.handed_over.borrow_mut().push(listener);
             }
             Some(WorkerCommand::Drain(limit)) => return limit,
             None => return Duration::ZERO,
@@ -458,7 +460,7 @@ impl WorkerContext {
         let place = self.connections.add(Arc::clone(&watch), listener);
         common.stats.connections.add(1);
         common.stats.connections_open.add(1);
-        let connection = ClientConnection::new(worker, watch, limits, remote);
+        let connection = WorkerConnection::new(worker, watch, limits, remote);
         spawn_local(async move {
             connection::serve(connection, stream, tls).await;
             common.stats.connections_open.subtract(1);

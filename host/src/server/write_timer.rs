@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use crate::watch::{TimeoutKind, Watch};
+use crate::http::watch::{TimeoutKind, Watch};
 
 /// Tells the watch when writing stops, and when it goes on.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::freshness::lifetime;
-use crate::tls::pem;
+use crate::http::tls::pem;
 use crate::verifier::{KeySet, KeySetError};
 
 /// The largest key set or discovery document. Bytes.

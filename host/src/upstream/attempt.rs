@@ -40,11 +40,11 @@ use super::connection::interim::InterimResponse;
 use super::connection::transport::{SendFailure, SendOutcome};
 use super::fault::AttemptError;
 use super::{LocalUpstream, headers};
-use crate::body::Body;
 use crate::config::UpstreamProtocol;
-use crate::context::{Exchange, ExchangeCell, ResponseHead};
-use crate::watch::{TimeoutKind, Watch, milliseconds};
-use crate::worker::ClientConnection;
+use crate::exchange::{Exchange, ExchangeCell, ResponseHead};
+use crate::http::body::Body;
+use crate::http::client_connection::ClientConnection;
+use crate::http::watch::{TimeoutKind, Watch, milliseconds};
 
 /// What an attempt needs besides the exchange.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +85,10 @@ impl Attempt<'_> {
     /// # Errors
     ///
     /// No endpoint takes the request, or none answered it: see [`AttemptError`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "each async fn that another awaits is copied into its future"
+    )]
     pub(crate) async fn run(&self, held: &ExchangeCell, body: Body) -> Result<Body, AttemptError> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.

@@ -40,7 +40,7 @@ use http2::Http2Stream;
 use pool::Pool;
 use transport::TransportError;
 
-use crate::body::Body;
+use crate::http::body::Body;
 
 /// What carries one request.
 #[derive(Debug)]

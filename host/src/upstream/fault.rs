@@ -7,8 +7,8 @@ use http::header::RETRY_AFTER;
 
 use super::connection::transport::TransportError;
 use super::queue::QueueError;
-use crate::body::BodyError;
 use crate::error::{Code, RequestError};
+use crate::http::body::BodyError;
 
 /// Why an attempt brought no response.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use crate::config::HashKey;
-use crate::context::{AttributeValue, Exchange};
+use crate::exchange::{AttributeValue, Exchange};
 
 /// The key of this request as a number, where it has one. What a filter hinted comes first.
 #[must_use]

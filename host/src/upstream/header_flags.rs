@@ -5,8 +5,9 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::claims::{self, FieldKind};
 use super::headers;
+use crate::upstream::identity_fields;
+use crate::upstream::identity_fields::FieldKind;
 
 /// What HTTP/2 adds for each field. Bytes.
 const PER_FIELD: usize = 32;
@@ -69,11 +70,12 @@ impl HeaderFlags {
                 seen.hosts = seen.hosts.saturating_add(1);
                 continue;
             }
-            let field = Self::field(name).unwrap_or_else(|| match claims::field_kind(name) {
-                FieldKind::Other => 0,
-                FieldKind::Identity => Self::CLAIM,
-                FieldKind::Ambiguous => Self::AMBIGUOUS,
-            });
+            let field =
+                Self::field(name).unwrap_or_else(|| match identity_fields::field_kind(name) {
+                    FieldKind::Other => 0,
+                    FieldKind::Identity => Self::CLAIM,
+                    FieldKind::Ambiguous => Self::AMBIGUOUS,
+                });
             seen.set_flag(field, value);
         }
         seen

@@ -15,14 +15,15 @@ use http_body::Body as _;
 
 pub(crate) use super::header_flags::HeaderFlags;
 
-use super::claims::{self, FieldKind};
 use super::hops;
 use super::incoming_ids;
 use super::{Upstream, UpstreamEndpoint};
-use crate::body::Body;
 use crate::config::{Cidr, HostRule};
-use crate::context::{Exchange, names};
-use crate::worker::ClientConnection;
+use crate::exchange::{Exchange, names};
+use crate::http::body::Body;
+use crate::http::client_connection::ClientConnection;
+use crate::upstream::identity_fields;
+use crate::upstream::identity_fields::FieldKind;
 
 /// Names the exchange to the endpoint and to the client.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -141,14 +142,14 @@ pub(crate) fn forward(
         headers.remove(EXPECT);
     }
     if seen.has(HeaderFlags::AMBIGUOUS) {
-        claims::drop_look_alikes(headers, trust.fields);
+        identity_fields::drop_look_alikes(headers, trust.fields);
         exchange.has_ambiguous_fields = true;
     }
     if believed {
         trust_forwarded(connection, proxies, exchange);
     } else {
         if seen.has(HeaderFlags::CLAIM) {
-            claims::drop_identity_fields(headers, trust.fields);
+            identity_fields::drop_identity_fields(headers, trust.fields);
         }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
         headers.insert(&FORWARDED_PROTO, scheme(connection));
@@ -164,15 +165,15 @@ pub(crate) fn forward(
 /// that can be taken for a claim.
 #[must_use]
 pub(crate) fn is_allowed_from_clients(name: &str) -> bool {
-    claims::field_kind(name) == FieldKind::Ambiguous
-        && claims::field_kind(&names::normalize(name)) != FieldKind::Identity
+    identity_fields::field_kind(name) == FieldKind::Ambiguous
+        && identity_fields::field_kind(&names::normalize(name)) != FieldKind::Identity
 }
 
 /// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
 /// 9110 section 6.5.1), and some servers put both together.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    claims::drop_identity_fields(trailers, &[]);
-    claims::drop_look_alikes(trailers, &[]);
+    identity_fields::drop_identity_fields(trailers, &[]);
+    identity_fields::drop_look_alikes(trailers, &[]);
     for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
         trailers.remove(name);
     }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::REQUEST_ID;
-use crate::context::{Exchange, RequestId};
+use crate::exchange::{Exchange, RequestId};
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::cache::ComponentCache;
 use super::engine::FilterEngine;
 use super::grants::HostInterface;
+use crate::wasm::component_cache::ComponentCache;
 
 /// The version of the contract that this host offers.
 pub(super) const CONTRACT: &str = "0.1.0";

@@ -9,12 +9,12 @@ use wasmtime::Trap;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::output::one_line;
-use super::share::PendingCharge;
 use super::state::{InstanceState, Overdrawn};
-use crate::context::RequestId;
-use crate::panics::Panic;
-use crate::store::keys::KeyReject;
+use crate::exchange::RequestId;
+use crate::keys::KeyReject;
+use crate::runtime::panics::Panic;
 use crate::tokens::FetchSignal;
+use crate::wasm::pending_charge::PendingCharge;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]

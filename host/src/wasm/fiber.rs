@@ -16,7 +16,7 @@ use super::instance::{BodyCall, Instance, PhaseCall};
 use super::pool::{CheckedOut, WorkerFilter};
 use super::state::InstanceState;
 use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::context::{ExchangeCell, RequestId};
+use crate::exchange::{ExchangeCell, RequestId};
 
 /// A call that began.
 pub(crate) struct FiberCall<'a> {

@@ -22,7 +22,7 @@ use super::pool::{CheckedOut, InstancePool, WorkerFilter};
 use super::services::{FilterServices, Services};
 use super::state::InstanceState;
 use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::context::{Exchange, RequestId};
+use crate::exchange::{Exchange, RequestId};
 
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;

@@ -110,7 +110,7 @@ impl Grants {
     /// granted.
     #[must_use]
     pub(crate) fn attribute(&self, name: &str) -> bool {
-        !crate::context::is_host_fact(name)
+        !crate::exchange::is_host_fact(name)
             && self
                 .attributes
                 .iter()

@@ -13,12 +13,12 @@ use super::exports::{Exports, Guests};
 use super::failure::CallFailure;
 use super::fiber::FiberExports;
 use super::host::advice::Advice;
-use super::piece::Chunk;
 use super::services::Services;
 use super::state::{AwaitedEvent, InstanceState, Phase};
 use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::context::Exchange;
-use crate::panics;
+use crate::exchange::Exchange;
+use crate::runtime::panics;
+use crate::wasm::chunk::Chunk;
 
 /// One call of a phase: what comes with the exchange.
 pub(crate) struct PhaseCall<'a> {

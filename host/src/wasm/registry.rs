@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
-use super::cache::ComponentCache;
 use super::component::{CompiledComponent, ComponentDigest, ComponentError};
 use super::contribution::{self, ContributionError};
 use super::documents::Documents;
@@ -34,9 +33,10 @@ use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
-use super::share::LastCharge;
 use super::state::InstanceState;
-use crate::store::cache::{CacheOrigin, Caches};
+use crate::filter_store::cache::{CacheOrigin, Caches};
+use crate::wasm::component_cache::ComponentCache;
+use crate::wasm::pending_charge::LastCharge;
 
 #[derive(Debug, Clone)]
 pub(crate) struct FilterSpec {

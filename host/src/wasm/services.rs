@@ -11,13 +11,13 @@ use super::host::rates::DefinedRates;
 use super::large_responses::LargeResponses;
 use super::notices::Notices;
 use super::series::SeriesTable;
-use super::share::LastCharge;
 use crate::callout::Callouts;
-use crate::store::cache::FilterCache;
-use crate::store::keys::{Keys, RejectCounters};
-use crate::store::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
-use crate::store::secrets::Secrets;
+use crate::filter_store::cache::FilterCache;
+use crate::filter_store::secrets::Secrets;
+use crate::keys::{Keys, RejectCounters};
+use crate::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
 use crate::tokens::TokenVerifiers;
+use crate::wasm::pending_charge::LastCharge;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
 #[derive(Clone)]

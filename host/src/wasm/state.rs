@@ -20,14 +20,14 @@ use super::grants::Grants;
 use super::host::advice::Advice;
 use super::host::jwt::TokenCheck;
 use super::memory::MemoryAccount;
-use super::names::FieldNameCache;
 use super::output::Output;
-use super::piece::Chunk;
 use super::services::{FilterServices, Services};
-use crate::context::{AttributeValue, Exchange, ProblemMembers};
-use crate::store::limits::RateTicket;
+use crate::exchange::{AttributeValue, Exchange, ProblemMembers};
+use crate::limits::RateTicket;
 use crate::tokens::FetchSignal;
 use crate::verifier::VerifiedToken;
+use crate::wasm::chunk::Chunk;
+use crate::wasm::field_names::FieldNameCache;
 
 /// The most calls of host functions in one phase.
 pub(crate) const MAX_HOST_CALLS: u32 = 10_000;

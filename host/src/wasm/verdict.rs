@@ -16,7 +16,7 @@ use super::failure::CallFailure;
 use super::host::edit::parse_name;
 use super::output::message_text;
 use super::state::InstanceState;
-use crate::context::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
+use crate::exchange::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
 
 /// How a body is to meet the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::super::problem::ApiProblem;
 use super::acquire_many;
 use super::shape::Strict;
-use crate::store::keys::masked;
+use crate::keys::masked;
 
 /// The largest body but that of an import.
 pub(crate) const MAX_BODY: usize = 64 * 1024;

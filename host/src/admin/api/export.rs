@@ -16,7 +16,7 @@ use super::usage::{UsageFormat, wants};
 use super::{AdminApi, audit, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
-use crate::store::service::{KeyFilter, KeyView, guarded};
+use crate::control::service::{KeyFilter, KeyView, guarded};
 
 /// Pieces that wait for the client: what a client that stalls holds in memory.
 const MAX_WAITING_CHUNKS: usize = 1;

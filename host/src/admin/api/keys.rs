@@ -1,6 +1,5 @@
 //! `/v1/keys`: created, listed, shown, changed, rotated, deleted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -11,21 +10,19 @@ use axum::response::Response;
 
 use super::params::{self, KeyId, KeyParams, NoParams, QueryParams};
 use super::shape::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
-use super::{AdminApi, audit, body, json, now_ms};
+use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
-use crate::store::service::{Idempotency, KeyFilter};
+use crate::control::service::{Idempotency, KeyFilter};
 
 /// The longest overlap of a rotation. Seconds.
 const MAX_OVERLAP: u64 = 30 * 24 * 60 * 60;
-
-type Shared = State<Arc<AdminApi>>;
 
 /// Keys, in the order of their ids.
 #[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
     responses((status = 200, description = "A piece of the list", body = KeyPage)))]
 pub(crate) async fn list(
-    State(api): Shared,
+    State(api): ApiState,
     QueryParams(query): QueryParams<KeyParams>,
 ) -> Result<Response, ApiProblem> {
     let limit = params::limit(query.limit)?;
@@ -57,7 +54,7 @@ pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
         (status = 409, description = "A plan does not exist or two overlap, another key has this text, or the same request made a key before that was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     QueryParams(_): QueryParams<NoParams>,
     request: Request,
@@ -104,7 +101,7 @@ pub(crate) async fn create(
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The key", body = KeyResource, headers(("etag" = String, description = "The key's revision")))))]
 pub(crate) async fn show(
-    State(api): Shared,
+    State(api): ApiState,
     KeyId(id): KeyId,
     QueryParams(_): QueryParams<NoParams>,
 ) -> Result<Response, ApiProblem> {
@@ -123,7 +120,7 @@ pub(crate) async fn show(
         (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
     QueryParams(_): QueryParams<NoParams>,
@@ -159,7 +156,7 @@ pub(crate) async fn update(
         (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn rotate(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
     QueryParams(_): QueryParams<NoParams>,
@@ -196,7 +193,7 @@ pub(crate) async fn rotate(
         (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
     QueryParams(_): QueryParams<NoParams>,

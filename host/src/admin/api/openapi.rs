@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_rules() {
-        use crate::store::service as rules;
+        use crate::control::service as rules;
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         let schemas = &document["components"]["schemas"];
         let create = &schemas["KeyCreate"]["properties"];

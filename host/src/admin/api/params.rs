@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::super::problem::ApiProblem;
-use crate::store::keys::{SHORTEST_KEY, masked};
+use crate::keys::{SHORTEST_KEY, masked};
 
 /// How a page's place is written.
 const CURSOR: &str = "c_";

@@ -1,7 +1,5 @@
 //! `/v1/plans`: created, listed, shown, changed, deleted.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,17 +8,15 @@ use axum::response::Response;
 use super::keys::{put, tagged};
 use super::params::{self, NoParams, PageParams, PlanName, QueryParams};
 use super::shape::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
-use super::{AdminApi, audit, body, json, now_ms};
+use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
-
-type Shared = State<Arc<AdminApi>>;
 
 /// Plans, in the order of their names.
 #[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
     responses((status = 200, description = "A piece of the list", body = PlanPage)))]
 pub(crate) async fn list(
-    State(api): Shared,
+    State(api): ApiState,
     QueryParams(query): QueryParams<PageParams>,
 ) -> Result<Response, ApiProblem> {
     let limit = params::limit(query.limit)?;
@@ -38,7 +34,7 @@ pub(crate) async fn list(
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     QueryParams(_): QueryParams<NoParams>,
     request: Request,
@@ -64,7 +60,7 @@ pub(crate) async fn create(
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The plan", body = PlanResource, headers(("etag" = String, description = "The plan's revision")))))]
 pub(crate) async fn show(
-    State(api): Shared,
+    State(api): ApiState,
     PlanName(name): PlanName,
     QueryParams(_): QueryParams<NoParams>,
 ) -> Result<Response, ApiProblem> {
@@ -88,7 +84,7 @@ pub(crate) async fn show(
         (status = 409, description = "It is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     PlanName(name): PlanName,
     QueryParams(_): QueryParams<NoParams>,
@@ -117,7 +113,7 @@ pub(crate) async fn update(
         (status = 409, description = "It is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     PlanName(name): PlanName,
     QueryParams(_): QueryParams<NoParams>,

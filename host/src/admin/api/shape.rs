@@ -15,7 +15,8 @@ use utoipa::openapi::schema::{
 };
 use zeroize::Zeroizing;
 
-use crate::store::service::{self, ExtensionView, ImportReport, Origin};
+use crate::control::service;
+use crate::control::service::{ExtensionView, ImportReport, Origin};
 
 pub(crate) use key::{
     ImportWarning, KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate,

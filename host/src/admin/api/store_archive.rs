@@ -20,8 +20,8 @@ use super::shape::archive::{RecordCounts, StoreImported, StoreLine, VERSION};
 use super::{AdminApi, acquire, audit, body, json, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
-use crate::store::keys::masked;
-use crate::store::service::{ExportCursor, StoreImport, StoreItem, StoreReport};
+use crate::control::service::{ExportCursor, StoreImport, StoreItem, StoreReport};
+use crate::keys::masked;
 
 /// JSON objects, one a line.
 const NDJSON: &str = "application/x-ndjson";

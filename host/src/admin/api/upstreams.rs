@@ -10,18 +10,16 @@ use axum::response::Response;
 use super::keys::put;
 use super::params::{NoParams, QueryParams};
 use super::shape::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
-use super::{AdminApi, audit, audit_change, body, json};
+use super::{AdminApi, ApiState, audit, audit_change, body, json};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
 use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
-type Shared = State<Arc<AdminApi>>;
-
 /// Upstreams, and how their endpoints stand.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
     responses((status = 200, description = "All of them", body = UpstreamList)))]
-pub(crate) async fn list(State(api): Shared, QueryParams(_): QueryParams<NoParams>) -> Response {
+pub(crate) async fn list(State(api): ApiState, QueryParams(_): QueryParams<NoParams>) -> Response {
     let plans = registry(&api).in_use();
     let items = plans
         .iter()
@@ -35,7 +33,7 @@ pub(crate) async fn list(State(api): Shared, QueryParams(_): QueryParams<NoParam
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream", body = UpstreamResource)))]
 pub(crate) async fn show(
-    State(api): Shared,
+    State(api): ApiState,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,
 ) -> Result<Response, ApiProblem> {
@@ -51,7 +49,7 @@ pub(crate) async fn show(
         (status = 422, description = "Its name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn add(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,
@@ -100,7 +98,7 @@ pub(crate) async fn add(
     request_body(content = EndpointUpdate, content_type = "application/json"),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn update(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,
@@ -127,7 +125,7 @@ pub(crate) async fn update(
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,
@@ -144,7 +142,7 @@ pub(crate) async fn remove(
         ("address" = String, Path, description = "As it is in `changes`")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore_one(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,
@@ -160,7 +158,7 @@ pub(crate) async fn restore_one(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     QueryParams(_): QueryParams<NoParams>,

@@ -3,7 +3,6 @@
 //! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference).
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -14,13 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::params::{self, NoParams, PlanAndKey, QueryParams};
 use super::shape::{ExtendedQuota, MOST, QuotaExtend, UsageResource};
-use super::{AdminApi, audit, body, json, now_ms};
+use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::date;
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
-use crate::store::service::{UsageReport, UsageReportQuery, guarded};
-
-type Shared = State<Arc<AdminApi>>;
+use crate::control::service::{UsageReport, UsageReportQuery, guarded};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -72,7 +69,7 @@ pub(crate) struct UsageParams {
         (UsageResource = "application/json"), (String = "text/csv"))),
         (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn show(
-    State(api): Shared,
+    State(api): ApiState,
     QueryParams(query): QueryParams<UsageParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
@@ -157,7 +154,7 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
     responses((status = 200, description = "The quota that remains", body = ExtendedQuota),
         (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn extend(
-    State(api): Shared,
+    State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
     PlanAndKey(plan, key): PlanAndKey,
     QueryParams(_): QueryParams<NoParams>,

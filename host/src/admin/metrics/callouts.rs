@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::float;
-use crate::gateway::Gateway;
 use crate::observe::metrics::{MetricFamily, MetricKind};
+use crate::proxy::gateway::Gateway;
 
 pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut calls = MetricFamily::new(

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
-use crate::gateway::Gateway;
 use crate::observe::metrics::{self, MetricFamily, MetricKind, SampleValue, float};
+use crate::proxy::gateway::Gateway;
 use crate::wasm::filter::{Filter, FilterFigures};
 use crate::wasm::series::{BUCKETS, OWN_FAMILIES, SeriesKind, SeriesSample};
 

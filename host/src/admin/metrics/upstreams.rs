@@ -1,7 +1,7 @@
 //! Upstreams and their endpoints, as metrics.
 
-use crate::gateway::Gateway;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
+use crate::proxy::gateway::Gateway;
 use crate::upstream::endpoint::health::State;
 use crate::upstream::endpoint::state::now;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};

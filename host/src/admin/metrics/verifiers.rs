@@ -1,8 +1,8 @@
 //! How the keys and the kept tokens of verifiers stand.
 
 use super::float;
-use crate::gateway::Gateway;
 use crate::observe::metrics::{MetricFamily, MetricKind};
+use crate::proxy::gateway::Gateway;
 use crate::tokens::{TokenTime, VerifierKeys};
 use crate::verifier::TokenError;
 

@@ -2,8 +2,8 @@
 
 use super::pick::Pick;
 use super::{Attempt, Sent, status};
-use crate::context::ExchangeCell;
 use crate::error::Causes;
+use crate::exchange::ExchangeCell;
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::fault::AttemptError;
 

@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::body::{Body, BodyError};
+use crate::http::body::{Body, BodyError};
+use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::connection::pool::Pool;
 use crate::upstream::connection::transport::TransportError;
 use crate::upstream::queue::ActiveRequest;
-use crate::watch::{TimeoutKind, Watch};
 
 /// What is given back when a response is over.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::retry::Trials;
 use super::timeouts::Since;
 use crate::balance::{PickOptions, Picked};
 use crate::config::BalancePolicy;
-use crate::context::{Exchange, ExchangeCell};
+use crate::exchange::{Exchange, ExchangeCell};
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
 use crate::upstream::queue::{ActiveRequest, QueueError, QueueKey};
 use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, hash_key};

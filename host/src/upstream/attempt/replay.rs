@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::body::{Body, BodyError};
+use crate::http::body::{Body, BodyError};
 
 /// The most pieces that are kept of a small body; of a large one, one more for each 1024 bytes.
 const PIECES: usize = 1024;

@@ -11,8 +11,8 @@ use http::Request;
 use super::pick::Pick;
 use super::retry::Trials;
 use super::{Attempt, Sent};
-use crate::body::Body;
-use crate::context::ExchangeCell;
+use crate::exchange::ExchangeCell;
+use crate::http::body::Body;
 use crate::upstream::connection::{EndpointConnection, http2_request};
 use crate::upstream::fault::AttemptError;
 

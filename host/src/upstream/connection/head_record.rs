@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::body::Body;
+use crate::http::body::Body;
 
 /// The most that is kept. A longer head is not repeated. Bytes.
 const MAX_BYTES: usize = 32 * 1024;

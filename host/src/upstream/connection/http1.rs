@@ -22,8 +22,8 @@ use super::interim::{InterimResponse, InterimResponses};
 use super::io::EndpointIo;
 use super::transport::{SendFailure, SendOutcome, TransportError};
 use super::wake_gate::WakeGate;
-use crate::body::Body;
-use crate::stream::Stream;
+use crate::http::body::Body;
+use crate::http::stream::Stream;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 type Http1Driver = http1::Connection<EndpointIo, Body>;

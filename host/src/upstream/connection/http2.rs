@@ -22,8 +22,8 @@ use super::liveness::{Liveness, LivenessAction, SilenceTracker};
 use super::monitored_io::MonitoredIo;
 use super::request_limit::{FirstRejected, RequestLimit};
 use super::transport::{SendFailure, SendOutcome};
-use crate::body::Body;
-use crate::stream::Stream;
+use crate::http::body::Body;
+use crate::http::stream::Stream;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs

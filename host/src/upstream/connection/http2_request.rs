@@ -20,7 +20,7 @@ use super::interim::{InterimResponse, MAX_PER_REQUEST};
 use super::stream_io::StreamIo;
 use super::transport::SendOutcome;
 use super::upload::{Upload, UploadHandle};
-use crate::body::Body;
+use crate::http::body::Body;
 
 /// Send a request, which is as [`to_http2`] makes it, and wait for the head of its response. `inform`
 /// is given the interim answers that come before.

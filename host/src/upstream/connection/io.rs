@@ -13,8 +13,8 @@ use super::head::{self, HeadReader};
 use super::head_record::HeadRecord;
 use super::interim::InterimResponses;
 use super::wake_gate::WakeSignal;
-use crate::gather::coalesce;
-use crate::stream::Stream;
+use crate::http::coalesce::coalesce;
+use crate::http::stream::Stream;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// A connection to an endpoint.

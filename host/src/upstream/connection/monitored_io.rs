@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::liveness::Liveness;
-use crate::gather::coalesce;
-use crate::stream::Stream;
+use crate::http::coalesce::coalesce;
+use crate::http::stream::Stream;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// A connection to an endpoint.

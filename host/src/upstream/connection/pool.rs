@@ -17,9 +17,9 @@ use super::EndpointConnection;
 use super::http1::Http1Connection;
 use super::http2::{Http2Connection, Http2Stream};
 use super::request_limit::RequestLimit;
+use crate::http::watch::milliseconds;
 use crate::upstream::endpoint::state::EndpointState;
 use crate::upstream::shared::Upstream;
-use crate::watch::milliseconds;
 
 /// The most HTTP/2 connections that a worker opens to one endpoint. Beyond what all of them take
 /// at once, requests wait on the one with the fewest.

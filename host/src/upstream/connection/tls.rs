@@ -1,7 +1,7 @@
 //! TLS to endpoints: one set of settings an upstream, shared by the workers.
 //!
 //! Promises: an endpoint's certificate is checked before a byte of a request leaves; sessions are
-//! resumed, whichever worker made them. Deliberately not here: reading files ([`crate::tls`]).
+//! resumed, whichever worker made them. Deliberately not here: reading files ([`crate::http::tls`]).
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::config::{Identity, UpstreamProtocol, UpstreamTls};
-use crate::stream::Stream;
-use crate::tls::{self, ClientTls, HTTP1, HTTP2, SystemRoots, TlsError};
+use crate::http::stream::Stream;
+use crate::http::tls;
+use crate::http::tls::{ClientTls, HTTP1, HTTP2, SystemRoots, TlsError};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 

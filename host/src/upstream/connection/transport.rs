@@ -3,7 +3,7 @@
 use http::{Request, Response};
 
 use super::endpoint_body::EndpointBody;
-use crate::body::Body;
+use crate::http::body::Body;
 
 /// An error of the connection, or of a stream on it.
 #[derive(Debug, thiserror::Error)]

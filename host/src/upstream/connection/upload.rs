@@ -13,7 +13,7 @@ use h2::{Reason, SendStream};
 use http_body::Body as _;
 use tokio::task::AbortHandle;
 
-use crate::body::{Body, BodyError};
+use crate::http::body::{Body, BodyError};
 
 /// A body, and the stream that it goes into.
 pub(crate) struct Upload {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::health::probe::Reach;
 use crate::config::{HealthCheck, Probe, UpstreamProtocol};
-use crate::stream::Stream;
+use crate::http::stream::Stream;
 use crate::upstream::connection::tls::EndpointTls;
 use crate::upstream::headers::authority;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::watch::milliseconds;
+use crate::http::watch::milliseconds;
 
 pub(crate) mod probe;
 

@@ -3,7 +3,7 @@
 //! What runs on them may end, streams too, within the upstream's `drain_timeout`; what has not ended
 //! then is cut. Promises: an endpoint that comes back cuts nothing. Deliberately not here: who leaves
 //! ([`crate::upstream::plan`]), and the cutting, which each worker does to its own exchanges
-//! ([`crate::watch`]).
+//! ([`crate::http::watch`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::health::Now;
 use super::state::EndpointState;
-use crate::watch::milliseconds;
+use crate::http::watch::milliseconds;
 
 /// All endpoints of the process that leave.
 #[derive(Debug, Default)]

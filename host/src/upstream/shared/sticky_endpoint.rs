@@ -4,7 +4,7 @@
 //! the last word.
 
 use super::{EndpointSet, Upstream, UpstreamEndpoint};
-use crate::context::{Exchange, ResponseHead};
+use crate::exchange::{Exchange, ResponseHead};
 use crate::upstream::endpoint::health::Now;
 use crate::upstream::endpoint::state::now;
 use crate::upstream::sticky::StickyToken;

@@ -9,7 +9,7 @@ use wasmtime::Result;
 use super::super::bindings::advice::Host;
 use super::super::facts::BoundInfo;
 use super::super::state::{InstanceState, Phase};
-use crate::context::ResponseEdit;
+use crate::exchange::ResponseEdit;
 
 /// The most pieces of advice that are kept.
 const MAX_ADVICE: usize = 256;

@@ -1,7 +1,7 @@
 //! `windlass:callout/calls`: requests of a filter to the servers of its configuration.
 //!
 //! A guest never waits. Its first call begins the request and ends the phase; when the answer is there the phase runs
-//! again, and the same call finds the answer with the exchange ([`CalloutAnswers`](crate::context::CalloutAnswers)).
+//! again, and the same call finds the answer with the exchange ([`CalloutAnswers`](crate::exchange::CalloutAnswers)).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::edit::is_reserved;
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
 };
-use crate::store::secrets::{SecretValue, Secrets};
+use crate::filter_store::secrets::{SecretValue, Secrets};
 
 /// The most different requests of one phase.
 pub(crate) const MAX_CALLS: usize = 8;

@@ -5,8 +5,9 @@ use wasmtime::Result;
 use super::super::bindings::crypto::{Hash as WitHash, Host};
 use super::super::notices::printable;
 use super::super::state::InstanceState;
-use crate::store::crypto::{self, Hash};
-use crate::store::secrets::SecretValue;
+use crate::filter_store::crypto;
+use crate::filter_store::crypto::Hash;
+use crate::filter_store::secrets::SecretValue;
 
 impl From<WitHash> for Hash {
     fn from(hash: WitHash) -> Self {

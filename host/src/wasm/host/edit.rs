@@ -9,11 +9,11 @@ use http::{HeaderName, HeaderValue, header};
 use wasmtime::Result;
 
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::piece::Chunk;
 use super::super::state::{Head, InstanceState, Phase, Undo, Values};
 use super::refused::RefusedEdit;
-use crate::context::{AttributeValue, has_room, names};
+use crate::exchange::{AttributeValue, has_room, names};
 use crate::route;
+use crate::wasm::chunk::Chunk;
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
 const COMMON_ATTRIBUTES: &[&str] = &[

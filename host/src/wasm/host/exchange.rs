@@ -7,12 +7,12 @@ use wasmtime::Result;
 
 use super::super::bindings::exchange::Host;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::piece::Chunk;
 use super::super::state::{Head, InstanceState, Undo, Values};
 use super::edit::parse_target;
 use super::refused::RefusedEdit;
-use crate::context::{AttributeValue, Exchange, MAX_HEAD};
+use crate::exchange::{AttributeValue, Exchange, MAX_HEAD};
 use crate::route;
+use crate::wasm::chunk::Chunk;
 
 impl From<Message> for Head {
     fn from(message: Message) -> Self {

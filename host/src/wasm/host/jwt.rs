@@ -14,7 +14,7 @@ use super::super::failure::CallFailure;
 use super::super::state::{AwaitedEvent, Head, InstanceState, Phase};
 use super::edit::{attribute_name, parse_name};
 use super::proof::{self, ProofArgument};
-use crate::context::{AttributeValue, RejectedToken};
+use crate::exchange::{AttributeValue, RejectedToken};
 use crate::tokens::{FetchSignal, TokenAnswer, TokenTime};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
 

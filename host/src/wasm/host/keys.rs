@@ -12,8 +12,9 @@ use super::super::bindings::keys::{
 use super::super::bindings::types::{EditError, Message};
 use super::super::services::Services;
 use super::super::state::{Head, InstanceState};
-use crate::context::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
-use crate::store::keys::{self, KeyReject, LookupRejection, LookupTime};
+use crate::exchange::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
+use crate::keys;
+use crate::keys::{KeyReject, LookupRejection, LookupTime};
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.

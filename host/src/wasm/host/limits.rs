@@ -9,10 +9,10 @@ use super::super::bindings::limits::{
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
-use super::super::share::PendingCharge;
 use super::super::state::InstanceState;
-use crate::context::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
-use crate::store::limits::{BoundKind, Decision, EnrolledPlan, Level, TakeRequest};
+use crate::exchange::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
+use crate::limits::{BoundKind, Decision, EnrolledPlan, Level, TakeRequest};
+use crate::wasm::pending_charge::PendingCharge;
 
 impl From<BoundKind> for WitBound {
     fn from(bound: BoundKind) -> Self {

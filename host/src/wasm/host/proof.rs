@@ -7,7 +7,7 @@ use wasmtime::{Result, StoreContextMut};
 
 use super::super::bindings::tokens::ProofError as WitProofError;
 use super::super::state::InstanceState;
-use crate::context::Exchange;
+use crate::exchange::Exchange;
 use crate::route::path::{normalize, split_query};
 use crate::tokens::{ProofUse, TokenTime};
 use crate::verifier::proof::{self, ProofDemands, ProofError};

@@ -1,7 +1,7 @@
 //! `windlass:host/rates`: bounds of a filter's own, on whatever it counts by.
 //!
 //! A filter defines them once, in `configure`; each request is one call, for which the values are read here, where
-//! the exchange is. The counting and the decision are in [`crate::store::limits::RateCounters`].
+//! the exchange is. The counting and the decision are in [`crate::limits::RateCounters`].
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,11 +17,11 @@ use super::super::facts::{BoundInfo, BoundSource, OnMissingValue};
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
-use super::super::share::{DecisionSignal, PendingCharge};
 use super::super::state::{InstanceState, Phase};
-use crate::context::{AttributeValue, Exchange};
+use crate::exchange::{AttributeValue, Exchange};
+use crate::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
 use crate::route;
-use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
+use crate::wasm::pending_charge::{DecisionSignal, PendingCharge};
 
 /// The most bounds of one filter: each is a bit of a decision.
 const MAX_BOUNDS: usize = 16;

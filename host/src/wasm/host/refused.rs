@@ -7,7 +7,7 @@ use super::super::bindings::types::{EditError, Message};
 use super::super::notices::{Notice, printable};
 use super::super::state::InstanceState;
 use super::edit::is_reserved;
-use crate::context::{MAX_FIELDS, MAX_HEAD, is_host_fact};
+use crate::exchange::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 
 /// What a filter tried to edit.
 #[derive(Debug, Clone, Copy)]

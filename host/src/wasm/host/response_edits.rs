@@ -10,7 +10,7 @@ use wasmtime::{Result, StoreContextMut};
 use super::super::bindings::types::{EditError, Message};
 use super::super::state::{InstanceState, Phase, Undo};
 use super::hot::field_name;
-use crate::context::ResponseEdit;
+use crate::exchange::ResponseEdit;
 
 /// Where it is.
 const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";

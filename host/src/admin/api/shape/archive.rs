@@ -19,9 +19,9 @@ use super::Period;
 use super::plan::{PlanMethodRate, PlanQuota, PlanRate, period};
 use super::starts_on::PeriodStart;
 use crate::admin::date;
-use crate::store::service::{ImportCounts, StoreItem, StoreReport};
-use crate::store::storage::record::{KeyRecord, PlanRecord, SecretRecord};
-use crate::store::storage::{QuotaExtension, StoredKey};
+use crate::control::service::{ImportCounts, StoreItem, StoreReport};
+use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
+use crate::control::storage::{QuotaExtension, StoredKey};
 
 /// The version of the lines. A later one is refused.
 pub(crate) const VERSION: u32 = 1;
@@ -260,7 +260,7 @@ impl TryFrom<KeyLine> for StoreItem {
             Ok(SecretRecord {
                 digest: digest
                     .parse()
-                    .map_err(|error: crate::store::keys::DigestError| error.to_string())?,
+                    .map_err(|error: crate::keys::DigestError| error.to_string())?,
                 prefix: secret.prefix,
                 created_ms: moment("secrets.created", &secret.created)?,
                 expires_ms: optional("secrets.expires", secret.expires.as_ref())?,

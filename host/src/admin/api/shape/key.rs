@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole_number};
 use crate::admin::date;
 use crate::admin::problem::ApiProblem;
-use crate::store::service::{CsvWarning, KeyChange, KeyView, NewKey, Origin, Page};
+use crate::control::service::{CsvWarning, KeyChange, KeyView, NewKey, Origin, Page};
 
 /// A key, without its text.
 #[derive(Debug, Serialize, ToSchema)]

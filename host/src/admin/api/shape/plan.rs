@@ -7,9 +7,9 @@ use super::starts_on::{self, PeriodStart};
 use super::{Period, Source, Strict, names, nullable, present, present_whole, whole_number};
 use crate::admin::date;
 use crate::admin::problem::ApiProblem;
-use crate::store::limits;
-use crate::store::service::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
-use crate::store::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
+use crate::control::service::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
+use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
+use crate::limits;
 
 /// A usage plan.
 #[derive(Debug, Serialize, ToSchema)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 
 use super::one;
-use crate::store::limits::{MonthDay, Period, Weekday};
+use crate::limits::{MonthDay, Period, Weekday};
 
 /// The cure for an `offset`, which Amazon's usage plans have.
 pub(crate) const NO_OFFSET: &str = "a quota has no `offset`; the day on which its period starts is \

@@ -1,0 +1,428 @@
+//! All that one configuration built, and the making of it.
+//!
+//! A [`Gateway`] is made whole, aside, and then put in use: by the first start as by every
+//! reload. Requests keep the one that they began with; it is released with the last of them.
+//! What outlives configurations (the filter engine, the counters of usage plans, caches) is in
+//! [`ProcessResources`].
+//!
+//! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
+//! (that is `server/`).
+
+mod apis;
+mod attributes;
+mod cache_origin;
+mod callouts;
+mod certificates;
+mod chains;
+pub(crate) mod cors_preflights;
+mod description;
+mod documents;
+pub(crate) mod environment_check;
+mod filters;
+mod keys;
+mod lints;
+mod listeners;
+mod named_grants;
+mod plans;
+mod rates;
+mod restart_only;
+mod service_runtime;
+mod storage;
+mod trusted_fields;
+mod upstreams;
+mod verifiers;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use http::Method;
+
+use restart_only::RestartOnly;
+
+use storage::{ControlServices, StorageServices};
+
+use crate::callout::CalloutThread;
+use crate::config::{self, Config, Problems};
+use crate::control::service::ControlService;
+use crate::control::storage::StorageError;
+use crate::control::sync::{StorageSync, SyncError};
+use crate::exchange::{BasePath, RouteInfo, Via};
+use crate::keys::LiveKeys;
+use crate::keys::RejectCounters;
+use crate::limits;
+use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters, TimestampClock};
+use crate::proxy::gateway::{Gateway, Route};
+use crate::tokens::KeySources;
+use crate::upstream::endpoint::dns::{DnsResolver, LookupError, ResolvedAddresses};
+use crate::upstream::endpoint::maintenance::Maintenance;
+use crate::upstream::registry::UpstreamRegistry;
+use crate::wasm::FilterRegistry;
+use crate::wasm::component_cache::{ComponentCache, user_folder};
+use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
+
+/// What outlives configurations.
+pub struct ProcessResources {
+    registry: FilterRegistry,
+    limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
+    rates: Arc<RateCounters>,
+    sync: Option<Arc<StorageSync>>,
+    control: Option<ControlServices>,
+    rejects: Arc<[RejectCounters]>,
+    upstreams: UpstreamRegistry,
+    maintenance: Maintenance,
+    /// Whom the configuration in use asks for names.
+    dns: ArcSwap<DnsResolver>,
+    workers: NonZeroUsize,
+    clock: TimestampClock,
+    gateways_built: AtomicU64,
+    gateways_in_memory: Arc<AtomicU64>,
+    restart_only: RestartOnly,
+    key_sources: KeySources,
+    callout_thread: OnceLock<CalloutThread>,
+    /// Whether it is laid for a check, which puts nothing in use.
+    is_for_check: bool,
+    /// Names this gateway in `Via` where the configuration does not.
+    via: String,
+}
+
+impl std::fmt::Debug for ProcessResources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessResources")
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the foundation cannot be laid.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessResourcesError {
+    /// The filter engine does not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A thread does not start.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+    /// The store of keys and plans cannot be used.
+    #[error("`[store]` cannot be used")]
+    Store(#[from] StorageError),
+    /// The store's password cannot be read.
+    #[error("`[store] password`: secret `{secret}`: {cause}")]
+    Password {
+        /// The secret's name.
+        secret: Arc<str>,
+        cause: String,
+    },
+    /// What keeps keys fresh does not start.
+    #[error("`[store]` cannot be used")]
+    Sync(#[from] SyncError),
+}
+
+impl ProcessResources {
+    /// Lay it for this configuration and so many workers.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread, or the store cannot be opened.
+    pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
+        let clock = TimestampClock::start();
+        let durable = storage::open(config, clock)?;
+        Self::open(config, workers, clock, durable)
+    }
+
+    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub(crate) fn without_store(
+        config: &Config,
+        workers: NonZeroUsize,
+    ) -> Result<Self, ProcessResourcesError> {
+        let laid = Self::open(
+            config,
+            workers,
+            TimestampClock::start(),
+            StorageServices::none(config),
+        )?;
+        Ok(Self {
+            is_for_check: true,
+            ..laid
+        })
+    }
+
+    fn open(
+        config: &Config,
+        workers: NonZeroUsize,
+        clock: TimestampClock,
+        durable: StorageServices,
+    ) -> Result<Self, ProcessResourcesError> {
+        let instances = config.wasm.max_instances.get();
+        let engine = FilterEngine::start(EngineLimits {
+            max_instances: instances,
+            max_memory: config.wasm.max_memory,
+            memory: config.wasm.memory,
+        })?;
+        let cache = match &config.wasm.cache {
+            config::CompileCache::Off => ComponentCache::off(),
+            config::CompileCache::Folder(folder) => ComponentCache::in_folder(folder),
+            config::CompileCache::UserFolder => match user_folder() {
+                Some(folder) => ComponentCache::in_folder(&folder),
+                None => ComponentCache::off(),
+            },
+        };
+        let upstreams = UpstreamRegistry::default();
+        let leaving = Arc::clone(upstreams.leaving());
+        Ok(Self {
+            registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            rejects: (0..workers.get())
+                .map(|_| RejectCounters::default())
+                .collect(),
+            upstreams,
+            maintenance: Maintenance::start(leaving)?,
+            dns: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
+            workers,
+            control: ControlServices::open(&durable, clock),
+            limits: durable.limits,
+            leased: durable.leased,
+            rates: durable.rates,
+            sync: durable.sync,
+            clock,
+            gateways_built: AtomicU64::new(0),
+            gateways_in_memory: Arc::default(),
+            restart_only: RestartOnly::from_config(config),
+            key_sources: KeySources::new(config.server.max_used_proofs),
+            callout_thread: OnceLock::new(),
+            is_for_check: false,
+            via: format!("{:016x}", fastrand::u64(..)),
+        })
+    }
+
+    /// How many keys each worker did not accept, for metrics.
+    #[must_use]
+    pub(crate) fn rejects(&self) -> &[RejectCounters] {
+        &self.rejects
+    }
+
+    /// The upstreams in use, and their changes at run time.
+    #[must_use]
+    pub(crate) fn upstreams(&self) -> &UpstreamRegistry {
+        &self.upstreams
+    }
+
+    /// The addresses that the name of an endpoint stands for. Waits; not to be called on a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub(crate) fn resolve(&self, name: &str) -> Result<ResolvedAddresses, LookupError> {
+        self.maintenance.look_up(&self.dns.load(), name).result()
+    }
+
+    /// The filter registry, for metrics.
+    #[must_use]
+    pub(crate) fn registry(&self) -> &FilterRegistry {
+        &self.registry
+    }
+
+    /// What keeps keys, plans and usage, where there is a `[store]`.
+    #[must_use]
+    pub(crate) fn sync(&self) -> Option<&Arc<StorageSync>> {
+        self.sync.as_ref()
+    }
+
+    /// Sells keys and plans, where there is a `[store]`.
+    #[must_use]
+    pub(crate) fn service(&self) -> Option<&Arc<ControlService>> {
+        self.control.as_ref().map(|selling| &selling.service)
+    }
+
+    /// What this configuration defines cannot be sold otherwise from now on.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        if let Some(selling) = &self.control {
+            selling.put_in_use(gateway);
+        }
+        for filter in &gateway.filters {
+            filter.enroll_bounds(&gateway.services);
+        }
+        self.upstreams.put_in_use(&gateway.upstreams);
+        self.dns.store(Arc::clone(&gateway.dns));
+        self.maintenance.maintain(&gateway.upstreams, &gateway.dns);
+    }
+
+    fn live_keys(&self) -> Option<LiveKeys> {
+        self.sync.as_ref().map(|keeper| keeper.live_keys())
+    }
+
+    fn live_plans(&self) -> Arc<LivePlans> {
+        let keeper = self.sync.as_ref();
+        keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
+    }
+
+    /// Before a plan of a configuration is in force: what was used in the period of its quota counts.
+    fn prepare(&self, plan: &limits::UsagePlan) -> Result<(), StorageError> {
+        if let Some(keeper) = &self.sync {
+            return keeper.prepare(plan);
+        }
+        if let Some(quota) = plan.quota
+            && !self.limits.periods(&plan.name).contains(&quota.period)
+        {
+            self.limits
+                .track(&plan.name, quota.period, self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// Give the counters what was used before the start: once, when the first configuration's plans
+    /// are known and no request has come.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub(crate) fn restore(&self) -> Result<(), ProcessResourcesError> {
+        match &self.sync {
+            None => Ok(()),
+            Some(keeper) => Ok(keeper.restore()?),
+        }
+    }
+
+    /// A successor may use the store from now on: the gateway drains. What is used after this is
+    /// added to what the successor counts.
+    pub(crate) fn release_storage(&self) {
+        if let Some(keeper) = &self.sync {
+            keeper.release();
+        }
+    }
+
+    /// Write what was used, give back what is leased, and end the threads that look after the store.
+    pub(crate) fn close(&self) {
+        if let Some(keeper) = &self.sync {
+            keeper.stop();
+        }
+        if let Some(leased) = &self.leased {
+            leased.stop();
+        }
+        self.rates.stop();
+    }
+
+    /// How many configurations are in memory: one, and during a reload those that requests still
+    /// run on.
+    #[must_use]
+    pub(crate) fn gateways_in_memory(&self) -> u64 {
+        self.gateways_in_memory.load(Ordering::Relaxed)
+    }
+
+    /// Sockets are bound before the first configuration is in use, and a request finds its
+    /// listener by its place: other addresses are an error, other totals only take no effect.
+    fn check_restart_only(&self, config: &Config, problems: &mut Problems) {
+        let fixed = RestartOnly::from_config(config);
+        if self.restart_only.addresses != fixed.addresses {
+            problems
+                .error(
+                    config::Span::default(),
+                    "the listeners' addresses are not those that are bound, and a reload cannot change them",
+                )
+                .help("restart the gateway to listen elsewhere");
+        }
+        for name in self.restart_only.changed_keys(&fixed) {
+            problems.warning(
+                config::Span::default(),
+                format!("a change of {name} takes a restart; what is in use stays as it is"),
+            );
+        }
+    }
+
+    /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
+    /// None where there was an error.
+    pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
+        self.check_restart_only(&config, problems);
+        let services = keys::services(&config, self, problems);
+        let secrets = services.as_ref().map(|services| &*services.secrets);
+        let filters = filters::load(&config, &self.registry, secrets, problems);
+        let chains = chains::build(&config, &filters, problems);
+        trusted_fields::check(&config, &chains, problems);
+        cors_preflights::check(&config, &chains, problems);
+        let router = chains::router(&config, problems);
+        let rates = rates::enroll(&config, &*self.limits, problems);
+        apis::check(&config, problems);
+        plans::check(&config, problems);
+        // Made anew with each configuration: the system's files may hold something else as well.
+        let names = Arc::new(DnsResolver::new(&config.server.resolvers));
+        let answered = upstreams::look_up_names(&config, &self.maintenance, &names);
+        let tls = listeners::tls(&config, problems);
+        let certificates = certificates::check(&config, problems);
+        // Last: what is wrong with the rest is known then.
+        let upstreams = upstreams::build(&config, &self.upstreams, &answered, secrets, problems);
+        if problems.is_fatal() {
+            return None;
+        }
+        let (mut services, router) = (services?, router?);
+        services.apis = Arc::new(description::describe(&config, &filters));
+        lints::lint(
+            &lints::LintContext {
+                config: &config,
+                filters: &filters,
+                router: &router,
+                secrets: &services.secrets,
+            },
+            problems,
+        );
+        if problems.is_fatal() {
+            return None;
+        }
+        let words = apis::words(&config);
+        let bases = apis::finder(&config, &words);
+        let via = config.server.via.as_deref().unwrap_or(&self.via);
+        let mut client_fields = config.server.client_fields;
+        client_fields.extend(filters::read_fields(&filters));
+        let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
+        let routes = routes.map(|(place, ((route, filters), rates))| {
+            let api = route.api.and_then(|place| config.apis.get(place));
+            let words = route.api.and_then(|place| words.get(place));
+            let base = api.and_then(|api| api.base_path.as_deref());
+            Route {
+                info: RouteInfo {
+                    via: Via::new(via, &route.name),
+                    name: route.name,
+                    api: api.map(|api| api.name.clone()),
+                    stage: api.map(|api| api.stage.clone()),
+                    pattern: Arc::from(&*route.path),
+                    variables: api.map(apis::variables).unwrap_or_default(),
+                    base: base.and_then(BasePath::new),
+                    params: router.names(place).into(),
+                    rates,
+                },
+                filters,
+                words: words.cloned().unwrap_or_default(),
+                lists_options: route.methods.contains(&Method::OPTIONS),
+                split: upstreams::split(&route.end, &upstreams),
+                end: route.end,
+                max_body: route.max_body,
+                timeouts: route.timeouts,
+            }
+        });
+        let routes = routes.collect();
+        self.gateways_in_memory.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::new(Gateway {
+            number: self.gateways_built.fetch_add(1, Ordering::Relaxed) + 1,
+            trusted_proxies: config.server.trusted_proxies,
+            client_fields,
+            listeners: config.listeners,
+            tls,
+            certificates,
+            routes,
+            router,
+            api_finder: bases,
+            upstreams,
+            dns: names,
+            filters: filters.into_iter().flatten().collect(),
+            services: Arc::new(services),
+            drain_timeout: config.server.drain_timeout,
+            drain_delay: config.server.drain_delay,
+            workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
+            alive: Arc::clone(&self.gateways_in_memory),
+        }))
+    }
+}

@@ -1,0 +1,74 @@
+//! Attributes that a filter says it sets, and that it cannot set.
+//!
+//! Each request would be refused, or go on without the attribute: an error. Deliberately not here:
+//! the order of the filters that set and require attributes ([`crate::chain::check_order`]).
+
+use super::filters::{allow_line, backticked, grants, settings_span};
+use crate::config::{self, Config, PluginSource, Problems};
+use crate::exchange::is_host_fact;
+use crate::wasm::Filter;
+use crate::wasm::grants::Grants;
+
+/// Report attributes that belong to the gateway, and those that the filter is not granted.
+pub(super) fn check(
+    config: &Config,
+    filter: &config::FilterConfig,
+    loaded: &Filter,
+    problems: &mut Problems,
+) {
+    let grants = grants(config, filter);
+    let facts = loaded.facts();
+    let set = facts.provides.iter().chain(&facts.sometimes);
+    let refused = set.filter(|name| !grants.attribute(name));
+    let (own, denied): (Vec<_>, Vec<_>) = refused.cloned().partition(|name| is_host_fact(name));
+    let name = &filter.name;
+    if let Some(first) = own.first() {
+        let list = backticked(own.iter().map(String::as_str));
+        problems
+            .error(
+                span(filter, first),
+                format!("filter `{name}` sets attribute {list}, which only the gateway sets"),
+            )
+            .help("name it otherwise: `client.`, `route.`, `request.`, `api.`, `upstream.` and `outcome.` are the gateway's own");
+    }
+    if let Some(first) = denied.first() {
+        let list = backticked(denied.iter().map(String::as_str));
+        let granted = match (&filter.plugin, grants.attributes.is_empty()) {
+            (PluginSource::Builtin(_), false) => {
+                let granted = backticked(grants.attributes.iter().map(String::as_str));
+                format!("name it as one of {granted}, or grant it: ")
+            }
+            _ => "to grant it: ".to_owned(),
+        };
+        problems
+            .error(
+                span(filter, first),
+                format!("filter `{name}` sets attribute {list}, which it is not granted"),
+            )
+            .help(format!(
+                "{granted}{}",
+                allow_line(&granted_all(grants, loaded))
+            ));
+    }
+}
+
+/// The grants of a filter, and beside them all that it uses and can be granted.
+pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
+    let facts = loaded.facts();
+    let set = facts.provides.iter().chain(&facts.sometimes);
+    let denied = set.filter(|name| !grants.attribute(name) && !is_host_fact(name));
+    let denied: Vec<_> = denied.cloned().collect();
+    grants.attributes.extend(denied);
+    let interfaces = loaded.denied().iter().map(|name| name.name());
+    grants.interfaces.extend(interfaces);
+    grants
+}
+
+/// Where the settings name the attribute, if they do so as those of `builtin:jwt`.
+fn span(filter: &config::FilterConfig, attribute: &str) -> config::Span {
+    let at = format!("/attributes/{attribute}");
+    match filter.settings.json.pointer(&at) {
+        Some(_) => settings_span(filter, &at),
+        None => filter.plugin_span,
+    }
+}

@@ -1,0 +1,162 @@
+//! When the certificates of a configuration begin and end: warnings, and what `/metrics` shows.
+//!
+//! Deliberately not here: what makes a certificate unusable, which is found where it is made ready
+//! for handshakes.
+
+use std::path::Path;
+
+use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
+use crate::http::tls::certificate;
+use crate::http::tls::certificate::{ServedCertificate, Validity, ValidityFault, now_s};
+
+/// All that this configuration shows. Warns of those that clients refuse, or will soon.
+pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
+    let mut all = Vec::new();
+    let mut one = |to, name: String, path: &Path, span: Span| {
+        // What cannot be read is told where it is needed.
+        let Ok(validity) = Validity::of_chain(path) else {
+            return;
+        };
+        let title = match to {
+            "admin" => "`[admin] tls`".to_owned(),
+            _ => format!("{to} `{name}`"),
+        };
+        warn(&title, path, &validity, span, problems);
+        all.push(ServedCertificate {
+            audience: to,
+            name,
+            ends_s: validity.ends_s,
+        });
+    };
+    for listener in &config.listeners {
+        if let Some(tls) = &listener.tls {
+            one(
+                "listener",
+                listener.address.to_string(),
+                &tls.certificate,
+                tls.span,
+            );
+        }
+    }
+    if let Some(admin) = &config.admin
+        && let Some(tls) = &admin.tls
+    {
+        one(
+            "admin",
+            admin.address.to_string(),
+            &tls.certificate,
+            tls.span,
+        );
+    }
+    for upstream in &config.upstreams {
+        let checks = match upstream.health.as_ref().map(|health| &health.tls) {
+            Some(CheckTls::On(tls)) => Some(tls),
+            Some(CheckTls::AsRequests | CheckTls::Off) | None => None,
+        };
+        for tls in upstream.tls.iter().chain(checks) {
+            if let UpstreamTls {
+                identity: Some(identity),
+                span,
+                ..
+            } = tls
+            {
+                one(
+                    "upstream",
+                    upstream.name.to_string(),
+                    &identity.certificate,
+                    *span,
+                );
+            }
+        }
+    }
+    hosts(config, problems);
+    for upstream in &config.upstreams {
+        if let Some(tls) = &upstream.tls {
+            authorities(&upstream.name, tls, problems);
+        }
+    }
+    all
+}
+
+/// Warn of a host of a route for which no listener has a certificate.
+///
+/// Not where a listener speaks clear text, nor where a proxy is in front: it may not look at names.
+fn hosts(config: &Config, problems: &mut Problems) {
+    let shown = config.listeners.iter().map(|listener| {
+        let tls = listener.tls.as_ref()?;
+        certificate::names_of(&tls.certificate)
+    });
+    let Some(shown) = shown.collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    if !config.server.trusted_proxies.is_empty() {
+        return;
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for route in &config.routes {
+        let names = route.hosts.iter().filter(|host| !host.starts_with('*'));
+        for host in names {
+            if told.contains(&&**host) || shown.iter().any(|names| names.covers(host)) {
+                continue;
+            }
+            told.push(host);
+            let message = format!(
+                "route `{}`: no certificate of a listener is for the host `{host}`: clients that ask for it refuse the connection",
+                route.name
+            );
+            problems.warning(route.span, message).help(
+                "get a certificate that names the host too, or list the proxy that ends TLS in `[server] trusted_proxies`",
+            );
+        }
+    }
+}
+
+/// Warn of authorities that can vouch for nobody any more.
+fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
+    let Some(path) = tls.ca.as_deref().filter(|_| tls.verify) else {
+        return;
+    };
+    if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(now_s())) {
+        let message = format!(
+            "upstream `{upstream}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
+            path.display()
+        );
+        tracing::warn!("{message}");
+        problems
+            .warning(tls.span, message)
+            .help("put those in their place that sign the endpoints' certificates now, and reload");
+    }
+}
+
+fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mut Problems) {
+    let shown = path.display();
+    if let Some(overdue) = validity.fault(now_s()) {
+        let line = validity.line();
+        let (follows, help) = match overdue {
+            ValidityFault::Expired(_) => (
+                ": whoever checks it refuses it",
+                "renew it, put the new one in its place, and reload",
+            ),
+            ValidityFault::NotYetValid(_) => (
+                ": whoever checks it refuses it until then",
+                "see that the clock of this machine is right, or use the former certificate until then",
+            ),
+            ValidityFault::ExpiresSoon(_) => {
+                ("", "renew it, put the new one in its place, and reload")
+            }
+        };
+        let message =
+            format!("{title}: the certificate in `{shown}` (line {line}) {overdue}{follows}");
+        // The report of a start is text for people: whoever collects the log gets a line as well.
+        tracing::warn!("{message}");
+        problems.warning(span, message).help(help);
+    }
+    if let Some(line) = validity.out_of_order() {
+        let message = format!(
+            "{title}: the chain in `{shown}` is not in order: the certificate at line {line} did not sign the one before it"
+        );
+        problems.warning(span, message).help(
+            "each certificate is followed by the one that signed it; take out those that sign none",
+        );
+    }
+}

@@ -1,0 +1,463 @@
+//! The filters of a configuration: plugins read, compiled, granted, configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::{attributes, cache_origin, documents, named_grants};
+use crate::config::{self, Config, PluginSource, Problems};
+use crate::filter_store::secrets::Secrets;
+use crate::upstream::headers;
+use crate::wasm::bounds::{CALL_CPU, FilterBounds};
+use crate::wasm::breaker::BreakerSettings;
+use crate::wasm::component::CompiledComponent;
+use crate::wasm::filter::{Isolation, OnError};
+use crate::wasm::grants::{Grants, HostInterface};
+use crate::wasm::registry::{FilterSpec, LoadError};
+use crate::wasm::series;
+use crate::wasm::{Filter, FilterRegistry};
+
+/// The largest plugin file that is read. Bytes.
+const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
+
+/// Load all filters, in the order of the configuration; none for each that does not load, and for each
+/// of which something could not be read: its plugin may refuse just what that left out. `secrets` is none
+/// where one of them cannot be read.
+pub(crate) fn load(
+    config: &Config,
+    registry: &FilterRegistry,
+    secrets: Option<&Secrets>,
+    problems: &mut Problems,
+) -> Vec<Option<Arc<Filter>>> {
+    if let Err(needed) = registry.check_room(config.filters.len()) {
+        problems
+            .error(
+                config::Span::default(),
+                format!("the filters need up to {needed} instances, more than `[wasm] max_instances` allows"),
+            )
+            .help(format!("set `max_instances = {needed}` or more, use fewer workers, or fewer filters"));
+        return config.filters.iter().map(|_| None).collect();
+    }
+    let filters = config.filters.iter();
+    let loaded: Vec<_> = filters
+        .map(|filter| load_one(config, filter, registry, secrets, problems))
+        .collect();
+    check_series(config, &loaded, problems);
+    loaded
+}
+
+/// All filters write into one `/metrics`.
+fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut Problems) {
+    let filters = config.filters.iter().zip(loaded);
+    let filters: Vec<_> = filters
+        .filter_map(|(filter, loaded)| Some((filter, loaded.as_ref()?)))
+        .collect();
+    let tables = filters.iter().map(|(_, loaded)| &loaded.services().series);
+    for clash in series::clashes(tables) {
+        let (Some((first, _)), Some((second, _))) =
+            (filters.get(clash.first), filters.get(clash.second))
+        else {
+            continue;
+        };
+        let (one, two) = (&clash.second_spec, &clash.first_spec);
+        problems
+            .error(
+                second.plugin_span,
+                format!(
+                    "filter `{}`: its metric {} `{}` and the {} `{}` of filter `{}` would both write `windlass_{}`",
+                    second.name,
+                    one.kind.as_str(),
+                    one.name,
+                    two.kind.as_str(),
+                    two.name,
+                    first.name,
+                    clash.name
+                ),
+            )
+            .help("series of one name are of one kind in all plugins: rename one of them");
+    }
+}
+
+fn load_one(
+    config: &Config,
+    filter: &config::FilterConfig,
+    registry: &FilterRegistry,
+    secrets: Option<&Secrets>,
+    problems: &mut Problems,
+) -> Option<Arc<Filter>> {
+    let component = component(filter, registry, problems);
+    let documents = documents::read(filter, problems);
+    let component = component?;
+    documents::warn(filter, component.reads_documents(), problems);
+    let documents = documents.filter(|_| filter.is_whole)?;
+    let grants = grants(config, filter);
+    let spec = FilterSpec {
+        name: filter.name.clone(),
+        settings: filter.settings.json.to_string(),
+        documents: Arc::new(documents),
+        origin: cache_origin::cache_origin(config, &grants, secrets),
+        grants,
+        bounds: bounds(filter),
+        on_error: match filter.on_error {
+            config::OnError::Deny => OnError::Deny,
+            config::OnError::Skip => OnError::Skip,
+        },
+        isolation: match filter.isolation {
+            config::Isolation::Shared => Isolation::Shared,
+            config::Isolation::Request => Isolation::Request,
+        },
+    };
+    match registry.filter(component, spec) {
+        Ok(loaded) => {
+            warn_of_denied(config, filter, &loaded, problems);
+            attributes::check(config, filter, &loaded, problems);
+            report_advice(filter, &loaded, problems);
+            refuse_windows(config, filter, &loaded, problems);
+            warn_of_slow_chunks(filter, &loaded, problems);
+            Some(loaded)
+        }
+        Err(error) => {
+            report(filter, &error, problems);
+            None
+        }
+    }
+}
+
+fn component(
+    filter: &config::FilterConfig,
+    registry: &FilterRegistry,
+    problems: &mut Problems,
+) -> Option<CompiledComponent> {
+    let name = &filter.name;
+    let compiled = match &filter.plugin {
+        PluginSource::Builtin(plugin) => match windlass_builtin_plugins::builtin(plugin) {
+            Some(builtin) => registry.component(builtin.component),
+            None => {
+                let known = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
+                let known: Vec<_> = known
+                    .map(|builtin| format!("`builtin:{}`", builtin.name))
+                    .collect();
+                problems
+                    .error(
+                        filter.plugin_span,
+                        format!("filter `{name}` names `builtin:{plugin}`, which does not come with this gateway"),
+                    )
+                    .help(format!("there are {}", known.join(", ")));
+                return None;
+            }
+        },
+        PluginSource::File(path) => match read(path) {
+            Ok(wasm) => registry.component(&wasm),
+            Err(error) => {
+                problems
+                    .error(
+                        filter.plugin_span,
+                        format!(
+                            "filter `{name}`: its plugin `{}` cannot be read: {error}",
+                            path.display()
+                        ),
+                    )
+                    .help("paths are relative to the folder of the configuration file");
+                return None;
+            }
+        },
+    };
+    compiled
+        .map_err(|error| {
+            problems.error(
+                filter.plugin_span,
+                format!("filter `{name}`: its plugin {error}"),
+            );
+        })
+        .ok()
+}
+
+fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    let size = std::fs::metadata(path)?.len();
+    if size > MAX_PLUGIN {
+        return Err(std::io::Error::other(format!(
+            "it has {size} bytes, more than the {MAX_PLUGIN} that a plugin may have"
+        )));
+    }
+    std::fs::read(path)
+}
+
+/// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
+/// lists.
+pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
+    if let Some(allow) = &filter.allow {
+        let upstreams = allow.upstreams.iter();
+        let secrets = allow.secrets.iter();
+        return Grants {
+            interfaces: allow
+                .interfaces
+                .iter()
+                .map(|name| interface(*name))
+                .collect(),
+            attributes: allow.attributes.clone(),
+            upstreams: upstreams
+                .filter_map(|place| Some(config.upstreams.get(*place)?.name.clone()))
+                .collect(),
+            secrets: secrets
+                .filter_map(|place| Some(config.secrets.get(*place)?.name.clone()))
+                .collect(),
+            callouts: allow
+                .callouts
+                .iter()
+                .filter_map(|place| Some(config.callouts.get(*place)?.name.clone()))
+                .collect(),
+        };
+    }
+    let PluginSource::Builtin(plugin) = &filter.plugin else {
+        return Grants::default();
+    };
+    let Some(builtin) = windlass_builtin_plugins::builtin(plugin) else {
+        return Grants::default();
+    };
+    let interfaces = builtin.interfaces.iter();
+    Grants {
+        interfaces: interfaces
+            .filter_map(|name| Some(HostInterface::find(name)?.name()))
+            .collect(),
+        attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
+        upstreams: Vec::new(),
+        secrets: named_grants::secrets(config, filter, builtin),
+        callouts: named_grants::callouts(config, filter, builtin),
+    }
+}
+
+fn interface(interface: config::HostInterface) -> &'static str {
+    match interface {
+        config::HostInterface::ApiDescription => HostInterface::ApiDescription.name(),
+        config::HostInterface::Cache => HostInterface::Cache.name(),
+        config::HostInterface::Callout => HostInterface::Callout.name(),
+        config::HostInterface::Crypto => HostInterface::Crypto.name(),
+        config::HostInterface::Jwt => HostInterface::Jwt.name(),
+        config::HostInterface::Keys => HostInterface::Keys.name(),
+        config::HostInterface::Limits => HostInterface::Limits.name(),
+        config::HostInterface::Metrics => HostInterface::Metrics.name(),
+        config::HostInterface::Rates => HostInterface::Rates.name(),
+    }
+}
+
+fn bounds(filter: &config::FilterConfig) -> FilterBounds {
+    FilterBounds {
+        cpu: call_cpu(filter),
+        wait: filter.limits.wait,
+        start_cpu: filter.limits.start_cpu,
+        memory: filter.limits.memory,
+        body: filter.limits.body,
+        recycle_calls: filter.recycle.calls.get(),
+        recycle_age: filter.recycle.age,
+        recycle_growth: filter.recycle.growth,
+        breaker: BreakerSettings {
+            failures: filter.breaker.failures.get(),
+            window: filter.breaker.window,
+            backoff: filter.breaker.backoff,
+            max_backoff: filter.breaker.max_backoff,
+        },
+    }
+}
+
+/// The CPU time of one call: the operator's, or the default of the plugin.
+fn call_cpu(filter: &config::FilterConfig) -> Duration {
+    let builtin = match &filter.plugin {
+        PluginSource::Builtin(plugin) => windlass_builtin_plugins::builtin(plugin),
+        PluginSource::File(_) => None,
+    };
+    let by_default = builtin.map_or(CALL_CPU, |builtin| builtin.cpu);
+    filter.limits.cpu.unwrap_or(by_default)
+}
+
+/// A call of an interface that is imported and not granted traps. The warning has the line that grants it, ready
+/// to paste. Toolchains that import all that a world names make this a warning, not an error.
+fn warn_of_denied(
+    config: &Config,
+    filter: &config::FilterConfig,
+    loaded: &Filter,
+    problems: &mut Problems,
+) {
+    let interfaces: Vec<_> = loaded.denied().iter().map(|name| name.name()).collect();
+    if interfaces.is_empty() {
+        return;
+    }
+    let name = &filter.name;
+    let list = backticked(interfaces.iter().copied());
+    let grants = attributes::granted_all(grants(config, filter), loaded);
+    problems
+        .warning(
+            filter.plugin_span,
+            format!(
+                "filter `{name}` is not granted all that it uses; it imports {list}: a call fails"
+            ),
+        )
+        .help(format!("to grant it: {}", allow_line(&grants)));
+}
+
+/// Fields with odd names that filters read: they are not taken for look-alikes of others.
+pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item = HeaderName> {
+    let filters = filters.iter().flatten();
+    let names = filters.flat_map(|filter| &filter.facts().advice.read_fields);
+    names
+        .filter(|name| headers::is_allowed_from_clients(name))
+        .filter_map(|name| HeaderName::try_from(&**name).ok())
+}
+
+/// The filter's own warnings; and one if it may be left out, where an endpoint trusts a field that it sets.
+fn report_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
+    let name = &filter.name;
+    let advice = &loaded.facts().advice;
+    for (at, message) in &advice.warnings {
+        let subject = subject(filter, at);
+        problems.warning(settings_span(filter, at), format!("{subject}: {message}"));
+    }
+    if loaded.on_error() == OnError::Skip && !advice.trusted_fields.is_empty() {
+        let fields = backticked(advice.trusted_fields.iter().map(String::as_str));
+        problems
+            .warning(
+                filter.plugin_span,
+                format!(
+                    "filter `{name}`: if it fails, requests go on without it (`on_error = \"skip\"`), and the endpoint gets the client's own {fields} in place of the filter's"
+                ),
+            )
+            .help(format!(
+                "set `on_error = \"deny\"` for `{name}`, or remove {fields} by another filter before it"
+            ));
+    }
+}
+
+/// Sliding windows are counted by each gateway, and a limit that is meant for all would not hold.
+fn refuse_windows(
+    config: &Config,
+    filter: &config::FilterConfig,
+    loaded: &Filter,
+    problems: &mut Problems,
+) {
+    let store = config.store.as_ref().map(|store| &store.place);
+    if !matches!(store, Some(config::StorePlace::Redis(_))) {
+        return;
+    }
+    let bounds = loaded.facts().advice.bounds.iter().enumerate();
+    for (place, bound) in bounds.filter(|(_, bound)| bound.is_sliding) {
+        problems
+            .error(
+                bound_span(filter, place, "algorithm"),
+                format!(
+                    "filter `{}`: bound `{}` is a sliding window, which each gateway counts alone, and the gateways on the `url` of `[store]` are to share what they count",
+                    filter.name, bound.name
+                ),
+            )
+            .help("set `algorithm = \"token-bucket\"`, which they share; it admits up to its `burst` at once and `limit` a window beside that, so lower `burst` if that is too much");
+    }
+}
+
+/// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
+pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str) -> config::Span {
+    let is_ours = filter.plugin == PluginSource::Builtin("rate-limit".to_owned());
+    let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
+    at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
+}
+
+/// A piece of a body is on its way between two connections while a filter looks at it, so such a
+/// call runs to its end at once.
+fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
+    let phases = loaded.phases();
+    // No plugin of ours asks for a body in `chunks`.
+    let is_builtin = matches!(filter.plugin, PluginSource::Builtin(_));
+    if is_builtin || !loaded.runs_on_fiber() || !(phases.request_body || phases.response_body) {
+        return;
+    }
+    let (name, cpu) = (&filter.name, call_cpu(filter));
+    problems
+        .warning(
+            filter.span,
+            format!(
+                "filter `{name}` may use {cpu:?} of processor time for each piece of a body that it asks for in `chunks`, and its worker waits for that call with all its other requests"
+            ),
+        )
+        .help("if it asks for `whole` bodies only, this does not happen; else lower `limits.cpu`");
+}
+
+pub(super) fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// The grants as the line of the file that says them.
+pub(super) fn allow_line(grants: &Grants) -> String {
+    let list = |key: &str, names: &mut dyn Iterator<Item = &str>| {
+        let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+        (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
+    };
+    let parts = [
+        list("interfaces", &mut grants.interfaces.iter().copied()),
+        list(
+            "attributes",
+            &mut grants.attributes.iter().map(String::as_str),
+        ),
+        list(
+            "upstreams",
+            &mut grants.upstreams.iter().map(|name| &**name),
+        ),
+        list("secrets", &mut grants.secrets.iter().map(|name| &**name)),
+        list("callouts", &mut grants.callouts.iter().map(|name| &**name)),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    format!("allow = {{ {} }}", parts.join(", "))
+}
+
+fn report(filter: &config::FilterConfig, error: &LoadError, problems: &mut Problems) {
+    let name = &filter.name;
+    let LoadError::Settings(complaints) = error else {
+        problems.error(filter.plugin_span, format!("filter `{name}`: {error}"));
+        return;
+    };
+    for complaint in complaints {
+        let span = settings_span(filter, &complaint.at);
+        let subject = subject(filter, &complaint.at);
+        problems.error(span, format!("{subject}: {}", complaint.message));
+    }
+}
+
+/// The filter that a complaint is of, with the document that it is about, if it is about one.
+fn subject(filter: &config::FilterConfig, at: &str) -> String {
+    let name = &filter.name;
+    match document_at(filter, at) {
+        Some(document) => format!(
+            "filter `{name}`: its document `{}`, `{}`",
+            document.name,
+            document.path.display()
+        ),
+        None => format!("filter `{name}`"),
+    }
+}
+
+/// The document that a complaint is about: `documents/<name>`, which is no JSON pointer.
+fn document_at<'c>(
+    filter: &'c config::FilterConfig,
+    at: &str,
+) -> Option<&'c config::FilterDocument> {
+    let name = at.strip_prefix("documents/")?;
+    let mut documents = filter.documents.iter();
+    documents.find(|document| document.name == name)
+}
+
+/// Where a value of the settings stands: the nearest that the file has, else the filter's table. For a document it is
+/// the place of its path.
+pub(super) fn settings_span(filter: &config::FilterConfig, at: &str) -> config::Span {
+    if let Some(document) = document_at(filter, at) {
+        return document.span;
+    }
+    let spans = &filter.settings.spans;
+    let mut pointer = at;
+    loop {
+        if let Some(span) = spans.get(pointer) {
+            return *span;
+        }
+        match pointer.rfind('/') {
+            Some(end) => pointer = pointer.get(..end).unwrap_or_default(),
+            None => return filter.span,
+        }
+    }
+}

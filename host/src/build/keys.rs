@@ -1,0 +1,210 @@
+//! Secrets, keys and plans of a configuration.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{ProcessResources, callouts, named_grants, verifiers};
+use crate::config::{self, Config, Problems};
+use crate::filter_store::secrets::{SecretSource, Secrets};
+use crate::keys::{
+    ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
+};
+use crate::limits::{
+    EnrolledPlans, MethodRate, MonthDay, Period, PlanBook, QuotaLimit, RateLimit, UsagePlan,
+    Weekday,
+};
+use crate::wasm::Services;
+
+/// Build them. None where something is wrong.
+pub(crate) fn services(
+    config: &Config,
+    foundation: &ProcessResources,
+    problems: &mut Problems,
+) -> Option<Services> {
+    named_grants::check(config, problems);
+    let secrets = secrets(config, problems);
+    let keys = keys(config, problems);
+    let plans = plans(config, foundation, problems);
+    let verifiers = verifiers::build(config, foundation, secrets.as_ref(), problems);
+    let callouts = callouts::build(config, foundation, problems);
+    Some(Services {
+        keys: Keys {
+            configured: Arc::new(keys?),
+            live: foundation.live_keys(),
+        },
+        rejects: Arc::clone(&foundation.rejects),
+        worker: 0,
+        plans: PlanBook::new(plans?, foundation.live_plans()),
+        limits: foundation.limits.clone(),
+        rates: Arc::clone(&foundation.rates),
+        clock: foundation.clock,
+        secrets: Arc::new(secrets?),
+        verifiers: Arc::new(verifiers),
+        callouts: Arc::new(callouts),
+        // Made once the filters are.
+        apis: Arc::default(),
+    })
+}
+
+/// Where a secret is read from.
+pub(super) fn source(secret: &config::Secret) -> SecretSource {
+    match &secret.from {
+        config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+        config::SecretSource::File(path) => SecretSource::File(path.clone()),
+    }
+}
+
+/// Read the secrets. What cannot be read is an error at its table.
+pub(super) fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
+    let sources = config.secrets.iter();
+    let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
+    match Secrets::read(sources) {
+        Ok(secrets) => Some(secrets),
+        Err(errors) => {
+            for (name, error) in errors {
+                let span = config.secrets.iter().find(|secret| secret.name == name);
+                let span = span.map_or_else(config::Span::default, |secret| secret.span);
+                problems
+                    .error(span, format!("secret `{name}`: {error}"))
+                    .help(error.help());
+            }
+            None
+        }
+    }
+}
+
+fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
+    let keys = config.keys.iter().map(|key| {
+        let plans = key.plans.iter();
+        let plans = plans.filter_map(|place| config.plans.get(*place));
+        let attributes = key.attributes.iter();
+        ConfiguredKey {
+            id: key.id.clone(),
+            consumer: key.consumer.clone(),
+            digest: KeyDigest::from_bytes(key.digest),
+            profile: Profile {
+                plans: plans.map(|plan| plan.name.clone()).collect(),
+                attributes: attributes
+                    .map(|(name, value)| (Box::from(&**name), Box::from(&**value)))
+                    .collect(),
+            },
+            enabled: key.enabled,
+            expires_ms: key.expires.map(since_1970),
+        }
+    });
+    match index_configured(keys) {
+        Ok(keys) => Some(keys),
+        Err(duplicates) => {
+            for duplicate in duplicates {
+                problems.error(key_span(config, &duplicate), duplicate.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// Milliseconds.
+fn since_1970(moment: SystemTime) -> u64 {
+    let time = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The later of the two.
+fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
+    let place = match duplicate {
+        DuplicateKey::Id {
+            indexes: places, ..
+        } => places.1,
+        DuplicateKey::Digest { index: place, .. } => *place,
+    };
+    let key = config.keys.get(place);
+    key.map_or_else(config::Span::default, |key| key.span)
+}
+
+fn plans(
+    config: &Config,
+    foundation: &ProcessResources,
+    problems: &mut Problems,
+) -> Option<EnrolledPlans> {
+    let mut plans = Vec::with_capacity(config.plans.len());
+    for plan in &config.plans {
+        let defined = defined(config, plan);
+        if let Err(error) = foundation.prepare(&defined) {
+            problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+            return None;
+        }
+        plans.push(defined);
+    }
+    hidden(config, foundation, problems);
+    match EnrolledPlans::enroll(&*foundation.limits, plans) {
+        Ok(plans) => Some(plans),
+        Err(errors) => {
+            for error in errors {
+                let plan = config.plans.iter().find(|plan| *plan.name == *error.plan());
+                let span = plan.map_or_else(config::Span::default, |plan| plan.span);
+                problems.error(span, error.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// Warn of plans of the store that nobody meets.
+fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problems) {
+    let Some(keeper) = foundation.sync() else {
+        return;
+    };
+    let (stored, store) = (keeper.plans().snapshot(), keeper.storage().name());
+    for plan in &config.plans {
+        if stored.find(&plan.name).is_some() {
+            let name = &plan.name;
+            let text = format!(
+                "plan `{name}` of the configuration hides plan `{name}` of the store, {store}: keys on it get the one of the configuration"
+            );
+            problems.warning(plan.span, text).help(
+                "give one of them another name, or take this one out to have that of the store",
+            );
+        }
+    }
+}
+
+/// The plan as the store of counters takes it.
+fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
+    let apis = plan.apis.iter();
+    let apis = apis.filter_map(|place| config.apis.get(*place));
+    UsagePlan {
+        name: plan.name.clone(),
+        rate: plan.rate.map(rate),
+        quota: plan.quota.map(|quota| QuotaLimit {
+            limit: quota.limit,
+            period: match quota.period {
+                config::Period::Day => Period::Day,
+                config::Period::Week(first) => {
+                    let first = Weekday::ALL.get(usize::from(first)).copied();
+                    Period::Week(first.unwrap_or_default())
+                }
+                config::Period::Month(first) => {
+                    Period::Month(MonthDay::new(first).unwrap_or(MonthDay::FIRST))
+                }
+            },
+        }),
+        methods: plan.methods.iter().map(method).collect(),
+        apis: apis.map(|api| api.name.clone()).collect(),
+    }
+}
+
+fn method(method: &config::PlanMethod) -> MethodRate {
+    MethodRate {
+        method: Arc::from(&*method.method),
+        path: Arc::from(&*method.path),
+        rate: rate(method.rate),
+    }
+}
+
+/// A rate as the store of counters takes it.
+pub(super) fn rate(rate: config::Rate) -> RateLimit {
+    RateLimit {
+        per_second: rate.per_second,
+        burst: rate.burst,
+    }
+}

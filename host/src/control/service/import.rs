@@ -1,0 +1,369 @@
+//! Many keys at once, from a file.
+//!
+//! Rows are looked at before anything is written. What is wrong with one row is a warning, and
+//! the others are imported; or, if the caller wants so, nothing is. Keys are committed in pieces,
+//! since one commit of a million would hold up every other writer; the lock that keeps plans as
+//! they are is held for one piece at a time too, and a plan that is gone by then is a warning as
+//! well.
+
+use super::super::storage::record::KeyRecord;
+use super::super::storage::{CommitError, Conflict, Write};
+use super::csv::{self, CsvRow, CsvWarning};
+use super::secret::new_id;
+use super::{ControlService, MAX_CONFLICT_RETRIES, ServiceError};
+
+/// The most rows of one file.
+pub(crate) const MAX_ROWS: usize = 1_000_000;
+
+/// The most warnings that are told; the others are counted.
+pub(crate) const MAX_WARNINGS: usize = 1000;
+
+/// Keys in one commit.
+const CHUNK_SIZE: usize = 1000;
+
+/// What came of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ImportReport {
+    /// The ids of the keys that were made, in the order of the rows.
+    pub(crate) ids: Vec<String>,
+    /// Rows that were left out: the first [`MAX_WARNINGS`] of them.
+    pub(crate) warnings: Vec<CsvWarning>,
+    /// How many were left out.
+    pub(crate) left_out: usize,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    /// The file is no such file.
+    #[error("line {}, column {}: {}", .0.line, .0.column, .0.message)]
+    Unreadable(CsvWarning),
+    /// Some rows are wrong, and the caller wants all or nothing.
+    #[error("{} rows are wrong, and nothing was imported", .0.left_out)]
+    Warnings(ImportReport),
+    /// The store cannot do it. What the error comes after, of `done` keys, stays imported.
+    #[error("{error}; {done} keys were imported before")]
+    Service {
+        error: ServiceError,
+        /// How many keys were imported, and are there.
+        done: usize,
+    },
+}
+
+impl From<ServiceError> for ImportError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service { error, done: 0 }
+    }
+}
+
+impl ControlService {
+    /// Import keys from a file in Amazon's format. With `all_or_nothing` one row that is wrong
+    /// keeps all others out. `progress` is told how many rows are done, and of how many.
+    ///
+    /// # Errors
+    /// The file is no such file, a row is wrong where none may be, or the store is out of reach.
+    pub(crate) fn import(
+        &self,
+        file: &[u8],
+        all_or_nothing: bool,
+        now_ms: u64,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<ImportReport, ImportError> {
+        let (rows, mut wrong) =
+            csv::read(file, now_ms, MAX_ROWS).map_err(ImportError::Unreadable)?;
+        let rows = self.with_plans_that_exist(rows, &mut wrong)?;
+        let total = rows.len();
+        progress(0, total);
+        let piece = self.storage.max_writes().clamp(1, CHUNK_SIZE);
+        let mut ids = Vec::with_capacity(total);
+        if all_or_nothing {
+            let rows = self.without_existing_keys(rows, &mut wrong)?;
+            if !wrong.is_empty() {
+                return Err(ImportError::Warnings(report(Vec::new(), wrong)));
+            }
+            self.import_all(&rows, piece, now_ms, &mut ids, progress)?;
+        } else {
+            for rows in rows.chunks(piece) {
+                let made = self.import_chunk(rows.to_vec(), now_ms, &mut ids, &mut wrong);
+                if let Err(error) = made {
+                    self.apply_commit();
+                    let done = ids.len();
+                    return Err(ImportError::Service { error, done });
+                }
+                progress(ids.len(), total);
+            }
+        }
+        self.apply_commit();
+        Ok(report(ids, wrong))
+    }
+
+    /// Without the rows whose plans are not there, or cannot be a key's together.
+    fn with_plans_that_exist(
+        &self,
+        rows: Vec<CsvRow>,
+        wrong: &mut Vec<CsvWarning>,
+    ) -> Result<Vec<CsvRow>, ServiceError> {
+        let mut sets = PlanSets::new(self);
+        let mut good = Vec::with_capacity(rows.len());
+        for row in rows {
+            let fault = sets.fault(&row)?;
+            match fault {
+                None => good.push(row),
+                Some(warning) => wrong.push(warning),
+            }
+        }
+        Ok(good)
+    }
+
+    /// Without the rows whose text another key has.
+    fn without_existing_keys(
+        &self,
+        rows: Vec<CsvRow>,
+        wrong: &mut Vec<CsvWarning>,
+    ) -> Result<Vec<CsvRow>, ServiceError> {
+        let mut fresh = Vec::with_capacity(rows.len());
+        for row in rows {
+            let digest = row.secret.digest;
+            let owner = match self.refuse_configured_digest(&digest) {
+                Err(ServiceError::KeyExists(owner)) => Some(owner),
+                Err(error) => return Err(error),
+                Ok(()) => self
+                    .storage
+                    .key_by_digest(&digest)?
+                    .map(|key| key.record.id),
+            };
+            match owner {
+                None => fresh.push(row),
+                Some(owner) => wrong.push(CsvWarning {
+                    line: row.line,
+                    column: row.key_column,
+                    message: format!("key `{owner}` has this value already; the row is left out"),
+                }),
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// One piece. Only where the store refuses it is each of its rows looked up.
+    fn import_chunk(
+        &self,
+        rows: Vec<CsvRow>,
+        now_ms: u64,
+        ids: &mut Vec<String>,
+        wrong: &mut Vec<CsvWarning>,
+    ) -> Result<(), ServiceError> {
+        let _plans = self.plans.read();
+        let mut rows = self.with_plans_that_exist(rows, wrong)?;
+        let fixed = rows.iter();
+        let fixed = fixed.filter(|row| self.refuse_configured_digest(&row.secret.digest).is_ok());
+        if fixed.count() < rows.len() {
+            rows = self.without_existing_keys(rows, wrong)?;
+        }
+        for _ in 0..MAX_CONFLICT_RETRIES {
+            if rows.is_empty() {
+                return Ok(());
+            }
+            match self.commit_rows(&rows, now_ms) {
+                Ok((_, made)) => {
+                    ids.extend(made);
+                    return Ok(());
+                }
+                Err(CommitOrRandomness::Commit(CommitError::Conflict(
+                    Conflict::Digest { .. } | Conflict::Key(_),
+                ))) => rows = self.without_existing_keys(rows, wrong)?,
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(ServiceError::TooManyConflicts(
+            "key",
+            "of the import".to_owned(),
+        ))
+    }
+
+    /// All rows: in one commit where the store takes so many, else in pieces that are taken back
+    /// when one fails.
+    fn import_all(
+        &self,
+        rows: &[CsvRow],
+        piece: usize,
+        now_ms: u64,
+        ids: &mut Vec<String>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), ImportError> {
+        let most = self.storage.max_writes();
+        let piece = if rows.len() <= most { most } else { piece };
+        let mut done: Vec<(u64, Vec<String>)> = Vec::new();
+        for part in rows.chunks(piece.max(1)) {
+            match self.commit_chunk(part, now_ms) {
+                Ok((revision, made)) => {
+                    ids.extend(made.iter().cloned());
+                    progress(ids.len(), rows.len());
+                    done.push((revision, made));
+                }
+                Err(ImportError::Service { error, .. }) => {
+                    let done = self.undo(&done);
+                    self.apply_commit();
+                    return Err(ImportError::Service { error, done });
+                }
+                Err(other) => {
+                    self.undo(&done);
+                    self.apply_commit();
+                    return Err(other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// These rows, if their plans are still there.
+    fn commit_chunk(
+        &self,
+        rows: &[CsvRow],
+        now_ms: u64,
+    ) -> Result<(u64, Vec<String>), ImportError> {
+        let _plans = self.plans.read();
+        let mut sets = PlanSets::new(self);
+        for row in rows {
+            if let Some(warning) = sets.fault(row)? {
+                return Err(ImportError::Warnings(report(Vec::new(), vec![warning])));
+            }
+        }
+        let committed = self.commit_rows(rows, now_ms);
+        committed.map_err(|error| ServiceError::from(error).into())
+    }
+
+    /// Delete what was imported; how many could not be.
+    fn undo(&self, done: &[(u64, Vec<String>)]) -> usize {
+        let mut left = 0;
+        for (revision, ids) in done {
+            let writes: Vec<Write> = ids
+                .iter()
+                .map(|id| Write::DeleteKey {
+                    id: id.clone(),
+                    expect: *revision,
+                })
+                .collect();
+            if let Err(error) = self.storage.commit(&writes) {
+                tracing::error!("keys of a failed import cannot be taken back: {error}");
+                left += ids.len();
+            }
+        }
+        left
+    }
+
+    fn commit_rows(
+        &self,
+        rows: &[CsvRow],
+        now_ms: u64,
+    ) -> Result<(u64, Vec<String>), CommitOrRandomness> {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut writes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = new_id().map_err(CommitOrRandomness::Randomness)?;
+            writes.push(Write::PutKey {
+                record: record(id.clone(), row, now_ms),
+                expect: 0,
+            });
+            ids.push(id);
+        }
+        let committed = self.storage.commit(&writes);
+        let revision = committed.map_err(CommitOrRandomness::Commit)?;
+        Ok((revision, ids))
+    }
+}
+
+/// What is wrong with sets of plans, of which there are few for many rows.
+struct PlanSets<'a> {
+    service: &'a ControlService,
+    checked: Vec<(Vec<String>, Option<String>)>,
+}
+
+impl<'a> PlanSets<'a> {
+    fn new(registrar: &'a ControlService) -> Self {
+        let known = Vec::new();
+        Self {
+            service: registrar,
+            checked: known,
+        }
+    }
+
+    /// Why the row's plans cannot be a key's: one is not there, or two are for one API.
+    fn fault(&mut self, row: &CsvRow) -> Result<Option<CsvWarning>, ServiceError> {
+        let found = self.checked.iter().find(|(plans, _)| *plans == row.plans);
+        let message = match found {
+            Some((_, message)) => message.clone(),
+            None => {
+                let message = match self.service.check_plans(&row.plans) {
+                    Ok(()) => None,
+                    Err(error @ (ServiceError::UnknownPlan(_) | ServiceError::Overlap { .. })) => {
+                        Some(error.to_string())
+                    }
+                    Err(error) => return Err(error),
+                };
+                if self.checked.len() < CHUNK_SIZE {
+                    self.checked.push((row.plans.clone(), message.clone()));
+                }
+                message
+            }
+        };
+        Ok(message.map(|message| CsvWarning {
+            line: row.line,
+            column: row.plans_column,
+            message,
+        }))
+    }
+}
+
+/// Why a piece was not written.
+enum CommitOrRandomness {
+    Commit(CommitError),
+    Randomness(crate::keys::RandomnessError),
+}
+
+impl From<CommitOrRandomness> for ServiceError {
+    fn from(error: CommitOrRandomness) -> Self {
+        match error {
+            CommitOrRandomness::Randomness(error) => error.into(),
+            CommitOrRandomness::Commit(CommitError::Storage(error)) => error.into(),
+            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Digest {
+                owner, ..
+            })) => Self::KeyExists(owner),
+            CommitOrRandomness::Commit(CommitError::Conflict(
+                Conflict::Key(name) | Conflict::Plan(name),
+            )) => Self::TooManyConflicts("key", name),
+            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Token)) => {
+                Self::IdempotencyMismatch
+            }
+        }
+    }
+}
+
+/// An imported key belongs to a consumer of its own name.
+fn record(id: String, row: &CsvRow, now_ms: u64) -> KeyRecord {
+    let description = Some(&row.description).filter(|text| !text.is_empty());
+    let metadata = description.map(|text| ("description".to_owned(), text.clone()));
+    KeyRecord {
+        id,
+        name: row.name.clone(),
+        consumer: row.name.clone(),
+        plans: row.plans.clone(),
+        metadata: metadata.into_iter().collect(),
+        enabled: row.enabled,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        expires_ms: None,
+        secrets: vec![row.secret.clone()],
+        revision: 0,
+    }
+}
+
+fn report(ids: Vec<String>, mut warnings: Vec<CsvWarning>) -> ImportReport {
+    warnings.sort_by_key(|warning| (warning.line, warning.column));
+    let left_out = warnings.len();
+    warnings.truncate(MAX_WARNINGS);
+    ImportReport {
+        ids,
+        warnings,
+        left_out,
+    }
+}

@@ -1,0 +1,325 @@
+//! Plans: created, shown, changed, deleted.
+
+use super::super::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
+use super::super::storage::{CommitError, KeyQuery, Write};
+use super::keys::check_revision;
+use super::rules::{self, PlanApis};
+use super::{
+    ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Origin, Page, PlanView, ServiceError,
+};
+use crate::limits::UsagePlan;
+
+/// A plan to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPlan {
+    pub(crate) name: String,
+    /// For people; may be empty.
+    pub(crate) description: String,
+    /// Its token bucket.
+    pub(crate) rate: Option<RateRecord>,
+    pub(crate) quota: Option<QuotaRecord>,
+    /// Rates of single methods.
+    pub(crate) methods: Vec<MethodRecord>,
+    /// The APIs that it is sold for; empty: all.
+    pub(crate) apis: Vec<String>,
+}
+
+/// What is to be changed of a plan. None: it stays.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::option_option, reason = "left alone, removed, or set")]
+pub(crate) struct PlanChange {
+    /// For people.
+    pub(crate) description: Option<String>,
+    /// Its token bucket; `Some(None)`: none.
+    pub(crate) rate: Option<Option<RateChange>>,
+    /// Its quota; `Some(None)`: none.
+    pub(crate) quota: Option<Option<QuotaRecord>>,
+    /// All rates of single methods.
+    pub(crate) methods: Option<Vec<MethodRecord>>,
+    /// All APIs that it is sold for.
+    pub(crate) apis: Option<Vec<String>>,
+}
+
+/// A change of a token bucket. None: that part stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RateChange {
+    /// Tokens that come back each second.
+    pub(crate) per_second: Option<f64>,
+    /// The bucket's size.
+    pub(crate) burst: Option<u64>,
+}
+
+impl RateChange {
+    /// The bucket after it. One that was not there begins with the rate that the change names.
+    fn apply(self, plan: &str, known: Option<RateRecord>) -> Result<RateRecord, ServiceError> {
+        let per_second = self.per_second.or(known.map(|rate| rate.per_second));
+        let Some(per_second) = per_second else {
+            return Err(ServiceError::NoRate(plan.to_owned()));
+        };
+        let burst = self.burst.or(known.map(|rate| rate.burst));
+        Ok(RateRecord::new(per_second, burst))
+    }
+}
+
+impl ControlService {
+    /// Make a plan.
+    ///
+    /// # Errors
+    /// Something makes no sense, there is one of that name, or the store is out of reach.
+    pub(crate) fn create_plan(&self, new: NewPlan, now_ms: u64) -> Result<PlanView, ServiceError> {
+        let mut record = PlanRecord {
+            name: new.name,
+            description: new.description,
+            rate: new.rate,
+            quota: new.quota,
+            methods: new.methods,
+            apis: new.apis,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+            revision: 0,
+        };
+        rules::check_plan(&record)?;
+        self.refuse_configured_plan(&record.name)?;
+        let _plans = self.plans.write();
+        match self.storage.commit(&[Write::PutPlan {
+            record: record.clone(),
+            expect: 0,
+        }]) {
+            Ok(revision) => {
+                record.revision = revision;
+                self.apply_commit();
+                Ok(self.view_plan(record, Origin::Store))
+            }
+            Err(CommitError::Conflict(_)) => Err(ServiceError::PlanExists(record.name)),
+            Err(CommitError::Storage(error)) => Err(error.into()),
+        }
+    }
+
+    /// The plan of this name.
+    ///
+    /// # Errors
+    /// There is none, or the store is out of reach.
+    pub(crate) fn plan(&self, name: &str) -> Result<PlanView, ServiceError> {
+        if let Some(plan) = self.configured.load().plan(name) {
+            return Ok(self.view_plan(configured_record(plan), Origin::Configuration));
+        }
+        let record = self.storage.plan(name)?;
+        let record = record.ok_or_else(|| ServiceError::NoPlan(name.to_owned()))?;
+        Ok(self.view_plan(record, Origin::Store))
+    }
+
+    /// Plans in the order of their names: those with a greater one than `after`, `limit` at the
+    /// most. One of the configuration hides one of the store with its name.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub(crate) fn plans(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<PlanView>, ServiceError> {
+        let fixed = self.configured.load();
+        let stored = self.storage.plans()?.into_iter();
+        let stored = stored.filter(|record| fixed.plan(&record.name).is_none());
+        let stored = stored.map(|record| (record, Origin::Store));
+        let fixed = fixed.plans.iter();
+        let fixed = fixed.map(|plan| (configured_record(plan), Origin::Configuration));
+        let mut plans: Vec<_> = stored
+            .chain(fixed)
+            .filter(|(record, _)| after.is_none_or(|after| *record.name > *after))
+            .collect();
+        plans.sort_by(|one, two| one.0.name.cmp(&two.0.name));
+        let more = plans.len() > limit;
+        plans.truncate(limit);
+        let last = plans.last().map(|(record, _)| record.name.clone());
+        let views = plans.into_iter();
+        Ok(Page {
+            items: views
+                .map(|(record, origin)| self.view_plan(record, origin))
+                .collect(),
+            next: last.filter(|_| more),
+        })
+    }
+
+    /// Change a plan.
+    ///
+    /// # Errors
+    /// There is none, it is not as `known` says, something makes no sense, a key would have two
+    /// plans for one API, or the store is out of reach.
+    pub(crate) fn update_plan(
+        &self,
+        name: &str,
+        change: &PlanChange,
+        known: Option<u64>,
+        now_ms: u64,
+    ) -> Result<PlanView, ServiceError> {
+        self.refuse_configured_plan(name)?;
+        let _plans = self.plans.write();
+        for _ in 0..MAX_CONFLICT_RETRIES {
+            let mut record = self.stored_plan(name)?;
+            let expect = record.revision;
+            check_revision("plan", name, expect, known)?;
+            let change = change.clone();
+            record.description = change.description.unwrap_or(record.description);
+            record.rate = match change.rate {
+                None => record.rate,
+                Some(None) => None,
+                Some(Some(rate)) => Some(rate.apply(&record.name, record.rate)?),
+            };
+            record.quota = change.quota.unwrap_or(record.quota);
+            record.methods = change.methods.unwrap_or(record.methods);
+            record.apis = change.apis.unwrap_or(record.apis);
+            record.updated_ms = now_ms;
+            rules::check_plan(&record)?;
+            self.check_sets(&record)?;
+            match self.storage.commit(&[Write::PutPlan {
+                record: record.clone(),
+                expect,
+            }]) {
+                Ok(revision) => {
+                    record.revision = revision;
+                    self.apply_commit();
+                    return Ok(self.view_plan(record, Origin::Store));
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
+    }
+
+    /// Delete a plan that no key is on. Its usage stays.
+    ///
+    /// # Errors
+    /// There is none, it is not as `known` says, a key is on it, or the store is out of reach.
+    pub(crate) fn delete_plan(&self, name: &str, known: Option<u64>) -> Result<(), ServiceError> {
+        self.refuse_configured_plan(name)?;
+        let _plans = self.plans.write();
+        for _ in 0..MAX_CONFLICT_RETRIES {
+            let expect = self.stored_plan(name)?.revision;
+            check_revision("plan", name, expect, known)?;
+            let on_it = self.storage.keys(&KeyQuery {
+                plan: Some(name.to_owned()),
+                limit: 1,
+                ..KeyQuery::default()
+            })?;
+            if let Some(key) = on_it.into_iter().next() {
+                return Err(ServiceError::PlanInUse {
+                    plan: name.to_owned(),
+                    key: key.record.id,
+                });
+            }
+            match self.storage.commit(&[Write::DeletePlan {
+                name: name.to_owned(),
+                expect,
+            }]) {
+                Ok(_) => {
+                    self.apply_commit();
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
+    }
+
+    /// Whether a key may have these plans together: all exist, and no two are sold for one API.
+    pub(super) fn check_plans(&self, names: &[String]) -> Result<(), ServiceError> {
+        let mut plans = Vec::with_capacity(names.len());
+        for name in names {
+            match self.plan(name) {
+                Ok(plan) => plans.push(plan.record),
+                Err(ServiceError::NoPlan(name)) => {
+                    return Err(ServiceError::UnknownPlan(name));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        rules::check_distinct_apis(&plans.iter().map(plan_apis).collect::<Vec<_>>())
+    }
+
+    /// Whether every key that is on the plan may stay so.
+    pub(super) fn check_sets(&self, plan: &PlanRecord) -> Result<(), ServiceError> {
+        for set in self.runtime.plan_sets() {
+            if !set.iter().any(|name| **name == *plan.name) {
+                continue;
+            }
+            let mut others = Vec::new();
+            for name in set.iter().filter(|name| ***name != *plan.name) {
+                match self.plan(name) {
+                    Ok(other) => others.push(other.record),
+                    Err(ServiceError::NoPlan(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let all = std::iter::once(plan).chain(&others);
+            rules::check_distinct_apis(&all.map(plan_apis).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    fn stored_plan(&self, name: &str) -> Result<PlanRecord, ServiceError> {
+        let plan = self.storage.plan(name)?;
+        plan.ok_or_else(|| ServiceError::NoPlan(name.to_owned()))
+    }
+
+    pub(super) fn refuse_configured_plan(&self, name: &str) -> Result<(), ServiceError> {
+        match self.configured.load().plan(name) {
+            None => Ok(()),
+            Some(_) => Err(ServiceError::InConfiguration {
+                kind: "plan",
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    fn view_plan(&self, record: PlanRecord, origin: Origin) -> PlanView {
+        let slack = self.runtime.overshoot(&record.name);
+        PlanView {
+            record,
+            origin,
+            overshoot: slack,
+        }
+    }
+}
+
+impl ConfiguredItems {
+    fn plan(&self, name: &str) -> Option<&UsagePlan> {
+        let place = self.plans.binary_search_by(|plan| (*plan.name).cmp(name));
+        self.plans.get(place.ok()?)
+    }
+}
+
+fn plan_apis(plan: &PlanRecord) -> PlanApis<'_> {
+    (&plan.name, plan.apis.iter().map(|api| &**api).collect())
+}
+
+fn configured_record(plan: &UsagePlan) -> PlanRecord {
+    PlanRecord {
+        name: plan.name.to_string(),
+        description: String::new(),
+        rate: plan.rate.map(|rate| RateRecord {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }),
+        quota: plan.quota.map(|quota| QuotaRecord {
+            limit: quota.limit,
+            period: quota.period,
+        }),
+        methods: plan
+            .methods
+            .iter()
+            .map(|method| MethodRecord {
+                method: method.method.to_string(),
+                path: method.path.to_string(),
+                per_second: method.rate.per_second,
+                burst: method.rate.burst,
+            })
+            .collect(),
+        apis: plan.apis.iter().map(ToString::to_string).collect(),
+        created_ms: 0,
+        updated_ms: 0,
+        revision: 0,
+    }
+}

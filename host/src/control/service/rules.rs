@@ -1,0 +1,239 @@
+//! What names, texts and values may look like. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::storage::record::{KeyRecord, PlanRecord};
+use super::error::{InvalidField, ServiceError};
+use crate::keys::masked;
+use crate::limits::UsagePlan;
+
+/// The longest name and consumer. Characters.
+pub(crate) const MAX_NAME: usize = 128;
+/// The longest description of a plan, and the longest value of metadata. Characters.
+pub(crate) const MAX_VALUE: usize = 256;
+/// The most entries of metadata.
+pub(crate) const MAX_METADATA: usize = 32;
+/// The most plans of one key, and the most APIs of one plan.
+pub(crate) const MAX_PLANS: usize = 16;
+/// The most methods with a rate of their own in one plan.
+pub(crate) const MAX_METHODS: usize = 64;
+/// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
+/// keeps exactly, also written as `5.0`.
+const MOST: u64 = 1_000_000_000_000;
+/// The highest rate. Requests a second.
+const FASTEST: f64 = 1e9;
+/// The longest path of a method. Characters.
+const MAX_PATH: usize = 1024;
+
+/// Whether it is an id or a name: letters, digits, `_` and `-`, at most 64.
+pub(crate) fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Whether it can be the text of an imported key: 20 to 128 printable ASCII characters without
+/// space, comma and quotes.
+///
+/// # Errors
+/// Why not. Never repeats the text.
+pub(crate) fn check_imported(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\'');
+    if !text.bytes().all(allowed) {
+        Err("holds something else than printable ASCII characters without space, comma and quotes")
+    } else if !(20..=128).contains(&text.len()) {
+        Err("must have 20 to 128 characters")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether it is one line of at most so many characters.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_single_line(text: &str, longest: usize) -> Result<(), String> {
+    let breaks =
+        |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    if text.chars().any(breaks) {
+        Err("must be one line without control characters".to_owned())
+    } else if text.chars().count() > longest {
+        Err(format!("has more than {longest} characters"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a key makes sense, but for its plans being there.
+///
+/// # Errors
+/// Every part that does not.
+pub(crate) fn check_key(record: &KeyRecord) -> Result<(), ServiceError> {
+    let mut faults = Vec::new();
+    let mut check = |field: &str, result: Result<(), String>| {
+        if let Err(message) = result {
+            faults.push(InvalidField::new(field, message));
+        }
+    };
+    check("name", check_single_line(&record.name, MAX_NAME));
+    check("consumer", check_single_line(&record.consumer, MAX_NAME));
+    if record.consumer.is_empty() {
+        check("consumer", Err("is empty; say whose key it is".to_owned()));
+    }
+    check("plans", check_names(&record.plans));
+    check_metadata(&record.metadata, &mut faults);
+    finish(faults)
+}
+
+fn check_metadata(entries: &BTreeMap<String, String>, faults: &mut Vec<InvalidField>) {
+    if entries.len() > MAX_METADATA {
+        let message = format!("has more than {MAX_METADATA} entries");
+        faults.push(InvalidField::new("metadata", message));
+    }
+    for (name, value) in entries {
+        if name == "id" {
+            let message = "is taken: the attribute `api-key.id` is the key's own id";
+            faults.push(InvalidField::new("metadata.id", message));
+        } else if !is_name(name) {
+            let message = "has a name that is not 1 to 64 letters, digits, `_` and `-`";
+            faults.push(InvalidField::new("metadata", message));
+        }
+        if let Err(message) = check_single_line(value, MAX_VALUE) {
+            faults.push(InvalidField::new(
+                format!("metadata.{}", masked(name)),
+                message,
+            ));
+        }
+    }
+}
+
+/// A list of distinct names.
+fn check_names(names: &[String]) -> Result<(), String> {
+    if names.len() > MAX_PLANS {
+        return Err(format!("has more than {MAX_PLANS} entries"));
+    }
+    if !names.iter().all(|name| is_name(name)) {
+        return Err("holds a name that is not 1 to 64 letters, digits, `_` and `-`".to_owned());
+    }
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if distinct.len() < names.len() {
+        return Err("names something twice".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a plan makes sense.
+///
+/// # Errors
+/// Every part that does not, or what the limits say of the whole.
+pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
+    let mut faults = Vec::new();
+    if !is_name(&record.name) {
+        faults.push(InvalidField::new(
+            "name",
+            "must be 1 to 64 letters, digits, `_` and `-`",
+        ));
+    }
+    if let Err(message) = check_single_line(&record.description, MAX_VALUE) {
+        faults.push(InvalidField::new("description", message));
+    }
+    if let Err(message) = check_names(&record.apis) {
+        faults.push(InvalidField::new("apis", message));
+    }
+    if let Some(rate) = &record.rate {
+        check_rate("rate", rate.per_second, rate.burst, &mut faults);
+    }
+    if let Some(quota) = &record.quota
+        && quota.limit > MOST
+    {
+        faults.push(InvalidField::new(
+            "quota",
+            format!("must be at most {MOST}"),
+        ));
+    }
+    check_methods(record, &mut faults);
+    finish(faults)?;
+    let mut seen = BTreeSet::new();
+    for method in &record.methods {
+        if !seen.insert((&method.method, &method.path)) {
+            let (method, path) = (&method.method, &method.path);
+            let message = format!("`methods` has {method} {path} twice");
+            return Err(ServiceError::Inconsistent(message));
+        }
+    }
+    UsagePlan::from(record).check()?;
+    Ok(())
+}
+
+fn check_rate(field: &str, per_second: f64, burst: u64, faults: &mut Vec<InvalidField>) {
+    if !(per_second > 0.0 && per_second <= FASTEST) {
+        let message = format!("must be above 0 and at most {FASTEST} a second");
+        faults.push(InvalidField::new(format!("{field}.per_second"), message));
+    }
+    if !(1..=MOST).contains(&burst) {
+        let message = format!("must be 1 to {MOST}");
+        faults.push(InvalidField::new(format!("{field}.burst"), message));
+    }
+}
+
+fn check_methods(record: &PlanRecord, faults: &mut Vec<InvalidField>) {
+    if record.methods.len() > MAX_METHODS {
+        let message = format!("has more than {MAX_METHODS} entries");
+        faults.push(InvalidField::new("methods", message));
+    }
+    for (place, method) in record.methods.iter().enumerate() {
+        let field = format!("methods[{place}]");
+        let word = &method.method;
+        if !(1..=32).contains(&word.len()) || !word.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            let message = "must be a method in capitals, or `ANY`";
+            faults.push(InvalidField::new(format!("{field}.method"), message));
+        }
+        let path = &method.path;
+        if path != "$default" && !path.starts_with('/') {
+            let message = "must be the path of a route, which begins with `/`, or `$default`";
+            faults.push(InvalidField::new(format!("{field}.path"), message));
+        }
+        if let Err(message) = check_single_line(path, MAX_PATH) {
+            faults.push(InvalidField::new(format!("{field}.path"), message));
+        }
+        check_rate(&field, method.per_second, method.burst, faults);
+    }
+}
+
+fn finish(faults: Vec<InvalidField>) -> Result<(), ServiceError> {
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ServiceError::Invalid(faults))
+    }
+}
+
+/// A plan's name and what it is sold for.
+pub(crate) type PlanApis<'a> = (&'a str, Vec<&'a str>);
+
+/// Whether no two of these plans are sold for one API.
+///
+/// # Errors
+/// The first two that are.
+pub(crate) fn check_distinct_apis(plans: &[PlanApis<'_>]) -> Result<(), ServiceError> {
+    for (place, (first, one)) in plans.iter().enumerate() {
+        for (second, two) in plans.iter().skip(place + 1) {
+            let api = match (one.is_empty(), two.is_empty()) {
+                (true, true) => Some(None),
+                (true, false) => two.first().map(|api| Some(*api)),
+                (false, true) => one.first().map(|api| Some(*api)),
+                (false, false) => one
+                    .iter()
+                    .find(|api| two.contains(api))
+                    .map(|api| Some(*api)),
+            };
+            if let Some(api) = api {
+                return Err(ServiceError::Overlap {
+                    first: (*first).to_owned(),
+                    second: (*second).to_owned(),
+                    api: api.map(str::to_owned),
+                });
+            }
+        }
+    }
+    Ok(())
+}

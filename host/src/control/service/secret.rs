@@ -1,0 +1,58 @@
+//! Secrets and ids: what is random, and what is kept of a key's text.
+
+use aws_lc_rs::rand;
+use zeroize::Zeroizing;
+
+use super::super::storage::record::SecretRecord;
+use super::{ServiceError, rules};
+use crate::keys::{KeyDigest, PREFIX, RandomnessError, generate};
+
+/// The first characters of a secret that are kept: of an issued key its scheme and so many, of
+/// an imported one so many.
+const SHOWN: usize = 4;
+
+/// The length of an id. Characters.
+const ID: usize = 16;
+
+/// A new secret, and its text.
+pub(super) fn issue_secret(now_ms: u64) -> Result<(SecretRecord, Zeroizing<String>), ServiceError> {
+    let (key, digest) = generate()?;
+    let text = key.reveal();
+    let shown = PREFIX.len() + SHOWN;
+    Ok((secret(digest, &text, shown, now_ms), text))
+}
+
+/// A secret that was issued elsewhere.
+pub(super) fn provided_secret(text: &str, now_ms: u64) -> Result<SecretRecord, ServiceError> {
+    rules::check_imported(text).map_err(|why| ServiceError::invalid("value", why))?;
+    Ok(imported_secret(text, now_ms))
+}
+
+/// The same for one that was looked at.
+pub(super) fn imported_secret(text: &str, now_ms: u64) -> SecretRecord {
+    secret(KeyDigest::of(text.as_bytes()), text, SHOWN, now_ms)
+}
+
+fn secret(digest: KeyDigest, text: &str, shown: usize, now_ms: u64) -> SecretRecord {
+    SecretRecord {
+        digest,
+        prefix: text.chars().take(shown).collect(),
+        created_ms: now_ms,
+        expires_ms: None,
+    }
+}
+
+/// Sixteen random characters of `[0-9a-z]`: 82 bits.
+pub(super) fn new_id() -> Result<String, RandomnessError> {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut id = String::with_capacity(ID);
+    let mut bytes = [0_u8; 32];
+    while id.len() < ID {
+        rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
+        // 252 = 7 * 36: what is above would favour the first characters.
+        let even = bytes.iter().filter(|byte| **byte < 252);
+        let digits = even.filter_map(|byte| DIGITS.get(usize::from(*byte) % DIGITS.len()));
+        id.extend(digits.take(ID - id.len()).map(|digit| char::from(*digit)));
+    }
+    Ok(id)
+}

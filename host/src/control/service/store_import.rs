@@ -1,0 +1,430 @@
+//! A whole store that was exported, brought into this one, a piece at a time.
+//!
+//! It promises
+//! - that the same file may come again: what is there and the same is left as it is, usage is never
+//!   counted twice, and a file whose end was cut is made whole by another run;
+//! - that nothing that is there is changed, unless the caller says so: what differs is told;
+//! - that every record keeps its rules: what makes no sense is left out and told with its line;
+//! - that a dry run tells the same, and writes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::storage::record::{KeyRecord, PlanRecord};
+use super::super::storage::{
+    CommitError, Conflict, LastUse, QuotaExtension, UsageDelta, UsageQuery, Write,
+};
+use super::store_export::StoreItem;
+use super::store_report::{RecordOutcome, StoreImport, StoreReport};
+use super::{ControlService, ServiceError, rules};
+
+/// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.
+type UsageByKey = BTreeMap<(String, String), Vec<(u64, u32, u64)>>;
+
+/// Days after today that may have usage: clocks differ.
+const FUTURE_DAYS: u32 = 1;
+
+/// A key to be written.
+struct PendingKey {
+    line: u64,
+    record: KeyRecord,
+    expect: u64,
+    done: RecordOutcome,
+}
+
+fn digest_taken(id: &str, owner: &str) -> RecordOutcome {
+    RecordOutcome::LeftOut(format!(
+        "key `{id}` has the same secret as key `{owner}`, which is there"
+    ))
+}
+
+/// What of a refusal is the record's fault: a reason to leave it out. The rest ends the import.
+fn record_fault(error: ServiceError) -> Result<String, ServiceError> {
+    match error {
+        ServiceError::Storage(_) | ServiceError::Randomness(_) => Err(error),
+        other => Ok(other.to_string()),
+    }
+}
+
+impl ControlService {
+    /// Bring some records in, each with its line in the file. Plans come before the keys on them.
+    ///
+    /// # Errors
+    /// The store is out of reach; the report has what was done before.
+    pub(crate) fn import_store(
+        &self,
+        items: Vec<(u64, StoreItem)>,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<(), ServiceError> {
+        let mut usage = UsageByKey::new();
+        let mut touched = Vec::new();
+        let mut keys = Vec::new();
+        for (line, item) in items {
+            if !matches!(item, StoreItem::Key(_)) {
+                self.commit_keys(std::mem::take(&mut keys), report)?;
+            }
+            match item {
+                StoreItem::Plan(plan) => {
+                    let done = self.import_plan(plan, how, now_ms, report)?;
+                    report.record_outcome(|report| &mut report.plans, line, done);
+                }
+                StoreItem::Key(key) => {
+                    let last = key.last_used_ms.map(|at_ms| LastUse {
+                        key: key.record.id.as_str().into(),
+                        at_ms,
+                    });
+                    let record = key.record;
+                    let (done, expect) = self.import_key(&record, how, report)?;
+                    if !matches!(done, RecordOutcome::LeftOut(_)) {
+                        touched.extend(last);
+                    }
+                    match expect {
+                        Some(expect) if !how.dry_run => keys.push(PendingKey {
+                            line,
+                            record,
+                            expect,
+                            done,
+                        }),
+                        Some(_) | None => {
+                            report.record_outcome(|report| &mut report.keys, line, done);
+                        }
+                    }
+                }
+                StoreItem::Usage {
+                    plan,
+                    key,
+                    day,
+                    used,
+                } => usage
+                    .entry((plan, key))
+                    .or_default()
+                    .push((line, day, used)),
+                StoreItem::Extension(extension) => {
+                    // It is reckoned from what was used.
+                    self.import_usage(&std::mem::take(&mut usage), how, now_ms, report)?;
+                    let done = self.import_extension(&extension, how, now_ms)?;
+                    report.record_outcome(|report| &mut report.extensions, line, done);
+                }
+            }
+        }
+        self.commit_keys(keys, report)?;
+        self.import_usage(&usage, how, now_ms, report)?;
+        if !how.dry_run {
+            self.storage.add_usage(&[], &touched)?;
+            self.apply_commit();
+        }
+        Ok(())
+    }
+
+    fn import_plan(
+        &self,
+        plan: PlanRecord,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<RecordOutcome, ServiceError> {
+        let checked =
+            rules::check_plan(&plan).and_then(|()| self.refuse_configured_plan(&plan.name));
+        if let Err(error) = checked {
+            return record_fault(error).map(RecordOutcome::LeftOut);
+        }
+        let _plans = self.plans.write();
+        let there = self.storage.plan(&plan.name)?;
+        let (expect, done) = match &there {
+            None => (0, RecordOutcome::Added),
+            Some(there) if same_plan(there, &plan) => return Ok(RecordOutcome::Unchanged),
+            Some(there) if how.replace => (there.revision, RecordOutcome::Replaced),
+            Some(_) => {
+                let why = format!("plan `{}` is there, and another one", plan.name);
+                return Ok(RecordOutcome::LeftOut(why + REPLACE));
+            }
+        };
+        if expect > 0
+            && let Err(error) = self.check_sets(&plan)
+        {
+            return record_fault(error).map(RecordOutcome::LeftOut);
+        }
+        if how.dry_run {
+            report.new_plans.insert(plan.name);
+            return Ok(done);
+        }
+        let mut record = plan;
+        record.updated_ms = if expect > 0 {
+            now_ms
+        } else {
+            record.updated_ms
+        };
+        let name = record.name.clone();
+        match self.storage.commit(&[Write::PutPlan { record, expect }]) {
+            Ok(_) => Ok(done),
+            Err(CommitError::Conflict(_)) => Ok(RecordOutcome::LeftOut(format!(
+                "plan `{name}` was changed by others meanwhile; import again"
+            ))),
+            Err(CommitError::Storage(error)) => Err(error.into()),
+        }
+    }
+
+    /// What is to become of a key, and which revision it replaces if it is to be written.
+    fn import_key(
+        &self,
+        record: &KeyRecord,
+        how: StoreImport,
+        report: &mut StoreReport,
+    ) -> Result<(RecordOutcome, Option<u64>), ServiceError> {
+        if let Err(error) = self.check_imported(record, report) {
+            return record_fault(error).map(|why| (RecordOutcome::LeftOut(why), None));
+        }
+        let there = self.storage.key(&record.id)?;
+        let (expect, done) = match &there {
+            None => (0, RecordOutcome::Added),
+            Some(there) if same_key(&there.record, record) => {
+                return Ok((RecordOutcome::Unchanged, None));
+            }
+            Some(there) if how.replace => (there.record.revision, RecordOutcome::Replaced),
+            Some(_) => {
+                let why = format!("key `{}` is there, and another one", record.id);
+                return Ok((RecordOutcome::LeftOut(why + REPLACE), None));
+            }
+        };
+        if how.dry_run {
+            for secret in &record.secrets {
+                let digest = *secret.digest.as_bytes();
+                let owner = self.storage.key_by_digest(&secret.digest)?;
+                let owner = owner.map(|owner| owner.record.id);
+                let owner = owner.or_else(|| report.new_digests.get(&digest).cloned());
+                if let Some(owner) = owner.filter(|owner| *owner != record.id) {
+                    return Ok((digest_taken(&record.id, &owner), None));
+                }
+                report.new_digests.insert(digest, record.id.clone());
+            }
+        }
+        Ok((done, Some(expect)))
+    }
+
+    /// Write keys: all in one commit, or, where others are in the way of one, each for itself.
+    fn commit_keys(
+        &self,
+        keys: Vec<PendingKey>,
+        report: &mut StoreReport,
+    ) -> Result<(), ServiceError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _plans = self.plans.read();
+        let write = |key: &PendingKey| Write::PutKey {
+            record: key.record.clone(),
+            expect: key.expect,
+        };
+        let piece = self.storage.max_writes().max(1);
+        let mut keys = keys.into_iter().peekable();
+        while keys.peek().is_some() {
+            let piece: Vec<PendingKey> = keys.by_ref().take(piece).collect();
+            match self
+                .storage
+                .commit(&piece.iter().map(write).collect::<Vec<_>>())
+            {
+                Ok(_) => {
+                    for key in piece {
+                        report.record_outcome(|report| &mut report.keys, key.line, key.done);
+                    }
+                }
+                Err(CommitError::Storage(error)) => return Err(error.into()),
+                Err(CommitError::Conflict(_)) => {
+                    for key in piece {
+                        let done = match self.storage.commit(&[write(&key)]) {
+                            Ok(_) => key.done,
+                            Err(CommitError::Storage(error)) => return Err(error.into()),
+                            Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
+                                digest_taken(&key.record.id, &owner)
+                            }
+                            Err(CommitError::Conflict(_)) => {
+                                let id = &key.record.id;
+                                let why = format!(
+                                    "key `{id}` is in the file twice, or was changed by others meanwhile"
+                                );
+                                RecordOutcome::LeftOut(why)
+                            }
+                        };
+                        report.record_outcome(|report| &mut report.keys, key.line, done);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the key keeps the rules, and may be here.
+    fn check_imported(&self, record: &KeyRecord, report: &StoreReport) -> Result<(), ServiceError> {
+        if !rules::is_name(&record.id) {
+            let why = "is not 1 to 64 letters, digits, `_` and `-`";
+            return Err(ServiceError::invalid("id", why));
+        }
+        if record.secrets.is_empty() {
+            let why = "has no digest: nobody could present this key";
+            return Err(ServiceError::invalid("secrets", why));
+        }
+        if record.secrets.len() > MAX_SECRETS {
+            let why = format!("has more than {MAX_SECRETS} entries");
+            return Err(ServiceError::invalid("secrets", why));
+        }
+        for secret in &record.secrets {
+            if let Err(why) = rules::check_single_line(&secret.prefix, MAX_PREFIX) {
+                return Err(ServiceError::invalid("secrets.prefix", why));
+            }
+            self.refuse_configured_digest(&secret.digest)?;
+        }
+        rules::check_key(record)?;
+        self.refuse_configured_key(&record.id)?;
+        let there: Vec<String> = record
+            .plans
+            .iter()
+            .filter(|plan| !report.new_plans.contains(*plan))
+            .cloned()
+            .collect();
+        self.check_plans(&there)
+    }
+
+    fn import_usage(
+        &self,
+        usage: &UsageByKey,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<(), ServiceError> {
+        let last_day = super::usage::day_of(now_ms).saturating_add(FUTURE_DAYS);
+        let mut deltas = Vec::new();
+        for ((plan, key), days) in usage {
+            let named = rules::is_name(plan) && rules::is_name(key);
+            let wanted = days.iter().filter(|(_, day, _)| named && *day <= last_day);
+            let wanted: Vec<u32> = wanted.map(|(_, day, _)| *day).collect();
+            let (from, to) = (wanted.iter().min(), wanted.iter().max());
+            let there: HashMap<u32, u64> = match (from, to) {
+                (Some(from), Some(to)) => {
+                    let rows = self.storage.usage(&UsageQuery {
+                        plan: plan.clone(),
+                        key: Some(key.clone()),
+                        from_day: *from,
+                        to_day: *to,
+                        after: None,
+                        limit: 1,
+                    })?;
+                    rows.into_iter().map(|row| (row.day, row.used)).collect()
+                }
+                _ => HashMap::new(),
+            };
+            for (line, day, used) in days {
+                let done = if !named || *day > last_day {
+                    let why = "usage of no plan, of no key, or of a day to come";
+                    RecordOutcome::LeftOut(why.to_owned())
+                } else {
+                    // More than in the file was used here since.
+                    let known = there.get(day).copied();
+                    let more = used.saturating_sub(known.unwrap_or(0));
+                    if more > 0 {
+                        deltas.push(UsageDelta {
+                            plan: plan.as_str().into(),
+                            key: key.as_str().into(),
+                            day: *day,
+                            used: i64::try_from(more).unwrap_or(i64::MAX),
+                            quota: None,
+                        });
+                    }
+                    match known {
+                        None if more > 0 => RecordOutcome::Added,
+                        Some(_) if more > 0 => RecordOutcome::Replaced,
+                        None | Some(_) => RecordOutcome::Unchanged,
+                    }
+                };
+                report.record_outcome(|report| &mut report.usage, *line, done);
+            }
+        }
+        if how.dry_run || deltas.is_empty() {
+            return Ok(());
+        }
+        // Plans that came before it count it.
+        self.apply_commit();
+        self.runtime.add_usage(&deltas)?;
+        Ok(())
+    }
+
+    fn import_extension(
+        &self,
+        extension: &QuotaExtension,
+        how: StoreImport,
+        now_ms: u64,
+    ) -> Result<RecordOutcome, ServiceError> {
+        let QuotaExtension {
+            plan,
+            key,
+            period,
+            number,
+            extra,
+        } = extension;
+        if period.number(now_ms) != *number {
+            return Ok(RecordOutcome::LeftOut(format!(
+                "the extension of key `{key}` on plan `{plan}` is of a period that does not run now"
+            )));
+        }
+        let quota = match self.plan(plan) {
+            Ok(plan) => plan.record.quota,
+            Err(ServiceError::NoPlan(_)) if how.dry_run => return Ok(RecordOutcome::Added),
+            Err(error) => return record_fault(error).map(RecordOutcome::LeftOut),
+        };
+        if quota.is_none_or(|quota| quota.period != *period) {
+            return Ok(RecordOutcome::LeftOut(format!(
+                "plan `{plan}` has no quota with the period of the extension of key `{key}`"
+            )));
+        }
+        if self
+            .runtime
+            .quota_status(plan, key)
+            .map(|standing| standing.extra)
+            == Some(*extra)
+        {
+            return Ok(RecordOutcome::Unchanged);
+        }
+        if how.dry_run {
+            return Ok(RecordOutcome::Added);
+        }
+        match self.runtime.set_extra(plan, key, *extra)? {
+            Some(made) => {
+                self.runtime.flush()?;
+                self.storage.extend(&made)?;
+                Ok(RecordOutcome::Added)
+            }
+            None => Ok(RecordOutcome::LeftOut(format!(
+                "plan `{plan}` has no quota"
+            ))),
+        }
+    }
+}
+
+const REPLACE: &str = "; it is left as it is (`replace` puts that of the file in its place)";
+
+/// The most secrets of one key: two are alive, and some ended.
+const MAX_SECRETS: usize = 16;
+/// The longest prefix of a secret. Characters.
+const MAX_PREFIX: usize = 16;
+
+/// Whether two records are one plan, whatever commits wrote them.
+fn same_plan(there: &PlanRecord, plan: &PlanRecord) -> bool {
+    let bare = |plan: &PlanRecord| PlanRecord {
+        created_ms: 0,
+        updated_ms: 0,
+        revision: 0,
+        ..plan.clone()
+    };
+    bare(there) == bare(plan)
+}
+
+/// The same of keys.
+fn same_key(there: &KeyRecord, key: &KeyRecord) -> bool {
+    let bare = |key: &KeyRecord| KeyRecord {
+        created_ms: 0,
+        updated_ms: 0,
+        revision: 0,
+        ..key.clone()
+    };
+    bare(there) == bare(key)
+}

@@ -1,0 +1,162 @@
+//! The rules, on a ledger in a file.
+
+mod keys;
+mod plans;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::super::storage::record::{QuotaRecord, RateRecord};
+use super::super::storage::sqlite::SqliteStorage;
+use super::super::storage::{QuotaExtension, Storage, StorageError, UsageDelta};
+use super::*;
+use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
+use crate::limits::{MonthDay, Period, RateLimit, UsagePlan};
+
+const NOW: u64 = 1_800_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Works without a gateway: they note what they are told.
+#[derive(Debug, Default)]
+struct RecordingRuntime {
+    catches: Mutex<usize>,
+    sets: Mutex<Vec<Vec<Arc<str>>>>,
+    standing: Mutex<Option<QuotaStatus>>,
+    storage: Option<Arc<SqliteStorage>>,
+}
+
+impl ServiceRuntime for RecordingRuntime {
+    fn catch_up(&self) -> Result<(), StorageError> {
+        *self.catches.lock() += 1;
+        Ok(())
+    }
+    fn flush(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+    fn state(&self) -> ServiceRuntimeState {
+        ServiceRuntimeState {
+            fresh: true,
+            since_contact: Duration::ZERO,
+            keys: 0,
+            revision: 0,
+            failures: 0,
+            unwritten_rows: 0,
+        }
+    }
+    fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
+        self.sets.lock().clone()
+    }
+    fn last_used_ms(&self, _: &str) -> Option<u64> {
+        None
+    }
+    fn quota_status(&self, _: &str, _: &str) -> Option<QuotaStatus> {
+        *self.standing.lock()
+    }
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<QuotaExtension>, StorageError> {
+        Ok(Some(QuotaExtension {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            period: Period::Day,
+            number: Period::Day.number(NOW),
+            extra: i64::try_from(remaining).unwrap(),
+        }))
+    }
+    fn set_extra(
+        &self,
+        plan: &str,
+        key: &str,
+        extra: i64,
+    ) -> Result<Option<QuotaExtension>, StorageError> {
+        *self.standing.lock() = Some(standing(Period::Day, 0, extra));
+        Ok(Some(QuotaExtension {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            period: Period::Day,
+            number: Period::Day.number(NOW),
+            extra,
+        }))
+    }
+    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
+        match &self.storage {
+            Some(ledger) => ledger.add_usage(used, &[]),
+            None => Ok(()),
+        }
+    }
+    fn overshoot(&self, _: &str) -> Option<PlanOvershoot> {
+        None
+    }
+}
+
+/// Where a quota stands now.
+fn standing(period: Period, used: u64, extra: i64) -> QuotaStatus {
+    QuotaStatus {
+        period,
+        number: period.number(NOW),
+        used,
+        extra,
+        remaining: 0,
+    }
+}
+
+struct ServiceFixture {
+    service: ControlService,
+    runtime: Arc<RecordingRuntime>,
+    storage: Arc<SqliteStorage>,
+    _folder: tempfile::TempDir,
+}
+
+fn fixture() -> ServiceFixture {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(SqliteStorage::open(&folder.path().join("keys.db")).unwrap());
+    let works = Arc::new(RecordingRuntime {
+        storage: Some(Arc::clone(&ledger)),
+        ..RecordingRuntime::default()
+    });
+    ServiceFixture {
+        service: ControlService::new(Arc::clone(&ledger) as _, Arc::clone(&works) as _),
+        runtime: works,
+        storage: ledger,
+        _folder: folder,
+    }
+}
+
+fn key(plans: &[&str]) -> NewKey {
+    NewKey {
+        name: "first".to_owned(),
+        consumer: "acme".to_owned(),
+        plans: plans.iter().map(|plan| (*plan).to_owned()).collect(),
+        metadata: BTreeMap::new(),
+        enabled: true,
+        expires_ms: None,
+        value: None,
+    }
+}
+
+fn plan(name: &str, apis: &[&str]) -> NewPlan {
+    NewPlan {
+        name: name.to_owned(),
+        description: String::new(),
+        rate: Some(RateRecord {
+            per_second: 5.0,
+            burst: 10,
+        }),
+        quota: None,
+        methods: Vec::new(),
+        apis: apis.iter().map(|api| (*api).to_owned()).collect(),
+    }
+}
+
+impl ServiceFixture {
+    fn sell(&self, plans: &[&str]) -> super::keys::CreatedKey {
+        self.service.create_key(key(plans), None, NOW).unwrap()
+    }
+}

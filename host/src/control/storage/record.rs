@@ -1,0 +1,244 @@
+//! Keys and plans as they are kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Revision;
+use crate::keys::KeyDigest;
+use crate::limits::{MethodRate, MonthDay, Period, QuotaLimit, RateLimit, UsagePlan, Weekday};
+
+/// An API key, without its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its public name, the attribute `api-key.id`: 1 to 64 of `[A-Za-z0-9_-]`. Never changes.
+    pub id: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Whom it was issued to, the attribute `consumer.id`.
+    pub consumer: String,
+    /// The names of its usage plans.
+    pub plans: Vec<String>,
+    /// What the operator attached to it, the attributes `api-key.<name>`.
+    pub metadata: BTreeMap<String, String>,
+    pub enabled: bool,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Milliseconds since 1970.
+    pub updated_ms: u64,
+    /// From when on it is refused. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// What it is presented as: the newest first, and during a rotation the one before it.
+    pub secrets: Vec<SecretRecord>,
+    /// The commit that wrote it; 0 before the first.
+    #[serde(default)]
+    pub revision: Revision,
+}
+
+/// One text that a key is presented as, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRecord {
+    pub digest: KeyDigest,
+    /// Its first characters, to recognise it by: too few to help anybody guess the rest.
+    pub prefix: String,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// From when on it is refused: the deadline of a rotation. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// Its name: counters belong to it. Never changes.
+    pub(crate) name: String,
+    /// For people; may be empty.
+    pub(crate) description: String,
+    /// Its token bucket.
+    pub(crate) rate: Option<RateRecord>,
+    pub(crate) quota: Option<QuotaRecord>,
+    /// Rates of single methods.
+    pub(crate) methods: Vec<MethodRecord>,
+    /// The APIs that it is sold for; empty: all.
+    pub(crate) apis: Vec<String>,
+    /// Milliseconds since 1970.
+    pub(crate) created_ms: u64,
+    /// Milliseconds since 1970.
+    pub(crate) updated_ms: u64,
+    /// The commit that wrote it; 0 before the first.
+    #[serde(default)]
+    pub(crate) revision: Revision,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RateRecord {
+    /// Tokens that come back each second.
+    pub(crate) per_second: f64,
+    /// The bucket's size.
+    pub(crate) burst: u64,
+}
+
+impl RateRecord {
+    /// A bucket of this size; of none that is named: the rate, rounded up, as in the configuration.
+    #[must_use]
+    pub(crate) fn new(per_second: f64, burst: Option<u64>) -> Self {
+        let burst = burst.unwrap_or_else(|| default_burst(per_second));
+        Self { per_second, burst }
+    }
+}
+
+/// How many requests can come at once where a rate does not say.
+#[must_use]
+pub(crate) fn default_burst(per_second: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and a rate that is no rate is refused by itself"
+    )]
+    let burst = per_second.ceil() as u64;
+    burst.max(1)
+}
+
+/// A number of requests for each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredQuota", into = "StoredQuota")]
+pub(crate) struct QuotaRecord {
+    /// How many a period.
+    pub(crate) limit: u64,
+    /// The period, in UTC.
+    pub(crate) period: Period,
+}
+
+/// A quota as it is written.
+#[derive(Serialize, Deserialize)]
+struct StoredQuota {
+    limit: u64,
+    /// `day`, `week` or `month`.
+    period: StoredPeriod,
+    /// The first day of a week that does not begin on Sunday.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_weekday: Option<Weekday>,
+    /// The first day of a month that does not begin on the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_day: Option<u8>,
+    /// Always 0, for gateways of an earlier version that share the store. They subtracted it from
+    /// the limit of a plan's first period; one that they wrote is not read.
+    #[serde(default, skip_deserializing)]
+    offset: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredPeriod {
+    Day,
+    Week,
+    Month,
+}
+
+impl From<StoredQuota> for QuotaRecord {
+    fn from(kept: StoredQuota) -> Self {
+        let first_day = kept.first_day.and_then(MonthDay::new);
+        Self {
+            limit: kept.limit,
+            period: match kept.period {
+                StoredPeriod::Day => Period::Day,
+                StoredPeriod::Week => Period::Week(kept.first_weekday.unwrap_or_default()),
+                StoredPeriod::Month => Period::Month(first_day.unwrap_or(MonthDay::FIRST)),
+            },
+        }
+    }
+}
+
+impl From<QuotaRecord> for StoredQuota {
+    fn from(quota: QuotaRecord) -> Self {
+        let (period, first_weekday, first_day) = match quota.period {
+            Period::Day => (StoredPeriod::Day, None, None),
+            Period::Week(first) => (StoredPeriod::Week, Some(first), None),
+            Period::Month(first) => (StoredPeriod::Month, None, Some(first)),
+        };
+        Self {
+            limit: quota.limit,
+            period,
+            first_weekday: first_weekday.filter(|first| *first != Weekday::Sunday),
+            first_day: first_day
+                .filter(|first| *first != MonthDay::FIRST)
+                .map(MonthDay::get),
+            offset: 0,
+        }
+    }
+}
+
+/// The rate of one method of an API, for each key of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MethodRecord {
+    /// The method, or `ANY`.
+    pub(crate) method: String,
+    /// The path of the route, as its pattern is written.
+    pub(crate) path: String,
+    /// Tokens that come back each second.
+    pub(crate) per_second: f64,
+    /// The bucket's size.
+    pub(crate) burst: u64,
+}
+
+impl From<&PlanRecord> for UsagePlan {
+    fn from(record: &PlanRecord) -> Self {
+        Self {
+            name: Arc::from(&*record.name),
+            rate: record.rate.map(|rate| RateLimit {
+                per_second: rate.per_second,
+                burst: rate.burst,
+            }),
+            quota: record.quota.map(|quota| QuotaLimit {
+                limit: quota.limit,
+                period: quota.period,
+            }),
+            methods: record
+                .methods
+                .iter()
+                .map(|method| MethodRate {
+                    method: Arc::from(&*method.method),
+                    path: Arc::from(&*method.path),
+                    rate: RateLimit {
+                        per_second: method.per_second,
+                        burst: method.burst,
+                    },
+                })
+                .collect(),
+            apis: record.apis.iter().map(|api| Arc::from(&**api)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(quota: &str) -> QuotaRecord {
+        serde_json::from_str(quota).unwrap()
+    }
+
+    #[test]
+    fn a_quota_of_an_earlier_version_loses_its_offset_and_keeps_its_days() {
+        let quota = kept(r#"{"limit":100,"period":"week","offset":30}"#);
+        let week = Period::Week(Weekday::Sunday);
+        assert_eq!((quota.limit, quota.period), (100, week));
+        let text = serde_json::to_string(&quota).unwrap();
+        assert_eq!(text, r#"{"limit":100,"period":"week","offset":0}"#);
+    }
+
+    #[test]
+    fn a_first_day_is_kept() {
+        for period in [
+            Period::Day,
+            Period::Week(Weekday::Sunday),
+            Period::Week(Weekday::Saturday),
+            Period::Month(MonthDay::FIRST),
+            Period::Month(MonthDay::new(28).unwrap()),
+        ] {
+            let quota = QuotaRecord { limit: 7, period };
+            assert_eq!(kept(&serde_json::to_string(&quota).unwrap()), quota);
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! Keys, plans and usage in a Redis or Valkey that several gateways share.
+//!
+//! Promises
+//! - that every commit is one Lua script, which checks everything before it writes anything;
+//! - that no script takes long: what may be large is read and written in pieces;
+//! - that a server which lost what it had (emptied, restored, restarted, failed over to a replica)
+//!   is noticed by the next [`changes`](Ledger::changes), which says so;
+//! - that everything is under one hash tag, `{prefix}:`, so that one node of a cluster has it all.
+//!
+//! How durable it is, the server's own settings say: with `appendonly yes` and `appendfsync
+//! always` what was acknowledged is on its disk, with `everysec` a crash of its machine may take
+//! the last second. One that keeps nothing over a restart is warned of when it is read.
+//!
+//! A call that ends in a time-out may have done what it was asked: a commit that was not answered
+//! is looked up by whoever made it, usage that was not acknowledged may be added twice.
+//!
+//! It needs Redis 7 or a Valkey: scripts that read the time and then write.
+//!
+//! What is where, all names after `{prefix}:`
+//!
+//! | name | kind | what |
+//! | --- | --- | --- |
+//! | `meta` | hash | `schema`, `store` (a random id), `revision`, `floor` (the oldest revision whose changes can still be told) |
+//! | `keys`, `plans` | hash | a record by its id or name: its revision, a space, its JSON |
+//! | `key-ids`, `of-consumer:<consumer>`, `of-plan:<plan>` | sorted set | ids of keys, in their order |
+//! | `digests` | hash | the key's id by the digest of a secret |
+//! | `secret-ends` | sorted set | digests that end, by when |
+//! | `changes` | sorted set | `k<id>` and `p<name>`, by the revision that changed them last |
+//! | `gone` | sorted set | those of them that were deleted, by when |
+//! | `tokens`, `token-ends` | hash, sorted set | what idempotency tokens stand for, and when they end |
+//! | `last-used` | hash | when a key was last used |
+//! | `quota-since` | hash | by plan the kind of its quota's period, and since when it has that |
+//! | `usage:<day>:<plan>` | hash | what keys used |
+//! | `usage-days`, `usage-plans`, `usage-keys:<plan>`, `usage-last:<plan>` | sets | which of those there are |
+//! | `quota:<period>:<number>`, `extra:<period>:<number>`, `quotas` | hashes, sorted set | what was used of quotas, their extensions, and when they end |
+
+mod row;
+mod server;
+mod usage;
+
+use ::redis::{Connection, RedisResult};
+use parking_lot::Mutex;
+
+pub(crate) use server::RedisSettings;
+pub(crate) use server::{RedisPool, RedisScript, command};
+
+use super::record::PlanRecord;
+use super::{
+    Changes, CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord,
+    QuotaExtension, QuotaRow, Revision, Storage, StorageError, StoredKey, UsageDelta, UsageQuery,
+    UsageRow, Write, warn_of_offset,
+};
+use crate::keys::KeyDigest;
+use crate::limits::Period;
+
+/// The version of what is where. A later program's is refused.
+const SCHEMA: u32 = 1;
+/// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
+const MAX_WRITES: usize = 2000;
+/// Changes, or keys, that one script reads.
+const CHUNK_SIZE: usize = 1000;
+
+const PRELUDE: &str = include_str!("redis/prelude.lua");
+static COMMIT: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/commit.lua")]);
+static CHANGES: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/changes.lua")]);
+static PAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/page.lua")]);
+
+/// A name, and its record where there is one.
+type NamedRow = (String, Option<Vec<u8>>);
+/// A key's id, its record, and when it was last used.
+type KeyRow = (String, Option<Vec<u8>>, Option<u64>);
+
+/// Keys, plans and usage in a Redis.
+#[derive(Debug)]
+pub(crate) struct RedisStorage {
+    server: RedisPool,
+    /// What a store that is found empty gets as its id.
+    id: String,
+    /// What was last loaded from.
+    instance: Mutex<Option<StorageInstance>>,
+}
+
+/// Where what somebody knows comes from: only with the same one, revisions can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct StorageInstance {
+    store: String,
+    process: Option<String>,
+}
+
+/// See whether a server can be used, for `windlass check`. Writes nothing.
+///
+/// # Errors
+/// The settings make no sense, the server is out of reach or refuses them, or what it holds is of
+/// another schema.
+pub(crate) fn check(settings: &RedisSettings) -> Result<(), StorageError> {
+    static LOOK: RedisScript = RedisScript::new(&["return redis.call('HGET', KEYS[1], 'schema')"]);
+    let server = RedisPool::new(settings)?;
+    let meta = server.key("meta");
+    let ask = |connection: &mut Connection| LOOK.call().key(&meta).invoke(connection);
+    let schema: Option<String> = server.read(ask)?.value;
+    match schema {
+        Some(schema) if schema != SCHEMA.to_string() => Err(server.newer_schema_error(&schema)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl RedisStorage {
+    /// Connect, and see that it can be used. One that is out of reach may be there later.
+    ///
+    /// # Errors
+    /// The settings make no sense, the server refuses them, or what it holds is of a later schema.
+    pub(crate) fn open(settings: &RedisSettings) -> Result<Self, StorageError> {
+        let ledger = Self {
+            server: RedisPool::new(settings)?,
+            id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+            instance: Mutex::default(),
+        };
+        match ledger.page("key-ids", None, 1) {
+            Ok(_) | Err(StorageError::Unreachable { .. }) => Ok(ledger),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Some servers do not let themselves be asked; then nothing is said.
+    fn warn_of_loss(&self) {
+        let setting = |name: &str| -> Option<String> {
+            let ask = |connection: &mut Connection| {
+                let mut ask = command("CONFIG");
+                ask.arg("GET").arg(name);
+                ask.query::<Vec<String>>(connection)
+            };
+            self.server.read(ask).ok()?.value.into_iter().nth(1)
+        };
+        let (Some(append), Some(save)) = (setting("appendonly"), setting("save")) else {
+            return;
+        };
+        if append == "no" {
+            let store = self.server.name();
+            if save.is_empty() {
+                tracing::warn!(
+                    store,
+                    "the store keeps nothing: a restart of it loses all keys and plans; set \
+                     `appendonly yes` in its configuration"
+                );
+            } else {
+                tracing::warn!(
+                    store,
+                    save,
+                    "a crash of the store loses what was written since its last snapshot; set \
+                     `appendonly yes` in its configuration"
+                );
+            }
+        }
+    }
+
+    /// Plans that an earlier version wrote may have an `offset`, which is not read any more.
+    fn warn_of_offsets(&self) -> Result<(), StorageError> {
+        let rows: Vec<(String, Vec<u8>)> =
+            self.read_command(&["HGETALL", &self.server.key("plans")])?;
+        for (name, _) in rows.iter().filter(|(_, row)| row::has_offset(row)) {
+            warn_of_offset(name);
+        }
+        Ok(())
+    }
+
+    fn meta(&self) -> String {
+        self.server.key("meta")
+    }
+
+    /// Keys with greater ids, some of them, and the revision at which they were read.
+    fn page(
+        &self,
+        ids: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<(StorageInstance, Revision, Vec<KeyRow>), StorageError> {
+        let begin = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let answer = self.server.read(|connection| {
+            PAGE.call()
+                .key(self.meta())
+                .arg(&self.id)
+                .arg(ids)
+                .arg(&begin)
+                .arg(most)
+                .invoke::<(String, Revision, Vec<KeyRow>)>(connection)
+        })?;
+        let (store, revision, rows) = answer.value;
+        let process = answer.process;
+        Ok((StorageInstance { store, process }, revision, rows))
+    }
+
+    /// The key of a row; None where it was deleted while it was read.
+    fn stored(&self, row: KeyRow) -> Result<Option<StoredKey>, StorageError> {
+        let (id, text, last_used_ms) = row;
+        text.map(|text| {
+            Ok(StoredKey {
+                record: row::key(&text).map_err(|error| self.corrupt_record("key", &id, &error))?,
+                last_used_ms,
+            })
+        })
+        .transpose()
+    }
+
+    fn corrupt_record(&self, kind: &str, name: &str, error: &row::RowError) -> StorageError {
+        StorageError::Corrupt {
+            name: self.server.name().to_owned(),
+            what: format!(
+                "what it holds of {kind} `{name}` cannot be read: {error}; write the {kind} anew, or \
+                 restore a backup"
+            ),
+        }
+    }
+
+    /// One command that reads.
+    fn read_command<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, StorageError> {
+        let ask = |connection: &mut Connection| -> RedisResult<T> {
+            let mut words = words.iter();
+            let mut ask = command(words.next().copied().unwrap_or_default());
+            ask.arg(words.as_slice());
+            ask.query(connection)
+        };
+        Ok(self.server.read(ask)?.value)
+    }
+
+    /// What is stored under this id.
+    fn find(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
+        let text = self.read_command(&["HGET", &self.server.key("keys"), id])?;
+        let last_used_ms = self.read_command(&["HGET", &self.server.key("last-used"), id])?;
+        self.stored((id.to_owned(), text, last_used_ms))
+    }
+
+    /// One page of changes, and the revision that the store has.
+    fn changes_page(&self, changes: &mut Changes) -> Result<Revision, StorageError> {
+        let since = changes.revision;
+        let answer = self.server.read(|connection| {
+            CHANGES
+                .call()
+                .key(self.meta())
+                .arg(&self.id)
+                .arg(since)
+                .arg(CHUNK_SIZE)
+                .invoke::<(String, Revision, Revision, Revision, Vec<NamedRow>)>(connection)
+        })?;
+        let (store, revision, floor, until, rows) = answer.value;
+        let process = answer.process;
+        let found = StorageInstance { store, process };
+        let mut origin = self.instance.lock();
+        let known = origin.get_or_insert_with(|| found.clone());
+        if *known != found || revision < since || floor > since {
+            changes.reload_required = true;
+            return Ok(since);
+        }
+        drop(origin);
+        for (name, text) in rows {
+            if let Some(id) = name.strip_prefix('k') {
+                let record = text.as_deref().map(row::key).transpose();
+                let record = record.map_err(|error| self.corrupt_record("key", id, &error))?;
+                changes.keys.push((id.to_owned(), record));
+            } else if let Some(plan) = name.strip_prefix('p') {
+                let record = text.as_deref().map(row::plan).transpose();
+                let record = record.map_err(|error| self.corrupt_record("plan", plan, &error))?;
+                changes.plans.push((plan.to_owned(), record));
+            }
+        }
+        changes.revision = until;
+        Ok(revision)
+    }
+}
+
+impl Storage for RedisStorage {
+    fn name(&self) -> String {
+        self.server.name().to_owned()
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(LoadedRecord)) -> Result<Revision, StorageError> {
+        self.warn_of_loss();
+        self.warn_of_offsets()?;
+        // What changes after the first page is told by the changes since its revision.
+        let (origin, revision, mut rows) = self.page("key-ids", None, CHUNK_SIZE)?;
+        for plan in self.plans()? {
+            visit(LoadedRecord::Plan(plan));
+        }
+        let count = |connection: &mut Connection| {
+            let mut ask = command("ZCARD");
+            ask.arg(self.server.key("key-ids")).query(connection)
+        };
+        visit(LoadedRecord::KeyCount(self.server.read(count)?.value));
+        while let Some((last, ..)) = rows.last() {
+            let last = last.clone();
+            for row in rows {
+                if let Some(key) = self.stored(row)? {
+                    visit(LoadedRecord::Key(key));
+                }
+            }
+            let (now, _, next) = self.page("key-ids", Some(&last), CHUNK_SIZE)?;
+            if now != origin {
+                return Err(StorageError::Unreachable {
+                    name: self.name(),
+                    cause: "it was restarted or replaced while it was read".to_owned(),
+                });
+            }
+            rows = next;
+        }
+        *self.instance.lock() = Some(origin);
+        Ok(revision)
+    }
+
+    fn changes(&self, since: Revision) -> Result<Changes, StorageError> {
+        let mut changes = Changes {
+            revision: since,
+            ..Changes::default()
+        };
+        while self.changes_page(&mut changes)? > changes.revision && !changes.reload_required {}
+        if changes.reload_required {
+            return Ok(Changes {
+                revision: since,
+                reload_required: true,
+                ..Changes::default()
+            });
+        }
+        Ok(changes)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
+        let mut call = COMMIT.call();
+        call.key(self.meta()).arg(&self.id);
+        for write in writes {
+            row::write(&mut call, write);
+        }
+        let answer: Vec<String> = self.server.write(|connection| call.invoke(connection))?;
+        let mut words = answer.into_iter();
+        let mut word = || words.next().unwrap_or_default();
+        let outcome = word();
+        Err(match &*outcome {
+            "ok" => {
+                return word().parse().map_err(|_| {
+                    CommitError::Storage(StorageError::Failed {
+                        name: self.name(),
+                        cause: "it told no revision".to_owned(),
+                    })
+                });
+            }
+            "key" => Conflict::Key(word()),
+            "plan" => Conflict::Plan(word()),
+            "digest" => Conflict::Digest {
+                id: word(),
+                owner: word(),
+            },
+            _ => Conflict::Token,
+        }
+        .into())
+    }
+
+    fn max_writes(&self) -> usize {
+        MAX_WRITES
+    }
+
+    fn key(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
+        self.find(id)
+    }
+
+    fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StorageError> {
+        let digests = self.server.key("digests");
+        let id: Option<String> = self.read_command(&["HGET", &digests, &digest.to_string()])?;
+        match id {
+            Some(id) => self.find(&id),
+            None => Ok(None),
+        }
+    }
+
+    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, StorageError> {
+        let ids = match (&query.consumer, &query.plan) {
+            (Some(consumer), _) => format!("of-consumer:{consumer}"),
+            (None, Some(plan)) => format!("of-plan:{plan}"),
+            (None, None) => "key-ids".to_owned(),
+        };
+        let filtered = query.prefix.is_some()
+            || query.begins_with.is_some()
+            || query.consumer.is_some() && query.plan.is_some();
+        let piece = if filtered {
+            CHUNK_SIZE
+        } else {
+            query.limit.clamp(1, CHUNK_SIZE)
+        };
+        let mut found = Vec::new();
+        let mut after = query.after.clone();
+        while found.len() < query.limit {
+            let (_, _, rows) = self.page(&ids, after.as_deref(), piece)?;
+            let Some((last, ..)) = rows.last() else {
+                break;
+            };
+            after = Some(last.clone());
+            for row in rows {
+                if let Some(key) = self.stored(row)?
+                    && row::matches_query(&key.record, query)
+                    && found.len() < query.limit
+                {
+                    found.push(key);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, StorageError> {
+        let text: Option<Vec<u8>> =
+            self.read_command(&["HGET", &self.server.key("plans"), name])?;
+        let record = text.as_deref().map(row::plan).transpose();
+        record.map_err(|error| self.corrupt_record("plan", name, &error))
+    }
+
+    fn plans(&self) -> Result<Vec<PlanRecord>, StorageError> {
+        let rows: Vec<(String, Vec<u8>)> =
+            self.read_command(&["HGETALL", &self.server.key("plans")])?;
+        let plans = rows.iter().map(|(name, text)| {
+            row::plan(text).map_err(|error| self.corrupt_record("plan", name, &error))
+        });
+        let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
+        plans.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(plans)
+    }
+
+    fn idempotency_record(
+        &self,
+        token: &str,
+        now_ms: u64,
+    ) -> Result<Option<IdempotencyRecord>, StorageError> {
+        let text: Option<String> =
+            self.read_command(&["HGET", &self.server.key("tokens"), token])?;
+        Ok(text.and_then(|text| row::remembered(&text, now_ms)))
+    }
+
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError> {
+        usage::quota_since(self, plan, period, now_ms)
+    }
+
+    fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError> {
+        self.read_command(&["HDEL", &self.server.key("quota-since"), plan])
+    }
+
+    fn usage_plans(&self) -> Result<Vec<String>, StorageError> {
+        self.read_command(&["SMEMBERS", &self.server.key("usage-plans")])
+    }
+
+    fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError> {
+        usage::add(self, used, touched)
+    }
+
+    fn load_quotas(
+        &self,
+        now_ms: u64,
+        visit: &mut dyn FnMut(QuotaRow),
+    ) -> Result<(), StorageError> {
+        usage::load_quotas(self, now_ms, visit)
+    }
+
+    fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError> {
+        usage::extend(self, extension)
+    }
+
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError> {
+        usage::query(self, query)
+    }
+
+    fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError> {
+        usage::delete_expired(self, before_day, now_ms)
+    }
+}

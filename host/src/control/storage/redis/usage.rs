@@ -1,0 +1,323 @@
+//! What was used, and what is forgotten.
+
+use std::collections::BTreeMap;
+
+use ::redis::Connection;
+
+use super::super::{
+    CommitError, LastUse, QuotaExtension, QuotaRow, QuotaUsage, Storage, StorageError, UsageDelta,
+    UsageQuery, UsageRow, Write,
+};
+use super::{CHUNK_SIZE, PRELUDE, RedisScript, RedisStorage, command};
+use crate::limits::Period;
+
+static ADD: RedisScript = RedisScript::new(&[PRELUDE, include_str!("add_usage.lua")]);
+static USAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("usage.lua")]);
+static FORGET: RedisScript = RedisScript::new(&[PRELUDE, include_str!("forget.lua")]);
+
+/// How long a deletion can be told as a change. Milliseconds.
+const GONE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// How long what was used in a period is kept after its end, for clocks that differ. Milliseconds.
+const GRACE_MS: u64 = 60 * 60 * 1000;
+/// The most days and keys that one script reads, multiplied.
+const MAX_CELLS: u64 = 20_000;
+
+/// Add to what was used.
+pub(super) fn add(
+    ledger: &RedisStorage,
+    used: &[UsageDelta],
+    touched: &[LastUse],
+) -> Result<(), StorageError> {
+    let mut used = used.chunks(CHUNK_SIZE);
+    let mut touched = touched.chunks(CHUNK_SIZE);
+    loop {
+        let (deltas, touches) = (used.next(), touched.next());
+        if deltas.is_none() && touches.is_none() {
+            return Ok(());
+        }
+        add_batch(
+            ledger,
+            deltas.unwrap_or_default(),
+            touches.unwrap_or_default(),
+        )?;
+    }
+}
+
+fn add_batch(
+    ledger: &RedisStorage,
+    used: &[UsageDelta],
+    touched: &[LastUse],
+) -> Result<(), StorageError> {
+    let mut call = ADD.call();
+    call.key(ledger.meta()).arg(&ledger.id).arg(used.len());
+    for delta in used {
+        call.arg(&*delta.plan)
+            .arg(&*delta.key)
+            .arg(delta.day)
+            .arg(delta.used);
+        match &delta.quota {
+            Some(quota) => call
+                .arg(quota.period.to_string())
+                .arg(quota.number)
+                .arg(ends_ms(quota.period, quota.number))
+                .arg(quota.used),
+            None => call.arg("").arg(0).arg(0).arg(0),
+        };
+    }
+    for touch in touched {
+        call.arg(&*touch.key).arg(touch.at_ms);
+    }
+    ledger
+        .server
+        .write(|connection| call.invoke::<()>(connection))
+}
+
+fn ends_ms(period: Period, number: u32) -> u64 {
+    period.end_ms(number).saturating_add(GRACE_MS)
+}
+
+/// Set what may be used beyond a limit.
+pub(super) fn extend(
+    ledger: &RedisStorage,
+    extension: &QuotaExtension,
+) -> Result<(), StorageError> {
+    let name = format!("{}:{}", extension.period, extension.number);
+    let field = format!("{}\n{}", extension.plan, extension.key);
+    let () = ledger.read_command(&[
+        "HSET",
+        &ledger.server.key(&format!("extra:{name}")),
+        &field,
+        &extension.extra.to_string(),
+    ])?;
+    ledger.read_command(&[
+        "ZADD",
+        &ledger.server.key("quotas"),
+        &ends_ms(extension.period, extension.number).to_string(),
+        &name,
+    ])
+}
+
+/// Since when a plan's quota has had this kind of period.
+pub(super) fn quota_since(
+    ledger: &RedisStorage,
+    plan: &str,
+    period: Period,
+    now_ms: u64,
+) -> Result<u64, StorageError> {
+    let kept = ledger.server.key("quota-since");
+    let found: Option<String> = ledger.read_command(&["HGET", &kept, plan])?;
+    let found = found.as_deref().and_then(|row| row.split_once(' '));
+    if let Some((name, since)) = found
+        && name.parse() == Ok(period)
+        && let Ok(since_ms) = since.parse()
+    {
+        return Ok(since_ms);
+    }
+    let () = ledger.read_command(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
+    Ok(now_ms)
+}
+
+/// Show what was used of quotas, and their extensions.
+pub(super) fn load_quotas(
+    ledger: &RedisStorage,
+    now_ms: u64,
+    visit: &mut dyn FnMut(QuotaRow),
+) -> Result<(), StorageError> {
+    let quotas = ledger.server.key("quotas");
+    let names: Vec<String> =
+        ledger.read_command(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
+    for name in names {
+        let place = name.split_once(':').and_then(|(name, number)| {
+            let period: Period = name.parse().ok()?;
+            Some((period, number.parse::<u32>().ok()?))
+        });
+        let Some((period, number)) = place else {
+            continue;
+        };
+        if period.end_ms(number) <= now_ms {
+            continue;
+        }
+        // Extensions are few: somebody made each of them.
+        let mut extras = BTreeMap::new();
+        for_each(ledger, &format!("extra:{name}"), &mut |owner, extra| {
+            extras.insert(owner.to_owned(), (extra, false));
+        })?;
+        for_each(ledger, &format!("quota:{name}"), &mut |owner, used| {
+            let extra = extras.get_mut(owner).map(|(extra, shown)| {
+                *shown = true;
+                *extra
+            });
+            let extra = extra.unwrap_or_default();
+            show(owner, period, number, used, extra, visit);
+        })?;
+        for (owner, (extra, shown)) in extras {
+            if !shown {
+                show(&owner, period, number, 0, extra, visit);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(
+    owner: &str,
+    period: Period,
+    number: u32,
+    used: i64,
+    extra: i64,
+    visit: &mut dyn FnMut(QuotaRow),
+) {
+    // A plan's name may hold anything; a key's id holds no line's end.
+    if let Some((plan, key)) = owner.rsplit_once('\n') {
+        visit(QuotaRow {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            usage: QuotaUsage {
+                period,
+                number,
+                used: u64::try_from(used).unwrap_or_default(),
+            },
+            extra,
+        });
+    }
+}
+
+/// Walk a hash of numbers, a piece at a time; what is there all the while is shown at least once.
+fn for_each(
+    ledger: &RedisStorage,
+    hash: &str,
+    show: &mut dyn FnMut(&str, i64),
+) -> Result<(), StorageError> {
+    let hash = ledger.server.key(hash);
+    let mut cursor = 0_u64;
+    loop {
+        let ask = |connection: &mut Connection| {
+            let mut ask = command("HSCAN");
+            ask.arg(&hash).arg(cursor).arg("COUNT").arg(CHUNK_SIZE);
+            ask.query::<(u64, Vec<(String, i64)>)>(connection)
+        };
+        let (next, rows) = ledger.server.read(ask)?.value;
+        for (field, value) in rows {
+            show(&field, value);
+        }
+        if next == 0 {
+            return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+/// What was used, by key and day.
+pub(super) fn query(
+    ledger: &RedisStorage,
+    query: &UsageQuery,
+) -> Result<Vec<UsageRow>, StorageError> {
+    let days = u64::from(query.to_day.saturating_sub(query.from_day)) + 1;
+    let piece = (MAX_CELLS / days).clamp(1, CHUNK_SIZE as u64);
+    let mut begin = match (&query.key, &query.after) {
+        (Some(key), None) => format!("[{key}"),
+        (Some(key), Some(after)) if key > after => format!("[{key}"),
+        // Nothing that was asked for comes after.
+        (Some(_), Some(_)) => return Ok(Vec::new()),
+        (None, Some(after)) => format!("({after}"),
+        (None, None) => "-".to_owned(),
+    };
+    let end = query
+        .key
+        .as_ref()
+        .map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
+    let mut found: Vec<UsageRow> = Vec::new();
+    let mut keys = 0;
+    loop {
+        let answer = ledger.server.read(|connection| {
+            USAGE
+                .call()
+                .key(ledger.meta())
+                .arg(&ledger.id)
+                .arg(&query.plan)
+                .arg(query.from_day)
+                .arg(query.to_day)
+                .arg(&begin)
+                .arg(&end)
+                .arg(piece)
+                .invoke::<(Option<String>, Vec<(String, u32, i64)>)>(connection)
+        })?;
+        let (last, rows) = answer.value;
+        for (key, day, used) in rows {
+            // A day that was given back more than it took shows as one without usage.
+            let Some(used) = u64::try_from(used).ok().filter(|used| *used > 0) else {
+                continue;
+            };
+            if found.last().is_none_or(|before| before.key != key) {
+                if keys == query.limit {
+                    return Ok(found);
+                }
+                keys += 1;
+            }
+            found.push(UsageRow { key, day, used });
+        }
+        let Some(last) = last else {
+            return Ok(found);
+        };
+        begin = format!("({last}");
+    }
+}
+
+/// Forget what nobody asks for any more, a piece at a time.
+pub(super) fn delete_expired(
+    ledger: &RedisStorage,
+    before_day: u32,
+    now_ms: u64,
+) -> Result<(), StorageError> {
+    loop {
+        let (more, owners) = ledger.server.write(|connection| {
+            FORGET
+                .call()
+                .key(ledger.meta())
+                .arg(&ledger.id)
+                .arg(before_day)
+                .arg(now_ms)
+                .arg(now_ms.saturating_sub(GONE_MS))
+                .arg(CHUNK_SIZE)
+                .invoke::<(bool, Vec<Option<String>>)>(connection)
+        })?;
+        let removed = delete_expired_secrets(ledger, owners.into_iter().flatten(), now_ms)?;
+        if !more && !removed {
+            return Ok(());
+        }
+    }
+}
+
+/// Take secrets past their end out of these keys. What others change meanwhile is left for the next
+/// time. Gives whether there may be more.
+fn delete_expired_secrets(
+    ledger: &RedisStorage,
+    owners: impl Iterator<Item = String>,
+    now_ms: u64,
+) -> Result<bool, StorageError> {
+    let mut removed = false;
+    for id in owners {
+        let Some(mut key) = ledger.key(&id)? else {
+            continue;
+        };
+        let before = key.record.secrets.len();
+        let mut is_newest = true;
+        // The newest one says how the key ended.
+        key.record.secrets.retain(|secret| {
+            std::mem::take(&mut is_newest) || secret.expires_ms.is_none_or(|end| end > now_ms)
+        });
+        if key.record.secrets.len() == before {
+            continue;
+        }
+        let write = Write::PutKey {
+            expect: key.record.revision,
+            record: key.record,
+        };
+        match ledger.commit(&[write]) {
+            Ok(_) => removed = true,
+            Err(CommitError::Conflict(_)) => {}
+            Err(CommitError::Storage(error)) => return Err(error),
+        }
+    }
+    Ok(removed)
+}

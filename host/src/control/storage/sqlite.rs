@@ -1,0 +1,441 @@
+//! The ledger of one gateway: a file of SQLite.
+//!
+//! It promises
+//! - that a commit is on the disk when it returns (write-ahead log, `synchronous = FULL`);
+//! - that a file which is damaged, comes from another program or from a newer Windlass stops the
+//!   start, and is left as it is;
+//! - that one gateway has it at a time: a lock on a file beside it, which the system lets go of
+//!   when the process ends, however it ends. The file itself is not locked: it can be read and
+//!   backed up (`sqlite3 FILE .backup`) while the gateway runs;
+//! - that a gateway that drains lets a successor have it ([`late`]): from then on it only adds to
+//!   what the successor counts, each time in one transaction, and nothing is lost or counted twice.
+//!
+//! Two connections, each behind a lock: one writes, one reads, so that a long list holds up no
+//! commit. Deliberately absent: keys' texts, and anything about them but digests.
+
+mod commit;
+mod drain_usage;
+mod rows;
+mod schema;
+mod usage;
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, FlockOperation, access};
+
+use super::record::PlanRecord;
+use super::{
+    Changes, CommitError, DrainUsage, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord,
+    QuotaExtension, QuotaRow, Revision, Storage, StorageError, StoredKey, UsageDelta, UsageQuery,
+    UsageRow, Write,
+};
+use crate::keys::KeyDigest;
+use crate::limits::Period;
+
+/// How long a write waits for one by somebody else (a backup's end, an operator's shell).
+const BUSY: Duration = Duration::from_secs(5);
+
+/// How long a start waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(25);
+/// What of a path is encoded in SQLite's URIs.
+const IN_URI: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
+
+/// A ledger in a file.
+#[derive(Debug)]
+pub struct SqliteStorage {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    /// Held until the ledger is let go of.
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStorage {
+    /// Open the file, or make it where there is none (readable by its owner only).
+    ///
+    /// # Errors
+    /// It cannot be opened, is another gateway's, is damaged, or was written by something else.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let lock = lock(path)?;
+        check_header(path)?;
+        // SQLite would make it with the mode that the umask leaves, and others might read it.
+        let make = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path);
+        make.map_err(|cause| cannot_open(path, &cause))?;
+        // Each connection is behind a mutex of ours.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = |path: &Path| -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            // What is damaged is left as it is: nothing is written by closing.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            connection.set_prepared_statement_cache_capacity(64);
+            Ok(connection)
+        };
+        let mut writer = open(path).map_err(|error| failed(path, error))?;
+        schema::migrate(&mut writer, path)?;
+        let reader = open(path).map_err(|error| failed(path, error))?;
+        let settings = [
+            // With a write-ahead log, less would let a power failure take back what was committed.
+            (&writer, "synchronous", "FULL"),
+            (&reader, "query_only", "ON"),
+            // Negative: KiB, not pages.
+            (&reader, "cache_size", "-8192"),
+        ];
+        for (connection, name, value) in settings {
+            let set = connection.pragma_update(None, name, value);
+            set.map_err(|error| failed(path, error))?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        run(&self.reader.lock()).map_err(|error| failed(&self.path, error))
+    }
+
+    /// Run in one transaction, which is on the disk when this returns.
+    fn write<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        let mut writer = self.writer.lock();
+        let done =
+            // Immediate: one that begins by reading can be refused the lock later, and `busy_timeout` does not help.
+            rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
+                .and_then(|transaction| {
+                    let value = run(&transaction)?;
+                    transaction.commit()?;
+                    Ok(value)
+                });
+        done.map_err(|error| failed(&self.path, error))
+    }
+}
+
+impl Drop for SqliteStorage {
+    fn drop(&mut self) {
+        if self.lock.get_mut().is_none() {
+            // Somebody else writes by now.
+            return;
+        }
+        // So that the log beside the file is empty when nothing runs. It is no loss where it fails.
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.writer.get_mut().query_row(checkpoint, [], |_| Ok(())) {
+            tracing::debug!("the store's log stays beside it: {error}");
+        }
+    }
+}
+
+impl Storage for SqliteStorage {
+    fn name(&self) -> String {
+        format!("`{}`", self.path.display())
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(LoadedRecord)) -> Result<Revision, StorageError> {
+        self.read(|connection| rows::load(connection, visit))
+    }
+
+    fn changes(&self, since: Revision) -> Result<Changes, StorageError> {
+        self.read(|connection| rows::changes(connection, since))
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
+        // The inner result rolls the transaction back without being the store's fault.
+        let mut writer = self.writer.lock();
+        commit::commit(&mut writer, writes).map_err(|error| match error {
+            commit::SqliteCommitError::Conflict(conflict) => conflict.into(),
+            commit::SqliteCommitError::Store(error) => failed(&self.path, error).into(),
+        })
+    }
+
+    fn key(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
+        self.read(|connection| rows::key(connection, id))
+    }
+
+    fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StorageError> {
+        self.read(|connection| rows::key_of(connection, digest))
+    }
+
+    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, StorageError> {
+        self.read(|connection| rows::keys(connection, query))
+    }
+
+    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, StorageError> {
+        self.read(|connection| rows::plan(connection, name))
+    }
+
+    fn plans(&self) -> Result<Vec<PlanRecord>, StorageError> {
+        self.read(rows::plans)
+    }
+
+    fn idempotency_record(
+        &self,
+        token: &str,
+        now_ms: u64,
+    ) -> Result<Option<IdempotencyRecord>, StorageError> {
+        self.read(|connection| rows::remembered(connection, token, now_ms))
+    }
+
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError> {
+        self.write(|connection| usage::quota_since(connection, plan, period, now_ms))
+    }
+
+    fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError> {
+        self.write(|connection| usage::recount(connection, plan))
+    }
+
+    fn usage_plans(&self) -> Result<Vec<String>, StorageError> {
+        self.read(usage::plans)
+    }
+
+    fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError> {
+        self.write(|connection| usage::add(connection, used, touched))
+    }
+
+    fn release(&self) {
+        *self.lock.lock() = None;
+    }
+
+    fn add_drain_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
+        self.write(|connection| drain_usage::add(connection, used))
+    }
+
+    fn take_drain_usage(&self) -> Result<Vec<DrainUsage>, StorageError> {
+        // Asked four times a second, and nearly always empty: that is not worth the writer's lock.
+        if self.read(drain_usage::is_empty)? {
+            return Ok(Vec::new());
+        }
+        self.write(drain_usage::take)
+    }
+
+    fn load_quotas(
+        &self,
+        now_ms: u64,
+        visit: &mut dyn FnMut(QuotaRow),
+    ) -> Result<(), StorageError> {
+        self.read(|connection| usage::load_quotas(connection, now_ms, visit))
+    }
+
+    fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError> {
+        self.write(|connection| usage::extend(connection, extension))
+    }
+
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError> {
+        self.read(|connection| usage::usage(connection, query))
+    }
+
+    fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError> {
+        self.write(|connection| usage::delete_expired(connection, before_day, now_ms))
+    }
+}
+
+/// Whether a file is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileUse {
+    /// Nobody has it.
+    Free,
+    /// A gateway that runs has it.
+    ByAnother,
+}
+
+/// Whether [`SqliteStorage::open`] could open this file, without touching it.
+///
+/// # Errors
+///
+/// Why it could not.
+pub(crate) fn check(path: &Path) -> Result<FileUse, StorageError> {
+    let kind = |kind| cannot_open(path, &std::io::Error::from(kind));
+    let folder = folder_of(path);
+    // The file behind a link is made in a folder of its own.
+    let linked = std::fs::read_link(path).map(|target| folder.join(target));
+    if !folder.is_dir() || linked.is_ok_and(|target| !folder_of(&target).is_dir()) {
+        return Err(kind(std::io::ErrorKind::NotFound));
+    }
+    if path.is_dir() {
+        return Err(StorageError::Failed {
+            name: display_path(path),
+            cause: "it is a folder: name a file in it".into(),
+        });
+    }
+    let (read, write) = (Access::READ_OK, Access::WRITE_OK);
+    let is_there = path
+        .try_exists()
+        .map_err(|cause| cannot_open(path, &cause))?;
+    // The files beside it, which SQLite and the lock need, are made in the folder.
+    let may = access(folder, write | Access::EXEC_OK).is_ok()
+        && (!is_there || access(path, read | write).is_ok());
+    if !may {
+        return Err(kind(std::io::ErrorKind::PermissionDenied));
+    }
+    let held = match File::open(lock_path(path)) {
+        Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(_) => false,
+    };
+    if held {
+        return Ok(FileUse::ByAnother);
+    }
+    if is_there {
+        check_header(path)?;
+        check_owner(path)?;
+    }
+    Ok(FileUse::Free)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A file without marks that has tables is another program's. Nobody has it open, so that it can be
+/// read as it is, without the files that SQLite makes beside it.
+fn check_owner(path: &Path) -> Result<(), StorageError> {
+    if std::fs::metadata(path).is_ok_and(|known| known.len() == 0) {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), IN_URI);
+    let uri = format!("file:{encoded}?immutable=1");
+    let connection = Connection::open_with_flags(uri, flags);
+    let connection = connection.map_err(|error| failed(path, error))?;
+    schema::check_owner(&connection, path)
+}
+
+/// The file whose lock says who has the store.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    beside.into()
+}
+
+/// Take the lock beside the file.
+fn lock(path: &Path) -> Result<File, StorageError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(lock_path(path))
+        .map_err(|cause| cannot_open(path, &cause))?;
+    let end = Instant::now() + PATIENCE;
+    // The gateway that was told to end a moment ago lets go of it when its drain begins.
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= end {
+            return Err(StorageError::Failed {
+                name: display_path(path),
+                cause: "another gateway has it; several gateways share a Redis (`[store] url`), not a file".into(),
+            });
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(file)
+}
+
+/// Look at the file's first bytes before SQLite does: it is not to be touched unless it is ours.
+/// Offsets: SQLite file format, section 1.3.
+fn check_header(path: &Path) -> Result<(), StorageError> {
+    let mut head = [0_u8; 100];
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot_open(path, &error)),
+    };
+    let length = file.metadata().map_err(|cause| cannot_open(path, &cause))?;
+    if length.len() == 0 {
+        return Ok(());
+    }
+    let is_sqlite = file.read_exact(&mut head).is_ok() && head.starts_with(b"SQLite format 3\0");
+    if !is_sqlite {
+        return Err(corrupt(
+            path,
+            "is not a database of SQLite, or is damaged at its very beginning; it is left as it is: restore it from a backup, or name another file in `[store] path`",
+        ));
+    }
+    let number = |at: usize| {
+        let bytes = head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_be_bytes)
+    };
+    schema::check(path, number(68), number(60))
+}
+
+fn display_path(path: &Path) -> String {
+    format!("the store `{}`", path.display())
+}
+
+fn cannot_open(path: &Path, cause: &std::io::Error) -> StorageError {
+    StorageError::Failed {
+        name: display_path(path),
+        cause: match cause.kind() {
+            std::io::ErrorKind::NotFound => "its folder does not exist: make it first".into(),
+            std::io::ErrorKind::PermissionDenied => {
+                "this user may not read and write it, or its folder".into()
+            }
+            _ => format!("it cannot be opened: {cause}"),
+        },
+    }
+}
+
+fn corrupt(path: &Path, what: &str) -> StorageError {
+    StorageError::Corrupt {
+        name: display_path(path),
+        what: what.to_owned(),
+    }
+}
+
+/// What SQLite says, with the cure where there is one.
+fn failed(path: &Path, error: rusqlite::Error) -> StorageError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(
+            path,
+            &format!(
+                "is damaged ({error}); it is left as it is: restore it from a backup, or move it away to begin with an empty one"
+            ),
+        ),
+        Some(ErrorCode::DiskFull) => StorageError::Unreachable {
+            name: display_path(path),
+            cause: "its disk is full".into(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StorageError::Unreachable {
+            name: display_path(path),
+            cause: "another program holds it locked".into(),
+        },
+        Some(_) | None => match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..) => corrupt(
+                path,
+                &format!("holds something that no Windlass wrote ({error}); it is left as it is"),
+            ),
+            other => StorageError::Failed {
+                name: display_path(path),
+                cause: other.to_string(),
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

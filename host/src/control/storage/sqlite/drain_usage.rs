@@ -1,0 +1,146 @@
+//! What is used by way of a gateway that drains, when a successor has the store.
+//!
+//! The successor counts quotas in memory and writes where they stand; what is written over that would
+//! be lost. So the one that drains leaves what it counts in a table of its own, and the successor
+//! takes it from there: one transaction adds it to the stored quotas and clears the table, and what it
+//! gives is added in memory. Usage by day is a sum, and is written by both.
+
+use rusqlite::{Connection, params};
+
+use super::super::QuotaUsage;
+use super::{DrainUsage, QuotaRow, UsageDelta, usage};
+use crate::limits::Period;
+
+/// One row as it stands in the table.
+struct DrainUsageRow {
+    plan: String,
+    key: String,
+    day: u32,
+    used: i64,
+    period: Option<Period>,
+    number: Option<u32>,
+}
+
+/// Leave what was used.
+pub(super) fn add(connection: &Connection, used: &[UsageDelta]) -> rusqlite::Result<()> {
+    let by_day: Vec<_> = used
+        .iter()
+        .map(|delta| UsageDelta {
+            quota: None,
+            ..delta.clone()
+        })
+        .collect();
+    usage::add(connection, &by_day, &[])?;
+    let text = "INSERT INTO late_usage (plan, key, day, used, period, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut late = connection.prepare_cached(text)?;
+    for delta in used.iter().filter(|delta| delta.used != 0) {
+        late.execute(params![
+            &*delta.plan,
+            &*delta.key,
+            delta.day,
+            delta.used,
+            delta.quota.map(|quota| quota.period),
+            delta.quota.map(|quota| quota.number),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Whether there is nothing to take.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let text = "SELECT NOT EXISTS (SELECT 1 FROM late_usage)";
+    connection
+        .prepare_cached(text)?
+        .query_row([], |row| row.get(0))
+}
+
+/// Add what was left to the stored quotas, and give it.
+pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<DrainUsage>> {
+    let text = "SELECT plan, key, day, used, period, number FROM late_usage ORDER BY rowid";
+    let mut left = connection.prepare_cached(text)?;
+    let rows = left.query_map([], |row| {
+        Ok(DrainUsageRow {
+            plan: row.get(0)?,
+            key: row.get(1)?,
+            day: row.get(2)?,
+            used: row.get(3)?,
+            period: row.get(4)?,
+            number: row.get(5)?,
+        })
+    })?;
+    let rows: Vec<DrainUsageRow> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut taken = Vec::new();
+    for row in rows {
+        taken.extend(add_to_quotas(connection, &row)?);
+    }
+    connection.execute("DELETE FROM late_usage", [])?;
+    Ok(taken)
+}
+
+/// The quota as it stands then: of the period that the row names, else of any that holds its day.
+/// None where the plan has no quota, or where that period is over.
+fn add_to_quotas(
+    connection: &Connection,
+    row: &DrainUsageRow,
+) -> rusqlite::Result<Option<DrainUsage>> {
+    if let (Some(period), Some(number)) = (row.period, row.number) {
+        let first = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, 0, 0) \
+             ON CONFLICT DO UPDATE SET number = ?4, used = 0, extra = 0 WHERE number < ?4";
+        connection
+            .prepare_cached(first)?
+            .execute(params![row.plan, row.key, period, number])?;
+    }
+    let mut late = None;
+    for (usage, extra) in quotas(connection, row)? {
+        let is_named = row.period == Some(usage.period);
+        let holds_it = match row.number {
+            Some(number) if is_named => number == usage.number,
+            Some(_) | None => usage.period.number(Period::Day.start_ms(row.day)) == usage.number,
+        };
+        if !holds_it {
+            continue;
+        }
+        let used = usage.used.saturating_add_signed(row.used);
+        let text = "UPDATE quotas SET used = ?4 WHERE plan = ?1 AND key = ?2 AND period = ?3";
+        connection.prepare_cached(text)?.execute(params![
+            row.plan,
+            row.key,
+            usage.period,
+            i64::try_from(used).unwrap_or(i64::MAX)
+        ])?;
+        if late.is_none() || is_named {
+            late = Some(DrainUsage {
+                day: row.day,
+                used: row.used,
+                quota: QuotaRow {
+                    plan: row.plan.clone(),
+                    key: row.key.clone(),
+                    usage: QuotaUsage { used, ..usage },
+                    extra,
+                },
+            });
+        }
+    }
+    Ok(late)
+}
+
+/// How the key's quotas stand, with their extensions: one for each kind of period that the plan's
+/// quota has or had.
+fn quotas(
+    connection: &Connection,
+    row: &DrainUsageRow,
+) -> rusqlite::Result<Vec<(QuotaUsage, i64)>> {
+    let text = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
+    let mut known = connection.prepare_cached(text)?;
+    let rows = known.query_map(params![row.plan, row.key], |found| {
+        Ok((
+            QuotaUsage {
+                period: found.get(0)?,
+                number: found.get(1)?,
+                used: found.get(2)?,
+            },
+            found.get(3)?,
+        ))
+    })?;
+    rows.collect()
+}

@@ -1,0 +1,175 @@
+//! What every ledger promises, proved on each: the file's always, Redis' where there is a
+//! redis-server.
+
+#[path = "../../../../tests/src/redis.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
+#[allow(
+    unreachable_pub,
+    reason = "the end-to-end tests' crate is where it is public"
+)]
+pub(crate) mod server;
+
+mod promises;
+mod redis;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use self::server::RedisServer;
+use super::record::{KeyRecord, PlanRecord, QuotaRecord, RateRecord, SecretRecord};
+use super::redis::{RedisSettings, RedisStorage};
+use super::sqlite::SqliteStorage;
+use super::{LoadedRecord, Revision, Storage, StoredKey, Write};
+use crate::keys::KeyDigest;
+use crate::limits::{MonthDay, Period};
+
+/// Where a redis-server is, for a test.
+pub(crate) fn settings(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        url: server.url(),
+        password: None,
+        prefix: "test".to_owned(),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+/// Now. Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+/// One test for each promise and each ledger.
+macro_rules! on_every_storage {
+    ($($promise:ident)*) => {
+        mod sqlite {
+            use super::*;
+            $(
+                #[test]
+                fn $promise() {
+                    let folder = tempfile::tempdir().unwrap();
+                    promises::$promise(&SqliteStorage::open(&folder.path().join("it")).unwrap());
+                }
+            )*
+        }
+        mod on_redis {
+            use super::*;
+            $(
+                #[test]
+                #[ignore = "needs redis-server: apt-get install redis-server"]
+                fn $promise() {
+                    let server = RedisServer::forgetful();
+                    promises::$promise(&RedisStorage::open(&settings(&server)).unwrap());
+                }
+            )*
+        }
+    };
+}
+
+on_every_storage! {
+    what_is_committed_is_found
+    who_expects_something_else_writes_nothing
+    a_commit_is_whole_or_not_at_all
+    a_secret_is_one_keys
+    a_rotated_key_is_found_by_both_secrets
+    deleting_leaves_nothing_to_find
+    changes_tell_what_is_now
+    a_revision_that_never_was_is_lost
+    loading_shows_everything_once
+    pages_have_no_gaps
+    filters_narrow
+    a_token_stands_for_one_thing
+    texts_of_all_kinds_are_kept
+    a_quota_has_its_period_since_it_was_changed
+    usage_adds_up_by_day
+    usage_is_paged_by_key
+    quotas_are_loaded_with_their_extensions
+    what_is_old_is_forgotten
+}
+
+/// A key that is presented as `<id>-1`.
+/// Any key. It is presented as its id and `-1`.
+pub(crate) fn key(id: &str) -> KeyRecord {
+    KeyRecord {
+        id: id.to_owned(),
+        name: format!("name of {id}"),
+        consumer: "someone".to_owned(),
+        plans: vec!["gold".to_owned()],
+        metadata: [("team".to_owned(), "blue".to_owned())].into(),
+        enabled: true,
+        created_ms: 1_700_000_000_000,
+        updated_ms: 1_700_000_000_001,
+        expires_ms: None,
+        secrets: vec![secret(&format!("{id}-1"))],
+        revision: 0,
+    }
+}
+
+/// What is presented as this text.
+pub(crate) fn secret(text: &str) -> SecretRecord {
+    SecretRecord {
+        digest: KeyDigest::of(text.as_bytes()),
+        prefix: "wl_12345".to_owned(),
+        created_ms: 1_700_000_000_000,
+        expires_ms: None,
+    }
+}
+
+fn plan(name: &str) -> PlanRecord {
+    PlanRecord {
+        name: name.to_owned(),
+        description: "for tests".to_owned(),
+        rate: Some(RateRecord {
+            per_second: 0.1,
+            burst: 7,
+        }),
+        quota: Some(QuotaRecord {
+            limit: 100,
+            period: Period::Month(MonthDay::new(15).unwrap_or(MonthDay::FIRST)),
+        }),
+        methods: Vec::new(),
+        apis: vec!["orders".to_owned()],
+        created_ms: 1,
+        updated_ms: 2,
+        revision: 0,
+    }
+}
+
+fn put(record: KeyRecord) -> Write {
+    let expect = record.revision;
+    Write::PutKey { record, expect }
+}
+
+fn put_plan(record: PlanRecord) -> Write {
+    let expect = record.revision;
+    Write::PutPlan { record, expect }
+}
+
+/// Write these keys as new, in one commit.
+fn create(ledger: &dyn Storage, ids: &[&str]) -> Revision {
+    let writes: Vec<_> = ids.iter().map(|id| put(key(id))).collect();
+    ledger.commit(&writes).unwrap()
+}
+
+fn record(ledger: &dyn Storage, id: &str) -> KeyRecord {
+    ledger.key(id).unwrap().expect("the key").record
+}
+
+fn ids(keys: &[StoredKey]) -> Vec<&str> {
+    keys.iter().map(|key| &*key.record.id).collect()
+}
+
+/// All that is shown: the revision, the keys, the names of the plans.
+fn load(ledger: &dyn Storage) -> (Revision, Vec<StoredKey>, Vec<String>) {
+    let (mut keys, mut plans) = (Vec::new(), Vec::new());
+    let mut expected = None;
+    let revision = ledger.load(&mut |loaded| match loaded {
+        LoadedRecord::KeyCount(count) => expected = Some(count),
+        LoadedRecord::Key(key) => {
+            assert!(expected.is_some(), "the count comes before the keys");
+            keys.push(key);
+        }
+        LoadedRecord::Plan(plan) => plans.push(plan.name),
+    });
+    assert_eq!(expected, Some(keys.len()));
+    (revision.unwrap(), keys, plans)
+}

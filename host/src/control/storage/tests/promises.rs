@@ -1,0 +1,449 @@
+//! The promises, each as a function of the ledger that is to keep it.
+
+mod usage;
+
+use std::sync::Arc;
+
+pub(super) use self::usage::{
+    a_quota_has_its_period_since_it_was_changed, quotas_are_loaded_with_their_extensions,
+    usage_adds_up_by_day, usage_is_paged_by_key, what_is_old_is_forgotten,
+};
+use self::usage::{delta, row, usage};
+use super::super::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};
+use super::super::{
+    CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, Storage, UsageQuery, Write,
+};
+use super::{create, ids, key, load, now_ms, plan, put, put_plan, record, secret};
+use crate::keys::KeyDigest;
+
+/// 2024-03-13T12:00:00Z, a Wednesday.
+const NOON_MS: u64 = 1_710_331_200_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+fn conflict(ledger: &dyn Storage, writes: &[Write]) -> Conflict {
+    match ledger.commit(writes) {
+        Err(CommitError::Conflict(conflict)) => conflict,
+        other => panic!("no conflict: {other:?}"),
+    }
+}
+
+pub(super) fn what_is_committed_is_found(ledger: &dyn Storage) {
+    assert_eq!(ledger.key("a").unwrap(), None);
+    assert_eq!(ledger.plan("gold").unwrap(), None);
+    assert_eq!(load(ledger).0, 0);
+    let first = create(ledger, &["a"]);
+    let second = ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+    assert!(0 < first && first < second);
+    let expected = KeyRecord {
+        revision: first,
+        ..key("a")
+    };
+    let found = ledger.key("a").unwrap().unwrap();
+    assert_eq!((found.record, found.last_used_ms), (expected, None));
+    let expected = PlanRecord {
+        revision: second,
+        ..plan("gold")
+    };
+    assert_eq!(ledger.plan("gold").unwrap(), Some(expected.clone()));
+    assert_eq!(ledger.plans().unwrap(), [expected]);
+    let digest = KeyDigest::of(b"a-1");
+    assert_eq!(
+        ledger.key_by_digest(&digest).unwrap(),
+        ledger.key("a").unwrap()
+    );
+    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-2")).unwrap(), None);
+}
+
+pub(super) fn who_expects_something_else_writes_nothing(ledger: &dyn Storage) {
+    let first = create(ledger, &["a"]);
+    let mut changed = record(ledger, "a");
+    changed.name = "another".to_owned();
+    let second = ledger.commit(&[put(changed.clone())]).unwrap();
+    // It names the revision before.
+    assert_eq!(
+        conflict(ledger, &[put(changed.clone())]),
+        Conflict::Key("a".to_owned())
+    );
+    // New, where there is one; and changed, where there is none.
+    assert_eq!(
+        conflict(ledger, &[put(key("a"))]),
+        Conflict::Key("a".to_owned())
+    );
+    let mut absent = key("b");
+    absent.revision = second;
+    assert_eq!(
+        conflict(ledger, &[put(absent)]),
+        Conflict::Key("b".to_owned())
+    );
+    let delete = |id: &str, expect| Write::DeleteKey {
+        id: id.to_owned(),
+        expect,
+    };
+    assert_eq!(
+        conflict(ledger, &[delete("a", first)]),
+        Conflict::Key("a".to_owned())
+    );
+    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+    assert_eq!(
+        conflict(ledger, &[put_plan(plan("gold"))]),
+        Conflict::Plan("gold".to_owned())
+    );
+    let stale = Write::DeletePlan {
+        name: "gold".to_owned(),
+        expect: first,
+    };
+    assert_eq!(
+        conflict(ledger, &[stale]),
+        Conflict::Plan("gold".to_owned())
+    );
+    assert_eq!(record(ledger, "a").revision, second);
+    assert_eq!(record(ledger, "a").name, "another");
+}
+
+pub(super) fn a_commit_is_whole_or_not_at_all(ledger: &dyn Storage) {
+    create(ledger, &["a"]);
+    let before = load(ledger);
+    let writes = [
+        put_plan(plan("gold")),
+        put(key("b")),
+        Write::PutToken {
+            token: "t".to_owned(),
+            what: IdempotencyRecord {
+                request: [1; 32],
+                key: "b".to_owned(),
+            },
+            until_ms: now_ms() + DAY_MS,
+        },
+        put(key("a")),
+    ];
+    assert_eq!(conflict(ledger, &writes), Conflict::Key("a".to_owned()));
+    assert_eq!(load(ledger), before);
+    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"b-1")).unwrap(), None);
+    assert_eq!(ledger.idempotency_record("t", now_ms()).unwrap(), None);
+    let done = ledger.commit(&writes[..3]).unwrap();
+    assert_eq!(record(ledger, "b").revision, done);
+    assert_eq!(ledger.plan("gold").unwrap().unwrap().revision, done);
+    // One key twice in one commit: the second cannot know the first.
+    let twice = [put(key("c")), put(key("c"))];
+    assert_eq!(conflict(ledger, &twice), Conflict::Key("c".to_owned()));
+    assert_eq!(ledger.key("c").unwrap(), None);
+}
+
+pub(super) fn a_secret_is_one_keys(ledger: &dyn Storage) {
+    create(ledger, &["a"]);
+    let mut thief = key("b");
+    thief.secrets.push(secret("a-1"));
+    let refused = Conflict::Digest {
+        id: "b".to_owned(),
+        owner: "a".to_owned(),
+    };
+    assert_eq!(conflict(ledger, &[put(thief.clone())]), refused);
+    // Two new ones in one commit.
+    let (one, mut other) = (key("c"), key("d"));
+    other.secrets = one.secrets.clone();
+    let refused = Conflict::Digest {
+        id: "d".to_owned(),
+        owner: "c".to_owned(),
+    };
+    assert_eq!(conflict(ledger, &[put(one), put(other)]), refused);
+    // It may go from one to the other when the one lets go of it first.
+    let mut gives = record(ledger, "a");
+    gives.secrets = vec![secret("a-2")];
+    ledger.commit(&[put(gives), put(thief)]).unwrap();
+    let owner = ledger
+        .key_by_digest(&KeyDigest::of(b"a-1"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(owner.record.id, "b");
+}
+
+pub(super) fn a_rotated_key_is_found_by_both_secrets(ledger: &dyn Storage) {
+    create(ledger, &["a"]);
+    let mut rotated = record(ledger, "a");
+    if let Some(old) = rotated.secrets.first_mut() {
+        old.expires_ms = Some(now_ms() + DAY_MS);
+    }
+    rotated.secrets.insert(0, secret("a-2"));
+    ledger.commit(&[put(rotated.clone())]).unwrap();
+    for text in ["a-1", "a-2"] {
+        let digest = KeyDigest::of(text.as_bytes());
+        let found = ledger.key_by_digest(&digest).unwrap().unwrap();
+        assert_eq!(found.record.secrets, rotated.secrets, "{text}");
+    }
+    let mut done = record(ledger, "a");
+    done.secrets.pop();
+    ledger.commit(&[put(done)]).unwrap();
+    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
+    assert!(
+        ledger
+            .key_by_digest(&KeyDigest::of(b"a-2"))
+            .unwrap()
+            .is_some()
+    );
+}
+
+pub(super) fn deleting_leaves_nothing_to_find(ledger: &dyn Storage) {
+    create(ledger, &["a", "b"]);
+    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+    let gold = ledger.plan("gold").unwrap().unwrap();
+    let deletes = [
+        Write::DeleteKey {
+            id: "a".to_owned(),
+            expect: record(ledger, "a").revision,
+        },
+        Write::DeletePlan {
+            name: "gold".to_owned(),
+            expect: gold.revision,
+        },
+    ];
+    ledger.commit(&deletes).unwrap();
+    assert_eq!(ledger.key("a").unwrap(), None);
+    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
+    assert_eq!(ledger.plans().unwrap(), []);
+    let rest = KeyQuery {
+        limit: 10,
+        plan: Some("gold".to_owned()),
+        ..KeyQuery::default()
+    };
+    assert_eq!(ids(&ledger.keys(&rest).unwrap()), ["b"]);
+    // Its secret and its id are free again.
+    let mut again = key("a");
+    again.name = "the second".to_owned();
+    ledger.commit(&[put(again)]).unwrap();
+    assert_eq!(record(ledger, "a").name, "the second");
+}
+
+pub(super) fn changes_tell_what_is_now(ledger: &dyn Storage) {
+    let none = ledger.changes(0).unwrap();
+    assert_eq!(
+        (none.revision, none.reload_required, none.keys.len()),
+        (0, false, 0)
+    );
+    let first = create(ledger, &["a", "b", "c"]);
+    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+    let mut changed = record(ledger, "b");
+    changed.enabled = false;
+    ledger.commit(&[put(changed)]).unwrap();
+    let delete = Write::DeleteKey {
+        id: "c".to_owned(),
+        expect: first,
+    };
+    let last = ledger.commit(&[delete]).unwrap();
+    let told = ledger.changes(first).unwrap();
+    assert_eq!((told.revision, told.reload_required), (last, false));
+    let mut keys = told.keys;
+    keys.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("b".to_owned(), Some(record(ledger, "b"))),
+        ("c".to_owned(), None),
+    ];
+    assert_eq!(keys, expected);
+    let plans: Vec<_> = told.plans.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(plans, ["gold"]);
+    let all = ledger.changes(0).unwrap();
+    assert_eq!((all.keys.len(), all.plans.len()), (3, 1));
+    let none = ledger.changes(last).unwrap();
+    assert_eq!((none.revision, none.reload_required), (last, false));
+    assert!(none.keys.is_empty() && none.plans.is_empty());
+    // A deleted one that comes again is there.
+    ledger.commit(&[put(key("c"))]).unwrap();
+    let told = ledger.changes(last).unwrap();
+    assert!(
+        matches!(&*told.keys, [(id, Some(_))] if id == "c"),
+        "{told:?}"
+    );
+}
+
+pub(super) fn a_revision_that_never_was_is_lost(ledger: &dyn Storage) {
+    let revision = create(ledger, &["a"]);
+    assert!(!ledger.changes(revision).unwrap().reload_required);
+    assert!(ledger.changes(revision + 1).unwrap().reload_required);
+}
+
+pub(super) fn loading_shows_everything_once(ledger: &dyn Storage) {
+    // More than one page of any store.
+    let all: Vec<_> = (0..2500).map(|number| format!("k{number:04}")).collect();
+    for some in all.chunks(ledger.max_writes().min(2000)) {
+        let writes: Vec<_> = some.iter().map(|id| put(key(id))).collect();
+        ledger.commit(&writes).unwrap();
+    }
+    ledger
+        .commit(&[put_plan(plan("gold")), put_plan(plan("blue"))])
+        .unwrap();
+    let touched = LastUse {
+        key: Arc::from("k0007"),
+        at_ms: 5_000,
+    };
+    ledger.add_usage(&[], &[touched]).unwrap();
+    let (revision, mut keys, mut plans) = load(ledger);
+    keys.sort_by(|one, other| one.record.id.cmp(&other.record.id));
+    plans.sort();
+    assert_eq!(ids(&keys), all);
+    assert_eq!(plans, ["blue", "gold"]);
+    assert_eq!(keys[7].last_used_ms, Some(5_000));
+    assert_eq!(keys[8].last_used_ms, None);
+    let changes = ledger.changes(revision).unwrap();
+    assert_eq!((changes.revision, changes.keys.len()), (revision, 0));
+    let everything = ledger.changes(0).unwrap();
+    assert_eq!(everything.keys.len(), 2500);
+    assert_eq!(everything.revision, revision);
+}
+
+pub(super) fn pages_have_no_gaps(ledger: &dyn Storage) {
+    create(ledger, &["b", "A", "a", "d", "-", "c", "_"]);
+    let page = |after: Option<&str>, limit| {
+        let query = KeyQuery {
+            after: after.map(str::to_owned),
+            limit,
+            ..KeyQuery::default()
+        };
+        ledger.keys(&query).unwrap()
+    };
+    // In the order of their bytes.
+    let all = page(None, 100);
+    assert_eq!(ids(&all), ["-", "A", "_", "a", "b", "c", "d"]);
+    assert_eq!(ids(&page(None, 3)), ["-", "A", "_"]);
+    assert_eq!(ids(&page(Some("_"), 3)), ["a", "b", "c"]);
+    assert_eq!(ids(&page(Some("c"), 3)), ["d"]);
+    assert_eq!(ids(&page(Some("bb"), 1)), ["c"]);
+    assert_eq!(ids(&page(Some("d"), 3)), [""; 0]);
+    assert_eq!(ids(&page(None, 0)), [""; 0]);
+}
+
+pub(super) fn filters_narrow(ledger: &dyn Storage) {
+    let of = |id: &str, consumer: &str, plans: &[&str], name: &str| {
+        put(KeyRecord {
+            consumer: consumer.to_owned(),
+            plans: plans.iter().map(|&plan| plan.to_owned()).collect(),
+            name: name.to_owned(),
+            ..key(id)
+        })
+    };
+    let writes = [
+        of("a", "x", &["gold"], "first"),
+        of("b", "y", &["gold", "blue"], "first too"),
+        of("c", "x", &["blue"], "second"),
+        of("firstly", "x", &[], ""),
+    ];
+    ledger.commit(&writes).unwrap();
+    let found = |consumer: Option<&str>, plan: Option<&str>, prefix: Option<&str>| {
+        let query = KeyQuery {
+            after: None,
+            limit: 100,
+            consumer: consumer.map(str::to_owned),
+            plan: plan.map(str::to_owned),
+            prefix: prefix.map(str::to_owned),
+            begins_with: None,
+        };
+        ids(&ledger.keys(&query).unwrap()).join(" ")
+    };
+    assert_eq!(found(Some("x"), None, None), "a c firstly");
+    assert_eq!(found(None, Some("gold"), None), "a b");
+    assert_eq!(found(Some("x"), Some("blue"), None), "c");
+    assert_eq!(found(None, None, Some("first")), "a b firstly");
+    assert_eq!(found(None, None, Some("%")), "");
+    assert_eq!(found(Some("x"), None, Some("first")), "a firstly");
+    assert_eq!(found(Some("nobody"), None, None), "");
+    // What changes is found by what it is now.
+    let mut moved = record(ledger, "a");
+    moved.consumer = "y".to_owned();
+    moved.plans = vec!["blue".to_owned()];
+    ledger.commit(&[put(moved)]).unwrap();
+    assert_eq!(found(Some("x"), None, None), "c firstly");
+    assert_eq!(found(Some("y"), None, None), "a b");
+    assert_eq!(found(None, Some("gold"), None), "b");
+    assert_eq!(found(None, Some("blue"), None), "a b c");
+    let query = KeyQuery {
+        after: Some("a".to_owned()),
+        limit: 1,
+        plan: Some("blue".to_owned()),
+        ..KeyQuery::default()
+    };
+    assert_eq!(ids(&ledger.keys(&query).unwrap()), ["b"]);
+}
+
+pub(super) fn a_token_stands_for_one_thing(ledger: &dyn Storage) {
+    let until_ms = now_ms() + DAY_MS;
+    let remember = |key: &str| Write::PutToken {
+        token: "the token \u{e9} 1".to_owned(),
+        what: IdempotencyRecord {
+            request: [0xa7; 32],
+            key: key.to_owned(),
+        },
+        until_ms,
+    };
+    ledger.commit(&[put(key("a")), remember("a")]).unwrap();
+    let expected = IdempotencyRecord {
+        request: [0xa7; 32],
+        key: "a".to_owned(),
+    };
+    let token = "the token \u{e9} 1";
+    let found = |now_ms| ledger.idempotency_record(token, now_ms).unwrap();
+    assert_eq!(found(until_ms - 1), Some(expected.clone()));
+    assert_eq!(found(until_ms), None);
+    assert_eq!(ledger.idempotency_record("another", 0).unwrap(), None);
+    let again = [put(key("b")), remember("b")];
+    assert_eq!(conflict(ledger, &again), Conflict::Token);
+    assert_eq!(ledger.key("b").unwrap(), None);
+    ledger.delete_expired(0, until_ms - 1).unwrap();
+    assert_eq!(found(until_ms - 1), Some(expected));
+    ledger.delete_expired(0, until_ms).unwrap();
+    assert_eq!(found(0), None);
+    ledger.commit(&again).unwrap();
+}
+
+pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Storage) {
+    let odd = "a \"b\" \\ \u{e9}\u{1f600} {}\t%";
+    let expires_ms = Some(now_ms() + DAY_MS);
+    let mut all = KeyRecord {
+        name: odd.to_owned(),
+        consumer: odd.to_owned(),
+        plans: Vec::new(),
+        metadata: [
+            ("x".to_owned(), odd.to_owned()),
+            ("y".to_owned(), String::new()),
+        ]
+        .into(),
+        enabled: false,
+        expires_ms,
+        ..key("A-Za_z09")
+    };
+    all.secrets.push(SecretRecord {
+        prefix: odd.to_owned(),
+        expires_ms,
+        ..secret("older")
+    });
+    all.revision = 0;
+    ledger.commit(&[put(all.clone())]).unwrap();
+    let found = record(ledger, "A-Za_z09");
+    all.revision = found.revision;
+    assert_eq!(found, all);
+    let query = KeyQuery {
+        consumer: Some(odd.to_owned()),
+        limit: 2,
+        ..KeyQuery::default()
+    };
+    assert_eq!(ids(&ledger.keys(&query).unwrap()), ["A-Za_z09"]);
+    let mut plan = plan(odd);
+    plan.rate = None;
+    plan.quota = None;
+    plan.methods = vec![MethodRecord {
+        method: "GET".to_owned(),
+        path: "/a/{b+}".to_owned(),
+        per_second: 1e-9,
+        burst: u64::from(u32::MAX),
+    }];
+    ledger.commit(&[put_plan(plan.clone())]).unwrap();
+    let found = ledger.plan(odd).unwrap().unwrap();
+    plan.revision = found.revision;
+    assert_eq!(found, plan);
+    let used = delta(odd, "A-Za_z09", 3, 4);
+    ledger.add_usage(&[used], &[]).unwrap();
+    let query = UsageQuery {
+        plan: odd.to_owned(),
+        to_day: 9,
+        limit: 1,
+        ..UsageQuery::default()
+    };
+    assert_eq!(usage(ledger, &query), [row("A-Za_z09", 3, 4)]);
+}

@@ -1,0 +1,128 @@
+//! In which periods the usage of a plan counts, so that what is enforced and what is reported agree
+//! when the period of its quota changes.
+//!
+//! The report adds up days; a counter counts one period. When a quota gets another kind of period,
+//! the counters are brought what the ledger has of it by day, and from then on they count in both.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{DAY_MS, SyncShared};
+use crate::control::storage::{QuotaRow, QuotaUsage, StorageError, UsageDelta, UsageQuery};
+use crate::limits::{Period, UncountedUsage, UsagePlan};
+
+/// Keys whose usage is read at once.
+const CHUNK_SIZE: usize = 1000;
+
+/// The kinds of periods in which the usage of plans counts, by the plan's name.
+#[derive(Debug, Default)]
+pub(super) struct CountedPeriods(HashMap<Arc<str>, HashSet<Period>>);
+
+impl SyncShared {
+    /// See [`Keeper::prepare`](super::Keeper::prepare).
+    pub(super) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
+        let Some(quota) = plan.quota else {
+            return Ok(());
+        };
+        let (name, period) = (&*plan.name, quota.period);
+        let now = self.clock.now();
+        // Nothing is written until it is done: what is not written and what is are added up once.
+        let mut counted = self.flush_state.lock();
+        let known = counted.0.get(&plan.name);
+        let tracked = self.limits.periods(name).contains(&period);
+        if tracked && known.is_some_and(|known| known.contains(&period)) {
+            return Ok(());
+        }
+        let since_ms = match self.storage.quota_since(name, period, now.wall_ms) {
+            // Of a store that was never read nothing is known: its keys are refused as well.
+            Err(StorageError::Unreachable { .. }) if !self.loaded.load(Ordering::Relaxed) => {
+                return Ok(());
+            }
+            since_ms => since_ms?,
+        };
+        let number = period.number(now.wall_ms);
+        let starts_ms = period.start_ms(number);
+        if known.is_none() && since_ms <= starts_ms {
+            // It had this kind of period all the time: the start restores what was used in it.
+            self.limits.track(name, period, now);
+        } else {
+            self.write(false)?;
+            self.limits.track(name, period, now);
+            self.add_used(name, period, number)?;
+        }
+        let known = counted.0.entry(Arc::clone(&plan.name)).or_default();
+        known.insert(period);
+        Ok(())
+    }
+
+    /// See [`Keeper::add_usage`](super::Keeper::add_usage).
+    pub(super) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
+        let now_ms = self.clock.now().wall_ms;
+        let _one_at_a_time = self.flush_state.lock();
+        self.storage.add_usage(used, &[])?;
+        let mut rows = Vec::new();
+        let mut plans: HashSet<&str> = HashSet::new();
+        for delta in used {
+            // What a counter has in its periods is not what the ledger has of them.
+            if plans.insert(&*delta.plan) {
+                self.storage.reset_quota_since(&delta.plan)?;
+            }
+            let at_ms = Period::Day.start_ms(delta.day);
+            let periods = self.limits.periods(&delta.plan);
+            let periods = periods
+                .iter()
+                .filter(|period| period.number(at_ms) == period.number(now_ms));
+            rows.extend(periods.map(|period| QuotaRow {
+                plan: delta.plan.to_string(),
+                key: delta.key.to_string(),
+                usage: QuotaUsage {
+                    period: *period,
+                    number: period.number(now_ms),
+                    used: u64::try_from(delta.used).unwrap_or_default(),
+                },
+                extra: 0,
+            }));
+        }
+        self.limits.add_used(&rows, UncountedUsage::Additional)
+    }
+
+    /// Bring the counters of a plan what its keys used in this period, as the ledger has it by day.
+    fn add_used(&self, plan: &str, period: Period, number: u32) -> Result<(), StorageError> {
+        let day = |ms: u64| u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX);
+        let mut query = UsageQuery {
+            plan: plan.to_owned(),
+            key: None,
+            from_day: day(period.start_ms(number)),
+            to_day: day(period.end_ms(number)).saturating_sub(1),
+            after: None,
+            limit: CHUNK_SIZE,
+        };
+        loop {
+            let mut by_key: Vec<QuotaRow> = Vec::new();
+            for row in self.storage.usage(&query)? {
+                match by_key.last_mut() {
+                    Some(last) if last.key == row.key => {
+                        last.usage.used = last.usage.used.saturating_add(row.used);
+                    }
+                    Some(_) | None => by_key.push(QuotaRow {
+                        plan: plan.to_owned(),
+                        key: row.key,
+                        usage: QuotaUsage {
+                            period,
+                            number,
+                            used: row.used,
+                        },
+                        extra: 0,
+                    }),
+                }
+            }
+            self.limits.add_used(&by_key, UncountedUsage::Total)?;
+            query.after = match by_key.pop() {
+                Some(last) if by_key.len() + 1 == CHUNK_SIZE => Some(last.key),
+                Some(_) | None => return Ok(()),
+            };
+        }
+    }
+}

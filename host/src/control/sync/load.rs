@@ -1,0 +1,84 @@
+//! Reads everything: at the start, when a ledger answers for the first time, and when it is another
+//! one than before.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::storage::record::PlanRecord;
+use super::super::storage::{LoadedRecord, Revision, StorageError};
+use super::SyncShared;
+use super::entry::key_entry;
+use crate::limits::EnrolledPlans;
+
+impl SyncShared {
+    pub(super) fn restore(&self) -> Result<(), StorageError> {
+        let now_ms = self.clock.now().wall_ms;
+        // What a gateway that drains has left stands in the quotas from here on.
+        drop(self.storage.take_drain_usage()?);
+        self.storage
+            .load_quotas(now_ms, &mut |row| self.limits.restore(&row))
+    }
+
+    /// Everything, a piece at a time.
+    pub(super) fn load(&self) -> Result<Revision, StorageError> {
+        let mut loading = self.index.load();
+        let mut plans = Vec::new();
+        let revision = self.storage.load(&mut |loaded| match loaded {
+            LoadedRecord::Plan(plan) => plans.push(plan),
+            LoadedRecord::KeyCount(count) => loading.reserve(count),
+            LoadedRecord::Key(key) => loading.put(&key_entry(key)),
+        })?;
+        drop(loading);
+        self.plans.replace(self.enroll_all(&plans)?);
+        self.loaded.store(true, Ordering::Relaxed);
+        Ok(revision)
+    }
+
+    pub(super) fn enroll_all(&self, records: &[PlanRecord]) -> Result<EnrolledPlans, StorageError> {
+        let mut plans = EnrolledPlans::default();
+        for record in records {
+            if let Some(plan) = self.enroll(record)? {
+                plans.insert(Arc::new(plan));
+            }
+        }
+        Ok(plans)
+    }
+
+    /// Everything for the first time, though requests may have come.
+    pub(super) fn load_first_time(&self) -> Result<Revision, StorageError> {
+        let revision = self.load_anew()?;
+        self.restore()?;
+        self.loaded.store(true, Ordering::Relaxed);
+        tracing::info!(
+            keys = self.index.len(),
+            plans = self.plans.snapshot().len(),
+            revision,
+            "keys and plans are read from {}",
+            self.storage.name()
+        );
+        Ok(revision)
+    }
+
+    /// Everything anew, and nothing else any more.
+    pub(super) fn reload(&self) -> Result<Revision, StorageError> {
+        tracing::error!(
+            "the store {} is not the one that was there before (restored, or emptied): keys and plans are read anew",
+            self.storage.name()
+        );
+        self.load_anew()
+    }
+
+    pub(super) fn load_anew(&self) -> Result<Revision, StorageError> {
+        let mut keys = Vec::new();
+        let mut plans = Vec::new();
+        let revision = self.storage.load(&mut |loaded| match loaded {
+            LoadedRecord::Plan(plan) => plans.push(plan),
+            LoadedRecord::KeyCount(count) => keys.reserve_exact(count),
+            LoadedRecord::Key(key) => keys.push(key_entry(key)),
+        })?;
+        let plans = self.enroll_all(&plans)?;
+        self.index.replace(keys);
+        self.plans.replace(plans);
+        Ok(revision)
+    }
+}

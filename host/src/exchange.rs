@@ -1,0 +1,482 @@
+//! The exchange: one request and, later, its response, with all that is known of it.
+//!
+//! Made when the head arrives and handed from stop to stop; each stop fills in its part. It
+//! imports no stop. It holds heads and facts, never a body: bodies pass as streams
+//! ([`crate::http::body`]), so that what is here is small and may move into a filter's store while one
+//! of its phases runs.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
+
+mod arrival_time;
+mod attributes;
+mod callouts;
+pub(crate) mod exchange_cell;
+pub(crate) mod names;
+mod notes;
+mod rejected;
+mod response_edits;
+mod via;
+
+pub(crate) use arrival_time::ArrivalTime;
+pub(crate) use attributes::{AttributeValue, Attributes};
+pub(crate) use callouts::CalloutAnswers;
+pub use exchange_cell::ExchangeCell;
+pub(crate) use notes::Notes;
+pub(crate) use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
+pub(crate) use response_edits::{
+    EditsTooLarge, MAX_FIELDS, MAX_HEAD, ResponseEdit, ResponseEdits, has_room,
+};
+pub(crate) use via::Via;
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Names the exchange in answers, logs and to filters.
+    pub id: RequestId,
+    /// Whether a field of the request has a name that can be taken for another.
+    pub has_ambiguous_fields: bool,
+    /// Whether its client takes trailers: it has a `TE` that says so, which no filter edits.
+    pub takes_trailers: bool,
+    /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
+    pub trace: Option<Box<HeaderValue>>,
+    /// When its head was complete.
+    pub arrived: Instant,
+    pub client: Client,
+    /// Whether it is a call of gRPC, whose errors are told in a way of their own.
+    pub grpc: bool,
+    /// The request's head, as it will go upstream (and, after that, as it went).
+    pub request: RequestHead,
+    /// The request's target as the client sent it, before the path rule.
+    pub original_target: PathAndQuery,
+    /// The target as it was routed: what path parameters point into.
+    pub routed_target: PathAndQuery,
+    /// What the route is, once there is one.
+    pub route: Option<Arc<RouteInfo>>,
+    /// What the route's pattern bound.
+    pub params: ParamRanges,
+    /// The response's head, once there is one.
+    pub response: Option<ResponseHead>,
+    /// Facts set by filters.
+    pub attributes: Attributes,
+    /// What each place in the chain keeps for its later phases.
+    pub notes: Notes,
+    /// Edits of the response that filters told while there was none.
+    pub response_edits: ResponseEdits,
+    /// Calls of the running filter to other servers.
+    pub callouts: Option<Box<CalloutAnswers>>,
+    /// What its filters took from plans and may give back.
+    pub tickets: LimitTickets,
+    /// Where the bounds of those plans stood then.
+    pub levels: FilterLevels,
+    /// Facts that few exchanges have: one box for all, so that the others are not larger.
+    pub account: Option<Box<ExchangeAccount>>,
+    /// Why a key that was accepted has no plan here, if it has none.
+    pub no_plan: Option<NoPlan>,
+    /// The hints of filters about where the request goes: few give one.
+    pub hint: Option<Box<RouteHint>>,
+    pub outcome: Outcome,
+}
+
+// One is allocated for each request, and the allocator has a fast way up to this size.
+const _: () = assert!(size_of::<Exchange>() <= 1024);
+
+/// The request's head. The `host` field is in `headers`, exactly once.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The version of HTTP that it came over.
+    pub version: Version,
+    pub method: Method,
+    /// Path with query, normalised.
+    pub target: PathAndQuery,
+    /// The fields; framing and hop-by-hop fields are already gone.
+    pub headers: HeaderMap,
+}
+
+/// The response's head.
+#[derive(Debug)]
+pub struct ResponseHead {
+    pub status: StatusCode,
+    /// The fields; framing and hop-by-hop fields are already gone.
+    pub headers: HeaderMap,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The client's address: the connection's, or the one that a trusted proxy named.
+    pub ip: IpAddr,
+    /// The connection's remote port.
+    pub port: u16,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+}
+
+/// What filters and the access log are told of a route. One for each route, shared.
+#[derive(Debug, Default)]
+pub struct RouteInfo {
+    /// `route.id`.
+    pub(crate) name: Arc<str>,
+    /// `api.id`.
+    pub(crate) api: Option<Arc<str>>,
+    /// `api.stage`.
+    pub(crate) stage: Option<Arc<str>>,
+    /// Its pattern, as it is written: what a plan's methods are named by.
+    pub(crate) pattern: Arc<str>,
+    /// `api.variable.<name>`: the stage variables, by name.
+    pub(crate) variables: Box<[(Box<str>, Arc<str>)]>,
+    /// What stands before the paths of its API.
+    pub(crate) base: Option<BasePath>,
+    /// The names of the path parameters, in the order of the pattern.
+    pub(crate) params: Box<[Box<str>]>,
+    /// The rates that its requests share.
+    pub(crate) rates: Rates,
+    /// Its entry in `Via`.
+    pub(crate) via: Via,
+}
+
+/// The rates that all requests of a route share, whoever they come from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rates {
+    /// The route's own.
+    pub(crate) route: Option<SharedRate>,
+    /// The gateway's.
+    pub(crate) gateway: Option<SharedRate>,
+}
+
+impl RouteInfo {
+    /// A copy whose reference counts no other thread touches.
+    #[must_use]
+    pub(crate) fn own_copy(&self) -> Self {
+        let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+        let variables = self.variables.iter();
+        Self {
+            name: Arc::from(&*self.name),
+            api: copy(&self.api),
+            stage: copy(&self.stage),
+            pattern: Arc::from(&*self.pattern),
+            variables: variables
+                .map(|(name, value)| (name.clone(), Arc::from(&**value)))
+                .collect(),
+            base: self
+                .base
+                .as_ref()
+                .and_then(|base| BasePath::new(&base.path)),
+            params: self.params.clone(),
+            rates: self.rates.clone(),
+            via: self.via.own_copy(),
+        }
+    }
+}
+
+impl BasePath {
+    /// The base path `/shop/v1`. None if no field's value can hold it.
+    #[must_use]
+    pub(crate) fn new(path: &str) -> Option<Self> {
+        Some(Self {
+            segments: path.matches('/').count(),
+            prefix: HeaderValue::from_str(path).ok()?,
+            path: path.into(),
+        })
+    }
+}
+
+impl Rates {
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.route.is_none() && self.gateway.is_none()
+    }
+}
+
+/// What stands before the paths of an API: `/shop/v1`.
+#[derive(Debug, Clone)]
+pub(crate) struct BasePath {
+    /// Itself, without a slash at its end.
+    pub(crate) path: Box<str>,
+    pub(crate) segments: usize,
+    /// Itself, for `x-forwarded-prefix`.
+    pub(crate) prefix: HeaderValue,
+}
+
+/// Where the values of the path parameters stand in the routed path, in the pattern's order.
+pub(crate) type ParamRanges = smallvec::SmallVec<[std::ops::Range<usize>; 4]>;
+
+/// What filters said about where the request goes; later wins.
+#[derive(Debug, Clone, Default)]
+pub struct RouteHint {
+    /// The upstream's name.
+    pub(crate) upstream: Option<Arc<str>>,
+    /// Labels that the endpoint must carry.
+    pub(crate) labels: Vec<(String, String)>,
+    /// For a consistent pick.
+    pub(crate) affinity: Option<Vec<u8>>,
+    /// Lowers the first-byte time-out.
+    pub(crate) timeout: Option<std::time::Duration>,
+}
+
+/// The account of an exchange, beside the tickets of its usage plans.
+#[derive(Debug, Default)]
+pub struct ExchangeAccount {
+    /// Where bounds without a key stood, by the place in the chain that asked for them.
+    pub(crate) rate_levels: RateLevels,
+    /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
+    pub(crate) proof: Option<[u8; 16]>,
+    /// Fields of the request's head that filters edited, some more than once; kept if trailers may come.
+    pub(crate) edited: Option<Vec<HeaderName>>,
+}
+
+/// Where bounds without a key stood, each with the place in the chain that asked.
+pub(crate) type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
+
+/// Members of a problem body beside those that it always has, by name.
+pub(crate) type ProblemMembers = serde_json::Map<String, serde_json::Value>;
+
+/// What happened, for the access log, metrics and the log phase.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The time of day at which the head was complete, once somebody asked for it.
+    pub(crate) arrival_time: ArrivalTime,
+    /// `upstream.name`, once one was tried.
+    pub(crate) upstream: Option<Arc<str>>,
+    /// `upstream.endpoint`, once one was tried.
+    pub(crate) endpoint: Option<Arc<str>>,
+    /// From the first attempt's start to the response's head. Microseconds, at least one.
+    pub(crate) upstream_us: Option<NonZeroU64>,
+    /// Its attempts, where there was more than one.
+    pub(crate) attempts: Vec<AttemptOutcome>,
+    /// The request's body, as it came in. Bytes.
+    pub(crate) request_bytes: u64,
+    /// The response's body, as it went out. Bytes.
+    pub(crate) response_bytes: u64,
+    /// The code of the error or the reason of the refusal that answered, where one did.
+    pub(crate) failure: Option<Arc<str>>,
+    /// The filter that refused or failed, where one did.
+    pub(crate) filter: Option<Arc<str>>,
+    /// The API key that was rejected, where one was.
+    pub(crate) rejected_key: Option<Box<RejectedKey>>,
+    /// The token that was rejected, where one was.
+    pub(crate) rejected_token: Option<Box<RejectedToken>>,
+}
+
+/// One of several attempts at an exchange, for the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttemptOutcome {
+    /// Where it went.
+    pub(crate) endpoint: Arc<str>,
+    /// From its start to the response's head, or to the fault. Microseconds.
+    pub(crate) duration_us: u64,
+    /// The code of the fault, or the status, for which another attempt followed; or the fault that the
+    /// exchange ended with. None: its response was the answer.
+    pub(crate) fault: Option<Box<str>>,
+}
+
+/// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
+///
+/// Kept as a field's value, since it goes into a field of the request and of the answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl Outcome {
+    /// The API key that was rejected, if a filter refused the request after that: one that lets a
+    /// request without a key pass makes no refusal of it.
+    #[must_use]
+    pub(crate) fn rejection(&self) -> Option<&RejectedKey> {
+        let rejected = self.rejected_key.as_deref();
+        rejected.filter(|_| self.is_refused())
+    }
+
+    /// The token that was rejected, if a filter refused the request after that.
+    #[must_use]
+    pub(crate) fn token_rejection(&self) -> Option<&RejectedToken> {
+        let rejected = self.rejected_token.as_deref();
+        rejected.filter(|_| self.is_refused())
+    }
+
+    fn is_refused(&self) -> bool {
+        self.filter.is_some() && self.failure.is_some()
+    }
+}
+
+/// The hint of a request of which no filter said anything.
+static NO_HINT: RouteHint = RouteHint {
+    upstream: None,
+    labels: Vec::new(),
+    affinity: None,
+    timeout: None,
+};
+
+impl Exchange {
+    /// The hints of filters about where the request goes.
+    #[must_use]
+    pub(crate) fn hint(&self) -> &RouteHint {
+        self.hint.as_deref().unwrap_or(&NO_HINT)
+    }
+
+    /// A fact that belongs to the host, by its attribute name; none also where it is not known
+    /// at this stop.
+    #[must_use]
+    pub(crate) fn host_fact(&self, name: &str) -> Option<AttributeValue> {
+        let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
+        let shared = |text: &Option<Arc<str>>| {
+            text.as_deref()
+                .map(|text| AttributeValue::Text(text.to_owned()))
+        };
+        let number = |number: u64| {
+            Some(AttributeValue::Number(
+                number.try_into().unwrap_or(i64::MAX),
+            ))
+        };
+        match name {
+            "client.ip" => text(&self.client.ip.to_string()),
+            "client.port" => number(self.client.port.into()),
+            "request.id" => text(self.id.as_str()),
+            "request.time-ms" => number(self.arrived_ms()),
+            "route.id" => self.route.as_ref().and_then(|route| text(&route.name)),
+            "api.id" => self.route.as_ref().and_then(|route| shared(&route.api)),
+            "api.stage" => self.route.as_ref().and_then(|route| shared(&route.stage)),
+            "api.base-path" => text(&self.route.as_ref()?.base.as_ref()?.path),
+            "upstream.name" => shared(&self.outcome.upstream),
+            "upstream.endpoint" => shared(&self.outcome.endpoint),
+            "outcome.failure" => shared(&self.outcome.failure),
+            "outcome.status" => self
+                .response
+                .as_ref()
+                .and_then(|response| number(response.status.as_u16().into())),
+            "outcome.duration-us" => number(micros(self.arrived.elapsed())),
+            "outcome.upstream-us" => self.outcome.upstream_us.and_then(|us| number(us.get())),
+            "outcome.request-bytes" => number(self.outcome.request_bytes),
+            "outcome.response-bytes" => number(self.outcome.response_bytes),
+            other => {
+                let name = other.strip_prefix("api.variable.")?;
+                let mut variables = self.route.as_ref()?.variables.iter();
+                text(&variables.find(|(known, _)| **known == *name)?.1)
+            }
+        }
+    }
+
+    /// What the route's pattern bound to this name, as it stands in the routed path: still
+    /// percent-encoded.
+    #[must_use]
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let names = &self.route.as_ref()?.params;
+        let place = names.iter().position(|known| **known == *name)?;
+        self.routed_target
+            .path()
+            .get(self.params.get(place)?.clone())
+    }
+
+    /// When the head was complete. Unix time, milliseconds. However often it is asked for, and whatever becomes of the
+    /// machine's clock, it is the same: a phase that runs again finds what it found before.
+    #[must_use]
+    pub(crate) fn arrived_ms(&self) -> u64 {
+        self.outcome.arrival_time.unix_ms(self.arrived)
+    }
+}
+
+/// The facts that belong to the host, by their attribute names, beside an API's stage variables.
+pub(crate) const HOST_FACTS: [&str; 16] = [
+    "client.ip",
+    "client.port",
+    "request.id",
+    "request.time-ms",
+    "route.id",
+    "api.id",
+    "api.stage",
+    "api.base-path",
+    "upstream.name",
+    "upstream.endpoint",
+    "outcome.failure",
+    "outcome.status",
+    "outcome.duration-us",
+    "outcome.upstream-us",
+    "outcome.request-bytes",
+    "outcome.response-bytes",
+];
+
+/// Whether an attribute of this name is written by the host only.
+#[must_use]
+pub(crate) fn is_host_fact(name: &str) -> bool {
+    [
+        "client.",
+        "route.",
+        "request.",
+        "api.",
+        "upstream.",
+        "outcome.",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl RequestId {
+    /// The longest name that is taken from a proxy. Bytes.
+    const LONGEST: usize = 128;
+
+    /// Made from random bytes.
+    #[must_use]
+    pub fn new(random: [u8; 16]) -> Self {
+        let mut text = [0; 32];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(random) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        // Counted from the start: a clone is no allocation.
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static("")))
+    }
+
+    /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
+    /// without quotes, `\`, `,`, `<` and `>`.
+    #[must_use]
+    pub(crate) fn from_proxy(value: &HeaderValue) -> Option<Self> {
+        let text = value.as_bytes();
+        let fits = (1..=Self::LONGEST).contains(&text.len());
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);
+        if !fits || !text.iter().all(plain) {
+            return None;
+        }
+        Some(Self(value.clone()))
+    }
+
+    /// As it stands in a field.
+    #[must_use]
+    pub(crate) fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// As it is written everywhere.
+    #[must_use]
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// The hexadecimal digit of a nibble. Without a branch: the compiler turns a loop over it into vector
+/// instructions.
+const fn digit(nibble: u8) -> u8 {
+    b'0' + nibble + (nibble > 9) as u8 * (b'a' - b'0' - 10)
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,13 @@
+//! Below the stops: bodies, connections' bytes, TLS, interim answers and the time-outs of a client's
+//! connection.
+//!
+//! Server, chain, proxy and upstream all need these. Nothing here knows a stop: what is here takes bytes and
+//! fields, and gives them on. The rules of one stop (which fields it forwards, when it retries) stay with it.
+
+pub(crate) mod body;
+pub(crate) mod client_connection;
+pub(crate) mod coalesce;
+pub(crate) mod interim;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod watch;

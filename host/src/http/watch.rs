@@ -1,0 +1,500 @@
+//! The time-outs of one client connection and of the exchange on it.
+//!
+//! A request's way only writes deadlines (coarse milliseconds, one store each); one watch task
+//! a worker reads those of all connections a few times a second, and where one has passed it
+//! leaves a sign and wakes the connection's task, which then ends what waits. So no request
+//! pays for a timer. A deadline passes at its time at the earliest and two ticks later at the
+//! latest. Everything is an atomic so that the connection's I/O, which holds this, can be moved
+//! between threads; in fact one worker writes and reads it.
+//!
+//! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
+//! for an attempt ([`crate::upstream`]).
+
+mod client_check;
+mod exchange;
+mod exchanges;
+mod idle;
+mod interim;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
+use std::time::Duration;
+
+pub(crate) use exchanges::ExchangeRegistration;
+
+use exchanges::Exchanges;
+
+use crate::config::Listener;
+use crate::http::interim::InterimQueue;
+use crate::runtime::worker_shared::WorkerShared;
+
+/// The longest tick of the watch task. Milliseconds.
+const MAX_TICK: u64 = 250;
+/// The shortest.
+const MIN_TICK: u64 = 5;
+/// A body in chunks, whose length nobody knows.
+const CHUNKED: u64 = u64::MAX;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ConnectionPhase {
+    /// Waiting for a request's first byte.
+    Idle,
+    /// A head has begun and is not complete.
+    Head,
+    /// A request is being answered.
+    Busy,
+    /// The whole answer is written by the exchange, and not yet by the socket.
+    Answered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimeoutKind {
+    /// The client's next request, or the rest of its head.
+    Client,
+    /// The next piece of the request's body.
+    Body,
+    /// The client, to take a piece of the response.
+    Write,
+    /// The endpoint, to take a piece of the request's body.
+    Upload,
+    /// The endpoint's response: its head, or the next piece of its body.
+    Answer,
+    /// The end of the exchange with the endpoint.
+    Total,
+    /// The rest of a head of HTTP/2, whatever else passes on its connection.
+    Head,
+}
+
+impl TimeoutKind {
+    const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Body,
+        Self::Write,
+        Self::Upload,
+        Self::Answer,
+        Self::Total,
+        Self::Head,
+    ];
+
+    fn signal(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// Set when the worker drains.
+const DRAIN: u16 = 1 << 7;
+/// Set when the drain's time is over.
+const CUT: u16 = 1 << 8;
+/// Set when the endpoint's time to leave is over.
+const ENDPOINT_LEFT: u16 = 1 << 9;
+
+/// Set by a drain where the next request is probably on its way.
+const EXPECTS_REQUEST: u16 = 1 << 10;
+/// Set where the connection's I/O is to look whether the client has left.
+const CHECK_CLIENT: u16 = 1 << 11;
+
+/// No endpoint: none has this number.
+const NO_ENDPOINT: u64 = 0;
+
+/// How long each [`TimeoutKind`] on the client's side may take. Milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct ClientTimeouts {
+    head: u64,
+    idle: u64,
+    /// None: for ever.
+    body: Option<u64>,
+    write: u64,
+}
+
+/// The time-outs and the state of one client connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// What the worker's connections share.
+    pub(crate) shared: Arc<WorkerShared>,
+    limits: ClientTimeouts,
+    tick: u64,
+    phase: AtomicU8,
+    deadlines: [AtomicU64; 7],
+    signals: AtomicU16,
+    /// The number of the endpoint that the exchange is with.
+    endpoint: AtomicU64,
+    waker: OnceLock<Waker>,
+    /// Since when it waits for a request; 0: it does not. Milliseconds.
+    idle_since: AtomicU64,
+    served: AtomicU64,
+    request_bytes: AtomicU64,
+    body_open: AtomicBool,
+    body_abandoned: AtomicBool,
+    body_refused: AtomicBool,
+    first_byte: AtomicU32,
+    upload_idle: AtomicU32,
+    body_fault: AtomicU8,
+    refused: AtomicBool,
+    /// The exchanges on it, where there are many at once: HTTP/2.
+    exchanges: Exchanges,
+    is_stream: bool,
+    body_waker: Mutex<Option<Waker>>,
+    names_length: AtomicBool,
+    body_length: AtomicU64,
+    /// Interim answers that wait to be written.
+    pub(crate) interim: InterimQueue,
+    /// Whether the present exchange may have some.
+    takes_interim: AtomicBool,
+    /// The stream of HTTP/2 that was opened last, until its request is taken.
+    opened: AtomicU32,
+    /// Whether hyper was told to wait before it reads on.
+    paused: AtomicBool,
+    /// Whether more bytes of the client, or its end, would wake the connection's task.
+    notices_client: AtomicBool,
+}
+
+impl Watch {
+    /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
+    #[must_use]
+    pub(crate) fn new(common: Arc<WorkerShared>, listener: &Listener, tick: u64) -> Arc<Self> {
+        let limits = ClientTimeouts {
+            head: milliseconds(listener.header_timeout),
+            idle: milliseconds(listener.keep_alive_timeout),
+            body: listener.body_idle_timeout.map(milliseconds),
+            write: milliseconds(listener.write_timeout),
+        };
+        let watch = Self::unarmed(common, limits, tick, false);
+        watch.begin_first_wait();
+        Arc::new(watch)
+    }
+
+    fn unarmed(
+        common: Arc<WorkerShared>,
+        limits: ClientTimeouts,
+        tick: u64,
+        of_many: bool,
+    ) -> Self {
+        Self {
+            shared: common,
+            limits,
+            tick,
+            phase: AtomicU8::new(ConnectionPhase::Idle as u8),
+            deadlines: Default::default(),
+            signals: AtomicU16::new(0),
+            endpoint: AtomicU64::new(NO_ENDPOINT),
+            waker: OnceLock::new(),
+            idle_since: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+            request_bytes: AtomicU64::new(0),
+            body_open: AtomicBool::new(false),
+            body_abandoned: AtomicBool::new(false),
+            body_refused: AtomicBool::new(false),
+            first_byte: AtomicU32::new(0),
+            upload_idle: AtomicU32::new(0),
+            body_fault: AtomicU8::new(0),
+            refused: AtomicBool::new(false),
+            exchanges: Exchanges::default(),
+            is_stream: of_many,
+            body_waker: Mutex::new(None),
+            names_length: AtomicBool::new(false),
+            body_length: AtomicU64::new(0),
+            interim: InterimQueue::default(),
+            takes_interim: AtomicBool::new(false),
+            opened: AtomicU32::new(0),
+            paused: AtomicBool::new(false),
+            notices_client: AtomicBool::new(true),
+        }
+    }
+
+    /// What the connection is doing.
+    #[must_use]
+    pub(crate) fn phase(&self) -> ConnectionPhase {
+        match self.phase.load(Relaxed) {
+            0 => ConnectionPhase::Idle,
+            1 => ConnectionPhase::Head,
+            2 => ConnectionPhase::Busy,
+            _ => ConnectionPhase::Answered,
+        }
+    }
+
+    fn enter(&self, phase: ConnectionPhase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Requests begun on this connection.
+    #[must_use]
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Relaxed)
+    }
+
+    fn count_served(&self) {
+        self.served.store(self.served() + 1, Relaxed);
+    }
+
+    fn cell(&self, wait: TimeoutKind) -> Option<&AtomicU64> {
+        self.deadlines.get(wait as usize)
+    }
+
+    /// Begin to wait, for so many milliseconds at the most.
+    pub(crate) fn arm(&self, wait: TimeoutKind, limit: u64) {
+        if let Some(cell) = self.cell(wait) {
+            let deadline = self.shared.clock.now().saturating_add(limit + self.tick);
+            cell.store(deadline, Relaxed);
+        }
+    }
+
+    /// What was waited for is there.
+    pub(crate) fn disarm(&self, wait: TimeoutKind) {
+        if let Some(cell) = self.cell(wait) {
+            cell.store(0, Relaxed);
+        }
+    }
+
+    fn is_armed(&self, wait: TimeoutKind) -> bool {
+        self.cell(wait).is_some_and(|cell| cell.load(Relaxed) != 0)
+    }
+
+    /// Whether this was waited for too long.
+    #[must_use]
+    pub(crate) fn expired(&self, wait: TimeoutKind) -> bool {
+        self.signals.load(Relaxed) & wait.signal() != 0
+    }
+
+    /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
+    pub(crate) fn begin_retry(&self) {
+        let mut waits = self.signals.load(Relaxed);
+        for wait in [TimeoutKind::Answer, TimeoutKind::Upload] {
+            self.disarm(wait);
+            waits &= !wait.signal();
+        }
+        self.endpoint.store(NO_ENDPOINT, Relaxed);
+        self.signals.store(waits & !ENDPOINT_LEFT, Relaxed);
+    }
+
+    /// Whether there is any sign at all.
+    #[must_use]
+    pub(crate) fn has_signals(&self) -> bool {
+        self.signals.load(Relaxed) != 0
+    }
+
+    /// Whether the worker drains.
+    #[must_use]
+    pub(crate) fn draining(&self) -> bool {
+        self.signals.load(Relaxed) & DRAIN != 0
+    }
+
+    /// Whether the drain's time is over.
+    #[must_use]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.signals.load(Relaxed) & CUT != 0
+    }
+
+    /// Whether the exchange's endpoint has left: its time to end what runs is over.
+    #[must_use]
+    pub(crate) fn has_endpoint_left(&self) -> bool {
+        self.signals.load(Relaxed) & ENDPOINT_LEFT != 0
+    }
+
+    /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
+    /// that have left.
+    pub(crate) fn check(&self, now: u64, left: &[u64]) {
+        for wait in TimeoutKind::ALL {
+            let passed = self.cell(wait).is_some_and(|cell| {
+                let deadline = cell.load(Relaxed);
+                deadline != 0 && deadline <= now
+            });
+            if passed {
+                self.disarm(wait);
+                self.set_signal(wait.signal());
+            }
+        }
+        if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_endpoint_left() {
+            self.set_signal(ENDPOINT_LEFT);
+        }
+        self.request_client_check();
+        self.exchanges
+            .for_each(|exchange| exchange.check(now, left));
+    }
+
+    /// Whether it has carried a request and waits for another one, which a drain does not wait for.
+    #[must_use]
+    pub(crate) fn is_idle_after_request(&self) -> bool {
+        let expects = self.signals.load(Relaxed) & EXPECTS_REQUEST != 0;
+        self.phase() == ConnectionPhase::Idle && self.served() > 0 && !expects
+    }
+
+    /// hyper's own answer to a head was replaced by one of ours.
+    pub(crate) fn note_refused(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Whether that has happened.
+    #[must_use]
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+
+    /// The worker drains. A connection whose request may be on the way is given `grace` milliseconds:
+    /// one that has not asked for anything yet (it was in the accept queue), and one that was answered
+    /// within that time. Its client would otherwise send the request to nobody.
+    pub(crate) fn drain(&self, grace: u64) {
+        let mut signs = DRAIN;
+        if self.phase() == ConnectionPhase::Idle {
+            let since = self.idle_since();
+            let now = self.shared.clock.now();
+            if self.served() == 0 || since.is_some_and(|since| now <= since.saturating_add(grace)) {
+                self.arm(TimeoutKind::Client, grace.min(self.limits.idle));
+                signs |= EXPECTS_REQUEST;
+            }
+        }
+        self.set_signal(signs);
+    }
+
+    /// The drain's time is over.
+    pub(crate) fn cut(&self) {
+        self.set_signal(CUT);
+        self.exchanges.for_each(Self::cut);
+    }
+
+    fn set_signal(&self, sign: u16) {
+        self.signals
+            .store(self.signals.load(Relaxed) | sign, Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+        if self.is_stream {
+            self.wake_body();
+        }
+    }
+
+    /// Whom to wake: the connection's task, which stays the same.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(waker.clone());
+        }
+    }
+
+    // The client's side, told by its I/O.
+
+    /// Bytes of a head came in: it begins or goes on.
+    pub(crate) fn begin_head(&self) {
+        if self.phase() == ConnectionPhase::Idle {
+            self.enter(ConnectionPhase::Head);
+            self.arm(TimeoutKind::Client, self.limits.head);
+        }
+    }
+
+    /// A head was read to its end; `names_length`: a line of it is `Content-Length`.
+    pub(crate) fn end_head(&self, names_length: bool) {
+        self.names_length.store(names_length, Relaxed);
+    }
+
+    /// Whether the present request's head has a `Content-Length`, as its bytes say. HTTP/1.1 only.
+    #[must_use]
+    pub(crate) fn names_length(&self) -> bool {
+        self.names_length.load(Relaxed)
+    }
+
+    /// How long the present request's body is; none: it is in chunks.
+    pub(crate) fn set_body_length(&self, length: Option<u64>) {
+        self.body_length.store(length.unwrap_or(CHUNKED), Relaxed);
+    }
+
+    /// What was said so.
+    #[must_use]
+    pub(crate) fn body_length(&self) -> Option<u64> {
+        Some(self.body_length.load(Relaxed)).filter(|length| *length != CHUNKED)
+    }
+
+    /// The write to the client did not go on.
+    pub(crate) fn begin_write_wait(&self) {
+        if !self.is_armed(TimeoutKind::Write) {
+            self.arm(TimeoutKind::Write, self.limits.write);
+        }
+    }
+
+    /// All is written. After an answer this begins the wait for the next request.
+    pub(crate) fn on_flushed(&self) {
+        if self.phase() == ConnectionPhase::Answered {
+            self.enter(ConnectionPhase::Idle);
+            self.arm(TimeoutKind::Client, self.limits.idle);
+            self.idle_since.store(self.shared.clock.now(), Relaxed);
+        }
+    }
+}
+
+/// A duration in whole milliseconds, at least one.
+#[must_use]
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+fn to_u32_ms(duration: Duration) -> u32 {
+    u32::try_from(milliseconds(duration)).unwrap_or(u32::MAX)
+}
+
+/// The tick that suits the shortest of these time-outs: a quarter of it, from 5 to 250 ms.
+#[must_use]
+pub(crate) fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
+    let shortest = timeouts.map(milliseconds).min().unwrap_or(u64::MAX);
+    (shortest / 4).clamp(MIN_TICK, MAX_TICK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_waits_for_a_request_that_is_probably_on_its_way() {
+        let limits = ClientTimeouts {
+            head: 1,
+            idle: 75_000,
+            body: None,
+            write: 1,
+        };
+        let answered = |ago: u64| {
+            let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
+            watch.count_served();
+            watch.shared.clock.set(100_000 - ago);
+            watch.enter(ConnectionPhase::Answered);
+            watch.on_flushed();
+            watch.shared.clock.set(100_000);
+            watch.drain(1000);
+            watch
+        };
+        assert!(answered(5000).is_idle_after_request());
+        let watch = answered(300);
+        assert!(!watch.is_idle_after_request());
+        watch.check(100_900, &[]);
+        assert!(!watch.expired(TimeoutKind::Client));
+        watch.check(101_100, &[]);
+        assert!(watch.expired(TimeoutKind::Client));
+    }
+
+    #[test]
+    fn only_the_exchange_with_the_endpoint_that_left_is_signed() {
+        let limits = ClientTimeouts {
+            head: 1,
+            idle: 1,
+            body: None,
+            write: 1,
+        };
+        let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
+        watch.begin_exchange(false);
+        watch.set_endpoint(1);
+        watch.check(1, &[2]);
+        assert!(!watch.has_endpoint_left());
+        watch.check(1, &[1]);
+        assert!(watch.has_endpoint_left());
+        // Another attempt begins, and has no endpoint yet.
+        watch.begin_retry();
+        watch.check(1, &[1]);
+        assert!(!watch.has_endpoint_left());
+        watch.set_endpoint(2);
+        watch.check(1, &[1, 2]);
+        assert!(watch.has_endpoint_left());
+        watch.begin_exchange(false);
+        watch.check(1, &[1, 2]);
+        assert!(!watch.has_endpoint_left(), "the next request");
+    }
+}

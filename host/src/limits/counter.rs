@@ -1,0 +1,519 @@
+//! The counter of one plan (or filter) and key: all of its bounds, decided together.
+
+mod outcome;
+
+use std::cmp::Ordering;
+
+use super::bucket::{Bucket, Shape};
+use super::period::Period;
+use super::plan::QuotaLimit;
+use super::time::Timestamp;
+use super::usage::PeriodUsage;
+use crate::control::storage::QuotaUsage;
+
+use outcome::signed;
+pub(super) use outcome::{BoundWaits, CounterSnapshot, LimitRefusal, TakenAmounts};
+
+/// The bounds of a plan, or of a filter's own bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// The rate's bucket.
+    pub(crate) rate: Option<Shape>,
+    pub(crate) quota: Option<QuotaLimit>,
+    /// Whether they are a plan's, whose usage is told.
+    pub(crate) is_plan: bool,
+}
+
+/// The rate of one method of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MethodBound {
+    /// Which bucket of a counter is its.
+    pub(crate) number: u32,
+    pub(crate) shape: Shape,
+}
+
+/// What one taking wants of a counter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CounterRequest<'a> {
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) method: Option<&'a MethodBound>,
+    pub(crate) cost: u64,
+    pub(crate) now: Timestamp,
+}
+
+impl CounterRequest<'_> {
+    /// The day of its moment. Days since 1970.
+    pub(super) fn day(&self) -> u32 {
+        Period::Day.number(self.now.wall_ms)
+    }
+}
+
+/// What one key used of one plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UsageCounter {
+    bucket: Bucket,
+    /// Of the plan's methods, those that were ever taken from, by their numbers.
+    methods: Vec<(u32, Bucket)>,
+    /// In the period of the plan's quota.
+    usage: PeriodUsage,
+    /// Of the latest period that was seen, after the clock went back over more than one: it counts
+    /// again when the clock comes to it.
+    later_usage: Option<Box<PeriodUsage>>,
+    /// The same in periods that the quota had before, or is about to have, while these run: a period
+    /// that comes again has missed nothing.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in each of a million counters, which nearly all have none"
+    )]
+    other_periods: Option<Box<Vec<PeriodUsage>>>,
+    /// Of which `pending` is. Days since 1970.
+    day: u32,
+    /// Whether something was used or given back that was not told.
+    changed: bool,
+    /// What was used and not told.
+    pending: i64,
+}
+
+/// What was used and is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PendingUsage {
+    /// Days since 1970.
+    pub(crate) day: u32,
+    pub(crate) used: i64,
+    pub(crate) quota: Option<QuotaUsage>,
+}
+
+impl UsageCounter {
+    /// Of a key that was never seen, or long ago.
+    pub(super) fn new() -> Self {
+        Self {
+            bucket: Bucket::default(),
+            methods: Vec::new(),
+            usage: PeriodUsage::NONE,
+            later_usage: None,
+            other_periods: None,
+            day: 0,
+            changed: false,
+            pending: 0,
+        }
+    }
+
+    /// Bring it to this moment, and say how long each of its bounds makes this taking wait. Gives
+    /// also what was to be told of the day or the period that is over with it.
+    pub(super) fn settle(
+        &mut self,
+        want: &CounterRequest<'_>,
+    ) -> (BoundWaits, Option<PendingUsage>) {
+        let CounterRequest {
+            bounds, cost, now, ..
+        } = *want;
+        let mut waits = self.settle_rates(want);
+        let before = self.usage;
+        if let Some(quota) = &bounds.quota {
+            self.switch_to(quota.period);
+            self.usage.settle(now.wall_ms);
+            self.look_ahead(&before);
+            waits.quota = self.usage.wait_ms(quota, cost, now.wall_ms);
+        }
+        (waits, self.close_period(&before, want.day()))
+    }
+
+    /// The same for its rates alone.
+    pub(super) fn settle_rates(&mut self, want: &CounterRequest<'_>) -> BoundWaits {
+        let CounterRequest { cost, now, .. } = *want;
+        let mut waits = BoundWaits::default();
+        if let Some(method) = want.method {
+            // One that was never taken from is full.
+            waits.method = match self.method(method.number) {
+                Some(bucket) => {
+                    bucket.settle(&method.shape, now.monotonic_ns);
+                    bucket.wait_ms(&method.shape, cost, now.monotonic_ns)
+                }
+                None => Bucket::default().wait_ms(&method.shape, cost, now.monotonic_ns),
+            };
+        }
+        if let Some(shape) = &want.bounds.rate {
+            self.bucket.settle(shape, now.monotonic_ns);
+            waits.plan = self.bucket.wait_ms(shape, cost, now.monotonic_ns);
+        }
+        waits
+    }
+
+    /// Keep what was used of a period that the clock went back from, and find it again.
+    fn look_ahead(&mut self, before: &PeriodUsage) {
+        if let Some(ahead) = &self.later_usage
+            && (ahead.period != self.usage.period || ahead.number <= self.usage.number)
+        {
+            if ahead.period_number() == self.usage.period_number() {
+                self.usage = **ahead;
+            }
+            self.later_usage = None;
+        }
+        if *before != PeriodUsage::NONE
+            && before.period == self.usage.period
+            && before.number > self.usage.number
+            && self.later_usage.is_none()
+        {
+            self.later_usage = Some(Box::new(*before));
+        }
+    }
+
+    /// Count the quota in this kind of period from now on.
+    fn switch_to(&mut self, period: Period) {
+        if self.usage.period == period && self.usage != PeriodUsage::NONE {
+            return;
+        }
+        let known = self.other(period).copied();
+        let before =
+            std::mem::replace(&mut self.usage, known.unwrap_or(PeriodUsage::begin(period)));
+        if let Some(others) = &mut self.other_periods {
+            others.retain(|other| other.period != period);
+        }
+        if before != PeriodUsage::NONE {
+            self.other_periods.get_or_insert_default().push(before);
+        }
+    }
+
+    fn other(&self, period: Period) -> Option<&PeriodUsage> {
+        let mut others = self.other_periods.iter().flat_map(|others| others.iter());
+        others.find(|other| other.period == period)
+    }
+
+    /// From now on what is used counts in these kinds of periods, too, and in no others but the
+    /// quota's own.
+    pub(super) fn track(&mut self, periods: &[Period]) {
+        let is_kept =
+            |period: Period| self.usage == PeriodUsage::NONE || period != self.usage.period;
+        let mut kept: Vec<PeriodUsage> = periods
+            .iter()
+            .filter(|period| is_kept(**period))
+            .map(|period| {
+                let known = self.other(*period).copied();
+                known.unwrap_or(PeriodUsage::begin(*period))
+            })
+            .collect();
+        if self.usage == PeriodUsage::NONE
+            && let Some(first) = kept.pop()
+        {
+            self.usage = first;
+        }
+        self.other_periods = (!kept.is_empty()).then(|| Box::new(kept));
+    }
+
+    /// Begin to count in this kind of period with what was used and not told: what was told is added
+    /// by [`add_used`](Self::add_used). Without anybody to tell, with what is known of periods within
+    /// this one.
+    pub(super) fn begin(&mut self, period: Period, recording: bool, wall_ms: u64) {
+        let number = period.number(wall_ms);
+        let starts_ms = period.start_ms(number);
+        let is_within = |known: &PeriodUsage| {
+            known.period.start_ms(known.number) >= starts_ms
+                && known.number == known.period.number(wall_ms)
+        };
+        let within = self.tracked_periods().filter(|known| is_within(known));
+        let within = within.map(|known| known.used).max();
+        let used = match recording {
+            true if period.number(Period::Day.start_ms(self.day)) == number => {
+                u64::try_from(self.pending).unwrap_or_default()
+            }
+            true => 0,
+            false => within.unwrap_or_default(),
+        };
+        let usage = self.usage_of(period);
+        usage.settle(wall_ms);
+        (usage.number, usage.used) = (number, used);
+    }
+
+    /// What was used before, and told, in the period with this number.
+    pub(super) fn add_used(&mut self, more: QuotaUsage) {
+        let usage = self.usage_of(more.period);
+        if usage.number < more.number {
+            usage.number = more.number;
+            (usage.used, usage.extra) = (0, 0);
+        }
+        if usage.number == more.number {
+            usage.used = usage.used.saturating_add(more.used);
+        }
+    }
+
+    /// All kinds of periods in which it counts.
+    fn tracked_periods(&self) -> impl Iterator<Item = &PeriodUsage> {
+        let others = self.other_periods.iter().flat_map(|others| others.iter());
+        [&self.usage].into_iter().chain(others)
+    }
+
+    /// What was used in this kind of period, of which it counts from now on.
+    fn usage_of(&mut self, period: Period) -> &mut PeriodUsage {
+        if self.usage == PeriodUsage::NONE {
+            self.usage = PeriodUsage::begin(period);
+        }
+        if self.usage.period == period {
+            return &mut self.usage;
+        }
+        let others = self.other_periods.get_or_insert_default();
+        let place = others.iter().position(|other| other.period == period);
+        let place = place.unwrap_or(others.len());
+        if place == others.len() {
+            others.push(PeriodUsage::begin(period));
+        }
+        // It is there: it was pushed where it was not.
+        match others.get_mut(place) {
+            Some(other) => other,
+            None => &mut self.usage,
+        }
+    }
+
+    /// What was to be told of a day or a period that is over. Of a period that goes on nothing is
+    /// told with its days: its last state is told with the counter.
+    fn close_period(&mut self, before: &PeriodUsage, day: u32) -> Option<PendingUsage> {
+        if !self.changed {
+            return None;
+        }
+        if self.usage.period_number() != before.period_number() {
+            return self.pending_with_usage(before);
+        }
+        let used = std::mem::take(&mut self.pending);
+        if self.day == day || used == 0 {
+            self.pending = used;
+            return None;
+        }
+        Some(PendingUsage {
+            day: self.day,
+            used,
+            quota: None,
+        })
+    }
+
+    /// Take from all bounds, after [`settle`](Self::settle) said that all give. `noted`: what is
+    /// used is to be told.
+    pub(super) fn take(&mut self, want: &CounterRequest<'_>, noted: bool) {
+        let cost = want.cost;
+        if let Some(method) = want.method {
+            match self.method(method.number) {
+                Some(bucket) => bucket.take(cost),
+                None => {
+                    let mut bucket = Bucket::default();
+                    bucket.settle(&method.shape, want.now.monotonic_ns);
+                    bucket.take(cost);
+                    self.methods.push((method.number, bucket));
+                }
+            }
+        }
+        if want.bounds.rate.is_some() {
+            self.bucket.take(cost);
+        }
+        self.take_quota(want);
+        if noted {
+            self.day = want.day();
+            self.record_use(signed(cost));
+        }
+    }
+
+    /// Of the quota, and of the periods that are counted beside it: also while the plan has none.
+    fn take_quota(&mut self, want: &CounterRequest<'_>) {
+        if want.bounds.quota.is_some() {
+            self.usage.take(want.cost);
+        } else if self.usage != PeriodUsage::NONE {
+            self.usage.settle(want.now.wall_ms);
+            self.usage.take(want.cost);
+        }
+        for other in self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut())
+        {
+            other.settle(want.now.wall_ms);
+            other.take(want.cost);
+        }
+    }
+
+    /// What a ticket must know of what was just taken.
+    pub(super) fn taken_amounts(&self, want: &CounterRequest<'_>) -> TakenAmounts {
+        TakenAmounts {
+            rate: want.bounds.rate.is_some(),
+            method: want.method.map(|method| method.number),
+            quota: want.bounds.quota.map(|_| self.usage.period_number()),
+            is_plan: want.bounds.is_plan,
+            day: want.day(),
+        }
+    }
+
+    /// Undo what was taken. `noted`: what is used is to be told; then this gives what cannot be
+    /// told with the counter, as its day is over.
+    pub(super) fn give_back(
+        &mut self,
+        cost: u64,
+        taken: &TakenAmounts,
+        noted: bool,
+    ) -> Option<PendingUsage> {
+        if taken.rate {
+            self.bucket.give_back(cost);
+        }
+        if let Some(bucket) = taken.method.and_then(|number| self.method(number)) {
+            bucket.give_back(cost);
+        }
+        if self.usage != PeriodUsage::NONE {
+            self.usage.give_back(cost, taken.quota, taken.day);
+        }
+        for other in self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut())
+        {
+            other.give_back(cost, None, taken.day);
+        }
+        noted
+            .then(|| self.add(&taken.negated_usage(cost)))
+            .flatten()
+    }
+
+    /// Add to what is to be told. Gives back what is of another day, or of a period that is over.
+    pub(super) fn add(&mut self, more: &PendingUsage) -> Option<PendingUsage> {
+        let goes_on =
+            |quota: &QuotaUsage| self.usage.period_number() == (quota.period, quota.number);
+        let quota = more.quota.filter(|quota| !goes_on(quota));
+        let other = self.day != more.day;
+        self.record_use(if other { 0 } else { more.used });
+        let used = if other { more.used } else { 0 };
+        (used != 0 || quota.is_some()).then_some(PendingUsage {
+            day: more.day,
+            used,
+            quota,
+        })
+    }
+
+    fn record_use(&mut self, used: i64) {
+        self.pending = self.pending.saturating_add(used);
+        self.changed = true;
+    }
+
+    /// What is to be told, once.
+    pub(super) fn take_pending(&mut self) -> Option<PendingUsage> {
+        let usage = self.usage;
+        self.pending_with_usage(&usage)
+    }
+
+    /// The same, with the usage of its quota as it was then.
+    fn pending_with_usage(&mut self, usage: &PeriodUsage) -> Option<PendingUsage> {
+        std::mem::take(&mut self.changed).then(|| PendingUsage {
+            day: self.day,
+            used: std::mem::take(&mut self.pending),
+            quota: (*usage != PeriodUsage::NONE).then_some(QuotaUsage {
+                period: usage.period,
+                number: usage.number,
+                used: usage.used,
+            }),
+        })
+    }
+
+    /// What was used before the process began.
+    pub(super) fn restore(&mut self, usage: QuotaUsage, extra: i64) {
+        let known = self.usage_of(usage.period);
+        match known.number.cmp(&usage.number) {
+            Ordering::Equal => {
+                known.used = known.used.max(usage.used);
+                known.extra = extra;
+            }
+            // Saved while the clock was behind: the later period is the one not to be given twice.
+            Ordering::Greater => {}
+            Ordering::Less => {
+                *known = PeriodUsage {
+                    period: usage.period,
+                    number: usage.number,
+                    used: usage.used,
+                    extra,
+                };
+            }
+        }
+    }
+
+    /// So much more was used by way of another gateway on this day, and `usage` is where the store
+    /// stands with it. The state is to be told again, and the usage was.
+    pub(super) fn add_drain_usage(&mut self, usage: QuotaUsage, extra: i64, used: i64, day: u32) {
+        let place = (usage.period, usage.number);
+        let before = self
+            .tracked_periods()
+            .find(|known| known.period == usage.period);
+        let before = before.filter(|known| **known != PeriodUsage::NONE).copied();
+        let goes_on = before.is_some_and(|before| before.period_number() == place);
+        let others = self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut());
+        let all = std::iter::once(&mut self.usage).chain(others);
+        for known in all.filter(|known| **known != PeriodUsage::NONE) {
+            let number = known.period.number(Period::Day.start_ms(day));
+            if known.period != usage.period && known.number < number {
+                *known = PeriodUsage {
+                    number,
+                    ..PeriodUsage::begin(known.period)
+                };
+            }
+            let holds_it = if known.period == usage.period {
+                goes_on
+            } else {
+                known.number == number
+            };
+            if holds_it {
+                known.used = known.used.saturating_add_signed(used);
+            }
+        }
+        if goes_on {
+            self.changed = true;
+        } else if before.is_none_or(|before| before.number < usage.number) {
+            self.restore(usage, extra);
+        }
+    }
+
+    /// From now on so much remains of the quota in its period.
+    pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
+        self.usage.extend(quota, remaining);
+    }
+
+    /// Of its quota.
+    pub(super) fn usage(&self) -> &PeriodUsage {
+        &self.usage
+    }
+
+    /// What was used of this quota by this moment.
+    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> PeriodUsage {
+        let known = self.tracked_periods().find(|known| known.period == period);
+        let mut usage = known.copied().unwrap_or(PeriodUsage::begin(period));
+        usage.settle(wall_ms);
+        usage
+    }
+
+    fn method(&mut self, number: u32) -> Option<&mut Bucket> {
+        let mut methods = self.methods.iter_mut();
+        methods
+            .find(|(known, _)| *known == number)
+            .map(|(_, bucket)| bucket)
+    }
+
+    /// Whether it is as good as new.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        let full = |bucket: &Bucket| bucket.is_full(now.monotonic_ns);
+        full(&self.bucket)
+            && self.methods.iter().all(|(_, bucket)| full(bucket))
+            && self
+                .tracked_periods()
+                .all(|usage| usage.has_ended(now.wall_ms))
+            && self
+                .later_usage
+                .as_ref()
+                .is_none_or(|ahead| ahead.has_ended(now.wall_ms))
+    }
+
+    /// As it is, as far as this taking is concerned. After [`settle`](Self::settle) with it.
+    pub(super) fn seen(&self, want: &CounterRequest<'_>) -> CounterSnapshot {
+        let known = |number| self.methods.iter().find(|(known, _)| *known == number);
+        CounterSnapshot {
+            bucket: self.bucket,
+            method: want.method.map(|method| {
+                let bucket = known(method.number).map(|(_, bucket)| *bucket);
+                bucket.unwrap_or_default()
+            }),
+            usage: self.usage,
+        }
+    }
+}

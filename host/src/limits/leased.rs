@@ -1,0 +1,454 @@
+//! Counters that several gateways share, by leases.
+//!
+//! The budget of each plan and key is in a Redis: what was taken of its quota in this period, and
+//! the token buckets of its rates, by Redis' clock. Each gateway takes parts of it in advance, its
+//! *leases*, and uses them up in its own memory. So a request whose share is in hand waits for
+//! nothing: a thread settles what was used and fetches more, woken when a lease runs low.
+//!
+//! How exact that is. A gateway never uses a grant twice, and what was granted is not in the budget
+//! any more, so of a limit of N no more than N is admitted. More can be admitted only through a
+//! gateway that was killed, or that stood still until its lease ended: it may have used its lease
+//! without having told, and the budget has it again. So at the worst it is N + gateways × lease
+//! ([`LeasedLimits::bound`]), where
+//!
+//! - the lease of a quota is a tenth of its limit, at least 1, at most `max_lease`;
+//! - the lease of a rate is its burst, at most `max_lease`.
+//!
+//! Not less than N is admitted as long as requests keep coming. What a gateway does not use for a
+//! second goes back; what another gateway waits for goes back within a tenth of one; and what a
+//! gateway that is gone had leased is back after [`LEASE_MS`](lease::LEASE_MS), by the clock of
+//! Redis. A gateway stops using a lease [`MARGIN_MS`](lease::MARGIN_MS) before that, by its clock
+//! that never steps, counted from before the call that got it.
+//!
+//! A refusal for a bound is one of the shared count: a quota is refused only once it is used, and no
+//! other gateway holds a lease of it. Where this gateway does not know its share
+//! (a key that it meets for the first time, a lease that is used up), nothing is decided: the
+//! request waits for the next answer before its filter runs ([`LimitStore::wait`]), for
+//! `max_wait` at the longest, and is then told that the limits are unavailable. What requests wait
+//! for is granted to them and counted at once; what is leased in advance beside it follows what was
+//! used lately.
+//!
+//! When Redis is out of reach, leases are used as long as they last. Then the policy answers
+//! ([`OnUnavailable`]), and what it lets through is settled when Redis is there again. A Redis that
+//! comes back with less than it had (killed, restored, failed over), or is emptied while it runs, gives
+//! no quota twice: another process of it, or the lack of the mark that the first call leaves, makes
+//! every gateway say the highest total that it saw, and nothing of any quota is granted until all
+//! gateways that it remembers have, or for a second. Buckets start full then: one
+//! burst more. A call whose answer was lost comes again with its number, and is carried out once.
+//!
+//! Each gateway's own, not shared: the rates of routes and of the gateway, filters' own buckets,
+//! and the plan's bounds once more in full, so that no gateway alone can pass them, whatever Redis
+//! says. The period of a quota is that of each gateway's wall clock: keep them in step (NTP).
+
+mod entry;
+mod lease;
+mod refill;
+mod request;
+mod shared;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod waiters;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+pub(crate) use state::LeaseState;
+use state::LeaseStats;
+
+use super::local::LocalLimits;
+use super::period::Period;
+use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
+use super::shared::SharedRate;
+use super::ticket::LimitTicket;
+use super::time::{Timestamp, TimestampClock};
+use super::{
+    AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
+    QuotaStatus, TakeRequest, UncountedUsage,
+};
+use crate::control::storage::redis::{RedisPool, RedisSettings};
+use crate::control::storage::{QuotaRow, StorageError, UsageDelta};
+use entry::{Shortage, TakeOutlook};
+use refill::RefillCaller;
+use table::{LeaseOwner, Leases};
+
+/// What is answered when Redis is out of reach and no lease is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnUnavailable {
+    /// Refused, as [`BoundKind::Unavailable`].
+    Deny,
+    /// Let through, whatever the plan says.
+    Allow,
+    /// Let through as far as the plan's bounds allow this gateway alone.
+    Local,
+}
+
+/// How leases are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeasePolicy {
+    /// The most that one lease holds; at least 1.
+    pub(crate) max_lease: u64,
+    /// What is answered when Redis is out of reach and no lease is left.
+    pub(crate) on_unavailable: OnUnavailable,
+    /// For how many plans and keys there is room.
+    pub(crate) max_counters: usize,
+    /// How long a request waits at the most to learn its share.
+    pub(crate) max_wait: Duration,
+    /// Whether what is used is kept until somebody asks for what is [`take_pending_usage`](LimitStore::unsaved).
+    pub(crate) recording: bool,
+}
+
+/// By how much a plan's bounds may be passed: `gateways` times each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeaseBound {
+    /// One lease of its rate; 0 where it has none.
+    pub(crate) rate: u64,
+    /// One lease of its quota; 0 where it has none.
+    pub(crate) quota: u64,
+    /// How many gateways share the budget now.
+    pub(crate) gateways: u64,
+}
+
+/// What is told where the shared count is not known.
+const UNKNOWN: Shortage = Shortage {
+    by: BoundKind::Unavailable,
+    retry_after_ms: 1000,
+};
+
+/// Counters that several gateways share.
+#[derive(Debug)]
+pub(crate) struct LeasedLimits {
+    shared: Arc<LeaseShared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the gateway's workers and the refilling thread have in common.
+#[derive(Debug)]
+struct LeaseShared {
+    local: LocalLimits,
+    leases: Leases,
+    server: RedisPool,
+    policy: LeasePolicy,
+    clock: TimestampClock,
+    /// Of this gateway, among those that share the budget.
+    id: String,
+    stats: LeaseStats,
+    queue: Mutex<RefillQueue>,
+    wake: Condvar,
+    /// Told after each call that was answered, and at the end.
+    settled: Condvar,
+    settle_lock: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct RefillQueue {
+    owners: Vec<LeaseOwner>,
+    stop: bool,
+}
+
+impl LeasedLimits {
+    /// Connect, and start the thread that refills. A server that is out of reach is tried again by
+    /// the thread; until then the policy answers.
+    ///
+    /// # Errors
+    /// The settings make no sense, the server refuses them, or no thread can be started.
+    pub(crate) fn start(
+        settings: &RedisSettings,
+        policy: LeasePolicy,
+        clock: TimestampClock,
+    ) -> Result<Arc<Self>, StorageError> {
+        let local = LocalLimits::new(policy.max_counters);
+        let shared = Arc::new(LeaseShared {
+            local: match policy.recording {
+                true => local.with_recording(),
+                false => local,
+            },
+            leases: Leases::new(policy.max_counters),
+            server: RedisPool::new(settings)?,
+            policy,
+            clock,
+            id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+            stats: LeaseStats::default(),
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            settle_lock: Mutex::default(),
+        });
+        let mut speaker = RefillCaller::default();
+        match speaker.refill(&shared, Vec::new(), false) {
+            // It is tried again by the thread.
+            Ok(()) | Err(StorageError::Unreachable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("leases".to_owned())
+            .spawn(move || refill::run(&of_thread, speaker))
+            .map_err(|error| StorageError::Failed {
+                name: shared.server.name().to_owned(),
+                cause: format!("no thread for it can be started: {error}"),
+            })?;
+        Ok(Arc::new(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        }))
+    }
+
+    /// By how much this plan's bounds may be passed.
+    #[must_use]
+    pub(crate) fn bound(&self, plan: &UsagePlan) -> LeaseBound {
+        let terms = self.shared.terms();
+        LeaseBound {
+            rate: plan.rate.map_or(0, |rate| terms.rate(&rate)),
+            quota: plan.quota.map_or(0, |quota| terms.quota(&quota)),
+            gateways: self.shared.stats.gateways(),
+        }
+    }
+
+    /// Give back what is held, and end the thread: at the end of the process. What is taken from
+    /// then on is decided by what leases are left, of which none are granted any more. Waits for
+    /// the store as long as its time-outs let it.
+    pub(crate) fn stop(&self) {
+        self.shared.queue.lock().stop = true;
+        self.shared.wake.notify_all();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // It has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+
+    /// Divide the room for counters among so many plans, that none uses up all of it.
+    pub(super) fn divide(&self, plans: usize) {
+        self.shared.leases.divide(plans);
+        self.shared.local.divide(plans);
+    }
+
+    /// Whether a taking is refused for certain. None: its share is to be waited for.
+    pub(super) fn refuses(&self, take: &TakeRequest<'_>) -> Option<bool> {
+        let shared = &*self.shared;
+        let plan = take.plan?;
+        if take.cost == 0 || !shared.is_reachable() {
+            return Some(false);
+        }
+        let hash = shared.leases.hash(plan.number, take.key);
+        let mut held = shared.leases.lock(hash)?;
+        let entry = held.find(plan.number, hash, take.key)?;
+        entry.refresh(plan, take, shared.terms());
+        match entry.outlook(plan, take) {
+            TakeOutlook::Enough => Some(false),
+            TakeOutlook::Short(_) => Some(true),
+            TakeOutlook::Unknown(_) => shared.local.refusal_by_rate(take).map(|_| true),
+        }
+    }
+
+    /// For metrics. It visits every lock.
+    #[must_use]
+    pub(crate) fn state(&self) -> LeaseState {
+        let shared = &self.shared;
+        shared.stats.state(shared.leases.len(), shared.clock.now())
+    }
+}
+
+impl Drop for LeasedLimits {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl LimitStore for LeasedLimits {
+    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
+        self.shared.local.enroll(plan)
+    }
+
+    fn periods(&self, plan: &str) -> Vec<Period> {
+        self.shared.local.periods(plan)
+    }
+
+    fn track(&self, plan: &str, period: Period, now: Timestamp) {
+        self.shared.local.track(plan, period, now);
+    }
+
+    fn add_used(&self, rows: &[QuotaRow], what: UncountedUsage) -> Result<(), StorageError> {
+        refill::raise_usage(&self.shared, rows, what)
+    }
+
+    fn scope(&self, filter: &str) -> Scope {
+        self.shared.local.scope(filter)
+    }
+
+    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
+        self.shared.local.shared_rate(name, rate)
+    }
+
+    fn take(&self, take: &TakeRequest<'_>) -> Decision {
+        let shared = &*self.shared;
+        let Some(plan) = take.plan else {
+            return shared.local.take(take);
+        };
+        let hash = shared.leases.hash(plan.number, take.key);
+        let Some(mut held) = shared.leases.lock(hash) else {
+            return shared.refuse(take, UNKNOWN);
+        };
+        let Some(entry) = held.find_or_make(plan, hash, take.key) else {
+            drop(held);
+            let lacks_room = true;
+            return Decision {
+                lacks_room,
+                ..shared.refuse(take, UNKNOWN)
+            };
+        };
+        let mut decision = shared.decide(entry, plan, take);
+        LeaseShared::show(entry, take, &mut decision);
+        let wanted = take.cost > 0 && entry.needs_refill(take.now);
+        let owner = wanted.then(|| LeaseShared::enqueue(entry)).flatten();
+        drop(held);
+        if owner.is_some() {
+            shared.queue_all(owner.into_iter());
+        }
+        decision
+    }
+
+    fn max_wait(&self) -> Option<Duration> {
+        Some(self.shared.policy.max_wait)
+    }
+
+    fn wait(&self, take: &TakeRequest<'_>) -> Option<DecisionSignal> {
+        let shared = &*self.shared;
+        let plan = take.plan?;
+        if take.cost == 0 || !shared.is_reachable() {
+            return None;
+        }
+        let hash = shared.leases.hash(plan.number, take.key);
+        let mut held = shared.leases.lock(hash)?;
+        let entry = held.find_or_make(plan, hash, take.key)?;
+        entry.refresh(plan, take, shared.terms());
+        let TakeOutlook::Unknown(_) = entry.outlook(plan, take) else {
+            return None;
+        };
+        if shared.local.refusal_by_rate(take).is_some() {
+            return None;
+        }
+        let waiting = entry.wait(plan, take)?;
+        let owner = (!entry.is_asking())
+            .then(|| LeaseShared::enqueue(entry))
+            .flatten();
+        drop(held);
+        shared.stats.note_wait();
+        if owner.is_some() {
+            shared.queue_all(owner.into_iter());
+        }
+        Some(waiting)
+    }
+
+    fn take_inline(
+        &self,
+        scope: Scope,
+        key: &str,
+        cost: u64,
+        capacity: u64,
+        refill_per_second: f64,
+        now: Timestamp,
+    ) -> Decision {
+        let local = &self.shared.local;
+        local.take_inline(scope, key, cost, capacity, refill_per_second, now)
+    }
+
+    fn give_back(&self, ticket: LimitTicket) {
+        if let Some(from) = &ticket.counter
+            && from.amounts.is_plan
+        {
+            let leases = &self.shared.leases;
+            let hash = leases.hash(from.space, &from.key);
+            if let Some(mut held) = leases.lock(hash)
+                && let Some(entry) = held.find(from.space, hash, &from.key)
+            {
+                entry.give_back(ticket.cost, &from.amounts, self.shared.clock.now());
+            }
+        }
+        self.shared.local.give_back(ticket);
+    }
+
+    fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
+        // Where quotas stand is in the budget; what one gateway knows of it is not to replace it.
+        self.shared.local.take_pending_usage(&mut |delta| {
+            visit(UsageDelta {
+                quota: None,
+                ..delta
+            });
+        });
+    }
+
+    fn return_pending_usage(&self, delta: UsageDelta) {
+        self.shared.local.return_pending_usage(delta);
+    }
+
+    fn figures(&self) -> LimitFigures {
+        self.shared.local.figures()
+    }
+
+    fn restore(&self, row: &QuotaRow) {
+        // What was used is in the budget. What was extended must pass the counters here too.
+        let mut row = row.clone();
+        row.usage.used = 0;
+        self.shared.local.restore(&row);
+    }
+
+    fn extend(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        remaining: u64,
+        now: Timestamp,
+    ) -> Result<AppliedExtension, ExtendError> {
+        let quota = plan.plan().quota.ok_or(ExtendError::NoQuota)?;
+        let number = quota.period.number(now.wall_ms);
+        let owner = (&*plan.plan().name, key);
+        let place = (quota.period, number);
+        let limit = entry::limit(&quota);
+        self.shared.report_now(plan, key);
+        let (_, extra) = refill::read_quota(&self.shared, owner, place, limit, Some(remaining))
+            .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
+        self.shared.local.restore(&QuotaRow {
+            plan: owner.0.to_owned(),
+            key: key.to_owned(),
+            usage: crate::control::storage::QuotaUsage {
+                period: quota.period,
+                number,
+                used: 0,
+            },
+            extra,
+        });
+        // After that, so that no counter here refuses a share of the extension.
+        self.shared.revoke_quota(plan, key);
+        Ok(AppliedExtension {
+            period: quota.period,
+            number,
+            extra,
+            remaining,
+        })
+    }
+
+    fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus> {
+        let quota = plan.plan().quota?;
+        let number = quota.period.number(now.wall_ms);
+        let owner = (&*plan.plan().name, key);
+        let limit = entry::limit(&quota);
+        self.shared.report_now(plan, key);
+        match refill::read_quota(&self.shared, owner, (quota.period, number), limit, None) {
+            Ok((used, extra)) => Some(QuotaStatus {
+                period: quota.period,
+                number,
+                used,
+                extra,
+                remaining: limit.saturating_add_signed(extra).saturating_sub(used),
+            }),
+            // What this gateway knows alone.
+            Err(_) => self.shared.local.quota_status(plan, key, now),
+        }
+    }
+}

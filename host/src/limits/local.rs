@@ -1,0 +1,447 @@
+//! Counters in the memory of one gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+
+use super::bucket::Shape;
+use super::counter::{
+    BoundWaits, Bounds, CounterRequest, CounterSnapshot, LimitRefusal, UsageCounter,
+};
+use super::names::NumberedNames;
+use super::period::Period;
+use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
+use super::room::Division;
+use super::shard_count;
+use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
+use super::table::{CounterOwner, CounterTable};
+use super::ticket::{LimitTicket, TakenCounter};
+use super::time::Timestamp;
+use super::{
+    AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
+    QuotaStatus, TakeRequest, UncountedUsage,
+};
+use crate::control::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+
+mod persistence;
+
+/// How many counters are kept if nothing else is said: some 250 MB at worst.
+pub(crate) const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
+
+/// What a caller is told when there is no room.
+const NO_ROOM: LimitRefusal = LimitRefusal {
+    by: BoundKind::Unavailable,
+    retry_after_ms: 1000,
+};
+
+/// Exact counters for one gateway, in memory. They survive reloads, and restarts where what was
+/// used is saved.
+///
+/// One short lock out of 64 is held while one decision is made, and with it those of the route's
+/// and the gateway's rates where there are such. At most the given number of
+/// counters is kept (one lock's share may be used up a few per cent earlier). A counter goes when
+/// it is as good as new: its buckets full, its period over for an hour or nothing used in it, and
+/// all that was used told. When all room is taken by others, what would need a new counter is
+/// refused as [`BoundKind::Unavailable`]: who could fill the room could otherwise take without bounds. The empty
+/// key, which no API key has, always has room.
+#[derive(Debug)]
+pub struct LocalLimits {
+    shards: Box<[CounterShard]>,
+    /// Of each shard. Counters.
+    shard_capacity: usize,
+    /// How many plans share the room; 0: it is for whoever comes.
+    plans: AtomicUsize,
+    /// Whether what is used is kept until it was told.
+    recording: bool,
+    hasher: RandomState,
+    names: Mutex<NumberedNames>,
+    /// Whether the usage of any plan counts in more than one kind of period.
+    many_periods: AtomicBool,
+    shared: SharedRates,
+}
+
+/// On a cache line of its own (two, for processors that fetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct CounterShard(Mutex<CounterTable>);
+
+impl Default for LocalLimits {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_COUNTERS)
+    }
+}
+
+/// One taking from one counter.
+struct CounterTake<'a> {
+    space: u32,
+    key: &'a str,
+    request: CounterRequest<'a>,
+    route: Option<&'a SharedRate>,
+    gateway: Option<&'a SharedRate>,
+}
+
+impl LocalLimits {
+    /// Room for so many counters, at least one. What is used is told to nobody.
+    #[must_use]
+    pub(crate) fn new(max_counters: usize) -> Self {
+        let shards = shard_count(max_counters);
+        Self {
+            shards: (0..shards).map(|_| CounterShard::default()).collect(),
+            shard_capacity: (max_counters / shards).max(1),
+            plans: AtomicUsize::new(0),
+            recording: false,
+            hasher: RandomState::new(),
+            names: Mutex::default(),
+            many_periods: AtomicBool::new(false),
+            shared: SharedRates::default(),
+        }
+    }
+
+    /// The same, for somebody who asks for what is [`take_pending_usage`](LimitStore::unsaved) now and then:
+    /// it is kept until then.
+    #[must_use]
+    pub fn with_recording(mut self) -> Self {
+        self.recording = true;
+        self
+    }
+
+    /// Divide the room among so many plans.
+    pub(super) fn divide(&self, plans: usize) {
+        self.plans.store(plans, Ordering::Relaxed);
+    }
+
+    fn division(&self) -> Division {
+        Division {
+            capacity: self.shard_capacity,
+            bounds: self.plans.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many counters are kept. For metrics: it visits every lock.
+    #[must_use]
+    pub(crate) fn counters(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
+    }
+
+    /// The table of this hash. Its low and highest bits are the table's own.
+    fn table(&self, hash: u64) -> Option<&Mutex<CounterTable>> {
+        let place = (hash >> 32) as usize & (self.shards.len() - 1);
+        self.shards.get(place).map(|shard| &shard.0)
+    }
+
+    fn owner<'a>(&self, space: u32, key: &'a str) -> CounterOwner<'a> {
+        let hash = self.hasher.hash_one((space, key));
+        CounterOwner { space, key, hash }
+    }
+
+    /// The rate that refuses a taking, whatever is left elsewhere, with where it stands if many keys share
+    /// it. A quota is not asked: another gateway may have extended it.
+    pub(super) fn refusal_by_rate(
+        &self,
+        take: &TakeRequest<'_>,
+    ) -> Option<(LimitRefusal, Option<Level>)> {
+        let asked = counter_take(take, take.plan?);
+        let want = &asked.request;
+        let owner = self.owner(asked.space, asked.key);
+        let mut table = self.table(owner.hash)?.lock();
+        let place = table.find(&owner);
+        let mut waits = match place.and_then(|place| table.entry(place)) {
+            Some(entry) => entry.counter.settle_rates(want),
+            None => UsageCounter::new().settle_rates(want),
+        };
+        let mut held = LockedRates::lock(asked.route, asked.gateway);
+        held.settle(&mut waits, want.cost, want.now);
+        let refusal = waits.refusal()?;
+        Some((refusal, held.level(refusal.by, want.now)))
+    }
+
+    fn decide(&self, asked: &CounterTake<'_>) -> Decision {
+        let owner = self.owner(asked.space, asked.key);
+        let mut decision = Decision::NOTHING;
+        let seen = match self.table(owner.hash) {
+            Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
+            None => refuse_for_room(&asked.request, &mut decision),
+        };
+        // Outside of the locks.
+        (decision.rate, decision.quota) = seen.levels(&asked.request);
+        decision
+    }
+
+    /// One atomic step over all bounds. Gives the counter as it stands then.
+    fn step(
+        &self,
+        table: &mut CounterTable,
+        owner: &CounterOwner<'_>,
+        asked: &CounterTake<'_>,
+        decision: &mut Decision,
+    ) -> CounterSnapshot {
+        let want = &asked.request;
+        table.tick(want.now);
+        let place = table.find(owner);
+        let Some((place, entry)) = place.and_then(|place| Some((place, table.entry(place)?)))
+        else {
+            return self.first_step(table, owner, asked, decision);
+        };
+        let noted = self.records_usage(want);
+        let (waits, over) = entry.counter.settle(want);
+        let taken = take_all(&mut entry.counter, asked, waits, noted, decision);
+        let seen = entry.counter.seen(want);
+        if let Some(numbers) = taken {
+            let key = Arc::clone(&entry.key);
+            decision.ticket = Some(ticket(owner, key, &entry.counter, want, numbers));
+            if noted {
+                table.enqueue(place);
+            }
+        }
+        if let Some(over) = over {
+            table.enqueue_usage(owner, over, self.shard_capacity);
+        }
+        seen
+    }
+
+    /// The same for an owner without a counter, who gets one if something is taken.
+    fn first_step(
+        &self,
+        table: &mut CounterTable,
+        owner: &CounterOwner<'_>,
+        asked: &CounterTake<'_>,
+        decision: &mut Decision,
+    ) -> CounterSnapshot {
+        let want = &asked.request;
+        let mut counter = self.new_counter(owner.space);
+        let (waits, _) = counter.settle(want);
+        // Before locks are taken that others wait for too.
+        let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
+        if needs_room && !table.make_room(owner.space, self.division(), want.now) {
+            return refuse_for_room(want, decision);
+        }
+        let noted = self.records_usage(want);
+        let taken = take_all(&mut counter, asked, waits, noted, decision);
+        let seen = counter.seen(want);
+        if let Some(numbers) = taken {
+            let key: Arc<str> = owner.key.into();
+            decision.ticket = Some(ticket(owner, Arc::clone(&key), &counter, want, numbers));
+            let place = table.insert(owner, key, counter);
+            if noted {
+                table.enqueue(place);
+            }
+        }
+        seen
+    }
+
+    /// Whether what this taking uses is to be told.
+    fn records_usage(&self, want: &CounterRequest<'_>) -> bool {
+        self.recording && want.bounds.is_plan
+    }
+}
+
+impl LimitStore for LocalLimits {
+    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
+        if let Some(quota) = plan.quota {
+            self.note_periods(&plan.name, quota.period);
+        }
+        self.names.lock().enroll(plan)
+    }
+
+    fn periods(&self, plan: &str) -> Vec<Period> {
+        self.names.lock().periods(plan).to_vec()
+    }
+
+    fn track(&self, plan: &str, period: Period, now: Timestamp) {
+        self.track_period(plan, period, now);
+    }
+
+    fn add_used(&self, rows: &[QuotaRow], _: UncountedUsage) -> Result<(), StorageError> {
+        rows.iter().for_each(|row| self.add_row(row));
+        Ok(())
+    }
+
+    fn scope(&self, filter: &str) -> Scope {
+        self.names.lock().scope(filter)
+    }
+
+    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
+        self.shared.enroll(name, rate)
+    }
+
+    fn take(&self, take: &TakeRequest<'_>) -> Decision {
+        let Some(plan) = take.plan else {
+            return take_shared(take);
+        };
+        self.decide(&counter_take(take, plan))
+    }
+
+    fn take_inline(
+        &self,
+        scope: Scope,
+        key: &str,
+        cost: u64,
+        capacity: u64,
+        refill_per_second: f64,
+        now: Timestamp,
+    ) -> Decision {
+        if capacity == 0 || !refill_per_second.is_finite() || refill_per_second <= 0.0 {
+            return invalid_bucket(capacity);
+        }
+        let bounds = Bounds {
+            rate: Some(Shape::new(capacity, refill_per_second)),
+            quota: None,
+            is_plan: false,
+        };
+        self.decide(&CounterTake {
+            space: scope.0,
+            key,
+            request: CounterRequest {
+                bounds: &bounds,
+                method: None,
+                cost,
+                now,
+            },
+            route: None,
+            gateway: None,
+        })
+    }
+
+    fn give_back(&self, ticket: LimitTicket) {
+        let LimitTicket {
+            cost,
+            counter,
+            route,
+            gateway,
+        } = ticket;
+        if let Some(from) = counter {
+            self.give_back_to(&from, cost);
+        }
+        self.shared.give_back(route, cost);
+        self.shared.give_back(gateway, cost);
+    }
+
+    fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
+        self.report_usage(visit);
+    }
+
+    fn return_pending_usage(&self, delta: UsageDelta) {
+        self.return_usage(delta);
+    }
+
+    fn figures(&self) -> LimitFigures {
+        LimitFigures {
+            counters: self.counters(),
+            lost: self.lost_count(),
+        }
+    }
+
+    fn restore(&self, row: &QuotaRow) {
+        self.restore_row(row);
+    }
+
+    fn add_drain_usage(&self, late: &DrainUsage) {
+        self.apply_drain_usage(late);
+    }
+
+    fn extend(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        remaining: u64,
+        now: Timestamp,
+    ) -> Result<AppliedExtension, ExtendError> {
+        self.extend_quota(plan, key, remaining, now)
+    }
+
+    fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus> {
+        self.find_quota_status(plan, key, now)
+    }
+}
+
+/// The request to take from the counter of a plan.
+fn counter_take<'a>(take: &TakeRequest<'a>, plan: &'a EnrolledPlan) -> CounterTake<'a> {
+    CounterTake {
+        space: plan.number,
+        key: take.key,
+        request: CounterRequest {
+            bounds: &plan.bounds,
+            method: take.method.and_then(|place| plan.bound(place)),
+            cost: take.cost,
+            now: take.now,
+        },
+        route: take.route,
+        gateway: take.gateway,
+    }
+}
+
+/// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
+/// numbers of the shared ones when something was taken.
+fn take_all(
+    counter: &mut UsageCounter,
+    asked: &CounterTake<'_>,
+    mut waits: BoundWaits,
+    noted: bool,
+    decision: &mut Decision,
+) -> Option<SharedRateNumbers> {
+    let want = &asked.request;
+    let mut held = LockedRates::lock(asked.route, asked.gateway);
+    held.settle(&mut waits, want.cost, want.now);
+    if let Some(refusal) = waits.refusal() {
+        decision.refuse(refusal);
+        decision.shared = held.level(refusal.by, want.now);
+        return None;
+    }
+    if want.cost == 0 {
+        return None;
+    }
+    counter.take(want, noted);
+    Some(held.take(want.cost))
+}
+
+/// Of the route's rate and the gateway's.
+type SharedRateNumbers = (Option<u32>, Option<u32>);
+
+fn ticket(
+    owner: &CounterOwner<'_>,
+    key: Arc<str>,
+    counter: &UsageCounter,
+    want: &CounterRequest<'_>,
+    (route, gateway): SharedRateNumbers,
+) -> LimitTicket {
+    LimitTicket {
+        cost: want.cost,
+        counter: Some(TakenCounter {
+            space: owner.space,
+            hash: owner.hash,
+            key,
+            amounts: counter.taken_amounts(want),
+        }),
+        route,
+        gateway,
+    }
+}
+
+/// What is decided for who would need a counter, and there is no room.
+fn refuse_for_room(want: &CounterRequest<'_>, decision: &mut Decision) -> CounterSnapshot {
+    let mut counter = UsageCounter::new();
+    let _ = counter.settle(want);
+    decision.refuse(NO_ROOM);
+    decision.lacks_room = true;
+    counter.seen(want)
+}
+
+/// What a filter is told whose bucket makes no sense.
+fn invalid_bucket(capacity: u64) -> Decision {
+    let rate = Level {
+        limit: capacity,
+        remaining: 0,
+        window_ms: NEVER_MS,
+        reset_ms: NEVER_MS,
+    };
+    let refusal = LimitRefusal {
+        by: BoundKind::Plan,
+        retry_after_ms: NEVER_MS,
+    };
+    let mut decision = Decision::NOTHING;
+    decision.refuse(refusal);
+    decision.rate = Some(rate);
+    decision
+}

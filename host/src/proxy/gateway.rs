@@ -1,0 +1,87 @@
+//! All that one configuration built, ready for use: what a request's way reads, and nobody changes.
+//!
+//! `build` makes it whole, aside; the server puts it in use. Requests keep the one that they began with; it is
+//! released with the last of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::HeaderName;
+use rustls::ServerConfig;
+
+use super::api_finder::ApiFinder;
+use crate::balance::WeightedSplit;
+use crate::config::{Cidr, Listener, RouteEnd, RouteTimeouts};
+use crate::error::ErrorFormat;
+use crate::exchange::RouteInfo;
+use crate::http::tls::certificate::ServedCertificate;
+use crate::route::Router;
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::dns::DnsResolver;
+use crate::wasm::{Filter, Services};
+
+/// All that one configuration built.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Which one it is, counted from 1.
+    pub(crate) number: u64,
+    /// Whose `X-Forwarded-*` fields are believed.
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Fields that any client may send, although they are dropped by default.
+    pub(crate) client_fields: Vec<HeaderName>,
+    /// The listeners, in the order of the configuration.
+    pub(crate) listeners: Vec<Listener>,
+    /// How TLS is spoken on them, where it is.
+    pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
+    /// The certificates that it shows of itself.
+    pub(crate) certificates: Vec<ServedCertificate>,
+    pub(crate) router: Router,
+    /// Finds the API of a path that no route has.
+    pub(crate) api_finder: ApiFinder,
+    /// The routes, in the order of the configuration.
+    pub(crate) routes: Vec<Route>,
+    /// The upstreams, in the order of the configuration.
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// The filters, in the order of the configuration.
+    pub filters: Vec<Arc<Filter>>,
+    /// Keys, plans and secrets.
+    pub(crate) services: Arc<Services>,
+    /// Whom it asks for the names of endpoints.
+    pub(crate) dns: Arc<DnsResolver>,
+    /// How long a drain waits.
+    pub(crate) drain_timeout: Duration,
+    /// How long a stop goes on taking requests before it drains.
+    pub(crate) drain_delay: Duration,
+    pub(crate) workers: u32,
+    /// How many are in memory.
+    pub(crate) alive: Arc<AtomicU64>,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+        tracing::debug!(generation = self.number, "a configuration is released");
+    }
+}
+
+/// One route, ready for use.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// What is told of it.
+    pub(crate) info: RouteInfo,
+    /// Its filters, in order.
+    pub(crate) filters: Vec<Arc<Filter>>,
+    /// How its errors are worded.
+    pub(crate) words: Arc<ErrorFormat>,
+    /// Whether it lists `OPTIONS` in its methods.
+    pub(crate) lists_options: bool,
+    /// Where it ends.
+    pub(crate) end: RouteEnd,
+    /// Picks one of several upstreams, where it has them.
+    pub(crate) split: Option<WeightedSplit>,
+    /// The largest request body. Bytes.
+    pub(crate) max_body: Option<u64>,
+    /// Lowers the upstream's time-outs.
+    pub(crate) timeouts: RouteTimeouts,
+}

@@ -1,0 +1,113 @@
+//! One worker's view of a gateway.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::gateway::{Gateway, Route};
+use super::rates;
+use crate::chain::Chain;
+use crate::config::Listener;
+use crate::error::RequestError;
+use crate::exchange::{Exchange, RouteInfo};
+use crate::upstream::{LocalUpstream, Pools};
+use crate::wasm::{Filter, Services, WorkerFilter};
+
+/// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
+/// copy, so that workers share no cache line.
+#[derive(Debug)]
+pub struct Generation {
+    /// What the workers share.
+    pub(crate) gateway: Arc<Gateway>,
+    /// The upstreams, with this worker's connections.
+    pub(crate) upstreams: Vec<LocalUpstream>,
+    /// The listeners, in the order of the configuration.
+    pub(crate) listeners: Vec<Rc<Listener>>,
+    /// What is told of the routes.
+    pub(crate) infos: Vec<Arc<RouteInfo>>,
+    /// The chains of the routes.
+    pub chains: Vec<Rc<Chain>>,
+    /// For each route the chain that a preflight meets: its filters that answer those, if it has any.
+    pub(crate) preflights: Vec<Option<Rc<Chain>>>,
+}
+
+impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub(crate) fn take_rates(
+        &self,
+        route: &Route,
+        exchange: &mut Exchange,
+    ) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
+    /// The view of the worker with this index.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>, worker: usize, pools: &Rc<Pools>) -> Rc<Self> {
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
+        let routes = gateway.routes.iter();
+        let infos = routes.clone().map(|route| Arc::new(route.info.own_copy()));
+        let chain = |route: &Route, takes: fn(&Filter) -> bool| {
+            let filters = route.filters.iter().filter(|filter| takes(filter));
+            let seats = filters.map(|filter| WorkerFilter::for_worker(filter, worker));
+            let words = Arc::clone(&route.words);
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
+        };
+        let chains = routes.clone().map(|route| chain(route, |_| true));
+        let preflights = routes.map(|route| {
+            let chain = chain(route, |filter| filter.facts().advice.preflights);
+            (!chain.is_empty()).then_some(chain)
+        });
+        let listeners = gateway.listeners.iter().cloned().map(Rc::new);
+        let upstreams = gateway.upstreams.iter();
+        Rc::new(Self {
+            infos: infos.collect(),
+            chains: chains.collect(),
+            preflights: preflights.collect(),
+            listeners: listeners.collect(),
+            upstreams: upstreams
+                .map(|plan| LocalUpstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
+                .collect(),
+            gateway,
+        })
+    }
+
+    /// How often its time-outs are to be looked at. Milliseconds.
+    #[must_use]
+    pub(crate) fn tick(&self) -> u64 {
+        let listeners = self.gateway.listeners.iter().flat_map(|listener| {
+            [
+                Some(listener.header_timeout),
+                Some(listener.keep_alive_timeout),
+                listener.body_idle_timeout,
+                Some(listener.write_timeout),
+            ]
+        });
+        let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
+            [
+                Some(plan.config.first_byte_timeout),
+                plan.config.retries.try_timeout,
+                plan.config.idle_timeout,
+                plan.config.total_timeout,
+                Some(plan.config.keep_alive_timeout),
+                // Whoever waits for a connection gets an unused one of another worker's then.
+                plan.config
+                    .limits
+                    .max_connections
+                    .map(|_| plan.config.limits.queue_timeout),
+            ]
+        });
+        let routes = self.gateway.routes.iter().flat_map(|route| {
+            let timeouts = &route.timeouts;
+            [timeouts.first_byte, timeouts.idle, timeouts.total]
+        });
+        let all = listeners.chain(upstreams).chain(routes);
+        crate::http::watch::tick(all.flatten())
+    }
+}

@@ -1,0 +1,220 @@
+//! What one worker holds: the configuration in use, its clock, its numbers.
+//!
+//! Made by [`crate::server`], used by the spine and the upstream side. Promises: everything
+//! here belongs to one thread; what other threads may see is in [`WorkerShared`]. Deliberately not
+//! here: sockets, and anything that knows HTTP.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use super::generation::Generation;
+use crate::chain::Passage;
+use crate::config::Listener;
+use crate::error::Code;
+use crate::exchange::KeyRejection;
+use crate::http::client_connection::ClientConnection;
+use crate::http::watch::Watch;
+use crate::observe::access_log::LogBuffer;
+use crate::observe::log_rate_limit::LogRateLimit;
+use crate::observe::stats::WorkerStats;
+use crate::runtime::panics;
+use crate::runtime::worker_shared::WorkerShared;
+
+mod ids;
+
+pub(crate) use ids::next_id;
+
+/// One worker. Lives on its thread only.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its place among the workers, from 0.
+    pub(crate) index: usize,
+    /// What others may see of it.
+    pub(crate) shared: Arc<WorkerShared>,
+    /// Whether it is draining: every answer closes its connection.
+    pub(crate) draining: Cell<bool>,
+    /// How often the deadlines are looked at. Milliseconds.
+    pub(crate) tick: Cell<u64>,
+    /// Its end of the access log, where there is one.
+    pub(crate) access: Option<LogBuffer>,
+    /// Exchanges that have ended and whose log phases have not run.
+    pub(crate) log_phases: LogPhaseQueue,
+    /// How many lines of the log each code gets, in the order of [`Code::ALL`].
+    log_limits: [LogRateLimit; Code::ALL.len()],
+    /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
+    key_log_limits: [LogRateLimit; KeyRejection::ALL.len()],
+    generation: RefCell<Rc<Generation>>,
+}
+
+/// The most exchanges that wait for their log phases.
+const MAX_LOG_PHASES: usize = 1024;
+
+/// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
+/// filters cost lines and not memory.
+#[derive(Debug, Default)]
+pub(crate) struct LogPhaseQueue {
+    waiting: RefCell<VecDeque<Rc<Passage>>>,
+    filled: Notify,
+    dropped: Arc<AtomicU64>,
+}
+
+impl LogPhaseQueue {
+    /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
+    pub(crate) fn push(&self, passage: Rc<Passage>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= MAX_LOG_PHASES {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.push_back(passage);
+        self.filled.notify_one();
+    }
+
+    /// Run log phases as they come, between the worker's other tasks. For ever.
+    pub(crate) async fn run(&self) {
+        loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(passage) => {
+                    log(&passage).await;
+                    tokio::task::yield_now().await;
+                }
+                None => self.filled.notified().await,
+            }
+        }
+    }
+
+    /// Run all that wait: the worker ends.
+    pub(crate) async fn finish(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for passage in waiting {
+            log(&passage).await;
+        }
+    }
+}
+
+/// Run the log phases of one exchange. A panic of our own code ends them, and not those of others.
+async fn log(passage: &Passage) {
+    let mut logging = pin!(passage.log());
+    let logged = poll_fn(|context| panics::poll_caught(logging.as_mut(), context)).await;
+    if let Err(panic) = logged {
+        tracing::error!(
+            "the log phases of an exchange ended early: {}",
+            panic.message()
+        );
+    }
+}
+
+impl Worker {
+    /// A worker that uses this configuration.
+    #[must_use]
+    pub(crate) fn new(
+        index: usize,
+        common: Arc<WorkerShared>,
+        generation: Rc<Generation>,
+        access: Option<LogBuffer>,
+    ) -> Self {
+        let common_dropped = Arc::clone(&common.log_phases_dropped);
+        Self {
+            index,
+            shared: common,
+            draining: Cell::new(false),
+            tick: Cell::new(generation.tick()),
+            access,
+            log_phases: LogPhaseQueue {
+                dropped: Arc::clone(&common_dropped),
+                ..LogPhaseQueue::default()
+            },
+            log_limits: std::array::from_fn(|_| LogRateLimit::default()),
+            key_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
+            generation: RefCell::new(generation),
+        }
+    }
+
+    /// Whether the log gets one more line with this code now; with how many were left out before it.
+    #[must_use]
+    pub(crate) fn should_log(&self, code: Code) -> Option<u64> {
+        self.log_limits
+            .get(code as usize)?
+            .take(self.shared.clock.now())
+    }
+
+    /// Whether the log gets one more line about a key that was rejected for this cause now; with how
+    /// many were left out before it.
+    #[must_use]
+    pub(crate) fn should_log_key(&self, why: KeyRejection) -> Option<u64> {
+        let limit = self.key_log_limits.get(why as usize)?;
+        limit.take(self.shared.clock.now())
+    }
+
+    /// The configuration that new requests get.
+    #[must_use]
+    pub(crate) fn generation(&self) -> Rc<Generation> {
+        Rc::clone(&self.generation.borrow())
+    }
+
+    /// Give new requests another configuration. The old one is gone with its last request.
+    pub(crate) fn put_in_use(&self, generation: Rc<Generation>) {
+        self.tick.set(generation.tick());
+        drop(self.generation.replace(generation));
+    }
+}
+
+/// A client's connection, and the worker that serves it.
+#[derive(Debug)]
+pub(crate) struct WorkerConnection {
+    pub(crate) worker: Rc<Worker>,
+    client: ClientConnection,
+}
+
+impl WorkerConnection {
+    /// A connection from `remote`. An IPv4 address that is mapped into IPv6 is taken as IPv4.
+    #[must_use]
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        watch: Arc<Watch>,
+        listener: Rc<Listener>,
+        remote: SocketAddr,
+    ) -> Self {
+        Self {
+            worker,
+            client: ClientConnection::new(watch, listener, remote),
+        }
+    }
+
+    /// Whether its bytes are encrypted.
+    pub(crate) fn set_secure(&mut self, secure: bool) {
+        self.client.secure = secure;
+    }
+
+    /// The connection for one of many exchanges on it, with time-outs of its own.
+    #[must_use]
+    pub(crate) fn exchange(&self) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            client: self.client.exchange(),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn stats(&self) -> &WorkerStats {
+        &self.worker.shared.stats
+    }
+}
+
+impl Deref for WorkerConnection {
+    type Target = ClientConnection;
+
+    fn deref(&self) -> &ClientConnection {
+        &self.client
+    }
+}
