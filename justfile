@@ -70,6 +70,10 @@ notice:
 update-notice:
     python3 .ci/notice.py
 
+# The book in docs/, into target/book, with its links checked.
+book:
+    .ci/run book
+
 # The plugin SDK as a package, built by itself.
 sdk:
     .ci/run sdk

@@ -15,7 +15,7 @@ use windlass::internals::config::{Config, reference};
 
 fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
+        .join("../docs/reference")
         .join(name)
 }
 
@@ -33,7 +33,7 @@ fn the_page_is_in_step() {
     let made = reference::markdown();
     assert!(
         committed("config.md", &made) == made,
-        "UPDATE_EXPECT=1 writes docs/config.md anew"
+        "UPDATE_EXPECT=1 writes docs/reference/config.md anew"
     );
 }
 
@@ -45,7 +45,7 @@ fn the_schema_is_in_step() {
         [made, committed].map(|text| serde_json::from_str::<Value>(&text).unwrap());
     assert!(
         made == committed,
-        "UPDATE_EXPECT=1 writes docs/windlass.schema.json anew"
+        "UPDATE_EXPECT=1 writes docs/reference/windlass.schema.json anew"
     );
 }
 

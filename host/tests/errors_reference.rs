@@ -1,4 +1,4 @@
-//! The table of docs/errors.md says what the gateway answers.
+//! The table of docs/reference/errors.md says what the gateway answers.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn table() -> String {
 
 #[test]
 fn the_table_has_every_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/errors.md");
     let page = std::fs::read_to_string(&path).expect("the page");
     let (before, rest) = page.split_once(BEGIN).expect("where the table begins");
     let (committed, after) = rest.split_once(END).expect("where the table ends");
@@ -44,7 +44,7 @@ fn the_table_has_every_code() {
     }
     assert_eq!(
         committed, made,
-        "UPDATE_EXPECT=1 writes docs/errors.md anew"
+        "UPDATE_EXPECT=1 writes docs/reference/errors.md anew"
     );
 }
 

@@ -919,7 +919,7 @@ impl Drop for Child {
 
 #[test]
 fn the_adapter_of_the_page_serves_a_lambda_function() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/authorizers.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/authorizers.md");
     let page = std::fs::read_to_string(path).unwrap();
     let (_, program) = page.split_once("```python\n").unwrap();
     let (program, _) = program.split_once("```").unwrap();

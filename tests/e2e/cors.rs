@@ -314,7 +314,7 @@ fn the_config_of_the_readme_and_of_the_page_is_good() {
             "[[route]]\npath = \"/\"\nfilters = [\"cors\"]\nrespond = {}\n",
         ),
         (
-            "docs/cors.md",
+            "docs/how-to/cors.md",
             "[filter.keys]\nplugin = \"builtin:api-key\"\n[upstream.orders]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n",
         ),
     ] {

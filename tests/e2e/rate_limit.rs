@@ -648,7 +648,7 @@ fn the_configs_of_the_readme_and_of_the_page_are_good() {
              [secret.shared]\nenv = \"SHARED_SECRET\"\n",
         ),
         (
-            "docs/rate-limits.md",
+            "docs/how-to/rate-limits.md",
             "[upstream.shop]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n",
         ),
     ] {

@@ -466,7 +466,7 @@ fn page(name: &str) -> String {
 
 #[test]
 fn every_mapping_of_the_docs_is_taken() {
-    let page = page("docs/mappings.md");
+    let page = page("docs/how-to/mappings.md");
     let section = |title: &str| {
         let after = page.split_once(&format!("\n## {title}\n")).unwrap().1;
         let section = after.split("\n## ").next().unwrap();

@@ -216,7 +216,7 @@ const WORDS: &[Row] = &[
     ),
     (
         "apiversion api_version kind metadata spec _format_version",
-        "leave it out: the file is not that of Kubernetes or of another gateway; its keys are in docs/config.md",
+        "leave it out: the file is not that of Kubernetes or of another gateway; its keys are in docs/reference/config.md",
     ),
 ];
 

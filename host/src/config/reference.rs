@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::field::{Described, Section};
 use super::section::ROOT;
 
-/// The reference page, `docs/config.md`.
+/// The reference page, `docs/reference/config.md`.
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
     for field in ROOT.fields {
@@ -72,7 +72,7 @@ fn row(field: &dyn Described) -> String {
     row
 }
 
-/// The JSON Schema, `docs/windlass.schema.json`. Draft 7: what TOML editors understand.
+/// The JSON Schema, `docs/reference/windlass.schema.json`. Draft 7: what TOML editors understand.
 #[must_use]
 pub fn schema() -> String {
     let mut schema = object(&ROOT);

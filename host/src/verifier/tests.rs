@@ -166,7 +166,7 @@ fn rfc_9449_the_example_of_a_request_to_a_resource_is_accepted() {
 
 #[test]
 fn every_reason_is_in_the_docs_and_once() {
-    let docs = include_str!("../../../docs/tokens.md");
+    let docs = include_str!("../../../docs/how-to/tokens.md");
     let (_, section) = docs.split_once("## Why a token is rejected").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let first_cells = section.lines().filter_map(|line| line.split('|').nth(1));

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The book in docs/: what mdBook cannot do by itself.
+
+    python3 .ci/book.py check <mdbook> <folder>    build the book into the folder, and check it
+    python3 .ci/book.py supports html              what mdBook calls: the preprocessor of book.toml
+    python3 .ci/book.py
+
+A page whose only text is one link to a Markdown file outside of docs/ becomes that file, so that a README
+is written once. Links that lead out of docs/ lead to its page if it is one, else to a copy of the file.
+
+`check` fails on a link or an anchor that leads nowhere (also in a README that links into docs/), and on
+a page that SUMMARY.md does not list. The log of mdBook goes to standard error.
+"""
+
+import html.parser
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+# Where copies of files outside of docs/ lie in the built book.
+COPIES = "source"
+LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
+FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
+STUB = re.compile(r"\s*\[[^\]]*\]\(([^)\s]+)\)\s*")
+
+
+def is_local(link):
+    return not urllib.parse.urlsplit(link).scheme and not link.startswith("#")
+
+
+def outside_fences(text, edit):
+    """Apply `edit` to the text outside of code blocks."""
+    parts, inside = [], False
+    for line in text.splitlines(keepends=True):
+        if FENCE.match(line.lstrip()):
+            inside = not inside
+            parts.append(line)
+        else:
+            parts.append(line if inside else edit(line))
+    return "".join(parts)
+
+
+def links(text):
+    found = []
+
+    def note(line):
+        found.extend(LINK.findall(line))
+        return line
+
+    outside_fences(text, note)
+    return [link for link in found if is_local(link)]
+
+
+def stub_target(page, text):
+    """The file outside of docs/ that this page is, if it is one."""
+    match = STUB.fullmatch(text)
+    if not match or not is_local(match[1]):
+        return None
+    target = (page.parent / match[1]).resolve()
+    return None if target.is_relative_to(DOCS) else target
+
+
+def stubs():
+    """Files outside of docs/ that have a page: each with the page."""
+    found = {}
+    for page in DOCS.rglob("*.md"):
+        target = stub_target(page, page.read_text())
+        if target:
+            found[target] = page
+    return found
+
+
+def copy_name(target):
+    """Where the copy of a file lies. Browsers show text, and mdBook takes `.md` anywhere in a link for a page."""
+    return f"{COPIES}/{target.relative_to(ROOT)}.txt".replace(".md", "")
+
+
+# --- the preprocessor ----------------------------------------------------------------------------
+
+
+def chapters(items):
+    for item in items:
+        chapter = item.get("Chapter") if isinstance(item, dict) else None
+        if chapter:
+            yield chapter
+            yield from chapters(chapter["sub_items"])
+
+
+def preprocess():
+    _, book = json.load(sys.stdin)
+    pages = stubs()
+    for chapter in chapters(book.get("items") or book.get("sections")):
+        if not chapter.get("source_path"):
+            continue
+        page = DOCS / chapter["source_path"]
+        base = page
+        target = stub_target(page, chapter["content"])
+        if target:
+            base, chapter["content"] = target, target.read_text()
+
+        def point(match):
+            link = match[0]
+            if not is_local(link):
+                return link
+            path, mark, anchor = link.partition("#")
+            goal = (base.parent / path).resolve()
+            if goal in pages:
+                goal = pages[goal]
+            elif not goal.is_relative_to(DOCS):
+                goal = DOCS / copy_name(goal)
+            return os.path.relpath(goal, page.parent) + mark + anchor
+
+        chapter["content"] = outside_fences(chapter["content"], lambda line: LINK.sub(point, line))
+    json.dump(book, sys.stdout)
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links = set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif name in ("href", "src") and value and tag in ("a", "img", "script", "link"):
+                self.links.append(value)
+
+
+def unlisted():
+    listed = {(DOCS / link).resolve() for link in links((DOCS / "SUMMARY.md").read_text())}
+    for page in sorted(DOCS.rglob("*.md")):
+        if page.name != "SUMMARY.md" and page not in listed:
+            yield f"{page.relative_to(ROOT)}: SUMMARY.md does not list this page"
+
+
+def copy_files(folder):
+    """Copy the files outside of docs/ that a page links to, and complain of those that are not there."""
+    pages = stubs()
+    sources = [(page, page) for page in DOCS.rglob("*.md")] + list(pages.items())
+    for source, _ in sources:
+        for link in links(source.read_text()):
+            goal = (source.parent / link.partition("#")[0]).resolve()
+            if goal.is_relative_to(DOCS) or goal in pages:
+                continue
+            if not goal.is_file():
+                yield f"{source.relative_to(ROOT)}: `{link}` is not a file; link to one"
+                continue
+            copy = folder / copy_name(goal)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(goal.read_bytes())
+
+
+def broken_in_book(folder, pages):
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urllib.parse.urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            goal = (path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else path
+            if goal.is_dir():
+                goal /= "index.html"
+            name = path.relative_to(folder)
+            if not goal.is_file():
+                yield f"{name}: `{link}` leads nowhere"
+            elif parts.fragment and goal in pages:
+                anchor = urllib.parse.unquote(parts.fragment)
+                if anchor not in pages[goal].ids:
+                    yield f"{name}: `{link}` names an anchor that is not there"
+
+
+def built(page, folder):
+    name = page.relative_to(DOCS).with_suffix(".html")
+    return folder / (name.parent / "index.html" if page.name == "README.md" else name)
+
+
+def broken_anchors_elsewhere(folder, pages):
+    """Links into the book from Markdown files that are not in it."""
+    files = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, text=True, capture_output=True, check=True)
+    targets = stubs()
+    for name in files.stdout.splitlines():
+        file = ROOT / name
+        if file.is_relative_to(DOCS) or not file.exists():
+            continue
+        for link in links(file.read_text()):
+            path, _, anchor = link.partition("#")
+            goal = (file.parent / path).resolve()
+            goal = targets.get(goal, goal)
+            if not goal.exists():
+                yield f"{name}: `{link}` leads nowhere"
+            elif anchor and goal.is_relative_to(DOCS) and goal.suffix == ".md":
+                page = pages.get(built(goal, folder))
+                if page is None or anchor not in page.ids:
+                    yield f"{name}: `{link}` names an anchor that is not there"
+
+
+def check(mdbook, folder):
+    folder = pathlib.Path(folder).resolve()
+    subprocess.run([mdbook, "build", "--dest-dir", str(folder), str(ROOT)], check=True)
+    problems = [*unlisted(), *copy_files(folder)]
+    pages = {path: Page(path.read_text()) for path in folder.rglob("*.html") if path.name != "404.html"}
+    problems += [*broken_in_book(folder, pages), *broken_anchors_elsewhere(folder, pages)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        sys.exit(1)
+    print(f"{len(pages)} pages, {sum(len(page.links) for page in pages.values())} links")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case []:
+            preprocess()
+        case ["supports", _]:
+            pass
+        case ["check", mdbook, folder]:
+            check(mdbook, folder)
+        case _:
+            sys.exit(__doc__)
