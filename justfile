@@ -92,7 +92,8 @@ bench:
 
 # Write the expected texts and reference pages anew.
 update-expect:
-    UPDATE_EXPECT=1 cargo test -p windlass --test bad_configs --test config_reference --test errors_reference
+    UPDATE_EXPECT=1 cargo test -p windlass --test bad_configs --test config_reference --test errors_reference --test cli_reference
+    UPDATE_EXPECT=1 cargo test --workspace --test e2e book::
 
 # The structure of the sources in figures: lines, circles, names defined twice. `just measure COMMIT` beside a commit's.
 measure *arguments:

@@ -9,7 +9,7 @@ A page whose only text is one link to a Markdown file outside of docs/ becomes t
 is written once. Links that lead out of docs/ lead to its page if it is one, else to a copy of the file.
 
 `check` fails on a link or an anchor that leads nowhere (also in a README that links into docs/), and on
-a page that SUMMARY.md does not list. The log of mdBook goes to standard error.
+a page that SUMMARY.md does not list, and on a command of windlass that docs/reference/cli.md does not know. The log of mdBook goes to standard error.
 """
 
 import html.parser
@@ -20,6 +20,9 @@ import re
 import subprocess
 import sys
 import urllib.parse
+
+sys.dont_write_bytecode = True
+import book_reference  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -116,7 +119,8 @@ def preprocess():
                 goal = DOCS / copy_name(goal)
             return os.path.relpath(goal, page.parent) + mark + anchor
 
-        chapter["content"] = outside_fences(chapter["content"], lambda line: LINK.sub(point, line))
+        filled = book_reference.fill(chapter["content"])
+        chapter["content"] = outside_fences(filled, lambda line: LINK.sub(point, line))
     json.dump(book, sys.stdout)
 
 
@@ -204,10 +208,29 @@ def broken_anchors_elsewhere(folder, pages):
                     yield f"{name}: `{link}` names an anchor that is not there"
 
 
+def unknown_commands():
+    """Commands of the book that the page of the command line does not know, by name or by option."""
+    page = (DOCS / "reference/cli.md").read_text()
+    known = dict(re.findall(r"^##+ `windlass ([a-z ]+)`$(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    for file in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
+        for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", file.read_text(), re.MULTILINE | re.DOTALL):
+            for words in re.findall(r"^(?:sudo (?:-u windlass )?)?windlass ([^|>#\n]*)", block, re.MULTILINE):
+                plain = re.match(r"[a-z]+(?: [a-z]+)*", words)
+                names = plain[0].split() if plain else []
+                while names and " ".join(names) not in known:
+                    names.pop()
+                text = known.get(" ".join(names), "--version")
+                for option in re.findall(r"(?<= )--[a-z-]+", f" {words}"):
+                    if not re.search(rf"{option}\b(?!-)", text):
+                        yield f"{file.relative_to(ROOT)}: `windlass {words.strip()}`: there is no {option}"
+                if not names and "--version" not in words:
+                    yield f"{file.relative_to(ROOT)}: `windlass {words.strip()}`: there is no such command"
+
+
 def check(mdbook, folder):
     folder = pathlib.Path(folder).resolve()
     subprocess.run([mdbook, "build", "--dest-dir", str(folder), str(ROOT)], check=True)
-    problems = [*unlisted(), *copy_files(folder)]
+    problems = [*unlisted(), *unknown_commands(), *copy_files(folder)]
     pages = {path: Page(path.read_text()) for path in folder.rglob("*.html") if path.name != "404.html"}
     problems += [*broken_in_book(folder, pages), *broken_anchors_elsewhere(folder, pages)]
     for problem in problems:

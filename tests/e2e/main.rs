@@ -28,6 +28,7 @@ mod authorizer;
 mod balance;
 mod bodies;
 mod bodiless;
+mod book;
 mod build;
 mod callouts;
 mod certificates;

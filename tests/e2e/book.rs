@@ -1,0 +1,235 @@
+//! Pages of the book: their configurations are good, and their tables have all that the gateway has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use windlass_tests::{Client, ClosedPort, Gateway, Request, Upstream};
+
+use crate::config::{start, upstream};
+use crate::jwt::Signer;
+use crate::operator::STORE;
+use crate::wire::Authority;
+
+fn docs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name)
+}
+
+/// The fenced blocks of TOML that are configurations of the gateway.
+fn blocks(page: &str) -> Vec<&str> {
+    let parts = page.split("\n```toml\n").skip(1);
+    parts
+        .map(|part| part.split_once("\n```").expect("a fence that closes").0)
+        .collect()
+}
+
+/// A block as a whole file: with what it names and does not show, and with nothing of another machine.
+fn whole(block: &str) -> String {
+    let mut file = format!("\n{block}\n");
+    let endpoint = "endpoints = [{ address = \"127.0.0.1:9\" }]";
+    for (table, body) in [
+        ("[[listener]]", "address = \"127.0.0.1:0\""),
+        ("[[route]]", "path = \"$default\"\nupstream = \"app\""),
+        ("[upstream.app]", endpoint),
+        ("[upstream.orders]", endpoint),
+        ("[upstream.shop]", endpoint),
+        ("[filter.keys]", "plugin = \"builtin:api-key\""),
+        (
+            "[verifier.issuer]",
+            "jwks_file = \"keys.json\"\naudiences = [\"orders\"]",
+        ),
+        ("[callout.auth]", "url = \"https://auth.example/\""),
+        ("[secret.redis]", "env = \"SECRET\""),
+    ] {
+        if !file.contains(&format!("\n{table}")) {
+            file += &format!("\n{table}\n{body}\n");
+        }
+    }
+    for (there, here) in [
+        // Keys of an issuer are fetched by no test.
+        (
+            "discovery_url = \"https://issuer.example/.well-known/openid-configuration\"",
+            "jwks_file = \"keys.json\"",
+        ),
+        ("redis.internal:6379", "127.0.0.1:9"),
+        ("orders.internal", "127.0.0.1"),
+        ("app:3000", "127.0.0.1:3000"),
+        ("0.0.0.0:443", "127.0.0.1:0"),
+        ("0.0.0.0:80\"", "127.0.0.1:0\""),
+        ("10.0.0.5:9080", "127.0.0.1:0"),
+        ("/var/log/windlass/", ""),
+        ("/var/lib/windlass/", ""),
+        ("/etc/windlass/", ""),
+    ] {
+        file = file.replace(there, here);
+    }
+    // One environment variable for all secrets.
+    let words: Vec<_> = file.split("env = \"").map(str::to_owned).collect();
+    let mut words = words.into_iter();
+    let first = words.next().unwrap_or_default();
+    words.fold(first, |text, word| {
+        let rest = word.split_once('"').expect("a name that ends").1;
+        text + "env = \"SECRET\"" + rest
+    })
+}
+
+#[test]
+fn every_config_of_the_book_is_good() {
+    let (signer, authority) = (Signer::new("one", 1), Authority::new());
+    let identity = authority.issue(&["localhost"]);
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for folder in ["tutorials", "how-to", "explanation", "reference"] {
+        for entry in fs::read_dir(docs(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let page = fs::read_to_string(&path).unwrap();
+            // Plugins of readers are not here.
+            for block in blocks(&page)
+                .iter()
+                .filter(|block| !block.contains(".wasm"))
+            {
+                count += 1;
+                let file = whole(block);
+                let mut builder = Gateway::with_config(&file)
+                    .file("keys.json", signer.set())
+                    .file("ca.pem", &authority.pem)
+                    .env("SECRET", &"x".repeat(64));
+                for name in ["api", "admin"] {
+                    builder = builder
+                        .file(&format!("{name}.pem"), &identity.certificate)
+                        .file(&format!("{name}.key"), &identity.key);
+                }
+                for name in ["ops.token", "prometheus.token"] {
+                    builder = builder.file(name, "a-token-of-an-operator");
+                }
+                let checked = builder.check();
+                if checked.code != Some(0) {
+                    wrong.push(format!("{}:\n{file}\n{}", path.display(), checked.errors));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n----\n"));
+    assert!(count >= 25, "{count}");
+}
+
+/// A family of `/metrics`.
+#[derive(Default)]
+struct Described {
+    help: String,
+    kind: String,
+    labels: BTreeSet<String>,
+}
+
+fn describe(gateway: &Gateway, families: &mut BTreeMap<String, Described>) {
+    let request = Request::get("/metrics").header("accept", "text/plain");
+    let answer = Client::connect(gateway.admin_address()).send(&request);
+    let mut name = String::new();
+    for row in answer.text().lines() {
+        if let Some(rest) = row.strip_prefix("# HELP ") {
+            let (family, help) = rest.split_once(' ').unwrap();
+            family.clone_into(&mut name);
+            help.clone_into(&mut families.entry(name.clone()).or_default().help);
+        } else if let Some(rest) = row.strip_prefix("# TYPE ") {
+            let kind = rest.split_once(' ').unwrap().1;
+            kind.clone_into(&mut families.get_mut(&name).unwrap().kind);
+        } else if let Some((_, rest)) = row.split_once('{') {
+            let parts: Vec<_> = rest.split("=\"").collect();
+            let (_, parts) = parts.split_last().unwrap();
+            let labels = parts.iter().filter_map(|part| {
+                let word =
+                    part.rsplit(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+                word.map(str::to_owned).next()
+            });
+            families.get_mut(&name).unwrap().labels.extend(labels);
+        }
+    }
+}
+
+#[test]
+fn the_page_of_metrics_has_every_family() {
+    let (endpoint, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let config = format!(
+        "{STORE}\n{}\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"api.pem\", key = \"api.key\" }}\n\
+         [[route]]\npath = \"/\"\nfilters = [\"token\", \"auth\"]\nupstream = \"app\"\n\
+         [filter.token]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"] }}\n\
+         [filter.auth]\nplugin = \"builtin:authorizer\"\nsettings = {{ callout = \"auth\" }}\n\
+         [verifier.issuer]\njwks_file = \"keys.json\"\naudiences = [\"orders\"]\n\
+         [callout.auth]\nurl = \"http://127.0.0.1:9/\"\n",
+        upstream("app", &[endpoint.address()])
+    );
+    let identity = Authority::new().issue(&["localhost"]);
+    let with_a_file = Gateway::with_config(config)
+        .file("ops.token", "a-token-that-may-write")
+        .file("view.token", "a-token-that-may-read")
+        .file("keys.json", signer.set())
+        .file("api.pem", identity.certificate)
+        .file("api.key", identity.key)
+        .start();
+    let away = ClosedPort::new();
+    let with_redis = start(&[
+        &format!("[store]\nurl = \"redis://{}/0\"\n", away.address()),
+        "[[route]]\npath = \"/\"\nrespond = {}\n",
+    ]);
+    let mut families = BTreeMap::new();
+    describe(&with_a_file, &mut families);
+    describe(&with_redis, &mut families);
+    let mut made =
+        String::from("| family | kind | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for (name, family) in families {
+        let labels: Vec<_> = family
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let (kind, labels, help) = (family.kind, labels.join(", "), family.help);
+        made += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+    }
+    let path = docs("reference/metrics.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- metrics -->\n", "<!-- /metrics -->\n");
+    let (before, rest) = page.split_once(begin).expect("where the table begins");
+    let (committed, after) = rest.split_once(end).expect("where the table ends");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, [before, begin, &made, end, after].concat()).unwrap();
+        return;
+    }
+    assert_eq!(
+        committed, made,
+        "UPDATE_EXPECT=1 writes docs/reference/metrics.md anew"
+    );
+}
+
+#[test]
+fn the_page_of_log_fields_has_every_field() {
+    let port = ClosedPort::new();
+    let gateway = start(&[
+        "[log]\naccess = \"stdout\"\n[[route]]\npath = \"/orders/{id}\"\nfilters = [\"keys\"]\nupstream = \"app\"\n\
+         [filter.keys]\nplugin = \"builtin:api-key\"\n\
+         [[route]]\npath = \"/broken\"\nupstream = \"app\"\n",
+        &upstream("app", &[port.address()]).replace(
+            "[upstream.app]\n",
+            "[upstream.app]\nretries = { attempts = 2 }\n",
+        ),
+    ]);
+    assert_eq!(gateway.get("/broken").status, 502);
+    let wrong = Request::get("/orders/1").header("x-api-key", "wrong");
+    assert_eq!(gateway.send(&wrong).status, 403);
+    assert!(gateway.terminate().success());
+    let page = fs::read_to_string(docs("reference/log-fields.md")).unwrap();
+    let text = gateway.output().whole();
+    let mut fields = 0;
+    for row in text.lines() {
+        let exchange: Value = serde_json::from_str(row).unwrap();
+        for name in exchange.as_object().unwrap().keys() {
+            fields += 1;
+            assert!(page.contains(&format!("| `{name}` | ")), "{name}");
+        }
+    }
+    assert!(fields > 30, "{text}");
+}
