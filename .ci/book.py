@@ -117,6 +117,8 @@ def preprocess():
                 goal = pages[goal]
             elif not goal.is_relative_to(DOCS):
                 goal = DOCS / copy_name(goal)
+            if goal == DOCS / "README.md":
+                goal = DOCS / "index.md"
             return os.path.relpath(goal, page.parent) + mark + anchor
 
         filled = book_reference.fill(chapter["content"])
