@@ -81,7 +81,7 @@ fn every_config_of_the_book_is_good() {
     let (signer, authority) = (Signer::new("one", 1), Authority::new());
     let identity = authority.issue(&["localhost"]);
     let (mut wrong, mut count) = (Vec::new(), 0);
-    for folder in ["tutorials", "how-to", "explanation", "reference"] {
+    for folder in ["", "tutorials", "how-to", "explanation", "reference"] {
         for entry in fs::read_dir(docs(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|extension| extension != "md") {
