@@ -2,7 +2,7 @@
 //!
 //! A Cargo inside of Cargo, by the rules of `plugins/embed/build.rs`, and in the same target folder
 //! as the first-party plugins: the SDK is compiled once for both. `actor.wasm` is
-//! `tests/guests/rust`, which does what its settings say; `headstrong.wasm` is its example.
+//! `tests/guests/rust`, which does what its settings say; the other two are its examples.
 
 use std::env;
 use std::error::Error;
@@ -15,9 +15,10 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
 /// What is built, and under which name the tests find it.
-const GUESTS: [(&str, &str); 2] = [
+const GUESTS: [(&str, &str); 3] = [
     ("windlass_test_guest.wasm", "actor.wasm"),
     ("examples/headstrong.wasm", "headstrong.wasm"),
+    ("examples/require_tenant.wasm", "require_tenant.wasm"),
 ];
 
 /// What the inner Cargo may know of the environment.

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use windlass_tests::{Client, ClosedPort, Gateway, Request, Upstream};
+use windlass_tests::{Builder, Client, ClosedPort, Gateway, Request, Upstream};
 
 use crate::config::{start, upstream};
 use crate::jwt::Signer;
-use crate::operator::STORE;
+use crate::operator::{self, STORE, WRITE};
 use crate::wire::Authority;
 
 fn docs(name: &str) -> PathBuf {
@@ -18,9 +19,10 @@ fn docs(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The fenced blocks of TOML that are configurations of the gateway.
-fn blocks(page: &str) -> Vec<&str> {
-    let parts = page.split("\n```toml\n").skip(1);
+/// The fenced blocks in this language. Those in `toml` are configurations of the gateway.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    let parts = page.split(fence.as_str()).skip(1);
     parts
         .map(|part| part.split_once("\n```").expect("a fence that closes").0)
         .collect()
@@ -89,7 +91,7 @@ fn every_config_of_the_book_is_good() {
             }
             let page = fs::read_to_string(&path).unwrap();
             // Plugins of readers are not here.
-            for block in blocks(&page)
+            for block in blocks(&page, "toml")
                 .iter()
                 .filter(|block| !block.contains(".wasm"))
             {
@@ -232,4 +234,109 @@ fn the_page_of_log_fields_has_every_field() {
         }
     }
     assert!(fields > 30, "{text}");
+}
+
+/// The configuration of a tutorial, with addresses of this test instead of those of the page.
+fn tutorial(page: &str, addresses: &[(&str, SocketAddr)]) -> Builder {
+    let mut config = blocks(page, "toml")[0].to_owned();
+    for (there, here) in addresses {
+        assert!(config.contains(there), "{there}");
+        config = config.replace(there, &here.to_string());
+    }
+    for port in ["8080", "9080"] {
+        config = config.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
+    }
+    Gateway::with_config(config)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(docs("tutorials").join(name)).unwrap()
+}
+
+#[test]
+fn the_first_route_answers_as_the_tutorial_says() {
+    let files = Upstream::text("one");
+    let addresses = [("127.0.0.1:3000", files.address())];
+    let gateway = tutorial(&read("first-route.md"), &addresses).start();
+    assert_eq!(gateway.get("/files/one.txt").text(), "one");
+    assert_eq!(files.only_request().target, "/files/one.txt");
+    assert_eq!(gateway.get("/hello").text(), "hello\n");
+    assert_eq!(gateway.get("/nothing").code(), "no_route");
+    let wrong = gateway.send(&Request::post("/files/one.txt", ""));
+    assert_eq!(wrong.code(), "method_not_allowed");
+}
+
+#[test]
+fn the_key_of_the_tutorial_is_limited_by_its_plan() {
+    let (orders, page) = (Upstream::text("{}"), read("keys-and-a-plan.md"));
+    let gateway = tutorial(&page, &[("127.0.0.1:3000", orders.address())])
+        .file("ops.token", WRITE)
+        .start();
+    assert_eq!(gateway.get("/orders/1").code(), "api_key_missing");
+    let mut rows = blocks(&page, "sh").into_iter().flat_map(str::lines);
+    let plan = rows
+        .find_map(|row| row.strip_prefix("windlass plans "))
+        .unwrap();
+    let arguments: Vec<_> = ["plans"].into_iter().chain(plan.split(' ')).collect();
+    let made = operator::windlass(&gateway, &arguments, WRITE, "");
+    assert_eq!(made.code, Some(0), "{}", made.errors);
+    let arguments = ["keys", "create", "--consumer", "acme", "--plan", "basic"];
+    let made = operator::windlass(&gateway, &arguments, WRITE, "");
+    assert_eq!(made.code, Some(0), "{}", made.errors);
+    let request = Request::get("/orders/1").header("x-api-key", made.output.trim_end());
+    let policy = "\"rate\";q=10;w=2, \"quota\";q=1000;w=86400";
+    assert_eq!(
+        gateway.send(&request).header("ratelimit-policy"),
+        Some(policy)
+    );
+    assert!(page.contains(&format!("ratelimit-policy: {policy}\n")));
+    // Nine more at once, and five for each second that the test takes.
+    let report = gateway.load(request).connections(1).run(100);
+    assert!(report.status(200) >= 9, "{:?}", report.statuses);
+    assert!(report.status(429) >= 1, "{:?}", report.statuses);
+}
+
+#[test]
+fn the_canary_of_the_tutorial_takes_the_customers_that_it_shows() {
+    let (stable, next) = (Upstream::text("stable"), Upstream::text("next"));
+    let addresses = [
+        ("127.0.0.1:3001", stable.address()),
+        ("127.0.0.1:3002", next.address()),
+    ];
+    let page = read("canary.md");
+    let gateway = tutorial(&page, &addresses).start();
+    let of_next = || -> Vec<u32> {
+        let asks = |customer: &u32| {
+            let request = Request::get("/orders/1").header("x-customer", customer.to_string());
+            gateway.send(&request).text() == "next"
+        };
+        (1..=200).filter(asks).collect()
+    };
+    let customers = of_next();
+    assert_eq!(of_next(), customers);
+    let shown = format!(
+        "{:7} next\n{:7} stable",
+        customers.len(),
+        200 - customers.len()
+    );
+    assert!(page.contains(&shown), "{shown}");
+}
+
+#[test]
+fn the_filter_of_the_tutorial_lets_only_listed_tenants_pass() {
+    let page = read("write-a-filter.md");
+    let source = include_str!("../guests/rust/examples/require_tenant.rs");
+    let (_, source) = source.split_once("\n\n").unwrap();
+    assert_eq!(blocks(&page, "rust,ignore"), [source.trim_end()]);
+    let component = include_bytes!(concat!(env!("OUT_DIR"), "/require_tenant.wasm"));
+    let builder = tutorial(&page, &[]).in_folder(|folder| {
+        let plugins = folder.join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        fs::write(plugins.join("require_tenant.wasm"), component).unwrap();
+    });
+    let gateway = builder.start();
+    let from = |tenant: &str| Request::get("/orders/1").header("x-tenant", tenant);
+    assert_eq!(gateway.get("/orders/1").code(), "tenant_missing");
+    assert_eq!(gateway.send(&from("other")).code(), "tenant_unknown");
+    assert_eq!(gateway.send(&from("acme")).text(), "an order\n");
 }
