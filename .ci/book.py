@@ -8,8 +8,8 @@
 A page whose only text is one link to a Markdown file outside of docs/ becomes that file, so that a README
 is written once. Links that lead out of docs/ lead to its page if it is one, else to a copy of the file.
 
-`check` fails on a link or an anchor that leads nowhere (also in a README that links into docs/), and on
-a page that SUMMARY.md does not list, and on a command of windlass that docs/reference/cli.md does not know. The log of mdBook goes to standard error.
+`check` fails on a link or an anchor that leads nowhere (also in a README that links into docs/), on a page
+that SUMMARY.md does not list, and on a command, a metric or an error code that the reference does not list.
 """
 
 import html.parser
@@ -17,8 +17,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.parse
 
 sys.dont_write_bytecode = True
@@ -229,10 +231,49 @@ def unknown_commands():
                     yield f"{file.relative_to(ROOT)}: `windlass {words.strip()}`: there is no such command"
 
 
+def unknown_words():
+    """Metrics and error codes of the book that no page of the reference lists."""
+    readmes = sorted((ROOT / "plugins").glob("*/README.md"))
+    pages = [ROOT / "README.md", *readmes, *sorted(DOCS.rglob("*.md"))]
+    metrics = (DOCS / "reference/metrics.md").read_text()
+    listed = "".join((DOCS / name).read_text() for name in ("reference/errors.md", "reference/admin-api.md"))
+    refusals = "".join(readme.read_text() for readme in readmes)
+    codes = set(re.findall(r"`([a-z_]+)`", listed) + re.findall(r"^\| [45].*?\| `([a-z_]+)` \|", refusals, re.MULTILINE))
+    for file in pages:
+        text = file.read_text()
+        for metric in set(re.findall(r"\bwindlass_[a-z_]+[a-z]\b(?![*.<(:/]|_<)", text)):
+            own = metric.startswith("windlass_filter_throttled") or metric in ("windlass_plugin_sdk", "windlass_store")
+            if f"`{metric}`" not in metrics and not own:
+                yield f"{file.relative_to(ROOT)}: there is no metric `{metric}`"
+        for code in set(re.findall(r"\b[45]\d\d `([a-z]+_[a-z_]+)`", text)) - codes:
+            # A filter of the page's own has refusals of its own.
+            if f'"{code}"' not in text:
+                yield f"{file.relative_to(ROOT)}: there is no error or refusal `{code}`"
+
+
+def refused_by_tools():
+    """Files for other programs that the book shows, and that these programs refuse, if they are here."""
+    shown = [
+        ("how-to/systemd.md", "ini", "windlass.service", ["systemd-analyze", "verify"]),
+        ("how-to/monitor.md", "yaml", "windlass.rules.yml", ["promtool", "check", "rules"]),
+    ]
+    for page, language, name, command in shown:
+        blocks = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+        text = next(block for block in blocks if language == "ini" or name in block.partition("\n")[0])
+        if not shutil.which(command[0]):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, name)
+            file.write_text(text.replace("/usr/local/bin/windlass", "/bin/true"))
+            answer = subprocess.run([*command, str(file)], text=True, capture_output=True)
+        if answer.returncode or name in answer.stderr:
+            yield f"docs/{page}: {command[0]} refuses {name}: {answer.stderr.strip()}"
+
+
 def check(mdbook, folder):
     folder = pathlib.Path(folder).resolve()
     subprocess.run([mdbook, "build", "--dest-dir", str(folder), str(ROOT)], check=True)
-    problems = [*unlisted(), *unknown_commands(), *copy_files(folder)]
+    problems = [*unlisted(), *unknown_commands(), *unknown_words(), *refused_by_tools(), *copy_files(folder)]
     pages = {path: Page(path.read_text()) for path in folder.rglob("*.html") if path.name != "404.html"}
     problems += [*broken_in_book(folder, pages), *broken_anchors_elsewhere(folder, pages)]
     for problem in problems:
