@@ -66,7 +66,7 @@ pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
 pub(crate) use period::{MonthDay, Period, Weekday};
 pub(crate) use plan::{
-    EnrolledPlan, MethodRate, PlanError, QuotaLimit, RateError, RateLimit, Scope, UsagePlan,
+    EnrolledPlan, MethodRate, PlanError, RateError, RateLimit, Scope, UsagePlan,
 };
 pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook};
 pub(crate) use rates::{
@@ -77,6 +77,7 @@ pub(crate) use shared::SharedRate;
 pub(crate) use ticket::{LimitTicket, LimitTickets};
 pub(crate) use time::Timestamp;
 pub use time::TimestampClock;
+pub(crate) use usage::QuotaLimit;
 
 /// The most shards of a table.
 const MAX_SHARDS: usize = 64;

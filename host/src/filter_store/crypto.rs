@@ -1,11 +1,7 @@
-//! Digests and HMAC for filters, by aws-lc.
-//!
-//! Promises: tags are compared in constant time; nothing here can fail. Who may use which
-//! secret is decided before.
+//! Digests for filters and caches, by aws-lc. None of them can fail. The HMAC of a secret is in
+//! [`super::secrets`].
 
-use aws_lc_rs::{digest as hashes, hmac};
-
-use super::secrets::SecretValue;
+use aws_lc_rs::digest as hashes;
 
 /// Hash functions (FIPS 180-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +36,6 @@ pub(crate) fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> 
     context.finish().as_ref().try_into().unwrap_or_default()
 }
 
-/// The HMAC (RFC 2104) of the data under the secret: 32, 48 or 64 bytes.
-#[must_use]
-pub(crate) fn hmac_sign(hash: Hash, secret: &SecretValue, data: &[u8]) -> Vec<u8> {
-    hmac::sign(secret.hmac_key(hash), data).as_ref().to_vec()
-}
-
-/// Whether `tag` is the HMAC of the data under the secret. Compared in constant time; a
-/// shortened tag is none.
-#[must_use]
-pub(crate) fn hmac_verify(hash: Hash, secret: &SecretValue, data: &[u8], tag: &[u8]) -> bool {
-    hmac::verify(secret.hmac_key(hash), data, tag).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,37 +58,5 @@ mod tests {
         begins(Hash::Sha256, "ba7816bf8f01cfea414140de5dae2223", 32);
         begins(Hash::Sha384, "cb00753f45a35e8bb5a03d699ac65007", 48);
         begins(Hash::Sha512, "ddaf35a193617abacc417349ae204131", 64);
-    }
-
-    #[test]
-    fn tags_are_those_of_rfc_4231() {
-        // Test case 2.
-        let secret = SecretValue::new(b"Jefe".to_vec());
-        let begins = |hash, begin: &str| {
-            let tag = hmac_sign(hash, &secret, b"what do ya want for nothing?");
-            assert!(hex(&tag).starts_with(begin), "{hash:?}: {}", hex(&tag));
-        };
-        begins(Hash::Sha256, "5bdcc146bf60754e6a042426089575c7");
-        begins(Hash::Sha384, "af45d2e376484031617f78d2b58a6b1b");
-        begins(Hash::Sha512, "164b7a7bfcf819e2e395fbe73b56e0a3");
-    }
-
-    #[test]
-    fn only_the_whole_right_tag_is_accepted() {
-        let (secret, other) = (
-            SecretValue::new(b"one".to_vec()),
-            SecretValue::new(b"two".to_vec()),
-        );
-        for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
-            let tag = hmac_sign(hash, &secret, b"data");
-            assert!(hmac_verify(hash, &secret, b"data", &tag));
-            assert!(!hmac_verify(hash, &other, b"data", &tag));
-            assert!(!hmac_verify(hash, &secret, b"date", &tag));
-            assert!(!hmac_verify(hash, &secret, b"data", &tag[..tag.len() - 1]));
-            assert!(!hmac_verify(hash, &secret, b"data", b""));
-            let mut wrong = tag;
-            wrong[0] ^= 1;
-            assert!(!hmac_verify(hash, &secret, b"data", &wrong));
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! Secrets by name, read once when a config is built.
 //!
-//! Promises: a value is wiped from memory when its config goes, has no text form, and never
-//! stands in an error. Filters hold names; the values are used in [`super::crypto`] only.
+//! A value is wiped from memory when its config goes. It has no text form and appears in no error.
+//! Filters hold names; which filter may use which secret is checked before a call comes here. HMAC
+//! tags are compared in constant time.
 //!
-//! Deliberately absent: reading anew while running. A reload reads all of them again.
+//! Deliberately absent: reading a secret again while the config is in use. A reload reads all of
+//! them again.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -132,8 +134,21 @@ impl SecretValue {
         self.hmac_key(Hash::Sha256).clone()
     }
 
+    /// The HMAC (RFC 2104) of the data under this secret: 32, 48 or 64 bytes.
+    #[must_use]
+    pub(crate) fn hmac(&self, hash: Hash, data: &[u8]) -> Vec<u8> {
+        hmac::sign(self.hmac_key(hash), data).as_ref().to_vec()
+    }
+
+    /// Whether `tag` is the HMAC of the data under this secret. Compared in constant time; a
+    /// shortened tag never matches.
+    #[must_use]
+    pub(crate) fn matches_hmac(&self, hash: Hash, data: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(self.hmac_key(hash), data, tag).is_ok()
+    }
+
     /// The value as an HMAC key.
-    pub(super) fn hmac_key(&self, hash: Hash) -> &hmac::Key {
+    fn hmac_key(&self, hash: Hash) -> &hmac::Key {
         let [sha256, sha384, sha512] = &self.keys;
         let (slot, algorithm) = match hash {
             Hash::Sha256 => (sha256, hmac::HMAC_SHA256),
@@ -350,5 +365,45 @@ mod tests {
         let secrets = Secrets::read([("a".into(), file(&good))]).unwrap();
         assert!(secrets.find("a").is_some() && secrets.find("b").is_none());
         assert!(!format!("{secrets:?} {errors:?}").contains("hunter2"));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    #[test]
+    fn tags_are_those_of_rfc_4231() {
+        // Test case 2.
+        let secret = SecretValue::new(b"Jefe".to_vec());
+        let begins = |hash, begin: &str| {
+            let tag = secret.hmac(hash, b"what do ya want for nothing?");
+            assert!(hex(&tag).starts_with(begin), "{hash:?}: {}", hex(&tag));
+        };
+        begins(Hash::Sha256, "5bdcc146bf60754e6a042426089575c7");
+        begins(Hash::Sha384, "af45d2e376484031617f78d2b58a6b1b");
+        begins(Hash::Sha512, "164b7a7bfcf819e2e395fbe73b56e0a3");
+    }
+
+    #[test]
+    fn only_the_whole_right_tag_is_accepted() {
+        let (secret, other) = (
+            SecretValue::new(b"one".to_vec()),
+            SecretValue::new(b"two".to_vec()),
+        );
+        for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
+            let tag = secret.hmac(hash, b"data");
+            assert!(secret.matches_hmac(hash, b"data", &tag));
+            assert!(!other.matches_hmac(hash, b"data", &tag));
+            assert!(!secret.matches_hmac(hash, b"date", &tag));
+            assert!(!secret.matches_hmac(hash, b"data", &tag[..tag.len() - 1]));
+            assert!(!secret.matches_hmac(hash, b"data", b""));
+            let mut wrong = tag;
+            wrong[0] ^= 1;
+            assert!(!secret.matches_hmac(hash, b"data", &wrong));
+        }
     }
 }

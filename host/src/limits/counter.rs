@@ -6,9 +6,8 @@ use std::cmp::Ordering;
 
 use super::bucket::{Bucket, Shape};
 use super::period::Period;
-use super::plan::QuotaLimit;
 use super::time::Timestamp;
-use super::usage::PeriodUsage;
+use super::usage::{PeriodUsage, QuotaLimit};
 use crate::control::storage::QuotaUsage;
 
 use outcome::signed;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::bucket::Shape;
 use super::counter::{Bounds, MethodBound};
-use super::period::Period;
+use super::usage::QuotaLimit;
 
 /// The most methods of one plan.
 pub(crate) const MAX_METHODS: usize = 256;
@@ -78,15 +78,6 @@ pub enum RateError {
     /// Its burst is 0.
     #[error("the burst must be at least 1")]
     Burst,
-}
-
-/// A number of requests for each period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct QuotaLimit {
-    /// How many a period; at least 1.
-    pub(crate) limit: u64,
-    /// The period, in UTC.
-    pub(crate) period: Period,
 }
 
 /// A plan that makes no sense.

@@ -1,12 +1,20 @@
-//! What was used of a quota.
+//! A quota, and the use of it in one period.
 
 use super::period::Period;
-use super::plan::QuotaLimit;
 use super::{Level, NEVER_MS};
 
 /// How long a counter is kept after its period ended, for a wall clock that steps back over
 /// that end. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;
+
+/// A number of requests for each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QuotaLimit {
+    /// How many a period; at least 1.
+    pub(crate) limit: u64,
+    /// The period, in UTC.
+    pub(crate) period: Period,
+}
 
 /// What one key used in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

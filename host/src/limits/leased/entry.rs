@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
 use super::super::counter::TakenAmounts;
 use super::super::period::Period;
-use super::super::plan::{EnrolledPlan, MethodRate, QuotaLimit, RateLimit};
+use super::super::plan::{EnrolledPlan, MethodRate, RateLimit};
 use super::super::time::Timestamp;
+use super::super::usage::QuotaLimit;
 use super::super::{BoundKind, Level, TakeRequest};
 use super::lease::{Availability, BudgetLease, Refill};
-use super::request::{ends_ms, quota_name};
-use super::waiters::LeaseWaiter;
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
-pub(super) const GRACE_MS: u64 = 60 * 60 * 1000;
+const GRACE_MS: u64 = 60 * 60 * 1000;
 /// Numbers that a script counts in exactly.
 const MOST: u64 = 1 << 53;
 
@@ -85,6 +85,24 @@ pub(super) struct LeaseEntry {
     pub(crate) asks_again: bool,
     /// Requests that wait for a share, in the order in which they came.
     pub(crate) waiters: Vec<LeaseWaiter>,
+}
+
+/// A request that waits for its share.
+#[derive(Debug)]
+pub(super) struct LeaseWaiter {
+    pub(super) cost: u64,
+    /// The number of its method's rate.
+    pub(super) method: Option<u32>,
+    /// Whether the store was asked for its share.
+    pub(super) is_reported: bool,
+    pub(super) answer: oneshot::Sender<()>,
+}
+
+impl LeaseWaiter {
+    /// Whether it went away. Its share is asked for once all the same: it may be for the next one.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_reported && self.answer.is_closed()
+    }
 }
 
 /// Whether a taking may go on.
@@ -388,6 +406,16 @@ impl LeaseEntry {
             level.remaining = remaining.min(level.limit);
         }
     }
+}
+
+/// The name in the store of a quota in one period.
+pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
+    format!("{period}:{number}:{plan}:{key}")
+}
+
+/// When the store may forget a quota of this period. Milliseconds since 1970.
+pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
+    period.end_ms(number).saturating_add(GRACE_MS)
 }
 
 impl QuotaLease {

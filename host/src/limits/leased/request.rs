@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::super::period::Period;
 use super::super::plan::RateLimit;
 use super::super::time::Timestamp;
-use super::entry::{GRACE_MS, LeaseEntry, Method, QuotaLease};
+use super::entry::{LeaseEntry, Method, QuotaLease};
 use super::lease::{Grant, LeaseRequest};
 
 #[derive(Debug, Default)]
@@ -107,15 +107,6 @@ impl LeaseEntry {
         }
         settled
     }
-}
-
-/// The same of a quota without a lease.
-pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
-    format!("{period}:{number}:{plan}:{key}")
-}
-
-pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
-    period.end_ms(number).saturating_add(GRACE_MS)
 }
 
 /// A bucket's name in the store.

@@ -9,29 +9,11 @@ use tokio::sync::oneshot;
 use super::super::plan::EnrolledPlan;
 use super::super::time::Timestamp;
 use super::super::{DecisionSignal, TakeRequest};
-use super::entry::{LeaseEntry, refill};
+use super::entry::{LeaseEntry, LeaseWaiter, refill};
 use super::lease::{Availability, BudgetLease, Refill};
 
 /// Requests that wait for one key's share; more are told that it is not known.
 const MAX_WAITERS: usize = 10_000;
-
-/// A request that waits for its share.
-#[derive(Debug)]
-pub(super) struct LeaseWaiter {
-    cost: u64,
-    /// The number of its method's rate.
-    method: Option<u32>,
-    /// Whether the store was asked for its share.
-    is_reported: bool,
-    answer: oneshot::Sender<()>,
-}
-
-impl LeaseWaiter {
-    /// Whether it went away. Its share is asked for once all the same: it may be for the next one.
-    fn is_gone(&self) -> bool {
-        self.is_reported && self.answer.is_closed()
-    }
-}
 
 impl LeaseEntry {
     /// Wait with a taking whose outlook is unknown. None where too many do.

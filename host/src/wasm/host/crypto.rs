@@ -62,7 +62,7 @@ impl Host for InstanceState {
         self.charge_call()?;
         super::in_phase(self)?;
         let secret = self.secret(&secret);
-        Ok(secret.is_some_and(|secret| crypto::hmac_verify(hash.into(), secret, &data, &tag)))
+        Ok(secret.is_some_and(|secret| secret.matches_hmac(hash.into(), &data, &tag)))
     }
 
     fn hmac_sign(
@@ -74,7 +74,7 @@ impl Host for InstanceState {
         self.charge_call()?;
         super::in_phase(self)?;
         match self.secret(&secret) {
-            Some(secret) => Ok(Ok(crypto::hmac_sign(hash.into(), secret, &data))),
+            Some(secret) => Ok(Ok(secret.hmac(hash.into(), &data))),
             None => Ok(Err(format!(
                 "there is no secret `{secret}`, or it is not granted"
             ))),
