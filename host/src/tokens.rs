@@ -36,8 +36,9 @@ use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 pub(crate) use cache::TokenCache;
 use cache::TokenDigest;
 pub(crate) use filter_rejects::FilterRejects;
-pub(crate) use source::{FetchSignal, KeySource, KeySources};
+pub(crate) use source::{KeySource, KeySources};
 pub(crate) use used_proofs::{ProofUse, UsedProofs};
+pub(crate) use waiters::FetchSignal;
 
 /// The present moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,18 +9,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
 
 use super::TokenTime;
 use super::UsedProofs;
 use super::fetch::{EntityTag, FetchError, FetchSettings, Fetched, Fetcher, without_query};
 pub(crate) use super::freshness::Pace;
-use super::waiters::Waiters;
+use super::waiters::{FetchSignal, Waiters};
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
-
-/// Something to wait for: the end of a fetch, however it ends.
-pub(crate) type FetchSignal = oneshot::Receiver<()>;
 
 /// The identity of a source: two with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,7 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use super::source::FetchSignal;
+/// Something to wait for: the end of a fetch, however it ends.
+pub(crate) type FetchSignal = oneshot::Receiver<()>;
 
 /// The most that wait for one fetch.
 const MAX_WAITERS: usize = 10_000;
