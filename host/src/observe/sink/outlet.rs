@@ -17,8 +17,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fs::OFlags;
 
-use super::queue::count;
-
 /// What a pipe takes as one piece. Bytes; the same on every Linux (pipe(7)).
 const PIPE_BUF: usize = 4096;
 
@@ -164,7 +162,7 @@ impl Outlet {
             let rest = std::mem::take(&mut self.rest);
             if let Err((done, failure)) = self.write_all(&rest, wait) {
                 self.rest = rest.get(done..).unwrap_or_default().to_vec();
-                return Err((count(lines), failure));
+                return Err((count_lines(lines), failure));
             }
         }
         let mut left = lines;
@@ -195,7 +193,7 @@ impl Outlet {
         let (written, missing) = lines.split_at_checked(done).unwrap_or((lines, &[]));
         let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
         let torn = written.len() - whole;
-        let lost = count(missing);
+        let lost = count_lines(missing);
         if torn == 0 || (self.is_regular && self.truncate_last_write(torn as u64).unwrap_or(false))
         {
             return lost;
@@ -279,6 +277,11 @@ impl Outlet {
             Err(error) => Err(error),
         }
     }
+}
+
+/// How many lines these bytes are.
+pub(crate) fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Append to a file, which is made if it is not there.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Outlet;
+use super::outlet::{Outlet, count_lines};
 
 /// What a sink's thread does next.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl SinkQueue {
         let mut waiting = self.waiting.lock();
         if waiting.given_up || waiting.bytes + lines.len() > self.max_bytes {
             drop(waiting);
-            self.count_lost(count(&lines));
+            self.count_lost(count_lines(&lines));
             return;
         }
         waiting.bytes += lines.len();
@@ -86,7 +86,11 @@ impl SinkQueue {
     pub(crate) fn give_up(&self) -> u64 {
         let mut waiting = self.waiting.lock();
         waiting.given_up = true;
-        let lost = waiting.lines.drain(..).map(|lines| count(&lines)).sum();
+        let lost = waiting
+            .lines
+            .drain(..)
+            .map(|lines| count_lines(&lines))
+            .sum();
         drop(waiting);
         self.count_lost(lost);
         lost
@@ -147,9 +151,4 @@ impl SinkQueue {
     pub(crate) fn last_write_succeeded(&self) -> bool {
         self.wrote_last.load(Ordering::Relaxed)
     }
-}
-
-/// How many lines these bytes are.
-pub(crate) fn count(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
