@@ -10,6 +10,7 @@
 
 mod apis;
 mod attributes;
+mod backticked;
 mod cache_origin;
 mod callouts;
 mod certificates;
@@ -19,6 +20,8 @@ mod description;
 mod documents;
 pub(crate) mod environment_check;
 mod filters;
+mod generation;
+mod granted;
 mod keys;
 mod lints;
 mod listeners;
@@ -27,6 +30,7 @@ mod plans;
 mod rates;
 mod restart_only;
 mod service_runtime;
+mod spans;
 mod storage;
 mod trusted_fields;
 mod upstreams;

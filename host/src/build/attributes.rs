@@ -3,11 +3,12 @@
 //! Each request would be refused, or go on without the attribute: an error. Deliberately not here:
 //! the order of the filters that set and require attributes ([`crate::chain::check_order`]).
 
-use super::filters::{allow_line, backticked, grants, settings_span};
+use super::backticked::backticked;
+use super::granted::{allow_line, granted_all, grants};
+use super::spans::settings_span;
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::exchange::is_host_fact;
 use crate::wasm::Filter;
-use crate::wasm::grants::Grants;
 
 /// Report attributes that belong to the gateway, and those that the filter is not granted.
 pub(super) fn check(
@@ -50,18 +51,6 @@ pub(super) fn check(
                 allow_line(&granted_all(grants, loaded))
             ));
     }
-}
-
-/// The grants of a filter, and beside them all that it uses and can be granted.
-pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
-    let facts = loaded.facts();
-    let set = facts.provides.iter().chain(&facts.sometimes);
-    let denied = set.filter(|name| !grants.attribute(name) && !is_host_fact(name));
-    let denied: Vec<_> = denied.cloned().collect();
-    grants.attributes.extend(denied);
-    let interfaces = loaded.denied().iter().map(|name| name.name());
-    grants.interfaces.extend(interfaces);
-    grants
 }
 
 /// Where the settings name the attribute, if they do so as those of `builtin:jwt`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use windlass_builtin_plugins::BuiltinPlugin;
 
 use super::Route;
-use super::filters::backticked;
+use super::backticked::backticked;
 use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
 use crate::config::{self, Config, PluginSource, Problems, nearest};
 use crate::exchange::{HOST_FACTS, is_host_fact};

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::filters::backticked;
+use super::backticked::backticked;
 use crate::config::{Config, Problems};
 use crate::wasm::Filter;
 

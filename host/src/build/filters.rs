@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{attributes, cache_origin, documents, named_grants};
+use super::backticked::backticked;
+use super::granted::{allow_line, granted_all, grants};
+use super::spans::{bound_span, document_at, settings_span};
+use super::{attributes, cache_origin, documents};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::filter_store::secrets::Secrets;
 use crate::upstream::headers;
@@ -13,7 +16,6 @@ use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
 use crate::wasm::filter::{Isolation, OnError};
-use crate::wasm::grants::{Grants, HostInterface};
 use crate::wasm::registry::{FilterSpec, LoadError};
 use crate::wasm::series;
 use crate::wasm::{Filter, FilterRegistry};
@@ -183,64 +185,6 @@ fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-/// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
-/// lists.
-pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
-    if let Some(allow) = &filter.allow {
-        let upstreams = allow.upstreams.iter();
-        let secrets = allow.secrets.iter();
-        return Grants {
-            interfaces: allow
-                .interfaces
-                .iter()
-                .map(|name| interface(*name))
-                .collect(),
-            attributes: allow.attributes.clone(),
-            upstreams: upstreams
-                .filter_map(|place| Some(config.upstreams.get(*place)?.name.clone()))
-                .collect(),
-            secrets: secrets
-                .filter_map(|place| Some(config.secrets.get(*place)?.name.clone()))
-                .collect(),
-            callouts: allow
-                .callouts
-                .iter()
-                .filter_map(|place| Some(config.callouts.get(*place)?.name.clone()))
-                .collect(),
-        };
-    }
-    let PluginSource::Builtin(plugin) = &filter.plugin else {
-        return Grants::default();
-    };
-    let Some(builtin) = windlass_builtin_plugins::builtin(plugin) else {
-        return Grants::default();
-    };
-    let interfaces = builtin.interfaces.iter();
-    Grants {
-        interfaces: interfaces
-            .filter_map(|name| Some(HostInterface::find(name)?.name()))
-            .collect(),
-        attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
-        upstreams: Vec::new(),
-        secrets: named_grants::secrets(config, filter, builtin),
-        callouts: named_grants::callouts(config, filter, builtin),
-    }
-}
-
-fn interface(interface: config::HostInterface) -> &'static str {
-    match interface {
-        config::HostInterface::ApiDescription => HostInterface::ApiDescription.name(),
-        config::HostInterface::Cache => HostInterface::Cache.name(),
-        config::HostInterface::Callout => HostInterface::Callout.name(),
-        config::HostInterface::Crypto => HostInterface::Crypto.name(),
-        config::HostInterface::Jwt => HostInterface::Jwt.name(),
-        config::HostInterface::Keys => HostInterface::Keys.name(),
-        config::HostInterface::Limits => HostInterface::Limits.name(),
-        config::HostInterface::Metrics => HostInterface::Metrics.name(),
-        config::HostInterface::Rates => HostInterface::Rates.name(),
-    }
-}
-
 fn bounds(filter: &config::FilterConfig) -> FilterBounds {
     FilterBounds {
         cpu: call_cpu(filter),
@@ -284,7 +228,7 @@ fn warn_of_denied(
     }
     let name = &filter.name;
     let list = backticked(interfaces.iter().copied());
-    let grants = attributes::granted_all(grants(config, filter), loaded);
+    let grants = granted_all(grants(config, filter), loaded);
     problems
         .warning(
             filter.plugin_span,
@@ -352,13 +296,6 @@ fn refuse_windows(
     }
 }
 
-/// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
-pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str) -> config::Span {
-    let is_ours = filter.plugin == PluginSource::Builtin("rate-limit".to_owned());
-    let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
-    at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
-}
-
 /// A piece of a body is on its way between two connections while a filter looks at it, so such a
 /// call runs to its end at once.
 fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
@@ -377,34 +314,6 @@ fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems:
             ),
         )
         .help("if it asks for `whole` bodies only, this does not happen; else lower `limits.cpu`");
-}
-
-pub(super) fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    names.join(", ")
-}
-
-/// The grants as the line of the file that says them.
-pub(super) fn allow_line(grants: &Grants) -> String {
-    let list = |key: &str, names: &mut dyn Iterator<Item = &str>| {
-        let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
-        (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
-    };
-    let parts = [
-        list("interfaces", &mut grants.interfaces.iter().copied()),
-        list(
-            "attributes",
-            &mut grants.attributes.iter().map(String::as_str),
-        ),
-        list(
-            "upstreams",
-            &mut grants.upstreams.iter().map(|name| &**name),
-        ),
-        list("secrets", &mut grants.secrets.iter().map(|name| &**name)),
-        list("callouts", &mut grants.callouts.iter().map(|name| &**name)),
-    ];
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
-    format!("allow = {{ {} }}", parts.join(", "))
 }
 
 fn report(filter: &config::FilterConfig, error: &LoadError, problems: &mut Problems) {
@@ -430,34 +339,5 @@ fn subject(filter: &config::FilterConfig, at: &str) -> String {
             document.path.display()
         ),
         None => format!("filter `{name}`"),
-    }
-}
-
-/// The document that a complaint is about: `documents/<name>`, which is no JSON pointer.
-fn document_at<'c>(
-    filter: &'c config::FilterConfig,
-    at: &str,
-) -> Option<&'c config::FilterDocument> {
-    let name = at.strip_prefix("documents/")?;
-    let mut documents = filter.documents.iter();
-    documents.find(|document| document.name == name)
-}
-
-/// Where a value of the settings stands: the nearest that the file has, else the filter's table. For a document it is
-/// the place of its path.
-pub(super) fn settings_span(filter: &config::FilterConfig, at: &str) -> config::Span {
-    if let Some(document) = document_at(filter, at) {
-        return document.span;
-    }
-    let spans = &filter.settings.spans;
-    let mut pointer = at;
-    loop {
-        if let Some(span) = spans.get(pointer) {
-            return *span;
-        }
-        match pointer.rfind('/') {
-            Some(end) => pointer = pointer.get(..end).unwrap_or_default(),
-            None => return filter.span,
-        }
     }
 }

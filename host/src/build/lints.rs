@@ -17,7 +17,8 @@ mod secrets;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::filters;
+use super::backticked::backticked;
+use super::granted::grants;
 use crate::config::{self, Config, HashKey, Problems, RouteConfig, RouteEnd};
 use crate::exchange::HOST_FACTS;
 use crate::filter_store::secrets::Secrets;
@@ -63,7 +64,7 @@ const MAX_ROUTES: usize = 8;
 /// Some routes, as a warning names them.
 pub(super) fn routes_named(names: &[&str]) -> String {
     let noun = if names.len() == 1 { "route" } else { "routes" };
-    let list = filters::backticked(names.iter().take(MAX_ROUTES).copied());
+    let list = backticked(names.iter().take(MAX_ROUTES).copied());
     match names.len().checked_sub(MAX_ROUTES) {
         None | Some(0) => format!("{noun} {list}"),
         Some(more) => format!("{noun} {list} and {more} more"),
@@ -152,8 +153,7 @@ fn can_set(known: &LintContext<'_>, route: &RouteConfig, name: &str) -> bool {
             told.into_iter().any(|known| known == name)
         });
         let filter = known.config.filters.get(reference.filter);
-        is_told
-            || filter.is_some_and(|filter| filters::grants(known.config, filter).attribute(name))
+        is_told || filter.is_some_and(|filter| grants(known.config, filter).attribute(name))
     };
     if let Some(variable) = name.strip_prefix("api.variable.") {
         let api = route.api.and_then(|place| known.config.apis.get(place));

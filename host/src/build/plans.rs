@@ -5,7 +5,7 @@
 //! if one may use `keys`. Keys and plans of the store are not looked at: they change while the
 //! gateway runs.
 
-use super::filters;
+use super::granted::grants;
 use crate::config::{self, Config, Problems};
 use crate::wasm::grants::HostInterface;
 
@@ -52,7 +52,7 @@ fn key_policy<'a>(config: &Config, route: &'a config::RouteConfig) -> RouteKeyPo
         let Some(filter) = config.filters.get(filter.filter) else {
             continue;
         };
-        let grants = filters::grants(config, filter);
+        let grants = grants(config, filter);
         held.takes_keys |= grants.interface(HostInterface::Keys);
         if grants.interface(HostInterface::Limits) {
             held.enforces |= named_plan(filter).is_none();

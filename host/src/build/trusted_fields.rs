@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::filters::backticked;
+use super::backticked::backticked;
 use super::lints::routes_named;
 use crate::config::{self, Config, Problems, RouteEnd};
 use crate::wasm::Filter;

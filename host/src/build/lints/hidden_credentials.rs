@@ -3,6 +3,7 @@
 use super::LintContext;
 use crate::build::filters::backticked;
 use crate::config::{self, PluginSource, Problems, Span};
+use crate::build::backticked::backticked;
 use crate::wasm::Filter;
 
 /// Plugins that remove the credential that they read, unless their settings say `hide = false`.

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::filters;
 use crate::config::{Config, FilterConfig, Key, OnError, PluginSource, Problems};
+use crate::build::granted::grants;
 use crate::wasm::grants::HostInterface;
 
 /// Look at the filters that check keys, and at what they check.
@@ -65,7 +65,7 @@ fn ended(config: &Config, problems: &mut Problems) {
 
 /// Whether a filter may use this interface.
 fn has(config: &Config, filter: &FilterConfig, interface: HostInterface) -> bool {
-    let granted = filters::grants(config, filter).interfaces;
+    let granted = grants(config, filter).interfaces;
     granted.contains(&interface.name())
 }
 

@@ -3,6 +3,7 @@
 use super::{LintContext, can_set};
 use crate::build::filters::backticked;
 use crate::config::{FilterConfig, PluginSource, Problems, RouteConfig, Span};
+use crate::build::backticked::backticked;
 
 /// Look at every template of every transform, and at what every authorizer puts into events.
 pub(super) fn lint(known: &LintContext<'_>, problems: &mut Problems) {
