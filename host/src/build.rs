@@ -20,7 +20,6 @@ mod description;
 mod documents;
 pub(crate) mod environment_check;
 mod filters;
-mod generation;
 mod granted;
 mod keys;
 mod lints;

@@ -18,14 +18,18 @@
 //! interface that may block will come in a world of its own, and [`linker`] is where a filter that
 //! imports and is granted it will be told apart.
 
+mod account;
 mod bindings;
 pub(crate) mod bounds;
 pub(crate) mod breaker;
+mod charge;
 pub(crate) mod chunk;
 pub(crate) mod component;
 pub(crate) mod component_cache;
+mod component_digest;
 mod contribution;
 pub(crate) mod cpu;
+mod defined_rates;
 pub(crate) mod documents;
 pub(crate) mod engine;
 mod epoch;
@@ -33,8 +37,10 @@ mod exports;
 pub(crate) mod facts;
 pub(crate) mod failure;
 mod fiber;
+mod fiber_exports;
 pub(crate) mod field_names;
 pub(crate) mod filter;
+mod filter_services;
 pub(crate) mod grants;
 mod host;
 mod instance;
@@ -47,9 +53,11 @@ mod output;
 pub(crate) mod pending_charge;
 mod pool;
 pub(crate) mod registry;
+mod reserved_fields;
 pub(crate) mod series;
 pub(crate) mod services;
 mod state;
+mod token_check;
 pub(crate) mod verdict;
 mod wasi;
 

@@ -16,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use windlass::internals::config::Config;
-use windlass::internals::gateway::{ProcessResources, Gateway};
+use windlass::internals::gateway::{Gateway, ProcessResources};
 use windlass::internals::server::{self, Workers};
 use windlass::internals::sockets::Predecessor;
 use windlass_tests::{Client, ClosedPort, Reply, Request, Response, Upstream, wait};

@@ -6,41 +6,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use wasmtime::component::{Component, types::ComponentItem};
 
+use super::component_cache::ComponentCache;
+use super::component_digest::ComponentDigest;
 use super::engine::FilterEngine;
 use super::grants::HostInterface;
-use crate::wasm::component_cache::ComponentCache;
 
 /// The version of the contract that this host offers.
 pub(super) const CONTRACT: &str = "0.1.0";
-
-/// SHA-256 of a `.wasm`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ComponentDigest([u8; 32]);
-
-impl ComponentDigest {
-    /// The digest of these bytes.
-    #[must_use]
-    pub(crate) fn of(wasm: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, wasm).as_ref());
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for ComponentDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for ComponentDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ComponentDigest({self})")
-    }
-}
 
 /// Which phases a component exports.
 #[expect(clippy::struct_excessive_bools, reason = "a set of five")]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::component::ComponentDigest;
+use super::component_digest::ComponentDigest;
 
 /// `$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`.
 #[must_use]

@@ -1,6 +1,9 @@
-//! The facts that a filter told when it was loaded.
+//! The facts that a filter states when it is loaded, its advice for the operator included.
 
-use super::host::advice::Advice;
+use crate::exchange::ResponseEdit;
+
+/// The most pieces of advice that are kept.
+const MAX_ADVICE: usize = 256;
 
 /// The facts that a configured filter told of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +22,35 @@ pub(crate) struct Facts {
     pub(crate) advice: Advice,
     /// Its addition to a description of its APIs, if there is one: a JSON object.
     pub(crate) contribution: Option<serde_json::Value>,
+}
+
+/// Advice of a filter, given while it was configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// A JSON pointer into the settings, and what to mind there.
+    pub(crate) warnings: Vec<(String, String)>,
+    /// Request fields that it sets from what the gateway knows.
+    pub(crate) trusted_fields: Vec<String>,
+    /// Request fields that no client can send past it.
+    pub(crate) removed_fields: Vec<String>,
+    /// Request fields that it reads.
+    pub(crate) read_fields: Vec<String>,
+    /// The bounds that it counts by itself.
+    pub(crate) bounds: Vec<BoundInfo>,
+    /// Whether it answers preflights.
+    pub(crate) preflights: bool,
+    /// Its edits of every response.
+    pub(crate) response_edits: Vec<ResponseEdit>,
+    /// Whether its `on-response` has nothing to do.
+    pub(crate) skips_response: bool,
+}
+
+impl Advice {
+    /// Whether one more piece of advice is kept.
+    pub(super) fn has_room(&self) -> bool {
+        let fields = self.trusted_fields.len() + self.removed_fields.len() + self.read_fields.len();
+        self.warnings.len() + fields < MAX_ADVICE
+    }
 }
 
 /// A bound of `windlass:host/rates`, as far as the configuration has to do with it.

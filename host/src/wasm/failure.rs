@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use wasmtime::Trap;
 
+use super::account::Overdrawn;
+use super::charge::PendingCharge;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::output::one_line;
-use super::state::{InstanceState, Overdrawn};
 use crate::exchange::RequestId;
 use crate::keys::KeyReject;
 use crate::runtime::panics::Panic;
 use crate::tokens::FetchSignal;
-use crate::wasm::pending_charge::PendingCharge;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]
@@ -172,8 +172,8 @@ impl CallFailure {
         Self::HostPanic(panic.message())
     }
 
-    /// Read an error of the engine.
-    pub(super) fn from_error(error: wasmtime::Error, state: &InstanceState) -> Self {
+    /// Read an error of the engine. `refused`: why the instance was refused memory, if it was.
+    pub(super) fn from_error(error: wasmtime::Error, refused: Option<MemoryRefused>) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(failure) => return failure,
             Err(error) => error,
@@ -187,7 +187,7 @@ impl CallFailure {
         if let Some(reject) = error.downcast_ref::<KeyReject>() {
             return Self::Keys(*reject);
         }
-        if let Some(refused) = state.memory.refused() {
+        if let Some(refused) = refused {
             return Self::Memory { refused };
         }
         let backtrace = error

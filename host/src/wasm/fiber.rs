@@ -4,17 +4,11 @@
 //! since its client has left, the exchange comes back all the same, its edits undone, and the
 //! instance is given up.
 
-use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance as WasmInstance, Lift, Lower, TypedFunc};
-
-use super::bindings::types;
 use super::breaker::Permit;
-use super::component::CONTRACT;
 use super::failure::CallFailure;
 use super::filter::{CallContext, Filter};
 use super::instance::{BodyCall, Instance, PhaseCall};
 use super::pool::{CheckedOut, WorkerFilter};
-use super::state::InstanceState;
 use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::exchange::{ExchangeCell, RequestId};
 
@@ -160,60 +154,4 @@ impl Filter {
         self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);
         self.after_call(caller, instance, permit, None, &id, result)
     }
-}
-
-/// The exports that are called on a fiber; none of a filter whose calls are not.
-#[derive(Default)]
-pub(crate) struct FiberExports {
-    /// `on-request`.
-    pub(crate) request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
-    /// `on-request-body`.
-    pub(crate) request_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
-    /// `on-response`.
-    pub(crate) response: Option<TypedFunc<(), (types::ResponseVerdict,)>>,
-    /// `on-response-body`.
-    pub(crate) response_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
-    /// `on-log`.
-    pub(crate) log: Option<TypedFunc<(), ()>>,
-}
-
-impl FiberExports {
-    /// Find them in an instance.
-    ///
-    /// # Errors
-    ///
-    /// One has another type.
-    pub(crate) fn load(
-        store: &mut Store<InstanceState>,
-        instance: &WasmInstance,
-    ) -> wasmtime::Result<Self> {
-        Ok(Self {
-            request: find(store, instance, "request-phase", "on-request")?,
-            request_body: find(store, instance, "request-body-phase", "on-request-body")?,
-            response: find(store, instance, "response-phase", "on-response")?,
-            response_body: find(store, instance, "response-body-phase", "on-response-body")?,
-            log: find(store, instance, "log-phase", "on-log")?,
-        })
-    }
-}
-
-/// A function of an interface of the contract; none where the component does not export it.
-fn find<P, R>(
-    store: &mut Store<InstanceState>,
-    instance: &WasmInstance,
-    interface: &str,
-    function: &str,
-) -> wasmtime::Result<Option<TypedFunc<P, R>>>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift,
-{
-    let interface = format!("windlass:filter/{interface}@{CONTRACT}");
-    let Some(interface) = instance.get_export_index(&mut *store, None, &interface) else {
-        return Ok(None);
-    };
-    let Some(function) = instance.get_export_index(&mut *store, Some(&interface), function) else {
-        return Ok(None);
-    };
-    instance.get_typed_func(&mut *store, function).map(Some)
 }

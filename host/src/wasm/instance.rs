@@ -9,16 +9,16 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bounds::FilterBounds;
+use super::chunk::Chunk;
 use super::exports::{Exports, Guests};
+use super::facts::Advice;
 use super::failure::CallFailure;
-use super::fiber::FiberExports;
-use super::host::advice::Advice;
+use super::fiber_exports::FiberExports;
 use super::services::Services;
 use super::state::{AwaitedEvent, InstanceState, Phase};
 use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::exchange::Exchange;
 use crate::runtime::panics;
-use crate::wasm::chunk::Chunk;
 
 /// One call of a phase: what comes with the exchange.
 pub(crate) struct PhaseCall<'a> {
@@ -102,8 +102,8 @@ impl Instance {
             };
             Ok((guests, aside))
         });
-        let (guests, aside) =
-            loaded.map_err(|error| CallFailure::from_error(error, store.data()))?;
+        let (guests, aside) = loaded
+            .map_err(|error| CallFailure::from_error(error, store.data().memory.refused()))?;
         Ok(Self {
             store,
             guests,
@@ -161,11 +161,15 @@ impl Instance {
         std::mem::take(&mut self.store.data_mut().advice)
     }
 
+    fn failure(&self, error: wasmtime::Error) -> CallFailure {
+        CallFailure::from_error(error, self.store.data().memory.refused())
+    }
+
     fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, CallFailure> {
         let state = self.store.data_mut();
         state.phase = Phase::Idle;
         state.output.flush();
-        result.map_err(|error| CallFailure::from_error(error, self.store.data()))
+        result.map_err(|error| self.failure(error))
     }
 
     /// Whether it may serve again, by its calls and its growth.
@@ -367,7 +371,7 @@ impl Instance {
     ) -> Result<V, CallFailure> {
         let result = caught(|| verdict(&mut self.store));
         self.store.data_mut().finish_phase(result.is_ok());
-        result.map_err(|error| CallFailure::from_error(error, self.store.data()))
+        result.map_err(|error| self.failure(error))
     }
 
     fn body_phase(
@@ -416,7 +420,7 @@ impl Instance {
             reason = "`enter` put it there a few lines above and nothing but `leave` takes it"
         )]
         let exchange = state.end_phase(result.is_ok()).expect("an exchange");
-        let result = result.map_err(|error| CallFailure::from_error(error, self.store.data()));
+        let result = result.map_err(|error| self.failure(error));
         (exchange, result)
     }
 }

@@ -6,83 +6,15 @@
 //! knows), the guest's own call finds no share: then the phase is undone, as after a trap, what it
 //! took is given back, and it runs again once the answer is there.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-
+use super::charge::{awaited_answer_for, text};
 use super::filter::Filter;
 use super::host::callout::MAX_CALLS;
-use super::host::limits::{describe, text};
-use super::host::rates::PendingRates;
 use super::services::Services;
 use crate::exchange::Exchange;
 pub(crate) use crate::limits::DecisionSignal;
-
-/// What a guest's call wanted to take, and what nobody here could decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PendingCharge {
-    /// Of a usage plan.
-    Plan {
-        /// Its name.
-        plan: String,
-        /// Whose counter.
-        key: String,
-        /// From each bound.
-        cost: u64,
-    },
-    /// Of the filter's own bounds.
-    Rates(PendingRates),
-}
-
-impl fmt::Display for PendingCharge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plan { plan, .. } => write!(f, "plan `{plan}`"),
-            Self::Rates(_) => f.write_str("its own bounds"),
-        }
-    }
-}
-
-impl PendingCharge {
-    /// The answer to wait for. None: it can be decided now.
-    #[must_use]
-    pub(crate) fn awaited_answer(
-        &self,
-        services: &Services,
-        exchange: &Exchange,
-    ) -> Option<DecisionSignal> {
-        match self {
-            Self::Plan { plan, key, cost } => {
-                awaited_answer_for(services, exchange, plan, key, *cost)
-            }
-            Self::Rates(share) => share.wait(services),
-        }
-    }
-}
-
-/// What a filter charged last. All of its workers write it, and only where it differs.
-#[derive(Debug, Default)]
-pub(crate) struct LastCharge {
-    /// The plan that it named. None: the key's own.
-    plan: ArcSwapOption<String>,
-    /// 0: it never charged.
-    cost: AtomicU64,
-}
-
-impl LastCharge {
-    pub(super) fn record(&self, plan: Option<&str>, cost: u64) {
-        if cost > 0 && self.cost.load(Ordering::Relaxed) != cost {
-            self.cost.store(cost, Ordering::Relaxed);
-        }
-        let known = self.plan.load();
-        if known.as_ref().map(|known| known.as_str()) != plan {
-            self.plan.store(plan.map(|plan| Arc::new(plan.to_owned())));
-        }
-    }
-}
 
 impl Filter {
     /// Give the bounds that it defined their places, and so their shares of the room, before the first
@@ -137,17 +69,4 @@ impl Filter {
         };
         awaited_answer_for(services, exchange, plan, key, cost)
     }
-}
-
-fn awaited_answer_for(
-    services: &Services,
-    exchange: &Exchange,
-    plan: &str,
-    key: &str,
-    cost: u64,
-) -> Option<DecisionSignal> {
-    services.plans.with(plan, |plan| {
-        let take = describe(services, exchange, plan?, key, cost);
-        services.limits.wait(&take)
-    })
 }

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
-use super::component::{CompiledComponent, ComponentDigest, ComponentError};
+use super::charge::LastCharge;
+use super::component::{CompiledComponent, ComponentError};
+use super::component_cache::ComponentCache;
+use super::component_digest::ComponentDigest;
 use super::contribution::{self, ContributionError};
 use super::documents::Documents;
 use super::engine::FilterEngine;
@@ -22,6 +25,7 @@ use super::exports::Exports;
 use super::facts::Facts;
 use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures, Isolation, OnError};
+use super::filter_services::FilterServices;
 use super::grants::{Grants, HostInterface};
 use super::instance::Instance;
 use super::large_responses::LargeResponses;
@@ -32,11 +36,8 @@ use super::notices::Notices;
 use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
-use super::services::FilterServices;
 use super::state::InstanceState;
 use crate::filter_store::cache::{CacheOrigin, Caches};
-use crate::wasm::component_cache::ComponentCache;
-use crate::wasm::pending_charge::LastCharge;
 
 #[derive(Debug, Clone)]
 pub(crate) struct FilterSpec {

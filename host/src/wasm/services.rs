@@ -1,23 +1,16 @@
-//! What the host interfaces of one call stand on.
+//! The services of one configuration that host interfaces call: its keys, plans, secrets, verifiers
+//! and callouts.
 //!
-//! Two lifetimes: [`Services`] belong to one configuration (its keys, plans and secrets) and come
-//! with each exchange; [`FilterServices`] belong to one filter (its cache, its series, its documents)
-//! and stay when the configuration is reloaded.
+//! They come with each exchange. The services of one filter are in [`super::filter_services`]; those
+//! stay when the configuration is reloaded.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::documents::Documents;
-use super::host::rates::DefinedRates;
-use super::large_responses::LargeResponses;
-use super::notices::Notices;
-use super::series::SeriesTable;
 use crate::callout::Callouts;
-use crate::filter_store::cache::FilterCache;
 use crate::filter_store::secrets::Secrets;
 use crate::keys::{Keys, RejectCounters};
 use crate::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
 use crate::tokens::TokenVerifiers;
-use crate::wasm::pending_charge::LastCharge;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
 #[derive(Clone)]
@@ -58,20 +51,4 @@ pub(crate) struct ApiDescription {
     pub(crate) text: Box<str>,
     /// Its SHA-256.
     pub(crate) digest: [u8; 32],
-}
-
-/// What belongs to one filter.
-#[derive(Debug)]
-pub(crate) struct FilterServices {
-    pub(crate) cache: Arc<FilterCache>,
-    pub(crate) series: SeriesTable,
-    pub(crate) charged: LastCharge,
-    /// The bounds that it defined.
-    pub(crate) rates: OnceLock<Arc<DefinedRates>>,
-    /// The files that the operator named for it.
-    pub(crate) documents: Arc<Documents>,
-    /// What the log said of it.
-    pub(crate) notices: Notices,
-    /// The large answer that it gave last.
-    pub(crate) answers: LargeResponses,
 }

@@ -15,25 +15,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use wasmtime::component::ResourceTable;
 
+use super::account::{Account, Overdrawn};
+use super::chunk::Chunk;
 use super::cpu::CpuLimit;
+use super::facts::Advice;
+use super::filter_services::FilterServices;
 use super::grants::Grants;
-use super::host::advice::Advice;
-use super::host::jwt::TokenCheck;
 use super::memory::MemoryAccount;
 use super::output::Output;
-use super::services::{FilterServices, Services};
+use super::services::Services;
+use super::token_check::TokenCheck;
 use crate::exchange::{AttributeValue, Exchange, ProblemMembers};
 use crate::limits::RateTicket;
 use crate::tokens::FetchSignal;
 use crate::verifier::VerifiedToken;
-use crate::wasm::chunk::Chunk;
 use crate::wasm::field_names::FieldNameCache;
-
-/// The most calls of host functions in one phase.
-pub(crate) const MAX_HOST_CALLS: u32 = 10_000;
-
-/// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
-pub(crate) const MAX_RETAINED: usize = 1024 * 1024;
 
 /// The most streams and timers of WASI that one instance may hold.
 const MAX_RESOURCES: usize = 1_000;
@@ -61,38 +57,6 @@ pub(crate) enum Phase {
     },
     /// `on-log`.
     Log,
-}
-
-/// What one phase may leave behind, and how often it may call.
-#[derive(Debug)]
-pub(crate) struct Account {
-    calls: u32,
-    retained: usize,
-    /// Log lines written by the running phase.
-    pub(crate) lines: u32,
-}
-
-impl Account {
-    fn new() -> Self {
-        Self {
-            calls: 0,
-            retained: 0,
-            lines: 0,
-        }
-    }
-}
-
-/// A bound of [`Account`] was passed. The phase fails as a trap does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Overdrawn {
-    /// Too many calls.
-    #[error("more than {MAX_HOST_CALLS} calls of host functions in one phase")]
-    Calls,
-    /// Too much kept.
-    #[error(
-        "more than {MAX_RETAINED} bytes of edits, attributes, notes and log lines in one phase"
-    )]
-    Retained,
 }
 
 /// The data of an instance's store.
@@ -312,11 +276,7 @@ impl InstanceState {
     /// It is one too many.
     #[inline]
     pub(crate) fn charge_call(&mut self) -> Result<(), Overdrawn> {
-        self.account.calls += 1;
-        if self.account.calls > MAX_HOST_CALLS {
-            return Err(Overdrawn::Calls);
-        }
-        Ok(())
+        self.account.charge_call()
     }
 
     /// Count bytes that stay in the host.
@@ -326,11 +286,7 @@ impl InstanceState {
     /// They are too many.
     #[inline]
     pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Overdrawn> {
-        self.account.retained = self.account.retained.saturating_add(bytes);
-        if self.account.retained > MAX_RETAINED {
-            return Err(Overdrawn::Retained);
-        }
-        Ok(())
+        self.account.charge_bytes(bytes)
     }
 
     /// Note what an edit replaces, before or just after it is made.

@@ -13,8 +13,8 @@ use super::bindings::types::{
     ResponseVerdict as WitResponseVerdict, RouteHint,
 };
 use super::failure::CallFailure;
-use super::host::edit::parse_name;
 use super::output::message_text;
+use super::reserved_fields::parse_name;
 use super::state::InstanceState;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
 

@@ -2,9 +2,8 @@
 
 use super::names::{parameters, parameters_of};
 use super::{LintContext, can_set};
-use crate::build::filters::bound_span;
-use crate::config::{self, PluginSource, Problems, RouteConfig, nearest};
 use crate::build::spans::bound_span;
+use crate::config::{self, PluginSource, Problems, RouteConfig, nearest};
 use crate::wasm::Filter;
 use crate::wasm::facts::{BoundInfo, BoundSource, OnMissingValue};
 

@@ -1,9 +1,8 @@
 //! Header fields that a filter reads, and that a filter before it has removed.
 
 use super::LintContext;
-use crate::build::filters::backticked;
-use crate::config::{self, PluginSource, Problems, Span};
 use crate::build::backticked::backticked;
+use crate::config::{self, PluginSource, Problems, Span};
 use crate::wasm::Filter;
 
 /// Plugins that remove the credential that they read, unless their settings say `hide = false`.

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::config::{Config, FilterConfig, Key, OnError, PluginSource, Problems};
 use crate::build::granted::grants;
+use crate::config::{Config, FilterConfig, Key, OnError, PluginSource, Problems};
 use crate::wasm::grants::HostInterface;
 
 /// Look at the filters that check keys, and at what they check.

@@ -1,9 +1,8 @@
 //! Names in the templates of `builtin:transform`, and in the settings of `builtin:authorizer`, that stand for nothing.
 
 use super::{LintContext, can_set};
-use crate::build::filters::backticked;
-use crate::config::{FilterConfig, PluginSource, Problems, RouteConfig, Span};
 use crate::build::backticked::backticked;
+use crate::config::{FilterConfig, PluginSource, Problems, RouteConfig, Span};
 
 /// Look at every template of every transform, and at what every authorizer puts into events.
 pub(super) fn lint(known: &LintContext<'_>, problems: &mut Problems) {

@@ -9,8 +9,8 @@ use http::HeaderName;
 use wasmtime::{Result, bail};
 
 use super::super::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
+use super::super::reserved_fields::is_reserved;
 use super::super::state::{AwaitedEvent, InstanceState, Phase};
-use super::edit::is_reserved;
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
 };

@@ -5,15 +5,16 @@ use std::borrow::Cow;
 
 use http::header::Entry;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use wasmtime::Result;
 
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
+use super::super::chunk::Chunk;
+use super::super::reserved_fields::parse_name;
 use super::super::state::{Head, InstanceState, Phase, Undo, Values};
 use super::refused::RefusedEdit;
 use crate::exchange::{AttributeValue, has_room, names};
 use crate::route;
-use crate::wasm::chunk::Chunk;
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
 const COMMON_ATTRIBUTES: &[&str] = &[
@@ -31,37 +32,6 @@ pub(super) fn attribute_name(name: &str) -> Cow<'static, str> {
         || Cow::Owned(name.to_owned()),
         |known| Cow::Borrowed(*known),
     )
-}
-
-/// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
-/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`. Beside it they are the SDK's `RESERVED_FIELDS`.
-static RESERVED: [HeaderName; 11] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::HOST,
-    header::EXPECT,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Whether a field is the host's alone.
-#[must_use]
-pub(crate) fn is_reserved(name: &HeaderName) -> bool {
-    RESERVED.contains(name)
-}
-
-/// Why a filter's field cannot be taken.
-pub(crate) fn parse_name(name: &str) -> Result<HeaderName, EditError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Syntax)?;
-    if is_reserved(&name) {
-        return Err(EditError::Forbidden);
-    }
-    Ok(name)
 }
 
 impl InstanceState {
@@ -322,20 +292,5 @@ pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
         }
         (Cow::Owned(path), Some(query)) => format!("{path}?{query}").parse().ok(),
         (Cow::Owned(path), None) => path.parse().ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_sdk_names_the_same_reserved_fields() {
-        let own: BTreeSet<&str> = RESERVED.iter().map(HeaderName::as_str).collect();
-        let mut told = BTreeSet::from(windlass_plugin_sdk::RESERVED_FIELDS);
-        told.insert("host");
-        assert_eq!(own, told);
     }
 }

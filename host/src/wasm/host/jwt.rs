@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use serde_json::Value;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut, bail, format_err};
@@ -11,8 +11,10 @@ use wasmtime::{Result, StoreContextMut, bail, format_err};
 use super::super::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
 use super::super::bindings::types::Message;
 use super::super::failure::CallFailure;
+use super::super::reserved_fields::parse_name;
 use super::super::state::{AwaitedEvent, Head, InstanceState, Phase};
-use super::edit::{attribute_name, parse_name};
+use super::super::token_check::{CheckedField, ClaimAttribute, TokenCheck};
+use super::edit::attribute_name;
 use super::proof::{self, ProofArgument};
 use crate::exchange::{AttributeValue, RejectedToken};
 use crate::tokens::{FetchSignal, TokenAnswer, TokenTime};
@@ -23,34 +25,6 @@ const TOKENS: &str = "windlass:jwt/tokens@0.1.0";
 
 /// The most checks of one instance.
 const MAX_CHECKS: usize = 16;
-
-/// The demands of a filter on tokens, read once.
-#[derive(Debug)]
-pub(crate) struct TokenCheck {
-    verifiers: Box<[String]>,
-    scopes: Box<[String]>,
-    any_scope: bool,
-    claims: Box<[ClaimAttribute]>,
-    field: Option<CheckedField>,
-}
-
-/// A claim that becomes an attribute.
-#[derive(Debug)]
-struct ClaimAttribute {
-    claim: String,
-    attribute: Cow<'static, str>,
-    required: bool,
-}
-
-/// The field that holds a token.
-#[derive(Debug)]
-struct CheckedField {
-    name: HeaderName,
-    /// The word before the token.
-    scheme: Option<String>,
-    /// Whether the field is removed.
-    hide: bool,
-}
 
 /// The outcome of a call.
 type Verified = std::result::Result<(), VerifyError>;

@@ -6,13 +6,13 @@ use super::super::bindings::limits::{
     Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
     Uncharged,
 };
+use super::super::charge::{PendingCharge, describe, text};
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
 use super::super::state::InstanceState;
-use crate::exchange::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
-use crate::limits::{BoundKind, Decision, EnrolledPlan, Level, TakeRequest};
-use crate::wasm::pending_charge::PendingCharge;
+use crate::exchange::{Exchange, KeyRejection, NoPlan, RejectedKey};
+use crate::limits::{BoundKind, Decision, EnrolledPlan, Level};
 
 impl From<BoundKind> for WitBound {
     fn from(bound: BoundKind) -> Self {
@@ -61,46 +61,12 @@ impl InstanceState {
     }
 }
 
-/// An attribute that is text.
-pub(in crate::wasm) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
-    match exchange.attributes.find(name)? {
-        AttributeValue::Text(text) => Some(text),
-        AttributeValue::Number(_) | AttributeValue::Flag(_) | AttributeValue::Bytes(_) => None,
-    }
-}
-
 /// What the log says of a key that cannot be charged, if a filter refuses it for that.
 fn rejected(why: KeyRejection, key: &str, plan: Option<&str>) -> RejectedKey {
     RejectedKey {
         why,
         key: Some(key.into()),
         plan: plan.map(Box::from),
-    }
-}
-
-/// What is taken from all bounds that hold for the exchange. The shared rates are taken from once.
-pub(in crate::wasm) fn describe<'a>(
-    services: &Services,
-    exchange: &'a Exchange,
-    plan: &'a EnrolledPlan,
-    key: &'a str,
-    cost: u64,
-) -> TakeRequest<'a> {
-    let route = exchange.route.as_deref();
-    let method = route.and_then(|route| {
-        let method = exchange.request.method.as_str();
-        plan.method(method, &route.pattern)
-    });
-    let rates = route.map(|route| &route.rates);
-    let rates = rates.filter(|rates| !rates.is_empty() && !exchange.tickets.has_shared());
-    TakeRequest {
-        plan: Some(plan),
-        key,
-        method,
-        route: rates.and_then(|rates| rates.route.as_ref()),
-        gateway: rates.and_then(|rates| rates.gateway.as_ref()),
-        cost,
-        now: services.clock.now(),
     }
 }
 

@@ -1,11 +1,10 @@
 //! `windlass:host/rates`: bounds of a filter's own, on whatever it counts by.
 //!
-//! A filter defines them once, in `configure`; each request is one call, for which the values are read here, where
-//! the exchange is. The counting and the decision are in [`crate::limits::RateCounters`].
+//! A filter defines them once, in `configure`; each request is one call. The bounds and the values that
+//! they count by are in [`DefinedRates`], the counting and the decision in
+//! [`crate::limits::RateCounters`].
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use wasmtime::{Result, bail};
 
@@ -13,181 +12,16 @@ use super::super::bindings::rates::{
     Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
     Outcome, Source,
 };
+use super::super::charge::PendingCharge;
+use super::super::defined_rates::{DefinedRates, bit};
 use super::super::facts::{BoundInfo, BoundSource, OnMissingValue};
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
-use super::super::services::Services;
 use super::super::state::{InstanceState, Phase};
-use crate::exchange::{AttributeValue, Exchange};
-use crate::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
-use crate::route;
-use crate::wasm::pending_charge::{DecisionSignal, PendingCharge};
+use crate::limits::RateDecision;
 
 /// The most bounds of one filter: each is a bit of a decision.
 const MAX_BOUNDS: usize = 16;
-
-/// The largest limit and burst: what every counter holds.
-const MAX_VALUE: u64 = 4_000_000_000;
-
-/// The longest window: no bucket is so slow that it stands still. Milliseconds; three years.
-const LONGEST_MS: u64 = 100_000_000_000;
-
-/// The bounds that a filter defined.
-#[derive(Debug)]
-pub(crate) struct DefinedRates {
-    filter: Arc<str>,
-    sources: Box<[(Source, Missing)]>,
-    bounds: Box<[RateBound]>,
-    enrolled: OnceLock<Arc<RateBounds>>,
-}
-
-/// The demand of a filter's bounds, of which nobody here could decide.
-#[derive(Debug, Clone)]
-pub(crate) struct PendingRates {
-    bounds: Arc<RateBounds>,
-    keys: RateKeys,
-    cost: u64,
-}
-
-impl PartialEq for PendingRates {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.bounds, &other.bounds)
-            && (&self.keys, self.cost) == (&other.keys, other.cost)
-    }
-}
-
-impl Eq for PendingRates {}
-
-impl PendingRates {
-    /// The answer to wait for. None: it can be decided now.
-    pub(crate) fn wait(&self, services: &Services) -> Option<DecisionSignal> {
-        let now = services.clock.now();
-        services
-            .rates
-            .wait(&self.bounds, &self.keys, self.cost, now)
-    }
-}
-
-impl DefinedRates {
-    fn new(filter: Arc<str>, bounds: Vec<WitBound>) -> Self {
-        let limits = bounds.iter().map(|bound| RateBound {
-            name: bound.name.as_str().into(),
-            is_window: bound.algorithm == Algorithm::SlidingWindow,
-            limit: bound.limit.clamp(1, MAX_VALUE),
-            window_ms: bound.window_ms.clamp(10, LONGEST_MS),
-            burst: bound.burst.clamp(1, MAX_VALUE),
-            shadow: bound.shadow,
-        });
-        Self {
-            filter,
-            bounds: limits.collect(),
-            sources: bounds
-                .into_iter()
-                .map(|bound| (bound.by, bound.missing))
-                .collect(),
-            enrolled: OnceLock::new(),
-        }
-    }
-
-    /// With their places among the counters, which outlive configurations.
-    pub(crate) fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
-        self.enrolled
-            .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
-    }
-
-    /// The value that each bound counts by for this request.
-    fn keys(&self, exchange: &Exchange) -> FoundKeys {
-        let (mut denied, mut shadowed) = (0, 0);
-        let bounds = self.sources.iter().zip(&self.bounds).enumerate();
-        let keys = bounds.map(|(place, ((source, missing), bound))| {
-            key(source, exchange).or_else(|| match missing {
-                Missing::Share => Some(RateKey::MISSING),
-                Missing::Skip => None,
-                Missing::Deny => {
-                    if bound.shadow {
-                        shadowed |= bit(place);
-                    } else {
-                        denied |= bit(place);
-                    }
-                    None
-                }
-            })
-        });
-        FoundKeys {
-            keys: keys.collect(),
-            denied,
-            shadowed,
-        }
-    }
-
-    /// The answer to wait for before the request phase is called.
-    pub(crate) fn expected_wait(
-        &self,
-        services: &Services,
-        exchange: &Exchange,
-        cost: u64,
-    ) -> Option<DecisionSignal> {
-        let found = self.keys(exchange);
-        if found.denied != 0 {
-            return None;
-        }
-        let now = services.clock.now();
-        services
-            .rates
-            .wait(self.enrolled(services), &found.keys, cost, now)
-    }
-
-    fn take(&self, services: &Services, keys: &RateKeys, cost: u64) -> RateDecision {
-        let now = services.clock.now();
-        services
-            .rates
-            .take(self.enrolled(services), keys, cost, now)
-    }
-}
-
-/// The values that one request is counted by.
-struct FoundKeys {
-    keys: RateKeys,
-    /// The bounds that say `deny` and miss theirs.
-    denied: u32,
-    /// Those of them in shadow, which do not hold for the request.
-    shadowed: u32,
-}
-
-/// The value that this request is counted by.
-fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
-    match source {
-        Source::All => Some(RateKey::ALL),
-        Source::ClientAddress(prefixes) => {
-            Some(address(exchange.client.ip, prefixes.ipv4, prefixes.ipv6))
-        }
-        Source::Attribute(name) => match exchange.attributes.find(name) {
-            Some(value) => Some(of_attribute(value)),
-            None => exchange.host_fact(name).as_ref().map(of_attribute),
-        },
-        Source::Header(name) => {
-            let value = exchange.request.headers.get(name.as_str())?;
-            Some(RateKey::octets(value.as_bytes()))
-        }
-        Source::PathParam(name) => {
-            let value = route::decode_segment(exchange.param(name)?);
-            Some(RateKey::octets(counted_value(&value).as_bytes()))
-        }
-    }
-}
-
-/// A decoded path parameter as many endpoints read it: no client gets another bucket by another spelling (`a;x`, `a%20`,
-/// `a/`) of the same resource.
-fn counted_value(value: &str) -> Cow<'_, str> {
-    if value.trim() == value && !value.contains([';', '/']) {
-        return Cow::Borrowed(value);
-    }
-    let segments = value.split('/').filter_map(|segment| {
-        let name = segment.split(';').next()?.trim();
-        (!name.is_empty()).then_some(name)
-    });
-    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
-}
 
 /// A name that two bounds have: they would count in one bucket by two measures.
 fn duplicate_name(bounds: &[WitBound]) -> Option<&str> {
@@ -218,30 +52,12 @@ fn bound_info(bound: &WitBound) -> BoundInfo {
     }
 }
 
-fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> RateKey {
-    RateKey::address(address, ipv4_prefix, ipv6_prefix)
-}
-
-fn of_attribute(value: &AttributeValue) -> RateKey {
-    match value {
-        AttributeValue::Text(text) => RateKey::octets(text.as_bytes()),
-        AttributeValue::Bytes(bytes) => RateKey::octets(bytes),
-        AttributeValue::Number(number) => RateKey::octets(number.to_string().as_bytes()),
-        AttributeValue::Flag(flag) => RateKey::octets(flag.to_string().as_bytes()),
-    }
-}
-
-fn bit(place: usize) -> u32 {
-    let place = u32::try_from(place).unwrap_or(u32::MAX);
-    1_u32.checked_shl(place).unwrap_or_default()
-}
-
 /// The bounds that refuse in a decision, and those in shadow that would have.
 fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     let (mut by, mut shadowed) = (0, 0);
     for level in decision.levels.iter().filter(|level| level.refused) {
         let place = usize::try_from(level.bound).unwrap_or(usize::MAX);
-        match defined.bounds.get(place).is_some_and(|bound| bound.shadow) {
+        match defined.is_shadow(place) {
             true => shadowed |= bit(place),
             false => by |= bit(place),
         }
@@ -302,11 +118,7 @@ impl Host for InstanceState {
         }
         let mut decision = defined.take(services, &found.keys, cost);
         if let Some(keys) = decision.pending.take() {
-            let share = PendingRates {
-                bounds: Arc::clone(defined.enrolled(services)),
-                keys,
-                cost,
-            };
+            let share = defined.pending(services, keys, cost);
             if self.may_rerun {
                 if let Some(ticket) = decision.ticket.take() {
                     services.rates.give_back(ticket);

@@ -5,8 +5,8 @@ use http::HeaderName;
 
 use super::super::bindings::types::{EditError, Message};
 use super::super::notices::{Notice, printable};
+use super::super::reserved_fields::is_reserved;
 use super::super::state::InstanceState;
-use super::edit::is_reserved;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 
 /// What a filter tried to edit.

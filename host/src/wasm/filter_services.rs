@@ -1,0 +1,30 @@
+//! The services of one filter that host interfaces call: its cache, its series, its documents.
+//!
+//! They stay when the configuration is reloaded. The services of one configuration are in
+//! [`super::services`].
+
+use std::sync::{Arc, OnceLock};
+
+use super::charge::LastCharge;
+use super::defined_rates::DefinedRates;
+use super::documents::Documents;
+use super::large_responses::LargeResponses;
+use super::notices::Notices;
+use super::series::SeriesTable;
+use crate::filter_store::cache::FilterCache;
+
+/// The services of one filter.
+#[derive(Debug)]
+pub(crate) struct FilterServices {
+    pub(crate) cache: Arc<FilterCache>,
+    pub(crate) series: SeriesTable,
+    pub(crate) charged: LastCharge,
+    /// The bounds that it defined.
+    pub(crate) rates: OnceLock<Arc<DefinedRates>>,
+    /// The files that the operator named for it.
+    pub(crate) documents: Arc<Documents>,
+    /// What the log said of it.
+    pub(crate) notices: Notices,
+    /// The large answer that it gave last.
+    pub(crate) answers: LargeResponses,
+}
