@@ -5,18 +5,20 @@
 //! ([`crate::http::body`]), so that what is here is small and may move into a filter's store while one
 //! of its phases runs.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue};
 
+use crate::error::grpc;
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
+use crate::model::head::{RequestHead, ResponseHead};
+use crate::model::request_id::RequestId;
 
+mod access_log_line;
 mod arrival_time;
 mod attributes;
 mod callouts;
@@ -27,6 +29,7 @@ mod rejected;
 mod response_edits;
 mod via;
 
+pub(crate) use access_log_line::AccessLogLine;
 pub(crate) use arrival_time::ArrivalTime;
 pub(crate) use attributes::{AttributeValue, Attributes};
 pub(crate) use callouts::CalloutAnswers;
@@ -89,26 +92,6 @@ pub struct Exchange {
 
 // One is allocated for each request, and the allocator has a fast way up to this size.
 const _: () = assert!(size_of::<Exchange>() <= 1024);
-
-/// The request's head. The `host` field is in `headers`, exactly once.
-#[derive(Debug)]
-pub struct RequestHead {
-    /// The version of HTTP that it came over.
-    pub version: Version,
-    pub method: Method,
-    /// Path with query, normalised.
-    pub target: PathAndQuery,
-    /// The fields; framing and hop-by-hop fields are already gone.
-    pub headers: HeaderMap,
-}
-
-/// The response's head.
-#[derive(Debug)]
-pub struct ResponseHead {
-    pub status: StatusCode,
-    /// The fields; framing and hop-by-hop fields are already gone.
-    pub headers: HeaderMap,
-}
 
 /// Who sent a request.
 #[derive(Debug, Clone)]
@@ -237,9 +220,6 @@ pub struct ExchangeAccount {
 /// Where bounds without a key stood, each with the place in the chain that asked.
 pub(crate) type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
 
-/// Members of a problem body beside those that it always has, by name.
-pub(crate) type ProblemMembers = serde_json::Map<String, serde_json::Value>;
-
 /// What happened, for the access log, metrics and the log phase.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
@@ -278,12 +258,6 @@ pub(crate) struct AttemptOutcome {
     /// exchange ended with. None: its response was the answer.
     pub(crate) fault: Option<Box<str>>,
 }
-
-/// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
-///
-/// Kept as a field's value, since it goes into a field of the request and of the answer.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
 
 impl Outcome {
     /// The API key that was rejected, if a filter refused the request after that: one that lets a
@@ -374,6 +348,13 @@ impl Exchange {
             .get(self.params.get(place)?.clone())
     }
 
+    /// How long the client waits, if this is a call of gRPC that says so.
+    #[must_use]
+    pub(crate) fn grpc_deadline(&self) -> Option<Duration> {
+        let deadline = self.grpc.then(|| grpc::deadline(&self.request.headers));
+        deadline.flatten()
+    }
+
     /// When the head was complete. Unix time, milliseconds. However often it is asked for, and whatever becomes of the
     /// machine's clock, it is the same: a phase that runs again finds what it found before.
     #[must_use]
@@ -419,64 +400,4 @@ pub(crate) fn is_host_fact(name: &str) -> bool {
 
 fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl RequestId {
-    /// The longest name that is taken from a proxy. Bytes.
-    const LONGEST: usize = 128;
-
-    /// Made from random bytes.
-    #[must_use]
-    pub fn new(random: [u8; 16]) -> Self {
-        let mut text = [0; 32];
-        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(random) {
-            *pair = [digit(byte >> 4), digit(byte & 15)];
-        }
-        // Counted from the start: a clone is no allocation.
-        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
-        Self(value.unwrap_or_else(|_| HeaderValue::from_static("")))
-    }
-
-    /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
-    /// without quotes, `\`, `,`, `<` and `>`.
-    #[must_use]
-    pub(crate) fn from_proxy(value: &HeaderValue) -> Option<Self> {
-        let text = value.as_bytes();
-        let fits = (1..=Self::LONGEST).contains(&text.len());
-        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);
-        if !fits || !text.iter().all(plain) {
-            return None;
-        }
-        Some(Self(value.clone()))
-    }
-
-    /// As it stands in a field.
-    #[must_use]
-    pub(crate) fn value(&self) -> &HeaderValue {
-        &self.0
-    }
-
-    /// As it is written everywhere.
-    #[must_use]
-    pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
-    }
-}
-
-/// The hexadecimal digit of a nibble. Without a branch: the compiler turns a loop over it into vector
-/// instructions.
-const fn digit(nibble: u8) -> u8 {
-    b'0' + nibble + (nibble > 9) as u8 * (b'a' - b'0' - 10)
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

@@ -25,9 +25,9 @@ pub mod config {
 }
 
 pub mod context {
-    pub use crate::exchange::{
-        Client, Exchange, ExchangeCell, RequestHead, RequestId, ResponseHead,
-    };
+    pub use crate::exchange::{Client, Exchange, ExchangeCell};
+    pub use crate::model::head::{RequestHead, ResponseHead};
+    pub use crate::model::request_id::RequestId;
 }
 
 pub mod error {

@@ -55,10 +55,12 @@ mod tests;
 mod ticket;
 mod time;
 mod usage;
+pub(crate) mod usage_rows;
 
 use std::time::Duration;
 
-use crate::control::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::shared_store::StorageError;
 use counter::LimitRefusal;
 
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};

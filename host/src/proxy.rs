@@ -30,8 +30,9 @@ pub(crate) use tunnel::{Tunnel, TunnelSlot};
 use crate::chain::{BodyEnd, Passage, RequestDecision, put_error};
 use crate::config::{self, RouteEnd};
 use crate::error::{Code, ErrorFormat, RequestError, grpc};
-use crate::exchange::{Exchange, ExchangeCell, ResponseHead};
+use crate::exchange::{AccessLogLine, Exchange, ExchangeCell};
 use crate::http::body::{Body, BodyError};
+use crate::model::head::ResponseHead;
 use crate::runtime::panics;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::attempt::upgrade::{self, Gathered, Upgrade};
@@ -301,7 +302,7 @@ impl RunningExchange {
         let mut timeouts = Timeouts::new(&upstream.shared.config, &route.timeouts);
         timeouts.first_byte =
             hint.map_or(timeouts.first_byte, |hint| hint.min(timeouts.first_byte));
-        let deadline = self.exchange.with(|exchange| grpc::deadline(exchange));
+        let deadline = self.exchange.with(|exchange| exchange.grpc_deadline());
         let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
         timeouts.total = deadline.or(timeouts.total);
         let mut body = std::mem::take(body);
@@ -433,7 +434,8 @@ impl RunningExchange {
             }
         });
         if let Some(access) = &worker.access {
-            self.exchange.with(|exchange| access.write(exchange));
+            self.exchange
+                .with(|exchange| access.write(&AccessLogLine::of(exchange)));
         }
         if let Some(passage) = self.passage.take()
             && passage.has_log()

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::control::service::{CsvWarning, ImportError, ImportReport, ServiceError};
-use crate::control::storage::StorageError;
+use crate::shared_store::StorageError;
 
 /// An answer that says why not.
 #[derive(Debug, Clone, PartialEq)]

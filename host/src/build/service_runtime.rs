@@ -7,10 +7,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::control::service::{PlanOvershoot, ServiceRuntime, ServiceRuntimeState};
-use crate::control::storage::{QuotaExtension, StorageError, UsageDelta};
+use crate::control::storage::QuotaExtension;
 use crate::control::sync::StorageSync;
 use crate::keys::KeyIndex;
+use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStatus, TimestampClock};
+use crate::shared_store::StorageError;
 
 /// The works of one process.
 pub(crate) struct GatewayServiceRuntime {

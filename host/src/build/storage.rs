@@ -7,7 +7,7 @@ use super::{Gateway, ProcessResources, ProcessResourcesError};
 use crate::config::{self, Config};
 use crate::control::service::{ControlService, ServiceRuntime};
 use crate::control::storage::Storage;
-use crate::control::storage::redis::{RedisSettings, RedisStorage};
+use crate::control::storage::redis::RedisStorage;
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::sync::{StorageSync, SyncSettings};
 use crate::filter_store::secrets::SecretValue;
@@ -15,6 +15,7 @@ use crate::limits::{
     LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, OnUnavailable,
     RateCounters, RateFigures, TimestampClock,
 };
+use crate::shared_store::redis_server::RedisSettings;
 
 /// The counters, and what is behind them.
 pub(crate) struct StorageServices {

@@ -7,8 +7,9 @@ use http::{Method, StatusCode};
 use super::pipe::{BufferedBody, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::error::{Code, ErrorDetails, ErrorFormat, RequestError, grpc};
-use crate::exchange::{Exchange, ResponseHead};
+use crate::exchange::Exchange;
 use crate::http::body::Body;
+use crate::model::head::ResponseHead;
 use crate::wasm::{
     BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, ResponseVerdict,
     WorkerFilter,

@@ -43,9 +43,11 @@ use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
 use super::storage::record::{KeyRecord, PlanRecord};
-use super::storage::{IdempotencyRecord, QuotaExtension, Storage, StorageError, UsageDelta};
+use super::storage::{IdempotencyRecord, QuotaExtension, Storage};
 use crate::keys::KeyEntry;
+use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{QuotaStatus, UsagePlan};
+use crate::shared_store::StorageError;
 
 pub(crate) use csv::CsvWarning;
 pub(crate) use error::ServiceError;

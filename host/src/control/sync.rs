@@ -32,9 +32,11 @@ use parking_lot::{Condvar, Mutex};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::storage::record::PlanRecord;
-use super::storage::{Changes, LastUse, Revision, Storage, StorageError, StoredKey, UsageDelta};
+use super::storage::{Changes, LastUse, Revision, Storage, StoredKey};
 use crate::keys::{Freshness, KeyIndex, LiveKeys};
+use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{EnrolledPlan, LimitStore, LivePlans, TimestampClock, UsagePlan};
+use crate::shared_store::StorageError;
 use counted::CountedPeriods;
 use entry::key_entry;
 use schedule::SyncSchedule;

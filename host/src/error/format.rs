@@ -8,7 +8,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::exchange::{ProblemMembers, RequestId, ResponseHead};
+use crate::model::head::{ProblemMembers, ResponseHead};
+use crate::model::request_id::RequestId;
 
 /// How the gateway words its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

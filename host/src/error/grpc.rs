@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::error::Code;
-use crate::exchange::{Exchange, ResponseHead};
+use crate::model::head::ResponseHead;
 
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -29,12 +29,9 @@ pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// How long the client waits.
-pub(crate) fn deadline(exchange: &Exchange) -> Option<Duration> {
-    if !exchange.grpc {
-        return None;
-    }
-    parse(exchange.request.headers.get(&TIMEOUT)?.to_str().ok()?)
+/// How long the client of a call waits.
+pub(crate) fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get(&TIMEOUT)?.to_str().ok()?)
 }
 
 /// One to eight digits and a unit.

@@ -8,7 +8,7 @@ use super::bucket::{Bucket, Shape};
 use super::period::Period;
 use super::time::Timestamp;
 use super::usage::{PeriodUsage, QuotaLimit};
-use crate::control::storage::QuotaUsage;
+use crate::limits::usage_rows::QuotaUsage;
 
 use outcome::signed;
 pub(super) use outcome::{BoundWaits, CounterSnapshot, LimitRefusal, TakenAmounts};

@@ -70,8 +70,9 @@ use super::{
     AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::control::storage::redis::{RedisPool, RedisSettings};
-use crate::control::storage::{QuotaRow, StorageError, UsageDelta};
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::{RedisPool, RedisSettings};
 use entry::{Shortage, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};
@@ -416,7 +417,7 @@ impl LimitStore for LeasedLimits {
         self.shared.local.restore(&QuotaRow {
             plan: owner.0.to_owned(),
             key: key.to_owned(),
-            usage: crate::control::storage::QuotaUsage {
+            usage: crate::limits::usage_rows::QuotaUsage {
                 period: quota.period,
                 number,
                 used: 0,

@@ -23,7 +23,8 @@ use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::control::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::shared_store::StorageError;
 
 mod persistence;
 

@@ -92,7 +92,7 @@ impl Outbox {
 mod tests {
     use super::super::Period;
     use super::*;
-    use crate::control::storage::QuotaUsage;
+    use crate::limits::usage_rows::QuotaUsage;
 
     fn delta(day: u32, used: i64, quota: Option<u64>) -> OwnerUsage {
         let quota = quota.map(|used| QuotaUsage {

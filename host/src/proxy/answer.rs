@@ -15,8 +15,9 @@ use hyper_util::rt::TokioIo;
 use super::{RunningExchange, Tunnel, TunnelSlot};
 use crate::config::Redirect;
 use crate::error::{Code, ErrorFormat, RequestError};
-use crate::exchange::{BasePath, Exchange, ResponseHead};
+use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, BodyError};
+use crate::model::head::ResponseHead;
 use crate::upstream::attempt::upgrade::{Taken, Upgrade};
 use crate::upstream::headers;
 

@@ -8,7 +8,8 @@ use http::{HeaderValue, Method};
 
 use crate::config::RouteEnd;
 use crate::error::{Code, ErrorFormat, RequestError};
-use crate::exchange::{BasePath, Exchange, RequestHead};
+use crate::exchange::{BasePath, Exchange};
+use crate::model::head::RequestHead;
 use crate::proxy::gateway::{Gateway, Route};
 use crate::proxy::generation::Generation;
 use crate::route::{self, Match, NoRoute, PathError};

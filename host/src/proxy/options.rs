@@ -9,7 +9,8 @@ use http::header::{ALLOW, HOST, MAX_FORWARDS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::error::{Code, RequestError};
-use crate::exchange::{Exchange, ResponseHead};
+use crate::exchange::Exchange;
+use crate::model::head::ResponseHead;
 use crate::proxy::generation::Generation;
 use crate::route;
 

@@ -23,8 +23,9 @@ use hyper::body::Incoming;
 
 use super::body::ClientBody;
 use crate::error::{Code, grpc};
-use crate::exchange::{Client, Exchange, RequestHead};
+use crate::exchange::{Client, Exchange};
 use crate::http::body::Body;
+use crate::model::head::RequestHead;
 use crate::proxy::Arrival;
 use crate::proxy::worker::{WorkerConnection, next_id};
 use crate::upstream::attempt::upgrade::Upgrade;

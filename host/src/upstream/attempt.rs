@@ -41,10 +41,11 @@ use super::connection::transport::{SendFailure, SendOutcome};
 use super::fault::AttemptError;
 use super::{LocalUpstream, headers};
 use crate::config::UpstreamProtocol;
-use crate::exchange::{Exchange, ExchangeCell, ResponseHead};
+use crate::exchange::{Exchange, ExchangeCell};
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
 use crate::http::watch::{TimeoutKind, Watch, milliseconds};
+use crate::model::head::ResponseHead;
 
 /// What an attempt needs besides the exchange.
 #[derive(Debug, Clone, Copy)]

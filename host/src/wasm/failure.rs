@@ -11,8 +11,8 @@ use super::charge::PendingCharge;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::output::one_line;
-use crate::exchange::RequestId;
 use crate::keys::KeyReject;
+use crate::model::request_id::RequestId;
 use crate::runtime::panics::Panic;
 use crate::tokens::FetchSignal;
 

@@ -10,7 +10,8 @@ use super::filter::{CallContext, Filter};
 use super::instance::{BodyCall, Instance, PhaseCall};
 use super::pool::{CheckedOut, WorkerFilter};
 use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::exchange::{ExchangeCell, RequestId};
+use crate::exchange::ExchangeCell;
+use crate::model::request_id::RequestId;
 
 /// A call that began.
 pub(crate) struct FiberCall<'a> {

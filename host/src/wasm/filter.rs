@@ -23,7 +23,8 @@ use super::pool::{CheckedOut, InstancePool, WorkerFilter};
 use super::services::Services;
 use super::state::InstanceState;
 use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::exchange::{Exchange, RequestId};
+use crate::exchange::Exchange;
+use crate::model::request_id::RequestId;
 
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;

@@ -16,7 +16,8 @@ use super::failure::CallFailure;
 use super::output::message_text;
 use super::reserved_fields::parse_name;
 use super::state::InstanceState;
-use crate::exchange::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
+use crate::exchange::{MAX_FIELDS, MAX_HEAD};
+use crate::model::head::ProblemMembers;
 
 /// How a body is to meet the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

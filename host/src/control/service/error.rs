@@ -2,9 +2,9 @@
 //!
 //! A text never repeats what may be a key: names that came with the request are [`masked`].
 
-use super::super::storage::StorageError;
 use crate::keys::{RandomnessError, masked};
 use crate::limits::PlanError;
+use crate::shared_store::StorageError;
 
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

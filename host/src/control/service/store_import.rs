@@ -10,12 +10,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::storage::record::{KeyRecord, PlanRecord};
-use super::super::storage::{
-    CommitError, Conflict, LastUse, QuotaExtension, UsageDelta, UsageQuery, Write,
-};
+use super::super::storage::{CommitError, Conflict, LastUse, QuotaExtension, UsageQuery, Write};
 use super::store_export::StoreItem;
 use super::store_report::{RecordOutcome, StoreImport, StoreReport};
 use super::{ControlService, ServiceError, rules};
+use crate::limits::usage_rows::UsageDelta;
 
 /// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.
 type UsageByKey = BTreeMap<(String, String), Vec<(u64, u32, u64)>>;

@@ -12,10 +12,12 @@ use zeroize::Zeroizing;
 
 use super::super::storage::record::{QuotaRecord, RateRecord};
 use super::super::storage::sqlite::SqliteStorage;
-use super::super::storage::{QuotaExtension, Storage, StorageError, UsageDelta};
+use super::super::storage::{QuotaExtension, Storage};
 use super::*;
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
+use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{MonthDay, Period, RateLimit, UsagePlan};
+use crate::shared_store::StorageError;
 
 const NOW: u64 = 1_800_000_000_000;
 const DAY_MS: u64 = 86_400_000;

@@ -35,26 +35,22 @@
 //! | `quota:<period>:<number>`, `extra:<period>:<number>`, `quotas` | hashes, sorted set | what was used of quotas, their extensions, and when they end |
 
 mod row;
-mod server;
 mod usage;
 
 use ::redis::{Connection, RedisResult};
 use parking_lot::Mutex;
 
-pub(crate) use server::RedisSettings;
-pub(crate) use server::{RedisPool, RedisScript, command};
-
 use super::record::PlanRecord;
 use super::{
     Changes, CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord,
-    QuotaExtension, QuotaRow, Revision, Storage, StorageError, StoredKey, UsageDelta, UsageQuery,
-    UsageRow, Write, warn_of_offset,
+    QuotaExtension, Revision, Storage, StoredKey, UsageQuery, UsageRow, Write, warn_of_offset,
 };
 use crate::keys::KeyDigest;
 use crate::limits::Period;
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};
 
-/// The version of what is where. A later program's is refused.
-const SCHEMA: u32 = 1;
 /// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
 const MAX_WRITES: usize = 2000;
 /// Changes, or keys, that one script reads.

@@ -33,12 +33,13 @@ use rustix::fs::{Access, FlockOperation, access};
 
 use super::record::PlanRecord;
 use super::{
-    Changes, CommitError, DrainUsage, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord,
-    QuotaExtension, QuotaRow, Revision, Storage, StorageError, StoredKey, UsageDelta, UsageQuery,
-    UsageRow, Write,
+    Changes, CommitError, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord, QuotaExtension,
+    Revision, Storage, StoredKey, UsageQuery, UsageRow, Write,
 };
 use crate::keys::KeyDigest;
 use crate::limits::Period;
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::shared_store::StorageError;
 
 /// How long a write waits for one by somebody else (a backup's end, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);

@@ -1,36 +1,18 @@
 //! What every ledger promises, proved on each: the file's always, Redis' where there is a
 //! redis-server.
 
-#[path = "../../../../tests/src/redis.rs"]
-#[allow(dead_code, reason = "the end-to-end tests use more of it")]
-#[allow(
-    unreachable_pub,
-    reason = "the end-to-end tests' crate is where it is public"
-)]
-pub(crate) mod server;
-
 mod promises;
 mod redis;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use self::server::RedisServer;
 use super::record::{KeyRecord, PlanRecord, QuotaRecord, RateRecord, SecretRecord};
-use super::redis::{RedisSettings, RedisStorage};
+use super::redis::RedisStorage;
 use super::sqlite::SqliteStorage;
 use super::{LoadedRecord, Revision, Storage, StoredKey, Write};
 use crate::keys::KeyDigest;
 use crate::limits::{MonthDay, Period};
-
-/// Where a redis-server is, for a test.
-pub(crate) fn settings(server: &RedisServer) -> RedisSettings {
-    RedisSettings {
-        url: server.url(),
-        password: None,
-        prefix: "test".to_owned(),
-        timeout: Duration::from_secs(5),
-    }
-}
+use crate::shared_store::test_server::{RedisServer, settings};
 
 /// Now. Milliseconds since 1970.
 fn now_ms() -> u64 {

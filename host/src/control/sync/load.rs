@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::storage::record::PlanRecord;
-use super::super::storage::{LoadedRecord, Revision, StorageError};
+use super::super::storage::{LoadedRecord, Revision};
 use super::SyncShared;
 use super::entry::key_entry;
 use crate::limits::EnrolledPlans;
+use crate::shared_store::StorageError;
 
 impl SyncShared {
     pub(super) fn restore(&self) -> Result<(), StorageError> {

@@ -7,9 +7,10 @@ use tempfile::TempDir;
 use super::super::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
 use super::super::storage::sqlite::SqliteStorage;
 use super::super::storage::tests::{self as fixture, secret};
-use super::super::storage::{QuotaRow, UsageQuery, UsageRow, Write};
+use super::super::storage::{UsageQuery, UsageRow, Write};
 use super::*;
 use crate::keys::{KeyReject, Keys, LookupTime};
+use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, MonthDay, Period, TakeRequest};
 
 fn settings(max_staleness: Option<Duration>) -> SyncSettings {

@@ -12,9 +12,10 @@ use super::entry::{LeaseEntry, ends_ms, quota_name};
 use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
-use crate::control::storage::redis::RedisScript;
-use crate::control::storage::{QuotaRow, QuotaUsage, StorageError};
 use crate::limits::UncountedUsage;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage};
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::RedisScript;
 
 static REFILL: RedisScript = RedisScript::new(&[include_str!("refill.lua")]);
 

@@ -8,7 +8,8 @@ use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, OnUnavailable, RefillQueue, UNKNOWN};
-use crate::control::storage::{StorageError, UsageDelta};
+use crate::limits::usage_rows::UsageDelta;
+use crate::shared_store::StorageError;
 
 impl LeaseShared {
     pub(super) fn terms(&self) -> LeaseTerms {

@@ -11,7 +11,7 @@ mod shares;
 
 use super::super::{MethodRate, MonthDay, Period, QuotaLimit};
 use super::*;
-use crate::control::storage::tests::server::RedisServer;
+use crate::shared_store::test_server::RedisServer;
 
 /// How long anything may take before its test fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn settings(server: &RedisServer) -> RedisSettings {
     RedisSettings {
         timeout: Duration::from_millis(500),
-        ..crate::control::storage::tests::settings(server)
+        ..crate::shared_store::test_server::settings(server)
     }
 }
 

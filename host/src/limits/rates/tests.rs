@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::*;
-use crate::control::storage::tests::server::RedisServer;
 use crate::limits::{LeasePolicy, OnUnavailable, TimestampClock};
+use crate::shared_store::test_server::RedisServer;
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {
@@ -207,7 +207,7 @@ fn shared(server: &RedisServer) -> (RateCounters, TimestampClock) {
         recording: false,
     };
     let clock = TimestampClock::start();
-    let settings = crate::control::storage::tests::settings(server);
+    let settings = crate::shared_store::test_server::settings(server);
     let leased = LeasedLimits::start(&settings, policy, clock).unwrap();
     (RateCounters::shared(leased), clock)
 }

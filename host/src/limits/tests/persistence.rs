@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::control::storage::{DrainUsage, QuotaRow, QuotaUsage, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, QuotaUsage, UsageDelta};
 
 /// What a ledger keeps.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use aws_lc_rs::rand;
 
-use crate::exchange::RequestId;
+use crate::model::request_id::RequestId;
 
 /// Bytes of one id.
 const ID: usize = 16;

@@ -4,7 +4,8 @@
 //! the last word.
 
 use super::{EndpointSet, Upstream, UpstreamEndpoint};
-use crate::exchange::{Exchange, ResponseHead};
+use crate::exchange::Exchange;
+use crate::model::head::ResponseHead;
 use crate::upstream::endpoint::health::Now;
 use crate::upstream::endpoint::state::now;
 use crate::upstream::sticky::StickyToken;

@@ -7,9 +7,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::QuotaUsage;
 use super::{DrainUsage, QuotaRow, UsageDelta, usage};
 use crate::limits::Period;
+use crate::limits::usage_rows::QuotaUsage;
 
 /// One row as it stands in the table.
 struct DrainUsageRow {

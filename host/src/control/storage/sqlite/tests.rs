@@ -7,9 +7,10 @@ use tempfile::TempDir;
 
 use super::super::record::KeyRecord;
 use super::super::tests::key;
-use super::super::{KeyQuery, QuotaUsage, Write};
+use super::super::{KeyQuery, Write};
 use super::*;
 use crate::limits::Period;
+use crate::limits::usage_rows::QuotaUsage;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();

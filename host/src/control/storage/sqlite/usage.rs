@@ -3,9 +3,9 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 
-use super::super::QuotaUsage;
 use super::{LastUse, QuotaExtension, QuotaRow, UsageDelta, UsageQuery, UsageRow};
 use crate::limits::Period;
+use crate::limits::usage_rows::QuotaUsage;
 
 impl ToSql for Period {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use ::redis::Client;
 
-use super::super::redis::{RedisSettings, RedisStorage};
-use super::super::{CommitError, Storage, StorageError, Write};
-use super::server::RedisServer;
-use super::{create, ids, key, load, now_ms, put, record, secret, settings};
+use super::super::redis::RedisStorage;
+use super::super::{CommitError, Storage, Write};
+use super::{create, ids, key, load, now_ms, put, record, secret};
 use crate::keys::KeyDigest;
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::RedisSettings;
+use crate::shared_store::test_server::RedisServer;
+use crate::shared_store::test_server::settings;
 
 fn open(server: &RedisServer) -> RedisStorage {
     RedisStorage::open(&settings(server)).unwrap()

@@ -1,10 +1,9 @@
 //! The promises about what was used.
 
-use super::super::super::{
-    LastUse, QuotaExtension, QuotaRow, QuotaUsage, Storage, UsageDelta, UsageQuery, UsageRow, Write,
-};
+use super::super::super::{LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
 use super::super::{create, record};
 use super::NOON_MS;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::limits::{MonthDay, Period, Weekday};
 
 /// From the first on, and from the fifteenth on.

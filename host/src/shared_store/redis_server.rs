@@ -22,8 +22,10 @@ use ::redis::{
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::super::StorageError;
+use super::StorageError;
 
+/// The version of what is where. A later program's is refused.
+pub(crate) const SCHEMA: u32 = 1;
 /// Connections that are kept for the next call.
 const MAX_IDLE: usize = 4;
 /// How long a connection is used, so that a name that moved is followed.
@@ -299,13 +301,13 @@ impl RedisPool {
     }
 
     /// A later program wrote what it holds.
-    pub(super) fn newer_schema_error(&self, version: &str) -> StorageError {
+    pub(crate) fn newer_schema_error(&self, version: &str) -> StorageError {
         StorageError::Corrupt {
             name: self.name.clone(),
             what: format!(
                 "what it holds has the schema version {version}, and this program knows no newer one \
                  than {}; run the version that wrote it, or another `prefix`",
-                super::SCHEMA,
+                SCHEMA,
             ),
         }
     }

@@ -1,0 +1,155 @@
+//! What the access log says of an exchange that has ended.
+//!
+//! Never in it: the query (keys are sent there), fields of the request, bodies.
+
+use std::num::NonZeroU64;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use super::{AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey, RejectedToken};
+
+/// One line.
+#[derive(Serialize)]
+pub(crate) struct AccessLogLine<'a> {
+    #[serde(serialize_with = "time")]
+    time: SystemTime,
+    request: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    client: std::net::IpAddr,
+    method: &'a str,
+    host: Option<&'a str>,
+    path: &'a str,
+    route: Option<&'a str>,
+    api: Option<&'a str>,
+    status: Option<u16>,
+    duration_us: u64,
+    upstream: Option<&'a str>,
+    endpoint: Option<&'a str>,
+    upstream_us: Option<u64>,
+    #[serde(serialize_with = "attempts", skip_serializing_if = "<[_]>::is_empty")]
+    attempts: &'a [AttemptOutcome],
+    request_bytes: u64,
+    response_bytes: u64,
+    failure: Option<&'a str>,
+    filter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_rejected: Option<KeyRejected<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_rejected: Option<TokenRejected<'a>>,
+    #[serde(serialize_with = "attributes", skip_serializing_if = "is_none")]
+    attributes: &'a Attributes,
+}
+
+/// Why the request's API key was rejected, and which key it is.
+#[derive(Serialize)]
+struct KeyRejected<'a> {
+    why: &'a str,
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+}
+
+impl<'a> From<&'a RejectedKey> for KeyRejected<'a> {
+    fn from(rejected: &'a RejectedKey) -> Self {
+        Self {
+            why: rejected.why.as_str(),
+            key: rejected.key.as_deref(),
+            plan: rejected.plan.as_deref(),
+        }
+    }
+}
+
+/// Why the request's token was rejected, and by which verifier.
+#[derive(Serialize)]
+struct TokenRejected<'a> {
+    why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier: Option<&'a str>,
+}
+
+impl<'a> From<&'a RejectedToken> for TokenRejected<'a> {
+    fn from(rejected: &'a RejectedToken) -> Self {
+        Self {
+            why: rejected.why,
+            verifier: rejected.verifier.as_deref(),
+        }
+    }
+}
+
+impl<'a> AccessLogLine<'a> {
+    pub(crate) fn of(exchange: &'a Exchange) -> Self {
+        let outcome = &exchange.outcome;
+        let route = exchange.route.as_deref();
+        let host = exchange.request.headers.get(http::header::HOST);
+        Self {
+            time: SystemTime::now(),
+            request: exchange.id.as_str(),
+            traceparent: exchange
+                .trace
+                .as_ref()
+                .and_then(|trace| trace.to_str().ok()),
+            client: exchange.client.ip,
+            method: exchange.request.method.as_str(),
+            host: host.and_then(|host| host.to_str().ok()),
+            path: exchange.original_target.path(),
+            route: route.map(|route| &*route.name),
+            api: route.and_then(|route| route.api.as_deref()),
+            status: exchange
+                .response
+                .as_ref()
+                .map(|response| response.status.as_u16()),
+            duration_us: u64::try_from(exchange.arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+            upstream: outcome.upstream.as_deref(),
+            endpoint: outcome.endpoint.as_deref(),
+            upstream_us: outcome.upstream_us.map(NonZeroU64::get),
+            attempts: &outcome.attempts,
+            request_bytes: outcome.request_bytes,
+            response_bytes: outcome.response_bytes,
+            failure: outcome.failure.as_deref(),
+            filter: outcome.filter.as_deref(),
+            key_rejected: outcome.rejection().map(KeyRejected::from),
+            token_rejected: outcome.token_rejection().map(TokenRejected::from),
+            attributes: &exchange.attributes,
+        }
+    }
+}
+
+/// One of several attempts.
+#[derive(Serialize)]
+struct AccessLogAttempt<'a> {
+    endpoint: &'a str,
+    us: u64,
+    fault: Option<&'a str>,
+}
+
+fn attempts<S: Serializer>(attempts: &[AttemptOutcome], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(attempts.iter().map(|attempt| AccessLogAttempt {
+        endpoint: &attempt.endpoint,
+        us: attempt.duration_us,
+        fault: attempt.fault.as_deref(),
+    }))
+}
+
+fn time<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(attributes: &&Attributes) -> bool {
+    attributes.iter().next().is_none()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn attributes<S: Serializer>(attributes: &&Attributes, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(attributes.iter().filter_map(|(name, value)| {
+        let value = match value {
+            AttributeValue::Text(text) => serde_json::Value::from(text.as_str()),
+            AttributeValue::Number(number) => serde_json::Value::from(*number),
+            AttributeValue::Flag(flag) => serde_json::Value::from(*flag),
+            AttributeValue::Bytes(_) => return None,
+        };
+        Some((name, value))
+    }))
+}

@@ -1,0 +1,8 @@
+//! Leaf types that the configuration, the data plane and the control plane share: one definition
+//! of each.
+//!
+//! The room imports nothing of ours, so every other room may import it. A type here knows its own
+//! values and their names; the rooms that use it decide what they mean.
+
+pub(crate) mod head;
+pub(crate) mod request_id;
