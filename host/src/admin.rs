@@ -39,7 +39,7 @@ use crate::proxy::gateway::Gateway;
 use crate::runtime::sockets;
 use crate::runtime::sockets::handover::{Duplicates, Predecessor};
 use crate::runtime::worker_shared::WorkerShared;
-use access::{Access, OperatorToken, Role};
+use access::{Access, OperatorToken};
 use envelope::AdminGuard;
 use metrics::MetricsFormat;
 use problem::ApiProblem;
@@ -132,10 +132,7 @@ impl AdminListener {
             let secret = secrets.get(token.secret)?;
             Some(OperatorToken {
                 name: token.name.clone(),
-                role: match token.role {
-                    config::Role::Read => Role::Read,
-                    config::Role::Write => Role::Write,
-                },
+                role: token.role,
                 secret: secret.name.clone(),
             })
         });

@@ -39,8 +39,8 @@ pub(crate) use response::put_error;
 
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::ExchangeCell;
+use crate::model::filter::OnError;
 use crate::wasm::component::Phases;
-use crate::wasm::filter::OnError;
 use crate::wasm::{
     CallContext, CallFailure, CheckOutError, CheckedOut, Filter, FilterResponse, Services,
     WorkerFilter,

@@ -63,7 +63,7 @@ use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::shared_store::StorageError;
 use counter::LimitRefusal;
 
-pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
+pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
 pub(crate) use period::{MonthDay, Period, Weekday};

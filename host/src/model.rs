@@ -4,5 +4,6 @@
 //! The room imports nothing of ours, so every other room may import it. A type here knows its own
 //! values and their names; the rooms that use it decide what they mean.
 
-pub(crate) mod head;
-pub(crate) mod request_id;
+pub(crate) mod admin;
+pub(crate) mod filter;
+pub(crate) mod store;

@@ -18,14 +18,7 @@ use std::path::{Path, PathBuf};
 /// import upwards needs its item moved to a floor below both, never a row here.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &[
-        "balance",
-        "config",
-        "error",
-        "route",
-        "shared_store",
-        "verifier",
-    ],
+    &["balance", "config", "error", "route", "verifier"],
     &["observe"],
     &["runtime"],
     &["http"],
@@ -50,19 +43,7 @@ const BESIDE: &[&str] = &["internals", "lib", "main"];
 const UPWARDS: &[(&str, &str)] = &[("http", "server"), ("http", "upstream")];
 
 /// Names that have two definitions, and why.
-const TWINS: &[&str] = &[
-    "HostInterface",
-    "Isolation",
-    "Kind",
-    "OnError",
-    "OnUnavailable",
-    "Period",
-    "Rate",
-    "Role",
-    "SecretSource",
-    "Source",
-    "Threshold",
-];
+const TWINS: &[&str] = &["Kind", "Period", "Rate", "Source", "Threshold"];
 
 /// Not in these: they are pure, and a test of theirs needs no socket and no clock.
 const PURE: &[&str] = &["balance", "route", "verifier"];

@@ -24,6 +24,7 @@ use super::network::network;
 use super::problem::ApiProblem;
 use crate::filter_store::secrets::{SecretValue, Secrets};
 use crate::keys::KeyDigest;
+use crate::model::admin::Role;
 
 /// Wrong tokens from one address before it is told to wait.
 pub(crate) const MAX_FAILURES: u32 = 10;
@@ -37,21 +38,11 @@ const MAX_ADDRESSES: usize = 10_000;
 /// The longest token that is looked at. Bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// What a token may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// To look.
-    Read,
-    /// To look and to change.
-    Write,
-}
-
 /// A token that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OperatorToken {
     /// Its name, for the log.
     pub(crate) name: Arc<str>,
-    /// What it may be used for.
     pub(crate) role: Role,
     /// The name of the secret that is its value.
     pub(crate) secret: Arc<str>,
@@ -61,7 +52,6 @@ pub(crate) struct OperatorToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actor {
     pub(crate) name: Arc<str>,
-    /// What it may be used for.
     pub(crate) role: Role,
 }
 

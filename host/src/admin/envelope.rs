@@ -19,9 +19,10 @@ use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 
 use super::Running;
-use super::access::{self, Access, Actor, Role};
+use super::access::{self, Access, Actor};
 use super::problem::ApiProblem;
 use crate::keys::masked;
+use crate::model::admin::Role;
 use crate::observe::log_rate_limit::LogRateLimit;
 
 /// The request's id, in every answer.

@@ -11,11 +11,12 @@ use super::spans::{bound_span, document_at, settings_span};
 use super::{attributes, cache_origin, documents};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::filter_store::secrets::Secrets;
+use crate::model::filter::{HostInterface, OnError};
 use crate::upstream::headers;
 use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
-use crate::wasm::filter::{Isolation, OnError};
+use crate::wasm::grants::Grants;
 use crate::wasm::registry::{FilterSpec, LoadError};
 use crate::wasm::series;
 use crate::wasm::{Filter, FilterRegistry};
@@ -101,14 +102,8 @@ fn load_one(
         origin: cache_origin::cache_origin(config, &grants, secrets),
         grants,
         bounds: bounds(filter),
-        on_error: match filter.on_error {
-            config::OnError::Deny => OnError::Deny,
-            config::OnError::Skip => OnError::Skip,
-        },
-        isolation: match filter.isolation {
-            config::Isolation::Shared => Isolation::Shared,
-            config::Isolation::Request => Isolation::Request,
-        },
+        on_error: filter.on_error,
+        isolation: filter.isolation,
     };
     match registry.filter(component, spec) {
         Ok(loaded) => {

@@ -6,8 +6,9 @@
 use super::named_grants;
 use crate::config::{self, Config, PluginSource};
 use crate::exchange::is_host_fact;
+use crate::model::filter::HostInterface;
 use crate::wasm::Filter;
-use crate::wasm::grants::{Grants, HostInterface};
+use crate::wasm::grants::Grants;
 
 /// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
 /// lists.
@@ -16,11 +17,7 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
         let upstreams = allow.upstreams.iter();
         let secrets = allow.secrets.iter();
         return Grants {
-            interfaces: allow
-                .interfaces
-                .iter()
-                .map(|name| interface(*name))
-                .collect(),
+            interfaces: allow.interfaces.clone(),
             attributes: allow.attributes.clone(),
             upstreams: upstreams
                 .filter_map(|place| Some(config.upstreams.get(*place)?.name.clone()))
@@ -44,26 +41,12 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     let interfaces = builtin.interfaces.iter();
     Grants {
         interfaces: interfaces
-            .filter_map(|name| Some(HostInterface::find(name)?.name()))
+            .filter_map(|name| HostInterface::find(name))
             .collect(),
         attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
         upstreams: Vec::new(),
         secrets: named_grants::secrets(config, filter, builtin),
         callouts: named_grants::callouts(config, filter, builtin),
-    }
-}
-
-fn interface(interface: config::HostInterface) -> &'static str {
-    match interface {
-        config::HostInterface::ApiDescription => HostInterface::ApiDescription.name(),
-        config::HostInterface::Cache => HostInterface::Cache.name(),
-        config::HostInterface::Callout => HostInterface::Callout.name(),
-        config::HostInterface::Crypto => HostInterface::Crypto.name(),
-        config::HostInterface::Jwt => HostInterface::Jwt.name(),
-        config::HostInterface::Keys => HostInterface::Keys.name(),
-        config::HostInterface::Limits => HostInterface::Limits.name(),
-        config::HostInterface::Metrics => HostInterface::Metrics.name(),
-        config::HostInterface::Rates => HostInterface::Rates.name(),
     }
 }
 
@@ -74,8 +57,7 @@ pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
     let denied = set.filter(|name| !grants.attribute(name) && !is_host_fact(name));
     let denied: Vec<_> = denied.cloned().collect();
     grants.attributes.extend(denied);
-    let interfaces = loaded.denied().iter().map(|name| name.name());
-    grants.interfaces.extend(interfaces);
+    grants.interfaces.extend(loaded.denied());
     grants
 }
 
@@ -86,7 +68,7 @@ pub(super) fn allow_line(grants: &Grants) -> String {
         (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
     };
     let parts = [
-        list("interfaces", &mut grants.interfaces.iter().copied()),
+        list("interfaces", &mut grants.interfaces.iter().map(|interface| interface.name())),
         list(
             "attributes",
             &mut grants.attributes.iter().map(String::as_str),

@@ -13,6 +13,7 @@ use crate::limits::{
     EnrolledPlans, MethodRate, MonthDay, Period, PlanBook, QuotaLimit, RateLimit, UsagePlan,
     Weekday,
 };
+use crate::filter_store::secrets::Secrets;
 use crate::wasm::Services;
 
 /// Build them. None where something is wrong.
@@ -46,18 +47,10 @@ pub(crate) fn services(
     })
 }
 
-/// Where a secret is read from.
-pub(super) fn source(secret: &config::Secret) -> SecretSource {
-    match &secret.from {
-        config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
-        config::SecretSource::File(path) => SecretSource::File(path.clone()),
-    }
-}
-
 /// Read the secrets. What cannot be read is an error at its table.
 pub(super) fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
     let sources = config.secrets.iter();
-    let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
+    let sources = sources.map(|secret| (secret.name.clone(), secret.from.clone()));
     match Secrets::read(sources) {
         Ok(secrets) => Some(secrets),
         Err(errors) => {

@@ -7,7 +7,7 @@
 
 use super::granted::grants;
 use crate::config::{self, Config, Problems};
-use crate::wasm::grants::HostInterface;
+use crate::model::filter::HostInterface;
 
 /// The most routes that one warning names.
 const MAX_NAMED: usize = 3;

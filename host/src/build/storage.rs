@@ -12,8 +12,8 @@ use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::sync::{StorageSync, SyncSettings};
 use crate::filter_store::secrets::SecretValue;
 use crate::limits::{
-    LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, OnUnavailable,
-    RateCounters, RateFigures, TimestampClock,
+    LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, RateCounters,
+    RateFigures, TimestampClock,
 };
 use crate::shared_store::redis_server::RedisSettings;
 
@@ -186,7 +186,7 @@ pub(super) fn redis(
                 secret: Arc::clone(&secret.name),
                 cause,
             };
-            let value = SecretValue::read(&super::keys::source(secret));
+            let value = SecretValue::read(&secret.from);
             let value = value.map_err(|error| told(error.to_string()))?;
             let text = value.login();
             Some(text.ok_or_else(|| told("it is not UTF-8".to_owned()))?)
@@ -203,11 +203,7 @@ pub(super) fn redis(
 fn policy(store: &config::Store) -> LeasePolicy {
     LeasePolicy {
         max_lease: store.max_lease,
-        on_unavailable: match store.on_unavailable {
-            config::OnUnavailable::Deny => OnUnavailable::Deny,
-            config::OnUnavailable::Allow => OnUnavailable::Allow,
-            config::OnUnavailable::Local => OnUnavailable::Local,
-        },
+        on_unavailable: store.on_unavailable,
         max_counters: store.max_counters,
         max_wait: store.max_wait,
         recording: true,

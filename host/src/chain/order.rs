@@ -1,8 +1,8 @@
 //! Whether every filter of a chain gets the attributes that it cannot work without.
 
 use crate::exchange::is_host_fact;
+use crate::model::filter::OnError;
 use crate::wasm::facts::{BoundSource, Facts};
-use crate::wasm::filter::OnError;
 use crate::wasm::grants::Grants;
 
 /// A filter that stands where an attribute that it requires is not there for certain.

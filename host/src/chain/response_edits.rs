@@ -6,7 +6,7 @@ use super::{Passage, decide, put_error};
 use crate::error::RequestError;
 use crate::exchange::EditsTooLarge;
 use crate::http::body::Body;
-use crate::wasm::filter::OnError;
+use crate::model::filter::OnError;
 use crate::wasm::{CallFailure, WorkerFilter};
 
 impl Passage {

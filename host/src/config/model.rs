@@ -25,13 +25,15 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use super::problem::Problems;
 use super::source::{Source, Span};
 
-pub use admin::Role;
+pub use crate::model::admin::Role;
+pub use crate::model::filter::{HostInterface, Isolation, OnError};
+pub use crate::model::store::{OnUnavailable, SecretSource};
 pub(crate) use admin::{Admin, AdminToken};
 pub use callout::BasicForm;
 pub(crate) use callout::Callout;
 pub(crate) use sold::{Api, ApiResponse, Key, Plan, PlanMethod, Quota};
 pub use sold::{ErrorStyle, Period, Rate, ResponsePart};
-pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
+pub use store::{OnStale, RedisPlace, Store, StorePlace};
 pub use tls::UpstreamProtocol;
 pub(crate) use tls::{Identity, ListenerTls, UpstreamTls};
 pub(crate) use upstream::{
@@ -209,15 +211,6 @@ pub struct Secret {
     pub from: SecretSource,
     /// The table's name in the file.
     pub(crate) span: Span,
-}
-
-/// Where a secret's value is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// An environment variable.
-    Environment(String),
-    /// A file, one trailing newline removed.
-    File(PathBuf),
 }
 
 /// `[[route]]`: match, chain and end.
@@ -403,29 +396,6 @@ pub struct Allow {
     pub(crate) span: Span,
 }
 
-/// A host interface that needs a grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostInterface {
-    /// `api-description`.
-    ApiDescription,
-    /// `cache`.
-    Cache,
-    /// `callout`.
-    Callout,
-    /// `crypto`.
-    Crypto,
-    /// `jwt`.
-    Jwt,
-    /// `keys`.
-    Keys,
-    /// `limits`.
-    Limits,
-    /// `metrics`.
-    Metrics,
-    /// `rates`.
-    Rates,
-}
-
 /// `limits = { .. }` of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterLimits {
@@ -441,24 +411,6 @@ pub struct FilterLimits {
     pub body: u64,
     /// The most of one document. Bytes, default 4 MiB.
     pub document: u64,
-}
-
-/// What happens when a filter fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// The request is refused: 500 `filter_failed`.
-    Deny,
-    /// The request goes on as if the filter were not there.
-    Skip,
-}
-
-/// Whether instances serve many requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// One instance serves one call after another.
-    Shared,
-    /// Each phase call has a fresh instance.
-    Request,
 }
 
 /// `recycle = { .. }`: when an instance is given up for a new one.

@@ -20,26 +20,10 @@ use zeroize::Zeroizing;
 
 use super::crypto::Hash;
 use crate::keys::KeyDigest;
+use crate::model::store::SecretSource;
 
 /// The longest value. Bytes, after its trailing newline is gone.
 pub(crate) const MAX_SECRET: usize = 64 * 1024;
-
-/// Where a value is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SecretSource {
-    /// An environment variable, by its name.
-    Environment(String),
-    File(PathBuf),
-}
-
-impl fmt::Display for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment(name) => write!(f, "environment variable `{name}`"),
-            Self::File(path) => write!(f, "file `{}`", path.display()),
-        }
-    }
-}
 
 /// A value that nobody sees.
 pub(crate) struct SecretValue {

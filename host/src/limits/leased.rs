@@ -70,23 +70,12 @@ use super::{
     AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::limits::usage_rows::{QuotaRow, UsageDelta};
-use crate::shared_store::StorageError;
-use crate::shared_store::redis_server::{RedisPool, RedisSettings};
+use crate::control::storage::redis::{RedisPool, RedisSettings};
+use crate::control::storage::{QuotaRow, StorageError, UsageDelta};
+use crate::model::store::OnUnavailable;
 use entry::{Shortage, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};
-
-/// What is answered when Redis is out of reach and no lease is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnUnavailable {
-    /// Refused, as [`BoundKind::Unavailable`].
-    Deny,
-    /// Let through, whatever the plan says.
-    Allow,
-    /// Let through as far as the plan's bounds allow this gateway alone.
-    Local,
-}
 
 /// How leases are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

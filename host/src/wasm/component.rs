@@ -11,7 +11,7 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
 use super::engine::FilterEngine;
-use super::grants::HostInterface;
+use crate::model::filter::HostInterface;
 
 /// The version of the contract that this host offers.
 pub(super) const CONTRACT: &str = "0.1.0";

@@ -16,35 +16,18 @@ use super::exports::Exports;
 use super::facts::Facts;
 use super::failure::CallFailure;
 use super::filter_services::FilterServices;
-use super::grants::{Grants, HostInterface};
+use super::grants::Grants;
 use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
 use super::memory::MemoryAccount;
 use super::pool::{CheckedOut, InstancePool, WorkerFilter};
 use super::services::Services;
 use super::state::InstanceState;
 use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::exchange::Exchange;
-use crate::model::request_id::RequestId;
+use crate::exchange::{Exchange, RequestId};
+use crate::model::filter::{HostInterface, Isolation, OnError};
 
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;
-
-/// What happens to a request when a filter fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum OnError {
-    Deny,
-    /// It goes on as if the filter were not there.
-    Skip,
-}
-
-/// Whether instances serve many requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Isolation {
-    /// One instance serves one call after another.
-    Shared,
-    /// Each phase call has a fresh instance.
-    Request,
-}
 
 /// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]

@@ -2,94 +2,12 @@
 
 use std::sync::Arc;
 
-/// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
-/// `preflights`, `documents`, `problem-members`, `response-edits` and `log` need none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum HostInterface {
-    /// `api-description`.
-    ApiDescription,
-    /// `cache`.
-    Cache,
-    /// `callout`.
-    Callout,
-    /// `crypto`.
-    Crypto,
-    /// `jwt`.
-    Jwt,
-    /// `keys`.
-    Keys,
-    /// `limits`.
-    Limits,
-    /// `metrics`.
-    Metrics,
-    /// `rates`.
-    Rates,
-}
-
-impl HostInterface {
-    /// All that need a grant.
-    pub(crate) const ALL: &'static [Self] = &[
-        Self::ApiDescription,
-        Self::Cache,
-        Self::Callout,
-        Self::Crypto,
-        Self::Jwt,
-        Self::Keys,
-        Self::Limits,
-        Self::Metrics,
-        Self::Rates,
-    ];
-
-    /// Its name, in the contract and in `allow`.
-    #[must_use]
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ApiDescription => "api-description",
-            Self::Cache => "cache",
-            Self::Callout => "callout",
-            Self::Crypto => "crypto",
-            Self::Jwt => "jwt",
-            Self::Keys => "keys",
-            Self::Limits => "limits",
-            Self::Metrics => "metrics",
-            Self::Rates => "rates",
-        }
-    }
-
-    /// Its path in the contract, without the version.
-    #[must_use]
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Self::ApiDescription => "windlass:host/api-description",
-            Self::Cache => "windlass:host/cache",
-            Self::Callout => "windlass:callout/calls",
-            Self::Crypto => "windlass:host/crypto",
-            Self::Jwt => "windlass:jwt/tokens",
-            Self::Keys => "windlass:host/keys",
-            Self::Limits => "windlass:host/limits",
-            Self::Metrics => "windlass:host/metrics",
-            Self::Rates => "windlass:host/rates",
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn find(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|interface| interface.name() == name)
-    }
-
-    #[must_use]
-    pub(crate) fn at(path: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|interface| interface.path() == path)
-    }
-}
+use crate::model::filter::HostInterface;
 
 /// What one filter may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Grants {
-    /// Host interfaces, by name.
-    pub(crate) interfaces: Vec<&'static str>,
+    pub(crate) interfaces: Vec<HostInterface>,
     /// Attributes that it may write: exact names, or `prefix.*`.
     pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to.
@@ -103,7 +21,7 @@ impl Grants {
     /// Whether a host interface may be called.
     #[must_use]
     pub(crate) fn interface(&self, interface: HostInterface) -> bool {
-        self.interfaces.contains(&interface.name())
+        self.interfaces.contains(&interface)
     }
 
     /// Whether an attribute may be written. What belongs to the host may not, whatever is

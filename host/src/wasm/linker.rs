@@ -11,10 +11,12 @@ use super::bindings::{
 };
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
-use super::grants::{Grants, HostInterface};
+use super::grants::Grants;
 use super::host::{hot, jwt, response_edits};
 use super::state::{InstanceState, Phase};
 use super::wasi;
+
+use crate::model::filter::HostInterface;
 
 /// A component with all its imports in place.
 pub(crate) struct Linked {

@@ -22,9 +22,11 @@ use tokio::time::timeout;
 
 use super::breaker::Permit;
 use super::failure::CallFailure;
-use super::filter::{Filter, FilterFigures, Isolation};
+use super::filter::{Filter, FilterFigures};
 use super::instance::Instance;
 use super::maker::InstanceMaker;
+
+use crate::model::filter::Isolation;
 
 /// Instances of a filter that each worker has: those that work, and those at hand.
 pub(crate) const INSTANCES_PER_WORKER: usize = 2;

@@ -24,9 +24,9 @@ use super::engine::FilterEngine;
 use super::exports::Exports;
 use super::facts::Facts;
 use super::failure::CallFailure;
-use super::filter::{Filter, FilterFigures, Isolation, OnError};
+use super::filter::{Filter, FilterFigures};
+use super::grants::Grants;
 use super::filter_services::FilterServices;
-use super::grants::{Grants, HostInterface};
 use super::instance::Instance;
 use super::large_responses::LargeResponses;
 use super::linker;
@@ -38,6 +38,7 @@ use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::state::InstanceState;
 use crate::filter_store::cache::{CacheOrigin, Caches};
+use crate::model::filter::{HostInterface, Isolation, OnError};
 
 #[derive(Debug, Clone)]
 pub(crate) struct FilterSpec {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::build::granted::grants;
 use crate::config::{Config, FilterConfig, Key, OnError, PluginSource, Problems};
-use crate::wasm::grants::HostInterface;
+use crate::model::filter::HostInterface;
 
 /// Look at the filters that check keys, and at what they check.
 pub(super) fn lint(config: &Config, problems: &mut Problems) {
@@ -66,7 +66,7 @@ fn ended(config: &Config, problems: &mut Problems) {
 /// Whether a filter may use this interface.
 fn has(config: &Config, filter: &FilterConfig, interface: HostInterface) -> bool {
     let granted = grants(config, filter).interfaces;
-    granted.contains(&interface.name())
+    granted.contains(&interface)
 }
 
 /// A filter that lets requests pass by their credentials opens its routes where it is left out.

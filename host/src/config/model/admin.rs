@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::ListenerTls;
+use super::{ListenerTls, Role};
 use crate::config::source::Span;
 
 /// `[admin]`: the operator's listener.
@@ -29,13 +29,4 @@ pub struct AdminToken {
     pub secret: usize,
     /// The entry in the file.
     pub(crate) span: Span,
-}
-
-/// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Look at everything, and change nothing.
-    Read,
-    /// Look at everything and change it.
-    Write,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::OnUnavailable;
 use crate::config::source::Span;
 
 /// `[store]`: where keys, plans and usage are kept.
@@ -59,15 +60,4 @@ pub enum OnStale {
     Deny,
     /// What they were worth last.
     Allow,
-}
-
-/// What limits answer with no lease left and no store to get one from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnUnavailable {
-    /// No.
-    Deny,
-    /// Yes, uncounted.
-    Allow,
-    /// What this gateway alone would answer.
-    Local,
 }

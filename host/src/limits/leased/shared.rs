@@ -7,9 +7,9 @@ use super::super::plan::EnrolledPlan;
 use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
-use super::{LeaseShared, OnUnavailable, RefillQueue, UNKNOWN};
-use crate::limits::usage_rows::UsageDelta;
-use crate::shared_store::StorageError;
+use super::{LeaseShared, RefillQueue, UNKNOWN};
+use crate::model::store::OnUnavailable;
+use crate::control::storage::{StorageError, UsageDelta};
 
 impl LeaseShared {
     pub(super) fn terms(&self) -> LeaseTerms {

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::*;
-use crate::limits::{LeasePolicy, OnUnavailable, TimestampClock};
-use crate::shared_store::test_server::RedisServer;
+use crate::control::storage::tests::server::RedisServer;
+use crate::model::store::OnUnavailable;
+use crate::limits::{LeasePolicy, TimestampClock};
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {
