@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use windlass::internals::balance::{
-    Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked, Policy,
+    BalancePolicy, Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked,
 };
 
 /// The one that the gateway has.
@@ -42,10 +42,10 @@ fn main() {
 
 fn settings(policy: &str) -> BalancerSettings {
     let policy = match policy {
-        "round robin" => Policy::RoundRobin,
-        "least-connections" => Policy::LeastConnections,
-        "two choices" => Policy::TwoChoices,
-        "consistent hash" => Policy::ConsistentHash,
+        "round robin" => BalancePolicy::RoundRobin,
+        "least-connections" => BalancePolicy::LeastConnections,
+        "two choices" => BalancePolicy::TwoChoices,
+        "consistent hash" => BalancePolicy::ConsistentHash,
         other => panic!("no policy {other}"),
     };
     BalancerSettings {

@@ -31,48 +31,13 @@ pub use load::{EndpointLoad, Lease};
 pub use member::{Member, PickOptions};
 pub(crate) use split::WeightedSplit;
 
+use crate::model::balance::{BalancePolicy, Threshold};
 use tier::{ActiveTier, Tier};
-
-/// How an upstream's endpoints share its requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// By weight, in turn, evenly mixed: nginx's smooth weighted round robin.
-    #[default]
-    RoundRobin,
-    /// The endpoint with the fewest active requests for its weight.
-    LeastConnections,
-    /// The less loaded of two that are drawn by weight.
-    TwoChoices,
-    /// By a key of the request.
-    ConsistentHash,
-}
-
-/// A number of endpoints, or a share of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threshold {
-    /// So many.
-    Count(u32),
-    /// So many of a hundred.
-    Percent(u32),
-}
-
-impl Threshold {
-    /// How many that is of so many, rounded up; never more than there are.
-    fn count_of(self, all: usize) -> usize {
-        match self {
-            Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX).min(all),
-            Self::Percent(percent) => {
-                let percent = usize::try_from(percent.min(100)).unwrap_or(100);
-                (all * percent).div_ceil(100)
-            }
-        }
-    }
-}
 
 /// How a balancer picks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalancerSettings {
-    pub policy: Policy,
+    pub policy: BalancePolicy,
     /// How much of its fair share of what is active an endpoint takes under a consistent hash.
     /// Percent.
     pub hash_bound: u32,
@@ -87,7 +52,7 @@ pub struct BalancerSettings {
 impl Default for BalancerSettings {
     fn default() -> Self {
         Self {
-            policy: Policy::default(),
+            policy: BalancePolicy::default(),
             hash_bound: 125,
             fail_open: Threshold::Count(0),
             failover: Threshold::Count(1),

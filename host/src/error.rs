@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 mod format;
 pub(crate) mod grpc;
 
-pub(crate) use format::{ErrorDetails, ErrorFormat, ErrorOverride, Part, Style};
+pub(crate) use format::{ErrorDetails, ErrorFormat, ErrorOverride};
 
 /// A request that the gateway itself answers with an error.
 #[derive(Debug)]

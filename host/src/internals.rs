@@ -3,8 +3,9 @@
 
 pub mod balance {
     pub use crate::balance::{
-        Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked, Policy,
+        Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked,
     };
+    pub use crate::model::balance::BalancePolicy;
 }
 
 pub mod body {

@@ -5,5 +5,7 @@
 //! values and their names; the rooms that use it decide what they mean.
 
 pub(crate) mod admin;
+pub(crate) mod balance;
+pub(crate) mod error_body;
 pub(crate) mod filter;
 pub(crate) mod store;

@@ -12,7 +12,7 @@ use super::*;
 
 const PICKS: usize = 100_000;
 
-fn balancer(policy: Policy, weights: &[u32]) -> Balancer {
+fn balancer(policy: BalancePolicy, weights: &[u32]) -> Balancer {
     let settings = BalancerSettings {
         policy,
         ..BalancerSettings::default()
@@ -46,11 +46,11 @@ fn pick(balancer: &Balancer, choice: &PickOptions<'_>) -> Option<Lease> {
     }
 }
 
-const ALL: [Policy; 4] = [
-    Policy::RoundRobin,
-    Policy::LeastConnections,
-    Policy::TwoChoices,
-    Policy::ConsistentHash,
+const ALL: [BalancePolicy; 4] = [
+    BalancePolicy::RoundRobin,
+    BalancePolicy::LeastConnections,
+    BalancePolicy::TwoChoices,
+    BalancePolicy::ConsistentHash,
 ];
 
 fn choice(random: u64) -> PickOptions<'static> {
@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn round_robin_keeps_the_shares(weights in weights()) {
-        let balancer = balancer(Policy::RoundRobin, &weights);
+        let balancer = balancer(BalancePolicy::RoundRobin, &weights);
         let picks = (0..PICKS).map(|_| pick(&balancer, &choice(0)).unwrap().endpoint());
         let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
         prop_assert!(gap <= 0.01, "{gap}");
@@ -120,7 +120,7 @@ proptest! {
     fn share_of_the_excluded_spreads_by_weight(weights in weights(), excluded in any::<prop::sample::Index>(), seed: u64) {
         let exclude = [excluded.index(weights.len())];
         prop_assume!(weights.iter().enumerate().any(|(place, weight)| *weight > 0 && place != exclude[0]));
-        let balancer = balancer(Policy::RoundRobin, &weights);
+        let balancer = balancer(BalancePolicy::RoundRobin, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut retries = vec![];
         while retries.len() < PICKS / 2 {
@@ -138,7 +138,7 @@ proptest! {
     /// Equal service times: the oldest lease is always the next to end.
     #[test]
     fn least_connections_keeps_the_shares(weights in weights(), held in 64..=512_u32, seed: u64) {
-        let balancer = balancer(Policy::LeastConnections, &weights);
+        let balancer = balancer(BalancePolicy::LeastConnections, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leases = VecDeque::new();
         let rounds = PICKS / held as usize;
@@ -158,7 +158,7 @@ proptest! {
     /// Idle endpoints are all equally loaded: ties are drawn by weight.
     #[test]
     fn idle_least_connections_spreads_by_weight(weights in weights(), seed: u64) {
-        let balancer = balancer(Policy::LeastConnections, &weights);
+        let balancer = balancer(BalancePolicy::LeastConnections, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let picks = (0..PICKS).map(|_| pick(&balancer, &choice(random.u64(..))).unwrap().endpoint());
         let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
@@ -205,7 +205,7 @@ mod health;
 
 #[test]
 fn three_to_one_is_exact() {
-    let balancer = balancer(Policy::RoundRobin, &[3, 1]);
+    let balancer = balancer(BalancePolicy::RoundRobin, &[3, 1]);
     let picks: Vec<usize> = (0..8)
         .map(|_| pick(&balancer, &choice(0)).unwrap().endpoint())
         .collect();
@@ -227,14 +227,14 @@ fn nothing_to_pick_gives_none() {
 
 #[test]
 fn too_large_a_weight_is_the_largest() {
-    let balancer = balancer(Policy::RoundRobin, &[u32::MAX, MAX_WEIGHT]);
+    let balancer = balancer(BalancePolicy::RoundRobin, &[u32::MAX, MAX_WEIGHT]);
     let picks = (0..10).map(|_| pick(&balancer, &choice(0)).unwrap().endpoint());
     assert_eq!(picks.filter(|endpoint| *endpoint == 0).count(), 5);
 }
 
 #[test]
 fn the_least_loaded_is_picked() {
-    let balancer = balancer(Policy::LeastConnections, &[1, 1, 1]);
+    let balancer = balancer(BalancePolicy::LeastConnections, &[1, 1, 1]);
     let mut leases: Vec<Lease> = (0..300)
         .filter_map(|random| pick(&balancer, &choice(random)))
         .collect();
@@ -254,7 +254,7 @@ fn the_least_loaded_is_picked() {
 /// The same among many, where a few are drawn before all are looked at.
 #[test]
 fn the_least_loaded_of_many_is_picked() {
-    let balancer = balancer(Policy::LeastConnections, &[1; 100]);
+    let balancer = balancer(BalancePolicy::LeastConnections, &[1; 100]);
     let leases: Vec<Lease> = (0..1000)
         .filter_map(|random| pick(&balancer, &choice(random)))
         .collect();
@@ -299,7 +299,7 @@ fn leases_return_from_other_threads_and_from_panics() {
 #[test]
 fn lease_outlives_its_balancer() {
     fn assert_sendable<T: Send + Sync + 'static>(_: &T) {}
-    let balancer = balancer(Policy::RoundRobin, &[1]);
+    let balancer = balancer(BalancePolicy::RoundRobin, &[1]);
     assert_sendable(&balancer);
     let lease = pick(&balancer, &choice(0)).unwrap();
     assert_sendable(&lease);
@@ -310,7 +310,7 @@ fn lease_outlives_its_balancer() {
 /// Closed loop of 32 connections, each with one request at a time, over endpoints that take 50,
 /// 5 and 5 ticks. Gives the part of the requests that the slow one took, and the 90th percentile of
 /// the ticks.
-fn closed_loop(policy: Policy) -> (f64, u64) {
+fn closed_loop(policy: BalancePolicy) -> (f64, u64) {
     const TICKS: [u64; 3] = [50, 5, 5];
     let balancer = balancer(policy, &[1, 1, 1]);
     let mut random = fastrand::Rng::with_seed(7);
@@ -335,9 +335,9 @@ fn closed_loop(policy: Policy) -> (f64, u64) {
 
 #[test]
 fn a_slow_endpoint_gets_less_where_loads_are_looked_at() {
-    let (turns, late) = closed_loop(Policy::RoundRobin);
+    let (turns, late) = closed_loop(BalancePolicy::RoundRobin);
     assert!((0.33..0.34).contains(&turns), "{turns}");
-    for policy in [Policy::LeastConnections, Policy::TwoChoices] {
+    for policy in [BalancePolicy::LeastConnections, BalancePolicy::TwoChoices] {
         let (share, p90) = closed_loop(policy);
         assert!(share < 0.15, "{policy:?}: {share}");
         assert!(p90 * 3 <= late, "{policy:?}: {p90} of {late}");

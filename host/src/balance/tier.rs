@@ -9,7 +9,9 @@ use super::consistent_hash::ConsistentHash;
 use super::member::Member;
 use super::round_robin::RoundRobin;
 use super::tier_view::{Candidate, CumulativeWeights, MemberRow, TierView};
-use super::{BalancerSettings, PickOptions, Policy, least_connections, two_choices};
+use super::{BalancerSettings, PickOptions, least_connections, two_choices};
+
+use crate::model::balance::BalancePolicy;
 
 /// Members of one rank.
 #[derive(Debug)]
@@ -137,9 +139,9 @@ impl PolicyState {
         before: Option<&Self>,
     ) -> Self {
         match settings.policy {
-            Policy::LeastConnections => Self::LeastConnections(CumulativeWeights::new(rows)),
-            Policy::TwoChoices => Self::TwoChoices(CumulativeWeights::new(rows)),
-            Policy::RoundRobin => {
+            BalancePolicy::LeastConnections => Self::LeastConnections(CumulativeWeights::new(rows)),
+            BalancePolicy::TwoChoices => Self::TwoChoices(CumulativeWeights::new(rows)),
+            BalancePolicy::RoundRobin => {
                 let before = match before {
                     Some(Self::RoundRobin(before)) => Some(before),
                     Some(
@@ -150,7 +152,7 @@ impl PolicyState {
                 let weights = rows.iter().map(MemberRow::weight).collect::<Vec<_>>();
                 Self::RoundRobin(RoundRobin::new(&weights, before))
             }
-            Policy::ConsistentHash => {
+            BalancePolicy::ConsistentHash => {
                 let before = match before {
                     Some(Self::ConsistentHash(before)) => Some(before),
                     Some(Self::LeastConnections(_) | Self::TwoChoices(_) | Self::RoundRobin(_))

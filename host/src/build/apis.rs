@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Config, Problems, ResponsePart, nearest};
-use crate::error::{Code, ErrorFormat, ErrorOverride, Part, Style};
+use crate::config::{self, Config, Problems, nearest};
+use crate::error::{Code, ErrorFormat, ErrorOverride};
 use crate::proxy::api_finder::ApiFinder;
 use crate::route::{MethodMatch, RouteSpec, Router};
 
@@ -36,10 +36,7 @@ const DEFAULTS: [&str; 2] = ["default_4xx", "default_5xx"];
 pub(crate) fn words(config: &Config) -> Vec<Arc<ErrorFormat>> {
     let words = config.apis.iter().map(|api| {
         Arc::new(ErrorFormat {
-            style: match api.errors {
-                config::ErrorStyle::Problem => Style::Problem,
-                config::ErrorStyle::Aws => Style::Aws,
-            },
+            style: api.errors,
             overrides: api.responses.iter().map(override_of).collect(),
         })
     });
@@ -47,19 +44,11 @@ pub(crate) fn words(config: &Config) -> Vec<Arc<ErrorFormat>> {
 }
 
 fn override_of(response: &config::ApiResponse) -> ErrorOverride {
-    let part = |part: &ResponsePart| match part {
-        ResponsePart::Text(text) => Part::Text(text.as_str().into()),
-        ResponsePart::Status => Part::Status,
-        ResponsePart::Code => Part::Code,
-        ResponsePart::Message => Part::Message,
-        ResponsePart::RequestId => Part::RequestId,
-    };
-    let body = response.body.as_ref();
     ErrorOverride {
         code: (&*response.code).into(),
         status: response.status,
         headers: response.headers.clone(),
-        body: body.map(|parts| parts.iter().map(part).collect()),
+        body: response.body.clone(),
         escape_json: response.is_json,
     }
 }

@@ -26,22 +26,24 @@ use super::problem::Problems;
 use super::source::{Source, Span};
 
 pub use crate::model::admin::Role;
+pub use crate::model::balance::BalancePolicy;
+pub(crate) use crate::model::balance::Threshold;
+pub use crate::model::error_body::{ErrorStyle, ResponsePart};
 pub use crate::model::filter::{HostInterface, Isolation, OnError};
 pub use crate::model::store::{OnUnavailable, SecretSource};
 pub(crate) use admin::{Admin, AdminToken};
 pub use callout::BasicForm;
 pub(crate) use callout::Callout;
 pub(crate) use sold::{Api, ApiResponse, Key, Plan, PlanMethod, Quota};
-pub use sold::{ErrorStyle, Period, Rate, ResponsePart};
+pub use sold::{Period, Rate};
 pub use store::{OnStale, RedisPlace, Store, StorePlace};
 pub use tls::UpstreamProtocol;
 pub(crate) use tls::{Identity, ListenerTls, UpstreamTls};
+pub use upstream::HostRule;
 pub(crate) use upstream::{
     Balance, CheckTls, Cookie, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck, HttpCheck,
-    OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges, Sticky, StickyBy, Threshold,
-    UpstreamConfig,
+    OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges, Sticky, StickyBy, UpstreamConfig,
 };
-pub use upstream::{BalancePolicy, HostRule};
 pub use verifier::{KeyFetch, KeysFrom};
 pub(crate) use verifier::{RequiredClaim, Verifier};
 

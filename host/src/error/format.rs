@@ -8,24 +8,14 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::model::head::{ProblemMembers, ResponseHead};
-use crate::model::request_id::RequestId;
-
-/// How the gateway words its errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Style {
-    /// `application/problem+json` (RFC 9457).
-    #[default]
-    Problem,
-    /// `{"message": ..}`, the body that Amazon API Gateway's clients know.
-    Aws,
-}
+use crate::exchange::{ProblemMembers, RequestId, ResponseHead};
+use crate::model::error_body::{ErrorStyle, ResponsePart};
 
 /// How the errors of one API are worded.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorFormat {
     /// The gateway's own words.
-    pub(crate) style: Style,
+    pub(crate) style: ErrorStyle,
     /// What stands in their place.
     pub(crate) overrides: Box<[ErrorOverride]>,
 }
@@ -41,24 +31,9 @@ pub(crate) struct ErrorOverride {
     /// Its fields; they replace those of the same name.
     pub(crate) headers: HeaderMap,
     /// Its body. None: the gateway's own words.
-    pub(crate) body: Option<Box<[Part]>>,
+    pub(crate) body: Option<Vec<ResponsePart>>,
     /// Whether values are escaped for JSON.
     pub(crate) escape_json: bool,
-}
-
-/// One stretch of an override's body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// As it stands.
-    Text(Box<str>),
-    /// The status that is sent.
-    Status,
-    /// The code or reason.
-    Code,
-    /// The sentence that the gateway has for it.
-    Message,
-    /// The request's id.
-    RequestId,
 }
 
 /// What is to be worded.
@@ -129,7 +104,7 @@ impl ErrorFormat {
 impl ErrorOverride {
     fn render_body(
         &self,
-        parts: &[Part],
+        parts: &[ResponsePart],
         status: StatusCode,
         code: &str,
         message: &str,
@@ -138,14 +113,14 @@ impl ErrorOverride {
         let mut body = String::new();
         for part in parts {
             let value = match part {
-                Part::Text(text) => {
+                ResponsePart::Text(text) => {
                     body.push_str(text);
                     continue;
                 }
-                Part::Status => status.as_str(),
-                Part::Code => code,
-                Part::Message => message,
-                Part::RequestId => id.as_str(),
+                ResponsePart::Status => status.as_str(),
+                ResponsePart::Code => code,
+                ResponsePart::Message => message,
+                ResponsePart::RequestId => id.as_str(),
             };
             if self.escape_json {
                 let quoted = serde_json::Value::from(value).to_string();
@@ -161,7 +136,7 @@ impl ErrorOverride {
     }
 }
 
-impl Style {
+impl ErrorStyle {
     /// The sentence for a fault, whatever status an API answers it with.
     fn message(self, fault: ErrorDetails<'_>) -> &str {
         match self {
@@ -177,13 +152,13 @@ impl Style {
 /// `detail`, `code` and `request-id`, and the fault's own members. `aws`: `{"message": ..}` with the words of API Gateway
 /// (developer guide, "Gateway response types").
 fn render_default(
-    style: Style,
+    style: ErrorStyle,
     status: StatusCode,
     fault: ErrorDetails<'_>,
     id: &RequestId,
 ) -> (HeaderValue, Bytes) {
     match style {
-        Style::Problem => {
+        ErrorStyle::Problem => {
             let mut problem = serde_json::json!({
                 "type": "about:blank",
                 "title": status.canonical_reason().unwrap_or("Error"),
@@ -208,7 +183,7 @@ fn render_default(
                 body.into(),
             )
         }
-        Style::Aws => {
+        ErrorStyle::Aws => {
             let message = aws_text(status, fault.code);
             let message = message.unwrap_or_else(|| style.message(fault));
             let message = match (status.as_u16(), fault.code) {
@@ -279,10 +254,10 @@ mod tests {
         (head.status.as_u16(), head.headers, body)
     }
 
-    fn override_of(code: &str, body: Option<&[Part]>) -> ErrorOverride {
+    fn override_of(code: &str, body: Option<&[ResponsePart]>) -> ErrorOverride {
         ErrorOverride {
             code: code.into(),
-            body: body.map(Box::from),
+            body: body.map(Vec::from),
             escape_json: true,
             ..ErrorOverride::default()
         }
@@ -290,7 +265,7 @@ mod tests {
 
     fn aws(overrides: Vec<ErrorOverride>) -> ErrorFormat {
         ErrorFormat {
-            style: Style::Aws,
+            style: ErrorStyle::Aws,
             overrides: overrides.into(),
         }
     }
@@ -342,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_its_own_comes_before_its_class() {
-        let text = |text: &str| [Part::Text(text.into())];
+        let text = |text: &str| [ResponsePart::Text(text.into())];
         let words = aws(vec![
             override_of("default_4xx", Some(&text("4"))),
             override_of("throttled", Some(&text("t"))),
@@ -359,10 +334,14 @@ mod tests {
 
     #[test]
     fn values_are_escaped_for_json_and_only_there() {
-        let parts = [Part::Code, Part::Text(" ".into()), Part::Message];
+        let parts = [
+            ResponsePart::Code,
+            ResponsePart::Text(" ".into()),
+            ResponsePart::Message,
+        ];
         let mut other = override_of("throttled", Some(&parts));
         let problem = |other: &ErrorOverride| ErrorFormat {
-            style: Style::Problem,
+            style: ErrorStyle::Problem,
             overrides: [other.clone()].into(),
         };
         let (_, headers, body) = answer(&problem(&other), fault(429, "throttled"));
@@ -394,7 +373,7 @@ mod tests {
     #[test]
     fn the_message_of_a_body_is_the_faults_whatever_its_status() {
         for status in [200, 402, 403, 418, 429, 500, 503] {
-            let mut other = override_of("quota_spent", Some(&[Part::Message]));
+            let mut other = override_of("quota_spent", Some(&[ResponsePart::Message]));
             other.status = Some(StatusCode::from_u16(status).unwrap());
             let (sent, _, body) = answer(&aws(vec![other]), fault(429, "quota_spent"));
             assert_eq!((sent, &*body), (status, "Limit Exceeded"));

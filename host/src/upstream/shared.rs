@@ -27,8 +27,8 @@ use super::hash_key::hash;
 use super::headers::authority;
 use super::queue::RequestQueue;
 use super::sticky::{EndpointDigest, StickyTokens};
-use crate::balance::{Balancer, BalancerSettings, Member, Policy, Threshold};
-use crate::config::{self as model, BalancePolicy};
+use crate::balance::{Balancer, BalancerSettings, Member};
+use crate::config as model;
 
 pub(crate) use sticky_endpoint::StickyEndpoint;
 
@@ -449,20 +449,11 @@ impl Upstream {
 
 fn balancer_settings(config: &model::UpstreamConfig) -> BalancerSettings {
     let balance = &config.balance;
-    let threshold = |threshold| match threshold {
-        model::Threshold::Count(count) => Threshold::Count(count),
-        model::Threshold::Percent(percent) => Threshold::Percent(percent),
-    };
     BalancerSettings {
-        policy: match balance.policy {
-            BalancePolicy::RoundRobin => Policy::RoundRobin,
-            BalancePolicy::LeastConnections => Policy::LeastConnections,
-            BalancePolicy::TwoChoices => Policy::TwoChoices,
-            BalancePolicy::ConsistentHash => Policy::ConsistentHash,
-        },
+        policy: balance.policy,
         hash_bound: balance.hash_bound,
-        fail_open: threshold(balance.fail_open),
-        failover: threshold(balance.failover),
+        fail_open: balance.fail_open,
+        failover: balance.failover,
         prefer: balance.prefer.clone().into_iter().collect(),
     }
 }

@@ -28,7 +28,7 @@ proptest! {
 
     #[test]
     fn keys_are_spread_by_weight(weights in weights(), salt: u64) {
-        let balancer = balancer(Policy::ConsistentHash, &weights);
+        let balancer = balancer(BalancePolicy::ConsistentHash, &weights);
         let picks = (0..PICKS as u64).map(|key| owner(&balancer, key ^ salt));
         let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
         prop_assert!(gap <= 0.01, "{gap}");
@@ -44,7 +44,7 @@ proptest! {
         heavier in any::<prop::sample::Index>(),
     ) {
         let all = members(&weights);
-        let settings = BalancerSettings { policy: Policy::ConsistentHash, ..BalancerSettings::default() };
+        let settings = BalancerSettings { policy: BalancePolicy::ConsistentHash, ..BalancerSettings::default() };
         let balancer = Balancer::new(settings.clone(), all.clone());
         let before = owners(&balancer, 20_000);
         let out = leaves.index(weights.len());
@@ -67,7 +67,7 @@ proptest! {
 
     #[test]
     fn two_choices_keep_the_shares(weights in prop::collection::vec(1..=10_u32, 2..8), seed: u64) {
-        let balancer = balancer(Policy::TwoChoices, &weights);
+        let balancer = balancer(BalancePolicy::TwoChoices, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leases = VecDeque::new();
         let picks = (0..PICKS).map(|_| {
@@ -118,7 +118,7 @@ fn groups_without_weight_are_none() {
 /// One key that everybody asks for does not fill its endpoint.
 #[test]
 fn a_hot_key_is_bounded() {
-    let balancer = balancer(Policy::ConsistentHash, &[1; 10]);
+    let balancer = balancer(BalancePolicy::ConsistentHash, &[1; 10]);
     let mut random = fastrand::Rng::with_seed(3);
     let mut leases = Vec::new();
     for number in 0..1000 {
@@ -140,7 +140,7 @@ fn a_hot_key_is_bounded() {
 fn keys_return_when_their_endpoint_does() {
     let all = members(&[1; 5]);
     let settings = BalancerSettings {
-        policy: Policy::ConsistentHash,
+        policy: BalancePolicy::ConsistentHash,
         ..BalancerSettings::default()
     };
     let balancer = Balancer::new(settings, all.clone());
@@ -164,7 +164,7 @@ fn keys_return_when_their_endpoint_does() {
 
 #[test]
 fn a_request_without_a_key_is_spread() {
-    let balancer = balancer(Policy::ConsistentHash, &[3, 1]);
+    let balancer = balancer(BalancePolicy::ConsistentHash, &[3, 1]);
     let picks =
         (0..PICKS as u64).map(|random| pick(&balancer, &choice(random)).unwrap().endpoint());
     let gap = largest_gap(&shares(picks, 2), &[0.75, 0.25]);

@@ -31,7 +31,7 @@ fn a_growing_share_takes_its_part() {
             };
             let lease = pick(&balancer, &choice).unwrap();
             let endpoint = lease.endpoint();
-            if policy != Policy::ConsistentHash {
+            if policy != BalancePolicy::ConsistentHash {
                 leases.push_back(lease);
             }
             if leases.len() > 256 {
@@ -40,7 +40,7 @@ fn a_growing_share_takes_its_part() {
             endpoint
         });
         let gap = largest_gap(&shares(picks, 3), &expected);
-        let bound = if policy == Policy::TwoChoices {
+        let bound = if policy == BalancePolicy::TwoChoices {
             0.03
         } else {
             0.01
@@ -101,7 +101,7 @@ proptest! {
     #[test]
     fn shares_hold_through_changes(
         changes in prop::collection::vec(prop::collection::vec(1..=20_u32, 1..8), 2..5),
-        policy in prop::sample::select(vec![Policy::RoundRobin, Policy::LeastConnections]),
+        policy in prop::sample::select(vec![BalancePolicy::RoundRobin, BalancePolicy::LeastConnections]),
         seed: u64,
     ) {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -324,11 +324,11 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
 /// A place is used again only when nothing is counted on it any more.
 #[test]
 fn a_new_endpoint_begins_with_nothing() {
-    let first = balancer(Policy::RoundRobin, &[1]);
+    let first = balancer(BalancePolicy::RoundRobin, &[1]);
     let lease = pick(&first, &choice(0)).unwrap();
     drop(first);
     let later: Vec<Balancer> = (0..600)
-        .map(|_| balancer(Policy::RoundRobin, &[1]))
+        .map(|_| balancer(BalancePolicy::RoundRobin, &[1]))
         .collect();
     drop(lease);
     assert!(later.iter().all(|balancer| balancer.active(0) == 0));

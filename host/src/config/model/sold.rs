@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
+use super::{ErrorStyle, ResponsePart};
 use crate::config::source::Span;
 
 /// `[api.<name>]`: routes that are sold together.
@@ -42,31 +43,6 @@ pub struct ApiResponse {
     pub is_json: bool,
     /// The table's name in the file.
     pub(crate) span: Span,
-}
-
-/// One stretch of a response's body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResponsePart {
-    /// As it stands.
-    Text(String),
-    /// `${status}`: the status that is sent.
-    Status,
-    /// `${code}`: the stable word of the error or the reason of the refusal.
-    Code,
-    /// `${message}`: the sentence that the gateway has for it, in the style of the API.
-    Message,
-    /// `${request_id}`.
-    RequestId,
-}
-
-/// How the gateway words its own errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ErrorStyle {
-    /// `application/problem+json`, RFC 9457.
-    #[default]
-    Problem,
-    /// `{"message": ..}`, as Amazon API Gateway does.
-    Aws,
 }
 
 /// `[plan.<name>]`: a usage plan. At least one of rate, quota and methods.

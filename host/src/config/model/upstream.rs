@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{UpstreamProtocol, UpstreamTls};
+use super::{BalancePolicy, Threshold, UpstreamProtocol, UpstreamTls};
 use crate::config::source::Span;
 
 /// `[upstream.<name>]`: a named group of endpoints.
@@ -76,19 +76,6 @@ pub struct Balance {
     pub(crate) sticky: Option<Sticky>,
 }
 
-/// The rule by which an endpoint is picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BalancePolicy {
-    /// In turn, by weight.
-    RoundRobin,
-    /// The fewest active requests for its weight.
-    LeastConnections,
-    /// The less loaded of two that are drawn by weight.
-    TwoChoices,
-    /// By a key of the request, always the same while it is available.
-    ConsistentHash,
-}
-
 /// What of a request is its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HashKey {
@@ -101,15 +88,6 @@ pub(crate) enum HashKey {
     Param(String),
     /// An attribute that filters set.
     Attribute(String),
-}
-
-/// A number of endpoints, or a share of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Threshold {
-    /// So many.
-    Count(u32),
-    /// So many of a hundred.
-    Percent(u32),
 }
 
 /// `sticky = { .. }`.
