@@ -21,7 +21,7 @@ pub mod config {
         AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface,
         HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period,
         PluginSource, Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store,
-        StorePlace, UpstreamProtocol, reference,
+        StorePlace, UpstreamProtocol, Weekday, reference,
     };
 }
 

@@ -43,7 +43,6 @@ mod levels;
 mod local;
 mod names;
 mod outbox;
-mod period;
 mod plan;
 mod plan_book;
 mod rates;
@@ -63,10 +62,11 @@ use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::shared_store::StorageError;
 use counter::LimitRefusal;
 
+use crate::model::period::Period;
+
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
-pub(crate) use period::{MonthDay, Period, Weekday};
 pub(crate) use plan::{
     EnrolledPlan, MethodRate, PlanError, RateError, RateLimit, Scope, UsagePlan,
 };

@@ -6,6 +6,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod balance;
+pub(crate) mod endpoint;
 pub(crate) mod error_body;
 pub(crate) mod filter;
+pub(crate) mod period;
 pub(crate) mod store;

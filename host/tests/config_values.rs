@@ -16,7 +16,7 @@ use windlass::internals::config::{
     AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface, HostRule,
     Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource,
     Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace,
-    UpstreamProtocol,
+    UpstreamProtocol, Weekday,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -152,7 +152,10 @@ fn every_key_reaches_the_config() {
         ("prod", ErrorStyle::Aws)
     );
     let quota = config.plans[0].quota.unwrap();
-    assert_eq!((quota.limit, quota.period), (1000, Period::Week(1)));
+    assert_eq!(
+        (quota.limit, quota.period),
+        (1000, Period::Week(Weekday::Monday))
+    );
     assert_eq!(config.plans[0].rate.unwrap().burst, 10);
     let key = &config.keys[0];
     assert_eq!(

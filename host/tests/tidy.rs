@@ -43,7 +43,7 @@ const BESIDE: &[&str] = &["internals", "lib", "main"];
 const UPWARDS: &[(&str, &str)] = &[("http", "server"), ("http", "upstream")];
 
 /// Names that have two definitions, and why.
-const TWINS: &[&str] = &["Kind", "Period", "Rate", "Source"];
+const TWINS: &[&str] = &["Kind", "Rate"];
 
 /// Not in these: they are pure, and a test of theirs needs no socket and no clock.
 const PURE: &[&str] = &["balance", "route", "verifier"];

@@ -68,7 +68,10 @@ pub(super) fn allow_line(grants: &Grants) -> String {
         (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
     };
     let parts = [
-        list("interfaces", &mut grants.interfaces.iter().map(|interface| interface.name())),
+        list(
+            "interfaces",
+            &mut grants.interfaces.iter().map(|interface| interface.name()),
+        ),
         list(
             "attributes",
             &mut grants.attributes.iter().map(String::as_str),

@@ -5,15 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ProcessResources, callouts, named_grants, verifiers};
 use crate::config::{self, Config, Problems};
-use crate::filter_store::secrets::{SecretSource, Secrets};
+use crate::filter_store::secrets::Secrets;
 use crate::keys::{
     ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
 };
-use crate::limits::{
-    EnrolledPlans, MethodRate, MonthDay, Period, PlanBook, QuotaLimit, RateLimit, UsagePlan,
-    Weekday,
-};
-use crate::filter_store::secrets::Secrets;
+use crate::limits::{EnrolledPlans, MethodRate, PlanBook, QuotaLimit, RateLimit, UsagePlan};
 use crate::wasm::Services;
 
 /// Build them. None where something is wrong.
@@ -170,16 +166,7 @@ fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
         rate: plan.rate.map(rate),
         quota: plan.quota.map(|quota| QuotaLimit {
             limit: quota.limit,
-            period: match quota.period {
-                config::Period::Day => Period::Day,
-                config::Period::Week(first) => {
-                    let first = Weekday::ALL.get(usize::from(first)).copied();
-                    Period::Week(first.unwrap_or_default())
-                }
-                config::Period::Month(first) => {
-                    Period::Month(MonthDay::new(first).unwrap_or(MonthDay::FIRST))
-                }
-            },
+            period: quota.period,
         }),
         methods: plan.methods.iter().map(method).collect(),
         apis: apis.map(|api| api.name.clone()).collect(),

@@ -49,6 +49,8 @@ use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{QuotaStatus, UsagePlan};
 use crate::shared_store::StorageError;
 
+use crate::model::store::Origin;
+
 pub(crate) use csv::CsvWarning;
 pub(crate) use error::ServiceError;
 pub(crate) use formula::guarded;
@@ -156,15 +158,6 @@ pub(crate) struct PlanOvershoot {
     pub(crate) quota: u64,
     /// Gateways that take part now.
     pub(crate) gateways: u64,
-}
-
-/// Where a key or plan is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// In the store: it can be changed here.
-    Store,
-    /// In the configuration: it is shown here, and changed by a reload.
-    Configuration,
 }
 
 /// A key as it is shown.

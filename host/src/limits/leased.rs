@@ -61,7 +61,6 @@ pub(crate) use state::LeaseState;
 use state::LeaseStats;
 
 use super::local::LocalLimits;
-use super::period::Period;
 use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::shared::SharedRate;
 use super::ticket::LimitTicket;
@@ -72,6 +71,7 @@ use super::{
 };
 use crate::control::storage::redis::{RedisPool, RedisSettings};
 use crate::control::storage::{QuotaRow, StorageError, UsageDelta};
+use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
 use entry::{Shortage, TakeOutlook};
 use refill::RefillCaller;

@@ -11,7 +11,6 @@ use super::counter::{
     BoundWaits, Bounds, CounterRequest, CounterSnapshot, LimitRefusal, UsageCounter,
 };
 use super::names::NumberedNames;
-use super::period::Period;
 use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::room::Division;
 use super::shard_count;
@@ -23,8 +22,8 @@ use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
-use crate::shared_store::StorageError;
+use crate::control::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+use crate::model::period::Period;
 
 mod persistence;
 

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::period::Period;
 use super::plan::{EnrolledPlan, PlanError, Scope, UsagePlan};
+
+use crate::model::period::Period;
 
 /// The most kinds of periods in which the usage of one plan counts.
 const MAX_PERIODS: usize = 4;

@@ -90,9 +90,9 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Period;
     use super::*;
-    use crate::limits::usage_rows::QuotaUsage;
+    use crate::control::storage::QuotaUsage;
+    use crate::model::period::Period;
 
     fn delta(day: u32, used: i64, quota: Option<u64>) -> OwnerUsage {
         let quota = quota.map(|used| QuotaUsage {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::period::{MonthDay, Weekday};
 
 mod bounds;
 mod model;

@@ -1,7 +1,8 @@
 //! A quota, and the use of it in one period.
 
-use super::period::Period;
 use super::{Level, NEVER_MS};
+
+use crate::model::period::Period;
 
 /// How long a counter is kept after its period ended, for a wall clock that steps back over
 /// that end. Milliseconds.

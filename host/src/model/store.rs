@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// Where the value of a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
@@ -30,4 +33,15 @@ pub enum OnUnavailable {
     Allow,
     /// The answer that this gateway alone would give.
     Local,
+}
+
+/// Where a key or a plan is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Source)]
+pub(crate) enum Origin {
+    /// In the store: the API changes it.
+    Store,
+    /// In the configuration: a reload changes it.
+    Configuration,
 }

@@ -8,8 +8,9 @@ use std::fmt;
 
 use parking_lot::Mutex;
 
-use super::endpoint::health::State;
 use super::shared::EndpointSet;
+
+use crate::model::endpoint::EndpointHealth;
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -105,14 +106,14 @@ impl UpstreamHealth {
 
 /// How many endpoints stand how.
 struct StateCounts {
-    counts: [(&'static str, usize); State::ALL.len()],
+    counts: [(&'static str, usize); EndpointHealth::ALL.len()],
     weightless: usize,
 }
 
 impl StateCounts {
     fn count(members: &EndpointSet) -> Self {
         let mut states = Self {
-            counts: State::ALL.map(|state| (state.as_str(), 0)),
+            counts: EndpointHealth::ALL.map(|state| (state.as_str(), 0)),
             weightless: 0,
         };
         for endpoint in &members.endpoints {
@@ -121,7 +122,7 @@ impl StateCounts {
                 continue;
             }
             let is = endpoint.state.health(|health| health.base_state());
-            let place = State::ALL.iter().position(|state| *state == is);
+            let place = EndpointHealth::ALL.iter().position(|state| *state == is);
             if let Some((_, count)) = place.and_then(|place| states.counts.get_mut(place)) {
                 *count += 1;
             }

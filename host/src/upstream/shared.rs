@@ -20,7 +20,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::connection::tls::EndpointTls;
-use super::endpoint::health::{Backoff, Change, CheckThresholds, Health, Now, State};
+use super::endpoint::health::{Backoff, Change, CheckThresholds, Health, Now};
 use super::endpoint::state::{EndpointState, now};
 use super::endpoint::upstream_state::{EndpointChanges, UpstreamState};
 use super::hash_key::hash;
@@ -29,6 +29,7 @@ use super::queue::RequestQueue;
 use super::sticky::{EndpointDigest, StickyTokens};
 use crate::balance::{Balancer, BalancerSettings, Member};
 use crate::config as model;
+use crate::model::endpoint::EndpointHealth;
 
 pub(crate) use sticky_endpoint::StickyEndpoint;
 
@@ -441,7 +442,7 @@ impl Upstream {
 
     /// How an endpoint stands.
     #[must_use]
-    pub(crate) fn state(&self, known: &EndpointState) -> State {
+    pub(crate) fn state(&self, known: &EndpointState) -> EndpointHealth {
         let slow_start = self.config.balance.slow_start;
         known.health(|health| health.state(slow_start, now()))
     }

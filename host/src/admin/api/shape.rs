@@ -15,14 +15,13 @@ use utoipa::openapi::schema::{
 };
 use zeroize::Zeroizing;
 
-use crate::control::service;
-use crate::control::service::{ExtensionView, ImportReport, Origin};
+use crate::control::service::{self, ExtensionView, ImportReport};
+use crate::model::period::{FirstDay, PeriodKind};
 
 pub(crate) use key::{
     ImportWarning, KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate,
 };
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
-pub(crate) use starts_on::PeriodStart;
 pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
 
 use super::super::date;
@@ -32,37 +31,6 @@ pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
 /// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
 /// keeps exactly, also written as `5.0`.
 pub(crate) const MOST: u64 = 1_000_000_000_000;
-
-/// Where a key or plan is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Source {
-    /// In the store: the API changes it.
-    Store,
-    /// In the configuration: a reload changes it.
-    Configuration,
-}
-
-impl From<Origin> for Source {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Store => Self::Store,
-            Origin::Configuration => Self::Configuration,
-        }
-    }
-}
-
-/// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Period {
-    /// From midnight to midnight.
-    Day,
-    /// Seven days.
-    Week,
-    /// From a day of the month on.
-    Month,
-}
 
 /// How much is to remain of a quota.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -87,10 +55,10 @@ pub(crate) struct ExtendedQuota {
     /// How much may be used beyond the plan's limit in this period; below 0 where less may be.
     pub(crate) extra: i64,
     /// The kind of period.
-    pub(crate) period: Period,
+    pub(crate) period: PeriodKind,
     /// Its first day; null of a day.
     #[schema(schema_with = starts_on::schema)]
-    pub(crate) starts_on: Option<PeriodStart>,
+    pub(crate) starts_on: Option<FirstDay>,
     /// When it ends, and the extension with it.
     #[schema(format = DateTime)]
     pub(crate) ends: String,
@@ -104,8 +72,8 @@ impl ExtendedQuota {
             key,
             remaining: made.remaining,
             extra: made.extra,
-            period: plan::period(made.period),
-            starts_on: PeriodStart::of(made.period),
+            period: made.period.kind(),
+            starts_on: made.period.first_day(),
             ends: date::moment(made.ends_ms),
         }
     }

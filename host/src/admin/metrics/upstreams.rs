@@ -1,8 +1,8 @@
 //! Upstreams and their endpoints, as metrics.
 
+use crate::model::endpoint::EndpointHealth;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
 use crate::proxy::gateway::Gateway;
-use crate::upstream::endpoint::health::State;
 use crate::upstream::endpoint::state::now;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
@@ -104,7 +104,7 @@ fn of_states(gateway: &Gateway) -> MetricFamily {
         for endpoint in &plan.endpoint_set().endpoints {
             let is = plan.state(&endpoint.state);
             let [upstream, name] = labels(plan, endpoint);
-            for state in State::ALL {
+            for state in EndpointHealth::ALL {
                 let value = f64::from(u8::from(state == is));
                 family.push(&[upstream, name, ("state", state.as_str())], value);
             }

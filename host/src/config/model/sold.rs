@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{ErrorStyle, ResponsePart};
+use super::{ErrorStyle, Period, ResponsePart};
 use crate::config::source::Span;
 
 /// `[api.<name>]`: routes that are sold together.
@@ -90,17 +90,6 @@ pub struct Quota {
     pub limit: u64,
     /// The period, in UTC.
     pub period: Period,
-}
-
-/// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    /// From midnight.
-    Day,
-    /// From the midnight of this weekday: 0 is Sunday, the default.
-    Week(u8),
-    /// From this day of the month, 1 to 28. Default 1.
-    Month(u8),
 }
 
 /// `[[key]]`: an API key, by its digest only.

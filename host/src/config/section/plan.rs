@@ -7,8 +7,9 @@ use crate::config::field::{
 use crate::config::model::{Period, Plan, PlanMethod, Quota, Rate};
 use crate::config::names::Group;
 use crate::config::read::Table;
-use crate::config::section::starts_on::{FirstDay, StartsOn};
+use crate::config::section::starts_on::StartsOn;
 use crate::config::value::{message, path};
+use crate::model::period::PeriodKind;
 
 /// `[plan.<name>]`.
 pub(super) static PLAN: Section = Section {
@@ -182,21 +183,13 @@ static LIMIT: Field<Whole<u64>, Required> = Field::new(
     "How many requests a period.",
 );
 
-/// A quota's period, before its first day is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Day,
-    Week,
-    Month,
-}
-
-static PERIOD: Field<Choice<Kind>, Required> = Field::new(
+static PERIOD: Field<Choice<PeriodKind>, Required> = Field::new(
     "period",
     Choice {
         options: &[
-            ("day", Kind::Day),
-            ("week", Kind::Week),
-            ("month", Kind::Month),
+            ("day", PeriodKind::Day),
+            ("week", PeriodKind::Week),
+            ("month", PeriodKind::Month),
         ],
         hints: &[],
     },
@@ -216,25 +209,18 @@ fn quota(table: &mut Table<'_>) -> Option<Quota> {
     let kind = table.take(&PERIOD);
     let starts_on = table.take(&STARTS_ON);
     let kind = kind?;
-    let period = match (kind, starts_on) {
-        (Kind::Day, None) => Some(Period::Day),
-        (Kind::Week, None) => Some(Period::Week(0)),
-        (Kind::Month, None) => Some(Period::Month(1)),
-        (Kind::Week, Some(FirstDay::Weekday(day))) => Some(Period::Week(day)),
-        (Kind::Month, Some(FirstDay::OfMonth(day))) => Some(Period::Month(day)),
-        (Kind::Day | Kind::Week | Kind::Month, Some(_)) => None,
-    };
+    let period = Period::new(kind, starts_on);
     if period.is_none() {
         let (message, cure) = match kind {
-            Kind::Day => (
+            PeriodKind::Day => (
                 "`starts_on` has no meaning for a day, which starts at midnight",
                 "remove it, or set `period` to \"week\" or \"month\"",
             ),
-            Kind::Week => (
+            PeriodKind::Week => (
                 "`starts_on` of a week is a day of the month, wanted a weekday",
                 "write a weekday such as \"monday\", or set `period` to \"month\"",
             ),
-            Kind::Month => (
+            PeriodKind::Month => (
                 "`starts_on` of a month is a weekday, wanted a day of the month",
                 "write a day from 1 to 28, or set `period` to \"week\"",
             ),

@@ -10,9 +10,11 @@ use super::super::storage::{CommitError, Conflict, IdempotencyRecord, KeyQuery, 
 use super::rules;
 use super::secret::{issue_secret, new_id, provided_secret};
 use super::{
-    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Origin, Page, ServiceError,
+    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError,
 };
 use crate::keys::{KeyDigest, KeyEntry};
+
+use crate::model::store::Origin;
 
 /// A key to be made.
 #[derive(Debug, Clone)]

@@ -4,10 +4,9 @@ use super::super::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateR
 use super::super::storage::{CommitError, KeyQuery, Write};
 use super::keys::check_revision;
 use super::rules::{self, PlanApis};
-use super::{
-    ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Origin, Page, PlanView, ServiceError,
-};
+use super::{ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Page, PlanView, ServiceError};
 use crate::limits::UsagePlan;
+use crate::model::store::Origin;
 
 /// A plan to be made.
 #[derive(Debug, Clone)]

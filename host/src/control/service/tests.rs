@@ -15,9 +15,8 @@ use super::super::storage::sqlite::SqliteStorage;
 use super::super::storage::{QuotaExtension, Storage};
 use super::*;
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
-use crate::limits::usage_rows::UsageDelta;
-use crate::limits::{MonthDay, Period, RateLimit, UsagePlan};
-use crate::shared_store::StorageError;
+use crate::limits::{RateLimit, UsagePlan};
+use crate::model::period::{MonthDay, Period};
 
 const NOW: u64 = 1_800_000_000_000;
 const DAY_MS: u64 = 86_400_000;

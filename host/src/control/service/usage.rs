@@ -9,7 +9,8 @@ use std::ops::RangeInclusive;
 use super::super::storage::UsageQuery;
 use super::super::storage::record::{PlanRecord, QuotaRecord};
 use super::{ControlService, ServiceError};
-use crate::limits::Period;
+
+use crate::model::period::Period;
 
 /// The most days of one report.
 pub(crate) const MAX_REPORT_DAYS: u32 = 366;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Revision;
 use crate::keys::KeyDigest;
-use crate::limits::{MethodRate, MonthDay, Period, QuotaLimit, RateLimit, UsagePlan, Weekday};
+use crate::limits::{MethodRate, QuotaLimit, RateLimit, UsagePlan};
+use crate::model::period::{MonthDay, Period, PeriodKind, Weekday};
 
 /// An API key, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +116,7 @@ pub(crate) struct QuotaRecord {
 struct StoredQuota {
     limit: u64,
     /// `day`, `week` or `month`.
-    period: StoredPeriod,
+    period: PeriodKind,
     /// The first day of a week that does not begin on Sunday.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_weekday: Option<Weekday>,
@@ -128,23 +129,15 @@ struct StoredQuota {
     offset: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StoredPeriod {
-    Day,
-    Week,
-    Month,
-}
-
 impl From<StoredQuota> for QuotaRecord {
     fn from(kept: StoredQuota) -> Self {
         let first_day = kept.first_day.and_then(MonthDay::new);
         Self {
             limit: kept.limit,
             period: match kept.period {
-                StoredPeriod::Day => Period::Day,
-                StoredPeriod::Week => Period::Week(kept.first_weekday.unwrap_or_default()),
-                StoredPeriod::Month => Period::Month(first_day.unwrap_or(MonthDay::FIRST)),
+                PeriodKind::Day => Period::Day,
+                PeriodKind::Week => Period::Week(kept.first_weekday.unwrap_or_default()),
+                PeriodKind::Month => Period::Month(first_day.unwrap_or(MonthDay::FIRST)),
             },
         }
     }
@@ -152,14 +145,14 @@ impl From<StoredQuota> for QuotaRecord {
 
 impl From<QuotaRecord> for StoredQuota {
     fn from(quota: QuotaRecord) -> Self {
-        let (period, first_weekday, first_day) = match quota.period {
-            Period::Day => (StoredPeriod::Day, None, None),
-            Period::Week(first) => (StoredPeriod::Week, Some(first), None),
-            Period::Month(first) => (StoredPeriod::Month, None, Some(first)),
+        let (first_weekday, first_day) = match quota.period {
+            Period::Day => (None, None),
+            Period::Week(first) => (Some(first), None),
+            Period::Month(first) => (None, Some(first)),
         };
         Self {
             limit: quota.limit,
-            period,
+            period: quota.period.kind(),
             first_weekday: first_weekday.filter(|first| *first != Weekday::Sunday),
             first_day: first_day
                 .filter(|first| *first != MonthDay::FIRST)

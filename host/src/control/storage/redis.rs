@@ -46,10 +46,7 @@ use super::{
     QuotaExtension, Revision, Storage, StoredKey, UsageQuery, UsageRow, Write, warn_of_offset,
 };
 use crate::keys::KeyDigest;
-use crate::limits::Period;
-use crate::limits::usage_rows::{QuotaRow, UsageDelta};
-use crate::shared_store::StorageError;
-use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};
+use crate::model::period::Period;
 
 /// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
 const MAX_WRITES: usize = 2000;

@@ -37,9 +37,7 @@ use super::{
     Revision, Storage, StoredKey, UsageQuery, UsageRow, Write,
 };
 use crate::keys::KeyDigest;
-use crate::limits::Period;
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
-use crate::shared_store::StorageError;
+use crate::model::period::Period;
 
 /// How long a write waits for one by somebody else (a backup's end, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);

@@ -10,8 +10,8 @@ use super::super::storage::tests::{self as fixture, secret};
 use super::super::storage::{UsageQuery, UsageRow, Write};
 use super::*;
 use crate::keys::{KeyReject, Keys, LookupTime};
-use crate::limits::usage_rows::QuotaRow;
-use crate::limits::{Decision, EnrolledPlan, LocalLimits, MonthDay, Period, TakeRequest};
+use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};
+use crate::model::period::{MonthDay, Period};
 
 fn settings(max_staleness: Option<Duration>) -> SyncSettings {
     SyncSettings {

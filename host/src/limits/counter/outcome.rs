@@ -1,8 +1,9 @@
 //! The result of taking from a counter: a refusal, or the amount taken, and the state of each bound.
 
-use super::{Bucket, CounterRequest, PendingUsage, Period, PeriodUsage};
+use super::{Bucket, CounterRequest, PendingUsage, PeriodUsage};
 use crate::limits::bucket::Shape;
 use crate::limits::{BoundKind, Level};
+use crate::model::period::Period;
 
 /// How long each bound makes a taking wait. Milliseconds; 0: it gives.
 #[derive(Debug, Clone, Copy, Default)]

@@ -6,12 +6,13 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::super::counter::TakenAmounts;
-use super::super::period::Period;
 use super::super::plan::{EnrolledPlan, MethodRate, RateLimit};
 use super::super::time::Timestamp;
 use super::super::usage::QuotaLimit;
 use super::super::{BoundKind, Level, TakeRequest};
 use super::lease::{Availability, BudgetLease, Refill};
+
+use crate::model::period::Period;
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;

@@ -13,9 +13,7 @@ use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
 use crate::limits::UncountedUsage;
-use crate::limits::usage_rows::{QuotaRow, QuotaUsage};
-use crate::shared_store::StorageError;
-use crate::shared_store::redis_server::RedisScript;
+use crate::model::period::Period;
 
 static REFILL: RedisScript = RedisScript::new(&[include_str!("refill.lua")]);
 
@@ -383,7 +381,7 @@ fn add_order(
 pub(super) fn read_quota(
     shared: &LeaseShared,
     owner: (&str, &str),
-    place: (super::super::Period, u32),
+    place: (Period, u32),
     limit: u64,
     remaining: Option<u64>,
 ) -> Result<(u64, i64), StorageError> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::period::Period;
 use super::super::plan::RateLimit;
 use super::super::time::Timestamp;
 use super::entry::{LeaseEntry, Method, QuotaLease};
 use super::lease::{Grant, LeaseRequest};
+
+use crate::model::period::Period;
 
 #[derive(Debug, Default)]
 pub(super) struct Settled {

@@ -8,8 +8,9 @@ use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};
-use crate::model::store::OnUnavailable;
 use crate::control::storage::{StorageError, UsageDelta};
+use crate::model::period::Period;
+use crate::model::store::OnUnavailable;
 
 impl LeaseShared {
     pub(super) fn terms(&self) -> LeaseTerms {
@@ -177,7 +178,7 @@ impl LeaseShared {
                 self.local.return_pending_usage(UsageDelta {
                     plan: Arc::clone(&entry.plan),
                     key: Arc::clone(&entry.key),
-                    day: super::super::Period::Day.number(take.now.wall_ms),
+                    day: Period::Day.number(take.now.wall_ms),
                     used: i64::try_from(take.cost).unwrap_or(i64::MAX),
                     quota: None,
                 });

@@ -9,9 +9,10 @@ use tokio::sync::oneshot::error::TryRecvError;
 mod burst;
 mod shares;
 
-use super::super::{MethodRate, MonthDay, Period, QuotaLimit};
+use super::super::{MethodRate, QuotaLimit};
 use super::*;
-use crate::shared_store::test_server::RedisServer;
+use crate::control::storage::tests::server::RedisServer;
+use crate::model::period::{MonthDay, Period};
 
 /// How long anything may take before its test fails.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use super::super::counter::{CounterRequest, PendingUsage, TakenAmounts, UsageCounter};
 use super::super::outbox::OwnerUsage;
-use super::super::period::Period;
 use super::super::plan::EnrolledPlan;
 use super::super::table::{CounterOwner, CounterTable};
 use super::super::ticket::TakenCounter;
 use super::super::time::Timestamp;
 use super::super::{AppliedExtension, ExtendError, QuotaStatus};
 use super::LocalLimits;
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::control::storage::{DrainUsage, QuotaRow, UsageDelta};
+use crate::model::period::Period;
 
 /// How many counters are told of while one lock is held.
 const BATCH: usize = 128;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::*;
 use crate::control::storage::tests::server::RedisServer;
-use crate::model::store::OnUnavailable;
 use crate::limits::{LeasePolicy, TimestampClock};
+use crate::model::store::OnUnavailable;
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::http::watch::milliseconds;
+use crate::model::endpoint::EndpointHealth;
 
 pub(crate) mod probe;
 
@@ -25,60 +26,14 @@ const MIN_SLOW_START_SHARE: u32 = 100;
 /// An endpoint's whole share.
 pub(crate) const WHOLE_SHARE: u32 = 1000;
 
-/// How an endpoint stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It takes requests.
-    Healthy,
-    /// It takes requests, with a share that grows.
-    Starting,
-    /// Its checks fail.
-    Unhealthy,
-    /// Its faults took it out for a while.
-    Ejected,
-    /// An operator lets it finish what runs.
-    Draining,
-}
-
-impl State {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Healthy,
-        Self::Starting,
-        Self::Unhealthy,
-        Self::Ejected,
-        Self::Draining,
-    ];
-
-    /// The word for it, in logs, metrics and the admin API.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Starting => "starting",
-            Self::Unhealthy => "unhealthy",
-            Self::Ejected => "ejected",
-            Self::Draining => "draining",
-        }
-    }
-
-    /// Whether it takes requests.
-    #[must_use]
-    pub(crate) fn is_available(self) -> bool {
-        match self {
-            Self::Healthy | Self::Starting => true,
-            Self::Unhealthy | Self::Ejected | Self::Draining => false,
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// When. Milliseconds since 1970.
     pub(crate) at_ms: u64,
     /// What it was.
-    pub(crate) from: State,
+    pub(crate) from: EndpointHealth,
     /// What it is since.
-    pub(crate) to: State,
+    pub(crate) to: EndpointHealth,
     pub(crate) reason: String,
 }
 
@@ -121,7 +76,7 @@ pub(crate) struct Health {
     /// When it began to take requests. None: it never was away.
     available_since_ms: Option<u64>,
     /// How it was last told.
-    reported: Option<State>,
+    reported: Option<EndpointHealth>,
     /// What was wrong with the last answer to a check.
     last_check_fault: Option<Box<str>>,
     history: VecDeque<Change>,
@@ -240,22 +195,24 @@ impl Health {
 
     /// How it stands, but for the slow start.
     #[must_use]
-    pub(crate) fn base_state(&self) -> State {
+    pub(crate) fn base_state(&self) -> EndpointHealth {
         if self.is_drained() {
-            State::Draining
+            EndpointHealth::Draining
         } else if self.ejected.is_some() {
-            State::Ejected
+            EndpointHealth::Ejected
         } else if self.checked.passing == Some(false) {
-            State::Unhealthy
+            EndpointHealth::Unhealthy
         } else {
-            State::Healthy
+            EndpointHealth::Healthy
         }
     }
 
     #[must_use]
-    pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
+    pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> EndpointHealth {
         match self.base_state() {
-            State::Healthy if self.ramp(slow_start, now) < WHOLE_SHARE => State::Starting,
+            EndpointHealth::Healthy if self.ramp(slow_start, now) < WHOLE_SHARE => {
+                EndpointHealth::Starting
+            }
             standing => standing,
         }
     }
@@ -264,8 +221,8 @@ impl Health {
     #[must_use]
     pub(crate) fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
         match self.base_state() {
-            State::Healthy | State::Starting => self.ramp(slow_start, now),
-            State::Unhealthy | State::Ejected | State::Draining => 0,
+            EndpointHealth::Healthy | EndpointHealth::Starting => self.ramp(slow_start, now),
+            EndpointHealth::Unhealthy | EndpointHealth::Ejected | EndpointHealth::Draining => 0,
         }
     }
 
@@ -337,11 +294,11 @@ impl Health {
     /// Note a change of state, if there is one.
     fn record_change(&mut self, why: &str, now: Now) -> Option<Change> {
         let to = self.base_state();
-        let from = self.reported.replace(to).unwrap_or(State::Healthy);
+        let from = self.reported.replace(to).unwrap_or(EndpointHealth::Healthy);
         if from == to {
             return None;
         }
-        if to == State::Healthy {
+        if to == EndpointHealth::Healthy {
             self.available_since_ms = Some(now.monotonic_ms);
         }
         let change = Change {

@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Period;
-use super::plan::{PlanMethodRate, PlanQuota, PlanRate, period};
-use super::starts_on::PeriodStart;
+use super::plan::{PlanMethodRate, PlanQuota, PlanRate};
+use super::starts_on;
 use crate::admin::date;
 use crate::control::service::{ImportCounts, StoreItem, StoreReport};
 use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{QuotaExtension, StoredKey};
+use crate::model::period::{FirstDay, PeriodKind};
 
 /// The version of the lines. A later one is refused.
 pub(crate) const VERSION: u32 = 1;
@@ -127,9 +127,9 @@ pub(crate) struct UsageLine {
 pub(crate) struct ExtensionLine {
     plan: String,
     key: String,
-    period: Period,
+    period: PeriodKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    starts_on: Option<PeriodStart>,
+    starts_on: Option<FirstDay>,
     begins: String,
     extra: i64,
 }
@@ -210,8 +210,8 @@ impl From<StoreItem> for StoreLine {
                 used,
             }),
             StoreItem::Extension(made) => Self::Extension(ExtensionLine {
-                period: period(made.period),
-                starts_on: PeriodStart::of(made.period),
+                period: made.period.kind(),
+                starts_on: made.period.first_day(),
                 begins: date::moment(made.period.start_ms(made.number)),
                 plan: made.plan,
                 key: made.key,
@@ -303,7 +303,7 @@ impl TryFrom<ExtensionLine> for StoreItem {
     type Error = String;
 
     fn try_from(made: ExtensionLine) -> Result<Self, String> {
-        let period = PeriodStart::period(made.period, made.starts_on)?;
+        let period = starts_on::period(made.period, made.starts_on)?;
         Ok(Self::Extension(QuotaExtension {
             number: period.number(moment("begins", &made.begins)?),
             plan: made.plan,

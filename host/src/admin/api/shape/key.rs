@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole_number};
+use super::{metadata, names, nullable, present, secret_in, secret_out, whole_number};
 use crate::admin::date;
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{CsvWarning, KeyChange, KeyView, NewKey, Origin, Page};
+use crate::control::service::{CsvWarning, KeyChange, KeyView, NewKey, Page};
+use crate::model::store::Origin;
 
 /// A key, without its text.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +45,7 @@ pub(crate) struct KeyResource {
     /// The values that it is presented as: the newest first, and during a rotation the one before it.
     pub(crate) secrets: Vec<SecretInfo>,
     /// Where it is defined.
-    pub(crate) source: Source,
+    pub(crate) source: Origin,
     /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
@@ -125,7 +126,7 @@ impl KeyResource {
                     digest: None,
                 })
                 .collect(),
-            source: view.origin.into(),
+            source: view.origin,
             revision: record.revision,
         }
     }

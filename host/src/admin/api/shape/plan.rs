@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::starts_on::{self, PeriodStart};
-use super::{Period, Source, Strict, names, nullable, present, present_whole, whole_number};
+use super::starts_on;
+use super::{Strict, names, nullable, present, present_whole, whole_number};
 use crate::admin::date;
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
+use crate::control::service::{NewPlan, Page, PlanChange, PlanView, RateChange};
 use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
-use crate::limits;
+use crate::model::period::{FirstDay, PeriodKind};
+use crate::model::store::Origin;
 
 /// A usage plan.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,7 +38,7 @@ pub(crate) struct PlanResource {
     #[schema(format = DateTime)]
     pub(crate) updated: Option<String>,
     /// Where it is defined.
-    pub(crate) source: Source,
+    pub(crate) source: Origin,
     /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
@@ -93,11 +94,11 @@ pub(crate) struct PlanQuota {
     #[serde(deserialize_with = "whole_number")]
     pub(crate) limit: u64,
     /// The period.
-    pub(crate) period: Period,
+    pub(crate) period: PeriodKind,
     /// Its first day; of a day there is none.
     #[serde(default)]
     #[schema(schema_with = starts_on::schema, required = false)]
-    pub(crate) starts_on: Option<PeriodStart>,
+    pub(crate) starts_on: Option<FirstDay>,
     /// Refused, with what to write instead.
     #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
     #[schema(ignore)]
@@ -261,7 +262,7 @@ impl From<PlanView> for PlanResource {
             }),
             created: stored.then(|| date::moment(record.created_ms)),
             updated: stored.then(|| date::moment(record.updated_ms)),
-            source: view.origin.into(),
+            source: view.origin,
             revision: record.revision,
         }
     }
@@ -354,8 +355,8 @@ impl From<QuotaRecord> for PlanQuota {
     fn from(quota: QuotaRecord) -> Self {
         Self {
             limit: quota.limit,
-            period: period(quota.period),
-            starts_on: PeriodStart::of(quota.period),
+            period: quota.period.kind(),
+            starts_on: quota.period.first_day(),
             offset: (),
         }
     }
@@ -369,7 +370,7 @@ impl PlanQuota {
     pub(crate) fn record(self) -> Result<QuotaRecord, &'static str> {
         Ok(QuotaRecord {
             limit: self.limit,
-            period: PeriodStart::period(self.period, self.starts_on)?,
+            period: starts_on::period(self.period, self.starts_on)?,
         })
     }
 }
@@ -402,14 +403,5 @@ impl From<MethodRecord> for PlanMethodRate {
             per_second: method.per_second,
             burst: method.burst,
         }
-    }
-}
-
-/// The kind of period, as it is written.
-pub(crate) fn period(period: limits::Period) -> Period {
-    match period {
-        limits::Period::Day => Period::Day,
-        limits::Period::Week(_) => Period::Week,
-        limits::Period::Month(_) => Period::Month,
     }
 }

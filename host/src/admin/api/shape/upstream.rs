@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{labels, present, present_small, small_number};
 use crate::admin::date;
+use crate::model::endpoint::EndpointHealth;
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::leaving::LeavingStatus;
 use crate::upstream::endpoint::state::now;
@@ -87,23 +88,6 @@ pub(crate) struct LeavingEndpoint {
     /// In how many seconds they are cut; null: never (`drain_timeout = "none"`).
     #[schema(minimum = 0)]
     pub(crate) cut_in: Option<u64>,
-}
-
-/// How an endpoint stands.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = EndpointState)]
-pub(crate) enum EndpointHealth {
-    /// It takes requests.
-    Healthy,
-    /// It takes requests, with a share that grows.
-    Starting,
-    /// Its checks fail.
-    Unhealthy,
-    /// Its faults took it out for a while.
-    Ejected,
-    /// It finishes what runs.
-    Draining,
 }
 
 /// A change of state.
@@ -234,7 +218,7 @@ impl EndpointResource {
             weight: endpoint.weight,
             priority: endpoint.priority,
             labels: endpoint.labels.clone(),
-            state: plan.state(known).into(),
+            state: plan.state(known),
             checks_good,
             last_check_fault,
             active: known.load.active(),
@@ -261,8 +245,8 @@ impl From<&Change> for StateChange {
     fn from(change: &Change) -> Self {
         Self {
             at: date::moment(change.at_ms),
-            from: change.from.into(),
-            to: change.to.into(),
+            from: change.from,
+            to: change.to,
             reason: change.reason.clone(),
         }
     }
@@ -275,19 +259,6 @@ impl From<EndpointChanges> for EndpointOverride {
             drained: change.drained.unwrap_or(false),
             added: change.added.is_some(),
             removed: change.removed,
-        }
-    }
-}
-
-impl From<crate::upstream::endpoint::health::State> for EndpointHealth {
-    fn from(state: crate::upstream::endpoint::health::State) -> Self {
-        use crate::upstream::endpoint::health::State as S;
-        match state {
-            S::Healthy => Self::Healthy,
-            S::Starting => Self::Starting,
-            S::Unhealthy => Self::Unhealthy,
-            S::Ejected => Self::Ejected,
-            S::Draining => Self::Draining,
         }
     }
 }

@@ -8,8 +8,7 @@
 use rusqlite::{Connection, params};
 
 use super::{DrainUsage, QuotaRow, UsageDelta, usage};
-use crate::limits::Period;
-use crate::limits::usage_rows::QuotaUsage;
+use crate::model::period::Period;
 
 /// One row as it stands in the table.
 struct DrainUsageRow {

@@ -4,8 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, ToSql, params};
 
 use super::{LastUse, QuotaExtension, QuotaRow, UsageDelta, UsageQuery, UsageRow};
-use crate::limits::Period;
-use crate::limits::usage_rows::QuotaUsage;
+use crate::model::period::Period;
 
 impl ToSql for Period {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

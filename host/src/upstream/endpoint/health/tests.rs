@@ -29,7 +29,10 @@ fn the_first_check_decides_alone_and_later_ones_by_counts() {
     let change = health
         .record_check(Err("refused".to_owned()), COUNTS, at(1))
         .unwrap();
-    assert_eq!((change.from, change.to), (State::Healthy, State::Unhealthy));
+    assert_eq!(
+        (change.from, change.to),
+        (EndpointHealth::Healthy, EndpointHealth::Unhealthy)
+    );
     assert_eq!(change.reason, "refused");
     assert_eq!(health.share(NO_RAMP, at(1)), 0);
     assert!(health.record_check(Ok(()), COUNTS, at(2)).is_none());
@@ -92,7 +95,7 @@ fn each_ejection_is_longer_until_it_is_long_past() {
 fn a_share_grows_evenly_after_it_was_away() {
     let ramp = Some(Duration::from_secs(10));
     let mut health = Health::joining(at(0));
-    assert_eq!(health.state(ramp, at(0)), State::Starting);
+    assert_eq!(health.state(ramp, at(0)), EndpointHealth::Starting);
     assert_eq!(health.share(ramp, at(0)), 100);
     assert_eq!(health.share(ramp, at(5)), 500);
     assert_eq!(health.share(ramp, at(10)), WHOLE_SHARE);
@@ -113,9 +116,9 @@ fn an_unhealthy_endpoint_stays_so_when_its_time_out_ends() {
     health.eject("faults", BACKOFF, at(0));
     health.record_check(Err("refused".to_owned()), COUNTS, at(1));
     let change = health.tick(NO_RAMP, at(11)).unwrap();
-    assert_eq!(change.to, State::Unhealthy);
+    assert_eq!(change.to, EndpointHealth::Unhealthy);
     assert!(health.clear_checks(at(12)).is_some());
-    assert_eq!(health.state(NO_RAMP, at(12)), State::Healthy);
+    assert_eq!(health.state(NO_RAMP, at(12)), EndpointHealth::Healthy);
 }
 
 /// What can be told of an endpoint.
@@ -143,7 +146,7 @@ proptest! {
         )
     ) {
         let mut health = Health::default();
-        let mut last = State::Healthy;
+        let mut last = EndpointHealth::Healthy;
         for (second, told) in told.into_iter().enumerate() {
             let now = at(second as u64 * 3);
             let change = match told {

@@ -3,8 +3,7 @@
 use super::super::super::{LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
 use super::super::{create, record};
 use super::NOON_MS;
-use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
-use crate::limits::{MonthDay, Period, Weekday};
+use crate::model::period::{MonthDay, Period, Weekday};
 
 /// From the first on, and from the fifteenth on.
 const MONTH: Period = Period::Month(MonthDay::FIRST);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A quota's period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,29 +17,43 @@ pub enum Period {
     Month(MonthDay),
 }
 
+/// The kind of a quota's period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Period)]
+pub(crate) enum PeriodKind {
+    /// From midnight to midnight.
+    Day,
+    /// Seven days.
+    Week,
+    /// From a day of the month on.
+    Month,
+}
+
+/// The day on which a week or a month starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum FirstDay {
+    Weekday(Weekday),
+    MonthDay(MonthDay),
+}
+
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weekday {
-    /// The first, where nothing else is said.
     #[default]
     Sunday,
-    /// The day after.
     Monday,
-    /// The day after.
     Tuesday,
-    /// The day after.
     Wednesday,
-    /// The day after.
     Thursday,
-    /// The day after.
     Friday,
-    /// The day after.
     Saturday,
 }
 
 /// A day that every month has: 1 to 28.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct MonthDay(u8);
 
 impl Weekday {
@@ -81,10 +96,14 @@ impl Weekday {
 impl MonthDay {
     pub(crate) const FIRST: Self = Self(1);
 
+    pub(crate) const LAST: Self = Self(28);
+
     /// This day of the month; None for one that not every month has.
     #[must_use]
     pub(crate) fn new(day: u8) -> Option<Self> {
-        (1..=28).contains(&day).then_some(Self(day))
+        (Self::FIRST.0..=Self::LAST.0)
+            .contains(&day)
+            .then_some(Self(day))
     }
 
     #[must_use]
@@ -146,6 +165,39 @@ const THURSDAY: u64 = 4;
 const LAST_MS: u64 = 253_402_300_799_999;
 
 impl Period {
+    /// The period of this kind that starts on this day; without a day a week starts on Sunday and a
+    /// month on its first. None where a period of this kind starts on no such day.
+    #[must_use]
+    pub(crate) fn new(kind: PeriodKind, first: Option<FirstDay>) -> Option<Self> {
+        match (kind, first) {
+            (PeriodKind::Day, None) => Some(Self::Day),
+            (PeriodKind::Week, None) => Some(Self::Week(Weekday::Sunday)),
+            (PeriodKind::Week, Some(FirstDay::Weekday(first))) => Some(Self::Week(first)),
+            (PeriodKind::Month, None) => Some(Self::Month(MonthDay::FIRST)),
+            (PeriodKind::Month, Some(FirstDay::MonthDay(first))) => Some(Self::Month(first)),
+            (PeriodKind::Day | PeriodKind::Week | PeriodKind::Month, Some(_)) => None,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn kind(self) -> PeriodKind {
+        match self {
+            Self::Day => PeriodKind::Day,
+            Self::Week(_) => PeriodKind::Week,
+            Self::Month(_) => PeriodKind::Month,
+        }
+    }
+
+    /// The day on which it starts; None of a day.
+    #[must_use]
+    pub(crate) fn first_day(self) -> Option<FirstDay> {
+        match self {
+            Self::Day => None,
+            Self::Week(first) => Some(FirstDay::Weekday(first)),
+            Self::Month(first) => Some(FirstDay::MonthDay(first)),
+        }
+    }
+
     /// The number of the period that holds this moment. Consecutive periods have consecutive
     /// numbers; number 0 holds 1970-01-01.
     #[must_use]

@@ -1,0 +1,52 @@
+//! The state of an endpoint, as logs, metrics and the admin API name it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = EndpointState)]
+pub(crate) enum EndpointHealth {
+    /// It takes requests.
+    Healthy,
+    /// It takes requests, with a share that grows.
+    Starting,
+    /// Its checks fail.
+    Unhealthy,
+    /// Its faults took it out for a while.
+    Ejected,
+    /// It finishes what runs.
+    Draining,
+}
+
+impl EndpointHealth {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Healthy,
+        Self::Starting,
+        Self::Unhealthy,
+        Self::Ejected,
+        Self::Draining,
+    ];
+
+    /// The word for it, in logs, metrics and the admin API.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Starting => "starting",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether it takes requests.
+    #[must_use]
+    pub(crate) fn is_available(self) -> bool {
+        match self {
+            Self::Healthy | Self::Starting => true,
+            Self::Unhealthy | Self::Ejected | Self::Draining => false,
+        }
+    }
+}
