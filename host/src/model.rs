@@ -9,5 +9,8 @@ pub(crate) mod balance;
 pub(crate) mod endpoint;
 pub(crate) mod error_body;
 pub(crate) mod filter;
+pub(crate) mod head;
+pub(crate) mod name;
 pub(crate) mod period;
+pub(crate) mod request_id;
 pub(crate) mod store;

@@ -284,7 +284,7 @@ impl SeriesTable {
 
 fn check_names(spec: &SeriesSpec) -> Result<(), SeriesError> {
     let mut names = std::iter::once(&spec.name).chain(&spec.labels);
-    if let Some(bad) = names.find(|name| !is_name(name)) {
+    if let Some(bad) = names.find(|name| !is_series_name(name)) {
         return Err(SeriesError::Name(bad.clone()));
     }
     if spec.labels.len() > MAX_LABELS {
@@ -322,7 +322,7 @@ fn without_controls(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+fn is_series_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name

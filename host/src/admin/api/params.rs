@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::super::problem::ApiProblem;
 use crate::keys::{SHORTEST_KEY, masked};
+use crate::model::name::is_name;
 
 /// How a page's place is written.
 const CURSOR: &str = "c_";
@@ -48,12 +49,6 @@ fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
         ),
     };
     Err(ApiProblem::new(StatusCode::NOT_FOUND, code, detail))
-}
-
-/// Letters, digits, `_` and `-`, at most 64.
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for KeyId {

@@ -16,6 +16,7 @@ use utoipa::openapi::schema::{
 use zeroize::Zeroizing;
 
 use crate::control::service::{self, ExtensionView, ImportReport};
+use crate::model::name::NAME_PATTERN;
 use crate::model::period::{FirstDay, PeriodKind};
 
 pub(crate) use key::{
@@ -209,7 +210,7 @@ pub(crate) fn metadata() -> Object {
 
 /// A list of names, none twice.
 pub(crate) fn names() -> Array {
-    let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    let name = one(Type::String).pattern(Some(NAME_PATTERN));
     ArrayBuilder::new()
         .items(name)
         .max_items(Some(service::MAX_PLANS))
@@ -219,7 +220,7 @@ pub(crate) fn names() -> Array {
 
 /// Labels of an endpoint.
 pub(crate) fn labels() -> Object {
-    let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    let name = one(Type::String).pattern(Some(NAME_PATTERN));
     let value = one(Type::String).max_length(Some(256)).pattern(Some(LINE));
     one(Type::Object)
         .description(Some("Names and values."))

@@ -1,12 +1,7 @@
 //! Names: of sections, keys and environment variables, and free text.
 
 use super::Refused;
-
-/// Whether it is a name: letters, digits, `_` and `-`, at most 64.
-pub(in crate::config) fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-}
+pub(in crate::config) use crate::model::name::is_name;
 
 pub(in crate::config) fn name(text: &str) -> Result<String, Refused> {
     if is_name(text) {

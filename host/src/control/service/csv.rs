@@ -18,6 +18,7 @@ use super::formula;
 use super::rules;
 use super::secret::imported_secret;
 use crate::keys::{KeyDigest, masked};
+use crate::model::name::is_name;
 use lines::{LineCounter, open_quote};
 
 mod lines;
@@ -250,7 +251,7 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("`usageplanids` has more than {most} entries"));
     }
     for (place, name) in names.iter().enumerate() {
-        if !rules::is_name(name) {
+        if !is_name(name) {
             return Err("`usageplanids` holds a name that no plan can have".to_owned());
         }
         if names.iter().take(place).any(|earlier| earlier == name) {

@@ -6,6 +6,7 @@ use super::super::storage::record::{KeyRecord, PlanRecord};
 use super::error::{InvalidField, ServiceError};
 use crate::keys::masked;
 use crate::limits::UsagePlan;
+use crate::model::name::is_name;
 
 /// The longest name and consumer. Characters.
 pub(crate) const MAX_NAME: usize = 128;
@@ -24,12 +25,6 @@ const MOST: u64 = 1_000_000_000_000;
 const FASTEST: f64 = 1e9;
 /// The longest path of a method. Characters.
 const MAX_PATH: usize = 1024;
-
-/// Whether it is an id or a name: letters, digits, `_` and `-`, at most 64.
-pub(crate) fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-}
 
 /// Whether it can be the text of an imported key: 20 to 128 printable ASCII characters without
 /// space, comma and quotes.

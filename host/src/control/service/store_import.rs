@@ -14,7 +14,7 @@ use super::super::storage::{CommitError, Conflict, LastUse, QuotaExtension, Usag
 use super::store_export::StoreItem;
 use super::store_report::{RecordOutcome, StoreImport, StoreReport};
 use super::{ControlService, ServiceError, rules};
-use crate::limits::usage_rows::UsageDelta;
+use crate::model::name::is_name;
 
 /// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.
 type UsageByKey = BTreeMap<(String, String), Vec<(u64, u32, u64)>>;
@@ -255,7 +255,7 @@ impl ControlService {
 
     /// Whether the key keeps the rules, and may be here.
     fn check_imported(&self, record: &KeyRecord, report: &StoreReport) -> Result<(), ServiceError> {
-        if !rules::is_name(&record.id) {
+        if !is_name(&record.id) {
             let why = "is not 1 to 64 letters, digits, `_` and `-`";
             return Err(ServiceError::invalid("id", why));
         }
@@ -294,7 +294,7 @@ impl ControlService {
         let last_day = super::usage::day_of(now_ms).saturating_add(FUTURE_DAYS);
         let mut deltas = Vec::new();
         for ((plan, key), days) in usage {
-            let named = rules::is_name(plan) && rules::is_name(key);
+            let named = is_name(plan) && is_name(key);
             let wanted = days.iter().filter(|(_, day, _)| named && *day <= last_day);
             let wanted: Vec<u32> = wanted.map(|(_, day, _)| *day).collect();
             let (from, to) = (wanted.iter().min(), wanted.iter().max());
