@@ -14,7 +14,7 @@
 //!
 //! Calls are plain ones: nothing that a component can import today may block. Only a filter that
 //! may use the processor for long (`limits.cpu` above its default) is called on a fiber, which
-//! yields at every tick of the epoch, so that its worker goes on meanwhile ([`aside`]). An
+//! yields at every tick of the epoch, so that its worker goes on meanwhile ([`fiber`]). An
 //! interface that may block will come in a world of its own, and [`linker`] is where a filter that
 //! imports and is granted it will be told apart.
 
@@ -22,6 +22,7 @@ mod account;
 mod bindings;
 pub(crate) mod bounds;
 pub(crate) mod breaker;
+mod calls;
 mod charge;
 pub(crate) mod chunk;
 pub(crate) mod component;
@@ -44,6 +45,8 @@ mod filter_services;
 pub(crate) mod grants;
 mod host;
 mod instance;
+mod instance_source;
+mod job_queue;
 mod large_responses;
 mod linker;
 mod maker;
@@ -60,16 +63,18 @@ mod state;
 mod token_check;
 pub(crate) mod verdict;
 mod wasi;
+mod worker_filter;
 
+pub(crate) use calls::CallContext;
 pub(crate) use chunk::Chunk;
 pub(crate) use failure::CallFailure;
-pub(crate) use filter::{CallContext, Filter};
+pub(crate) use filter::Filter;
 pub(crate) use instance::BodyCall;
 pub(crate) use pending_charge::DecisionSignal;
-pub(crate) use pool::{CheckOutError, CheckedOut, WorkerFilter};
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;
 pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, RequestVerdict, ResponseVerdict};
+pub(crate) use worker_filter::{CheckOutError, CheckedOut, WorkerFilter};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.
 const fn assert_send<T: Send>() {}

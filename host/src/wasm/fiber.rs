@@ -5,13 +5,13 @@
 //! instance is given up.
 
 use super::breaker::Permit;
+use super::calls::CallContext;
 use super::failure::CallFailure;
-use super::filter::{CallContext, Filter};
+use super::filter::Filter;
 use super::instance::{BodyCall, Instance, PhaseCall};
-use super::pool::{CheckedOut, WorkerFilter};
 use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
-use crate::exchange::ExchangeCell;
-use crate::model::request_id::RequestId;
+use super::worker_filter::{CheckedOut, WorkerFilter};
+use crate::exchange::{ExchangeCell, RequestId};
 
 /// A call that began.
 pub(crate) struct FiberCall<'a> {

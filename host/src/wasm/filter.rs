@@ -3,31 +3,36 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use wasmtime::component::InstancePre;
+use std::time::Duration;
 
 use super::bounds::FilterBounds;
 use super::breaker::{BreakerChange, CircuitBreaker, Permit, monotonic_nanos};
 use super::component::{CompiledComponent, Phases};
-use super::cpu::CpuLimit;
-use super::engine::FilterEngine;
-use super::exports::Exports;
 use super::facts::Facts;
 use super::failure::CallFailure;
 use super::filter_services::FilterServices;
-use super::grants::Grants;
-use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
-use super::memory::MemoryAccount;
-use super::pool::{CheckedOut, InstancePool, WorkerFilter};
-use super::services::Services;
-use super::state::InstanceState;
-use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
+use super::grants::{Grants, HostInterface};
+use super::instance_source::InstanceSource;
+use super::pool::InstancePool;
 use crate::exchange::{Exchange, RequestId};
 use crate::model::filter::{HostInterface, Isolation, OnError};
 
-/// One call in this many is timed, and checked for the instance's age.
-const SAMPLE: u64 = 64;
+/// What happens to a request when a filter fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum OnError {
+    Deny,
+    /// It goes on as if the filter were not there.
+    Skip,
+}
+
+/// Whether instances serve many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Isolation {
+    /// One instance serves one call after another.
+    Shared,
+    /// Each phase call has a fresh instance.
+    Request,
+}
 
 /// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]
@@ -48,16 +53,9 @@ pub struct FilterFigures {
 
 /// A filter, ready to be called from every worker.
 pub struct Filter {
-    pub(super) name: Arc<str>,
-    pub(super) engine: FilterEngine,
     pub(super) component: CompiledComponent,
     pub(super) phases: Phases,
-    pub(super) pre: InstancePre<InstanceState>,
-    pub(super) exports: Exports,
-    pub(super) settings: String,
-    pub(super) grants: Arc<Grants>,
-    pub(super) services: Arc<FilterServices>,
-    pub(super) bounds: FilterBounds,
+    pub(super) source: Arc<InstanceSource>,
     pub(super) on_error: OnError,
     pub(super) isolation: Isolation,
     pub(super) facts: Facts,
@@ -65,50 +63,24 @@ pub struct Filter {
     pub(super) stubbed: Vec<String>,
     pub(super) verifies_tokens: bool,
     pub(super) uses_callouts: bool,
-    pub(super) pool: InstancePool,
-    pub(super) breaker: CircuitBreaker,
-    pub(super) instances: AtomicU64,
+    pub(super) pool: Arc<InstancePool>,
+    pub(super) breaker: Arc<CircuitBreaker>,
     pub(super) figures: Box<[FilterFigures]>,
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filter")
-            .field("name", &self.name)
+            .field("name", &self.source.name)
             .field("component", &self.component)
             .finish_non_exhaustive()
-    }
-}
-
-/// Who calls, and from where.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CallContext<'a> {
-    /// The worker's seat: it has the instance.
-    pub(crate) worker_filter: &'a WorkerFilter,
-    /// The filter's place in the chain.
-    pub(crate) position: u16,
-    /// Keys, plans and secrets of the exchange's configuration.
-    pub(crate) services: &'a Arc<Services>,
-    /// Whether the phase is called again, when it wants a share that the store has to tell.
-    pub(crate) may_rerun: bool,
-    /// Whether the phase is shown a body.
-    pub(crate) shows_body: bool,
-}
-
-impl CallContext<'_> {
-    /// The same, for a phase that is shown a body.
-    pub(super) fn for_body(self) -> Self {
-        Self {
-            shows_body: true,
-            ..self
-        }
     }
 }
 
 impl Filter {
     #[must_use]
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.source.name
     }
 
     /// The phases that it has and, with its settings, has to do in.
@@ -131,7 +103,7 @@ impl Filter {
     /// The most of a body that is gathered for it. Bytes.
     #[must_use]
     pub(crate) fn body_cap(&self) -> u64 {
-        self.bounds.body
+        self.source.bounds.body
     }
 
     /// Host interfaces that it imports and was not granted.
@@ -175,7 +147,7 @@ impl Filter {
     /// Instances made so far.
     #[must_use]
     pub fn instances(&self) -> u64 {
-        self.instances.load(Ordering::Relaxed)
+        self.source.made()
     }
 
     /// Whether its breaker is open.
@@ -187,109 +159,19 @@ impl Filter {
     /// Its cache and series.
     #[must_use]
     pub(crate) fn services(&self) -> &Arc<FilterServices> {
-        &self.services
-    }
-
-    pub(crate) fn on_request(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-    ) -> PhaseResult<RequestVerdict> {
-        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
-        (exchange, self.after_request(caller, verdict))
-    }
-
-    pub(super) fn after_request(
-        &self,
-        caller: CallContext<'_>,
-        verdict: Result<RequestVerdict, CallFailure>,
-    ) -> Result<RequestVerdict, CallFailure> {
-        Ok(match verdict? {
-            RequestVerdict::Next(mode) => RequestVerdict::Next(self.cap(mode)),
-            RequestVerdict::Respond(answer) => {
-                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
-                RequestVerdict::Respond(answer)
-            }
-        })
-    }
-
-    pub(crate) fn on_response(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-    ) -> PhaseResult<ResponseVerdict> {
-        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
-        (exchange, self.after_response(caller, verdict))
-    }
-
-    pub(super) fn after_response(
-        &self,
-        caller: CallContext<'_>,
-        verdict: Result<ResponseVerdict, CallFailure>,
-    ) -> Result<ResponseVerdict, CallFailure> {
-        Ok(match verdict? {
-            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.cap(mode)),
-            ResponseVerdict::Replace(answer) => {
-                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
-                ResponseVerdict::Replace(answer)
-            }
-        })
-    }
-
-    pub(crate) fn on_request_body(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-        body: BodyCall<'_>,
-    ) -> PhaseResult<BodyVerdict> {
-        self.call(caller.for_body(), out, exchange, |instance, call| {
-            instance.on_request_body(call, body)
-        })
-    }
-
-    pub(crate) fn on_response_body(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-        body: BodyCall<'_>,
-    ) -> PhaseResult<BodyVerdict> {
-        self.call(caller.for_body(), out, exchange, |instance, call| {
-            instance.on_response_body(call, body)
-        })
-    }
-
-    pub(crate) fn on_log(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-    ) -> PhaseResult<()> {
-        self.call(caller, out, exchange, Instance::on_log)
+        &self.source.services
     }
 
     /// Whether its calls run on a fiber.
     #[must_use]
     pub(crate) fn runs_on_fiber(&self) -> bool {
-        self.bounds.runs_on_fiber()
+        self.source.bounds.runs_on_fiber()
     }
 
     /// Whether the call for a gathered body of this length runs on a fiber.
     #[must_use]
     pub(crate) fn runs_on_fiber_for_body(&self, length: u64) -> bool {
-        FilterBounds::is_long(self.bounds.cpu_for_body(length))
-    }
-
-    /// What a filter asks to see whole is bounded by the operator.
-    fn cap(&self, mode: BodyMode) -> BodyMode {
-        match mode {
-            BodyMode::Skip => BodyMode::Skip,
-            BodyMode::Chunks => BodyMode::Chunks,
-            BodyMode::Whole(max) => BodyMode::Whole(max.min(self.bounds.body)),
-        }
+        FilterBounds::is_long(self.source.bounds.cpu_for_body(length))
     }
 
     /// An attribute that it requires and that was not set before it.
@@ -304,94 +186,6 @@ impl Filter {
             .cloned()
     }
 
-    /// Call an instance that was checked out, and check it in or give it up.
-    #[inline]
-    fn call<V>(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-        run: impl FnOnce(&mut Instance, PhaseCall<'_>) -> PhaseResult<V>,
-    ) -> PhaseResult<V> {
-        let CheckedOut {
-            mut instance,
-            permit,
-        } = out;
-        let count = self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);
-        let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
-        let call = PhaseCall {
-            exchange,
-            position: caller.position,
-            services: caller.services,
-            may_rerun: caller.may_rerun,
-        };
-        let (exchange, result) = run(&mut instance, call);
-        let result = self.after_call(caller, instance, permit, sampled, &exchange.id, result);
-        (exchange, result)
-    }
-
-    #[inline]
-    pub(super) fn after_call<V>(
-        &self,
-        caller: CallContext<'_>,
-        instance: Box<Instance>,
-        permit: Permit,
-        sampled: Option<Instant>,
-        id: &RequestId,
-        result: Result<V, CallFailure>,
-    ) -> Result<V, CallFailure> {
-        match result {
-            Ok(verdict) => {
-                if self.breaker.record_success(permit) {
-                    tracing::info!(filter = &*self.name, "the filter works again");
-                }
-                self.check_in(caller.worker_filter, instance, sampled);
-                Ok(verdict)
-            }
-            Err(failure) => {
-                if failure.has_returned() {
-                    self.check_in(caller.worker_filter, instance, None);
-                } else {
-                    caller.worker_filter.discard(instance);
-                }
-                if let CallFailure::Keys(_) | CallFailure::TokenKeys(_) = failure {
-                    // No fault of the filter's: its breaker stays as it is.
-                    tracing::debug!(filter = &*self.name, "{failure}");
-                    return Err(failure);
-                }
-                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) =
-                    failure
-                {
-                    // It works so far, and is called again.
-                    let _ = self.breaker.record_success(permit);
-                    return Err(failure);
-                }
-                self.report_failure(caller.worker_filter.worker(), Some(id), &failure);
-                let is_of_body = caller.shows_body && failure.is_caused_by_size();
-                if !is_of_body && !failure.is_not_filters_fault() {
-                    self.record_failure(permit);
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    fn check_in(&self, seat: &WorkerFilter, instance: Box<Instance>, sampled: Option<Instant>) {
-        let mut fit = seat.is_shared() && instance.is_fit(self.bounds.recycle_growth);
-        if let Some(began) = sampled {
-            let now = Instant::now();
-            let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
-            let nanos = nanos.saturating_mul(SAMPLE);
-            self.count(seat.worker(), |figures| &figures.nanos, nanos);
-            fit &= instance.age(now) <= self.bounds.recycle_age;
-        }
-        if fit {
-            seat.check_in(instance);
-        } else {
-            seat.discard(instance);
-        }
-    }
-
     /// How long its breaker keeps it suspended yet.
     #[must_use]
     pub(crate) fn suspended_for(&self) -> Duration {
@@ -403,43 +197,29 @@ impl Filter {
         self.breaker.permit(monotonic_nanos)
     }
 
+    /// Whether its instances serve many requests.
+    pub(super) fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// The bounds of its calls and instances.
+    pub(super) fn bounds(&self) -> &FilterBounds {
+        &self.source.bounds
+    }
+
+    /// What it may use.
+    pub(super) fn grants(&self) -> &Grants {
+        &self.source.grants
+    }
+
     /// How long a request waits for an instance.
     pub(super) fn wait_limit(&self) -> Duration {
-        self.bounds.wait
+        self.source.bounds.wait
     }
 
     /// Its instances that are not in use.
     pub(super) fn pool(&self) -> &InstancePool {
         &self.pool
-    }
-
-    /// Instantiate and configure.
-    pub(super) fn start_instance(&self) -> Result<Box<Instance>, CallFailure> {
-        self.instances.fetch_add(1, Ordering::Relaxed);
-        let mut instance = Instance::start(
-            self.engine.engine(),
-            &self.pre,
-            &self.exports,
-            self.state(),
-            &self.bounds,
-            self.bounds.calls_of_instance(),
-        )?;
-        match instance.configure(&self.settings)? {
-            Ok(_) => Ok(Box::new(instance)),
-            Err(_) => Err(CallFailure::Verdict(
-                "it refused the settings that it took when it was loaded".into(),
-            )),
-        }
-    }
-
-    pub(super) fn state(&self) -> InstanceState {
-        InstanceState::new(
-            self.name.clone(),
-            self.grants.clone(),
-            self.services.clone(),
-            MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
-            CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
-        )
     }
 
     pub(super) fn failed(
@@ -461,17 +241,23 @@ impl Filter {
         failure: &CallFailure,
     ) {
         self.count(worker, |figures| &figures.failures, 1);
-        failure.log(&self.name, request);
+        failure.log(&self.source.name, request);
     }
 
-    /// Tell the breaker of a failure.
-    fn record_failure(&self, permit: Permit) {
+    /// Record a success with the breaker. Gives whether it closes the breaker.
+    #[inline]
+    pub(super) fn record_success(&self, permit: Permit) -> bool {
+        self.breaker.record_success(permit)
+    }
+
+    /// Record a failure with the breaker.
+    pub(super) fn record_failure(&self, permit: Permit) {
         match self.breaker.record_failure(permit, monotonic_nanos()) {
             BreakerChange::No => {}
             BreakerChange::Open(time) => tracing::error!(
-                filter = &*self.name,
+                filter = &*self.source.name,
                 "filter `{}` failed too often and is not called for {time:?}; its `on_error` decides what requests get",
-                self.name
+                self.source.name
             ),
         }
     }

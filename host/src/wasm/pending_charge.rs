@@ -20,7 +20,7 @@ impl Filter {
     /// Give the bounds that it defined their places, and so their shares of the room, before the first
     /// request comes.
     pub(crate) fn enroll_bounds(&self, services: &Services) {
-        if let Some(rates) = self.services.rates.get() {
+        if let Some(rates) = self.services().rates.get() {
             rates.enrolled(services);
         }
     }
@@ -38,7 +38,7 @@ impl Filter {
             return None;
         }
         let granted = services.callouts.all().iter();
-        let granted = granted.filter(|target| self.grants.callout(&target.settings.name));
+        let granted = granted.filter(|target| self.grants().callout(&target.settings.name));
         let longest = granted.map(|target| target.settings.timeout).max()?;
         // Each call has an end of its own, before this.
         let calls = u32::try_from(MAX_CALLS + 1).unwrap_or(u32::MAX);
@@ -53,12 +53,12 @@ impl Filter {
         services: &Services,
         exchange: &Exchange,
     ) -> Option<DecisionSignal> {
-        let last = &self.services.charged;
+        let last = &self.services().charged;
         let cost = last.cost.load(Ordering::Relaxed);
         if cost == 0 {
             return None;
         }
-        if let Some(rates) = self.services.rates.get() {
+        if let Some(rates) = self.services().rates.get() {
             return rates.expected_wait(services, exchange, cost);
         }
         let key = text(exchange, "api-key.id")?;

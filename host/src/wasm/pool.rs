@@ -3,28 +3,24 @@
 //!
 //! A worker runs one call of most filters at a time, so it needs one instance of a filter and one
 //! spare for the moment that the first is given up. The one that works stays with the worker, on
-//! its [`WorkerFilter`], where nobody else reaches: a call takes no lock and touches no shared memory. The
+//! its [`WorkerFilter`](super::WorkerFilter), where nobody else reaches: a call takes no lock and touches no shared memory. The
 //! spare is in a [`WorkerInstances`] behind a lock that only its worker and the makers take, for one push or
 //! pop.
 //!
 //! Where there is none at hand, the request waits for one, while the worker goes on with others:
 //! within the filter's `limits.wait`, and in the order that requests came.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
-use std::rc::{Rc, Weak as RcWeak};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use super::breaker::Permit;
+use super::breaker::CircuitBreaker;
 use super::failure::CallFailure;
-use super::filter::{Filter, FilterFigures};
 use super::instance::Instance;
-use super::maker::InstanceMaker;
+use super::instance_source::InstanceSource;
+use super::job_queue::JobSender;
 
 use crate::model::filter::Isolation;
 
@@ -32,27 +28,34 @@ use crate::model::filter::Isolation;
 pub(crate) const INSTANCES_PER_WORKER: usize = 2;
 
 /// Requests of one worker that may wait for an instance of one filter.
-const MAX_WAITING: usize = 1024;
+pub(super) const MAX_WAITING: usize = 1024;
 
 /// Given-up instances that wait for a maker to drop them; further ones are dropped on the worker.
 const MAX_DISCARDED: usize = 4;
 
 /// What a request that waits is given.
-type InstanceResult = Result<DeliveredInstance, CallFailure>;
+pub(super) type InstanceResult = Result<DeliveredInstance, CallFailure>;
 
 /// An instance on its way to a request that waited for it. Where that is gone, it goes to another.
-struct DeliveredInstance {
+pub(super) struct DeliveredInstance {
     instance: Option<Box<Instance>>,
-    filter: Weak<Filter>,
+    pool: Weak<InstancePool>,
     worker: usize,
+}
+
+impl DeliveredInstance {
+    /// The instance, for the request that waited.
+    pub(super) fn accept(mut self) -> Option<Box<Instance>> {
+        self.instance.take()
+    }
 }
 
 impl Drop for DeliveredInstance {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take()
-            && let Some(filter) = self.filter.upgrade()
+            && let Some(pool) = self.pool.upgrade()
         {
-            filter.pool().put(self.worker, instance);
+            pool.put(self.worker, instance);
         }
     }
 }
@@ -111,20 +114,29 @@ impl WorkerInstances {
 /// The instances of one filter that are not in use.
 pub(crate) struct InstancePool {
     workers: Box<[Mutex<WorkerInstances>]>,
-    maker: InstanceMaker,
-    /// The filter that these belong to.
-    filter: Weak<Filter>,
+    source: Arc<InstanceSource>,
+    breaker: Arc<CircuitBreaker>,
+    makers: JobSender<Self>,
+    /// For instances on their way, and for jobs: neither keeps the pool alive.
+    this: Weak<Self>,
 }
 
 impl InstancePool {
-    /// None yet, for this many workers.
+    /// A pool without an instance yet, for this many workers.
     #[must_use]
-    pub(crate) fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
-        Self {
+    pub(crate) fn new(
+        workers: usize,
+        source: Arc<InstanceSource>,
+        breaker: Arc<CircuitBreaker>,
+        makers: JobSender<Self>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             workers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
-            maker,
-            filter,
-        }
+            source,
+            breaker,
+            makers,
+            this: this.clone(),
+        })
     }
 
     /// Make the first instances: for each worker, the one that will work, and the spare.
@@ -132,10 +144,10 @@ impl InstancePool {
     /// # Errors
     ///
     /// An instance could not be made.
-    pub(crate) fn fill(&self, filter: &Filter) -> Result<(), CallFailure> {
+    pub(crate) fn fill(&self) -> Result<(), CallFailure> {
         for (worker, slot) in self.workers.iter().enumerate() {
             for _ in 0..INSTANCES_PER_WORKER {
-                let instance = filter.start_instance()?;
+                let instance = self.source.start_instance()?;
                 let mut slot = slot.lock();
                 slot.live += 1;
                 drop(slot.put(self.deliver(worker, instance)));
@@ -154,16 +166,16 @@ impl InstancePool {
     fn deliver(&self, worker: usize, instance: Box<Instance>) -> DeliveredInstance {
         DeliveredInstance {
             instance: Some(instance),
-            filter: self.filter.clone(),
+            pool: self.this.clone(),
             worker,
         }
     }
 
-    fn take(&self, worker: usize) -> Option<Box<Instance>> {
+    pub(super) fn take(&self, worker: usize) -> Option<Box<Instance>> {
         self.workers.get(worker)?.lock().idle.pop()
     }
 
-    fn put(&self, worker: usize, instance: Box<Instance>) {
+    pub(super) fn put(&self, worker: usize, instance: Box<Instance>) {
         if let Some(slot) = self.workers.get(worker) {
             let handed = self.deliver(worker, instance);
             let too_many = slot.lock().put(handed);
@@ -173,7 +185,7 @@ impl InstancePool {
     }
 
     /// Give an instance up, and ask for a new one.
-    fn discard(&self, worker: usize, instance: Box<Instance>) {
+    pub(super) fn discard(&self, worker: usize, instance: Box<Instance>) {
         let Some(slot) = self.workers.get(worker) else {
             return;
         };
@@ -192,7 +204,7 @@ impl InstancePool {
     }
 
     /// Line up for an instance. One that was put since the worker looked is given at once.
-    fn queue_request(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
+    pub(super) fn queue_request(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
         let (give, given) = oneshot::channel();
         let mut slot = self.workers.get(worker)?.lock();
         if let Some(instance) = slot.idle.pop() {
@@ -213,20 +225,20 @@ impl InstancePool {
     fn request_instances(&self, slot: &mut WorkerInstances, worker: usize) {
         if !slot.is_requested {
             slot.is_requested = true;
-            self.maker.request_instances(self.filter.clone(), worker);
+            self.makers.send(self.this.clone(), worker);
         }
     }
 
     /// Look after a worker's slot, on a maker's thread: drop what was given up, and make one
     /// instance where one is missing.
-    pub(super) fn maintain(&self, filter: &Filter, worker: usize) {
+    pub(super) fn maintain(&self, worker: usize) {
         let Some(place) = self.workers.get(worker) else {
             return;
         };
         let mut slot = place.lock();
         slot.is_requested = false;
         let given_up = std::mem::take(&mut slot.discarded);
-        let is_wanted = !slot.waiting.is_empty() || !filter.is_suspended();
+        let is_wanted = !slot.waiting.is_empty() || !self.breaker.is_open();
         let is_missing = slot.live < INSTANCES_PER_WORKER && is_wanted;
         // Counted before it is made, as the lock is not held meanwhile: another maker is not to make it too.
         slot.live += usize::from(is_missing);
@@ -236,7 +248,7 @@ impl InstancePool {
         if !is_missing {
             return;
         }
-        let made = filter.start_instance();
+        let made = self.source.start_instance();
         let mut slot = place.lock();
         let (too_many, failure) = match made {
             Ok(instance) => (slot.put(self.deliver(worker, instance)), None),
@@ -253,222 +265,11 @@ impl InstancePool {
         drop(slot);
         drop(too_many);
         if let Some(failure) = failure {
+            let filter = &**self.source.name();
             tracing::warn!(
-                filter = &**filter.name(),
-                "filter `{}`: no spare instance could be made: {failure}",
-                filter.name()
+                filter,
+                "filter `{filter}`: no spare instance could be made: {failure}"
             );
         }
-    }
-}
-
-/// One worker's use of a filter, shared by all of its chains that name the filter.
-pub(crate) struct WorkerFilter {
-    filter: Arc<Filter>,
-    worker: usize,
-    /// Whether calls run on a fiber.
-    runs_on_fiber: bool,
-    /// The instance that worked last.
-    instance: Cell<Option<Box<Instance>>>,
-    /// Requests that wait for an instance.
-    waiting: Cell<usize>,
-}
-
-/// An instance checked out for one call.
-pub(crate) struct CheckedOut {
-    pub(super) instance: Box<Instance>,
-    /// What the breaker said.
-    pub(super) permit: Permit,
-}
-
-/// Why a call cannot be made at once.
-pub(crate) enum CheckOutError {
-    /// It fails: the filter is suspended.
-    Failed(CallFailure),
-    /// An instance has to be waited for, with what the breaker said.
-    Wait(Permit),
-    /// It is to run on a fiber.
-    OnFiber(CheckedOut),
-}
-
-thread_local! {
-    /// The seats of this thread's worker.
-    static WORKER_FILTERS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
-}
-
-impl WorkerFilter {
-    /// The worker's seat for a filter: one, also for configurations that live beside each other,
-    /// so that none keeps instances from another.
-    #[must_use]
-    pub(crate) fn for_worker(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
-        WORKER_FILTERS.with_borrow_mut(|seats| {
-            seats.retain(|seat| seat.strong_count() > 0);
-            let known = seats.iter().filter_map(RcWeak::upgrade);
-            let mut known =
-                known.filter(|seat| seat.worker == worker && Arc::ptr_eq(&seat.filter, filter));
-            known.next().unwrap_or_else(|| {
-                let seat = Rc::new(Self::new(Arc::clone(filter), worker));
-                seats.push(Rc::downgrade(&seat));
-                seat
-            })
-        })
-    }
-
-    /// A seat without an instance.
-    fn new(filter: Arc<Filter>, worker: usize) -> Self {
-        Self {
-            runs_on_fiber: filter.runs_on_fiber(),
-            filter,
-            worker,
-            instance: Cell::new(None),
-            waiting: Cell::new(0),
-        }
-    }
-
-    /// Whose it is.
-    #[must_use]
-    pub(crate) fn filter(&self) -> &Arc<Filter> {
-        &self.filter
-    }
-
-    #[must_use]
-    pub(crate) fn worker(&self) -> usize {
-        self.worker
-    }
-
-    /// Ask the breaker, and take the instance that worked last, else the worker's spare.
-    ///
-    /// # Errors
-    ///
-    /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
-    #[inline]
-    pub(crate) fn check_out(&self) -> Result<CheckedOut, CheckOutError> {
-        let permit = self.filter.permit();
-        if permit == Permit::Suspended {
-            self.filter
-                .count(self.worker, |figures| &figures.suspended, 1);
-            return Err(CheckOutError::Failed(CallFailure::Suspended));
-        }
-        let instance = self.instance.take();
-        match instance.or_else(|| self.filter.pool.take(self.worker)) {
-            Some(instance) if self.runs_on_fiber => {
-                Err(CheckOutError::OnFiber(CheckedOut { instance, permit }))
-            }
-            Some(instance) => Ok(CheckedOut { instance, permit }),
-            None => Err(CheckOutError::Wait(permit)),
-        }
-    }
-
-    /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
-    /// a filter that may use more of the processor than others have to wait for.
-    #[must_use]
-    pub(crate) fn runs_on_fiber(&self) -> bool {
-        self.runs_on_fiber
-    }
-
-    /// An instance, where a call could not be made at once.
-    ///
-    /// # Errors
-    ///
-    /// There is none.
-    pub(crate) async fn wait_if_busy(
-        &self,
-        not_now: CheckOutError,
-    ) -> Result<CheckedOut, CallFailure> {
-        match not_now {
-            CheckOutError::Failed(failure) => Err(failure),
-            CheckOutError::Wait(permit) => self.wait(permit).await,
-            CheckOutError::OnFiber(out) => Ok(out),
-        }
-    }
-
-    /// Wait for an instance. The worker goes on meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// None came in time, or none could be made.
-    pub(crate) async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
-        let limit = self.filter.wait_limit();
-        let Some(given) = self.filter.pool.queue_request(self.worker) else {
-            return Err(self.busy(CallFailure::QueueFull(MAX_WAITING)));
-        };
-        let _waiting = WaitingCount::begin(&self.waiting);
-        match timeout(limit, given).await {
-            Ok(Ok(Ok(mut handed))) => match handed.instance.take() {
-                Some(instance) => Ok(CheckedOut { instance, permit }),
-                None => Err(self.busy(CallFailure::Busy(limit))),
-            },
-            Ok(Ok(Err(failure))) => {
-                self.filter.failed(self.worker, permit, None, &failure);
-                Err(failure)
-            }
-            Ok(Err(_)) | Err(_) => Err(self.busy(CallFailure::Busy(limit))),
-        }
-    }
-
-    /// No fault of the filter's code: its breaker stays as it is.
-    fn busy(&self, failure: CallFailure) -> CallFailure {
-        let busy: fn(&FilterFigures) -> &_ = |figures| &figures.busy;
-        if self.filter.count(self.worker, busy, 1) == 0 {
-            let filter = &**self.filter.name();
-            tracing::warn!(filter, "filter `{filter}`: {failure} (said once)");
-        }
-        failure
-    }
-
-    /// Keep an instance for the next call.
-    #[inline]
-    pub(crate) fn check_in(&self, instance: Box<Instance>) {
-        // Those who wait go first. In the seat, the next request to come would find it before they do.
-        if self.waiting.get() > 0 {
-            self.filter.pool.put(self.worker, instance);
-        } else if let Some(other) = self.instance.replace(Some(instance)) {
-            // The filter's calls run beside each other: both go on.
-            self.filter.pool.put(self.worker, other);
-        }
-    }
-
-    /// Give an instance up: it must serve no more.
-    pub(crate) fn discard(&self, instance: Box<Instance>) {
-        self.filter.pool.discard(self.worker, instance);
-    }
-
-    /// Whether an instance that served a call may serve another.
-    pub(super) fn is_shared(&self) -> bool {
-        self.filter.isolation == Isolation::Shared
-    }
-}
-
-/// Counts one request that waits, until it is dropped.
-struct WaitingCount<'a>(&'a Cell<usize>);
-
-impl<'a> WaitingCount<'a> {
-    fn begin(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for WaitingCount<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-/// The filter may be in use by the next configuration too: its instance is not lost.
-impl Drop for WorkerFilter {
-    fn drop(&mut self) {
-        if let Some(instance) = self.instance.take() {
-            self.filter.pool.put(self.worker, instance);
-        }
-    }
-}
-
-impl fmt::Debug for WorkerFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerFilter")
-            .field("filter", &self.filter)
-            .field("worker", &self.worker)
-            .finish_non_exhaustive()
     }
 }

@@ -28,9 +28,11 @@ use super::filter::{Filter, FilterFigures};
 use super::filter_services::FilterServices;
 use super::grants::Grants;
 use super::instance::Instance;
+use super::instance_source::InstanceSource;
+use super::job_queue::JobSender;
 use super::large_responses::LargeResponses;
 use super::linker;
-use super::maker::InstanceMaker;
+use super::maker;
 use super::memory::MemoryAccount;
 use super::notices::Notices;
 use super::output::one_line;
@@ -116,7 +118,7 @@ pub(crate) struct FilterRegistry {
     cache: ComponentCache,
     workers: usize,
     max_instances: u32,
-    maker: InstanceMaker,
+    makers: JobSender<InstancePool>,
     caches: Caches,
     components: Mutex<HashMap<ComponentDigest, CompiledComponent>>,
     filters: Mutex<HashMap<FilterKey, Weak<Filter>>>,
@@ -139,7 +141,7 @@ impl FilterRegistry {
             cache,
             workers,
             max_instances,
-            maker: InstanceMaker::start()?,
+            makers: maker::start()?,
             caches: Caches::default(),
             components: Mutex::default(),
             filters: Mutex::default(),
@@ -292,36 +294,41 @@ impl FilterRegistry {
             notices: Notices::default(),
             answers: LargeResponses::default(),
         });
-        let filter = Arc::new_cyclic(|this| Filter {
-            pool: InstancePool::new(self.workers, self.maker.clone(), this.clone()),
+        let source = Arc::new(InstanceSource {
             name: spec.name,
             engine: self.engine.clone(),
-            component,
-            phases,
             pre: linked.instance_pre,
             exports,
             settings: spec.settings,
             grants,
             services: own,
-            breaker: CircuitBreaker::new(spec.bounds.breaker),
             bounds: spec.bounds,
+            made: AtomicU64::new(1),
+        });
+        let breaker = Arc::new(CircuitBreaker::new(spec.bounds.breaker));
+        let makers = self.makers.clone();
+        let pool = InstancePool::new(self.workers, source.clone(), breaker.clone(), makers);
+        match spec.isolation {
+            Isolation::Shared => start("given its instances", pool.fill())?,
+            Isolation::Request => pool.prepare(),
+        }
+        Ok(Arc::new(Filter {
+            component,
+            phases,
+            source,
             on_error: spec.on_error,
             isolation: spec.isolation,
             facts,
             denied: linked.denied,
+            stubbed: linked.stubbed,
             verifies_tokens: asks_for_tokens,
             uses_callouts: asks_servers,
-            stubbed: linked.stubbed,
-            instances: AtomicU64::new(1),
+            pool,
+            breaker,
             figures: (0..self.workers)
                 .map(|_| FilterFigures::default())
                 .collect(),
-        });
-        match spec.isolation {
-            Isolation::Shared => start("given its instances", filter.pool().fill(&filter))?,
-            Isolation::Request => filter.pool().prepare(),
-        }
-        Ok(filter)
+        }))
     }
 }
 

@@ -1,0 +1,225 @@
+//! Calls of a filter's phases: an instance that was checked out runs one, and its outcome decides
+//! what becomes of the instance and what the breaker records.
+//!
+//! [`super::worker_filter`] checks instances out before, [`crate::chain`] carries the verdict out
+//! after. Calls on a fiber are in [`super::fiber`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::breaker::Permit;
+use super::failure::CallFailure;
+use super::filter::Filter;
+use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
+use super::services::Services;
+use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
+use super::worker_filter::{CheckedOut, WorkerFilter};
+use crate::exchange::{Exchange, RequestId};
+
+/// One call in this many is timed, and checked for the instance's age.
+const SAMPLE: u64 = 64;
+
+/// Who calls, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallContext<'a> {
+    /// The worker's seat: it has the instance.
+    pub(crate) worker_filter: &'a WorkerFilter,
+    /// The filter's place in the chain.
+    pub(crate) position: u16,
+    /// Keys, plans and secrets of the exchange's configuration.
+    pub(crate) services: &'a Arc<Services>,
+    /// Whether the phase is called again, when it wants a share that the store has to tell.
+    pub(crate) may_rerun: bool,
+    /// Whether the phase is shown a body.
+    pub(crate) shows_body: bool,
+}
+
+impl CallContext<'_> {
+    /// The same, for a phase that is shown a body.
+    pub(super) fn for_body(self) -> Self {
+        Self {
+            shows_body: true,
+            ..self
+        }
+    }
+}
+
+impl Filter {
+    pub(crate) fn on_request(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+    ) -> PhaseResult<RequestVerdict> {
+        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
+        (exchange, self.after_request(caller, verdict))
+    }
+
+    pub(super) fn after_request(
+        &self,
+        caller: CallContext<'_>,
+        verdict: Result<RequestVerdict, CallFailure>,
+    ) -> Result<RequestVerdict, CallFailure> {
+        Ok(match verdict? {
+            RequestVerdict::Next(mode) => RequestVerdict::Next(self.cap(mode)),
+            RequestVerdict::Respond(answer) => {
+                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
+                RequestVerdict::Respond(answer)
+            }
+        })
+    }
+
+    pub(crate) fn on_response(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+    ) -> PhaseResult<ResponseVerdict> {
+        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
+        (exchange, self.after_response(caller, verdict))
+    }
+
+    pub(super) fn after_response(
+        &self,
+        caller: CallContext<'_>,
+        verdict: Result<ResponseVerdict, CallFailure>,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        Ok(match verdict? {
+            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.cap(mode)),
+            ResponseVerdict::Replace(answer) => {
+                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
+                ResponseVerdict::Replace(answer)
+            }
+        })
+    }
+
+    pub(crate) fn on_request_body(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+        body: BodyCall<'_>,
+    ) -> PhaseResult<BodyVerdict> {
+        self.call(caller.for_body(), out, exchange, |instance, call| {
+            instance.on_request_body(call, body)
+        })
+    }
+
+    pub(crate) fn on_response_body(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+        body: BodyCall<'_>,
+    ) -> PhaseResult<BodyVerdict> {
+        self.call(caller.for_body(), out, exchange, |instance, call| {
+            instance.on_response_body(call, body)
+        })
+    }
+
+    pub(crate) fn on_log(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+    ) -> PhaseResult<()> {
+        self.call(caller, out, exchange, Instance::on_log)
+    }
+
+    /// What a filter asks to see whole is bounded by the operator.
+    fn cap(&self, mode: BodyMode) -> BodyMode {
+        match mode {
+            BodyMode::Skip => BodyMode::Skip,
+            BodyMode::Chunks => BodyMode::Chunks,
+            BodyMode::Whole(max) => BodyMode::Whole(max.min(self.body_cap())),
+        }
+    }
+
+    /// Call an instance that was checked out, and check it in or give it up.
+    #[inline]
+    fn call<V>(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+        run: impl FnOnce(&mut Instance, PhaseCall<'_>) -> PhaseResult<V>,
+    ) -> PhaseResult<V> {
+        let CheckedOut {
+            mut instance,
+            permit,
+        } = out;
+        let count = self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);
+        let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
+        let call = PhaseCall {
+            exchange,
+            position: caller.position,
+            services: caller.services,
+            may_rerun: caller.may_rerun,
+        };
+        let (exchange, result) = run(&mut instance, call);
+        let result = self.after_call(caller, instance, permit, sampled, &exchange.id, result);
+        (exchange, result)
+    }
+
+    #[inline]
+    pub(super) fn after_call<V>(
+        &self,
+        caller: CallContext<'_>,
+        instance: Box<Instance>,
+        permit: Permit,
+        sampled: Option<Instant>,
+        id: &RequestId,
+        result: Result<V, CallFailure>,
+    ) -> Result<V, CallFailure> {
+        match result {
+            Ok(verdict) => {
+                if self.record_success(permit) {
+                    tracing::info!(filter = &**self.name(), "the filter works again");
+                }
+                self.check_in(caller.worker_filter, instance, sampled);
+                Ok(verdict)
+            }
+            Err(failure) => {
+                if failure.has_returned() {
+                    self.check_in(caller.worker_filter, instance, None);
+                } else {
+                    caller.worker_filter.discard(instance);
+                }
+                if let CallFailure::Keys(_) | CallFailure::TokenKeys(_) = failure {
+                    // No fault of the filter's: its breaker stays as it is.
+                    tracing::debug!(filter = &**self.name(), "{failure}");
+                    return Err(failure);
+                }
+                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) =
+                    failure
+                {
+                    // It works so far, and is called again.
+                    let _ = self.record_success(permit);
+                    return Err(failure);
+                }
+                self.report_failure(caller.worker_filter.worker(), Some(id), &failure);
+                let is_of_body = caller.shows_body && failure.is_caused_by_size();
+                if !is_of_body && !failure.is_not_filters_fault() {
+                    self.record_failure(permit);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn check_in(&self, seat: &WorkerFilter, instance: Box<Instance>, sampled: Option<Instant>) {
+        let mut fit = seat.is_shared() && instance.is_fit(self.bounds().recycle_growth);
+        if let Some(began) = sampled {
+            let now = Instant::now();
+            let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
+            let nanos = nanos.saturating_mul(SAMPLE);
+            self.count(seat.worker(), |figures| &figures.nanos, nanos);
+            fit &= instance.age(now) <= self.bounds().recycle_age;
+        }
+        if fit {
+            seat.check_in(instance);
+        } else {
+            seat.discard(instance);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The parts of a filter that make an instance: its component, linked, with its settings, grants and
+//! bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::component::InstancePre;
+
+use super::bounds::FilterBounds;
+use super::cpu::CpuLimit;
+use super::engine::FilterEngine;
+use super::exports::Exports;
+use super::failure::CallFailure;
+use super::filter_services::FilterServices;
+use super::grants::Grants;
+use super::instance::Instance;
+use super::memory::MemoryAccount;
+use super::state::InstanceState;
+
+/// Makes the instances of one filter.
+pub(crate) struct InstanceSource {
+    pub(super) name: Arc<str>,
+    pub(super) engine: FilterEngine,
+    pub(super) pre: InstancePre<InstanceState>,
+    pub(super) exports: Exports,
+    pub(super) settings: String,
+    pub(super) grants: Arc<Grants>,
+    pub(super) services: Arc<FilterServices>,
+    pub(super) bounds: FilterBounds,
+    /// Instances made so far.
+    pub(super) made: AtomicU64,
+}
+
+impl InstanceSource {
+    /// The filter's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Instances made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Instantiate and configure.
+    ///
+    /// # Errors
+    ///
+    /// It trapped, was too slow, refused its settings, or there is no room.
+    pub(super) fn start_instance(&self) -> Result<Box<Instance>, CallFailure> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let mut instance = Instance::start(
+            self.engine.engine(),
+            &self.pre,
+            &self.exports,
+            self.state(),
+            &self.bounds,
+            self.bounds.calls_of_instance(),
+        )?;
+        match instance.configure(&self.settings)? {
+            Ok(_) => Ok(Box::new(instance)),
+            Err(_) => Err(CallFailure::Verdict(
+                "it refused the settings that it took when it was loaded".into(),
+            )),
+        }
+    }
+
+    fn state(&self) -> InstanceState {
+        InstanceState::new(
+            self.name.clone(),
+            self.grants.clone(),
+            self.services.clone(),
+            MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
+            CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
+        )
+    }
+}

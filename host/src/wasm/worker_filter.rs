@@ -1,0 +1,229 @@
+//! A worker's use of a filter: the instance that worked last, the breaker's permit, and the wait for
+//! an instance if none is at hand.
+//!
+//! [`super::calls`] calls the instance that is checked out here. Instances that nobody uses are in the
+//! filter's pool ([`super::pool`]).
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak as RcWeak};
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::breaker::Permit;
+use super::failure::CallFailure;
+use super::filter::{Filter, FilterFigures, Isolation};
+use super::instance::Instance;
+use super::pool::MAX_WAITING;
+
+/// One worker's use of a filter, shared by all of its chains that name the filter.
+pub(crate) struct WorkerFilter {
+    filter: Arc<Filter>,
+    worker: usize,
+    /// Whether calls run on a fiber.
+    runs_on_fiber: bool,
+    /// The instance that worked last.
+    instance: Cell<Option<Box<Instance>>>,
+    /// Requests that wait for an instance.
+    waiting: Cell<usize>,
+}
+
+/// An instance checked out for one call.
+pub(crate) struct CheckedOut {
+    pub(super) instance: Box<Instance>,
+    /// What the breaker said.
+    pub(super) permit: Permit,
+}
+
+/// Why a call cannot be made at once.
+pub(crate) enum CheckOutError {
+    /// It fails: the filter is suspended.
+    Failed(CallFailure),
+    /// An instance has to be waited for, with what the breaker said.
+    Wait(Permit),
+    /// It is to run on a fiber.
+    OnFiber(CheckedOut),
+}
+
+thread_local! {
+    /// The seats of this thread's worker.
+    static WORKER_FILTERS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl WorkerFilter {
+    /// The worker's seat for a filter: one, also for configurations that live beside each other,
+    /// so that none keeps instances from another.
+    #[must_use]
+    pub(crate) fn for_worker(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
+        WORKER_FILTERS.with_borrow_mut(|seats| {
+            seats.retain(|seat| seat.strong_count() > 0);
+            let known = seats.iter().filter_map(RcWeak::upgrade);
+            let mut known =
+                known.filter(|seat| seat.worker == worker && Arc::ptr_eq(&seat.filter, filter));
+            known.next().unwrap_or_else(|| {
+                let seat = Rc::new(Self::new(Arc::clone(filter), worker));
+                seats.push(Rc::downgrade(&seat));
+                seat
+            })
+        })
+    }
+
+    /// A seat without an instance.
+    fn new(filter: Arc<Filter>, worker: usize) -> Self {
+        Self {
+            runs_on_fiber: filter.runs_on_fiber(),
+            filter,
+            worker,
+            instance: Cell::new(None),
+            waiting: Cell::new(0),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub(crate) fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    #[must_use]
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// Ask the breaker, and take the instance that worked last, else the worker's spare.
+    ///
+    /// # Errors
+    ///
+    /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
+    #[inline]
+    pub(crate) fn check_out(&self) -> Result<CheckedOut, CheckOutError> {
+        let permit = self.filter.permit();
+        if permit == Permit::Suspended {
+            self.filter
+                .count(self.worker, |figures| &figures.suspended, 1);
+            return Err(CheckOutError::Failed(CallFailure::Suspended));
+        }
+        let instance = self.instance.take();
+        match instance.or_else(|| self.filter.pool().take(self.worker)) {
+            Some(instance) if self.runs_on_fiber => {
+                Err(CheckOutError::OnFiber(CheckedOut { instance, permit }))
+            }
+            Some(instance) => Ok(CheckedOut { instance, permit }),
+            None => Err(CheckOutError::Wait(permit)),
+        }
+    }
+
+    /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
+    /// a filter that may use more of the processor than others have to wait for.
+    #[must_use]
+    pub(crate) fn runs_on_fiber(&self) -> bool {
+        self.runs_on_fiber
+    }
+
+    /// An instance, where a call could not be made at once.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(crate) async fn wait_if_busy(
+        &self,
+        not_now: CheckOutError,
+    ) -> Result<CheckedOut, CallFailure> {
+        match not_now {
+            CheckOutError::Failed(failure) => Err(failure),
+            CheckOutError::Wait(permit) => self.wait(permit).await,
+            CheckOutError::OnFiber(out) => Ok(out),
+        }
+    }
+
+    /// Wait for an instance. The worker goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// None came in time, or none could be made.
+    pub(crate) async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
+        let limit = self.filter.wait_limit();
+        let Some(given) = self.filter.pool().queue_request(self.worker) else {
+            return Err(self.busy(CallFailure::QueueFull(MAX_WAITING)));
+        };
+        let _waiting = WaitingCount::begin(&self.waiting);
+        match timeout(limit, given).await {
+            Ok(Ok(Ok(delivered))) => match delivered.accept() {
+                Some(instance) => Ok(CheckedOut { instance, permit }),
+                None => Err(self.busy(CallFailure::Busy(limit))),
+            },
+            Ok(Ok(Err(failure))) => {
+                self.filter.failed(self.worker, permit, None, &failure);
+                Err(failure)
+            }
+            Ok(Err(_)) | Err(_) => Err(self.busy(CallFailure::Busy(limit))),
+        }
+    }
+
+    /// No fault of the filter's code: its breaker stays as it is.
+    fn busy(&self, failure: CallFailure) -> CallFailure {
+        let busy: fn(&FilterFigures) -> &_ = |figures| &figures.busy;
+        if self.filter.count(self.worker, busy, 1) == 0 {
+            let filter = &**self.filter.name();
+            tracing::warn!(filter, "filter `{filter}`: {failure} (said once)");
+        }
+        failure
+    }
+
+    /// Keep an instance for the next call.
+    #[inline]
+    pub(crate) fn check_in(&self, instance: Box<Instance>) {
+        // Those who wait go first. In the seat, the next request to come would find it before they do.
+        if self.waiting.get() > 0 {
+            self.filter.pool().put(self.worker, instance);
+        } else if let Some(other) = self.instance.replace(Some(instance)) {
+            // The filter's calls run beside each other: both go on.
+            self.filter.pool().put(self.worker, other);
+        }
+    }
+
+    /// Give an instance up: it must serve no more.
+    pub(crate) fn discard(&self, instance: Box<Instance>) {
+        self.filter.pool().discard(self.worker, instance);
+    }
+
+    /// Whether an instance that served a call may serve another.
+    pub(super) fn is_shared(&self) -> bool {
+        self.filter.isolation() == Isolation::Shared
+    }
+}
+
+/// Counts one request that waits, until it is dropped.
+struct WaitingCount<'a>(&'a Cell<usize>);
+
+impl<'a> WaitingCount<'a> {
+    fn begin(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for WaitingCount<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// The filter may be in use by the next configuration too: its instance is not lost.
+impl Drop for WorkerFilter {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.filter.pool().put(self.worker, instance);
+        }
+    }
+}
+
+impl fmt::Debug for WorkerFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerFilter")
+            .field("filter", &self.filter)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
+    }
+}
