@@ -1,8 +1,9 @@
-//! The operator's listener: numbers, liveness, readiness, and the admin API.
+//! The admin listener: metrics, liveness, readiness, and the admin API.
 //!
-//! Its own thread and runtime: whatever is asked here, no worker is asked. What is around every
-//! request is in [`envelope`], who may ask what in [`access`], the API for keys and plans in
-//! [`api`], connections in [`serve`], their certificate in [`tls`].
+//! It has a thread and a runtime of its own and asks no worker, so a busy gateway still answers
+//! its operator. [`serve`] accepts connections and [`tls`] has their certificate; [`envelope`]
+//! surrounds every request; [`access`] decides who may do what; [`api`] serves keys, plans, usage
+//! and upstreams. No client's request comes through here.
 
 mod access;
 mod api;
@@ -47,33 +48,32 @@ use serve::{AdminTimeouts, ListeningSocket};
 
 pub(crate) use tls::AdminTls;
 
-/// What the operator's side knows of the running process.
+/// The state of the running process that the admin listener shows and changes.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// What outlives configurations.
+    /// Resources that outlive a configuration.
     pub(crate) foundation: Arc<ProcessResources>,
-    /// The configuration in use.
+    /// The gateway of the configuration in use.
     pub(crate) gateway: ArcSwap<Gateway>,
-    /// What the workers count.
+    /// The counters of each worker.
     pub(crate) workers: Vec<Arc<WorkerShared>>,
-    /// Whether the process is draining.
     pub(crate) draining: AtomicBool,
-    /// Reloads that were put in use, and that were refused.
+    /// Counts of reloads that succeeded and failed.
     pub(crate) reloads: Reloads,
     /// Lines of the access log that were lost.
     pub(crate) log_dropped: Arc<AtomicU64>,
     /// Lines of the gateway's own log that were lost.
     pub(crate) own_log_dropped: Arc<AtomicU64>,
-    /// Sells keys and plans, where there is a store.
+    /// The key and plan service, if storage is configured.
     pub(crate) service: Option<Arc<ControlService>>,
 }
 
-/// How reloads went.
+/// Counts of reloads, by result.
 #[derive(Debug, Default)]
 pub(crate) struct Reloads {
-    /// Put in use.
+    /// The new configuration is in use.
     pub(crate) done: AtomicU64,
-    /// Refused: the configuration has errors.
+    /// The new configuration has errors, and the old one stays in use.
     pub(crate) refused: AtomicU64,
 }
 
@@ -87,10 +87,10 @@ pub(crate) enum AdminError {
         address: SocketAddr,
         cause: io::Error,
     },
-    /// The certificate or its key.
+    /// The certificate or its key cannot be used.
     #[error("`[admin] tls`: {0}; {help}", help = .0.help())]
     Tls(#[from] crate::http::tls::TlsError),
-    /// The thread or its runtime.
+    /// The system gave no thread or no runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(io::Error),
 }
@@ -106,12 +106,13 @@ pub(crate) struct AdminListener {
 }
 
 impl AdminListener {
-    /// Bind it, as `[admin]` says. Its tokens are secrets of the configuration by name: a reload
-    /// puts new values in force.
+    /// Binds the address of `[admin]`. The admin tokens refer to secrets of the configuration by
+    /// name, so a reload brings new values into use.
     ///
     /// # Errors
     ///
-    /// The address is in use or not one of this machine, or the certificate cannot be used.
+    /// The address is in use or does not belong to this machine, or the certificate cannot be
+    /// used.
     pub(crate) fn bind(
         settings: &config::Admin,
         secrets: &[config::Secret],
@@ -122,7 +123,8 @@ impl AdminListener {
         let tls = tls.map(|tls| AdminTls::read(&tls.certificate, &tls.key));
         let tls = tls.transpose()?;
         let fault = |cause| AdminError::Bind { address, cause };
-        // More than one were a listener's: their queues hold nobody who asks for this.
+        // A predecessor offers several sockets if the address was a listener's. No client of the
+        // admin API is queued on the others.
         let mut sockets = sockets::open(address, 1, predecessor).map_err(fault)?;
         sockets.truncate(1);
         let socket = sockets.pop().ok_or(io::ErrorKind::NotFound.into());
@@ -150,17 +152,17 @@ impl AdminListener {
         self.address
     }
 
-    /// Its certificate, for a reload; None for plain HTTP.
+    /// The certificate, for a reload; None for plain HTTP.
     #[must_use]
     pub(crate) fn tls(&self) -> Option<AdminTls> {
         self.tls.clone()
     }
 
-    /// Serve it, on a thread of its own that ends with the process.
+    /// Serves the listener on a thread of its own that ends with the process.
     ///
     /// # Errors
     ///
-    /// The system gives no thread or runtime.
+    /// The system gives no thread or no runtime.
     pub(crate) fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
         let address = self.address;
         let fault = |cause| AdminError::Bind { address, cause };
@@ -185,7 +187,9 @@ impl AdminListener {
             let served = serve::serve(listening, tls, routes, AdminTimeouts::DEFAULT);
             let served = runtime.block_on(served);
             if let Err(error) = served {
-                tracing::error!("the admin listener ended: {error}");
+                tracing::error!(
+                    "the admin listener ended: {error}; restart the gateway to have it back"
+                );
             }
         };
         let thread = std::thread::Builder::new().name("windlass-admin".into());
@@ -199,27 +203,27 @@ impl AdminListener {
     }
 }
 
-/// Ends the admin listener before the process ends: a successor has its address.
+/// Stops the admin listener before the process ends, so that a successor can have its address.
 #[derive(Debug)]
 pub(crate) struct AdminStop {
     address: SocketAddr,
-    /// Of the listening socket, until it is asked for.
+    /// A duplicate of the listening socket, until `duplicate` takes it.
     duplicate: Option<TcpListener>,
     stop: watch::Sender<Option<QueueOwner>>,
     is_closed: Receiver<()>,
 }
 
-/// The process that serves the clients which are queued when the admin listener stops.
+/// Says which process serves the clients that are still queued when the admin listener stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QueueOwner {
-    /// This gateway: they are accepted.
+    /// This gateway accepts and answers them.
     ThisProcess,
-    /// A successor, which has the socket.
+    /// The successor has the socket and accepts them.
     Successor,
 }
 
 impl AdminStop {
-    /// A duplicate of the listening socket; once.
+    /// Takes the duplicate of the listening socket. Gives it only once.
     pub(crate) fn duplicate(&mut self) -> Duplicates {
         Duplicates {
             address: self.address,
@@ -227,24 +231,23 @@ impl AdminStop {
         }
     }
 
-    /// Where the listener is.
     #[must_use]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Take no new connection, and close those that idle. What was asked is answered. Returns when
-    /// the address is free, or the successor's.
+    /// Accepts no new connection and closes idle ones; a request that has begun is answered.
+    /// Returns when the address is free or belongs to the successor.
     pub(crate) fn stop(&self, queue: QueueOwner) {
         self.stop.send_replace(Some(queue));
         let _ = self.is_closed.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
-/// How long a stop waits for the socket to be closed.
+/// Longest wait of a stop for the socket to be closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Threads for what blocks: more than may be asked at once.
+/// Threads for blocking work: more than the semaphores of [`api`] admit at once.
 const MAX_THREADS: usize = 16;
 
 fn routes(
@@ -276,18 +279,18 @@ fn routes(
         ))
 }
 
-/// The process lives.
+/// Answers 200 while the process lives.
 async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The process takes requests, and knows which keys are revoked.
+/// Answers 200 if the process accepts requests and its key data is fresh.
 async fn readyz(State(running): State<Arc<Running>>) -> Response {
     if running.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let registrar = running.service.as_ref();
-    if registrar.is_some_and(|registrar| !registrar.state().fresh) {
+    let service = running.service.as_ref();
+    if service.is_some_and(|service| !service.state().fresh) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stale keys\n").into_response();
     }
     "ok\n".into_response()

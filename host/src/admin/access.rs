@@ -1,16 +1,16 @@
-//! Who may ask what: bearer tokens (RFC 6750) with a role each.
+//! Access to the admin API: bearer tokens (RFC 6750), each with a role.
 //!
 //! It promises
-//! - that a token is compared by its SHA-256, in constant time, with every token there is;
-//! - that a right token is always let in: nobody can shut its owner out by guessing from the same
-//!   address;
-//! - that after [`MAX_FAILURES`] wrong tokens within a minute everything else from an address is
-//!   429 until that minute is over, that a [`network`] of IPv6 counts as one address, and that the
+//! - that a token is compared by its SHA-256, in constant time, with every configured token;
+//! - that a right token is always admitted: nobody can lock its owner out by guessing from the
+//!   same address;
+//! - that after [`MAX_FAILURES`] wrong tokens within a minute an address gets 429 for everything
+//!   else until that minute is over, that an IPv6 [`network`] counts as one address, and that the
 //!   table of addresses is bounded;
 //! - that no token is logged.
 //!
-//! Tokens' values are secrets of the configuration and read with it: a reload puts new ones in
-//! force. Without any token nobody may ask anything below `/v1`.
+//! The values of the tokens are secrets of the configuration, so a reload brings new ones into
+//! use. Without any token, nothing below `/v1` can be reached.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -26,36 +26,45 @@ use crate::filter_store::secrets::{SecretValue, Secrets};
 use crate::keys::KeyDigest;
 use crate::model::admin::Role;
 
-/// Wrong tokens from one address before it is told to wait.
+/// Wrong tokens from one address before it has to wait.
 pub(crate) const MAX_FAILURES: u32 = 10;
 
-/// How long failures are remembered.
+/// The time after which failures of an address are dropped.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
-/// The most addresses whose failures are remembered.
+/// The most addresses whose failures are counted.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// The longest token that is looked at. Bytes.
+/// The longest token that is compared. Bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// A token that is known.
+/// The rights of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// May read.
+    Read,
+    /// May read and change.
+    Write,
+}
+
+/// A configured token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OperatorToken {
     /// Its name, for the log.
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
-    /// The name of the secret that is its value.
+    /// The name of the secret that holds its value.
     pub(crate) secret: Arc<str>,
 }
 
-/// Who asks.
+/// The owner of the token that a request carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actor {
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
 }
 
-/// The tokens, and who guessed at them.
+/// The tokens, and the recent failures of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     tokens: Vec<OperatorToken>,
@@ -69,7 +78,6 @@ struct Failures {
 }
 
 impl Access {
-    /// With these tokens.
     #[must_use]
     pub(crate) fn new(tokens: Vec<OperatorToken>) -> Self {
         Self {
@@ -78,16 +86,17 @@ impl Access {
         }
     }
 
-    /// Whether there are any tokens.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
         !self.tokens.is_empty()
     }
 
-    /// Who it is that asks.
+    /// Finds the owner of the request's token.
     ///
     /// # Errors
-    /// No token is known, or none or a wrong one came: too many of those are told to wait.
+    ///
+    /// No token is configured, or the request carries none or a wrong one. An address with too
+    /// many wrong tokens has to wait.
     pub(crate) fn admit(
         &self,
         headers: &HeaderMap,
@@ -131,13 +140,13 @@ impl Access {
         })
     }
 
-    /// Compares with every token, whichever fits.
+    /// Compares with every token, also after a match, so that the time says nothing.
     fn find(&self, presented: &[u8], secrets: &Secrets) -> Option<Actor> {
         let digest = KeyDigest::of(presented);
         let mut found = None;
         for token in &self.tokens {
             let own = secrets.find(&token.secret).map(SecretValue::key_digest);
-            // Equal in constant time.
+            // Compared in constant time.
             if own == Some(digest) {
                 found = Some(Actor {
                     name: token.name.clone(),
@@ -148,48 +157,52 @@ impl Access {
         found
     }
 
-    /// For how long whoever is wrong has to wait. Seconds, rounded up.
+    /// How long an address that has failed too often has to wait; None if it need not. Seconds,
+    /// rounded up.
     fn retry_after(&self, from: IpAddr, now: Instant) -> Option<u64> {
         let failures = self.failures.lock();
-        let known = failures.get(&from)?;
+        let failed = failures.get(&from)?;
         let left =
-            FAILURE_WINDOW.checked_sub(now.saturating_duration_since(known.first_failure))?;
-        (known.count >= MAX_FAILURES && !left.is_zero()).then(|| left.as_secs() + 1)
+            FAILURE_WINDOW.checked_sub(now.saturating_duration_since(failed.first_failure))?;
+        (failed.count >= MAX_FAILURES && !left.is_zero()).then(|| left.as_secs() + 1)
     }
 
     fn count(&self, from: IpAddr, now: Instant) {
-        let over =
-            |known: &Failures| now.saturating_duration_since(known.first_failure) >= FAILURE_WINDOW;
+        let over = |failed: &Failures| {
+            now.saturating_duration_since(failed.first_failure) >= FAILURE_WINDOW
+        };
         let mut failures = self.failures.lock();
         if failures.len() >= MAX_ADDRESSES && !failures.contains_key(&from) {
-            failures.retain(|_, known| !over(known));
+            failures.retain(|_, failed| !over(failed));
             if failures.len() >= MAX_ADDRESSES {
-                let oldest = failures.iter().min_by_key(|(_, known)| known.first_failure);
+                let oldest = failures
+                    .iter()
+                    .min_by_key(|(_, failed)| failed.first_failure);
                 if let Some(oldest) = oldest.map(|(address, _)| *address) {
                     failures.remove(&oldest);
                 }
             }
         }
-        let known = failures.entry(from).or_insert(Failures {
+        let failed = failures.entry(from).or_insert(Failures {
             first_failure: now,
             count: 0,
         });
-        if over(known) {
-            *known = Failures {
+        if over(failed) {
+            *failed = Failures {
                 first_failure: now,
                 count: 0,
             };
         }
-        known.count = known.count.saturating_add(1);
+        failed.count = failed.count.saturating_add(1);
     }
 }
 
-/// What came in the place of a token.
+/// The `authorization` field as a token.
 #[derive(Clone, Copy)]
 enum PresentedToken<'a> {
-    /// Nothing: nobody guessed.
+    /// No token: this is no guess.
     Nothing,
-    /// What nobody can have as a token.
+    /// A value that no token can have.
     Malformed,
     Token(&'a [u8]),
 }
@@ -213,10 +226,11 @@ fn presented(headers: &HeaderMap) -> PresentedToken<'_> {
     }
 }
 
-/// Whether the role suffices for the method.
+/// Checks that the role suffices for the method.
 ///
 /// # Errors
-/// It does not.
+///
+/// The method changes something and the role may only read.
 pub(crate) fn check_role(actor: &Actor, method: &Method) -> Result<(), ApiProblem> {
     let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match actor.role {
@@ -264,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_known_by_its_value() {
+    fn a_token_is_accepted_by_its_value() {
         let (access, secrets) = access();
         let admit = |value: &str| access.admit(&with(value), HERE, &secrets, Instant::now());
         assert_eq!(&*admit("Bearer value of-ops").unwrap().name, "ops");
@@ -281,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_is_no_guess_and_without_tokens_nobody_is_admitted() {
+    fn a_missing_token_is_no_guess_and_without_tokens_nobody_is_admitted() {
         let (access, secrets) = access();
         for _ in 0..100 {
             let refused = access.admit(&HeaderMap::new(), HERE, &secrets, Instant::now());
@@ -293,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_is_told_to_wait_and_a_right_token_is_let_in() {
+    fn an_address_that_guesses_has_to_wait_and_a_right_token_is_admitted() {
         let (access, secrets) = access();
         let start = Instant::now();
         let admit = |value: &str, from: IpAddr, after: u64| {
@@ -326,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_many_addresses_of_ipv6_has_one() {
+    fn many_addresses_of_one_ipv6_network_count_as_one() {
         let (access, secrets) = access();
         let now = Instant::now();
         let guess = |number: u128| {

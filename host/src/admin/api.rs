@@ -1,18 +1,18 @@
 //! The admin API: keys, plans, usage and upstreams, below `/v1`.
 //!
-//! Before it come [`super::serve`] (a connection) and [`super::envelope`] (a request's id, who
-//! asks, what an error looks like); after it the [`ControlService`], which has the rules.
+//! Before it come [`super::serve`] (connections) and [`super::envelope`] (a request's id, its
+//! caller, the shape of an error); after it the [`ControlService`], which has the rules.
 //!
 //! It promises
-//! - that what is blocking runs on threads of its own, [`MAX_CALLS`] at once, imports
-//!   [`MAX_IMPORTS`] at once; who finds no room for a while is told to come back;
-//! - that a client that stalls, with its body or with its answer, holds no such room: an import
-//!   takes it when its file is there, an export for each piece anew;
-//! - that every body has a limit and a deadline, and all large ones together a limit, and that unknown members and parameters are
-//!   refused with their place;
-//! - that every change is a line of the audit log, and that no line holds a key.
+//! - that blocking work runs on threads of its own: [`MAX_CALLS`] calls and [`MAX_IMPORTS`]
+//!   imports at once; a caller that gets no permit within [`PERMIT_TIMEOUT`] gets 503;
+//! - that a client that stalls with its body or its answer holds no such permit: an import takes
+//!   one when its file has arrived, an export takes one for each chunk;
+//! - that every body has a limit and a deadline, that all large bodies together have a limit, and
+//!   that unknown members and parameters are refused by name;
+//! - that every change has an entry in the audit log, and that no entry holds a key.
 //!
-//! It is described by [`openapi`], which is served and true.
+//! [`openapi`] describes the API, is served with it, and is compared with it in tests.
 
 mod body;
 mod export;
@@ -43,19 +43,19 @@ use super::envelope::ApiCaller;
 use super::problem::ApiProblem;
 use crate::control::service::ControlService;
 
-/// Calls of the store at once.
+/// Calls of the service that may run at once.
 const MAX_CALLS: usize = 8;
 
-/// Imports at once.
+/// Imports that may run at once.
 const MAX_IMPORTS: usize = 2;
 
-/// How long a request waits for room.
+/// Longest wait of a request for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What each route takes of axum: the one [`AdminApi`].
+/// The state of every route: the one [`AdminApi`].
 type ApiState = State<Arc<AdminApi>>;
 
-/// What the routes share.
+/// The state that the routes share.
 #[derive(Debug)]
 pub(super) struct AdminApi {
     running: Arc<Running>,
@@ -114,14 +114,14 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
 
 impl AdminApi {
     fn service(&self) -> Result<Arc<ControlService>, ApiProblem> {
-        let registrar = self.running.service.clone();
-        registrar.ok_or_else(|| {
+        let service = self.running.service.clone();
+        service.ok_or_else(|| {
             let detail = "this gateway has no store; add `[store]` with `path = \"windlass.db\"` to the configuration and restart";
             ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", detail)
         })
     }
 
-    /// Do this with the registrar, on a thread where it may block.
+    /// Calls the service on a thread that may block.
     async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ControlService) -> Result<T, ApiProblem> + Send + 'static,
@@ -129,16 +129,16 @@ impl AdminApi {
         self.call_within(PERMIT_TIMEOUT, work).await
     }
 
-    /// The same where it may wait so long for its turn.
+    /// Like `call`, with a wait of this length for the permit.
     async fn call_within<T: Send + 'static>(
         &self,
         wait: Duration,
         work: impl FnOnce(&ControlService) -> Result<T, ApiProblem> + Send + 'static,
     ) -> Result<T, ApiProblem> {
-        let registrar = self.service()?;
+        let service = self.service()?;
         let room = acquire(&self.calls, wait).await?;
         let done = tokio::task::spawn_blocking(move || {
-            let made = work(&registrar);
+            let made = work(&service);
             drop(room);
             made
         });
@@ -146,13 +146,13 @@ impl AdminApi {
     }
 }
 
-/// A place among those who may work.
+/// Takes one permit, or fails after `wait`.
 async fn acquire(of: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, ApiProblem> {
     let room = tokio::time::timeout(wait, Arc::clone(of).acquire_owned()).await;
     room.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
-/// So many places at once.
+/// Takes this many permits, or fails after `wait`.
 async fn acquire_many(
     of: &Arc<Semaphore>,
     count: usize,
@@ -167,24 +167,24 @@ fn busy() -> ApiProblem {
     ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
 }
 
-/// A call ended in a way that no call should.
+/// The error for a call that panicked or was cancelled.
 fn internal_error() -> ApiProblem {
     let detail = "the call broke; the gateway's log says why";
     ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", detail)
 }
 
-/// Milliseconds since 1970.
+/// The time now. Milliseconds since 1970.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A line of the audit log: who did what to which.
+/// Writes an entry of the audit log: the caller, the action and its object.
 fn audit(caller: &ApiCaller, action: &str, kind: &str, id: &str) {
     audit_change(caller, action, kind, id, None);
 }
 
-/// The same, with what it is since.
+/// Like `audit`, with the state that the change led to.
 fn audit_change(caller: &ApiCaller, action: &str, kind: &str, id: &str, what: Option<&str>) {
     tracing::info!(
         target: "windlass::audit",

@@ -1,10 +1,10 @@
-//! Moments and days as text: RFC 3339, in UTC. Pure.
+//! Times and days as text: RFC 3339, in UTC. Pure functions.
 
 /// 9999-12-31T23:59:59.999Z. Milliseconds since 1970.
 const LAST_MS: u64 = 253_402_300_799_999;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// `2026-11-25T20:54:41.123Z`; whole seconds without a fraction.
+/// The time as `2026-11-25T20:54:41.123Z`; whole seconds without a fraction.
 #[must_use]
 pub(crate) fn moment(ms: u64) -> String {
     let ms = ms.min(LAST_MS);
@@ -18,8 +18,8 @@ pub(crate) fn moment(ms: u64) -> String {
     format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// Milliseconds since 1970 of an RFC 3339 date-time; earlier is taken as 1970. None where it is
-/// no date-time.
+/// Reads an RFC 3339 date-time as milliseconds since 1970; an earlier one becomes 1970. None if
+/// the text is no date-time.
 #[must_use]
 pub(crate) fn read_moment(text: &str) -> Option<u64> {
     let (date, rest) = text.split_at_checked(10)?;
@@ -56,7 +56,7 @@ pub(crate) fn read_moment(text: &str) -> Option<u64> {
     u64::try_from(ms).ok().map(|ms| ms.min(LAST_MS))
 }
 
-/// Minutes east of UTC of `+02:00`.
+/// Reads `+02:00` as minutes east of UTC.
 fn offset(zone: &str) -> Option<i64> {
     let sign = match zone.chars().next()? {
         '+' => 1,
@@ -69,8 +69,8 @@ fn offset(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
-/// `2026-11-25` of days since 1970 (Hinnant, "chrono-compatible low-level date algorithms",
-/// `civil_from_days`).
+/// The day, given as days since 1970, as `2026-11-25` (Hinnant, "chrono-compatible low-level date
+/// algorithms", `civil_from_days`).
 #[must_use]
 pub(crate) fn day(days: u32) -> String {
     let days = i64::from(days).min(2_932_896) + 719_468;
@@ -88,13 +88,14 @@ pub(crate) fn day(days: u32) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Days since 1970 of `2026-11-25`; earlier is taken as 1970. None where it is no date.
+/// Reads `2026-11-25` as days since 1970; an earlier day becomes 1970. None if the text is no
+/// date.
 #[must_use]
 pub(crate) fn read_day(text: &str) -> Option<u32> {
     u32::try_from(civil(text)?.max(0)).ok()
 }
 
-/// Days since 1970, also below 0 (`days_from_civil`).
+/// Reads a date as days since 1970, which may be negative (`days_from_civil`).
 fn civil(text: &str) -> Option<i64> {
     if text.len() != 10 {
         return None;
@@ -128,7 +129,7 @@ fn parts(text: &str, between: char) -> Option<[i64; 3]> {
     parts.next().is_none().then_some(found)
 }
 
-/// Two digits.
+/// Reads two digits.
 fn two(text: &str) -> Option<i64> {
     let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_not_read() {
+    fn text_that_is_no_moment_is_not_read() {
         for text in [
             "",
             "2027-01-01",

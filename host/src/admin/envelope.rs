@@ -1,10 +1,11 @@
-//! What surrounds every request of the operator's listener: its id, who asks, and what an error
-//! looks like.
+//! The envelope of every request on the admin listener: its id, its caller, and the shape of an
+//! error.
 //!
 //! It promises that every answer carries `x-request-id`, that nothing below `/v1` is reached
-//! without a token whose role suffices, that every refused login is a line of the audit log, and
-//! that the id of every answer below `/v1` is in the log: with the change that it made (see
-//! [`super::api`]), or in a line from here. Strangers get some lines a minute.
+//! without a token whose role suffices, that every refused login has an entry in the audit log,
+//! and that the id of every answer below `/v1` is in the log: with the change that it made (see
+//! [`super::api`]), or in an entry from here. For unauthenticated callers, the number of entries a
+//! minute is limited.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,31 +26,32 @@ use crate::keys::masked;
 use crate::model::admin::Role;
 use crate::observe::log_rate_limit::LogRateLimit;
 
-/// The request's id, in every answer.
+/// The field with the request's id, in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Whose connection it is.
+/// The client's address of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RemoteAddress(pub(crate) SocketAddr);
 
-/// Who asks, for the audit log.
+/// The caller of a request, for the audit log.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiCaller {
-    /// The token's name.
+    /// The name of its token.
     pub(crate) actor: Arc<str>,
-    /// What the token may be used for.
     pub(crate) role: Role,
     /// The request's id.
     pub(crate) request: Arc<str>,
-    /// From where.
+    /// The client's address.
     pub(crate) remote: SocketAddr,
 }
 
 impl ApiCaller {
-    /// Whether the token's role lets it have this, though it changes nothing.
+    /// Checks the right to write for a call that changes nothing but shows what only writers may
+    /// see.
     ///
     /// # Errors
-    /// It may only read.
+    ///
+    /// The token may only read.
     pub(crate) fn may_write(&self, what: &str) -> Result<(), ApiProblem> {
         match self.role {
             Role::Write => Ok(()),
@@ -63,7 +65,7 @@ impl ApiCaller {
     }
 }
 
-/// What the guard knows.
+/// The state of [`guard`].
 #[derive(Debug)]
 pub(crate) struct AdminGuard {
     pub(crate) running: Arc<Running>,
@@ -73,11 +75,11 @@ pub(crate) struct AdminGuard {
 #[derive(Debug, Clone)]
 struct AdminRequestId(Arc<str>);
 
-/// Who was let in, for the line about the answer.
+/// The caller that [`guard`] admitted, for the log entry about the answer.
 #[derive(Debug, Clone)]
 struct AuthenticatedCaller(ApiCaller);
 
-/// Lines about answers to those who were not let in.
+/// Limits the log entries about answers to unauthenticated callers.
 #[derive(Debug)]
 pub(crate) struct UnauthenticatedLog {
     rate_limit: Mutex<LogRateLimit>,
@@ -93,7 +95,8 @@ impl Default for UnauthenticatedLog {
     }
 }
 
-/// Around everything: the id, the words of an error, and the line of the log.
+/// Surrounds every request: gives it an id, checks its `Host`, writes the body of an error, and
+/// logs the answer.
 pub(crate) async fn envelope(
     State(strangers): State<Arc<UnauthenticatedLog>>,
     mut request: Request,
@@ -139,7 +142,7 @@ pub(crate) async fn envelope(
     response
 }
 
-/// Whether there is exactly one `Host`, and it is one (RFC 9112 section 3.2). HTTP/1.0 knows none.
+/// Whether there is exactly one `Host`, and it is valid (RFC 9112 section 3.2). HTTP/1.0 has none.
 fn names_one_host(request: &Request) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -163,7 +166,8 @@ struct AnswerRecord<'a> {
 }
 
 impl AnswerRecord<'_> {
-    /// To somebody who was let in. A change that was made has a line of its own.
+    /// Logs an answer to an authenticated caller. A change that succeeded already has an entry of
+    /// its own.
     fn log(&self, caller: &ApiCaller) {
         let reads = matches!(*self.method, Method::GET | Method::HEAD);
         if self.status.is_success() && (!reads || !self.path.starts_with("/v1/")) {
@@ -182,8 +186,9 @@ impl AnswerRecord<'_> {
         );
     }
 
-    /// To anybody else: of probes of liveness and numbers nothing, and of what is refused no more
-    /// than the log can take. A refused login has a line of its own, but for one that has to wait.
+    /// Logs an answer to anybody else: none for probes of liveness and metrics, and refusals only
+    /// up to the limit. A refused login already has an entry of its own, except for a caller that
+    /// has to wait.
     fn log_unauthenticated(&self, strangers: &UnauthenticatedLog) {
         let is_told = matches!(self.code, None | Some("token_missing" | "token_rejected"))
             || matches!(self.code, Some("no_tokens" | "read_only"));
@@ -209,10 +214,11 @@ impl AnswerRecord<'_> {
     }
 }
 
-/// Around what asks who it is.
+/// Admits a request below `/v1`, or refuses it.
 ///
 /// # Errors
-/// No token came, none that is known, or one whose role does not suffice.
+///
+/// The request carries no token, a wrong one, or one whose role does not suffice.
 pub(crate) async fn guard(
     State(gate): State<Arc<AdminGuard>>,
     mut request: Request,
@@ -238,7 +244,7 @@ pub(crate) async fn guard(
                 .insert(AuthenticatedCaller(caller));
             Ok(response)
         }
-        // Who has to wait is told so, and cannot fill the log.
+        // No entry: a caller that has to wait cannot fill the log.
         Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => Err(problem),
         Err(problem) => {
             tracing::warn!(
@@ -266,12 +272,12 @@ fn admit(gate: &AdminGuard, request: &Request, remote: SocketAddr) -> Result<Act
     Ok(actor)
 }
 
-/// Sixteen random hex digits: to find a request in the log, not to keep anybody out.
+/// Sixteen random hex digits. They find a request in the log; they protect nothing.
 fn new_id() -> Arc<str> {
     format!("{:016x}", fastrand::u64(..)).into()
 }
 
-/// A path for the log: a key may have been taken for an id.
+/// A path for the log. It may hold a key that somebody sent in the place of an id.
 fn masked_path(path: &str) -> String {
     let segments: Vec<_> = path.split('/').map(masked).collect();
     segments.join("/")

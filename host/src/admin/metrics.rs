@@ -1,4 +1,5 @@
-//! What `/metrics` shows: workers, filters, upstreams, configurations.
+//! The families of `/metrics`: workers, filters, upstreams, configurations. Each file below has
+//! those of one part.
 
 mod callouts;
 mod filters;
@@ -46,13 +47,13 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
         one(
             MetricKind::Gauge,
             "generation",
-            "Which configuration is in use, counted from 1",
+            "The number of the configuration in use, counted from 1",
             float(gateway.number),
         ),
         one(
             MetricKind::Gauge,
             "generations",
-            "Configurations in memory: one, and those that requests still run on",
+            "Configurations in memory: the one in use, and old ones that requests still use",
             float(running.foundation.gateways_in_memory()),
         ),
         MetricFamily::new(MetricKind::Counter, "reloads", "Reloads by their result")
@@ -61,51 +62,51 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
         one(
             MetricKind::Counter,
             "access_log_dropped",
-            "Lines of the access log that were lost: its writer did not keep up, or a write failed",
+            "Access log lines lost, because the writer did not keep up or a write failed",
             read(&running.log_dropped),
         ),
         one(
             MetricKind::Counter,
             "log_dropped",
-            "Lines of the gateway's own log that were lost: what reads it did not keep up, or a write failed",
+            "Lines of the gateway's own log lost, because its reader did not keep up or a write failed",
             read(&running.own_log_dropped),
         ),
         one(
             MetricKind::Gauge,
             "open_files_limit",
-            "How many files the process may have open, sockets included; 0: no limit",
+            "Files and sockets that the process may have open; 0: no limit",
             float(descriptors::limit()),
         ),
         one(
             MetricKind::Counter,
             "accept_pauses",
-            "Times that accepting paused because too many files were open",
+            "Pauses in accepting connections because too many files were open",
             float(descriptors::pauses()),
         ),
         one(
             MetricKind::Gauge,
             "wasm_components",
-            "Components that are compiled and in use",
+            "Compiled components in use",
             float(components),
         ),
         one(
             MetricKind::Gauge,
             "wasm_memory_bytes",
-            "Linear memory of all filter instances",
+            "Linear memory of all filter instances together",
             float(budget.used()),
         ),
         one(
             MetricKind::Gauge,
             "wasm_memory_limit_bytes",
-            "The most that the linear memory of all filter instances may be",
+            "Limit on the linear memory of all filter instances together",
             float(budget.limit()),
         ),
     ]
 }
 
-/// When the certificates end that the gateway shows of itself.
+/// When the certificates expire that the gateway presents.
 fn of_certificates(gateway: &Gateway) -> MetricFamily {
-    let help = "When a certificate that the gateway shows to a listener's, the admin's or an upstream's peers ends, in seconds since 1970";
+    let help = "When a certificate that the gateway presents on a listener, on the admin listener or to an upstream expires, in seconds since 1970";
     let mut family = MetricFamily::new(
         MetricKind::Gauge,
         "certificate_expiry_timestamp_seconds",
@@ -113,14 +114,14 @@ fn of_certificates(gateway: &Gateway) -> MetricFamily {
     );
     for shown in &gateway.certificates {
         let labels = [("shown_to", shown.audience), ("name", &*shown.name)];
-        // Past the year 9999 nobody cares for a second.
+        // Past the year 9999 a wrong second does not matter.
         let ends = u64::try_from(shown.ends_s).unwrap_or_default();
         family.push(&labels, float(ends));
     }
     family
 }
 
-/// Keys that were not accepted: to the client all reasons are one, to the operator not.
+/// Counts of rejected keys. A client gets one answer for all reasons; the operator sees each.
 fn of_rejects(running: &Running) -> MetricFamily {
     let reasons = [
         (KeyReject::Unknown, "unknown"),
@@ -128,7 +129,7 @@ fn of_rejects(running: &Running) -> MetricFamily {
         (KeyReject::Expired, "expired"),
         (KeyReject::Unavailable, "unavailable"),
     ];
-    let help = "Keys that were presented and not accepted, by the reason";
+    let help = "Presented keys that were rejected, by reason";
     let mut family = MetricFamily::new(MetricKind::Counter, "key_rejects", help);
     for (why, word) in reasons {
         let workers = running.foundation.rejects().iter();

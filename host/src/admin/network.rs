@@ -1,7 +1,7 @@
-//! Who counts as one: addresses that are one client's to choose from.
+//! Networks of clients: a set of addresses that one client may choose from.
 //!
-//! Whoever has an IPv6 address has a whole /64 of them (RFC 6177), so that is counted as one; an
-//! IPv4 address is counted by itself, also where it is written as one of IPv6.
+//! A client with an IPv6 address has a whole /64 of them (RFC 6177), so that /64 counts as one. An
+//! IPv4 address counts by itself, also if it is written as an IPv6 address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The first address of the network that counts as one.
+/// The first address of the network that this address belongs to.
 #[must_use]
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -18,53 +18,52 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Places that each network has so many of.
+/// Permits: each network may hold up to a limit of them.
 #[derive(Debug, Clone)]
 pub(crate) struct NetworkPermits {
     limit: usize,
     acquired: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// One place; it is free again when this is dropped.
+/// One permit; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct NetworkPermit {
     of: IpAddr,
-    shares: NetworkPermits,
+    permits: NetworkPermits,
 }
 
 impl NetworkPermits {
-    /// So many for each.
+    /// Permits with this limit for each network.
     #[must_use]
-    pub(crate) fn new(most: usize) -> Self {
-        let taken = Arc::default();
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
-            limit: most,
-            acquired: taken,
+            limit,
+            acquired: Arc::default(),
         }
     }
 
-    /// A place for this address; None where its network has all it may have.
+    /// Takes a permit for this address; None if its network is at the limit.
     #[must_use]
     pub(crate) fn acquire(&self, address: IpAddr) -> Option<NetworkPermit> {
         let of = network(address);
-        let mut taken = self.acquired.lock();
-        let count = taken.entry(of).or_insert(0);
+        let mut counts = self.acquired.lock();
+        let count = counts.entry(of).or_insert(0);
         if *count >= self.limit {
             return None;
         }
         *count += 1;
-        let shares = self.clone();
-        Some(NetworkPermit { of, shares })
+        let permits = self.clone();
+        Some(NetworkPermit { of, permits })
     }
 }
 
 impl Drop for NetworkPermit {
     fn drop(&mut self) {
-        let mut taken = self.shares.acquired.lock();
-        if let Some(count) = taken.get_mut(&self.of) {
+        let mut counts = self.permits.acquired.lock();
+        if let Some(count) = counts.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.of);
+                counts.remove(&self.of);
             }
         }
     }
@@ -88,9 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again_when_it_is_given_back() {
-        let shares = NetworkPermits::new(2);
-        let take = |text: &str| shares.acquire(text.parse().unwrap());
+    fn a_permit_is_free_again_when_it_is_dropped() {
+        let permits = NetworkPermits::new(2);
+        let take = |text: &str| permits.acquire(text.parse().unwrap());
         let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
         assert!(first.is_some() && second.is_some());
         assert!(take("2001:db8::3").is_none());
@@ -99,7 +98,7 @@ mod tests {
         assert!(take("2001:db8::3").is_some());
         drop(second);
         assert!(
-            shares.acquired.lock().is_empty(),
+            permits.acquired.lock().is_empty(),
             "who is gone is remembered"
         );
     }

@@ -1,7 +1,7 @@
-//! What the operator is told when something cannot be done: RFC 9457, with stable codes.
+//! Errors of the admin API: RFC 9457 problem details with stable codes.
 //!
-//! A handler answers with a [`ApiProblem`]; its body is written by [`super::envelope`], which knows
-//! the request's id. No text holds a secret or a key.
+//! An operation answers with an [`ApiProblem`]; [`super::envelope`] writes its body, because it
+//! has the request's id. No text holds a secret or a key.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,24 +10,23 @@ use serde_json::{Value, json};
 use crate::control::service::{CsvWarning, ImportError, ImportReport, ServiceError};
 use crate::shared_store::StorageError;
 
-/// An answer that says why not.
+/// An error of the admin API.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiProblem {
     pub(crate) status: StatusCode,
-    /// The stable word.
+    /// The stable code.
     pub(crate) code: &'static str,
-    /// A sentence with the cure.
+    /// A sentence that names the cure.
     pub(crate) detail: String,
-    /// What is wrong with which part: its name, and a sentence.
+    /// The invalid fields: the name of each, and a sentence.
     pub(crate) errors: Vec<(String, String)>,
-    /// Further members of the body.
+    /// Additional members of the body.
     pub(crate) more: Vec<(&'static str, Value)>,
     /// When to try again. Seconds.
     pub(crate) retry_after: Option<u64>,
 }
 
 impl ApiProblem {
-    /// With this status, code and text.
     #[must_use]
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
@@ -40,20 +39,20 @@ impl ApiProblem {
         }
     }
 
-    /// The same with the time to try again. Seconds.
+    /// Adds the time after which to try again. Seconds.
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// The request makes no sense.
+    /// The request is not valid.
     #[must_use]
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
-    /// One part of the request makes no sense.
+    /// One field of the request is not valid.
     #[must_use]
     pub(crate) fn invalid_field(field: &str, message: &str) -> Self {
         let mut problem = Self::invalid(format!("`{field}` {message}"));
@@ -61,7 +60,7 @@ impl ApiProblem {
         problem
     }
 
-    /// One part of the request makes no sense beside another.
+    /// One field of the request contradicts another.
     #[must_use]
     pub(crate) fn unprocessable(field: &str, message: &str) -> Self {
         Self {
@@ -71,14 +70,14 @@ impl ApiProblem {
         }
     }
 
-    /// No `Host`, more than one, or one that is not a host.
+    /// The request has no `Host`, more than one, or an invalid one.
     #[must_use]
     pub(crate) fn bad_host() -> Self {
         let detail = "the request must name exactly one valid host; send one `host`";
         Self::new(StatusCode::BAD_REQUEST, "bad_host", detail)
     }
 
-    /// There is nothing at this path.
+    /// The path does not exist.
     #[must_use]
     pub(crate) fn no_such_path() -> Self {
         let detail = "there is nothing at this path; /v1/openapi.json describes what there is";
@@ -174,8 +173,10 @@ impl From<StorageError> for ApiProblem {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
             }
         };
-        tracing::error!("the admin API cannot do what it was asked: {error}");
-        let detail = "the store cannot do it now; the gateway's log says why";
+        tracing::error!(
+            "an admin API call failed: {error}; check that the storage can be reached and written"
+        );
+        let detail = "the storage failed; the gateway's log has the cause";
         Self::new(status, code, detail)
     }
 }

@@ -1,11 +1,11 @@
-//! Connections of the operator's listener, plain or TLS.
+//! Connections of the admin listener, plain or TLS.
 //!
-//! It promises that nobody holds the listener by doing nothing:
-//! - no more than [`MAX_CONNECTIONS`] are open, and beyond that a new one waits in the system's
-//!   queue; [`MAX_PER_NETWORK`] of them at the most are one [`network`](super::network)'s, and a
-//!   further one of it is closed at once;
-//! - who does not finish its handshake or a request's head, or does not take its answer, within
-//!   the time of [`AdminTimeouts`] is closed.
+//! It promises that no client can occupy the listener by doing nothing:
+//! - at most [`MAX_CONNECTIONS`] are open, and a further one waits in the system's queue; at most
+//!   [`MAX_PER_NETWORK`] of them belong to one [`network`](super::network), and a further one of
+//!   it is closed at once;
+//! - a client that does not finish its handshake or a request's head, or does not read its answer,
+//!   within the time of [`AdminTimeouts`] is disconnected.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,33 +33,32 @@ use super::tls::AdminTls;
 use super::write_timeout::WriteTimeoutStream;
 use crate::runtime::sockets;
 
-/// Connections open at once.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Those of one IPv4 address, or of one /64 of IPv6.
+/// Connections open at once from one IPv4 address or one IPv6 /64.
 const MAX_PER_NETWORK: usize = 32;
 
-/// After a socket could not be taken (no file handles are left).
+/// Pause after an accept that failed because no file handle was left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The largest head. Bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// How long a client is waited for.
+/// How long the admin listener waits for a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AdminTimeouts {
-    /// From a connection to the end of its handshake.
+    /// From the connection to the end of the handshake.
     handshake: Duration,
-    /// From there to the end of its first head.
+    /// From the handshake to the end of the first head.
     first_head: Duration,
     /// From the end of an answer to the end of the next head.
     next_head: Duration,
-    /// For a client that takes nothing of its answer.
+    /// For a client that reads nothing of its answer.
     write: Duration,
 }
 
 impl AdminTimeouts {
-    /// What the operator's listener has.
+    /// The timeouts in production; tests use shorter ones.
     pub(crate) const DEFAULT: Self = Self {
         handshake: Duration::from_secs(5),
         first_head: Duration::from_secs(5),
@@ -68,26 +67,27 @@ impl AdminTimeouts {
     };
 }
 
-/// The listener's socket, and how it is closed.
+/// The listener's socket, and the channels that close it.
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
     pub(crate) socket: TcpListener,
-    /// Whether to take no more, and who has those that are queued then.
+    /// Tells the loop to accept no more, and who owns the queued connections then.
     pub(crate) stop: watch::Receiver<Option<QueueOwner>>,
-    /// Is told when the socket is closed.
+    /// Receives a message when the socket is closed.
     pub(crate) closed: SyncSender<()>,
 }
 
-/// Serve connections until `stop` says so; then take what is queued, unless a successor does, and end
-/// those that idle.
+/// Serves connections until `stop` says so. Then it accepts what is queued, unless a successor
+/// does, and closes idle connections.
 ///
 /// # Errors
-/// The runtime does not take the socket.
+///
+/// The runtime rejects the socket.
 pub(crate) async fn serve(
     listening: ListeningSocket,
     tls: Option<AdminTls>,
     routes: Router,
-    patience: AdminTimeouts,
+    timeouts: AdminTimeouts,
 ) -> io::Result<()> {
     let ListeningSocket {
         socket,
@@ -100,25 +100,25 @@ pub(crate) async fn serve(
         network_permits: NetworkPermits::new(MAX_PER_NETWORK),
         tls,
         routes,
-        patience,
+        timeouts,
         stop,
     };
     let mut stop = open.stop.clone();
     loop {
         let next = async {
-            let place = Arc::clone(&open.permits).acquire_owned().await;
-            (place, socket.accept().await)
+            let permit = Arc::clone(&open.permits).acquire_owned().await;
+            (permit, socket.accept().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             biased;
             _ = stop.wait_for(Option::is_some) => break,
             next = next => next,
         };
-        let place = place.map_err(io::Error::other)?;
+        let permit = permit.map_err(io::Error::other)?;
         match accepted {
-            Ok((stream, remote)) => open.serve(stream, remote, place),
+            Ok((stream, remote)) => open.serve(stream, remote, permit),
             Err(error) => {
-                tracing::debug!("the admin listener cannot take a connection: {error}");
+                tracing::debug!("the admin listener could not accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -126,43 +126,43 @@ pub(crate) async fn serve(
     let socket = socket.into_std()?;
     if *stop.borrow() == Some(QueueOwner::ThisProcess) {
         sockets::close_queue(&socket);
-        while let Ok(place) = Arc::clone(&open.permits).try_acquire_owned()
+        while let Ok(permit) = Arc::clone(&open.permits).try_acquire_owned()
             && let Ok((stream, remote)) = socket.accept()
         {
             stream.set_nonblocking(true)?;
-            open.serve(TcpStream::from_std(stream)?, remote, place);
+            open.serve(TcpStream::from_std(stream)?, remote, permit);
         }
     }
     drop(socket);
-    // Whoever asked may have stopped waiting.
+    // The receiver may have given up.
     let _ = closed.try_send(());
-    // What was asked is answered.
+    // Requests that have begun are answered.
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     let ended = open.permits.acquire_many(all).await;
     ended.map(drop).map_err(io::Error::other)
 }
 
-/// What connections need, and how many there may be.
+/// The limits and services that connections share.
 struct ConnectionContext {
     permits: Arc<Semaphore>,
     network_permits: NetworkPermits,
     tls: Option<AdminTls>,
     routes: Router,
-    patience: AdminTimeouts,
+    timeouts: AdminTimeouts,
     stop: watch::Receiver<Option<QueueOwner>>,
 }
 
 impl ConnectionContext {
-    fn serve(&self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, remote: SocketAddr, permit: OwnedSemaphorePermit) {
         let Some(share) = self.network_permits.acquire(remote.ip()) else {
-            tracing::debug!(%remote, "has {MAX_PER_NETWORK} connections to the admin API already");
+            tracing::debug!(%remote, "closed: its network has {MAX_PER_NETWORK} admin connections already");
             return;
         };
         let (tls, routes) = (self.tls.clone(), self.routes.clone());
-        let (patience, stop) = (self.patience, self.stop.clone());
+        let (timeouts, stop) = (self.timeouts, self.stop.clone());
         tokio::spawn(async move {
-            serve_connection(stream, remote, tls, routes, patience, stop).await;
-            drop((place, share));
+            serve_connection(stream, remote, tls, routes, timeouts, stop).await;
+            drop((permit, share));
         });
     }
 }
@@ -172,16 +172,16 @@ async fn serve_connection(
     remote: SocketAddr,
     tls: Option<AdminTls>,
     routes: Router,
-    patience: AdminTimeouts,
+    timeouts: AdminTimeouts,
     stop: watch::Receiver<Option<QueueOwner>>,
 ) {
-    // Answers are small: they are not to wait for one another.
+    // Answers are small; Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return serve_requests(stream, remote, routes, patience, stop).await;
+        return serve_requests(stream, remote, routes, timeouts, stop).await;
     };
-    match timeout(patience.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_requests(stream, remote, routes, patience, stop).await,
+    match timeout(timeouts.handshake, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_requests(stream, remote, routes, timeouts, stop).await,
         Ok(Err(error)) => tracing::debug!(%remote, "a handshake at the admin API failed: {error}"),
         Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
     }
@@ -191,7 +191,7 @@ async fn serve_requests<S>(
     stream: S,
     remote: SocketAddr,
     routes: Router,
-    patience: AdminTimeouts,
+    timeouts: AdminTimeouts,
     mut stop: watch::Receiver<Option<QueueOwner>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -203,10 +203,10 @@ async fn serve_requests<S>(
         has_asked.store(true, Ordering::Relaxed);
         hyper::service::Service::call(&service, request.map(Body::new))
     });
-    let stream = WriteTimeoutStream::new(stream, patience.write);
+    let stream = WriteTimeoutStream::new(stream, timeouts.write);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.next_head)
+        .header_read_timeout(timeouts.next_head)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let served = async {
@@ -219,15 +219,15 @@ async fn serve_requests<S>(
         connection.await
     };
     let mut served = std::pin::pin!(served);
-    let ended = match timeout(patience.first_head, &mut served).await {
+    let ended = match timeout(timeouts.first_head, &mut served).await {
         Ok(ended) => ended,
         Err(_) if has_asked.load(Ordering::Relaxed) => served.await,
         Err(_) => {
-            return tracing::debug!(%remote, "asked nothing of the admin API in time");
+            return tracing::debug!(%remote, "closed: the client sent no admin request in time");
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%remote, "a connection of the admin API ended: {error}");
+        tracing::debug!(%remote, "an admin connection ended: {error}");
     }
 }
 
@@ -252,8 +252,8 @@ mod tests {
 
     const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
 
-    /// A listener, for as long as `test` runs.
-    fn with<F: Future<Output = ()>>(patience: AdminTimeouts, test: impl FnOnce(SocketAddr) -> F) {
+    /// Serves a listener for as long as `test` runs.
+    fn with<F: Future<Output = ()>>(timeouts: AdminTimeouts, test: impl FnOnce(SocketAddr) -> F) {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         runtime.block_on(async {
@@ -264,7 +264,7 @@ mod tests {
             let routes = Router::new()
                 .route("/livez", get(|| async { "ok" }))
                 .route("/large", get(large));
-            // Never told to stop.
+            // Never stopped.
             let (_stop, stop) = watch::channel(None);
             let (closed, _) = std::sync::mpsc::sync_channel(1);
             let listening = ListeningSocket {
@@ -273,7 +273,7 @@ mod tests {
                 closed,
             };
             tokio::select! {
-                served = serve(listening, None, routes, patience) => served.unwrap(),
+                served = serve(listening, None, routes, timeouts) => served.unwrap(),
                 done = timeout(LONG, test(address)) => done.expect("in time"),
             }
         });
@@ -285,14 +285,14 @@ mod tests {
         socket.connect(to).await.unwrap()
     }
 
-    /// Nothing more comes.
+    /// Nothing more arrives.
     async fn is_closed(stream: &mut TcpStream) -> bool {
         let read = stream.read_to_end(&mut Vec::new()).await;
         read.map_or(true, |count| count == 0)
     }
 
     #[test]
-    fn one_address_does_not_take_all_places() {
+    fn one_address_does_not_take_all_permits() {
         with(PATIENT, async |to| {
             let mut idle = Vec::new();
             for _ in 0..MAX_PER_NETWORK {
@@ -303,7 +303,7 @@ mod tests {
             other.write_all(ASK).await.unwrap();
             assert_eq!(other.read_u8().await.unwrap(), b'H');
             drop(idle.pop());
-            // The gateway sees the end when it sees it.
+            // The gateway sees the close at some later moment.
             loop {
                 let mut next = connect([127, 0, 0, 1], to).await;
                 if next.write_all(ASK).await.is_ok() && next.read_u8().await.is_ok() {
@@ -314,12 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_nothing_is_closed_early_and_who_has_asked_is_waited_for() {
-        let patience = AdminTimeouts {
+    fn a_silent_client_is_closed_early_and_one_that_has_asked_may_idle() {
+        let timeouts = AdminTimeouts {
             first_head: SHORT,
             ..PATIENT
         };
-        with(patience, async |to| {
+        with(timeouts, async |to| {
             let mut asked = connect([127, 0, 0, 1], to).await;
             asked.write_all(ASK).await.unwrap();
             assert_eq!(asked.read_u8().await.unwrap(), b'H');
@@ -340,15 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_no_answer_is_closed() {
-        let patience = AdminTimeouts {
+    fn a_client_that_reads_no_answer_is_closed() {
+        let timeouts = AdminTimeouts {
             write: SHORT,
             ..PATIENT
         };
-        with(patience, async |to| {
+        with(timeouts, async |to| {
             let mut greedy = connect([127, 0, 0, 1], to).await;
             let ask = b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n";
-            // The gateway closes, and the system tells of what was never read.
+            // The gateway closes, and the system reports the data that was never read.
             while greedy.write_all(ask).await.is_ok() {}
         });
     }

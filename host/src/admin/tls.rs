@@ -1,7 +1,7 @@
-//! The certificate of the operator's listener.
+//! The certificate of the admin listener, which a reload can replace.
 //!
-//! It promises that a new one is used by every handshake that begins after it was read, that
-//! connections go on with what they began with, and that one that cannot be used changes nothing.
+//! It promises that every handshake after a reload uses the new certificate, that open connections
+//! keep theirs, and that a certificate that cannot be used changes nothing.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::http::tls::{HTTP1, TlsError, server};
 
-/// A certificate with its key, ready for handshakes. A clone is another hold on the same.
+/// A certificate with its key, ready for handshakes. Clones share one certificate.
 #[derive(Clone)]
 pub(crate) struct AdminTls(Arc<ArcSwap<ServerConfig>>);
 
@@ -26,28 +26,32 @@ impl std::fmt::Debug for AdminTls {
 }
 
 impl AdminTls {
-    /// From two PEM files: TLS 1.2 and 1.3, HTTP/1.1.
+    /// Reads two PEM files for TLS 1.2 and 1.3 with HTTP/1.1.
     ///
     /// # Errors
-    /// A file cannot be read, or the two do not fit.
+    ///
+    /// A file cannot be read, or the key does not fit the certificate.
     pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let config = server(certificate, key, &[HTTP1])?;
         Ok(Self(Arc::new(ArcSwap::new(config))))
     }
 
-    /// The same anew, for handshakes from now on.
+    /// Reads the files again, for handshakes from now on.
     ///
     /// # Errors
-    /// A file cannot be read, or the two do not fit; then what was read before stays in use.
+    ///
+    /// A file cannot be read, or the key does not fit the certificate; then the old certificate
+    /// stays in use.
     pub(crate) fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         self.0.store(server(certificate, key, &[HTTP1])?);
         Ok(())
     }
 
-    /// Shake hands.
+    /// Performs the handshake.
     ///
     /// # Errors
-    /// The client is gone, or speaks no TLS that is known here.
+    ///
+    /// The client is gone, or the two sides have no version or cipher in common.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(self.0.load_full()).accept(stream).await
     }

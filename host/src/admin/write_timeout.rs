@@ -1,7 +1,7 @@
-//! A connection whose client has to take what is written.
+//! A stream whose writes time out.
 //!
-//! It promises that a write that makes no progress for a while ends with an error, and with it the
-//! connection. A client that takes little at a time is waited for.
+//! It promises that a write that makes no progress for the timeout ends with an error, and with it
+//! the connection. A client that reads slowly but steadily is not cut off.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream that does not wait for ever.
+/// A stream whose writes time out.
 pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
     timeout: Duration,
@@ -20,16 +20,16 @@ pub(crate) struct WriteTimeoutStream<S> {
 }
 
 impl<S> WriteTimeoutStream<S> {
-    /// With so long for a write that waits.
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+    /// Wraps the stream, with this timeout for a write without progress.
+    pub(crate) fn new(stream: S, timeout: Duration) -> Self {
         Self {
             stream,
-            timeout: patience,
+            timeout,
             timer: None,
         }
     }
 
-    /// The same, or an error where it has waited for too long.
+    /// Passes the result on, or gives an error if the write has waited for too long.
     fn check_timeout<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -39,12 +39,12 @@ impl<S> WriteTimeoutStream<S> {
             self.timer = None;
             return written;
         }
-        let patience = self.timeout;
+        let timeout = self.timeout;
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(timer.as_mut().poll(context));
-        let late = "the client takes nothing of what is written";
+        let late = "the client reads nothing of what is written";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, late)))
     }
 }

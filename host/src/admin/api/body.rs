@@ -1,4 +1,4 @@
-//! A request's body: its type, its limit, its deadline, and what it says.
+//! Reads a request's body: checks its type, its limit and its deadline, and parses it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,36 +14,34 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::super::problem::ApiProblem;
 use super::acquire_many;
 use super::shape::Strict;
+use crate::admin::problem::ApiProblem;
 use crate::keys::masked;
 
-/// The largest body but that of an import.
+/// The largest body, except for imports. Bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
-/// How long a small body may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an import's body may take.
 const IMPORT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long nothing of a body may come.
+/// Longest wait for the next bytes of a body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What large bodies take of the space for all of them at once. Bytes.
+/// The unit in which large bodies reserve memory. Bytes.
 const SPACE_UNIT: usize = 64 * 1024;
 
-/// So many bodies of this size fit into the space for all of them.
+/// How many large bodies of the full size fit into memory at once.
 const LARGE_BODIES: usize = 4;
 
-/// Space for large bodies, for all of them together.
+/// The memory that all large bodies share.
 pub(crate) fn body_space(limit: usize) -> Arc<Semaphore> {
     let units = limit.div_ceil(SPACE_UNIT).saturating_mul(LARGE_BODIES);
     Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
 }
 
-/// The bytes of a small body of this type; None where there is none.
+/// Reads a small body of this type; None if there is no body.
 pub(crate) async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, ApiProblem> {
     let is = is_kind(&request, kind);
     let bytes = read(request.into_body(), MAX_BODY, READ_TIMEOUT, None).await?;
@@ -54,7 +52,8 @@ pub(crate) async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>,
     is.map(|()| Some(bytes))
 }
 
-/// The bytes of a large body of this type, and the space that they take.
+/// Reads a large body of this type. Returns its bytes with the permit for the memory that they
+/// use.
 pub(crate) async fn large(
     request: Request,
     kind: &str,
@@ -65,7 +64,7 @@ pub(crate) async fn large(
     read(request.into_body(), limit, IMPORT_READ_TIMEOUT, Some(space)).await
 }
 
-/// What a JSON body says.
+/// Reads a JSON body.
 pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), ApiProblem> {
     let Some(bytes) = bytes(request, "application/json").await? else {
         return Err(ApiProblem::invalid("the body is empty; send a JSON object"));
@@ -73,7 +72,7 @@ pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, By
     Ok((parse(&bytes)?, bytes))
 }
 
-/// The same where the body may be left out.
+/// Like `json`, and a body may be absent.
 pub(crate) async fn optional<T: DeserializeOwned + Default>(
     request: Request,
 ) -> Result<T, ApiProblem> {
@@ -83,59 +82,60 @@ pub(crate) async fn optional<T: DeserializeOwned + Default>(
     }
 }
 
-/// A fault is told with its place. No value is repeated, and no name that may be a key.
+/// Parses JSON. An error names the member; it repeats no value, and no name that may be a key.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> {
     let json = Json::<Strict<T>>::from_bytes(bytes);
     json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
         let (_, fault) = text.split_once(": ").unwrap_or(("", &text));
-        let (place, why) = match fault.split_once(": ") {
-            Some((place, why)) => (
-                Some(member_path(place)),
-                masked(&without_values(why)).into_owned(),
+        let (path, message) = match fault.split_once(": ") {
+            Some((path, message)) => (
+                Some(member_path(path)),
+                masked(&without_values(message)).into_owned(),
             ),
             None => (None, masked(fault).into_owned()),
         };
         let part = match refused {
-            JsonRejection::JsonDataError(_) => invalid_member(place.as_deref(), &why),
+            JsonRejection::JsonDataError(_) => invalid_member(path.as_deref(), &message),
             _ => None,
         };
-        let fault = match place {
-            Some(place) => format!("{place}: {why}"),
-            None => why,
+        let fault = match path {
+            Some(path) => format!("{path}: {message}"),
+            None => message,
         };
-        let mut problem = ApiProblem::invalid(format!("the body is not as described: {fault}"));
+        let mut problem =
+            ApiProblem::invalid(format!("the body does not fit its description: {fault}"));
         problem.errors.extend(part);
         problem
     })
 }
 
-/// The member that a fault is about, and what is wrong with it. None where it is the whole body.
-fn invalid_member(place: Option<&str>, why: &str) -> Option<(String, String)> {
-    let (why, _) = why.rsplit_once(" at line ").unwrap_or((why, ""));
+/// The member that an error is about, and its message. None if it is about the whole body.
+fn invalid_member(path: Option<&str>, message: &str) -> Option<(String, String)> {
+    let (message, _) = message.rsplit_once(" at line ").unwrap_or((message, ""));
     let named = |words: &str| {
-        let (name, _) = why.strip_prefix(words)?.split_once('`')?;
+        let (name, _) = message.strip_prefix(words)?.split_once('`')?;
         Some(name.to_owned())
     };
     if let Some(name) = named("missing field `") {
-        let field = match place {
-            Some(place) => format!("{place}.{name}"),
+        let field = match path {
+            Some(path) => format!("{path}.{name}"),
             None => name,
         };
         return Some((field, "is missing".to_owned()));
     }
-    // A fault of the whole body has no place, and its kind stands there.
-    let place = place.filter(|place| !place.starts_with("invalid "));
-    let field = place
+    // An error of the whole body begins with its kind where a member's path would be.
+    let path = path.filter(|path| !path.starts_with("invalid "));
+    let field = path
         .map(str::to_owned)
         .or_else(|| named("unknown field `"))?;
-    Some((field, why.to_owned()))
+    Some((field, message.to_owned()))
 }
 
-/// Members that have members: a path that begins with one may be long without being a key.
+/// Members with members of their own: a path that begins with one may be long without being a key.
 const NESTED: [&str; 4] = ["metadata", "methods", "quota", "rate"];
 
-/// A path of names, some of which the client chose.
+/// A path of member names, some of which the client chose.
 fn member_path(path: &str) -> String {
     if let Some((head, rest)) = path.split_once('.')
         && let Some(name) = head.split('[').next()
@@ -146,7 +146,7 @@ fn member_path(path: &str) -> String {
     masked(path).into_owned()
 }
 
-/// serde quotes strings and numbers that it did not expect: they are taken out.
+/// Removes the strings and numbers that serde quotes from the client's input.
 fn without_values(text: &str) -> String {
     if let Some((before, rest)) = text.split_once("string \"") {
         let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
@@ -161,22 +161,22 @@ fn without_values(text: &str) -> String {
     text.to_owned()
 }
 
-/// The longest line of a body that is read line by line. Bytes.
+/// The longest line of a body that is read by lines. Bytes.
 const MAX_LINE: usize = 256 * 1024;
 
-/// A body of lines, which may be of any length: each line has a limit, and the client is waited for
-/// as ever.
+/// A body that is read by lines and may have any length: each line has a limit, and so has the
+/// wait for the next bytes.
 #[derive(Debug)]
 pub(crate) struct BodyLines {
     body: Body,
     buffer: BytesMut,
-    /// Up to here there is no end of a line.
+    /// The buffer holds no end of a line up to here.
     scanned: usize,
     ended: bool,
 }
 
 impl BodyLines {
-    /// Of a request with a body of this type.
+    /// The lines of a request with a body of this type.
     pub(crate) fn of(request: Request, kind: &str) -> Result<Self, ApiProblem> {
         is_kind(&request, kind)?;
         Ok(Self {
@@ -215,8 +215,8 @@ impl BodyLines {
                 None => self.ended = true,
                 Some(Err(_)) => return Err(ApiProblem::invalid("the body ended before its end")),
                 Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        self.buffer.extend_from_slice(&piece);
+                    if let Ok(chunk) = frame.into_data() {
+                        self.buffer.extend_from_slice(&chunk);
                     }
                 }
             }
@@ -241,7 +241,8 @@ fn is_kind(request: &Request, kind: &str) -> Result<(), ApiProblem> {
     Err(ApiProblem::new(status, "unsupported_media_type", detail))
 }
 
-/// A body takes space as it comes: one that stalls holds no more than it has sent.
+/// Reads a body and reserves memory as it arrives: a stalled client occupies only as much as it
+/// has sent.
 async fn read(
     mut body: Body,
     limit: usize,
@@ -254,41 +255,41 @@ async fn read(
     };
     let whole = async {
         let mut whole = BytesMut::new();
-        let mut held: Option<OwnedSemaphorePermit> = None;
+        let mut permit: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = timeout(IDLE_TIMEOUT, body.frame())
             .await
             .map_err(timed_out)?
         {
             let frame = frame.map_err(|_| ApiProblem::invalid("the body ended before its end"))?;
-            let Ok(piece) = frame.into_data() else {
+            let Ok(chunk) = frame.into_data() else {
                 continue;
             };
-            if whole.len() + piece.len() > limit {
+            if whole.len() + chunk.len() > limit {
                 return Err(too_large());
             }
             if let Some(space) = space {
-                let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-                let units = (whole.len() + piece.len()).div_ceil(SPACE_UNIT);
+                let has = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+                let units = (whole.len() + chunk.len()).div_ceil(SPACE_UNIT);
                 let more = acquire_many(space, units.saturating_sub(has)).await?;
-                match &mut held {
-                    Some(held) => held.merge(more),
-                    None => held = Some(more),
+                match &mut permit {
+                    Some(permit) => permit.merge(more),
+                    None => permit = Some(more),
                 }
             }
-            whole.extend_from_slice(&piece);
+            whole.extend_from_slice(&chunk);
         }
-        Ok((whole.freeze(), held))
+        Ok((whole.freeze(), permit))
     };
     timeout(time, whole).await.map_err(timed_out)?
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::KeyCreate;
     use super::*;
+    use crate::admin::api::shape::KeyCreate;
 
     #[test]
-    fn an_unknown_member_is_refused_with_its_place() {
+    fn an_unknown_member_is_refused_with_its_position() {
         let fault = |text: &str| parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail;
         let detail = fault("{\"consumer\": \"a\",\n \"consumr\": \"b\"}");
         assert!(
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_a_member_names_it() {
-        use super::super::shape::{EndpointUpdate, PlanCreate};
+        use crate::admin::api::shape::{EndpointUpdate, PlanCreate};
 
         let part = |problem: ApiProblem| problem.errors.into_iter().next();
         let plan = |text: &str| part(parse::<PlanCreate>(text.as_bytes()).unwrap_err());
@@ -326,25 +327,28 @@ mod tests {
                 "expected a string",
             ),
         ] {
-            let (is, why) = plan(text).unwrap();
-            assert_eq!(is, field, "{text}: {why}");
+            let (is, detail) = plan(text).unwrap();
+            assert_eq!(is, field, "{text}: {detail}");
             assert!(
-                why.contains(message) && !why.contains("line"),
-                "{text}: {why}"
+                detail.contains(message) && !detail.contains("line"),
+                "{text}: {detail}"
             );
         }
-        // Of these no single member is at fault.
+        // These errors belong to no single member.
         for text in ["[]", "5", "{\"name\":"] {
             assert_eq!(plan(text), None, "{text}");
         }
         let weight = parse::<EndpointUpdate>(b"{\"weight\":-1}").map(|_| ());
-        let (field, why) = part(weight.unwrap_err()).unwrap();
+        let (field, message) = part(weight.unwrap_err()).unwrap();
         assert_eq!(field, "weight");
-        assert!(why.ends_with("a whole number from 0 to 1000"), "{why}");
+        assert!(
+            message.ends_with("a whole number from 0 to 1000"),
+            "{message}"
+        );
     }
 
     #[test]
-    fn nothing_that_may_be_a_key_is_repeated_wherever_it_stands() {
+    fn nothing_that_may_be_a_key_is_repeated_wherever_it_is() {
         const KEY: &str = "12345678901234567890.123";
         let fault = |text: &str| {
             let text = text.replace("KEY", KEY);
@@ -371,7 +375,7 @@ mod tests {
             "{detail}"
         );
         let text = "{\"name\": \"a\", \"methods\": [{\"per_second\": \"x\"}]}";
-        let detail = parse::<super::super::shape::PlanCreate>(text.as_bytes());
+        let detail = parse::<crate::admin::api::shape::PlanCreate>(text.as_bytes());
         let detail = detail.unwrap_err().detail;
         assert!(detail.contains("methods[0].per_second"), "{detail}");
     }

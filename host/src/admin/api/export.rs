@@ -1,4 +1,5 @@
-//! `/v1/keys/export`: all keys, without their texts; with their digests for who may write.
+//! `/v1/keys/export`: all keys, without their texts. A token that may write can ask for their
+//! digests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{KeyFilter, KeyView, guarded};
 
-/// Pieces that wait for the client: what a client that stalls holds in memory.
+/// Chunks that wait for the client: the memory that a stalled client occupies.
 const MAX_WAITING_CHUNKS: usize = 1;
 
-/// How long one piece may wait for its turn.
+/// Longest wait of one chunk for a permit.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
 const COLUMNS: [&str; 11] = [
@@ -38,37 +39,37 @@ const COLUMNS: [&str; 11] = [
     "metadata",
 ];
 
-/// Which keys, and how they are written.
+/// Selects keys and their format.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportParams {
-    /// How they are written; `accept: text/csv` does the same. Default JSON.
+    /// The format; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
     pub(crate) format: Option<UsageFormat>,
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     #[param(min_length = 1, max_length = 128)]
     pub(crate) consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     #[param(min_length = 1, max_length = 128)]
     pub(crate) prefix: Option<String>,
-    /// Only those of which a secret begins so.
+    /// Only keys with a secret that begins with this text.
     #[param(min_length = 1, max_length = 19)]
     pub(crate) begins_with: Option<String>,
-    /// Whether each secret has its digest, so that another store can take the keys. Only as JSON, and
-    /// only for a token whose role is `write`. Default false.
+    /// Whether each secret has its digest, so that another store can import the keys. Only as
+    /// JSON, and only for a token whose role is `write`. Default false.
     pub(crate) digests: Option<bool>,
 }
 
-/// All keys of the store.
+/// Export all keys.
 ///
 /// An array of keys, or the columns
-/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`. In a column a
-/// value that a spreadsheet would take for a formula (it begins with `= + - @`) has a `'` before it,
-/// which an import takes away.
+/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`. If a
+/// spreadsheet would take a value for a formula (it begins with `= + - @`), its column has a `'`
+/// before it, which an import removes.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<KeyResource> = "application/json"), (String = "text/csv"))),
         (status = 422, description = "Comma-separated values have no digests", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
@@ -101,9 +102,9 @@ pub(crate) async fn export(
         (false, false) => ExportForm::Json,
         (false, true) => ExportForm::Digests,
     };
-    // Before the answer has begun an error has an answer of its own.
+    // Before the first byte an error can still be an answer of its own.
     let first = encode_chunk(&api, &filter, form, None).await?;
-    let (pieces, body) = stream::body(MAX_WAITING_CHUNKS);
+    let (chunks, body) = stream::body(MAX_WAITING_CHUNKS);
     let what = if digests {
         "export with digests"
     } else {
@@ -113,15 +114,18 @@ pub(crate) async fn export(
     tokio::spawn(async move {
         let mut next = Some(first);
         while let Some((text, after)) = next {
-            if !pieces.send(text).await {
+            if !chunks.send(text).await {
                 return;
             }
             let Some(after) = after else { return };
             next = match encode_chunk(&api, &filter, form, Some(after)).await {
-                Ok(piece) => Some(piece),
+                Ok(chunk) => Some(chunk),
                 Err(problem) => {
-                    tracing::error!("an export of keys is cut: {}", problem.detail);
-                    return pieces.cut().await;
+                    tracing::error!(
+                        "an export of keys was cut short: {}; repeat it",
+                        problem.detail
+                    );
+                    return chunks.cut().await;
                 }
             };
         }
@@ -133,16 +137,17 @@ pub(crate) async fn export(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
-/// How keys are written.
+/// The format of an export.
 #[derive(Debug, Clone, Copy)]
 enum ExportForm {
     Json,
-    /// The same with digests.
+    /// JSON with the digests of secrets.
     Digests,
     Csv,
 }
 
-/// A piece of the body, and after which key the next one begins.
+/// Reads and encodes one chunk of the body. Returns it with the key that the next chunk begins
+/// after.
 async fn encode_chunk(
     api: &AdminApi,
     filter: &KeyFilter,
@@ -150,8 +155,8 @@ async fn encode_chunk(
     after: Option<String>,
 ) -> Result<(Vec<u8>, Option<String>), ApiProblem> {
     let (first, filter) = (after.is_none(), filter.clone());
-    let read = api.call_within(CHUNK_TIMEOUT, move |registrar| {
-        let page = registrar.export(&filter, after)?;
+    let read = api.call_within(CHUNK_TIMEOUT, move |service| {
+        let page = service.export(&filter, after)?;
         let text = match form {
             ExportForm::Csv => as_csv(page.items, first),
             ExportForm::Json => as_json(page.items, KeyResource::new, first, page.next.is_none()),
@@ -167,7 +172,7 @@ async fn encode_chunk(
     read.await
 }
 
-/// A piece of an array.
+/// Encodes a chunk of an array.
 fn as_json(
     keys: Vec<KeyView>,
     shape: fn(KeyView, u64) -> KeyResource,
@@ -176,8 +181,8 @@ fn as_json(
 ) -> Vec<u8> {
     let now = now_ms();
     let mut text = if first { "[" } else { "" }.to_owned();
-    for (place, key) in keys.into_iter().enumerate() {
-        let comma = if first && place == 0 { "" } else { "," };
+    for (position, key) in keys.into_iter().enumerate() {
+        let comma = if first && position == 0 { "" } else { "," };
         let key = serde_json::to_string(&shape(key, now)).unwrap_or_default();
         text = text + comma + "\n" + &key;
     }
@@ -190,7 +195,7 @@ fn as_json(
 fn as_csv(keys: Vec<KeyView>, first: bool) -> Vec<u8> {
     let now = now_ms();
     let mut lines = ::csv::Writer::from_writer(Vec::new());
-    // A vector takes every write.
+    // Writing to a vector cannot fail.
     if first {
         let _ = lines.write_record(COLUMNS);
     }

@@ -1,4 +1,4 @@
-//! `/v1/keys/import`: many keys at once, from Amazon's file format.
+//! `/v1/keys/import`: many keys at once, in Amazon API Gateway's file format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use super::{AdminApi, acquire, audit, body, internal_error, json, now_ms, stream
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
 
-/// A stream of JSON objects, one a line.
+/// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
 
-/// Lines of progress that wait for the client.
+/// Progress lines that wait for the client.
 const MAX_WAITING_LINES: usize = 4;
 
-/// How long a file that has come waits for its turn.
+/// Longest wait of a complete file for a permit.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How rows that are wrong are met.
+/// Says how an import treats invalid rows.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ImportParams {
-    /// Whether one wrong row keeps all others out. Default false.
+    /// Whether one invalid row refuses the whole file. Default false.
     pub(crate) fail_on_warnings: Option<bool>,
 }
 
 /// Import keys.
 ///
-/// The body is a file in Amazon API Gateway's format: the columns `name` and `key`, and if wanted
-/// `description`, `enabled` and `usageplanids` (here names of plans). With
-/// `accept: application/x-ndjson` the answer is a stream of lines: `{"done": 1000, "of": 5000}`
-/// while it runs (some are left out for who does not read them), and then the answer, or the problem, itself.
+/// The body is a file in Amazon API Gateway's format: the columns `name` and `key`, and optionally
+/// `description`, `enabled` and `usageplanids` (here names of plans). With `accept:
+/// application/x-ndjson` the answer is a stream of lines: `{"done": 1000, "of": 5000}` while the
+/// import runs (a slow reader does not get all of them), and then the result or the problem.
 #[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
     responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
@@ -52,15 +52,15 @@ pub(crate) async fn import(
     request: Request,
 ) -> Result<Response, ApiProblem> {
     let streams = wants(request.headers(), NDJSON);
-    let registrar = api.service()?;
-    let (file, held) = body::large(request, "text/csv", api.max_import, &api.space).await?;
-    // Only who has sent everything takes a place.
-    let room = acquire(&api.imports, QUEUE_TIMEOUT).await?;
+    let service = api.service()?;
+    let (file, space) = body::large(request, "text/csv", api.max_import, &api.space).await?;
+    // A client takes a permit only after it has sent the whole file.
+    let permit = acquire(&api.imports, QUEUE_TIMEOUT).await?;
     let id = caller.request.clone();
     let all_or_nothing = query.fail_on_warnings.unwrap_or(false);
     let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<Imported, ApiProblem> {
-        let made = registrar.import(&file, all_or_nothing, now_ms(), progress);
-        drop((file, held, room));
+        let made = service.import(&file, all_or_nothing, now_ms(), progress);
+        drop((file, space, permit));
         let report = made.map_err(ApiProblem::from)?;
         let count = format!("{} keys", report.ids.len());
         audit(&caller, "import", "keys", &count);
@@ -71,9 +71,9 @@ pub(crate) async fn import(
         let imported = done.await.unwrap_or_else(|_| Err(internal_error()))?;
         return Ok(json(StatusCode::OK, &imported));
     }
-    let (pieces, body) = stream::body(MAX_WAITING_LINES);
+    let (chunks, body) = stream::body(MAX_WAITING_LINES);
     tokio::spawn(async move {
-        let progress = pieces.clone();
+        let progress = chunks.clone();
         let done = tokio::task::spawn_blocking(move || {
             work(&mut |done, of| progress.try_send(format!("{{\"done\":{done},\"of\":{of}}}\n")))
         });
@@ -81,7 +81,7 @@ pub(crate) async fn import(
             Ok(imported) => serde_json::to_string(&imported).unwrap_or_default() + "\n",
             Err(problem) => problem.body(&id),
         };
-        pieces.send(line).await;
+        chunks.send(line).await;
     });
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, NDJSON)], body).into_response())
 }

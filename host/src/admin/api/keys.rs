@@ -1,4 +1,4 @@
-//! `/v1/keys`: created, listed, shown, changed, rotated, deleted.
+//! `/v1/keys`: create, list, show, change, rotate and delete keys.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::control::service::{Idempotency, KeyFilter};
 /// The longest overlap of a rotation. Seconds.
 const MAX_OVERLAP: u64 = 30 * 24 * 60 * 60;
 
-/// Keys, in the order of their ids.
+/// List keys, in the order of their ids.
 #[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
-    responses((status = 200, description = "A piece of the list", body = KeyPage)))]
+    responses((status = 200, description = "A page of the list", body = KeyPage)))]
 pub(crate) async fn list(
     State(api): ApiState,
     QueryParams(query): QueryParams<KeyParams>,
@@ -29,12 +29,12 @@ pub(crate) async fn list(
     let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
     let filter = filter(query)?;
     let page = api
-        .call(move |registrar| Ok(registrar.keys(&filter, after.as_deref(), limit)?))
+        .call(move |service| Ok(service.keys(&filter, after.as_deref(), limit)?))
         .await?;
     Ok(json(StatusCode::OK, &KeyPage::new(page, now_ms())))
 }
 
-/// Which keys the parameters mean.
+/// The filter that the parameters describe.
 pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
     Ok(KeyFilter {
         consumer: params::text("consumer", query.consumer)?,
@@ -44,14 +44,14 @@ pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
     })
 }
 
-/// Make a key. Its text is in this answer and nowhere else.
+/// Create a key. Only this answer has its text.
 #[utoipa::path(post, operation_id = "createKey", path = "/v1/keys", tag = "keys",
-    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text; if that was deleted since, it is 409 and makes none.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
+    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition returns the key that the first request created, without its text; if that key was deleted since, the answer is 409 and no key is created.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
     request_body(content = KeyCreate, content_type = "application/json"),
     responses(
-        (status = 201, description = "The key was made", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
-        (status = 200, description = "The same request made it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
-        (status = 409, description = "A plan does not exist or two overlap, another key has this text, or the same request made a key before that was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "The key was created", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
+        (status = 200, description = "The same request created it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
+        (status = 409, description = "A plan does not exist or two plans overlap, another key has this text, or the key that the same request created was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(api): ApiState,
@@ -69,7 +69,7 @@ pub(crate) async fn create(
     let new = new.new_key()?;
     let now = now_ms();
     let made = api
-        .call(move |registrar| Ok(registrar.create_key(new, once.as_ref(), now)?))
+        .call(move |service| Ok(service.create_key(new, once.as_ref(), now)?))
         .await?;
     let id = made.key.record.id.clone();
     let revision = made.key.record.revision;
@@ -96,7 +96,7 @@ pub(crate) async fn create(
     Ok(tagged(response, revision))
 }
 
-/// A key, without its text.
+/// Show a key, without its text.
 #[utoipa::path(get, operation_id = "showKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The key", body = KeyResource, headers(("etag" = String, description = "The key's revision")))))]
@@ -105,7 +105,7 @@ pub(crate) async fn show(
     KeyId(id): KeyId,
     QueryParams(_): QueryParams<NoParams>,
 ) -> Result<Response, ApiProblem> {
-    let view = api.call(move |registrar| Ok(registrar.key(&id)?)).await?;
+    let view = api.call(move |service| Ok(service.key(&id)?)).await?;
     let revision = view.record.revision;
     let response = json(StatusCode::OK, &KeyResource::new(view, now_ms()));
     Ok(tagged(response, revision))
@@ -117,8 +117,8 @@ pub(crate) async fn show(
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyUpdate, content_type = "application/json"),
     responses((status = 200, description = "The key as it is now", body = KeyResource, headers(("etag" = String, description = "The key's revision"))),
-        (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The key is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -126,7 +126,7 @@ pub(crate) async fn update(
     QueryParams(_): QueryParams<NoParams>,
     request: Request,
 ) -> Result<Response, ApiProblem> {
-    let known = params::if_match(request.headers())?;
+    let revision = params::if_match(request.headers())?;
     let (update, _) = body::json::<KeyUpdate>(request).await?;
     let action = match update.enabled {
         Some(true) => "update, enabled",
@@ -137,7 +137,7 @@ pub(crate) async fn update(
     let now = now_ms();
     let name = id.clone();
     let view = api
-        .call(move |registrar| Ok(registrar.update_key(&name, &change, known, now)?))
+        .call(move |service| Ok(service.update_key(&name, &change, revision, now)?))
         .await?;
     audit(&caller, action, "key", &id);
     let revision = view.record.revision;
@@ -147,14 +147,14 @@ pub(crate) async fn update(
     ))
 }
 
-/// Give a key a new secret. The old one is accepted for a while more.
+/// Give a key a new secret. The old secret is accepted for `overlap_seconds` more.
 #[utoipa::path(post, operation_id = "rotateKey", path = "/v1/keys/{id}/rotate", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyRotate, content_type = "application/json"),
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
-        (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The key is defined in the configuration, or has two valid secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn rotate(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -162,7 +162,7 @@ pub(crate) async fn rotate(
     QueryParams(_): QueryParams<NoParams>,
     request: Request,
 ) -> Result<Response, ApiProblem> {
-    let known = params::if_match(request.headers())?;
+    let revision = params::if_match(request.headers())?;
     let rotate = body::optional::<KeyRotate>(request).await?;
     if rotate.overlap_seconds > MAX_OVERLAP {
         let message = format!("must be at most {MAX_OVERLAP}");
@@ -172,7 +172,7 @@ pub(crate) async fn rotate(
     let now = now_ms();
     let name = id.clone();
     let rotated = api
-        .call(move |registrar| Ok(registrar.rotate_key(&name, overlap, known, now)?))
+        .call(move |service| Ok(service.rotate_key(&name, overlap, revision, now)?))
         .await?;
     audit(&caller, "rotate", "key", &id);
     let revision = rotated.key.record.revision;
@@ -189,9 +189,9 @@ pub(crate) async fn rotate(
 #[utoipa::path(delete, operation_id = "deleteKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
-    responses((status = 204, description = "It is gone"),
-        (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 204, description = "The key is deleted"),
+        (status = 409, description = "The key is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -199,28 +199,28 @@ pub(crate) async fn delete(
     QueryParams(_): QueryParams<NoParams>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiProblem> {
-    let known = params::if_match(&headers)?;
+    let revision = params::if_match(&headers)?;
     let name = id.clone();
-    api.call(move |registrar| Ok(registrar.delete_key(&name, known)?))
+    api.call(move |service| Ok(service.delete_key(&name, revision)?))
         .await?;
     audit(&caller, "delete", "key", &id);
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// With its revision.
+/// Adds the revision as `etag`.
 pub(crate) fn tagged(mut response: Response, revision: u64) -> Response {
     put(&mut response, header::ETAG, &params::etag(revision));
     response
 }
 
-/// A field whose value is ours.
+/// Sets a field to a value that is known to be valid.
 pub(crate) fn put(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
 }
 
-/// A secret is in it: nobody on the way may keep it.
+/// Forbids caches to keep an answer that holds a secret.
 fn no_store(response: &mut Response) {
     put(response, header::CACHE_CONTROL, "no-store");
 }

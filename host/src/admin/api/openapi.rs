@@ -1,7 +1,7 @@
-//! The API's own description, `OpenAPI` 3.1: served, and true.
+//! The description of the API, `OpenAPI` 3.1, which the API serves itself.
 //!
-//! What each operation takes and gives stands beside its handler; what can happen to all of them
-//! (no token, a malformed request, no store) is added here.
+//! Each operation's parameters and answers are described beside its function. The answers that
+//! every operation can have (no token, a malformed request, no storage) are added here.
 
 use std::sync::LazyLock;
 
@@ -47,32 +47,38 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 )]
 struct Description;
 
-/// What can happen to every operation.
+/// Answers that every operation can have.
 struct CommonResponses;
 
 const COMMON: [(StatusCode, &str); 8] = [
-    (StatusCode::BAD_REQUEST, "The request is not as described"),
-    (StatusCode::UNAUTHORIZED, "No token came, or a wrong one"),
+    (
+        StatusCode::BAD_REQUEST,
+        "The request does not fit its description",
+    ),
+    (
+        StatusCode::UNAUTHORIZED,
+        "The request has no token, or a wrong one",
+    ),
     (
         StatusCode::FORBIDDEN,
-        "The token may only read, or no tokens are configured",
+        "The token may only read, or no token is configured",
     ),
     (
         StatusCode::NOT_FOUND,
-        "There is no such key, plan, upstream, endpoint or path",
+        "The key, plan, upstream, endpoint or path does not exist",
     ),
     (
         StatusCode::METHOD_NOT_ALLOWED,
-        "The path does not take this method",
+        "The path does not support this method",
     ),
     (
         StatusCode::TOO_MANY_REQUESTS,
-        "Too many wrong tokens came from this address",
+        "This address has sent too many wrong tokens",
     ),
-    (StatusCode::INTERNAL_SERVER_ERROR, "The store is broken"),
+    (StatusCode::INTERNAL_SERVER_ERROR, "The storage failed"),
     (
         StatusCode::SERVICE_UNAVAILABLE,
-        "There is no store, or it is out of reach, or busy",
+        "No storage is configured, or it is out of reach or busy",
     ),
 ];
 
@@ -84,7 +90,7 @@ const OF_BODIES: [(StatusCode, &str); 3] = [
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
     (
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body is of another type",
+        "The body has another type",
     ),
 ];
 
@@ -101,7 +107,7 @@ impl Modify for CommonResponses {
                 &mut path.delete,
             ];
             for operation in operations.into_iter().flatten() {
-                // Fields may be left out: the macro cannot say so of one that is no null.
+                // Fields are optional. The macro cannot say so of a field that is not nullable.
                 for parameter in operation.parameters.iter_mut().flatten() {
                     if let RefOr::T(parameter) = parameter
                         && matches!(parameter.parameter_in, ParameterIn::Header)

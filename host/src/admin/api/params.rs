@@ -1,4 +1,4 @@
-//! What a request says beside its body: path, query, conditional and idempotency fields.
+//! The parts of a request besides its body: path, query, conditional and idempotency fields.
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
@@ -7,30 +7,29 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::super::problem::ApiProblem;
+use crate::admin::problem::ApiProblem;
 use crate::keys::{SHORTEST_KEY, masked};
 use crate::model::name::is_name;
 
-/// How a page's place is written.
+/// The prefix of a cursor.
 const CURSOR: &str = "c_";
 
-/// The largest and the usual page.
+/// The largest and the default page.
 pub(crate) const MAX_LIMIT: usize = 1000;
 const DEFAULT_LIMIT: usize = 100;
 
-/// The name of a key in the path.
+/// The id of a key in the path.
 #[derive(Debug)]
 pub(crate) struct KeyId(pub(crate) String);
 
-/// The name of a plan in the path.
 #[derive(Debug)]
 pub(crate) struct PlanName(pub(crate) String);
 
-/// The names of a plan and a key in the path.
+/// The name of a plan and the id of a key in the path.
 #[derive(Debug)]
 pub(crate) struct PlanAndKey(pub(crate) String, pub(crate) String);
 
-/// What stands after the `?`.
+/// The query.
 #[derive(Debug)]
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
@@ -41,7 +40,7 @@ fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
     let (code, detail) = match kind {
         "key" => (
             "no_such_key",
-            "an id of a key has 1 to 64 letters, digits, `_` and `-`",
+            "a key's id has 1 to 64 letters, digits, `_` and `-`",
         ),
         _ => (
             "no_such_plan",
@@ -49,6 +48,12 @@ fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
         ),
     };
     Err(ApiProblem::new(StatusCode::NOT_FOUND, code, detail))
+}
+
+/// Whether the text has 1 to 64 letters, digits, `_` and `-`.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for KeyId {
@@ -84,58 +89,61 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
         let query = Query::<T>::try_from_uri(&parts.uri);
         let refused = |refused: axum::extract::rejection::QueryRejection| {
             let text = refused.body_text();
-            let (_, place) = text.split_once(": ").unwrap_or(("", &text));
-            ApiProblem::invalid(format!("the query is not as described: {}", masked(place)))
+            let (_, message) = text.split_once(": ").unwrap_or(("", &text));
+            ApiProblem::invalid(format!(
+                "the query does not fit its description: {}",
+                masked(message)
+            ))
         };
         query.map(|Query(value)| Self(value)).map_err(refused)
     }
 }
 
-/// For requests without parameters: any is refused.
+/// For requests without parameters: any parameter is refused.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoParams {}
 
-/// Which keys.
+/// Selects keys.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct KeyParams {
-    /// How many, at the most.
+    /// The size of the page at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub(crate) limit: Option<usize>,
-    /// Where to go on: the `next_cursor` of the page before.
+    /// Where to continue: the `next_cursor` of the previous page.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
     pub(crate) cursor: Option<String>,
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     #[param(min_length = 1, max_length = 128)]
     pub(crate) consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     #[param(min_length = 1, max_length = 128)]
     pub(crate) prefix: Option<String>,
-    /// Only those of which a secret begins so: a customer's key is found by its first characters.
-    /// More than are kept of it may be sent, but not the whole key.
+    /// Only keys with a secret that begins with this text, to find a customer's key by its first
+    /// characters. It may be longer than the stored prefix, but not the whole key.
     #[param(min_length = 1, max_length = 19)]
     pub(crate) begins_with: Option<String>,
 }
 
-/// A piece of a list.
+/// Selects a page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
-    /// How many, at the most.
+    /// The size of the page at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub(crate) limit: Option<usize>,
-    /// Where to go on: the `next_cursor` of the page before.
+    /// Where to continue: the `next_cursor` of the previous page.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
     pub(crate) cursor: Option<String>,
 }
 
-/// How large a page is to be.
+/// The size of the page.
 pub(crate) fn limit(limit: Option<usize>) -> Result<usize, ApiProblem> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
@@ -144,7 +152,7 @@ pub(crate) fn limit(limit: Option<usize>) -> Result<usize, ApiProblem> {
     }
 }
 
-/// What the page before ended with.
+/// The item that the previous page ended with.
 pub(crate) fn after(cursor: Option<&str>) -> Result<Option<&str>, ApiProblem> {
     let Some(cursor) = cursor else {
         return Ok(None);
@@ -153,17 +161,17 @@ pub(crate) fn after(cursor: Option<&str>) -> Result<Option<&str>, ApiProblem> {
         Some(id) => Ok(Some(id)),
         None => Err(ApiProblem::invalid_field(
             "cursor",
-            "is not one; take `next_cursor` as it came",
+            "is no cursor; send `next_cursor` unchanged",
         )),
     }
 }
 
-/// Where the next page begins.
+/// The cursor of the next page.
 pub(crate) fn cursor(last: Option<String>) -> Option<String> {
     last.map(|last| format!("{CURSOR}{last}"))
 }
 
-/// A name among the parameters.
+/// Checks a parameter that is a name.
 pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>, ApiProblem> {
     match value {
         Some(value) if !is_name(&value) => Err(ApiProblem::invalid_field(
@@ -174,21 +182,21 @@ pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>,
     }
 }
 
-/// The first characters of a secret.
+/// Checks a parameter that is the beginning of a secret.
 pub(crate) fn begins_with(value: Option<String>) -> Result<Option<String>, ApiProblem> {
     let name = "begins_with";
     match value {
         Some(value) if value.is_empty() => Err(ApiProblem::invalid_field(name, "is empty")),
-        // Queries are kept in logs and histories.
+        // A whole key must not be sent: logs and histories keep queries.
         Some(value) if value.chars().count() >= SHORTEST_KEY => Err(ApiProblem::invalid_field(
             name,
-            "may be a whole key; send its first characters only, 12 are plenty",
+            "may be a whole key; send its first characters only, 12 are enough",
         )),
         value => Ok(value),
     }
 }
 
-/// A text among the parameters.
+/// Checks a parameter that is free text.
 pub(crate) fn text(field: &str, value: Option<String>) -> Result<Option<String>, ApiProblem> {
     match value {
         Some(value) if !(1..=128).contains(&value.chars().count()) => Err(
@@ -198,7 +206,7 @@ pub(crate) fn text(field: &str, value: Option<String>) -> Result<Option<String>,
     }
 }
 
-/// The revision that `If-Match` names; None where there is no such field, or it is `*`.
+/// The revision that `If-Match` names; None if there is no such field or it is `*`.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, more) = (values.next(), values.next());
@@ -207,7 +215,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
     if value == "*" && more.is_none() {
         return Ok(None);
     }
-    // Without its quotes it is no `etag`, and means the same to everybody.
+    // Without quotes it is not a valid `etag`, but its meaning is clear.
     let bare = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'));
@@ -217,12 +225,12 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
         Some(revision) if more.is_none() => Ok(Some(revision)),
         Some(_) | None => Err(ApiProblem::invalid_field(
             "if-match",
-            "must be one `etag` as it came, or `*`",
+            "must be one `etag`, unchanged, or `*`",
         )),
     }
 }
 
-/// The idempotency key, where there is one.
+/// The idempotency key, if there is one.
 pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, ApiProblem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {

@@ -1,6 +1,6 @@
-//! What goes over the wire, as Rust and as JSON Schema.
+//! The shapes of the API's JSON, as Rust types and as JSON Schema.
 //!
-//! Every limit here is one of the registrar's rules: a test holds the document to them.
+//! Every limit here is one of the service's rules; a test compares the two.
 
 pub(crate) mod archive;
 mod key;
@@ -25,26 +25,57 @@ pub(crate) use key::{
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
 
-use super::super::date;
+use crate::admin::date;
 
-/// One line: no control characters and line separators.
+/// A single line: no control characters and no line separators.
 pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
-/// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
-/// keeps exactly, also written as `5.0`.
+/// The largest whole number: the largest quota of a configuration. Every reader of JSON represents
+/// it exactly, also written as `5.0`.
 pub(crate) const MOST: u64 = 1_000_000_000_000;
 
-/// How much is to remain of a quota.
+/// Where a key or plan is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// In the store; the API changes it.
+    Store,
+    /// In the configuration; a reload changes it.
+    Configuration,
+}
+
+impl From<Origin> for Source {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Store => Self::Store,
+            Origin::Configuration => Self::Configuration,
+        }
+    }
+}
+
+/// A quota's period, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Period {
+    /// From midnight to midnight.
+    Day,
+    /// Seven days.
+    Week,
+    /// From a day of the month to the same day of the next.
+    Month,
+}
+
+/// Sets the remaining quota.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Extend)]
 pub(crate) struct QuotaExtend {
-    /// Requests that remain from now on, in the period that runs.
+    /// Requests that remain from now on, in the current period.
     #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
     pub(crate) remaining: u64,
 }
 
-/// A quota that was extended.
+/// An extended quota.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ExtendedQuota {
     /// The plan.
@@ -53,20 +84,20 @@ pub(crate) struct ExtendedQuota {
     pub(crate) key: String,
     /// Requests that remain from now on.
     pub(crate) remaining: u64,
-    /// How much may be used beyond the plan's limit in this period; below 0 where less may be.
+    /// How many requests beyond the plan's limit may be made in this period; negative if fewer may
+    /// be.
     pub(crate) extra: i64,
     /// The kind of period.
-    pub(crate) period: PeriodKind,
-    /// Its first day; null of a day.
+    pub(crate) period: Period,
+    /// Its first day; null for a day.
     #[schema(schema_with = starts_on::schema)]
-    pub(crate) starts_on: Option<FirstDay>,
-    /// When it ends, and the extension with it.
+    pub(crate) starts_on: Option<PeriodStart>,
+    /// When the period ends, and the extension with it.
     #[schema(format = DateTime)]
     pub(crate) ends: String,
 }
 
 impl ExtendedQuota {
-    /// Of this plan and key.
     pub(crate) fn new(plan: String, key: String, made: &ExtensionView) -> Self {
         Self {
             plan,
@@ -80,7 +111,7 @@ impl ExtendedQuota {
     }
 }
 
-/// How much keys used of a plan, by day.
+/// The usage of keys on a plan, by day.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Usage)]
 pub(crate) struct UsageResource {
@@ -92,20 +123,20 @@ pub(crate) struct UsageResource {
     /// The last day.
     #[schema(format = Date)]
     pub(crate) to: String,
-    /// For each key, by its id, one pair for each day: what was used, and what remained of the
-    /// quota when the day ended (null where the plan has none).
+    /// For each key id, one pair for each day: the requests used, and the quota that remained at
+    /// the end of the day (null if the plan has none).
     #[schema(schema_with = usage_items)]
     pub(crate) items: serde_json::Map<String, serde_json::Value>,
-    /// Where to go on; null at the end.
+    /// Where to continue; null at the end.
     pub(crate) next_cursor: Option<String>,
 }
 
 /// The report of an import.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Imported {
-    /// The ids of the keys that were made, in the order of the rows.
+    /// The ids of the created keys, in the order of the rows.
     pub(crate) ids: Vec<String>,
-    /// Rows that were left out: the first 1,000 of them.
+    /// Rows that were left out: the first 1,000.
     pub(crate) warnings: Vec<ImportWarning>,
     /// How many rows were left out.
     #[schema(minimum = 0)]
@@ -122,35 +153,35 @@ impl From<ImportReport> for Imported {
     }
 }
 
-/// How the gateway stands.
+/// The state of the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
-    /// The version that runs.
+    /// The running version.
     pub(crate) version: String,
     /// The configuration in use, counted from 1.
     pub(crate) generation: u64,
     /// Whether the process is draining.
     pub(crate) draining: bool,
-    /// Where keys and plans are kept; null without `[store]`.
+    /// The storage of keys and plans; null without `[store]`.
     pub(crate) store: Option<StoreStatus>,
 }
 
-/// How the store stands.
+/// The state of the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StoreStatus {
-    /// Which it is.
+    /// The kind of storage and its address.
     pub(crate) name: String,
-    /// Whether this gateway knows every change up to `max_staleness` ago.
+    /// Whether this gateway has every change older than `max_staleness`.
     pub(crate) fresh: bool,
-    /// Since when nothing was heard of the store. Milliseconds.
+    /// Time since the last answer of the storage. Milliseconds.
     pub(crate) since_contact_ms: u64,
-    /// Keys that this gateway knows.
+    /// Keys that this gateway has loaded.
     pub(crate) keys: usize,
-    /// The commit that it has seen.
+    /// The last commit that this gateway has applied.
     pub(crate) revision: u64,
 }
 
-/// The fault of a request. RFC 9457.
+/// An error of a request. RFC 9457.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
 pub(crate) struct ProblemBody {
@@ -164,27 +195,27 @@ pub(crate) struct ProblemBody {
     pub(crate) status: u16,
     /// A sentence with the cure.
     pub(crate) detail: String,
-    /// A stable word.
+    /// The stable code.
     #[schema(pattern = "^[a-z_]+$")]
     pub(crate) code: String,
     /// The request's id, also in `x-request-id`.
     #[schema(rename = "request-id")]
     pub(crate) request_id: String,
-    /// The faults of its parts.
+    /// The errors of single fields.
     #[schema(nullable = false)]
     pub(crate) errors: Option<Vec<ProblemPart>>,
-    /// Of an import: what is wrong with which row.
+    /// Of an import: the errors of single rows.
     #[schema(nullable = false)]
     pub(crate) warnings: Option<Vec<ImportWarning>>,
 }
 
-/// The fault of one part of a request.
+/// An error of one field of a request.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
 pub(crate) struct ProblemPart {
-    /// Which, as a path of names.
+    /// The field, as a path of names.
     pub(crate) field: String,
-    /// The fault.
+    /// The error.
     pub(crate) message: String,
 }
 
@@ -192,7 +223,7 @@ fn one(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(kind))
 }
 
-/// `metadata`.
+/// The schema of `metadata`.
 pub(crate) fn metadata() -> Object {
     let name = one(Type::String).pattern(Some("^(?!id$)[A-Za-z0-9_-]{1,64}$"));
     let value = one(Type::String)
@@ -208,7 +239,7 @@ pub(crate) fn metadata() -> Object {
         .build()
 }
 
-/// A list of names, none twice.
+/// The schema of a list of names without duplicates.
 pub(crate) fn names() -> Array {
     let name = one(Type::String).pattern(Some(NAME_PATTERN));
     ArrayBuilder::new()
@@ -218,7 +249,7 @@ pub(crate) fn names() -> Array {
         .build()
 }
 
-/// Labels of an endpoint.
+/// The schema of an endpoint's labels.
 pub(crate) fn labels() -> Object {
     let name = one(Type::String).pattern(Some(NAME_PATTERN));
     let value = one(Type::String).max_length(Some(256)).pattern(Some(LINE));
@@ -244,14 +275,14 @@ fn usage_items() -> Object {
         .build()
 }
 
-/// A value that may be left out, and may not be null.
+/// Reads a value that may be left out, and may not be null.
 pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// A value that may be left out (it stays) or null (it goes).
+/// Reads a value that may be left out (no change) or null (remove it).
 #[expect(
     clippy::option_option,
     reason = "left out, null, and a value are three things"
@@ -262,7 +293,7 @@ pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// A key's text on its way out.
+/// Writes a key's text.
 #[expect(clippy::ref_option, reason = "serde calls it so")]
 pub(crate) fn secret_out<S: Serializer>(
     secret: &Option<Zeroizing<String>>,
@@ -274,7 +305,7 @@ pub(crate) fn secret_out<S: Serializer>(
         .serialize(serializer)
 }
 
-/// A key's text on its way in.
+/// Reads a key's text.
 pub(crate) fn secret_in<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Zeroizing<String>>, D::Error> {
@@ -282,12 +313,12 @@ pub(crate) fn secret_in<'de, D: Deserializer<'de>>(
     Ok(text.map(Zeroizing::new))
 }
 
-/// A whole number, also one that is written `5.0`: to JSON Schema that is one.
+/// Reads a whole number, also one that is written as `5.0`: to JSON Schema that is one.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     whole_number_to(deserializer, MOST)
 }
 
-/// The same with another bound to tell of, which the caller checks.
+/// Reads a whole number. The error names this bound; the caller checks it.
 fn whole_number_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
     struct WholeNumberVisitor(u64);
     impl serde::de::Visitor<'_> for WholeNumberVisitor {
@@ -315,14 +346,14 @@ fn whole_number_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Res
     deserializer.deserialize_u64(WholeNumberVisitor(most))
 }
 
-/// The same where it may be left out.
+/// Reads a whole number that may be left out.
 pub(crate) fn present_whole<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
     whole_number(deserializer).map(Some)
 }
 
-/// A [`whole_number`] number of a smaller type, and with a bound, which the caller checks.
+/// Reads a whole number of a smaller type. The error names the bound; the caller checks it.
 pub(crate) fn small_number<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<N, D::Error> {
@@ -330,14 +361,14 @@ pub(crate) fn small_number<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOU
     number.map_err(|_| serde::de::Error::custom("the number is too large"))
 }
 
-/// The same where it may be left out.
+/// Like `small_number`, and may be left out.
 pub(crate) fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<Option<N>, D::Error> {
     small_number::<_, _, BOUND>(deserializer).map(Some)
 }
 
-/// What is written as an object, and not as a list of its values: serde takes both.
+/// Reads only an object. serde would also take a list of its values.
 #[derive(Debug, Clone)]
 pub(crate) struct Strict<T>(pub(crate) T);
 

@@ -1,4 +1,4 @@
-//! `/v1/status`: how the gateway and its store stand.
+//! `/v1/status`: the state of the gateway and its storage.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,18 +11,18 @@ use super::params::{NoParams, QueryParams};
 use super::shape::{Status, StoreStatus};
 use super::{AdminApi, json};
 
-/// How the gateway and its store stand.
+/// Show the state of the gateway and its store.
 #[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
-    responses((status = 200, description = "How it stands", body = Status)))]
+    responses((status = 200, description = "The state", body = Status)))]
 pub(crate) async fn show(
     State(api): State<Arc<AdminApi>>,
     QueryParams(_): QueryParams<NoParams>,
 ) -> Response {
     let running = &api.running;
-    let store = running.service.as_ref().map(|registrar| {
-        let state = registrar.state();
+    let store = running.service.as_ref().map(|service| {
+        let state = service.state();
         StoreStatus {
-            name: registrar.storage_name(),
+            name: service.storage_name(),
             fresh: state.fresh,
             since_contact_ms: u64::try_from(state.since_contact.as_millis()).unwrap_or(u64::MAX),
             keys: state.keys,

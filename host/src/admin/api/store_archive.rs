@@ -1,8 +1,10 @@
-//! `/v1/store/export` and `/v1/store/import`: a whole store, for a backup or another store.
+//! `/v1/store/export` and `/v1/store/import`: the whole storage, as a backup or for another
+//! storage.
 //!
-//! Both go line by line, so that neither holds more than some hundred records whatever the store
-//! has: an export reads a piece when the client took the one before, and an import writes a piece
-//! when it has come. A client that stalls holds no room that others need.
+//! Both work line by line, so that neither has more than some hundred records in memory, whatever
+//! the storage holds. An export reads a chunk when the client has taken the one before, and an
+//! import writes a chunk when it has arrived. A client that stalls holds no permit that others
+//! need.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,23 +25,23 @@ use crate::admin::problem::ApiProblem;
 use crate::control::service::{ExportCursor, StoreImport, StoreItem, StoreReport};
 use crate::keys::masked;
 
-/// JSON objects, one a line.
+/// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
 
-/// Pieces that wait for the client.
+/// Chunks that wait for the client.
 const MAX_WAITING_CHUNKS: usize = 1;
 
-/// How long one piece may wait for its turn.
+/// Longest wait of one chunk for a permit.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Records that are written at once.
+/// Records of one chunk.
 const CHUNK_RECORDS: usize = 500;
 
-/// Everything that the store holds.
+/// Export everything that the store holds.
 ///
-/// A JSON object a line: what the lines are, the plans, the keys with the digests of their secrets, usage by
-/// day, extensions of quotas, and at the end how many of each there were. Takes a token whose role is
-/// `write`. What the configuration defines is not in it.
+/// A JSON object a line: a header, the plans, the keys with the digests of their secrets, usage by
+/// day, extensions of quotas, and at the end how many of each there were. Requires a token whose
+/// role is `write`. It does not include what the configuration defines.
 #[utoipa::path(get, operation_id = "exportStore", path = "/v1/store/export", tag = "store",
     responses((status = 200, description = "The store", content((String = "application/x-ndjson")))))]
 pub(crate) async fn export(
@@ -48,34 +50,37 @@ pub(crate) async fn export(
     QueryParams(_): QueryParams<NoParams>,
 ) -> Result<Response, ApiProblem> {
     caller.may_write("digests of keys")?;
-    // Before the answer has begun an error has an answer of its own.
+    // Before the first byte an error can still be an answer of its own.
     let (first, next) = read_chunk(&api, ExportCursor::default()).await?;
-    let (pieces, body) = stream::body(MAX_WAITING_CHUNKS);
+    let (chunks, body) = stream::body(MAX_WAITING_CHUNKS);
     audit(&caller, "export", "store", "*");
     tokio::spawn(async move {
         let mut counts = RecordCounts::default();
         let mut text = encode_line(&StoreLine::header(now_ms()));
-        let mut piece_now = Some((first, next));
-        while let Some((items, next)) = piece_now {
+        let mut current = Some((first, next));
+        while let Some((items, next)) = current {
             for item in items {
                 counts.add(&item);
                 text += &encode_line(&item.into());
             }
-            if !pieces.send(std::mem::take(&mut text)).await {
+            if !chunks.send(std::mem::take(&mut text)).await {
                 return;
             }
-            piece_now = match next {
+            current = match next {
                 None => None,
                 Some(next) => match read_chunk(&api, next).await {
-                    Ok(piece) => Some(piece),
+                    Ok(chunk) => Some(chunk),
                     Err(problem) => {
-                        tracing::error!("an export of the store is cut: {}", problem.detail);
-                        return pieces.cut().await;
+                        tracing::error!(
+                            "an export of the store was cut short: {}; repeat it",
+                            problem.detail
+                        );
+                        return chunks.cut().await;
                     }
                 },
             };
         }
-        pieces.send(encode_line(&StoreLine::End(counts))).await;
+        chunks.send(encode_line(&StoreLine::End(counts))).await;
     });
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, NDJSON)], body).into_response())
 }
@@ -83,8 +88,8 @@ pub(crate) async fn export(
 type ExportChunk = (Vec<StoreItem>, Option<ExportCursor>);
 
 async fn read_chunk(api: &AdminApi, at: ExportCursor) -> Result<ExportChunk, ApiProblem> {
-    let read = api.call_within(CHUNK_TIMEOUT, move |registrar| {
-        Ok(registrar.export_store(at, now_ms())?)
+    let read = api.call_within(CHUNK_TIMEOUT, move |service| {
+        Ok(service.export_store(at, now_ms())?)
     });
     read.await
 }
@@ -93,24 +98,25 @@ fn encode_line(line: &StoreLine) -> String {
     serde_json::to_string(line).unwrap_or_default() + "\n"
 }
 
-/// How a store is imported.
+/// Says how to import a store.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StoreParams {
-    /// Tell what would be done, and write nothing. Default false.
+    /// Report the result and write nothing. Default false.
     pub(crate) dry_run: Option<bool>,
-    /// Whether plans and keys that are there and differ are replaced. Default false: they stay, and are told.
+    /// Whether to replace plans and keys that exist and differ. Default false: they stay, and are
+    /// reported.
     pub(crate) replace: Option<bool>,
 }
 
-/// Bring in a store that was exported.
+/// Import an exported store.
 ///
-/// May be sent again: what is there and the same stays, and usage is never counted twice. What makes
-/// no sense is left out and told with its line.
+/// The import may be repeated: identical records stay, and usage is never counted twice. Invalid
+/// records are left out and reported with their line.
 #[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
     request_body(content = String, content_type = "application/x-ndjson", description = "The text of an export", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
-    responses((status = 200, description = "A count of what was done", body = StoreImported)))]
+    responses((status = 200, description = "The numbers of records, by what was done with them", body = StoreImported)))]
 pub(crate) async fn import(
     State(api): State<Arc<AdminApi>>,
     Extension(caller): Extension<ApiCaller>,
@@ -148,7 +154,7 @@ pub(crate) async fn import(
     }
     import = import.write(&api, waiting).await?;
     if !import.ended {
-        let message = "the file ends before its `end`: what came was taken, the rest is missing";
+        let message = "the file ends before its `end` line: the records before that were imported, the rest is missing";
         import.report.warn(number, message.to_owned());
     }
     let done = StoreImported::new(&import.report, import.how.dry_run, import.complete);
@@ -164,20 +170,20 @@ pub(crate) async fn import(
     Ok(json(StatusCode::OK, &done))
 }
 
-/// An import on its way.
+/// An import that is running.
 struct StoreImporter {
     how: StoreImport,
     report: StoreReport,
-    /// Of the records that came.
+    /// Counts of the records that arrived.
     counts: RecordCounts,
-    /// Whether the last line came.
+    /// Whether the last line arrived.
     ended: bool,
-    /// Whether it says the same.
+    /// Whether the last line gives the same counts.
     complete: bool,
 }
 
 impl StoreImporter {
-    /// The record of a line; None where it has none that can be taken.
+    /// Reads the record of a line; None if the line has no valid record.
     fn read(&mut self, number: u64, text: &Bytes) -> Result<Option<StoreItem>, ApiProblem> {
         let line = serde_json::from_slice::<StoreLine>(text);
         if number == 1 {
@@ -187,20 +193,20 @@ impl StoreImporter {
                     "the file is of version {windlass_store}, and this Windlass reads version {VERSION}; use the Windlass that wrote it, or a later one"
                 ))),
                 Ok(_) | Err(_) => Err(bad_file(
-                    "the file does not begin as an export of a store does (`{\"windlass_store\":1,..}`); send what `windlass store export` wrote".to_owned(),
+                    "the file does not begin with the header of an export (`{\"windlass_store\":1,..}`); send what `windlass store export` wrote".to_owned(),
                 )),
             };
         }
         let item = match line {
             Err(error) => Err(masked(&error.to_string()).into_owned()),
-            Ok(StoreLine::Header { .. }) => Err("another file begins here".to_owned()),
+            Ok(StoreLine::Header { .. }) => Err("another export begins here".to_owned()),
             Ok(StoreLine::End(counts)) => {
                 self.ended = true;
                 self.complete = counts == self.counts;
                 if self.complete {
                     return Ok(None);
                 }
-                Err("lines are missing: there are not as many as the end says".to_owned())
+                Err("lines are missing: the counts of the `end` line are larger".to_owned())
             }
             Ok(StoreLine::Plan(plan)) => plan.try_into(),
             Ok(StoreLine::Key(key)) => key.try_into(),
@@ -219,7 +225,7 @@ impl StoreImporter {
         }
     }
 
-    /// Write these records, on a thread where it may block.
+    /// Writes these records on a thread that may block.
     async fn write(
         mut self,
         api: &Arc<AdminApi>,
@@ -229,8 +235,8 @@ impl StoreImporter {
             return Ok(self);
         }
         let heavy = acquire(&api.imports, CHUNK_TIMEOUT).await?;
-        let work = api.call_within(CHUNK_TIMEOUT, move |registrar| {
-            registrar.import_store(items, self.how, now_ms(), &mut self.report)?;
+        let work = api.call_within(CHUNK_TIMEOUT, move |service| {
+            service.import_store(items, self.how, now_ms(), &mut self.report)?;
             drop(heavy);
             Ok(self)
         });

@@ -1,7 +1,7 @@
-//! A body that is made piece by piece.
+//! A body that is made in chunks.
 //!
-//! It promises that nobody waits for a client for longer than [`SEND_TIMEOUT`]; who puts pieces holds
-//! nothing meanwhile that others need.
+//! It promises that nobody waits for a client for longer than [`SEND_TIMEOUT`]. A sender must hold
+//! no permit while it waits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,15 +12,15 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-/// How long a client may take nothing.
+/// Longest wait for a client that reads nothing.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a body ends before its end.
+/// Ends a body before it is complete, so that the client sees an error.
 #[derive(Debug, thiserror::Error)]
-#[error("what the body is made from failed")]
+#[error("the source of the body failed")]
 pub(crate) struct BodyCut;
 
-/// Where pieces are put.
+/// The sending side of a body.
 #[derive(Debug, Clone)]
 pub(crate) struct ChunkSender(mpsc::Sender<Result<Bytes, BodyCut>>);
 
@@ -37,34 +37,34 @@ impl http_body::Body for ChunkBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         self.0
             .poll_recv(context)
-            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 }
 
-/// A body of which so many pieces wait for the client at the most, and where they are put.
+/// A body with room for this many chunks that wait for the client, and its sender.
 pub(crate) fn body(waiting: usize) -> (ChunkSender, Body) {
     let (to, from) = mpsc::channel(waiting);
     (ChunkSender(to), Body::new(ChunkBody(from)))
 }
 
 impl ChunkSender {
-    /// Put a piece; false where the client is gone or takes nothing.
-    pub(crate) async fn send(&self, piece: impl Into<Bytes>) -> bool {
+    /// Sends a chunk; false if the client is gone or reads nothing.
+    pub(crate) async fn send(&self, chunk: impl Into<Bytes>) -> bool {
         self.0
-            .send_timeout(Ok(piece.into()), SEND_TIMEOUT)
+            .send_timeout(Ok(chunk.into()), SEND_TIMEOUT)
             .await
             .is_ok()
     }
 
-    /// Put a piece that may be left out where the client takes nothing now. Waits for nobody.
-    pub(crate) fn try_send(&self, piece: impl Into<Bytes>) {
-        // Who takes nothing misses nothing that it needs.
-        let _ = self.0.try_send(Ok(piece.into()));
+    /// Sends a chunk that may be dropped if the client does not read now. Does not wait.
+    pub(crate) fn try_send(&self, chunk: impl Into<Bytes>) {
+        // Nobody needs a chunk that was dropped.
+        let _ = self.0.try_send(Ok(chunk.into()));
     }
 
-    /// End the body so that the client sees that it is not whole.
+    /// Ends the body so that the client sees that it is incomplete.
     pub(crate) async fn cut(&self) {
-        // Who is gone needs not be told.
+        // The client may be gone.
         let _ = self.0.send_timeout(Err(BodyCut), SEND_TIMEOUT).await;
     }
 }

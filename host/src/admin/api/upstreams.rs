@@ -1,4 +1,4 @@
-//! `/v1/upstreams`: shown, and their endpoints changed without a reload.
+//! `/v1/upstreams`: show upstreams, and change their endpoints without a reload.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::admin::problem::ApiProblem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
 use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
-/// Upstreams, and how their endpoints stand.
+/// List upstreams with the state of their endpoints.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
-    responses((status = 200, description = "All of them", body = UpstreamList)))]
+    responses((status = 200, description = "All upstreams", body = UpstreamList)))]
 pub(crate) async fn list(State(api): ApiState, QueryParams(_): QueryParams<NoParams>) -> Response {
     let plans = registry(&api).in_use();
     let items = plans
@@ -28,7 +28,7 @@ pub(crate) async fn list(State(api): ApiState, QueryParams(_): QueryParams<NoPar
     json(StatusCode::OK, &UpstreamList { items })
 }
 
-/// An upstream, and how its endpoints stand.
+/// Show an upstream with the state of its endpoints.
 #[utoipa::path(get, operation_id = "showUpstream", path = "/v1/upstreams/{name}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream", body = UpstreamResource)))]
@@ -41,13 +41,13 @@ pub(crate) async fn show(
     shown(&api, &name, StatusCode::OK)
 }
 
-/// Add an endpoint. It takes requests at once, or over the slow start.
+/// Add an endpoint. It gets requests at once, or gradually over the slow start.
 #[utoipa::path(post, operation_id = "addEndpoint", path = "/v1/upstreams/{name}/endpoints", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = EndpointCreate, content_type = "application/json"),
     responses((status = 201, description = "The upstream as it is now", body = UpstreamResource, headers(("location" = String, description = "The upstream's path"))),
-        (status = 422, description = "Its name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The endpoint's name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The endpoint exists already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -59,20 +59,19 @@ pub(crate) async fn add(
     let (endpoint, _) = body::json::<EndpointCreate>(request).await?;
     registry(&api).upstream(&name)?;
     if !is_endpoint(&endpoint.address) {
-        let wanted = "wants an IP address or a name, with a port, such as `10.0.0.1:8080`";
+        let wanted = "must be an IP address or a name, with a port, such as `10.0.0.1:8080`";
         return Err(ApiProblem::invalid_field("address", wanted));
     }
     weighs(Some(endpoint.weight))?;
     if endpoint.priority > 15 {
         return Err(ApiProblem::invalid_field(
             "priority",
-            "wants a number from 0 to 15",
+            "must be a number from 0 to 15",
         ));
     }
     let labels = &endpoint.labels;
     if labels.len() > 32 || !labels.iter().all(|(name, value)| is_label(name, value)) {
-        let wanted =
-            "wants at most 32 names of letters, digits, `_` and `-`, with values of one line";
+        let wanted = "must be at most 32 names of letters, digits, `_` and `-`, with values of a single line";
         return Err(ApiProblem::invalid_field("labels", wanted));
     }
     let address = endpoint.address.clone();
@@ -91,7 +90,7 @@ pub(crate) async fn add(
     Ok(response)
 }
 
-/// Change an endpoint: weigh it, drain it, or end its drain.
+/// Change an endpoint: set its weight, drain it, or end its drain.
 #[utoipa::path(patch, operation_id = "updateEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`, or the `name` of one address of a name, its `/` written `%2F`")),
@@ -118,12 +117,12 @@ pub(crate) async fn update(
     shown(&api, &name, StatusCode::OK)
 }
 
-/// Remove an endpoint. Requests that run on it end there.
+/// Remove an endpoint. Its active requests may finish.
 #[utoipa::path(delete, operation_id = "removeEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`")),
-    responses((status = 204, description = "It is gone"),
-        (status = 409, description = "It is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 204, description = "The endpoint is removed"),
+        (status = 409, description = "The endpoint is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -136,10 +135,10 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Take back what was changed of one endpoint at run time: the configuration counts again for it.
+/// Undo the changes of one endpoint at run time: the configuration applies to it again.
 #[utoipa::path(delete, operation_id = "restoreEndpoint", path = "/v1/upstreams/{name}/changes/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("address" = String, Path, description = "As it is in `changes`")),
+        ("address" = String, Path, description = "The address as `changes` has it")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore_one(
     State(api): ApiState,
@@ -153,7 +152,7 @@ pub(crate) async fn restore_one(
     shown(&api, &name, StatusCode::OK)
 }
 
-/// Take back what was changed at run time: the configuration counts again.
+/// Undo all changes at run time: the configuration applies again.
 #[utoipa::path(delete, operation_id = "restoreUpstream", path = "/v1/upstreams/{name}/changes", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
@@ -182,13 +181,13 @@ fn weighs(weight: Option<u32>) -> Result<(), ApiProblem> {
     match weight {
         Some(weight) if weight > MAX_WEIGHT => Err(ApiProblem::invalid_field(
             "weight",
-            "wants a number from 0 to 1000",
+            "must be a number from 0 to 1000",
         )),
         Some(_) | None => Ok(()),
     }
 }
 
-/// Ask for the name of an endpoint that is new.
+/// Resolves the name of a new endpoint.
 async fn resolve(api: &Arc<AdminApi>, upstream: &str, address: &str) -> Result<(), ApiProblem> {
     if address.parse::<std::net::SocketAddr>().is_ok() {
         return Ok(());

@@ -1,6 +1,6 @@
-//! `/v1/usage` and extensions: what keys used of their plans.
+//! `/v1/usage` and extensions of quotas: the usage of keys on their plans.
 //!
-//! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference).
+//! They correspond to Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference).
 
 use std::fmt::Write as _;
 
@@ -21,18 +21,18 @@ use crate::control::service::{UsageReport, UsageReportQuery, guarded};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How a report is written.
+/// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Format)]
 pub(crate) enum UsageFormat {
-    /// As an object.
+    /// A JSON object.
     Json,
-    /// As comma-separated values.
+    /// Comma-separated values.
     Csv,
 }
 
-/// Whose usage, when.
+/// Selects the usage.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -40,34 +40,34 @@ pub(crate) struct UsageParams {
     /// The plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) plan: String,
-    /// Only this key's, also if it was deleted: its usage is kept.
+    /// Only this key; a deleted key's usage is kept.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) key: Option<String>,
-    /// The first day, in UTC. Default the last one.
+    /// The first day, in UTC. Default the last day.
     #[param(format = Date)]
     pub(crate) from: Option<String>,
-    /// The last day, itself included; at most 365 after the first. Default today.
+    /// The last day, inclusive; at most 365 days after the first. Default today.
     #[param(format = Date)]
     pub(crate) to: Option<String>,
-    /// How the report is written; `accept: text/csv` does the same. Default JSON.
+    /// The format; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
     pub(crate) format: Option<UsageFormat>,
-    /// How many keys, at the most.
+    /// The number of keys at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub(crate) limit: Option<usize>,
-    /// Where to go on: the `next_cursor` of the page before.
+    /// Where to continue: the `next_cursor` of the previous page.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
     pub(crate) cursor: Option<String>,
 }
 
-/// What keys used of a plan, by day.
+/// Report the usage of keys on a plan, by day.
 ///
-/// As comma-separated values it has the columns `plan,key,day,used,remaining` (a name that begins with
-/// `-` has a `'` before it, for spreadsheets), and the next page's cursor in `x-next-cursor`.
+/// As comma-separated values it has the columns `plan,key,day,used,remaining` (a name that begins
+/// with `-` has a `'` before it, for spreadsheets), and the next page's cursor in `x-next-cursor`.
 #[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
-    responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
+    responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "For comma-separated values: where to continue")), content(
         (UsageResource = "application/json"), (String = "text/csv"))),
-        (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The days contradict each other", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(api): ApiState,
     QueryParams(query): QueryParams<UsageParams>,
@@ -87,7 +87,7 @@ pub(crate) async fn show(
     let to = day("to", query.to.as_deref(), today)?;
     let from = day("from", query.from.as_deref(), to)?;
     let plan = params::name("plan", Some(query.plan))?.unwrap_or_default();
-    let ask = UsageReportQuery {
+    let query = UsageReportQuery {
         plan: plan.clone(),
         key: params::name("key", query.key)?,
         days: from..=to,
@@ -95,7 +95,7 @@ pub(crate) async fn show(
         limit: params::limit(query.limit)?,
     };
     let report = api
-        .call(move |registrar| Ok(registrar.usage(&ask, now)?))
+        .call(move |service| Ok(service.usage(&query, now)?))
         .await?;
     if csv {
         return Ok(as_csv(&plan, from, report));
@@ -116,7 +116,7 @@ pub(crate) async fn show(
     Ok(json(StatusCode::OK, &usage))
 }
 
-/// Names of plans and keys need no quotes.
+/// Encodes a report as comma-separated values. Names of plans and keys need no quotes.
 fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
     let mut text = "plan,key,day,used,remaining\n".to_owned();
     let plan = guarded(plan);
@@ -125,7 +125,7 @@ fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
         for (day, (used, left)) in (from..).zip(&usage.days) {
             let left = left.map(|left| left.to_string()).unwrap_or_default();
             let day = date::day(day);
-            // A text takes every write.
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "{plan},{key},{day},{used},{left}");
         }
     }
@@ -138,7 +138,7 @@ fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
     response
 }
 
-/// Whether the client asks for this type.
+/// Whether the client accepts this type.
 pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
     let values = headers.get_all(header::ACCEPT).iter();
     let values = values.filter_map(|value| value.to_str().ok());
@@ -146,12 +146,12 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
     kinds.any(|each| each.split(';').next().unwrap_or("").trim() == kind)
 }
 
-/// Extend what remains of a quota, in the period that runs.
+/// Extend the remaining quota of a key in the current period.
 #[utoipa::path(patch, operation_id = "extendQuota", path = "/v1/plans/{name}/usage/{key}", tag = "usage",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = QuotaExtend, content_type = "application/json"),
-    responses((status = 200, description = "The quota that remains", body = ExtendedQuota),
+    responses((status = 200, description = "The remaining quota", body = ExtendedQuota),
         (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn extend(
     State(api): ApiState,
@@ -169,7 +169,7 @@ pub(crate) async fn extend(
     }
     let (plan_name, id) = (plan.clone(), key.clone());
     let made = api
-        .call(move |registrar| Ok(registrar.extend(&plan_name, &id, remaining)?))
+        .call(move |service| Ok(service.extend(&plan_name, &id, remaining)?))
         .await?;
     let action = format!("extend to {remaining}");
     audit(&caller, &action, "usage", &format!("{plan}/{key}"));

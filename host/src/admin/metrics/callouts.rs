@@ -1,4 +1,4 @@
-//! Calls of filters to other servers, for metrics.
+//! Metrics of the callouts of filters.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,17 +10,17 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut calls = MetricFamily::new(
         MetricKind::Counter,
         "callouts",
-        "Calls of filters to a server (`[callout.<name>]`) by their result",
+        "Callouts of filters to a server (`[callout.<name>]`) by result",
     );
     let mut shared = MetricFamily::new(
         MetricKind::Counter,
         "callouts_shared",
-        "Calls of filters that had the answer to an identical one that was under way",
+        "Callouts that shared the answer of an identical one in flight",
     );
     let mut active = MetricFamily::new(
         MetricKind::Gauge,
         "callouts_active",
-        "Calls of filters to a server that are under way or wait",
+        "Callouts in flight or waiting",
     );
     for target in gateway.services.callouts.all() {
         let name = ("callout", &*target.settings.name);

@@ -1,4 +1,4 @@
-//! Filters, as metrics: what the gateway counts of each, and their own series.
+//! Metrics of filters: the gateway's own counts of each, and the series that filters declare.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     families
 }
 
-/// Picks one figure.
+/// Picks one count of a filter.
 type FilterFigure = fn(&FilterFigures) -> &AtomicU64;
 
 fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
@@ -36,7 +36,7 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
         ("filter_calls", "Phase calls", |figures| &figures.calls),
         (
             "filter_answers",
-            "Answers that filters gave in the place of the upstream's",
+            "Answers that filters gave instead of the upstream",
             |figures| &figures.answers,
         ),
         ("filter_failures", "Phase calls that failed", |figures| {
@@ -44,12 +44,12 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
         }),
         (
             "filter_suspended_requests",
-            "Requests that met a suspended filter",
+            "Requests that reached a suspended filter",
             |figures| &figures.suspended,
         ),
         (
             "filter_busy_requests",
-            "Requests that found no instance free within `limits.wait`",
+            "Requests that got no instance within `limits.wait`",
             |figures| &figures.busy,
         ),
     ];
@@ -61,7 +61,7 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
     each(
         MetricKind::Counter,
         "filter_instances",
-        "Instances made",
+        "Instances created",
         &|filter| float(filter.instances()),
     );
     each(
@@ -79,8 +79,8 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
     families
 }
 
-/// The series that filters declared: one family for each name, whichever filters it is of. The
-/// configuration was refused where two kinds would share a name.
+/// The series that filters declare: one family for each name, whichever filters share it. A
+/// configuration in which two kinds would share a name has been refused.
 fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
     let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
     for filter in &gateway.filters {
@@ -91,9 +91,9 @@ fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
                 SeriesKind::Gauge => MetricKind::Gauge,
                 SeriesKind::Histogram => MetricKind::Histogram,
             };
-            let family = families.entry(name.clone()).or_insert_with(|| {
-                MetricFamily::new(kind, &name, "A series that filters declared")
-            });
+            let family = families
+                .entry(name.clone())
+                .or_insert_with(|| MetricFamily::new(kind, &name, "A series declared by filters"));
             for (values, sample) in samples {
                 let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
                 labels.extend(spec.labels.iter().cloned().zip(values));

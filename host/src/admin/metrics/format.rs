@@ -1,23 +1,24 @@
-//! In which of Prometheus's text formats `/metrics` is asked for.
+//! The format of `/metrics`, negotiated by `Accept`.
 //!
-//! Pure. Promises: a client that takes anything, as curl and browsers say they do, gets the format that
-//! people and promtool read; one that takes neither gets it as well, as Prometheus's own libraries do
-//! it. A request without `Accept` gets `OpenMetrics`, as it always did: scripts read that.
+//! Pure. It promises that a client that accepts anything, as curl and browsers do, gets
+//! Prometheus's text format, which people and promtool read. A client that accepts neither format
+//! gets that one too, as with Prometheus's own libraries. A request without `Accept` gets
+//! `OpenMetrics`, because existing scripts rely on that.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// How numbers are written.
+/// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetricsFormat {
-    /// Prometheus's own, version 0.0.4.
+    /// Prometheus's text format, version 0.0.4.
     Text,
     /// `OpenMetrics` 1.0.
     OpenMetrics,
 }
 
 impl MetricsFormat {
-    /// What these fields of a request ask for (RFC 9110 section 12.5.1).
+    /// Chooses the format by the request's `Accept` (RFC 9110 section 12.5.1).
     pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
         if !headers.contains_key(ACCEPT) {
             return Self::OpenMetrics;
@@ -38,7 +39,6 @@ impl MetricsFormat {
         }
     }
 
-    /// Its `content-type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -47,7 +47,7 @@ impl MetricsFormat {
     }
 }
 
-/// The format that a media range is about, and how much it is wanted, in thousandths.
+/// The format that a media range asks for, and its weight in thousandths.
 fn media_range(text: &str) -> Option<(MetricsFormat, u32)> {
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next()?.to_ascii_lowercase();
@@ -72,7 +72,7 @@ fn media_range(text: &str) -> Option<(MetricsFormat, u32)> {
     Some((format, quality))
 }
 
-/// `0.25` as 250.
+/// Reads `0.25` as 250.
 fn thousandths(text: &str) -> Option<u32> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_is_the_one_that_is_wanted_most() {
+    fn the_format_is_the_one_with_the_largest_weight() {
         use MetricsFormat::{OpenMetrics, Text};
         assert_eq!(MetricsFormat::negotiate(&HeaderMap::new()), OpenMetrics);
         for (accept, format) in [

@@ -1,71 +1,71 @@
-//! How the counters stand, and the store of keys, plans and usage where there is one.
+//! Metrics of the counters and, if there is one, of the storage of keys, plans and usage.
 
 use super::float;
 use crate::admin::Running;
 use crate::observe::metrics::{MetricFamily, MetricKind};
 
-/// Those of the counters in this gateway's memory.
+/// Metrics of the counters in this gateway's memory.
 pub(super) fn counters(running: &Running) -> [MetricFamily; 4] {
     let rates = running.foundation.rates();
     let figures = running.foundation.limits();
     [
         gauge(
             "limit_counters",
-            "Counters in memory, of usage plans by key and of filters' own rates",
+            "Counters in memory, of keys on usage plans and of the rates of filters",
             float(u64::try_from(figures.counters).unwrap_or(u64::MAX)),
         ),
         counter(
             "usage_lost",
-            "Counts of usage that were lost: the store could not be written for so long that there was no room",
+            "Usage counts lost, because the storage could not be written for so long that memory for them ran out",
             figures.lost,
         ),
         gauge(
             "rate_counters",
-            "Counters of bounds without a key in memory, by bound and value",
+            "Counters in memory of bounds without a key, one for each bound and value",
             float(u64::try_from(rates.counters).unwrap_or(u64::MAX)),
         ),
         counter(
             "rate_overflows",
-            "Requests that were counted in a bucket which new values share, for want of room",
+            "Requests counted in a bucket that new values share, because the table was full",
             rates.overflowed,
         ),
     ]
 }
 
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
-    let Some(keeper) = running.foundation.sync() else {
+    let Some(sync) = running.foundation.sync() else {
         return Vec::new();
     };
-    let state = keeper.state();
+    let state = sync.state();
     vec![
         gauge(
             "keys",
-            "Keys of the store that this gateway knows",
+            "Keys that this gateway has loaded from the storage",
             float(u64::try_from(state.keys).unwrap_or(u64::MAX)),
         ),
         gauge(
             "keys_revision",
-            "The last commit of the store that this gateway has seen",
+            "The storage's last commit that this gateway has applied",
             float(state.revision),
         ),
         gauge(
             "keys_fresh",
-            "Whether this gateway knows every change up to `max_staleness` ago",
+            "Whether this gateway has every change older than `max_staleness`",
             f64::from(u8::from(state.fresh)),
         ),
         gauge(
             "store_since_contact_seconds",
-            "Since when nothing was heard of the store",
+            "Time since the last answer of the storage",
             state.since_contact.as_secs_f64(),
         ),
         counter(
             "store_failures",
-            "Calls of the store, off requests' way, that failed",
+            "Calls to the storage that failed, those of requests not counted",
             state.failures,
         ),
         gauge(
             "usage_unsaved",
-            "Counts of usage that could not be written at the last try, and will be",
+            "Usage counts that the last write failed for; they are written later",
             float(state.unwritten_rows),
         ),
     ]

@@ -1,4 +1,4 @@
-//! Upstreams and their endpoints, as metrics.
+//! Metrics of upstreams and their endpoints.
 
 use crate::model::endpoint::EndpointHealth;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
@@ -16,7 +16,7 @@ pub(crate) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     families
 }
 
-/// What one endpoint shows. The first is that of those that leave, too.
+/// A value of one endpoint. The first of them is also shown for endpoints that drain.
 type EndpointValue = fn(&Upstream, &UpstreamEndpoint) -> f64;
 
 fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
@@ -24,13 +24,13 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
         (
             MetricKind::Gauge,
             "endpoint_requests_active",
-            "Requests that run on an endpoint now",
+            "Active requests of an endpoint",
             |_, endpoint| f64::from(endpoint.state.load.active()),
         ),
         (
             MetricKind::Gauge,
             "endpoint_connections",
-            "Connections to an endpoint, unused ones included",
+            "Connections to an endpoint, including idle ones",
             |_, endpoint| f64::from(endpoint.state.connections()),
         ),
         (
@@ -45,25 +45,25 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
         (
             MetricKind::Counter,
             "endpoint_attempts",
-            "Requests sent to an endpoint, repeated ones included",
+            "Requests sent to an endpoint, including retries",
             |_, endpoint| float(endpoint.state.totals().attempts),
         ),
         (
             MetricKind::Counter,
             "endpoint_faults",
-            "Attempts that were faults of the endpoint",
+            "Attempts that failed through the endpoint's fault",
             |_, endpoint| float(endpoint.state.totals().faults),
         ),
         (
             MetricKind::Counter,
             "endpoint_connects",
-            "Connections made to an endpoint",
+            "Connections opened to an endpoint",
             |_, endpoint| float(endpoint.state.totals().connects),
         ),
         (
             MetricKind::Counter,
             "endpoint_ejections",
-            "How often faults took an endpoint out",
+            "Ejections of an endpoint",
             |_, endpoint| float(endpoint.state.ejections()),
         ),
     ];
@@ -79,7 +79,7 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
     shown.into_iter().map(family).collect()
 }
 
-/// What is no member any more has requests to end all the same.
+/// Adds endpoints that are no longer members and still have active requests.
 fn add_draining(gateway: &Gateway, active: &mut MetricFamily) {
     for plan in &gateway.upstreams {
         let members = plan.endpoint_set();
@@ -98,7 +98,7 @@ fn add_draining(gateway: &Gateway, active: &mut MetricFamily) {
 
 /// One series for each state, so that a sum over endpoints is a count.
 fn of_states(gateway: &Gateway) -> MetricFamily {
-    let help = "How an endpoint stands: 1 for its state, 0 for the others";
+    let help = "The state of an endpoint: 1 for its state, 0 for the others";
     let mut family = MetricFamily::new(MetricKind::Gauge, "endpoint_state", help);
     for plan in &gateway.upstreams {
         for endpoint in &plan.endpoint_set().endpoints {
@@ -117,22 +117,22 @@ fn of_upstreams(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut open = MetricFamily::new(
         MetricKind::Gauge,
         "upstream_fails_open",
-        "Whether too few endpoints are available, so that all that are not draining are used",
+        "Whether too few endpoints are available, so that Windlass ignores health and uses every endpoint that is not draining",
     );
     let mut tier = MetricFamily::new(
         MetricKind::Gauge,
         "upstream_tier",
-        "Which group of endpoints is in use, 0 for the first",
+        "The tier of endpoints in use, 0 for the first",
     );
     let mut waiting = MetricFamily::new(
         MetricKind::Gauge,
         "upstream_requests_waiting",
-        "Requests that wait for an endpoint with room, or for a connection to one",
+        "Requests that wait for an endpoint with a free permit or for a connection",
     );
     let mut refused = MetricFamily::new(
         MetricKind::Counter,
         "upstream_requests_overloaded",
-        "Requests that found no room in time",
+        "Requests that got no permit or connection in time",
     );
     for plan in &gateway.upstreams {
         let labels = [("upstream", &*plan.config.name)];

@@ -1,4 +1,4 @@
-//! How the keys and the kept tokens of verifiers stand.
+//! Metrics of the keys and the cached tokens of verifiers.
 
 use super::float;
 use crate::observe::metrics::{MetricFamily, MetricKind};
@@ -10,32 +10,32 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut keys = MetricFamily::new(
         MetricKind::Gauge,
         "verifier_keys",
-        "Keys of a verifier that were fetched last",
+        "Keys in the last answer of a verifier's key server",
     );
     let mut fetches = MetricFamily::new(
         MetricKind::Counter,
         "verifier_key_fetches",
-        "Fetches of a verifier's keys by their result",
+        "Fetches of a verifier's keys by result",
     );
     let mut usable = MetricFamily::new(
         MetricKind::Gauge,
         "verifier_keys_usable",
-        "Whether a verifier's keys may be used: the last good answer is not older than `max_stale`",
+        "Whether a verifier's keys may be used, because the last good answer is at most `max_stale` old",
     );
     let mut since = MetricFamily::new(
         MetricKind::Gauge,
         "verifier_since_answer_seconds",
-        "Since when a verifier's key server gave no good answer",
+        "Time since the last good answer of a verifier's key server",
     );
     let mut kept = MetricFamily::new(
         MetricKind::Gauge,
         "verifier_cached_tokens",
-        "Tokens of a verifier whose answer is kept, about",
+        "Cached results of a verifier's tokens, roughly",
     );
     let mut rejects = MetricFamily::new(
         MetricKind::Counter,
         "verifier_rejects",
-        "Tokens that were not accepted, by the reason; without a verifier where they were verified before that",
+        "Tokens rejected, by reason; without a verifier for rejections after verification",
     );
     for (why, count) in gateway.services.verifiers.filter_rejects.values() {
         rejects.push(&[("verifier", ""), ("why", why)], float(count));
@@ -43,7 +43,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let now = TokenTime::coarse();
     for verifier in gateway.services.verifiers.all() {
         let name = ("verifier", &*verifier.name);
-        // No verifier says these.
+        // No verifier gives these reasons.
         let later = [TokenError::NotBound, TokenError::Unproven];
         let errors = TokenError::ALL.into_iter();
         for error in errors.filter(|error| !later.contains(error)) {

@@ -23,10 +23,10 @@ use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{QuotaExtension, StoredKey};
 use crate::model::period::{FirstDay, PeriodKind};
 
-/// The version of the lines. A later one is refused.
+/// The version of the format. A newer one is refused.
 pub(crate) const VERSION: u32 = 1;
 
-/// One line. Members that it does not know are passed over: those of `keys export` are among them.
+/// One line. Unknown members are ignored, because those of `keys export` are among them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StoreLine {
@@ -38,32 +38,30 @@ pub(crate) enum StoreLine {
     Usage(UsageLine),
     /// An extension.
     Extension(ExtensionLine),
-    /// The last one: how many of each there are.
+    /// The last line: the number of records of each kind.
     End(RecordCounts),
-    /// The first one.
+    /// The first line.
     #[serde(untagged)]
     Header {
-        /// The version of the lines.
+        /// The version of the format.
         windlass_store: u32,
-        /// When it was written.
+        /// When the file was written.
         #[serde(default)]
         exported: String,
-        /// By which version of Windlass.
+        /// The version of Windlass that wrote it.
         #[serde(default)]
         windlass: String,
     },
 }
 
-/// How many records of each kind there are.
+/// The number of records of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecordCounts {
-    /// Plans.
     pub(crate) plans: u64,
-    /// Keys.
     pub(crate) keys: u64,
     /// Days of usage.
     pub(crate) usage: u64,
-    /// Extensions.
+    /// Extensions of quotas.
     pub(crate) extensions: u64,
 }
 
@@ -135,7 +133,7 @@ pub(crate) struct ExtensionLine {
 }
 
 impl StoreLine {
-    /// The first line.
+    /// The first line of an export.
     pub(crate) fn header(now_ms: u64) -> Self {
         Self::Header {
             windlass_store: VERSION,
@@ -146,7 +144,7 @@ impl StoreLine {
 }
 
 impl RecordCounts {
-    /// Count a record.
+    /// Counts a record.
     pub(crate) fn add(&mut self, item: &StoreItem) {
         match item {
             StoreItem::Plan(_) => self.plans += 1,
@@ -255,7 +253,7 @@ impl TryFrom<KeyLine> for StoreItem {
     fn try_from(key: KeyLine) -> Result<Self, String> {
         let secrets = key.secrets.into_iter().map(|secret| {
             let digest = secret.digest.ok_or_else(|| {
-                "a secret has no `digest`: export with a token that may write".to_owned()
+                "a secret has no `digest`; export with a token whose role is `write`".to_owned()
             })?;
             Ok(SecretRecord {
                 digest: digest
@@ -314,57 +312,56 @@ impl TryFrom<ExtensionLine> for StoreItem {
     }
 }
 
-/// The report of an import of a store, or with `dry_run` of one that would be.
+/// The report of an import of a store. With `dry_run` nothing was written.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StoreImported {
     /// Whether nothing was written.
     pub(crate) dry_run: bool,
-    /// Whether the file came to its end: if not, send the whole file again.
+    /// Whether the file was complete; if not, send the whole file again.
     pub(crate) complete: bool,
     /// Plans.
     pub(crate) plans: ImportTally,
     /// Keys.
     pub(crate) keys: ImportTally,
-    /// Days of usage of keys; one that is there with less counts as replaced.
+    /// Days of usage of keys. A day that exists with less usage counts as replaced.
     pub(crate) usage: ImportTally,
     /// Extensions of quotas.
     pub(crate) extensions: ImportTally,
-    /// Lines that hold nothing that can be read.
+    /// Lines without a readable record.
     #[schema(minimum = 0)]
     pub(crate) unreadable: u64,
-    /// Why records were left out: the first 1,000 of them.
+    /// Why records were left out: the first 1,000 warnings.
     pub(crate) warnings: Vec<LineWarning>,
 }
 
 /// The numbers of records of one kind.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImportTally {
-    /// They were not there.
+    /// Records that did not exist before.
     #[schema(minimum = 0)]
     pub(crate) added: u64,
-    /// Others were in their place.
+    /// Records that replaced different ones.
     #[schema(minimum = 0)]
     pub(crate) replaced: u64,
-    /// They are there and the same.
+    /// Records that exist and are identical.
     #[schema(minimum = 0)]
     pub(crate) unchanged: u64,
-    /// They were left out, each with a warning.
+    /// Records that were left out, each with a warning.
     #[schema(minimum = 0)]
     pub(crate) left_out: u64,
 }
 
-/// A line of a file that was left out.
+/// A line of the file that was left out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LineWarning {
-    /// Its number, from 1.
+    /// The line's number, from 1.
     #[schema(minimum = 1)]
     pub(crate) line: u64,
-    /// The fault.
+    /// The error.
     pub(crate) message: String,
 }
 
 impl StoreImported {
-    /// Of this report.
     pub(crate) fn new(report: &StoreReport, dry_run: bool, complete: bool) -> Self {
         let warnings = report.warnings.iter().map(|(line, message)| LineWarning {
             line: *line,

@@ -1,4 +1,4 @@
-//! Keys over the wire.
+//! The JSON of keys.
 
 use std::collections::BTreeMap;
 
@@ -26,27 +26,27 @@ pub(crate) struct KeyResource {
     pub(crate) plans: Vec<String>,
     #[schema(schema_with = metadata)]
     metadata: BTreeMap<String, String>,
-    /// Whether the operator lets it be used.
+    /// Whether the operator has enabled it.
     pub(crate) enabled: bool,
-    /// Whether it is accepted now, and why not.
+    /// Whether it is accepted now, and if not, why.
     pub(crate) status: KeyStatus,
-    /// From when on it is refused; null: never.
+    /// When it expires; null: never.
     #[schema(format = DateTime)]
     pub(crate) expires: Option<String>,
-    /// When it was made; null for one of the configuration.
+    /// When it was created; null for a key of the configuration.
     #[schema(format = DateTime)]
     pub(crate) created: Option<String>,
-    /// When it was last changed; null for one of the configuration.
+    /// When it was last changed; null for a key of the configuration.
     #[schema(format = DateTime)]
     pub(crate) updated: Option<String>,
     /// When it was last used, to the minute; null: never.
     #[schema(format = DateTime)]
     pub(crate) last_used: Option<String>,
-    /// The values that it is presented as: the newest first, and during a rotation the one before it.
+    /// Its secrets: the newest first, and during a rotation the previous one.
     pub(crate) secrets: Vec<SecretInfo>,
     /// Where it is defined.
-    pub(crate) source: Origin,
-    /// Counts changes; also the `etag`.
+    pub(crate) source: Source,
+    /// The number of its last change; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
 }
@@ -55,33 +55,33 @@ pub(crate) struct KeyResource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KeyStatus {
-    /// It is.
+    /// It is accepted.
     Active,
-    /// The operator switched it off.
+    /// The operator has disabled it.
     Disabled,
-    /// It is past its end.
+    /// It has expired.
     Expired,
 }
 
-/// One text that a key is presented as, to recognise it by.
+/// A secret of a key, without its text.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SecretInfo {
-    /// Its first characters.
+    /// Its first characters, to recognise it by.
     pub(crate) prefix: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     pub(crate) created: String,
-    /// From when on it is refused; null: with the key.
+    /// When it expires; null: with the key.
     #[schema(format = DateTime)]
     pub(crate) expires: Option<String>,
-    /// Its SHA-256, by which another store knows it; only in an export that asks for digests.
+    /// Its SHA-256, by which another store recognises it; only in an export that asks for digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) digest: Option<String>,
 }
 
 impl KeyResource {
-    /// As of this moment, with the digests of its secrets.
+    /// The key at this time, with the digests of its secrets.
     pub(crate) fn with_digests(view: KeyView, now_ms: u64) -> Self {
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
         let secrets = view.record.secrets.iter();
@@ -94,7 +94,7 @@ impl KeyResource {
         key
     }
 
-    /// As of this moment.
+    /// The key at this time.
     pub(crate) fn new(view: KeyView, now_ms: u64) -> Self {
         let record = view.record;
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
@@ -131,45 +131,45 @@ impl KeyResource {
         }
     }
 
-    /// Facts that are attached to it.
+    /// The metadata.
     pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 }
 
-/// A key that was made or got a new secret.
+/// A key that was created or got a new secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyCreated {
     /// The key.
     pub(crate) key: KeyResource,
-    /// Its text. It is shown this once and kept nowhere; null where it was brought along, and
-    /// where the same request made the key before.
+    /// Its text, which is shown once and not stored. Null if the request provided the text, or if
+    /// the same request created the key before.
     #[serde(serialize_with = "secret_out")]
     #[schema(value_type = Option<String>)]
     pub(crate) secret: Option<Zeroizing<String>>,
 }
 
-/// A piece of the list of keys.
+/// A page of the list of keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     /// The keys, in the order of their ids.
     pub(crate) items: Vec<KeyResource>,
-    /// Where to go on; null at the end.
+    /// Where to continue; null at the end.
     pub(crate) next_cursor: Option<String>,
 }
 
 impl KeyPage {
-    /// As of this moment.
+    /// The page at this time.
     pub(crate) fn new(page: Page<KeyView>, now_ms: u64) -> Self {
         let items = page.items.into_iter();
         Self {
             items: items.map(|key| KeyResource::new(key, now_ms)).collect(),
-            next_cursor: super::super::params::cursor(page.next),
+            next_cursor: crate::admin::api::params::cursor(page.next),
         }
     }
 }
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyCreate {
@@ -187,7 +187,7 @@ pub(crate) struct KeyCreate {
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
     pub(crate) consumer: String,
-    /// Its usage plans: one at most for each API.
+    /// Its usage plans: at most one for each API.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
     pub(crate) plans: Vec<String>,
@@ -198,11 +198,11 @@ pub(crate) struct KeyCreate {
     #[serde(default = "default_enabled")]
     #[schema(default = true)]
     pub(crate) enabled: bool,
-    /// From when on it is refused. Default never.
+    /// When it expires. Default never.
     #[serde(default)]
     #[schema(format = DateTime)]
     pub(crate) expires: Option<String>,
-    /// Its text, for a key that was issued elsewhere. Default a new one is made.
+    /// Its text, for a key that was issued elsewhere. By default Windlass makes a new one.
     #[serde(default, deserialize_with = "secret_in")]
     #[schema(value_type = Option<String>, min_length = 20, max_length = 128, pattern = r"^[!#-&(-+\-.-~]{20,128}$")]
     pub(crate) value: Option<Zeroizing<String>>,
@@ -213,7 +213,7 @@ fn default_enabled() -> bool {
 }
 
 impl KeyCreate {
-    /// For the registrar.
+    /// The key for the service.
     pub(crate) fn new_key(self) -> Result<NewKey, ApiProblem> {
         Ok(NewKey {
             name: self.name,
@@ -228,15 +228,19 @@ impl KeyCreate {
 }
 
 fn moment(text: &str) -> Result<u64, ApiProblem> {
-    let wrong =
-        || ApiProblem::invalid_field("expires", "must be a date-time as `2027-01-01T00:00:00Z`");
+    let wrong = || {
+        ApiProblem::invalid_field(
+            "expires",
+            "must be a date-time such as `2027-01-01T00:00:00Z`",
+        )
+    };
     date::read_moment(text).ok_or_else(wrong)
 }
 
 /// A change of a key. Members that are left out change nothing.
 #[expect(
     clippy::option_option,
-    reason = "left out, null, and a value are three things"
+    reason = "left out, null, and a value have three meanings"
 )]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -269,14 +273,14 @@ pub(crate) struct KeyUpdate {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub(crate) enabled: Option<bool>,
-    /// From when on it is refused; null: never.
+    /// When it expires; null: never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) expires: Option<Option<String>>,
 }
 
 impl KeyUpdate {
-    /// For the registrar.
+    /// The change for the service.
     pub(crate) fn change(self) -> Result<KeyChange, ApiProblem> {
         let expires_ms = match self.expires {
             None => None,
@@ -294,12 +298,12 @@ impl KeyUpdate {
     }
 }
 
-/// How a key gets a new secret.
+/// A rotation of a key's secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = Rotate)]
 pub(crate) struct KeyRotate {
-    /// For how long the old secret is accepted beside the new one. Seconds; 0: it ends now.
+    /// How long the old secret is accepted besides the new one. Seconds; 0: it ends now.
     #[schema(default = 86_400, minimum = 0, maximum = 2_592_000)]
     #[serde(deserialize_with = "whole_number")]
     pub(crate) overlap_seconds: u64,
@@ -316,13 +320,13 @@ impl Default for KeyRotate {
 /// A row of an import that was left out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImportWarning {
-    /// Its line in the file, from 1.
+    /// The row's line in the file, from 1.
     #[schema(minimum = 0)]
     pub(crate) line: u64,
-    /// Which of its fields, from 1.
+    /// The number of the field, from 1.
     #[schema(minimum = 1)]
     pub(crate) column: u64,
-    /// The fault.
+    /// The error.
     pub(crate) message: String,
 }
 

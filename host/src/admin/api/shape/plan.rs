@@ -1,4 +1,4 @@
-//! Plans over the wire.
+//! The JSON of plans.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,30 +16,30 @@ use crate::model::store::Origin;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plan)]
 pub(crate) struct PlanResource {
-    /// Its name: counters belong to it. Never changes.
+    /// Its name, which its counters belong to. It never changes.
     pub(crate) name: String,
-    /// For people.
+    /// A description for people.
     pub(crate) description: String,
     /// Its token bucket; null: none.
     pub(crate) rate: Option<PlanRate>,
     /// Its quota; null: none.
     pub(crate) quota: Option<PlanQuota>,
-    /// Rates of single methods, beside the plan's own.
+    /// Rates of single methods, in addition to the plan's own.
     pub(crate) methods: Vec<PlanMethodRate>,
-    /// The APIs that it is sold for; empty: all.
+    /// The APIs that it is for; empty: all.
     pub(crate) apis: Vec<String>,
-    /// By how much several gateways on one store may together admit more; null for a gateway
-    /// that counts alone, and is exact.
+    /// How many requests more several gateways on one store may admit together; null for a gateway
+    /// that counts alone and exactly.
     pub(crate) slack: Option<Slack>,
-    /// When it was made; null for one of the configuration.
+    /// When it was created; null for a plan of the configuration.
     #[schema(format = DateTime)]
     pub(crate) created: Option<String>,
-    /// When it was last changed; null for one of the configuration.
+    /// When it was last changed; null for a plan of the configuration.
     #[schema(format = DateTime)]
     pub(crate) updated: Option<String>,
     /// Where it is defined.
-    pub(crate) source: Origin,
-    /// Counts changes; also the `etag`.
+    pub(crate) source: Source,
+    /// The number of its last change; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
 }
@@ -48,7 +48,7 @@ pub(crate) struct PlanResource {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanRate {
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: f64,
     /// The bucket's size.
@@ -57,11 +57,11 @@ pub(crate) struct PlanRate {
     pub(crate) burst: u64,
 }
 
-/// A token bucket to be made.
+/// A token bucket to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanRateCreate {
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: f64,
     /// The bucket's size. Default the rate, rounded up.
@@ -70,12 +70,12 @@ pub(crate) struct PlanRateCreate {
     pub(crate) burst: Option<u64>,
 }
 
-/// A change of a token bucket. Members that are left out change nothing; of a plan without a rate
-/// `per_second` must be there, and `burst` is the rate, rounded up.
+/// A change of a token bucket. Members that are left out change nothing. If the plan has no rate
+/// yet, `per_second` is required, and `burst` defaults to the rate, rounded up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanRateUpdate {
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: Option<f64>,
@@ -85,24 +85,24 @@ pub(crate) struct PlanRateUpdate {
     pub(crate) burst: Option<u64>,
 }
 
-/// A number of requests for each period.
+/// A number of requests in each period.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanQuota {
-    /// How many a period.
+    /// Requests in each period.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole_number")]
     pub(crate) limit: u64,
     /// The period.
-    pub(crate) period: PeriodKind,
-    /// Its first day; of a day there is none.
+    pub(crate) period: Period,
+    /// Its first day; none for a day.
     #[serde(default)]
     #[schema(schema_with = starts_on::schema, required = false)]
-    pub(crate) starts_on: Option<FirstDay>,
-    /// Refused, with what to write instead.
+    pub(crate) starts_on: Option<PeriodStart>,
+    /// Refused, with the advice to use `starts_on`.
     #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
     #[schema(ignore)]
-    #[expect(dead_code, reason = "only its reader has something to do")]
+    #[expect(dead_code, reason = "only its reader does something")]
     pub(crate) offset: (),
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct PlanMethodRate {
         pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
     )]
     pub(crate) path: String,
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: f64,
     /// The bucket's size.
@@ -129,7 +129,7 @@ pub(crate) struct PlanMethodRate {
     pub(crate) burst: u64,
 }
 
-/// The rate of one method to be made.
+/// A rate of one method to create.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanMethodCreate {
@@ -142,7 +142,7 @@ pub(crate) struct PlanMethodCreate {
         pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
     )]
     pub(crate) path: String,
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: f64,
     /// The bucket's size. Default the rate, rounded up.
@@ -151,34 +151,34 @@ pub(crate) struct PlanMethodCreate {
     pub(crate) burst: Option<u64>,
 }
 
-/// By how much several gateways may overstep a plan.
+/// How far several gateways may exceed a plan.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Slack {
     /// Requests beyond the burst.
     pub(crate) rate: u64,
     /// Requests beyond the quota.
     pub(crate) quota: u64,
-    /// Gateways that take part now.
+    /// Gateways that share the plan now.
     pub(crate) gateways: u64,
 }
 
-/// A piece of the list of plans.
+/// A page of the list of plans.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PlanPage {
     /// The plans, in the order of their names.
     pub(crate) items: Vec<PlanResource>,
-    /// Where to go on; null at the end.
+    /// Where to continue; null at the end.
     pub(crate) next_cursor: Option<String>,
 }
 
-/// A plan to be made: with a rate, a quota, or rates of methods.
+/// A plan to create: with a rate, a quota, or rates of methods.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanCreate {
     /// Its name.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) name: String,
-    /// For people.
+    /// A description for people.
     #[serde(default)]
     #[schema(
         max_length = 256,
@@ -197,7 +197,7 @@ pub(crate) struct PlanCreate {
     #[serde(default)]
     #[schema(value_type = Vec<PlanMethodCreate>, max_items = 64)]
     pub(crate) methods: Vec<Strict<PlanMethodCreate>>,
-    /// The APIs that it is sold for. Default all.
+    /// The APIs that it is for. Default all.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
     pub(crate) apis: Vec<String>,
@@ -206,12 +206,12 @@ pub(crate) struct PlanCreate {
 /// A change of a plan. Members that are left out change nothing.
 #[expect(
     clippy::option_option,
-    reason = "left out, null, and a value are three things"
+    reason = "left out, null, and a value have three meanings"
 )]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanUpdate {
-    /// For people.
+    /// A description for people.
     #[serde(default, deserialize_with = "present")]
     #[schema(
         nullable = false,
@@ -231,7 +231,7 @@ pub(crate) struct PlanUpdate {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<PlanMethodCreate>, required = false, max_items = 64)]
     pub(crate) methods: Option<Vec<Strict<PlanMethodCreate>>>,
-    /// All APIs that it is sold for.
+    /// All APIs that it is for.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = names, required = false)]
     pub(crate) apis: Option<Vec<String>>,
@@ -272,7 +272,7 @@ impl From<Page<PlanView>> for PlanPage {
     fn from(page: Page<PlanView>) -> Self {
         Self {
             items: page.items.into_iter().map(PlanResource::from).collect(),
-            next_cursor: super::super::params::cursor(page.next),
+            next_cursor: crate::admin::api::params::cursor(page.next),
         }
     }
 }
@@ -363,10 +363,11 @@ impl From<QuotaRecord> for PlanQuota {
 }
 
 impl PlanQuota {
-    /// As it is kept.
+    /// The quota as the storage has it.
     ///
     /// # Errors
-    /// Its first day is none of its period's.
+    ///
+    /// `starts_on` does not fit the period.
     pub(crate) fn record(self) -> Result<QuotaRecord, &'static str> {
         Ok(QuotaRecord {
             limit: self.limit,
@@ -403,5 +404,14 @@ impl From<MethodRecord> for PlanMethodRate {
             per_second: method.per_second,
             burst: method.burst,
         }
+    }
+}
+
+/// The kind of period for the API.
+pub(crate) fn period(period: limits::Period) -> Period {
+    match period {
+        limits::Period::Day => Period::Day,
+        limits::Period::Week(_) => Period::Week,
+        limits::Period::Month(_) => Period::Month,
     }
 }

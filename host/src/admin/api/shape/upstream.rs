@@ -1,4 +1,4 @@
-//! Upstreams and their endpoints over the wire.
+//! The JSON of upstreams and their endpoints.
 
 use std::collections::BTreeMap;
 
@@ -28,17 +28,17 @@ pub(crate) struct UpstreamList {
 pub(crate) struct UpstreamResource {
     /// Its name.
     pub(crate) name: String,
-    /// Whether too few endpoints are available, so that all that are not draining are used.
+    /// Whether too few endpoints are available, so that Windlass ignores health and uses every
+    /// endpoint that is not draining.
     pub(crate) fails_open: bool,
-    /// Requests that wait for an endpoint with room, or for a connection to one.
+    /// Requests that wait for an endpoint with a free permit or for a connection.
     #[schema(minimum = 0)]
     pub(crate) waiting: usize,
-    /// Its endpoints as they are now. A name that stands for several addresses has one for each.
+    /// Its endpoints as they are now. A name with several addresses has an endpoint for each.
     pub(crate) endpoints: Vec<EndpointResource>,
-    /// Endpoints that drain or are gone, and have requests to end.
+    /// Endpoints that drain or were removed, and still have active requests.
     pub(crate) leaving: Vec<LeavingEndpoint>,
-    /// Changes at run time, by address: each holds until it is taken back, or the gateway
-    /// restarts.
+    /// Changes at run time, by address. Each applies until it is undone or the gateway restarts.
     pub(crate) changes: BTreeMap<String, EndpointOverride>,
 }
 
@@ -50,44 +50,61 @@ pub(crate) struct EndpointResource {
     pub(crate) name: String,
     /// Its address or name, as it was configured or added.
     pub(crate) address: String,
-    /// Its share, relative to the others.
+    /// Its weight, relative to the other endpoints.
     #[schema(minimum = 0, maximum = 1000)]
     pub(crate) weight: u32,
-    /// Its group; 0 is used first.
+    /// Its tier; 0 is used first.
     pub(crate) priority: u8,
-    /// Names and values.
+    /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
-    /// How it stands.
+    /// Its state.
     pub(crate) state: EndpointHealth,
-    /// The result of the last checks; null before the first, and without checks.
+    /// The result of the last checks; null before the first check, and without checks.
     pub(crate) checks_good: Option<bool>,
-    /// The fault of the last answer to a check; null where there was none. One alone may change
-    /// nothing (`fall`).
+    /// Why the last check failed; null if it did not. A single failure may not change the state
+    /// (`fall`).
     pub(crate) last_check_fault: Option<String>,
-    /// Requests that run on it.
+    /// Active requests.
     pub(crate) active: u32,
-    /// Connections to it, unused ones included.
+    /// Connections, including idle ones.
     pub(crate) connections: u32,
-    /// Requests sent to it since it is known, repeated ones included.
+    /// Requests sent to it since it was added, including retries.
     pub(crate) attempts: u64,
-    /// Those that were faults of its.
+    /// Attempts that failed through its fault.
     pub(crate) faults: u64,
-    /// How often faults took it out.
+    /// How often it was ejected.
     pub(crate) ejections: u64,
     /// Its last changes of state, the newest first.
     pub(crate) history: Vec<StateChange>,
 }
 
-/// An endpoint that drains or is gone, while requests run on it.
+/// An endpoint that drains or was removed, and still has active requests.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LeavingEndpoint {
     /// Its name in metrics and logs.
     pub(crate) name: String,
-    /// Requests that run on it.
+    /// Active requests.
     pub(crate) active: u32,
     /// In how many seconds they are cut; null: never (`drain_timeout = "none"`).
     #[schema(minimum = 0)]
     pub(crate) cut_in: Option<u64>,
+}
+
+/// The state of an endpoint.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = EndpointState)]
+pub(crate) enum EndpointHealth {
+    /// It gets requests.
+    Healthy,
+    /// It gets requests, with a share that grows.
+    Starting,
+    /// Its checks fail.
+    Unhealthy,
+    /// It was ejected because of its faults, for a while.
+    Ejected,
+    /// It finishes its active requests and gets no new ones.
+    Draining,
 }
 
 /// A change of state.
@@ -96,28 +113,28 @@ pub(crate) struct StateChange {
     /// When.
     #[schema(format = DateTime)]
     pub(crate) at: String,
-    /// What it was.
+    /// The state before.
     pub(crate) from: EndpointHealth,
-    /// What it was since.
+    /// The state after.
     pub(crate) to: EndpointHealth,
     /// Why.
     pub(crate) reason: String,
 }
 
-/// What was changed of an endpoint at run time.
+/// Changes of an endpoint at run time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EndpointOverride {
-    /// Its weight; null: not changed.
+    /// Its new weight; null: not changed.
     pub(crate) weight: Option<u32>,
     /// Whether it drains.
     pub(crate) drained: bool,
-    /// Whether it was added, so that the file says nothing of it or counts no more.
+    /// Whether it was added, so that the file does not have it or no longer applies.
     pub(crate) added: bool,
-    /// Whether it is in the file, and was removed.
+    /// Whether the file has it and it was removed.
     pub(crate) removed: bool,
 }
 
-/// A new endpoint.
+/// An endpoint to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndpointCreate {
@@ -127,18 +144,18 @@ pub(crate) struct EndpointCreate {
         pattern = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253}):[1-9][0-9]{0,4}$"
     )]
     pub(crate) address: String,
-    /// Its share, relative to the others.
+    /// Its weight, relative to the other endpoints.
     #[serde(
         default = "default_weight",
         deserialize_with = "small_number::<_, _, 1000>"
     )]
     #[schema(minimum = 0, maximum = 1000, default = 1)]
     pub(crate) weight: u32,
-    /// Its group; 0 is used first.
+    /// Its tier; 0 is used first.
     #[serde(default, deserialize_with = "small_number::<_, _, 15>")]
     #[schema(minimum = 0, maximum = 15, default = 0)]
     pub(crate) priority: u8,
-    /// Names and values.
+    /// Its labels.
     #[serde(default)]
     #[schema(schema_with = labels, required = false)]
     pub(crate) labels: BTreeMap<String, String>,
@@ -152,11 +169,11 @@ fn default_weight() -> u32 {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndpointUpdate {
-    /// Another weight; 0 takes nothing new.
+    /// Its new weight; 0 gives it no new requests.
     #[serde(default, deserialize_with = "present_small::<_, _, 1000>")]
     #[schema(minimum = 0, maximum = 1000, nullable = false)]
     pub(crate) weight: Option<u32>,
-    /// Whether it finishes what runs, and gets nothing new.
+    /// Whether it finishes its active requests and gets no new ones.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub(crate) drain: Option<bool>,
@@ -172,7 +189,7 @@ impl From<EndpointUpdate> for EndpointChange {
 }
 
 impl EndpointCreate {
-    /// Without its address.
+    /// The endpoint without its address.
     pub(crate) fn added(self) -> AddedEndpoint {
         AddedEndpoint {
             weight: self.weight,
@@ -205,27 +222,27 @@ impl From<&Upstream> for UpstreamResource {
 
 impl EndpointResource {
     fn of(plan: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
-        let known = &endpoint.state;
-        let figures = known.totals();
-        let (checks_good, last_check_fault, history) = known.health(|health| {
+        let state = &endpoint.state;
+        let figures = state.totals();
+        let (checks_good, last_check_fault, history) = state.health(|health| {
             let history: Vec<StateChange> = health.history().map(StateChange::from).collect();
             let fault = health.last_check_fault().map(str::to_owned);
             (health.checks_good(), fault, history)
         });
         Self {
-            name: known.name.to_string(),
+            name: state.name.to_string(),
             address: endpoint.configured.to_string(),
             weight: endpoint.weight,
             priority: endpoint.priority,
             labels: endpoint.labels.clone(),
-            state: plan.state(known),
+            state: plan.state(state).into(),
             checks_good,
             last_check_fault,
-            active: known.load.active(),
-            connections: known.connections(),
+            active: state.load.active(),
+            connections: state.connections(),
             attempts: figures.attempts,
             faults: figures.faults,
-            ejections: known.ejections(),
+            ejections: state.ejections(),
             history: history.into_iter().rev().collect(),
         }
     }
