@@ -69,7 +69,7 @@ def lines(stream, found, seen):
     """Reads the log to its end, so that the gateway never waits for a reader."""
     for line in stream:
         seen.append(line)
-        where = re.search(r"answers the operator.*address=(\S+)", line)
+        where = re.search(r"admin listening.*address=(\S+)", line)
         if where:
             found.append(where.group(1))
             found.ready.set()

@@ -1,8 +1,7 @@
-//! The command line: what an operator types, and what the process answers with.
+//! The command line: parses the arguments, runs the command, and gives the exit code.
 //!
-//! Exit codes: 0 done, 1 it could not be done (an address in use, no thread), 2 the configuration
-//! or the command line has errors. Those of commands that talk to a running gateway are in
-//! [`remote`].
+//! Exit codes: 0 success; 1 failure (an address in use, no thread); 2 the configuration or the
+//! command line has errors. [`admin_client`] has those of commands that talk to a running gateway.
 
 mod admin_client;
 mod check;
@@ -39,35 +38,35 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway. SIGHUP reloads the configuration, SIGUSR1 opens logs anew, SIGTERM drains and
-    /// ends.
+    /// Run the gateway. SIGHUP reloads the configuration, SIGUSR1 reopens log files, SIGTERM
+    /// drains and exits.
     Run(ConfigFile),
-    /// Check a configuration, with all that it names: print every error and warning.
+    /// Check a configuration and everything that it refers to: print every error and warning.
     Check(ConfigFile),
-    /// Run a gateway with three small endpoints, and print curl lines to try.
+    /// Run a gateway with three small endpoints, and print curl commands to try.
     Demo(demo::Demo),
-    /// Make API keys for the configuration.
+    /// Create API keys for the configuration.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Issue and manage the API keys of a running gateway.
+    /// Create and manage the API keys of a running gateway.
     Keys(keys::KeysArguments),
     /// Manage the usage plans of a running gateway.
     Plans(plans::PlansArguments),
     /// Back up, restore and move the whole store of a running gateway.
     Store(store::StoreArguments),
-    /// See what keys used of their plans, and extend it.
+    /// Show the usage of keys on their plans, and extend quotas.
     Usage(usage::UsageArguments),
 }
 
-/// Which file.
+/// The argument that names the configuration.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration.
+    /// The configuration file.
     #[arg(short, long, default_value = "windlass.toml", value_name = "FILE")]
     config: PathBuf,
 }
 
-/// Read the command line, do it.
+/// Reads the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {

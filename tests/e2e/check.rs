@@ -173,7 +173,7 @@ settings = { request = [{ op = \"set\", body = \"/a\", value = \"b\" }] }
     assert_eq!(checked.code, Some(0), "{}", checked.errors);
     let lines = checked.output.lines().map(str::trim);
     let bodies: Vec<_> = lines.filter(|line| line.starts_with("bodies: ")).collect();
-    let line = "bodies: whole ones up to 3KiB (`limits.body`), if its settings ask for them";
+    let line = "bodies: whole bodies up to 3KiB (`limits.body`), if its settings ask for them";
     assert_eq!(bodies, [line], "{}", checked.output);
 }
 

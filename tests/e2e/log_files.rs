@@ -55,7 +55,7 @@ fn reopened(gateway: &Gateway, signal: Signal) -> String {
     gateway.signal(signal);
     gateway
         .log()
-        .wait_from(before, |line| line.contains("opened anew"))
+        .wait_from(before, |line| line.contains("reopened"))
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_log_that_cannot_be_opened_anew_goes_on_in_the_old_file_and_the_cure_is_told
     fs::rename(&folder, &moved).unwrap();
     let told = reopened(&gateway, Signal::USR1);
     assert!(
-        told.contains("ERROR") && told.contains("make its folder first"),
+        told.contains("ERROR") && told.contains("create its folder first"),
         "{told}"
     );
     ask(&gateway, "/old", &moved.join("access.json"));
@@ -242,7 +242,7 @@ impl Unread {
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        while !line.contains("takes requests") {
+        while !line.contains(": listening") {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
         }
@@ -290,7 +290,7 @@ fn a_log_that_cannot_be_opened_stops_the_start_with_the_cure() {
     for (path, cure) in [
         (
             folder.path().join("none/access.json"),
-            "make its folder first",
+            "create its folder first",
         ),
         (folder.path().to_owned(), "name a file in that folder"),
         (file.join("access.json"), "a part of its path is a file"),
@@ -309,7 +309,7 @@ fn a_path_that_means_standard_output_is_standard_output() {
     for path in ["/dev/stdout", "/proc/self/fd/1", "stdout"] {
         let gateway = logging(path);
         assert_eq!(gateway.get("/here").status, 200);
-        // A standard stream cannot be opened anew, and goes on.
+        // A standard stream cannot be reopened, and goes on.
         reopened(&gateway, Signal::USR1);
         assert!(gateway.terminate().success());
         let text = gateway.output().whole();

@@ -51,7 +51,7 @@ fn no_signal_but_those_that_stop_it_ends_the_gateway_or_a_request() {
     for number in numbers.into_iter().chain([34, 64]) {
         let name = format!("number={number} ");
         gateway.log().wait_from(before, |line| {
-            line.contains("is ignored") && (line.to_owned() + " ").contains(&name)
+            line.contains("was ignored") && (line.to_owned() + " ").contains(&name)
         });
     }
     upstream.release(1);

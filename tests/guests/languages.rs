@@ -263,7 +263,7 @@ fn check_lists_what_is_there_and_not_usable() {
         let stubbed = checked
             .output
             .lines()
-            .find(|line| line.contains("there but not usable"));
+            .find(|line| line.contains("present but not usable"));
         let expects = matches!(language, "go" | "javascript");
         assert_eq!(stubbed.is_some(), expects, "{language}: {}", checked.output);
         if let Some(stubbed) = stubbed {

@@ -147,8 +147,8 @@ impl Builder {
             admin: SocketAddr::from(([0; 4], 0)),
         };
         watch(child, Arc::clone(&gateway.child));
-        gateway.address = address(&gateway.log, "takes requests");
-        gateway.admin = address(&gateway.log, "answers the operator");
+        gateway.address = address(&gateway.log, ": listening");
+        gateway.admin = address(&gateway.log, "admin listening");
         gateway
     }
 

@@ -762,7 +762,7 @@ fn reloads_that_come_at_a_bad_time_harm_nothing() {
                 gateway.signal(Signal::HUP);
                 gateway
                     .log()
-                    .wait_for_line(|line| line.contains("does not read its configuration"));
+                    .wait_for_line(|line| line.contains("reload ignored"));
                 upstream.release(1);
                 assert_eq!(client.read_response().text(), "old");
                 assert_eq!(gateway.wait_for_end().code(), Some(0));

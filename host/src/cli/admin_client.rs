@@ -1,12 +1,12 @@
-//! Talking to a gateway's admin API.
+//! A client of a running gateway's admin API, for the commands.
 //!
-//! It promises that the token is never an argument (other users of the machine see those), never
-//! follows a redirect, and travels in the clear to nowhere but this machine; and that every call
-//! ends.
+//! It promises that the token is never an argument (other users of the machine can see arguments),
+//! is sent to no redirect's target, and is sent without TLS only to this machine; and that every
+//! call ends.
 //!
-//! Exit codes: 0 done, 1 it could not be done (nobody answers, the gateway cannot), 2 the command
-//! line or what it asks for makes no sense, or rows of an import were left out, 3 there is no such
-//! key or plan, 4 the token does not suffice; 141 nobody reads standard output any more.
+//! Exit codes: 0 success; 1 failure (the gateway does not answer, or cannot do it); 2 the command
+//! line or the request is invalid, or an import left out rows; 3 the key or plan does not exist; 4
+//! the token does not suffice; 141 standard output was closed.
 
 mod show;
 
@@ -23,19 +23,19 @@ use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
-use super::output::{self, OutputError, tell};
+use super::output::{self, OutputError, eprint_line};
 
 pub(crate) use show::{at, cell, json, list, record, table, when};
 
-/// From the end of a call to the head of its answer: an import has its own pace after that.
+/// From the end of a request to the head of its answer. An import streams its progress after that.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer: a whole store is written out as it comes. Bytes.
+/// The largest answer. Bytes. A whole store is written out as it arrives, so this is no memory.
 const MAX_ANSWER: u64 = 1 << 40;
 
-/// Where systems keep the certificates that they trust.
+/// The files where systems have their trusted certificates.
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -43,46 +43,47 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// What stands in a query as it is.
+/// Characters that stay as they are in a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// Which gateway, and as whom.
+/// The options that name the gateway and its token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectionArguments {
-    /// The gateway's admin listener; else `WINDLASS_ADMIN_URL`, else `http://127.0.0.1:9080`.
+    /// The gateway's admin listener; by default `WINDLASS_ADMIN_URL`, then
+    /// `http://127.0.0.1:9080`.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     url: Option<String>,
-    /// A file with the bearer token; else `WINDLASS_ADMIN_TOKEN`.
+    /// A file with the bearer token; by default `WINDLASS_ADMIN_TOKEN`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
-    /// A PEM file with the certificates to trust; else those of the system.
+    /// A PEM file with the certificates to trust; by default those of the system.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
     ca: Option<PathBuf>,
-    /// Write the API's JSON to standard output, as it is.
+    /// Write the API's JSON to standard output, unchanged.
     #[arg(long, global = true, help_heading = "Gateway")]
     pub(crate) json: bool,
 }
 
-/// Why it is not done.
+/// Why a command fails.
 #[derive(Debug)]
 pub(crate) enum CommandError {
-    /// The command line, or a file that it names, makes no sense.
+    /// The command line, or a file that it names, is invalid.
     Usage(String),
-    /// Nobody answers, or not in a way that makes sense.
+    /// The gateway does not answer, or its answer is not one of an admin API.
     Unreachable(String),
-    /// The gateway says why not.
+    /// The gateway refuses, with this status and body.
     Problem(u16, Value),
-    /// It is done in part, and that was told.
+    /// Part of it was done, and the report is already printed.
     PartlyDone,
-    /// There is no such thing, and that was told.
+    /// The object does not exist, and the message is already printed.
     NotFound,
-    /// Standard output was not written.
+    /// Standard output could not be written.
     Output(OutputError),
-    /// It is done, and what was to be shown once was not.
+    /// It was done, but a secret that is shown only once could not be printed.
     SecretNotShown(String),
 }
 
@@ -93,23 +94,23 @@ impl From<OutputError> for CommandError {
 }
 
 impl CommandError {
-    /// Tell it on standard error.
+    /// Prints the error on standard error and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Usage(text) => {
-                tell!("windlass: {text}");
+                eprint_line!("windlass: {text}");
                 ExitCode::from(2)
             }
             Self::Unreachable(text) | Self::SecretNotShown(text) => {
-                tell!("windlass: {text}");
+                eprint_line!("windlass: {text}");
                 ExitCode::from(1)
             }
             Self::PartlyDone => ExitCode::from(2),
             Self::NotFound => ExitCode::from(3),
-            // As the system's own tools: who closes it wants no more.
+            // As the system's own tools: whoever closes the output wants no more.
             Self::Output(OutputError::Closed) => ExitCode::from(output::CLOSED),
             Self::Output(why @ OutputError::Failed(_)) => {
-                tell!("windlass: {why}");
+                eprint_line!("windlass: {why}");
                 ExitCode::from(1)
             }
             Self::Problem(status, body) => {
@@ -122,7 +123,7 @@ impl CommandError {
 
 /// The exit code for a status.
 fn code(status: u16) -> u8 {
-    // Time-outs and throttles pass: another try may do.
+    // Timeouts and throttling are temporary: another try may succeed.
     if matches!(status, 408 | 429) {
         return 1;
     }
@@ -140,7 +141,7 @@ fn report_problem(status: u16, body: &Value) {
         "" => "the gateway gave no reason",
         detail => detail,
     };
-    tell!("windlass: {detail}");
+    eprint_line!("windlass: {detail}");
     let each = |name: &str| {
         body.get(name)
             .and_then(Value::as_array)
@@ -152,7 +153,7 @@ fn report_problem(status: u16, body: &Value) {
             .as_array()
             .is_some_and(|all| all.len() > 1)
     }) {
-        tell!(
+        eprint_line!(
             "  `{}` {}",
             cell(at(part, "field")),
             cell(at(part, "message"))
@@ -160,38 +161,38 @@ fn report_problem(status: u16, body: &Value) {
     }
     report_warnings(each("warnings"));
     let (word, id) = (text("code"), text("request-id"));
-    tell!("  ({status} {word}, request {id} in the gateway's log)");
+    eprint_line!("  (status {status}, `{word}`; the gateway's log has it as request {id})");
     if status == 401 {
-        tell!("  the token comes from WINDLASS_ADMIN_TOKEN or --token-file");
+        eprint_line!("  the token comes from WINDLASS_ADMIN_TOKEN or --token-file");
     }
 }
 
-/// Rows of an import that were left out.
+/// Prints the rows that an import left out.
 pub(crate) fn report_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
     for row in warnings {
         let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
-        tell!(
+        eprint_line!(
             "  line {line}, column {column}: {}",
             cell(at(row, "message"))
         );
     }
 }
 
-/// What a call takes beside its path.
+/// The parts of a request besides method and path.
 #[derive(Default)]
 pub(crate) struct ApiRequest<'a> {
-    /// Names and values after the `?`.
+    /// The query's names and values.
     pub(crate) query: Vec<(&'a str, String)>,
-    /// Fields.
+    /// Header fields.
     pub(crate) headers: Vec<(&'a str, String)>,
-    /// The body's type, and the body.
+    /// The body's type and bytes.
     pub(crate) body: Option<(&'a str, Vec<u8>)>,
-    /// The same for one that is read as it goes.
+    /// A body that is read while it is sent.
     pub(crate) stream: Option<(&'a str, Box<dyn std::io::Read>)>,
 }
 
 impl ApiRequest<'_> {
-    /// With a JSON body.
+    /// A request with a JSON body.
     #[must_use]
     pub(crate) fn json(body: &Value) -> Self {
         Self {
@@ -201,7 +202,7 @@ impl ApiRequest<'_> {
     }
 }
 
-/// A gateway's admin API.
+/// A client of one gateway's admin API.
 #[derive(Debug)]
 pub(crate) struct AdminClient {
     agent: Agent,
@@ -209,26 +210,26 @@ pub(crate) struct AdminClient {
     token: Option<Zeroizing<String>>,
 }
 
-/// Do something with the gateway that the command line means.
+/// Connects to the gateway that the command line names, and does the work.
 pub(crate) fn run(
-    place: &ConnectionArguments,
+    arguments: &ConnectionArguments,
     work: impl FnOnce(&AdminClient) -> Result<(), CommandError>,
 ) -> ExitCode {
-    match AdminClient::new(place).and_then(|remote| work(&remote)) {
+    match AdminClient::new(arguments).and_then(|remote| work(&remote)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
 impl AdminClient {
-    /// The one that the command line means.
-    pub(crate) fn new(place: &ConnectionArguments) -> Result<Self, CommandError> {
-        let url = place.url.clone();
+    /// The client for the gateway that the command line names.
+    pub(crate) fn new(arguments: &ConnectionArguments) -> Result<Self, CommandError> {
+        let url = arguments.url.clone();
         let url = url.or_else(|| std::env::var("WINDLASS_ADMIN_URL").ok());
         let url = url.filter(|url| !url.is_empty());
         let url = url.unwrap_or_else(|| "http://127.0.0.1:9080".to_owned());
         let base = url.trim_end_matches('/').to_owned();
-        let token = token(place)?;
+        let token = token(arguments)?;
         check(&base, token.is_some())?;
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -241,7 +242,7 @@ impl AdminClient {
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             let tls = TlsConfig::builder()
                 .unversioned_rustls_crypto_provider(provider)
-                .root_certs(RootCerts::new_with_certs(&trusted(place)?));
+                .root_certs(RootCerts::new_with_certs(&trusted(arguments)?));
             config = config.tls_config(tls.build());
         }
         Ok(Self {
@@ -251,8 +252,8 @@ impl AdminClient {
         })
     }
 
-    /// Ask, and read the answer's lines one by one until it ends. An answer that is an error is a
-    /// failure.
+    /// Sends a request, and passes on the answer line by line until it ends. An error status is an
+    /// `Err`.
     fn request(
         &self,
         method: &str,
@@ -261,8 +262,8 @@ impl AdminClient {
         line: &mut dyn FnMut(&str) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         let mut uri = format!("{}{path}", self.base);
-        for (place, (name, value)) in call.query.iter().enumerate() {
-            uri.push(if place == 0 { '?' } else { '&' });
+        for (position, (name, value)) in call.query.iter().enumerate() {
+            uri.push(if position == 0 { '?' } else { '&' });
             uri = format!("{uri}{name}={}", utf8_percent_encode(value, PLAIN));
         }
         let mut request = http::Request::builder().method(method).uri(&uri);
@@ -289,7 +290,7 @@ impl AdminClient {
         };
         let unreachable = |error: &dyn std::fmt::Display| {
             CommandError::Unreachable(format!(
-                "the gateway at {} does not answer: {error}; is it running with an `[admin]` section? `--url` or WINDLASS_ADMIN_URL name another",
+                "the gateway at {} does not answer: {error}; is it running with an `[admin]` section? `--url` or WINDLASS_ADMIN_URL selects another gateway",
                 self.base
             ))
         };
@@ -313,7 +314,7 @@ impl AdminClient {
         }
     }
 
-    /// Ask, and take the answer as text.
+    /// Sends a request, and returns the answer as text.
     pub(crate) fn text(
         &self,
         method: &str,
@@ -328,7 +329,7 @@ impl AdminClient {
         Ok(whole)
     }
 
-    /// Ask, and take the answer as JSON; null where it is empty.
+    /// Sends a request, and returns the answer as JSON; null if it is empty.
     pub(crate) fn value(
         &self,
         method: &str,
@@ -342,7 +343,7 @@ impl AdminClient {
         parse(&text)
     }
 
-    /// Ask for a stream of JSON, one value a line.
+    /// Sends a request whose answer is a stream of JSON values, one a line.
     pub(crate) fn lines(
         &self,
         method: &str,
@@ -353,7 +354,7 @@ impl AdminClient {
         self.request(method, path, call, &mut |line| each(parse(line)?))
     }
 
-    /// Ask for text, and write it to standard output as it comes.
+    /// Sends a request, and writes the text of the answer to standard output as it arrives.
     pub(crate) fn copy(
         &self,
         method: &str,
@@ -369,21 +370,21 @@ impl AdminClient {
 fn parse(text: &str) -> Result<Value, CommandError> {
     let wrong = |_| {
         CommandError::Unreachable(
-            "the answer is no JSON; is this a gateway's admin listener?".to_owned(),
+            "the answer is not JSON; is this a gateway's admin listener?".to_owned(),
         )
     };
     serde_json::from_str(text).map_err(wrong)
 }
 
 fn wrong(error: &http::Error) -> CommandError {
-    CommandError::Usage(format!("the request cannot be made: {error}"))
+    CommandError::Usage(format!("the request could not be built: {error}"))
 }
 
-/// Whether the URL is one that a token may be sent to.
+/// Checks that the token may be sent to this URL.
 fn check(base: &str, with_token: bool) -> Result<(), CommandError> {
     let uri: http::Uri = base.parse().map_err(|error| {
         CommandError::Usage(format!(
-            "`{base}` is no URL: {error}; write `http://127.0.0.1:9080`"
+            "`{base}` is not a URL: {error}; write one such as `http://127.0.0.1:9080`"
         ))
     })?;
     let host = uri.host().unwrap_or("");
@@ -394,16 +395,16 @@ fn check(base: &str, with_token: bool) -> Result<(), CommandError> {
         Some("https") => Ok(()),
         Some("http") if local || !with_token => Ok(()),
         Some("http") => Err(CommandError::Usage(format!(
-            "the token would go to {host} in the clear; use `https://`"
+            "the token would be sent to {host} without TLS; use `https://`"
         ))),
         Some(_) | None => Err(CommandError::Usage(format!(
-            "`{base}` is no URL of HTTP; write `http://127.0.0.1:9080`"
+            "`{base}` is not an HTTP URL; write one such as `http://127.0.0.1:9080`"
         ))),
     }
 }
 
-fn token(place: &ConnectionArguments) -> Result<Option<Zeroizing<String>>, CommandError> {
-    let token = match &place.token_file {
+fn token(arguments: &ConnectionArguments) -> Result<Option<Zeroizing<String>>, CommandError> {
+    let token = match &arguments.token_file {
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|error| {
                 CommandError::Usage(format!(
@@ -422,7 +423,7 @@ fn token(place: &ConnectionArguments) -> Result<Option<Zeroizing<String>>, Comma
 }
 
 /// The certificates to trust.
-fn trusted(place: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, CommandError> {
+fn trusted(arguments: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, CommandError> {
     let own = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let system = || {
         BUNDLES
@@ -430,9 +431,9 @@ fn trusted(place: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, Com
             .map(PathBuf::from)
             .find(|path| path.is_file())
     };
-    let Some(path) = place.ca.clone().or(own).or_else(system) else {
+    let Some(path) = arguments.ca.clone().or(own).or_else(system) else {
         return Err(CommandError::Usage(
-            "this system has no certificates to trust; name a file of them by `--ca`".to_owned(),
+            "this system has no trusted certificates; name a file of them with `--ca`".to_owned(),
         ));
     };
     let text = fs::read(&path).map_err(|error| {
@@ -448,7 +449,7 @@ fn trusted(place: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, Com
     if found.is_empty() {
         let path = path.display();
         return Err(CommandError::Usage(format!(
-            "`{path}` holds no certificate in PEM"
+            "`{path}` has no certificate in PEM"
         )));
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! `windlass check`: everything that a start would find, and nothing put in use.
+//! `windlass check`: finds everything that a start would find, and puts nothing in use.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -9,8 +9,8 @@ use crate::build::{ProcessResources, environment_check};
 use crate::config::{self, Config};
 use crate::proxy::gateway::Gateway;
 
-/// Check a configuration: read it, compile and configure its filters, build its router, and look at
-/// what a start needs of the machine. Everything that is wrong is told at once.
+/// Checks a configuration: reads it, compiles and configures its filters, builds its router, and
+/// checks the machine for what a start needs. Reports all errors at once.
 pub(crate) fn check(path: &Path) -> ExitCode {
     let (config, mut problems) = Config::read_anyway(path);
     let Some(config) = config else {
@@ -29,12 +29,11 @@ pub(crate) fn check(path: &Path) -> ExitCode {
     super::file_limit::check(&config, workers, &mut problems);
     environment_check::check_environment(&config, &mut problems);
     let is_sound = !config.warnings.is_fatal();
-    let gateway = match is_sound {
-        true => foundation.build(config, &mut problems),
-        false => {
-            foundation.report_all_errors(&config, &mut problems);
-            None
-        }
+    let gateway = if is_sound {
+        foundation.build(config, &mut problems)
+    } else {
+        foundation.report_all_errors(&config, &mut problems);
+        None
     };
     if !problems.is_empty() {
         eprint!("{problems}");
@@ -48,7 +47,7 @@ pub(crate) fn check(path: &Path) -> ExitCode {
     }
 }
 
-/// What the configuration amounts to.
+/// Describes the gateway that the configuration makes.
 fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
     let parts = [
         (gateway.routes.len(), "route"),
@@ -70,7 +69,7 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
         println!("    phases: {}", phases.join(", "));
         if sees_bodies {
             println!(
-                "    bodies: whole ones up to {} (`limits.body`), if its settings ask for them",
+                "    bodies: whole bodies up to {} (`limits.body`), if its settings ask for them",
                 config::size(filter.body_cap())
             );
         }
@@ -90,7 +89,10 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
             );
         }
         if !filter.stubbed().is_empty() {
-            println!("    there but not usable: {}", filter.stubbed().join(", "));
+            println!(
+                "    present but not usable: {}",
+                filter.stubbed().join(", ")
+            );
         }
     }
     for route in &gateway.routes {

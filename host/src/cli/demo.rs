@@ -1,7 +1,8 @@
-//! `windlass demo`: a gateway, three endpoints and an issuer of tokens on loopback, and lines to try on them.
+//! `windlass demo`: a gateway, three endpoints and a token issuer on loopback, and commands to
+//! try.
 //!
-//! The gateway is an ordinary one, of the configuration `examples/demo.toml`; only the endpoints and the issuer
-//! are here. A test holds the lines below to their promises.
+//! The gateway is an ordinary one with the configuration `examples/demo.toml`; only the endpoints
+//! and the issuer are here. A test runs every printed command and checks its description.
 
 mod issuer;
 
@@ -17,26 +18,26 @@ use super::signals::Signals;
 use super::{BAD_CONFIG, run, terminal};
 use crate::config::Config;
 
-/// The demo's configuration, as `windlass run` takes it.
+/// The demo's configuration. `windlass run` accepts it too.
 const CONFIG: &str = include_str!("../../examples/demo.toml");
 
-/// Where the endpoints are, and their weights in the configuration.
+/// The ports of the endpoints, and their weights in the configuration.
 const ENDPOINTS: [(u16, &str); 3] = [
     (9101, "endpoint A (weight 3)"),
     (9102, "endpoint B (weight 2)"),
     (9103, "endpoint C (weight 1)"),
 ];
 
-/// Where the issuer of tokens is.
+/// The port of the token issuer.
 const ISSUER_PORT: u16 = 9104;
 
-/// A line to paste, and what it gives.
+/// A command to paste, and its result.
 struct DemoExample {
     description: &'static str,
     command: &'static str,
 }
 
-/// In the order in which they are printed.
+/// In the order of printing.
 const EXAMPLES: [DemoExample; 18] = [
     DemoExample {
         description: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
@@ -112,22 +113,23 @@ const EXAMPLES: [DemoExample; 18] = [
     },
 ];
 
-/// What the demo is asked for.
+/// The options of the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// Start the three endpoints and the issuer of tokens only, for a gateway that runs `examples/demo.toml` on its own.
+    /// Start only the three endpoints and the token issuer, for a gateway that runs
+    /// `examples/demo.toml` by itself.
     #[arg(long)]
     endpoints: bool,
 }
 
-/// Run it until it is interrupted.
+/// Runs the demo until it is interrupted.
 pub(crate) fn demo(demo: &Demo) -> ExitCode {
     if let Err(code) = start_endpoints() {
         return code;
     }
     if demo.endpoints {
         println!(
-            "the endpoints of the demo listen on 127.0.0.1, ports 9101 to 9103, and its issuer of tokens on 9104; Ctrl-C ends them"
+            "the demo's endpoints listen on 127.0.0.1, ports 9101 to 9103, and its token issuer on 9104; press Ctrl-C to stop them"
         );
         loop {
             std::thread::park();
@@ -142,12 +144,12 @@ pub(crate) fn demo(demo: &Demo) -> ExitCode {
     };
     terminal::log(&config.log);
     println!(
-        "starting: the first start compiles six filters, which takes some seconds; the next ones take them from a cache"
+        "starting; the first start compiles six filters, which takes some seconds, later starts read them from a cache"
     );
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("windlass: cannot take signals: {error}");
+            eprintln!("windlass: cannot listen for signals: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -165,19 +167,21 @@ pub(crate) fn demo(demo: &Demo) -> ExitCode {
 fn print_examples() {
     println!();
     println!("Windlass listens on http://127.0.0.1:8080, in front of three small endpoints.");
-    println!("An issuer of tokens for the demo listens on http://127.0.0.1:{ISSUER_PORT}.");
-    println!("Its configuration is host/examples/demo.toml. Paste these into another terminal:");
+    println!("The demo's token issuer listens on http://127.0.0.1:{ISSUER_PORT}.");
+    println!(
+        "Its configuration is host/examples/demo.toml. Paste these commands into another terminal:"
+    );
     for (number, attempt) in (1..).zip(&EXAMPLES) {
         println!();
         println!("{number:2}. {}", attempt.description);
         println!("    {}", attempt.command);
     }
     println!();
-    println!("Ctrl-C ends the demo.");
+    println!("Press Ctrl-C to stop the demo.");
     println!();
 }
 
-/// Bind and serve the endpoints, on a thread of their own that ends with the process.
+/// Binds and serves the endpoints, on a thread that ends with the process.
 fn start_endpoints() -> Result<(), ExitCode> {
     let failed = |what: String| {
         eprintln!("windlass: {what}");
@@ -188,7 +192,7 @@ fn start_endpoints() -> Result<(), ExitCode> {
         .build()
         .map_err(|error| failed(format!("cannot start the demo's endpoints: {error}")))?;
     let issuer = issuer::router()
-        .map_err(|_| failed("cannot make the key of the demo's issuer of tokens".to_owned()))?;
+        .map_err(|_| failed("cannot create the key of the demo's token issuer".to_owned()))?;
     let mut servers = Vec::new();
     let endpoints = ENDPOINTS.map(|(port, name)| {
         let routes = Router::new().fallback(answer).with_state(name);
@@ -232,11 +236,11 @@ async fn serve(socket: std::net::TcpListener, name: &'static str, routes: Router
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        tracing::error!("the demo's {name} ended: {error}");
+        tracing::error!("the demo's {name} ended: {error}; start the demo again");
     }
 }
 
-/// Tell what came.
+/// Answers with a description of the request.
 async fn answer(
     State(name): State<&'static str>,
     method: Method,

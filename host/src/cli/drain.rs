@@ -1,4 +1,7 @@
-//! How a running gateway ends: it drains, and a successor on the same machine may take its place.
+//! The end of a running gateway: it drains, and a successor on the same machine may take over its
+//! addresses.
+//!
+//! [`super::run`] calls it after SIGTERM.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,11 +16,11 @@ use crate::observe::access_log::AccessLogWriter;
 use crate::runtime::sockets::handover::SocketOffer;
 use crate::server::Drained;
 
-/// What a second wish to end leaves to running requests.
+/// The time for active requests after a second SIGTERM.
 const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);
 
 impl RunningGateway {
-    /// Drain: answer what has begun, and end.
+    /// Drains: answers the requests that have begun, and ends.
     pub(super) fn drain(mut self) -> ExitCode {
         self.running.draining.store(true, Ordering::Relaxed);
         notify::stopping();
@@ -25,10 +28,12 @@ impl RunningGateway {
         let (delay, limit) = (gateway.drain_delay, gateway.drain_timeout);
         drop(gateway);
         let running = Arc::clone(&self.running);
-        // The store may make this wait, and the drain does not.
+        // Releasing the storage may block, and the drain must not wait for it.
         let leave = std::thread::Builder::new().name("windlass-leave".into());
         if let Err(error) = leave.spawn(move || running.foundation.release_storage()) {
-            tracing::error!("the store stays in use until the end of the drain: {error}");
+            tracing::error!(
+                "the storage stays in use until the drain ends, because the system gives no thread: {error}; a successor waits for it"
+            );
         }
         let hurry = self.delay(delay);
         for (listener, address) in self.workers.addresses().iter().enumerate() {
@@ -38,7 +43,7 @@ impl RunningGateway {
         }
         tracing::info!(
             ?limit,
-            "draining: new connections are refused, running requests are answered; a second SIGTERM shortens it to {SECOND_SIGNAL_GRACE:?}"
+            "draining: new connections are refused, active requests are answered; a second SIGTERM shortens the drain to {SECOND_SIGNAL_GRACE:?}"
         );
         self.workers.drain(if hurry {
             SECOND_SIGNAL_GRACE.min(limit)
@@ -54,8 +59,8 @@ impl RunningGateway {
         ExitCode::SUCCESS
     }
 
-    /// Go on taking requests until the time is over or a successor serves. Whether the operator asked
-    /// a second time.
+    /// Continues to accept requests until the delay is over or a successor serves. Returns whether
+    /// the operator asked a second time.
     fn delay(&mut self, delay: Duration) -> bool {
         let listeners = self.workers.take_duplicates();
         let admin = self.admin_stop.as_mut().map(AdminStop::duplicate);
@@ -66,12 +71,12 @@ impl RunningGateway {
         }
         tracing::info!(
             ?delay,
-            "draining soon: /readyz says 503, and requests are taken for this time, or until a successor serves"
+            "draining soon: /readyz answers 503, and requests are accepted for this delay or until a successor serves"
         );
         let (access, taken) = (self.access.as_ref(), self.offer.taken());
         let over = async { tokio::time::timeout(delay, taken).await };
-        let heard = |wish| drain_sooner(wish, access).then_some(());
-        match self.signals.wait_for(over, heard) {
+        let on_signal = |signal| drain_sooner(signal, access).then_some(());
+        match self.signals.wait_for(over, on_signal) {
             Ok(Ok(())) => {
                 self.hand_over();
                 false
@@ -81,7 +86,7 @@ impl RunningGateway {
         }
     }
 
-    /// Until the workers have ended.
+    /// Waits until the workers have ended.
     fn wait_for_drain(&mut self) -> Drained {
         let mut ended = self.workers.wait_for_end();
         loop {
@@ -94,13 +99,13 @@ impl RunningGateway {
                     () = offer.taken(), if is_offered => None,
                 }
             };
-            let heard = |wish| drain_sooner(wish, access).then_some(());
-            match self.signals.wait_for(waited, heard) {
+            let on_signal = |signal| drain_sooner(signal, access).then_some(());
+            match self.signals.wait_for(waited, on_signal) {
                 Ok(Some(drained)) => return drained,
                 Ok(None) => self.hand_over(),
                 Err(()) => {
                     tracing::info!(
-                        "asked to end a second time: what runs has {SECOND_SIGNAL_GRACE:?} left"
+                        "asked to end a second time: active requests have {SECOND_SIGNAL_GRACE:?} left"
                     );
                     self.workers.drain(SECOND_SIGNAL_GRACE);
                 }
@@ -108,26 +113,28 @@ impl RunningGateway {
         }
     }
 
-    /// A successor serves: it has the addresses.
+    /// Gives the addresses to a successor that serves.
     fn hand_over(&mut self) {
         if let Some(stop) = &self.admin_stop {
-            stop.stop(match self.offer.withdraw(stop.address()) {
-                true => QueueOwner::Successor,
-                false => QueueOwner::ThisProcess,
-            });
+            let owner = if self.offer.withdraw(stop.address()) {
+                QueueOwner::Successor
+            } else {
+                QueueOwner::ThisProcess
+            };
+            stop.stop(owner);
         }
-        tracing::info!("a successor serves, and has the addresses of this gateway");
+        tracing::info!("a successor serves on the addresses of this gateway");
     }
 }
 
-/// Obey a signal during a drain. Whether it is to end soon.
-fn drain_sooner(wish: OperatorSignal, access: Option<&AccessLogWriter>) -> bool {
-    match wish {
+/// Obeys a signal during a drain. Returns whether the drain is to end soon.
+fn drain_sooner(signal: OperatorSignal, access: Option<&AccessLogWriter>) -> bool {
+    match signal {
         OperatorSignal::End => return true,
         OperatorSignal::Reopen => reopen(access),
         OperatorSignal::Reload => {
             reopen(access);
-            tracing::info!("the gateway drains, and does not read its configuration again");
+            tracing::info!("reload ignored: the gateway is draining");
         }
         OperatorSignal::Nothing(number) => ignore(number),
     }

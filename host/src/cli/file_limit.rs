@@ -1,12 +1,12 @@
-//! Whether what the configuration may hold open fits under the hard limit of open files.
+//! Checks the limits of the configuration against the hard limit of open files.
 
 use std::num::NonZeroUsize;
 
 use crate::config::{Config, Problems, Span, counted};
 use crate::runtime::descriptors;
 
-/// Warn of limits that can never be reached, as the system does not give so many files. No room for
-/// any client is an error.
+/// Warns of limits that can never be reached because the system does not give so many files. A
+/// limit that leaves no file for any client is an error.
 pub(crate) fn check(config: &Config, workers: NonZeroUsize, problems: &mut Problems) {
     if let Some(limit) = descriptors::hard_limit() {
         check_against(config, workers, limit, problems);
@@ -34,7 +34,7 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
             .error(
                 Span::default(),
                 format!(
-                    "the process may have {limit} files open, which is room for 0 clients: {} and {} need them all",
+                    "the process may have {limit} files open, which leaves room for 0 clients: {} and {} need them all",
                     counted(workers, "worker"),
                     counted(listeners, "listener"),
                 ),
@@ -45,7 +45,7 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
             .warning(
                 Span::default(),
                 format!(
-                    "`max_connections` of the listeners is {connections} in all, but the process may have {limit} files open, which is room for {}: accepting pauses at that number",
+                    "`max_connections` of the listeners adds up to {connections}, but the process may have {limit} files open, which leaves room for {}: Windlass pauses accepting at that number",
                     counted(room - own, "client"),
                 ),
             )
@@ -88,16 +88,16 @@ mod tests {
         let route = "[[route]]\npath = \"/\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [{ address = \"127.0.0.1:1\" }]\n";
         let usual = format!("{listener}{route}");
         assert_eq!(warnings(&usual, 20_000), "");
-        let told = warnings(&usual, 4096);
-        assert!(told.contains("room for 2516 clients"), "{told}");
-        let told = warnings(&usual, 64);
+        let text = warnings(&usual, 4096);
+        assert!(text.contains("room for 2516 clients"), "{text}");
+        let text = warnings(&usual, 64);
         for words in ["1 error in t", "room for 0 clients", "`LimitNOFILE=`"] {
-            assert!(told.contains(words), "{told}");
+            assert!(text.contains(words), "{text}");
         }
         let few = format!("{listener}max_connections = 2000\n{route}");
         assert_eq!(warnings(&few, 4096), "");
         let many = format!("{few}max_idle = 2000\n");
-        let told = warnings(&many, 4096);
-        assert!(told.contains("4000 idle connections"), "{told}");
+        let text = warnings(&many, 4096);
+        assert!(text.contains("4000 idle connections"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! `windlass key`: API keys for the configuration.
+//! `windlass key`: creates API keys for the configuration, without a running gateway.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
@@ -7,14 +7,14 @@ use clap::Subcommand;
 
 use super::BAD_CONFIG;
 use super::admin_client::CommandError;
-use super::output::{self, tell};
+use super::output::{self, eprint_line};
 use crate::keys::{KeyDigest, MAX_PRESENTED, generate};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a key: it is shown once, with the lines for the configuration that hold its digest.
+    /// Create a key. It is shown once, with the lines for the configuration that hold its digest.
     New(KeyNewArguments),
-    /// The digest of a key that exists already; the key is read from standard input.
+    /// Print the digest of a key that exists already; the key is read from standard input.
     Digest,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct KeyNewArguments {
     plan: Option<String>,
 }
 
-/// Do it.
+/// Runs the command.
 pub(crate) fn run(command: &KeyCommand) -> ExitCode {
     match command {
         KeyCommand::New(new) => make(new),
@@ -43,29 +43,29 @@ fn make(new: &KeyNewArguments) -> ExitCode {
     let (key, digest) = match generate() {
         Ok(made) => made,
         Err(error) => {
-            tell!("windlass: {error}");
+            eprint_line!("windlass: {error}");
             return ExitCode::FAILURE;
         }
     };
-    tell!("the key, which is shown this once and kept nowhere:");
+    eprint_line!("the key, which is shown only once and not stored:");
     if let Err(why) = output::print_line(&*key.reveal()) {
-        tell!("windlass: the key was not shown, and is gone: {why}; make another");
+        eprint_line!("windlass: the key could not be shown and is lost: {why}; create another");
         return ExitCode::FAILURE;
     }
-    tell!();
-    tell!("put this into the configuration and reload:");
-    tell!();
-    tell!("[[key]]");
-    tell!("id       = {}", quoted(&new.id));
-    tell!("consumer = {}", quoted(&new.consumer));
-    tell!("digest   = \"{digest}\"");
+    eprint_line!();
+    eprint_line!("put this into the configuration and reload:");
+    eprint_line!();
+    eprint_line!("[[key]]");
+    eprint_line!("id       = {}", quoted(&new.id));
+    eprint_line!("consumer = {}", quoted(&new.consumer));
+    eprint_line!("digest   = \"{digest}\"");
     if let Some(plan) = &new.plan {
-        tell!("plan     = {}", quoted(plan));
+        eprint_line!("plan     = {}", quoted(plan));
     }
     ExitCode::SUCCESS
 }
 
-/// A TOML basic string. JSON's escapes are a subset of TOML's.
+/// The text as a TOML basic string. JSON's escapes are a subset of TOML's.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -73,18 +73,18 @@ fn quoted(text: &str) -> String {
 fn digest() -> ExitCode {
     let mut input = std::io::stdin();
     if input.is_terminal() {
-        tell!("type the key, then Enter and Ctrl-D:");
+        eprint_line!("type the key, then Enter and Ctrl-D:");
     }
     let mut key = zeroize::Zeroizing::new(Vec::new());
     let limit = MAX_PRESENTED as u64 + 3;
     if let Err(error) = input.by_ref().take(limit).read_to_end(&mut key) {
-        tell!("windlass: the key cannot be read: {error}");
+        eprint_line!("windlass: the key could not be read: {error}");
         return ExitCode::FAILURE;
     }
     let text = key.strip_suffix(b"\n").unwrap_or(&key);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.is_empty() || text.len() > MAX_PRESENTED {
-        tell!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
+        eprint_line!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
         return ExitCode::from(BAD_CONFIG);
     }
     match output::print_line(KeyDigest::of(text)) {

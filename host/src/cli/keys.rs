@@ -1,4 +1,4 @@
-//! `windlass keys`: API keys of a running gateway, over its admin API.
+//! `windlass keys`: manages the API keys of a running gateway, over its admin API.
 
 mod files;
 
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::admin_client::{
     self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
 };
-use super::output::{self, OutputError, tell};
+use super::output::{self, OutputError, eprint_line};
 
 use files::{KeyExportArguments, KeyImportArguments};
 
@@ -27,17 +27,18 @@ pub(crate) struct KeysArguments {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key. Its text goes to standard output, this once; everything else to standard error.
+    /// Create a key. Only its text goes to standard output, and only this once; everything else
+    /// goes to standard error.
     Create(KeyCreateArguments),
     /// List keys, in the order of their ids.
     List(KeyListArguments),
-    /// Find whose key it is by the first characters of its text: `wl_7hXk`.
+    /// Find the owner of a key by the first characters of its text, such as `wl_7hXk`.
     Find(KeyFindArguments),
     /// Show a key, without its text.
     Show(KeyIdArgument),
     /// Change a key. Options that are left out change nothing.
     Update(KeyUpdateArguments),
-    /// Give a key a new text; the old one is accepted for a while more.
+    /// Give a key a new text; the old text is accepted for `--overlap` more.
     Rotate(KeyRotateArguments),
     /// Accept a key again.
     Enable(KeyIdArgument),
@@ -45,11 +46,11 @@ enum KeysCommand {
     Disable(KeyIdArgument),
     /// Delete a key. Its usage stays.
     Delete(KeyIdArgument),
-    /// Import keys: from a file in Amazon API Gateway's format, or what `keys export` or
-    /// `store export` wrote. If a row is left out, the exit code is 2.
+    /// Import keys from a file in Amazon API Gateway's format, or from the output of `keys export`
+    /// or `store export`. If a row is left out, the exit code is 2.
     Import(KeyImportArguments),
-    /// Write all keys to standard output, without their texts. As JSON with their digests, if the
-    /// token may write: another store can take them.
+    /// Write all keys to standard output, without their texts. As JSON it includes their digests,
+    /// if the token may write, so that another store can import them.
     Export(KeyExportArguments),
 }
 
@@ -70,16 +71,16 @@ struct KeyCreateArguments {
     /// A usage plan; may be repeated.
     #[arg(long = "plan", value_name = "PLAN")]
     plans: Vec<String>,
-    /// A fact that is attached to it; may be repeated.
+    /// Metadata of the key; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// From when on it is refused: `2027-01-01T00:00:00Z`.
+    /// When the key expires: `2027-01-01T00:00:00Z`.
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-    /// Make it, and refuse it until it is enabled.
+    /// Create the key disabled.
     #[arg(long)]
     disabled: bool,
-    /// Take the key's text from standard input, for a key that was issued elsewhere.
+    /// Read the key's text from standard input, for a key that was issued elsewhere.
     #[arg(long)]
     value_stdin: bool,
     /// Makes the command safe to repeat for 24 hours.
@@ -89,29 +90,29 @@ struct KeyCreateArguments {
 
 #[derive(Debug, clap::Args)]
 struct KeyListArguments {
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     #[arg(long)]
     consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     #[arg(long)]
     plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     #[arg(long)]
     prefix: Option<String>,
-    /// How many, at the most 1000.
+    /// The number of keys, at most 1000.
     #[arg(long, default_value_t = 100)]
     limit: u32,
-    /// Where to go on.
+    /// Where to continue.
     #[arg(long)]
     cursor: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 struct KeyFindArguments {
-    /// The first characters of the key's text; of most keys seven are kept. Never the whole key.
+    /// The first characters of the key's text; of most keys seven are stored. Never the whole key.
     #[arg(value_name = "PREFIX")]
     begins_with: String,
-    /// How many, at the most 1000.
+    /// The number of keys, at most 1000.
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
@@ -126,19 +127,19 @@ struct KeyUpdateArguments {
     /// The consumer that it is issued to.
     #[arg(long)]
     consumer: Option<String>,
-    /// A usage plan, in the place of those it has; may be repeated.
+    /// A usage plan, which replaces the present ones; may be repeated.
     #[arg(long = "plan", value_name = "PLAN")]
     plans: Vec<String>,
-    /// Take it off all plans.
+    /// Remove the key from all plans.
     #[arg(long, conflicts_with = "plans")]
     no_plans: bool,
-    /// A fact that is attached to it, in the place of all that are; may be repeated.
+    /// Metadata of the key, which replaces the present one; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Attach nothing to it.
+    /// Remove all metadata.
     #[arg(long, conflicts_with = "metadata")]
     no_metadata: bool,
-    /// From when on it is refused: `2027-01-01T00:00:00Z`, or `never`.
+    /// When the key expires: `2027-01-01T00:00:00Z`, or `never`.
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }
@@ -147,28 +148,29 @@ struct KeyUpdateArguments {
 struct KeyRotateArguments {
     /// The key's id.
     id: String,
-    /// For how long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
+    /// How long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
     #[arg(long, default_value = "24h", value_parser = overlap)]
     overlap: Duration,
 }
 
-/// `name=value`.
+/// Parses `name=value`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=');
     let (name, value) = parts.ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A duration without parts of a second: the gateway counts seconds, and 0 of them ends the old text.
+/// Parses a duration in whole seconds: the gateway counts seconds, and 0 of them ends the old
+/// text.
 fn overlap(text: &str) -> Result<Duration, String> {
     let overlap = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if overlap.subsec_nanos() == 0 {
         return Ok(overlap);
     }
-    Err("an overlap is counted in whole seconds; write `1s` or more, or `0s` to end the old text now".to_owned())
+    Err("an overlap is a number of whole seconds; write `1s` or more, or `0s` to end the old text now".to_owned())
 }
 
-/// Do it.
+/// Runs the command.
 pub(crate) fn run(keys: &KeysArguments) -> ExitCode {
     admin_client::run(&keys.connection, |remote| keys.run(remote))
 }
@@ -198,7 +200,7 @@ impl KeysArguments {
             }
             KeysCommand::Delete(key) => {
                 remote.text("DELETE", &path(&key.id), ApiRequest::default())?;
-                tell!("key `{}` is deleted: it is refused from now on", key.id);
+                eprint_line!("key `{}` is deleted: it is refused from now on", key.id);
                 Ok(())
             }
             KeysCommand::Import(import) => import.run(remote, json),
@@ -207,7 +209,8 @@ impl KeysArguments {
     }
 }
 
-/// An id is no path: what is odd in it is escaped, and not found.
+/// An id as a segment of a path. Characters that no id has are escaped, and the gateway finds no
+/// such key.
 pub(crate) fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
@@ -216,31 +219,31 @@ fn path(id: &str) -> String {
     format!("/v1/keys/{}", segment(id))
 }
 
-/// A key's text, alone on standard output.
+/// Prints a key's text, alone on standard output.
 fn print_created(answer: &Value, json: bool) -> Result<(), CommandError> {
     let key = at(answer, "key");
     let id = cell(at(key, "id"));
     let secret = at(answer, "secret").as_str();
     let unseen = |why: OutputError| match secret {
         Some(_) => CommandError::SecretNotShown(format!(
-            "a text was made for key `{id}` and was not shown, and it is kept nowhere: {why}; `windlass keys rotate {id} --overlap 0s` makes another, and ends all before it"
+            "the new text of key `{id}` could not be shown, and it is not stored: {why}; `windlass keys rotate {id} --overlap 0s` makes another and ends all earlier ones"
         )),
         None => why.into(),
     };
     if json {
         return output::print_line(answer).map_err(unseen);
     }
-    tell!("key `{id}` of {}", cell(at(key, "consumer")));
+    eprint_line!("key `{id}` of {}", cell(at(key, "consumer")));
     match secret {
         Some(secret) => {
-            tell!("its text, which is shown this once and kept nowhere:");
+            eprint_line!("its text, which is shown only once and not stored:");
             output::print_line(secret).map_err(unseen)?;
         }
-        None => tell!("its text is not shown again"),
+        None => eprint_line!("its text is not shown again"),
     }
     for old in at(key, "secrets").as_array().into_iter().flatten().skip(1) {
         let (prefix, end) = (cell(at(old, "prefix")), when(at(old, "expires")));
-        tell!("the old text ({prefix}..) is accepted until {end} UTC");
+        eprint_line!("the old text ({prefix}..) is accepted until {end} UTC");
     }
     Ok(())
 }
@@ -256,13 +259,16 @@ fn print_key(key: &Value, json: bool) -> Result<(), CommandError> {
     }
     let secrets = at(key, "secrets").as_array().into_iter().flatten();
     let secrets: Vec<String> = secrets
-        .map(|secret| match at(secret, "expires").is_null() {
-            true => format!("{}..", cell(at(secret, "prefix"))),
-            false => format!(
-                "{}.. until {}",
-                cell(at(secret, "prefix")),
-                when(at(secret, "expires"))
-            ),
+        .map(|secret| {
+            if at(secret, "expires").is_null() {
+                format!("{}..", cell(at(secret, "prefix")))
+            } else {
+                format!(
+                    "{}.. until {}",
+                    cell(at(secret, "prefix")),
+                    when(at(secret, "expires"))
+                )
+            }
         })
         .collect();
     admin_client::record(&[
@@ -307,11 +313,11 @@ impl KeyCreateArguments {
 fn standard_input() -> Result<Zeroizing<String>, CommandError> {
     let mut input = std::io::stdin();
     if input.is_terminal() {
-        tell!("type the key, then Enter and Ctrl-D:");
+        eprint_line!("type the key, then Enter and Ctrl-D:");
     }
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = input.by_ref().take(1024).read_to_string(&mut text);
-    read.map_err(|error| CommandError::Usage(format!("the key cannot be read: {error}")))?;
+    read.map_err(|error| CommandError::Usage(format!("the key could not be read: {error}")))?;
     Ok(text)
 }
 
@@ -346,8 +352,8 @@ impl KeyFindArguments {
         let found = at(&page, "items").as_array().map_or(0, Vec::len);
         print_table(&page, json)?;
         if found == 0 {
-            tell!(
-                "no key of the store begins so; of a key in the configuration only its digest is known"
+            eprint_line!(
+                "no key of the store begins with this text; keys of the configuration have only a digest and cannot be found by it"
             );
             return Err(CommandError::NotFound);
         }
@@ -355,7 +361,7 @@ impl KeyFindArguments {
     }
 }
 
-/// A page of keys.
+/// Prints a page of keys.
 fn print_table(page: &Value, json: bool) -> Result<(), CommandError> {
     if json {
         return admin_client::json(page);
@@ -384,7 +390,7 @@ fn print_table(page: &Value, json: bool) -> Result<(), CommandError> {
         }),
     )?;
     if let Some(cursor) = at(page, "next_cursor").as_str() {
-        tell!("there are more: --cursor {cursor}");
+        eprint_line!("for more, add `--cursor {cursor}`");
     }
     Ok(())
 }

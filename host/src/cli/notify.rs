@@ -1,7 +1,7 @@
-//! Tells a service manager how the gateway stands (`sd_notify(3)`), if it asks by `NOTIFY_SOCKET`:
+//! Reports the gateway's state to a service manager (`sd_notify(3)`), if `NOTIFY_SOCKET` is set:
 //! `Type=notify` and `Type=notify-reload` of systemd.
 //!
-//! One datagram each time, which nobody waits for. What is told: it serves, it reloads, it stops.
+//! It sends one datagram for each change (serving, reloading, stopping) and waits for nothing.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,19 +11,19 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// It serves: after the start, and after each reload.
+/// Reports that the gateway serves: after the start, and after each reload.
 pub(crate) fn ready() {
     notify("READY=1");
 }
 
-/// It reads its configuration again. `ready` follows, whatever comes of it.
+/// Reports a reload. `ready` follows, whatever its result.
 pub(crate) fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
-/// It drains.
+/// Reports a drain.
 pub(crate) fn stopping() {
     notify("STOPPING=1");
 }
@@ -32,7 +32,7 @@ fn notify(state: &str) {
     if let Some(name) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&name, state)
     {
-        tracing::debug!("the service manager cannot be told: {error}");
+        tracing::debug!("cannot notify the service manager: {error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `windlass plans`: usage plans of a running gateway, over its admin API.
+//! `windlass plans`: manages the usage plans of a running gateway, over its admin API.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use super::admin_client::{
     self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
 };
 use super::keys::segment;
-use super::output::tell;
+use super::output::eprint_line;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlansArguments {
@@ -21,13 +21,13 @@ pub(crate) struct PlansArguments {
 
 #[derive(Debug, Subcommand)]
 enum PlansCommand {
-    /// Make a plan.
+    /// Create a plan.
     Create(PlanDefinition),
     /// List plans, in the order of their names.
     List(PlanListArguments),
     /// Show a plan.
     Show(PlanNameArgument),
-    /// Change a plan. Options that are left out change nothing; keys keep what they used.
+    /// Change a plan. Options that are left out change nothing; keys keep their usage.
     Update(PlanUpdateArguments),
     /// Delete a plan that no key is on.
     Delete(PlanNameArgument),
@@ -41,10 +41,10 @@ struct PlanNameArgument {
 
 #[derive(Debug, clap::Args)]
 struct PlanListArguments {
-    /// How many, at the most 1000.
+    /// The number of plans, at most 1000.
     #[arg(long, default_value_t = 1000)]
     limit: u32,
-    /// Where to go on.
+    /// Where to continue.
     #[arg(long)]
     cursor: Option<String>,
 }
@@ -53,16 +53,16 @@ struct PlanListArguments {
 struct PlanDefinition {
     /// The plan's name.
     name: String,
-    /// For people.
+    /// A description for people.
     #[arg(long)]
     description: Option<String>,
-    /// Requests a second that come back.
+    /// Requests that return to the bucket each second.
     #[arg(long, value_name = "NUMBER")]
     rate: Option<f64>,
-    /// Requests at once. Of a new rate the default is the rate, rounded up.
+    /// Requests at once. The default for a new rate is the rate, rounded up.
     #[arg(long, value_name = "NUMBER")]
     burst: Option<u64>,
-    /// Requests a period.
+    /// Requests in each period.
     #[arg(long, requires = "per", value_name = "NUMBER")]
     quota: Option<u64>,
     /// The quota's period, in UTC.
@@ -71,14 +71,14 @@ struct PlanDefinition {
     /// The day on which the quota's week or month starts: `monday`, or a day from 1 to 28.
     #[arg(long, requires = "quota", value_name = "DAY", value_parser = first_day)]
     starts_on: Option<Value>,
-    /// There is none: a quota's first day is `--starts-on`.
+    /// Refused: the first day of a quota is `--starts-on`.
     #[arg(long, hide = true, value_name = "NUMBER", value_parser = no_offset)]
     offset: Option<()>,
     /// The rate and burst of one method: `GET /orders/{id}=1/5`, or `=1` for a burst of the rate,
     /// rounded up; may be repeated.
     #[arg(long = "method", value_name = "METHOD PATH=RATE[/BURST]", value_parser = method)]
     methods: Vec<Value>,
-    /// An API that it is sold for; may be repeated. Default all.
+    /// An API that the plan is for; may be repeated. Default all.
     #[arg(long = "api", value_name = "API")]
     apis: Vec<String>,
 }
@@ -91,21 +91,21 @@ struct PlanDefinition {
 struct PlanUpdateArguments {
     #[command(flatten)]
     define: PlanDefinition,
-    /// No rate.
+    /// Remove the rate.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     no_rate: bool,
-    /// No quota.
+    /// Remove the quota.
     #[arg(long, conflicts_with = "quota")]
     no_quota: bool,
-    /// No rates of single methods.
+    /// Remove the rates of single methods.
     #[arg(long, conflicts_with = "methods")]
     no_methods: bool,
-    /// Sold for all APIs.
+    /// Make the plan valid for all APIs.
     #[arg(long, conflicts_with = "apis")]
     all_apis: bool,
 }
 
-/// `GET /orders/{id}=1/5`, or `GET /orders/{id}=1`.
+/// Parses `GET /orders/{id}=1/5`, or `GET /orders/{id}=1`.
 fn method(text: &str) -> Result<Value, String> {
     let read = || {
         let (route, numbers) = text.rsplit_once('=')?;
@@ -123,7 +123,7 @@ fn method(text: &str) -> Result<Value, String> {
     read().ok_or_else(|| "write it as `GET /orders/{id}=1/5`".to_owned())
 }
 
-/// A weekday, or a day of the month.
+/// Parses a weekday, or a day of the month.
 fn first_day(text: &str) -> Result<Value, String> {
     match text.parse::<u8>() {
         Ok(day) if (1..=28).contains(&day) => Ok(day.into()),
@@ -137,7 +137,7 @@ fn no_offset(_: &str) -> Result<(), String> {
     Err(cure.to_owned())
 }
 
-/// Do it.
+/// Runs the command.
 pub(crate) fn run(plans: &PlansArguments) -> ExitCode {
     admin_client::run(&plans.connection, |remote| plans.run(remote))
 }
@@ -166,7 +166,7 @@ impl PlansArguments {
             }
             PlansCommand::Delete(plan) => {
                 remote.text("DELETE", &path(&plan.name), ApiRequest::default())?;
-                tell!("plan `{}` is deleted", plan.name);
+                eprint_line!("plan `{}` is deleted", plan.name);
             }
         }
         Ok(())
@@ -178,7 +178,7 @@ fn path(name: &str) -> String {
 }
 
 impl PlanDefinition {
-    /// What is named, without the name.
+    /// The members of the named options, without the name.
     fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
         let mut put = |name: &str, value: Option<Value>| {
@@ -208,7 +208,7 @@ impl PlanDefinition {
     }
 }
 
-/// The members that are named; None where none is.
+/// The members of the named options; None if none is named.
 fn rate_body(rate: Option<f64>, burst: Option<u64>) -> Option<Value> {
     let mut body = Map::new();
     body.extend(rate.map(|rate| ("per_second".to_owned(), rate.into())));
@@ -275,7 +275,7 @@ fn shown(plan: &Value, json: bool) -> Result<(), CommandError> {
         ("description", cell(at(plan, "description"))),
         ("rate", rate(plan)),
         ("quota", quota(plan)),
-        ("sold for", apis(plan)),
+        ("APIs", apis(plan)),
     ];
     for method in at(plan, "methods").as_array().into_iter().flatten() {
         let (name, path) = (cell(at(method, "method")), cell(at(method, "path")));
@@ -324,7 +324,7 @@ impl PlanListArguments {
             }),
         )?;
         if let Some(cursor) = at(&page, "next_cursor").as_str() {
-            tell!("there are more: --cursor {cursor}");
+            eprint_line!("for more, add `--cursor {cursor}`");
         }
         Ok(())
     }

@@ -1,4 +1,7 @@
-//! `windlass run`: start, obey signals, end.
+//! `windlass run`: starts the gateway, obeys signals, and ends.
+//!
+//! [`start`] builds everything between a configuration and the first request;
+//! [`RunningGateway::serve`] reloads and reopens logs; [`super::drain`] ends the process.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,10 +24,10 @@ use crate::runtime::descriptors;
 use crate::runtime::sockets::handover::{Predecessor, SocketOffer};
 use crate::server::{self, Workers};
 
-/// How much less important than requests the making of a configuration is (setpriority(2)).
+/// The priority of a reload below that of requests (setpriority(2)).
 const NICE: i32 = 10;
 
-/// As many workers as the configuration says, else one for each core.
+/// The number of workers: the configuration's, or one for each core.
 pub(crate) fn workers(config: &Config) -> NonZeroUsize {
     config
         .server
@@ -32,27 +35,27 @@ pub(crate) fn workers(config: &Config) -> NonZeroUsize {
         .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// A gateway that takes requests.
+/// A gateway that serves.
 pub(crate) struct RunningGateway {
     path: PathBuf,
     pub(super) running: Arc<Running>,
     pub(super) workers: Workers,
     pub(super) access: Option<AccessLogWriter>,
-    /// The admin listener's, where it has one.
+    /// The certificate of the admin listener, if it has TLS.
     tls: Option<AdminTls>,
     pub(super) signals: Signals,
     pub(super) admin_stop: Option<AdminStop>,
-    /// The addresses, for a successor; made by a drain.
+    /// The addresses for a successor, which a drain offers.
     pub(super) offer: SocketOffer,
 }
 
-/// Run the gateway until it is told to end.
+/// Runs the gateway until a signal ends it.
 pub(crate) fn run(path: &Path) -> ExitCode {
-    // A rotation of logs, or a reload, that comes too early ends nothing.
+    // A signal for a reload or for log rotation that arrives early must not end the process.
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("windlass: cannot take signals: {error}");
+            eprintln!("windlass: cannot listen for signals: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -72,7 +75,7 @@ pub(crate) fn run(path: &Path) -> ExitCode {
     code
 }
 
-/// Everything between a configuration and the first request. What goes wrong is told on standard
+/// Builds everything between a configuration and the first request. Prints errors on standard
 /// error.
 pub(crate) fn start(
     path: &Path,
@@ -91,7 +94,9 @@ pub(crate) fn start(
     };
     let count = workers(&config);
     if let Err(error) = descriptors::raise_limit() {
-        tracing::warn!("the soft limit of open files cannot be raised to the hard one: {error}");
+        tracing::warn!(
+            "the soft limit of open files cannot be raised to the hard limit: {error}; raise the soft limit if the gateway runs out of files"
+        );
     }
     let foundation = ProcessResources::new(&config, count).map_err(|error| failed(&error))?;
     let mut predecessor = Predecessor::default();
@@ -116,7 +121,7 @@ pub(crate) fn start(
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
     foundation.restore().map_err(|error| failed(&error))?;
     foundation.put_in_use(&gateway);
-    // Before anybody is told that the gateway takes requests, and may then end it.
+    // Before the gateway reports that it serves, because from then on it may be asked to end.
     signals.listen_for_end().map_err(|error| failed(&error))?;
     if predecessor.has_other_successor() {
         return Err(failed(&SuccessorExists));
@@ -138,17 +143,17 @@ pub(crate) fn start(
         gateway: ArcSwap::new(gateway),
     });
     for address in workers.addresses() {
-        tracing::info!(%address, workers = count.get(), "takes requests");
+        tracing::info!(%address, workers = count.get(), "listening");
     }
     let mut admin_stop = None;
     if let Some(admin) = admin {
         let address = admin.address();
         let stop = admin.start(Arc::clone(&running));
         admin_stop = Some(stop.map_err(|error| failed(&error))?);
-        tracing::info!(%address, "answers the operator: /metrics, /livez, /readyz");
+        tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");
     }
     if predecessor.announce() {
-        tracing::info!("the gateway that drains here was told to stop listening");
+        tracing::info!("the gateway that drains on these addresses was asked to stop listening");
     }
     notify::ready();
     Ok(RunningGateway {
@@ -163,14 +168,14 @@ pub(crate) fn start(
     })
 }
 
-/// Two gateways were started to succeed one.
+/// Two gateways were started as successors of one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "another gateway has taken over the addresses of the one that drains; start one successor at a time, after the one before it was told to stop"
+    "another gateway has taken over the addresses of the one that drains; start one successor at a time, after its predecessor was asked to stop"
 )]
 struct SuccessorExists;
 
-/// Why the access log is not there.
+/// Why the access log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("the access log `{name}` cannot be written: {error}; {cure}")]
 struct LogError {
@@ -197,7 +202,7 @@ fn open_log(to: &config::AccessLog) -> Result<Option<AccessLogWriter>, LogError>
 }
 
 impl RunningGateway {
-    /// Obey signals until one says to end.
+    /// Obeys signals until one ends the gateway.
     pub(crate) fn serve(mut self) -> ExitCode {
         loop {
             match self.signals.wait() {
@@ -213,16 +218,16 @@ impl RunningGateway {
         }
     }
 
-    /// Open logs anew, then build the next gateway aside, and put it in use; any error keeps the old
-    /// one. Once more for each time that it was asked for meanwhile. Whether the gateway goes on: a
-    /// stop does not wait for a reload.
+    /// Reopens logs, builds the next gateway in the background, and puts it in use; any error
+    /// keeps the old one. Repeats that if another reload was asked for meanwhile. Returns whether
+    /// the gateway continues: a stop does not wait for a reload.
     fn reload(&mut self) -> bool {
         loop {
             notify::reloading();
             reopen(self.access.as_ref());
             let (access, mut again) = (self.access.as_ref(), false);
-            let heard = |wish| {
-                match wish {
+            let on_signal = |signal| {
+                match signal {
                     OperatorSignal::Reload => again = true,
                     OperatorSignal::Reopen => reopen(access),
                     OperatorSignal::Nothing(number) => ignore(number),
@@ -233,7 +238,7 @@ impl RunningGateway {
             let (running, workers) = (&self.running, &self.workers);
             let built = build_in_background(self.path.clone(), Arc::clone(running));
             let used = apply_build(built, running, workers, self.tls.as_ref());
-            let ended = self.signals.wait_for(used, heard).is_err();
+            let ended = self.signals.wait_for(used, on_signal).is_err();
             if !ended {
                 notify::ready();
             }
@@ -244,17 +249,17 @@ impl RunningGateway {
     }
 }
 
-/// The file of the access log may have been moved away.
+/// Reopens the access log, whose file may have been moved away.
 pub(super) fn reopen(access: Option<&AccessLogWriter>) {
     let Some(access) = access else {
         return;
     };
     let name = access.target().name();
     match access.reopen() {
-        Ok(()) => tracing::info!(name, "the access log is opened anew"),
+        Ok(()) => tracing::info!(name, "the access log was reopened"),
         Err(error) => tracing::error!(
             name,
-            "the access log cannot be opened anew, and the old file stays in use: {error}; {}, and send SIGUSR1 again",
+            "the access log could not be reopened, and the old file stays in use: {error}; {}, and send SIGUSR1 again",
             cure(&error)
         ),
     }
@@ -263,29 +268,31 @@ pub(super) fn reopen(access: Option<&AccessLogWriter>) {
 pub(super) fn ignore(number: i32) {
     tracing::info!(
         number,
-        "a signal that the gateway has no use for is ignored: SIGTERM drains, SIGHUP reloads, SIGUSR1 opens logs anew"
+        "an unused signal was ignored; SIGTERM drains, SIGHUP reloads, SIGUSR1 reopens logs"
     );
 }
 
-/// What a file gave: the next gateway, and where the admin listener's certificate is.
+/// The result of a build: the next gateway, and the files of the admin listener's certificate.
 type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>)>;
 
-/// Build on a thread of its own, which nobody waits for if the process ends.
+/// Builds on a thread of its own. If the process ends, nobody waits for it.
 fn build_in_background(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
     let (done, built) = oneshot::channel();
     let build = move || {
         lower_priority();
-        // Whoever asked may have stopped waiting.
+        // The receiver may have given up.
         let _ = done.send(build(&path, &running.foundation));
     };
     let thread = std::thread::Builder::new().name("windlass-reload".into());
     if let Err(error) = thread.spawn(build) {
-        tracing::error!("the system gives no thread for a reload: {error}");
+        tracing::error!(
+            "the reload did not start, because the system gives no thread: {error}; send SIGHUP again"
+        );
     }
     built
 }
 
-/// Put in use what was built.
+/// Puts the next gateway in use.
 async fn apply_build(
     built: oneshot::Receiver<BuildResult>,
     running: &Running,
@@ -297,7 +304,7 @@ async fn apply_build(
         reloads.refused.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             generation = running.gateway.load().number,
-            "the new configuration has errors and is not used; the old one stays in use"
+            "the new configuration has errors and is not used; the old one stays in use; correct it and send SIGHUP again"
         );
         return;
     };
@@ -312,7 +319,8 @@ async fn apply_build(
     tracing::info!(generation = number, "a new configuration is in use");
 }
 
-/// A certificate that cannot be used is no reason to keep the old configuration.
+/// Reloads the admin listener's certificate. One that cannot be used is no reason to keep the old
+/// configuration.
 fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
     if let Err(error) = tls.reload(&files.certificate, &files.key) {
         tracing::error!(
@@ -322,7 +330,7 @@ fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
     }
 }
 
-/// The next gateway, and where the admin listener's certificate is.
+/// Builds the next gateway, and finds the files of the admin listener's certificate.
 fn build(path: &Path, foundation: &ProcessResources) -> BuildResult {
     let config = match Config::read(path) {
         Ok(config) => config,
@@ -338,17 +346,17 @@ fn build(path: &Path, foundation: &ProcessResources) -> BuildResult {
     gateway.map(|gateway| (gateway, files))
 }
 
-/// Errors and warnings of a configuration, where there are any.
+/// Prints the errors and warnings of a configuration, if there are any.
 fn report_problems(problems: &Problems) {
     if !problems.is_empty() {
         terminal::text(&problems.to_string());
     }
 }
 
-/// Compiling must not take a core from the workers. On Linux the priority is the thread's own.
+/// Compiling must not take a core from the workers. On Linux the priority belongs to the thread.
 fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
-        tracing::debug!("the priority of the reload's thread stays as it is: {error}");
+        tracing::debug!("cannot lower the priority of the reload's thread: {error}");
     }
 }

@@ -1,10 +1,11 @@
-//! The signals of an operator, and all others that could end the process by surprise.
+//! The operator's signals, and all others that could end the process by surprise.
 //!
-//! SIGTERM, SIGINT and SIGQUIT drain; SIGHUP reloads and opens logs anew; SIGUSR1 only opens logs
-//! anew; every other signal that ends or stops a process unless it is taken is ignored, with a line
-//! in the log. Promises: from [`Signals::listen`] on none of those but the first three ends the
-//! process, and from [`Signals::listen_for_end`] on these do not either; what comes while nobody waits is
-//! not lost.
+//! SIGTERM, SIGINT and SIGQUIT drain; SIGHUP reloads and reopens logs; SIGUSR1 only reopens logs;
+//! every other signal that would end or stop a process is ignored, with an entry in the log.
+//!
+//! It promises that from [`Signals::listen`] on none of them but the first three ends the process,
+//! that from [`Signals::listen_for_end`] on these do not either, and that a signal that arrives
+//! while nobody waits is not lost.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,21 +17,21 @@ use rustix::termios::{LocalModes, tcgetattr};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What the operator wants.
+/// The meaning of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OperatorSignal {
-    /// Read the configuration again, and open logs anew (SIGHUP).
+    /// Read the configuration again, and reopen logs (SIGHUP).
     Reload,
-    /// Open logs anew (SIGUSR1).
+    /// Reopen logs (SIGUSR1).
     Reopen,
-    /// Stop gently (SIGTERM, SIGINT, SIGQUIT); a second time: soon.
+    /// Drain (SIGTERM, SIGINT, SIGQUIT); a second time: end soon.
     End,
-    /// Nothing: a signal of this number that the gateway has no use for.
+    /// No meaning: a signal of this number is ignored.
     Nothing(i32),
 }
 
-/// Signals that end a process which does not take them, and mean nothing here. SIGPIPE is ignored
-/// already, SIGTTOU is looked at below, and SIGXCPU is a limit that somebody set.
+/// Signals that end a process by default and have no meaning here. SIGPIPE is ignored already,
+/// SIGTTOU needs a check (below), and SIGXCPU enforces a limit that somebody set.
 const UNUSED: &[Number] = &[
     Number::USR2,
     Number::ALARM,
@@ -46,55 +47,52 @@ const UNUSED: &[Number] = &[
     Number::STKFLT,
 ];
 
-/// Linux's real-time signals: those that the C library leaves to programs. 32 and 33 are what glibc
-/// speaks to its threads with; musl keeps 34 as well, and refuses it.
+/// Linux's real-time signals: those that the C library leaves to programs. glibc uses 32 and 33
+/// for its threads; musl also reserves 34, and refuses it.
 const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
-/// The signals, and the runtime of whoever waits for them.
+/// The signals, and the runtime that waits for them.
 #[derive(Debug)]
 pub(crate) struct Signals {
     runtime: Runtime,
     signals: TakenSignals,
 }
 
-/// The first that has come is looked at first.
+/// Signals by reverse priority: the last one is checked first.
 #[derive(Debug, Default)]
 struct TakenSignals(Vec<(OperatorSignal, Signal)>);
 
 impl Signals {
-    /// Take over all but those that end the gateway.
+    /// Listens for all signals except those that end the gateway.
     ///
     /// # Errors
     ///
-    /// The system gives no runtime, or refuses to tell of signals.
+    /// The system gives no runtime, or refuses to deliver signals.
     pub(crate) fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let mut taken = TakenSignals::default();
-        taken.take(OperatorSignal::Reload, SignalKind::hangup())?;
-        taken.take(OperatorSignal::Reopen, SignalKind::user_defined1())?;
+        let mut signals = TakenSignals::default();
+        signals.take(OperatorSignal::Reload, SignalKind::hangup())?;
+        signals.take(OperatorSignal::Reopen, SignalKind::user_defined1())?;
         let unused = UNUSED.iter().map(|number| number.as_raw());
         let terminal = may_take_output().then_some(Number::TTOU.as_raw());
         let real_time = REAL_TIME.filter(|_| cfg!(target_os = "linux"));
         for number in unused.chain(terminal).chain(real_time) {
-            // One that this system does not have ends nothing.
-            let _ = taken.take(
+            // A signal that this system does not have cannot end the process.
+            let _ = signals.take(
                 OperatorSignal::Nothing(number),
                 SignalKind::from_raw(number),
             );
         }
         drop(entered);
-        Ok(Self {
-            runtime,
-            signals: taken,
-        })
+        Ok(Self { runtime, signals })
     }
 
-    /// Take over those that end the gateway, too.
+    /// Listens for the signals that end the gateway, too.
     ///
     /// # Errors
     ///
-    /// The system refuses to tell of signals.
+    /// The system refuses to deliver signals.
     pub(crate) fn listen_for_end(&mut self) -> io::Result<()> {
         let _entered = self.runtime.enter();
         for kind in [
@@ -107,34 +105,34 @@ impl Signals {
         Ok(())
     }
 
-    /// Wait for the next one.
+    /// Waits for the next signal.
     pub(crate) fn wait(&mut self) -> OperatorSignal {
-        let taken = &mut self.signals;
-        self.runtime.block_on(poll_fn(|cx| taken.poll(cx)))
+        let signals = &mut self.signals;
+        self.runtime.block_on(poll_fn(|cx| signals.poll(cx)))
     }
 
-    /// Make something that needs the runtime.
+    /// Runs a function that needs the runtime.
     pub(crate) fn enter_runtime<T>(&self, make: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();
         make()
     }
 
-    /// Wait for this, and for signals meanwhile: `heard` is told of each, and gives up by `Some`.
-    /// `Err` is what it gave up with.
+    /// Waits for this work and for signals meanwhile. Calls `on_signal` with each signal; if that
+    /// returns `Some`, gives up with it as the `Err`.
     pub(crate) fn wait_for<T, G>(
         &mut self,
         work: impl Future<Output = T>,
-        mut heard: impl FnMut(OperatorSignal) -> Option<G>,
+        mut on_signal: impl FnMut(OperatorSignal) -> Option<G>,
     ) -> Result<T, G> {
-        let taken = &mut self.signals;
+        let signals = &mut self.signals;
         self.runtime.block_on(async {
             let mut work = std::pin::pin!(work);
             poll_fn(|cx| {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     return Poll::Ready(Ok(done));
                 }
-                while let Poll::Ready(wish) = taken.poll(cx) {
-                    if let Some(given_up) = heard(wish) {
+                while let Poll::Ready(signal) = signals.poll(cx) {
+                    if let Some(given_up) = on_signal(signal) {
                         return Poll::Ready(Err(given_up));
                     }
                 }
@@ -146,24 +144,24 @@ impl Signals {
 }
 
 impl TakenSignals {
-    fn take(&mut self, wish: OperatorSignal, kind: SignalKind) -> io::Result<()> {
-        self.0.push((wish, signal(kind)?));
+    fn take(&mut self, meaning: OperatorSignal, kind: SignalKind) -> io::Result<()> {
+        self.0.push((meaning, signal(kind)?));
         Ok(())
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<OperatorSignal> {
-        // Those that end the gateway were taken last, and go first.
-        for (wish, signal) in self.0.iter_mut().rev() {
+        // The signals that end the gateway were added last, and come first.
+        for (meaning, signal) in self.0.iter_mut().rev() {
             if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
-                return Poll::Ready(*wish);
+                return Poll::Ready(*meaning);
             }
         }
         Poll::Pending
     }
 }
 
-/// Whether SIGTTOU can be taken. On a terminal that stops the output of background jobs
-/// (`stty tostop`) a process that takes it would try its write again for ever.
+/// Whether SIGTTOU may be ignored. If the terminal stops the output of background jobs (`stty
+/// tostop`), a process that ignores the signal would try its write again for ever.
 fn may_take_output() -> bool {
     let terminal = tcgetattr(io::stderr());
     !terminal.is_ok_and(|modes| modes.local_modes.contains(LocalModes::TOSTOP))

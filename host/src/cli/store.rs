@@ -1,4 +1,4 @@
-//! `windlass store`: the whole store of a running gateway, out and in, over its admin API.
+//! `windlass store`: exports and imports the whole store of a running gateway, over its admin API.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::admin_client::{
     self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell,
 };
-use super::output::tell;
+use super::output::eprint_line;
 
-/// JSON objects, one a line.
+/// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
 
 #[derive(Debug, clap::Args)]
@@ -27,10 +27,10 @@ pub(crate) struct StoreArguments {
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
     /// Write everything that the store holds to standard output: plans, keys with the digests of
-    /// their secrets, usage, extensions. Takes a token that may write.
+    /// their secrets, usage, extensions. Requires a token that may write.
     Export,
-    /// Bring in what `store export` wrote. May be done again: nothing comes in twice. If anything is
-    /// left out, the exit code is 2.
+    /// Import the output of `store export`. It may be repeated: nothing is counted twice. If a
+    /// record is left out, the exit code is 2.
     Import(StoreImportArguments),
 }
 
@@ -38,15 +38,15 @@ enum StoreCommand {
 struct StoreImportArguments {
     /// The file; `-` for standard input.
     file: PathBuf,
-    /// Tell what would be done, and write nothing.
+    /// Report the result and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Put plans and keys of the file in the place of those that are there and differ.
+    /// Replace plans and keys that exist and differ.
     #[arg(long)]
     replace: bool,
 }
 
-/// Do it.
+/// Runs the command.
 pub(crate) fn run(store: &StoreArguments) -> ExitCode {
     admin_client::run(&store.connection, |remote| match &store.command {
         StoreCommand::Export => remote.copy("GET", "/v1/store/export", ApiRequest::default()),
@@ -61,7 +61,7 @@ impl StoreImportArguments {
         } else {
             let file = File::open(&self.file).map_err(|error| {
                 let file = self.file.display();
-                CommandError::Usage(format!("`{file}` cannot be read: {error}"))
+                CommandError::Usage(format!("`{file}` could not be read: {error}"))
             })?;
             Box::new(BufReader::new(file))
         };
@@ -69,7 +69,8 @@ impl StoreImportArguments {
     }
 }
 
-/// Keys as `keys export` wrote them, as lines of a store. None: it is another file.
+/// Converts the output of `keys export` to the lines of a store. None if it is another kind of
+/// file.
 pub(crate) fn convert_key_export(file: &[u8]) -> Option<Result<Vec<u8>, CommandError>> {
     let first = file.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'{') {
@@ -81,7 +82,7 @@ pub(crate) fn convert_key_export(file: &[u8]) -> Option<Result<Vec<u8>, CommandE
     let keys: Vec<Value> = match serde_json::from_slice(file) {
         Ok(keys) => keys,
         Err(error) => {
-            let why = format!("the file is no JSON that `windlass keys export` wrote: {error}");
+            let why = format!("the file is not valid output of `windlass keys export`: {error}");
             return Some(Err(CommandError::Usage(why)));
         }
     };
@@ -94,7 +95,7 @@ pub(crate) fn convert_key_export(file: &[u8]) -> Option<Result<Vec<u8>, CommandE
     Some(Ok(lines.into_bytes()))
 }
 
-/// Send the lines of a store, and tell what became of them.
+/// Sends the lines of a store, and prints the report.
 pub(crate) fn send(
     remote: &AdminClient,
     file: Box<dyn Read>,
@@ -121,7 +122,7 @@ pub(crate) fn send(
         admin_client::json(&report)?;
     } else {
         if dry_run {
-            tell!("a dry run: nothing was written");
+            eprint_line!("a dry run: nothing was written");
         }
         admin_client::table(
             &["", "ADDED", "REPLACED", "UNCHANGED", "LEFT OUT"],
@@ -133,7 +134,7 @@ pub(crate) fn send(
         )?;
         for warning in at(&report, "warnings").as_array().into_iter().flatten() {
             let (line, message) = (cell(at(warning, "line")), cell(at(warning, "message")));
-            tell!("  line {line}: {message}");
+            eprint_line!("  line {line}: {message}");
         }
     }
     if left_out > 0 || at(&report, "complete") == &Value::Bool(false) {

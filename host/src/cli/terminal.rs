@@ -1,8 +1,7 @@
-//! The gateway's own log lines, on standard error.
+//! The gateway's own log, on standard error.
 //!
-//! From [`log`] on nothing here waits for standard error: its lines go through a queue
-//! ([`crate::observe::sink`]), so that a reader that takes nothing holds no request, no reload and no
-//! stop.
+//! After [`log`] nothing here waits for standard error: log lines go through a queue
+//! ([`crate::observe::sink`]), so that a slow reader delays no request, no reload and no stop.
 
 use std::io;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +13,7 @@ use tracing_subscriber::fmt::time::SystemTime;
 use crate::config::{Log, LogLevel};
 use crate::observe::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
 
-/// What its thread is, and how much may wait for it.
+/// The name of its thread, and the limit of its queue.
 const SETTINGS: SinkSettings = SinkSettings {
     thread: "windlass-lines",
     name: "this log",
@@ -22,12 +21,12 @@ const SETTINGS: SinkSettings = SinkSettings {
     reports_failure: false,
 };
 
-/// The log of the process: there is one standard error.
+/// The log of the process; there is only one standard error.
 static LOG_SINK: OnceLock<Sink> = OnceLock::new();
 
-/// Write the gateway's own lines to standard error from now on, as important as `[log] level`
-/// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). Lines
-/// of the audit log are written whatever the level is.
+/// Writes the gateway's own log to standard error from now on, at the level of `[log] level`. The
+/// variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). The audit log
+/// is written whatever the level is.
 pub(crate) fn log(settings: &Log) {
     let level = match settings.level {
         LogLevel::Trace => "trace",
@@ -47,19 +46,19 @@ pub(crate) fn log(settings: &Log) {
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .try_init();
     if lines.is_err() {
-        eprintln!("windlass: the log was set up before; its level stays as it is");
+        eprintln!("windlass: the log was set up before; its level does not change");
         return;
     }
     match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet)) {
-        // Nobody else sets it: the log is set up once.
+        // The log is set up only once, so this cannot fail.
         Ok(sink) => drop(LOG_SINK.set(sink)),
         Err(error) => eprintln!(
-            "windlass: the log has no thread of its own, so a reader of standard error can hold the gateway: {error}"
+            "windlass: the log has no thread of its own, so a slow reader of standard error can delay the gateway: {error}"
         ),
     }
 }
 
-/// Write a text of several lines, such as the problems of a configuration.
+/// Writes a text of several lines, such as the problems of a configuration.
 pub(crate) fn text(text: &str) {
     match LOG_SINK.get() {
         Some(lines) => lines.input().push(text.as_bytes().to_vec()),
@@ -67,19 +66,19 @@ pub(crate) fn text(text: &str) {
     }
 }
 
-/// How many lines were lost.
+/// The number of lost lines.
 pub(crate) fn lost_lines() -> Arc<AtomicU64> {
     LOG_SINK.get().map(Sink::lost_lines).unwrap_or_default()
 }
 
-/// Write what waits: the process ends. A reader that takes nothing is not waited for.
+/// Writes the queued lines before the process ends, unless the reader takes nothing.
 pub(crate) fn finish() {
     if let Some(lines) = LOG_SINK.get() {
         lines.finish();
     }
 }
 
-/// Takes one line of the log, whole.
+/// Writes one complete line of the log.
 struct LogLineWriter(Option<SinkInput>);
 
 impl LogLineWriter {

@@ -1,4 +1,5 @@
-//! `windlass usage`: what keys used of their plans, over a gateway's admin API.
+//! `windlass usage`: shows the usage of keys on their plans and extends quotas, over the admin API
+//! of a running gateway.
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use super::admin_client::{
     self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
 };
 use super::keys::segment;
-use super::output::tell;
+use super::output::eprint_line;
 use crate::admin::date::{day, read_day};
 
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,9 @@ pub(crate) struct UsageArguments {
 
 #[derive(Debug, Subcommand)]
 enum UsageCommand {
-    /// How much keys used of a plan, by day, and how much remained.
+    /// Show the usage of keys on a plan, by day, and the remaining quota.
     Show(UsageShowArguments),
-    /// Set what remains of a key's quota, in the period that runs.
+    /// Set the remaining quota of a key in the current period.
     Extend(QuotaExtendArguments),
 }
 
@@ -33,22 +34,22 @@ struct UsageShowArguments {
     /// The plan.
     #[arg(long)]
     plan: String,
-    /// Only this key's.
+    /// Only this key.
     #[arg(long)]
     key: Option<String>,
-    /// The first day, in UTC: `2026-11-25`. Default the last one.
+    /// The first day, in UTC: `2026-11-25`. Default the last day.
     #[arg(long, value_name = "DAY")]
     from: Option<String>,
     /// The last day, in UTC. Default today.
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
-    /// How many keys, at the most 1000.
+    /// The number of keys, at most 1000.
     #[arg(long, default_value_t = 100)]
     limit: u32,
-    /// Where to go on.
+    /// Where to continue.
     #[arg(long)]
     cursor: Option<String>,
-    /// Comma-separated values in the place of a table.
+    /// Write comma-separated values instead of a table.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -66,7 +67,7 @@ struct QuotaExtendArguments {
     remaining: u64,
 }
 
-/// Do it.
+/// Runs the command.
 pub(crate) fn run(usage: &UsageArguments) -> ExitCode {
     admin_client::run(&usage.connection, |remote| usage.run(remote))
 }
@@ -115,7 +116,7 @@ impl UsageShowArguments {
         }
         admin_client::table(&["KEY", "DAY", "USED", "REMAINING"], rows)?;
         if let Some(cursor) = at(&usage, "next_cursor").as_str() {
-            tell!("there are more: --cursor {cursor}");
+            eprint_line!("for more, add `--cursor {cursor}`");
         }
         Ok(())
     }
@@ -131,8 +132,8 @@ impl QuotaExtendArguments {
             return admin_client::json(&made);
         }
         let (remaining, ends) = (cell(at(&made, "remaining")), when(at(&made, "ends")));
-        tell!(
-            "key `{}` may use {remaining} more of plan `{}` until {ends} UTC",
+        eprint_line!(
+            "key `{}` has {remaining} requests left on plan `{}` until {ends} UTC",
             self.key,
             self.plan
         );

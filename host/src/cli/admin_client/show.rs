@@ -1,6 +1,6 @@
-//! Answers for people: tables on standard output.
+//! Prints answers for people: tables on standard output.
 //!
-//! Whatever writes fails where standard output is closed or cannot be written.
+//! Every printing function fails if standard output is closed or cannot be written.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -8,18 +8,18 @@ use serde_json::Value;
 use super::CommandError;
 use crate::cli::output;
 
-/// JSON as it came, one value.
+/// Prints one JSON value, unchanged.
 pub(crate) fn json(value: &Value) -> Result<(), CommandError> {
     Ok(output::print_line(value)?)
 }
 
-/// A member; null where there is none.
+/// A member; null if it is absent.
 #[must_use]
 pub(crate) fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
     value.get(name).unwrap_or(&Value::Null)
 }
 
-/// A value as people read it.
+/// A value in the form for people.
 #[must_use]
 pub(crate) fn cell(value: &Value) -> String {
     match value {
@@ -40,13 +40,13 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
-/// Values with commas between.
+/// Values, separated by commas.
 #[must_use]
 pub(crate) fn list(values: &[Value]) -> String {
     values.iter().map(cell).collect::<Vec<_>>().join(", ")
 }
 
-/// A moment to the minute: seconds are for scripts.
+/// A time to the minute: seconds are for scripts.
 #[must_use]
 pub(crate) fn when(value: &Value) -> String {
     match value.as_str().and_then(|text| text.get(..16)) {
@@ -55,8 +55,8 @@ pub(crate) fn when(value: &Value) -> String {
     }
 }
 
-/// With fewer columns than this a terminal cannot know its width: it says 0, as those of
-/// `docker exec -t` and of `script` do.
+/// A terminal that reports fewer columns does not know its width: those of `docker exec -t` and of
+/// `script` report 0.
 const LEAST_WIDTH: u16 = 20;
 
 fn plain() -> Table {
@@ -71,7 +71,7 @@ fn plain() -> Table {
     table
 }
 
-/// Rows below a heading.
+/// Prints rows below a heading.
 pub(crate) fn table(
     heading: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -84,7 +84,7 @@ pub(crate) fn table(
     Ok(output::print_line(table.trim_fmt())?)
 }
 
-/// One thing, a line for each of its parts.
+/// Prints one object, a line for each of its parts.
 pub(crate) fn record(parts: &[(&str, String)]) -> Result<(), CommandError> {
     let mut table = plain();
     for (name, value) in parts {

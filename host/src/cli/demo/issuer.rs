@@ -1,6 +1,7 @@
-//! The demo's issuer of tokens: a stand-in for the login server that an operator has.
+//! The demo's token issuer, a stand-in for the login server that an operator has.
 //!
-//! It gives a token to whoever asks, so it is good for a demo and for nothing else. Its key is made anew at each start.
+//! It gives a token to every client that asks, so it is good for a demo and nothing else. It makes
+//! a new key at each start.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,10 +18,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Where it is, and how its tokens name it.
+/// The issuer's URL, which its tokens carry.
 const URL: &str = "http://127.0.0.1:9104";
 
-/// How long a token is good. Seconds.
+/// The validity of a token. Seconds.
 const LIFETIME: u64 = 3600;
 
 struct Issuer {
@@ -28,13 +29,13 @@ struct Issuer {
     key_id: String,
 }
 
-/// Whom a token is for.
+/// The user and scopes of a token.
 #[derive(Deserialize)]
 struct TokenQuery {
     /// The user.
     #[serde(default = "dana")]
     sub: String,
-    /// The scopes, with spaces between them.
+    /// The scopes, separated by spaces.
     #[serde(default = "read")]
     scope: String,
 }
@@ -64,7 +65,7 @@ async fn discovery() -> Json<Value> {
 }
 
 async fn keys(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
-    // Uncompressed: a byte that says so, and the two coordinates (SEC 1, section 2.3.3).
+    // An uncompressed point: a byte that says so, and the two coordinates (SEC 1, section 2.3.3).
     let point = issuer.pair.public_key().as_ref();
     let encode = |part: Option<&[u8]>| URL_SAFE_NO_PAD.encode(part.unwrap_or_default());
     Json(json!({ "keys": [{

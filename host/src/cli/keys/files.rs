@@ -1,4 +1,4 @@
-//! Keys as files: `windlass keys import` and `windlass keys export`.
+//! `windlass keys import` and `windlass keys export`: keys as files.
 
 use std::fs;
 use std::io::{IsTerminal as _, Read as _};
@@ -8,32 +8,32 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::cli::admin_client::{self, AdminClient, ApiRequest, CommandError, at};
-use crate::cli::output::tell;
+use crate::cli::output::eprint_line;
 use crate::cli::store;
 
-/// `windlass keys import`.
+/// The arguments of `windlass keys import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct KeyImportArguments {
     /// The file; `-` for standard input.
     file: PathBuf,
-    /// One wrong row keeps all others out.
+    /// Refuse the whole file if one row is invalid.
     #[arg(long)]
     fail_on_warnings: bool,
 }
 
-/// `windlass keys export`.
+/// The arguments of `windlass keys export`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct KeyExportArguments {
-    /// Comma-separated values in the place of JSON.
+    /// Write comma-separated values instead of JSON.
     #[arg(long)]
     csv: bool,
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     #[arg(long)]
     consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     #[arg(long)]
     plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     #[arg(long)]
     prefix: Option<String>,
     /// Without digests.
@@ -45,7 +45,7 @@ impl KeyImportArguments {
     pub(super) fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
         let cannot = |error| {
             let file = self.file.display();
-            CommandError::Usage(format!("`{file}` cannot be read: {error}"))
+            CommandError::Usage(format!("`{file}` could not be read: {error}"))
         };
         let file = if self.file.as_os_str() == "-" {
             let mut bytes = Vec::new();
@@ -66,7 +66,7 @@ impl KeyImportArguments {
         };
         let bar = bar();
         let mut last = Value::Null;
-        let told = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
+        let printed = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
             match (at(&line, "done").as_u64(), at(&line, "of").as_u64()) {
                 (Some(done), Some(of)) => {
                     bar.set_length(of);
@@ -77,7 +77,7 @@ impl KeyImportArguments {
             Ok(())
         });
         bar.finish_and_clear();
-        told?;
+        printed?;
         if let Some(status) = at(&last, "status").as_u64() {
             return Err(CommandError::Problem(
                 u16::try_from(status).unwrap_or(500),
@@ -86,7 +86,7 @@ impl KeyImportArguments {
         }
         let Some(ids) = at(&last, "ids").as_array() else {
             return Err(CommandError::Unreachable(
-                "the answer ended before its end; `windlass keys list` shows what was imported"
+                "the answer was cut short; `windlass keys list` shows which keys were imported"
                     .to_owned(),
             ));
         };
@@ -94,12 +94,12 @@ impl KeyImportArguments {
         if json {
             admin_client::json(&last)?;
         } else {
-            tell!("imported {} keys; {left_out} rows were left out", ids.len());
+            eprint_line!("imported {} keys; {left_out} rows were left out", ids.len());
             let warnings = at(&last, "warnings").as_array();
             let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
             admin_client::report_warnings(warnings.iter());
             if left_out > warnings.len() as u64 {
-                tell!("  and {} more", left_out - warnings.len() as u64);
+                eprint_line!("  and {} more", left_out - warnings.len() as u64);
             }
         }
         if left_out > 0 {
@@ -109,7 +109,7 @@ impl KeyImportArguments {
     }
 }
 
-/// Shown on a terminal only.
+/// A progress bar, which only a terminal shows.
 fn bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -140,10 +140,10 @@ impl KeyExportArguments {
             call.query.extend(value.clone().map(|value| (name, value)));
         }
         match remote.copy("GET", "/v1/keys/export", call) {
-            // A token that may only read sees all but the digests.
+            // A token that may only read gets everything but the digests.
             Err(CommandError::Problem(403, _)) if digests => {
-                tell!(
-                    "the token may only read: the keys are without digests, and no store can take them"
+                eprint_line!(
+                    "the token may only read, so the export has no digests and no store can import it"
                 );
                 let without = Self {
                     no_digests: true,
