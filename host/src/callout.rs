@@ -1,17 +1,19 @@
-//! The targets of a configuration that filters may ask (`[callout.<name>]`).
+//! The targets of a configuration that filters may call (`[callout.<name>]`).
 //!
-//! Above it the `callout` interface makes a request of what a guest wrote; below it is a thread that moves the bytes of
-//! all calls ([`CalloutThread`]), so that no worker waits.
+//! Above it the `callout` interface builds a request from a guest's call; below it one thread
+//! moves the bytes of all calls ([`CalloutThread`]), so that no worker waits.
 //!
-//! Promises:
-//! - a call ends within its target's `timeout`, the time in the queue included, whatever the server does;
-//! - at most `max_concurrent` calls of a target are under way and `max_waiting` wait;
-//! - calls that may share one answer are one while it is under way, and only so many requests wait for it;
-//! - a call that nobody waits for any more is given up;
-//! - an address that only the gateway's machine or its cloud can reach is connected to only where the URL names it
-//!   literally, or the operator allows it ([`address`]).
+//! It promises
+//! - that a call ends within its target's `timeout`, the time in the queue included, whatever the
+//!   server does;
+//! - that at most `max_concurrent` calls of a target are in flight and `max_waiting` wait;
+//! - that calls that may share one answer are one while it is in flight, and only a limited number
+//!   of requests wait for it;
+//! - that a call that nobody waits for any more is cancelled;
+//! - that an address that only the gateway's machine or its cloud can reach is connected to only
+//!   if the URL names it literally, or the operator allows it ([`address`]).
 //!
-//! Deliberately not here: keeping answers. The filter knows what an answer means, and for how long.
+//! It deliberately caches no answers: the filter knows what an answer means, and for how long.
 
 mod address;
 mod client;
@@ -35,11 +37,11 @@ pub(crate) use request::{CalloutRequest, CalloutRequestError, Credential, Reques
 
 use client::CalloutClient;
 
-/// A target, as the configuration has it.
+/// A target's table in the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct CalloutSettings {
     pub(crate) name: Arc<str>,
-    /// Its URL, to whose path a request's is added.
+    /// Its URL; the path of a request is appended to its path.
     pub(crate) url: Uri,
     /// For a whole call, the time in the queue included.
     pub(crate) timeout: Duration,
@@ -47,17 +49,17 @@ pub(crate) struct CalloutSettings {
     pub(crate) max_request: usize,
     /// The largest body of an answer. Bytes.
     pub(crate) max_response: usize,
-    /// How many calls may be under way.
+    /// How many calls may be in flight.
     pub(crate) max_concurrent: usize,
     /// How many more may wait.
     pub(crate) max_waiting: usize,
-    /// Whether its name may be that of a loopback, link-local or metadata address.
+    /// Whether its name may resolve to a loopback, link-local or metadata address.
     pub(crate) allow_local: bool,
-    /// Whether user and password of Basic credentials are encoded as in forms (RFC 6749, section 2.3.1).
+    /// Whether user and password of Basic credentials are form-encoded (RFC 6749, section 2.3.1).
     pub(crate) form_basic: bool,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CalloutAnswer {
     pub(crate) status: StatusCode,
@@ -67,14 +69,12 @@ pub(crate) struct CalloutAnswer {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CalloutError {
-    /// As many are under way and wait as may.
-    #[error(
-        "as many calls as may be are under way and wait: see `max_concurrent` and `max_waiting`"
-    )]
+    /// The limits on calls in flight and waiting calls are reached.
+    #[error("its queue is full; raise `max_concurrent` or `max_waiting`")]
     Busy,
-    #[error("there was no whole answer within its `timeout`")]
+    #[error("it did not answer completely within its `timeout`")]
     Timeout,
-    /// The server was not reached, or its answer broke off.
+    /// The server could not be reached, or its answer was cut short.
     #[error("{0}")]
     Unreachable(Arc<str>),
     /// The answer is too large.
@@ -83,7 +83,7 @@ pub(crate) enum CalloutError {
 }
 
 impl CalloutError {
-    /// The same as a stable word, for metrics.
+    /// The reason as a stable code, for metrics.
     #[must_use]
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -98,24 +98,24 @@ impl CalloutError {
 /// The outcome of a call.
 pub(crate) type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
 
-/// How many calls came to which end.
+/// Counts of calls by their outcome.
 #[derive(Debug, Default)]
 pub(crate) struct CalloutFigures {
     pub(crate) answered: AtomicU64,
-    /// Answered by the answer to another.
+    /// Calls that got the answer of another.
     pub(crate) shared: AtomicU64,
-    /// Nobody waited for the answer any more.
+    /// Calls whose answer nobody waited for any more.
     pub(crate) abandoned: AtomicU64,
-    /// Each [`CalloutError`], in the order of [`CalloutFigures::failures`].
+    /// Calls that failed, by [`CalloutError`], in the order of [`CalloutFigures::failures`].
     failed: [AtomicU64; 4],
-    /// Under way, those in the queue included.
+    /// Calls in flight, those in the queue included.
     pub(crate) active: AtomicU64,
 }
 
 impl CalloutFigures {
     const WORDS: [&'static str; 4] = ["busy", "timeout", "unreachable", "too_large"];
 
-    /// How many failed, by the reason.
+    /// The numbers of failures, by reason.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.failed.iter().map(|count| count.load(Relaxed));
         Self::WORDS.into_iter().zip(counts)
@@ -125,8 +125,8 @@ impl CalloutFigures {
         let count = match outcome {
             Ok(()) => Some(&self.answered),
             Err(error) => {
-                let place = Self::WORDS.iter().position(|word| *word == error.reason());
-                place.and_then(|place| self.failed.get(place))
+                let index = Self::WORDS.iter().position(|word| *word == error.reason());
+                index.and_then(|index| self.failed.get(index))
             }
         };
         if let Some(count) = count {
@@ -135,20 +135,20 @@ impl CalloutFigures {
     }
 }
 
-/// The thread that moves the bytes of all calls. Outlives configurations.
+/// The thread that moves the bytes of all calls. It outlives configurations.
 #[derive(Debug)]
 pub(crate) struct CalloutThread {
     handle: Handle,
-    /// The thread ends when this is dropped.
+    /// Dropping this ends the thread.
     _stop: oneshot::Sender<()>,
 }
 
 impl CalloutThread {
-    /// Start it.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// The system gives no thread, or nothing to wait for sockets with.
+    /// The system gives no thread, or no event queue for sockets.
     pub(crate) fn start() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -159,7 +159,7 @@ impl CalloutThread {
             .name("windlass-callout".into())
             .spawn(move || {
                 let _ = runtime.block_on(stopped);
-                // A look-up of a name may be stuck.
+                // A DNS look-up may be stuck, so the runtime must not wait for it.
                 runtime.shutdown_background();
             })?;
         Ok(Self {
@@ -174,18 +174,18 @@ impl CalloutThread {
 pub(crate) struct CalloutTarget {
     /// Its table in the configuration.
     pub(crate) settings: CalloutSettings,
-    /// How its calls ended.
+    /// Counts of its calls.
     pub(crate) figures: CalloutFigures,
     client: CalloutClient,
     runtime: Handle,
     permits: Semaphore,
     in_flight: Mutex<HashMap<RequestDigest, Weak<PendingCall>>>,
-    /// Whether the last call failed: the log tells once.
+    /// Whether the last call failed: the log reports only the change.
     failing: AtomicBool,
 }
 
 impl CalloutTarget {
-    /// With these settings; `tls` is how TLS is spoken with it.
+    /// A target with these settings and its TLS configuration.
     #[must_use]
     pub(crate) fn new(
         settings: CalloutSettings,
@@ -203,8 +203,8 @@ impl CalloutTarget {
         }
     }
 
-    /// Begin a call, or join one that is under way. `digest` tells it from those that may not have
-    /// its answer.
+    /// Begins a call, or joins one in flight. `digest` distinguishes it from calls that may not
+    /// have its answer.
     #[must_use]
     pub(crate) fn call(
         self: &Arc<Self>,
@@ -247,7 +247,7 @@ impl CalloutTarget {
             target.figures.active.fetch_sub(1, Relaxed);
             if let Some(digest) = digest {
                 let mut under_way = target.in_flight.lock();
-                // Another may have begun since this one was given up.
+                // Another call may have begun since this one was cancelled.
                 let is_own = |one: &Weak<PendingCall>| Weak::ptr_eq(one, &waited_for);
                 if under_way.get(&digest).is_some_and(is_own) {
                     under_way.remove(&digest);
@@ -270,7 +270,7 @@ impl CalloutTarget {
 
     async fn exchange(&self, request: CalloutRequest) -> CalloutOutcome {
         let call = async {
-            // Never closed.
+            // The semaphore is never closed.
             let _permit = self.permits.acquire().await;
             self.client.send(request).await
         };
@@ -280,12 +280,13 @@ impl CalloutTarget {
         }
     }
 
-    /// Count somebody who may not wait for a call.
+    /// Counts a request that may not wait for a call.
     pub(crate) fn count_refused(&self, error: &CalloutError) {
         self.record_outcome(Err(error));
     }
 
-    /// Count how a call ended. The log tells when the target begins to fail, and when it answers again.
+    /// Records the outcome of a call. Logs when the target begins to fail, and when it works
+    /// again.
     fn record_outcome(&self, outcome: Result<(), &CalloutError>) {
         self.figures.count(outcome);
         let callout = &*self.settings.name;
@@ -299,7 +300,7 @@ impl CalloutTarget {
                 tracing::warn!(
                     callout,
                     url,
-                    "callout `{callout}` fails: {error}; the filters that ask it decide what clients get"
+                    "callout `{callout}` fails: {error}; the filters that use it decide what clients get; check the target"
                 );
             }
             Err(error) => tracing::debug!(callout, %error, "a call failed"),
@@ -307,7 +308,7 @@ impl CalloutTarget {
     }
 }
 
-/// A URL as the log has it: its query may hold a secret.
+/// A URL for the log, without its query, which may hold a secret.
 fn loggable_url(url: &Uri) -> String {
     let scheme = url.scheme_str().unwrap_or_default();
     let authority = url.authority().map_or("", |authority| authority.as_str());
@@ -321,7 +322,6 @@ pub(crate) struct Callouts {
 }
 
 impl Callouts {
-    /// Of these.
     #[must_use]
     pub(crate) fn new(list: Vec<Arc<CalloutTarget>>) -> Self {
         Self { list }
@@ -332,7 +332,7 @@ impl Callouts {
         self.list.iter().find(|one| &*one.settings.name == name)
     }
 
-    /// All of them, in the order of the configuration.
+    /// All targets, in the order of the configuration.
     #[must_use]
     pub(crate) fn all(&self) -> &[Arc<CalloutTarget>] {
         &self.list

@@ -1,17 +1,20 @@
-//! The verifiers of a configuration (`[verifier.<name>]`): their keys, kept fresh, and their rules.
+//! The verifiers of a configuration (`[verifier.<name>]`): their keys, which they keep fresh, and
+//! their rules.
 //!
-//! Above it the `jwt` interface asks whether a token is accepted; below it [`crate::verifier`] says so, purely. Here is
-//! what needs a clock, a thread or a connection.
+//! Above it the `jwt` interface asks whether a token is accepted; below it [`crate::verifier`]
+//! decides that, purely. This room has the parts that need a clock, a thread or a connection.
 //!
-//! Promises:
-//! - a question never waits: where only a newer key set can tell, the answer is something to wait for elsewhere;
-//! - keys are fetched before a configuration is in use, and again ahead of their end, on a thread of their own;
-//! - an unknown key id causes at most one fetch in each `cooldown`, however many requests bring one, and all of them
-//!   wait for the same one;
-//! - keys that could not be fetched anew are used up to `max_stale` after the last good answer and not longer; a key
-//!   that a good answer no longer lists is gone at once.
+//! It promises
+//! - that a question never waits: where only a newer key set can tell, the answer is a signal to
+//!   wait for elsewhere;
+//! - that keys are fetched before a configuration is in use, and again before they expire, on a
+//!   thread of their own;
+//! - that unknown key ids cause at most one fetch in each `cooldown`, however many requests bring
+//!   one, and all of these wait for the same fetch;
+//! - that keys that could not be fetched again are used up to `max_stale` after the last good
+//!   answer and no longer; a key that a good answer no longer lists is gone at once.
 //!
-//! Deliberately not here: what a client is told.
+//! It deliberately does not decide what a client is answered.
 
 mod cache;
 pub(crate) mod fetch;
@@ -40,7 +43,7 @@ pub(crate) use source::{KeySource, KeySources};
 pub(crate) use used_proofs::{ProofUse, UsedProofs};
 pub(crate) use waiters::FetchSignal;
 
-/// The present moment, on both clocks.
+/// The present time, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TokenTime {
     /// Seconds since 1970.
@@ -50,8 +53,8 @@ pub(crate) struct TokenTime {
 }
 
 impl TokenTime {
-    /// As of the last tick of the kernel's timer: some milliseconds are nothing to a token's end, and these clocks
-    /// are the cheaper ones.
+    /// The time of the last tick of the kernel's timer. A token's end does not depend on
+    /// milliseconds, and these clocks are cheaper.
     #[must_use]
     pub(crate) fn coarse() -> Self {
         let read = |clock| {
@@ -66,36 +69,36 @@ impl TokenTime {
     }
 }
 
-/// Where a verifier's keys come from.
+/// The source of a verifier's keys.
 #[derive(Debug)]
 pub(crate) enum VerifierKeys {
-    /// They are what they were when the configuration was read: from a file, or a secret.
+    /// Keys that the configuration has, in a file or a secret.
     Fixed(KeySet),
     Fetched(Arc<KeySource>),
 }
 
-/// One verifier of a configuration.
+/// A verifier of a configuration.
 #[derive(Debug)]
 pub(crate) struct TokenVerifier {
     pub(crate) name: Arc<str>,
     pub(crate) keys: VerifierKeys,
-    /// Its demands on tokens.
+    /// Its requirements for tokens.
     pub(crate) rules: TokenRules,
     /// Tokens that it verified before.
     pub(crate) cache: TokenCache,
-    /// Tokens that it did not accept.
+    /// Counts of tokens that it rejected.
     pub(crate) rejects: TokenRejects,
 }
 
-/// How many tokens were not accepted, by the reason. Only those that are not accepted are counted, so that good ones
-/// share no cache line.
+/// Counts of rejected tokens, by reason. Accepted ones are not counted, so that they share no
+/// cache line.
 #[derive(Debug, Default)]
 pub(crate) struct TokenRejects([AtomicU64; TokenError::ALL.len()]);
 
 impl TokenRejects {
     fn of(&self, error: TokenError) -> Option<&AtomicU64> {
-        let place = TokenError::ALL.iter().position(|one| *one == error)?;
-        self.0.get(place)
+        let index = TokenError::ALL.iter().position(|one| *one == error)?;
+        self.0.get(index)
     }
 
     fn count(&self, error: TokenError) {
@@ -111,21 +114,21 @@ impl TokenRejects {
     }
 }
 
-/// The answer about a token now.
+/// The answer about a token at one time.
 #[derive(Debug)]
 pub(crate) enum TokenAnswer {
     Accepted(Arc<VerifiedToken>),
-    /// It is not.
+    /// The token is rejected.
     Refused(TokenError),
-    /// It may be accepted once newer keys are there: ask again after this.
+    /// Newer keys may accept it: ask again after this signal.
     Pending(FetchSignal),
-    /// There are no keys that may still be used.
+    /// The verifier has no keys that may be used.
     NoKeys,
 }
 
 impl TokenVerifier {
-    /// Ask for a token. With `patient`, a key id that is not known causes a fetch; whoever asks again after it is
-    /// not patient.
+    /// Decides about a token. If `patient`, an unknown key id causes a fetch; a caller that asks
+    /// again after the fetch is not patient.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
@@ -166,7 +169,8 @@ impl TokenVerifier {
         let found = match self.cache.find(digest, now.wall, revision) {
             Some(found) => found,
             None => {
-                // Keys that are newer than the revision do no harm: a refusal by them is looked for in vain.
+                // The keys may be newer than the revision. That does no harm: nobody finds a
+                // refusal stored under the older one.
                 let found = match self.verify(token, now) {
                     Some(found) => found.map(Arc::new),
                     None => return TokenAnswer::NoKeys,
@@ -185,7 +189,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Verify a token. None: there are no keys that may still be used.
+    /// Verifies a token. None: there are no keys that may be used.
     fn verify(&self, token: &str, now: TokenTime) -> Option<Result<VerifiedToken, TokenError>> {
         let verify = |keys| verifier::verify(token, keys, &self.rules, now.wall);
         Some(match &self.keys {
@@ -202,7 +206,8 @@ impl TokenVerifier {
     }
 }
 
-/// The digest that stands for a token. None: it is too long to be worth one, or cannot be made.
+/// The digest of a token. None: the token is too long to be cached, or the digest cannot be
+/// computed.
 fn digest(token: &str) -> Option<TokenDigest> {
     let is_short = token.len() <= MAX_TOKEN;
     is_short.then(|| TokenCache::digest(token)).flatten()
@@ -211,7 +216,7 @@ fn digest(token: &str) -> Option<TokenDigest> {
 /// A verifier, and its answer about a token.
 #[derive(Debug)]
 pub(crate) struct VerifierAnswer<'a> {
-    /// The verifier that was asked.
+    /// The verifier that decided.
     pub(crate) verifier: &'a Arc<TokenVerifier>,
     pub(crate) answer: TokenAnswer,
 }
@@ -226,12 +231,11 @@ pub(crate) struct NoVerifier(pub(crate) String);
 pub(crate) struct TokenVerifiers {
     list: Vec<Arc<TokenVerifier>>,
     used_proofs: Arc<UsedProofs>,
-    /// Tokens that were rejected although one of them, or a server, accepted them.
+    /// Counts of tokens that were rejected although a verifier, or a server, had accepted them.
     pub(crate) filter_rejects: FilterRejects,
 }
 
 impl TokenVerifiers {
-    /// Of these; `used_proofs` outlives configurations.
     #[must_use]
     pub(crate) fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
         Self {
@@ -241,7 +245,7 @@ impl TokenVerifiers {
         }
     }
 
-    /// The proofs that were used.
+    /// The proofs that were used; they outlive configurations.
     #[must_use]
     pub(crate) fn used_proofs(&self) -> &UsedProofs {
         &self.used_proofs
@@ -252,8 +256,8 @@ impl TokenVerifiers {
         self.list.iter().find(|verifier| &*verifier.name == name)
     }
 
-    /// Ask the verifier among these that a token is for: the first that lists the issuer which the token names, else the
-    /// first that takes any issuer.
+    /// Asks the verifier that a token is for: the first that lists the issuer that the token
+    /// names, or else the first that accepts any issuer.
     ///
     /// # Errors
     ///
@@ -272,7 +276,7 @@ impl TokenVerifiers {
         });
         let among: SmallVec<[&Arc<TokenVerifier>; 4]> = found.collect::<Result<_, _>>()?;
         let (verifier, rest) = among.split_first().ok_or(NoVerifier(String::new()))?;
-        // The dearest part of a look-up, so only once.
+        // The most expensive part of a look-up, so it is computed only once.
         let digest = digest(token);
         let verifier = match rest {
             [] => verifier,
@@ -291,7 +295,8 @@ impl TokenVerifiers {
         })
     }
 
-    /// The same one, whether the token was seen before or not: a kept token only saves reading its issuer anew.
+    /// Chooses the verifier, which is the same whether the token is cached or not: the cache only
+    /// saves reading the issuer again.
     fn choose<'a>(
         among: &[&'a Arc<TokenVerifier>],
         token: &str,
@@ -317,7 +322,7 @@ impl TokenVerifiers {
         found.or_else(any).copied()
     }
 
-    /// All of them, in the order of the configuration.
+    /// All verifiers, in the order of the configuration.
     #[must_use]
     pub(crate) fn all(&self) -> &[Arc<TokenVerifier>] {
         &self.list

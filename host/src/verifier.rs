@@ -1,21 +1,23 @@
-//! Verifies JSON Web Tokens: is this token signed by a key of that set, for us, and still in force?
+//! Verifies JSON Web Tokens: whether a key of a set signed the token, for this audience, and it is
+//! valid now.
 //!
-//! Pure: no file, no network, no clock. Keys come in as the bytes of a JWK set (RFC 7517), the time as a number, a
-//! token (RFC 7515, RFC 7519) as the text that a client presented; out comes a [`VerifiedToken`] or a
-//! [`TokenError`]. Whoever fetches keys and whoever answers the client stand elsewhere.
+//! Pure: no file, no network, no clock. It takes the bytes of a JWK set (RFC 7517), the time as a
+//! number, and a token (RFC 7515, RFC 7519) as the text that a client presented; it returns a
+//! [`VerifiedToken`] or a [`TokenError`]. [`crate::tokens`] fetches keys, and the `jwt` filter
+//! answers the client.
 //!
-//! Promises:
-//! - the algorithm is one that the rules list and that the key is made for; there is no `none`, and a public key is
-//!   never an HMAC secret;
-//! - a token's key comes from the set, never from the token: `jwk`, `jku`, `x5c` and `x5u` are not looked at, `kid` is
-//!   compared and nothing else;
-//! - a header that lists critical extensions is refused, since none is implemented;
-//! - at most one signature is checked for a token, and none for one that exceeds a bound, is not well formed, or
-//!   names an algorithm or a key that is not there;
-//! - claims are read only after the signature holds.
+//! It promises
+//! - that the algorithm is one that the rules list and that the key is made for; there is no
+//!   `none`, and a public key is never an HMAC secret;
+//! - that a token's key comes from the set, never from the token: `jwk`, `jku`, `x5c` and `x5u`
+//!   are ignored, `kid` is compared and nothing else;
+//! - that a header with critical extensions is refused, since none is implemented;
+//! - that at most one signature is checked for a token, and none for one that exceeds a bound, is
+//!   malformed, or names an algorithm or a key that does not exist;
+//! - that claims are read only after the signature is verified.
 //!
-//! Not a library's: `jsonwebtoken` (12.0) lacks ES512, reads a token without bounds on nesting and members, and drops
-//! a whole set for one key that it cannot read.
+//! Why no library: `jsonwebtoken` (12.0) lacks ES512, reads a token without bounds on nesting and
+//! members, and drops a whole set for one key that it cannot read.
 
 pub(crate) mod algorithm;
 pub(crate) mod claims;
@@ -38,30 +40,31 @@ use std::sync::Arc;
 
 use token::SignedToken;
 
-/// A token that holds, and what it says.
+/// A valid token and its claims.
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) claims: Claims,
     /// The key that signed it.
     pub(crate) key: Arc<VerifyingKey>,
-    /// When it ends, skew included. Seconds since 1970; infinite where it never ends.
+    /// When it ends, skew included. Seconds since 1970; infinite if it never ends.
     pub(crate) ends: f64,
-    /// The thumbprint of the key that its client must prove to hold (`cnf.jkt`, RFC 9449, section 6.1). None: whoever
-    /// has the token may use it.
+    /// The thumbprint of the key that its client must prove to have (`cnf.jkt`, RFC 9449, section
+    /// 6.1). None: whoever has the token may use it.
     pub(crate) bound_to: Option<Box<str>>,
 }
 
-/// Why a token is not accepted. For logs and metrics: a client is told the same for all of them.
+/// Why a token is rejected. For logs and metrics only: a client gets the same answer for all
+/// reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    /// A bound on its size is exceeded.
+    /// It exceeds a bound on its size.
     #[error(
         "the token is larger than {} bytes, or one of its parts exceeds a bound",
         token::MAX_TOKEN
     )]
     TooLarge,
     /// It is not three parts of unpadded base64url with JSON objects in the first two.
-    #[error("the token is not well formed")]
+    #[error("the token is malformed")]
     Malformed,
     /// Its header lists critical extensions.
     #[error("the token's header has `crit`, and no extension is supported")]
@@ -69,7 +72,7 @@ pub(crate) enum TokenError {
     /// Its algorithm is unknown, or the rules do not list it.
     #[error("the token's `alg` is not accepted")]
     Algorithm,
-    /// Its type is not one that the rules list.
+    /// The rules do not list its type.
     #[error("the token's `typ` is not accepted")]
     Type,
     /// No key of the set has its key id.
@@ -78,47 +81,47 @@ pub(crate) enum TokenError {
     /// It names no key, and none or several of the set could have signed it; or several have its key id.
     #[error("the token does not single out one key")]
     NoSingleKey,
-    /// The key with its id is not made for its algorithm.
+    /// The key with its id does not fit its algorithm.
     #[error("the key with the token's `kid` is not made for its `alg`")]
     KeyMismatch,
-    /// The signature is not the key's.
-    #[error("the token's signature does not hold")]
+    /// The signature was not made by the key.
+    #[error("the token's signature is not valid")]
     Signature,
-    /// A claim that is defined (RFC 7519) has another type than it must have.
+    /// A registered claim (RFC 7519) has the wrong type.
     #[error("a registered claim of the token has the wrong type")]
     ClaimType,
-    /// It has no `exp`, which the rules ask for.
+    /// It has no `exp`, which the rules require.
     #[error("the token has no `exp`")]
     NoEnd,
-    /// Its end is over.
+    /// It has expired.
     #[error("the token has expired")]
     Expired,
-    /// It is not in force yet.
+    /// It is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// It says that it was issued in the future.
+    /// Its `iat` is in the future.
     #[error("the token's `iat` is in the future")]
     IssuedAhead,
-    /// It was issued too long ago, or does not say when.
+    /// It was issued too long ago, or has no `iat`.
     #[error("the token is older than `max_age`, or has no `iat`")]
     TooOld,
-    /// Its issuer is not one that the rules list.
+    /// The rules do not list its issuer.
     #[error("the token's issuer is not accepted")]
     Issuer,
-    /// It is not for us.
+    /// It is for another audience.
     #[error("the token is for another audience")]
     Audience,
-    /// A claim that the rules require is not there, or is another one.
+    /// A claim that the rules require is missing, or has another value.
     #[error("the token lacks a required claim")]
     RequiredClaim,
-    /// It is bound to a client certificate, which cannot be looked at here.
+    /// It is bound to a client certificate, which Windlass cannot check here.
     #[error("the token is bound to a client certificate (`cnf.x5t#S256`)")]
     CertificateBound,
-    /// It was presented with a proof, and is bound to no key.
-    #[error("the token came with a DPoP proof, and is not bound to a key (`cnf.jkt`)")]
+    /// It came with a proof and is bound to no key.
+    #[error("the token came with a DPoP proof and is not bound to a key (`cnf.jkt`)")]
     NotBound,
-    /// It is bound to a key, and came without a proof.
-    #[error("the token is bound to a key (`cnf.jkt`), and came without a DPoP proof")]
+    /// It is bound to a key and came without a proof.
+    #[error("the token is bound to a key (`cnf.jkt`) and came without a DPoP proof")]
     Unproven,
 }
 
@@ -147,7 +150,7 @@ impl TokenError {
         Self::Unproven,
     ];
 
-    /// A stable word for metrics and logs.
+    /// The stable code for metrics and logs.
     #[must_use]
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -176,19 +179,19 @@ impl TokenError {
     }
 }
 
-/// The issuer that a token names, before anything of it is verified: good for choosing who verifies it, and for nothing
-/// else.
+/// The issuer that a token names, before anything of it is verified. It may only serve to choose
+/// the verifier.
 #[must_use]
 pub(crate) fn named_issuer(token: &str) -> Option<String> {
     let claims = Claims::parse(&SignedToken::parse(token).ok()?.payload().ok()?).ok()?;
     claims.text("iss").map(str::to_owned)
 }
 
-/// Verify a token against a set of keys, by these rules, at this time (seconds since 1970).
+/// Verifies a token against a set of keys, by these rules, at this time (seconds since 1970).
 ///
 /// # Errors
 ///
-/// It is not accepted. After [`TokenError::UnknownKey`] a newer set may have the key.
+/// The token is rejected. After [`TokenError::UnknownKey`] a newer set may have the key.
 pub(crate) fn verify(
     token: &str,
     keys: &KeySet,

@@ -517,7 +517,7 @@ fn a_key_that_a_newer_set_leaves_out_is_told_once_and_no_url_with_its_query() {
     assert_eq!(gateway.send(&with(&new.token(json!({})))).status, 200);
     let told = |id: &str| {
         let id = format!("\"{id}\"");
-        move |line: &str| line.contains("a key of the set is not used") && line.contains(&id)
+        move |line: &str| line.contains("a key of the set is ignored") && line.contains(&id)
     };
     gateway.log().wait_for_line(told("first"));
     gateway.log().wait_for_line(told("second"));

@@ -1,12 +1,14 @@
-//! Which addresses a target's name may lead to.
+//! The addresses that a target's name may resolve to.
 //!
-//! A name of the operator's can come to lead elsewhere (by its DNS, or by a typing error). It must not reach what only
-//! this machine or its cloud may: so such addresses count only where the URL names them literally.
+//! A name in the configuration can come to resolve elsewhere (by its DNS, or by a typing error).
+//! It must not lead to services that only this machine or its cloud may reach: such an address is
+//! allowed only if the URL names it literally.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Metadata services and the like of clouds that are not link-local: Google Cloud over IPv6 (Compute Engine, "View and query
-/// VM metadata"), Alibaba Cloud, Azure's platform address, and Oracle Cloud.
+/// Metadata services of clouds, and the like, that are not link-local: Google Cloud over IPv6
+/// (Compute Engine, "View and query VM metadata"), Alibaba Cloud, Azure's platform address, and
+/// Oracle Cloud.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -14,11 +16,11 @@ const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// The block of AWS's services for an instance over IPv6: its metadata, name server, clock and licences (`fd00:ec2::/32`; EC2
-/// user guide, "Instance metadata service").
+/// The block of AWS's services for an instance over IPv6: its metadata, name server, clock and
+/// licences (`fd00:ec2::/32`; EC2 user guide, "Instance metadata service").
 const AWS: [u16; 2] = [0xfd00, 0x0ec2];
 
-/// Whether a URL's host names an address literally: it is one, or `localhost` (RFC 6761, section 6.3).
+/// Whether a URL's host is a literal address, or `localhost` (RFC 6761, section 6.3).
 pub(super) fn is_literal(host: &str) -> bool {
     let bare = host
         .strip_prefix('[')
@@ -27,8 +29,9 @@ pub(super) fn is_literal(host: &str) -> bool {
     bare.unwrap_or(host).parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether the address is one that a name may lead to: not loopback, link-local, unspecified, multicast, or a metadata
-/// service's. Addresses of private networks are fine: servers of the operator's have them.
+/// Whether a name may resolve to this address: not loopback, link-local, unspecified, multicast,
+/// or a metadata service's. Addresses of private networks are allowed, because operators have
+/// servers there.
 pub(super) fn is_open(address: IpAddr) -> bool {
     let address = embedded(address);
     let is_local = match address {
@@ -36,7 +39,7 @@ pub(super) fn is_open(address: IpAddr) -> bool {
             ip.is_loopback()
                 || ip.is_link_local()
                 || ip.is_broadcast()
-                // All of `0.0.0.0/8` is this machine on some systems.
+                // On some systems all of `0.0.0.0/8` is this machine.
                 || ip.octets().first() == Some(&0)
         }
         IpAddr::V6(ip) => {
@@ -49,18 +52,20 @@ pub(super) fn is_open(address: IpAddr) -> bool {
     !is_local && !address.is_multicast() && !METADATA.contains(&address)
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped or compatible (RFC 4291, section 2.5.5), or of NAT64 (RFC 6052).
+/// The IPv4 address in an IPv6 address: mapped or compatible (RFC 4291, section 2.5.5), or of
+/// NAT64 (RFC 6052).
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(ip) = address else {
         return address;
     };
     let (high, low) = (ip.to_bits() >> 32, ip.to_bits());
     let is_embedded = high == 0xffff || high == 0x0064_ff9b << 64 || (high == 0 && low > 1);
-    match is_embedded {
-        true => IpAddr::V4(Ipv4Addr::from_bits(
+    if is_embedded {
+        IpAddr::V4(Ipv4Addr::from_bits(
             u32::try_from(low & 0xffff_ffff).unwrap_or(0),
-        )),
-        false => address,
+        ))
+    } else {
+        address
     }
 }
 

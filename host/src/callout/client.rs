@@ -1,4 +1,4 @@
-//! One request to a target and its answer, over connections that are kept.
+//! Sends requests to a target and reads the answers, over pooled connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,11 +27,11 @@ use super::{CalloutAnswer, CalloutError, CalloutRequest, CalloutSettings};
 use crate::http::stream::Stream;
 use crate::http::tls::HTTP2;
 
-/// How long a connection is kept that carries nothing.
+/// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of an answer. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// How many connections to a target are kept.
+/// How many idle connections to a target are kept.
 const MAX_IDLE: usize = 64;
 
 /// Sends requests to one target.
@@ -65,7 +65,7 @@ impl CalloutClient {
         }
     }
 
-    /// Send a request, and wait for its whole answer.
+    /// Sends a request, and waits for the complete answer.
     pub(super) async fn send(
         &self,
         request: CalloutRequest,
@@ -78,9 +78,12 @@ impl CalloutClient {
         let response = self.client.request(request).await;
         let (parts, body) = response.map_err(|error| failed(&error))?.into_parts();
         let body = Limited::new(body, self.max_response).collect().await;
-        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-            true => CalloutError::TooLarge,
-            false => failed(&*error),
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                CalloutError::TooLarge
+            } else {
+                failed(&*error)
+            }
         })?;
         check_status(parts.status)?;
         Ok(CalloutAnswer {
@@ -91,19 +94,19 @@ impl CalloutClient {
     }
 }
 
-/// Whether filters may have this status: one of HTTP (RFC 9110, section 15), and final. A filter that answers with it
-/// shall not fail for it, since a failing filter may be skipped.
+/// Checks that filters may have this status: a final one of HTTP (RFC 9110, section 15). Otherwise
+/// a filter that passes it on would fail, and a failing filter may be skipped.
 fn check_status(status: StatusCode) -> Result<(), CalloutError> {
     match status.as_u16() {
         200..=599 => Ok(()),
-        101 => Err(CalloutError::Unreachable("it switches protocols".into())),
+        101 => Err(CalloutError::Unreachable("it switched protocols".into())),
         other => Err(CalloutError::Unreachable(
-            format!("it answers with status {other}, which is not in 200 to 599").into(),
+            format!("it answered with status {other}, which is not in 200 to 599").into(),
         )),
     }
 }
 
-/// Fields that are for whoever asked, and not for the connection (RFC 9110, section 7.6.1).
+/// The fields for the caller, without those of the connection (RFC 9110, section 7.6.1).
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     let named = headers.get_all(CONNECTION).iter();
     let named = named.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -125,7 +128,7 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// An error and what it came from, each once.
+/// An error and its causes, each once.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -140,7 +143,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Runs the tasks of connections on the thread of callouts, whichever thread sends.
+/// Runs the tasks of connections on the callout thread, whichever thread sends.
 #[derive(Debug, Clone)]
 struct Executor(Handle);
 
@@ -153,7 +156,7 @@ where
     }
 }
 
-/// Makes connections.
+/// Opens connections.
 #[derive(Clone)]
 struct Connector {
     tls: Option<TlsConnector>,
@@ -207,8 +210,8 @@ impl Connector {
         Ok(Socket(TokioIo::new(stream)))
     }
 
-    /// A connection to the first of a name's addresses that takes one. Checked after the look-up: what is connected to
-    /// is what was looked at.
+    /// Connects to the first of a name's addresses that accepts. The check comes after the
+    /// look-up, so the checked address is the one that is used.
     async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         let mut last = None;
@@ -216,7 +219,7 @@ impl Connector {
             if !self.allow_local && !is_open(address.ip()) {
                 last = Some(io::Error::other(format!(
                     "its name leads to {}, an address of this machine or its cloud, which only a URL that names it \
-                     literally reaches, or `allow_local = true`",
+                     literally may reach, or `allow_local = true`",
                     address.ip()
                 )));
                 continue;
@@ -232,15 +235,16 @@ impl Connector {
     }
 }
 
-/// A connection, as hyper's client takes it.
+/// A connection for hyper's client.
 #[derive(Debug)]
 struct Socket(TokioIo<Stream>);
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        match self.0.inner().protocol() == Some(HTTP2) {
-            true => Connected::new().negotiated_h2(),
-            false => Connected::new(),
+        if self.0.inner().protocol() == Some(HTTP2) {
+            Connected::new().negotiated_h2()
+        } else {
+            Connected::new()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A call that is under way, as those see it who wait for its answer.
+//! A call in flight, for the requests that wait for its answer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,38 +7,38 @@ use tokio::sync::oneshot;
 
 use super::{CalloutError, CalloutOutcome};
 
-/// Something to wait for: the end of a call, however it ends.
+/// Ends when a call ends, whatever its outcome.
 pub(crate) type CallSignal = oneshot::Receiver<()>;
 
-/// The most who wait for one call.
+/// The most requests that wait for one call.
 const MAX_WAITING: usize = 10_000;
 
-/// Below so many who wait, those who have left are not looked for.
+/// With fewer waiting requests, departed ones are not removed.
 const SWEEP_MINIMUM: usize = 64;
 
-/// A call. When the last of those who hold it goes, the call is given up.
+/// A call. When the last reference goes, the call is cancelled.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
     outcome: OnceLock<CalloutOutcome>,
     waiting: Mutex<CallWaiters>,
-    /// The task that makes the call hears when this is dropped.
+    /// Dropping this cancels the task of the call.
     _cancel: Option<oneshot::Sender<()>>,
 }
 
-/// Those who wait for a call.
+/// The requests that wait for a call.
 #[derive(Debug, Default)]
 struct CallWaiters {
     list: Vec<oneshot::Sender<()>>,
-    /// With so many it is time to look for those who have left.
+    /// At this number of requests, departed ones are removed.
     sweep_threshold: usize,
 }
 
 impl CallWaiters {
-    /// One more. None: there are as many as may be.
+    /// Adds a request. None: the limit is reached.
     fn join(&mut self) -> Option<CallSignal> {
         if self.list.len() >= self.sweep_threshold.clamp(SWEEP_MINIMUM, MAX_WAITING) {
             self.list.retain(|one| !one.is_closed());
-            // So that each who joins pays for a few of the others, however many there are.
+            // Doubling the threshold keeps the cost per request constant, however many there are.
             self.sweep_threshold = self.list.len() * 2;
         }
         if self.list.len() >= MAX_WAITING {
@@ -51,7 +51,7 @@ impl CallWaiters {
 }
 
 impl PendingCall {
-    /// One that begins, and what ends when nobody wants its answer.
+    /// A call that begins, and the signal that nobody wants its answer.
     pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (wanted, abandoned) = oneshot::channel();
         let pending = Self {
@@ -62,7 +62,7 @@ impl PendingCall {
         (Arc::new(pending), abandoned)
     }
 
-    /// One that has ended.
+    /// A call that has ended.
     pub(super) fn finished(outcome: CalloutOutcome) -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::from(outcome),
@@ -73,25 +73,25 @@ impl PendingCall {
 
     pub(super) fn finish(&self, outcome: CalloutOutcome) {
         let mut waiting = self.waiting.lock();
-        // Set once: only the call itself does.
+        // Set only once, by the call itself.
         let _ = self.outcome.set(outcome);
         for one in waiting.list.drain(..) {
-            // A waiter may be gone.
+            // The request may be gone.
             let _ = one.send(());
         }
     }
 
-    /// The outcome, once it has ended.
+    /// The outcome, if the call has ended.
     #[must_use]
     pub(crate) fn outcome(&self) -> Option<&CalloutOutcome> {
         self.outcome.get()
     }
 
-    /// Its end, to wait for. None: it has ended.
+    /// A signal for the end of the call. None: it has ended.
     ///
     /// # Errors
     ///
-    /// As many wait for it as may.
+    /// The limit on waiting requests is reached.
     pub(crate) fn wait(&self) -> Result<Option<CallSignal>, CalloutError> {
         let mut waiting = self.waiting.lock();
         if self.outcome.get().is_some() {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_wait_for_a_call_as_may_and_those_who_have_left_make_room() {
+    fn waiting_requests_have_a_limit_and_departed_ones_make_room() {
         let (pending, _abandoned) = PendingCall::new();
         let waits: Vec<_> = (0..MAX_WAITING).map(|_| pending.wait()).collect();
         assert!(waits.iter().all(Result::is_ok));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_have_left_are_few() {
+    fn departed_requests_are_few() {
         let (pending, _abandoned) = PendingCall::new();
         let _waits: Vec<_> = (0..100).map(|_| pending.wait()).collect();
         for _ in 0..10_000 {

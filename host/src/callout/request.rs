@@ -1,4 +1,4 @@
-//! A request as it goes to a target, made of what a filter wrote. Pure.
+//! Builds the request to a target from a filter's call. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,46 +14,46 @@ use super::CalloutSettings;
 use crate::filter_store::crypto::digest_of_parts;
 use crate::filter_store::secrets::SecretValue;
 
-/// The most fields of a request: as many as a listener may take of a client, since a filter may pass them on, and some of
-/// its own.
+/// The most fields of a request: as many as a listener accepts from a client, since a filter may
+/// pass them on, and some of its own.
 const MAX_FIELDS: usize = 1024;
-/// The most that its path and its fields may take: twice what a listener takes of a client by default, since a filter may
-/// send a request's target in several fields. Bytes.
+/// The largest path and fields together: twice what a listener accepts from a client by default,
+/// since a filter may send a request's target in several fields. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Characters that are escaped in a form: all but those that RFC 3986, section 2.3 calls unreserved.
+/// Characters that are escaped in a form: all but the unreserved ones of RFC 3986, section 2.3.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Tells a request from others, its target and its credential included.
+/// Identifies a request, including its target and its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RequestDigest([u8; 32]);
 
-/// Why a request cannot be sent. Texts for the author of the filter.
+/// Why a request cannot be sent. The texts are for the author of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CalloutRequestError {
-    #[error("the method is no method that can be sent")]
+    #[error("the method cannot be sent")]
     Method,
     #[error("the path must be empty, or begin with `/` or `?`, without a segment `.` or `..`")]
     Path,
-    #[error("a field has a name or value that HTTP does not have, or is the gateway's to set")]
+    #[error("a field has an invalid name or value, or is one that only the gateway sets")]
     Field,
-    /// The fields together.
+    /// Path and fields together are too large.
     #[error("path and fields are larger than 64 KiB, or more than 1,024")]
     Head,
     #[error("the body is larger than the target's `max_request`")]
     Body,
-    /// The user of a credential.
+    /// The user of a credential is invalid.
     #[error("the user of a basic credential is empty, or has a `:` or a control character")]
     User,
-    /// The secret of a credential.
-    #[error("the secret cannot stand where the credential puts it")]
+    /// The secret of a credential is invalid.
+    #[error("the secret has characters that the credential cannot have")]
     Secret,
-    /// A body to which no field of a form can be added.
+    /// The body is not a form, so no field can be added.
     #[error("a credential in a form needs a body of `application/x-www-form-urlencoded`")]
     Form,
 }
@@ -61,20 +61,20 @@ pub(crate) enum CalloutRequestError {
 /// A secret to add to a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Credential<'a> {
-    /// As a bearer token.
+    /// A bearer token.
     Bearer(&'a SecretValue),
-    /// As a password: of this user.
+    /// The password of this user.
     Basic(&'a str, &'a SecretValue),
-    /// As a field of a form: of this name.
+    /// A form field of this name.
     FormField(&'a str, &'a SecretValue),
 }
 
-/// A request, ready to be sent.
+/// A request that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct CalloutRequest(Request<Full<Bytes>>);
 
 impl RequestDigest {
-    /// Of all parts, each told from the next by its length.
+    /// The digest of all parts, each separated from the next by its length.
     #[must_use]
     pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         Self(digest_of_parts(parts))
@@ -82,11 +82,12 @@ impl RequestDigest {
 }
 
 impl CalloutRequest {
-    /// From a filter's call and a credential. `fields` has none that frames the message or belongs to its connection.
+    /// Builds a request from a filter's call and a credential. `fields` has none that frames the
+    /// message or belongs to its connection.
     ///
     /// # Errors
     ///
-    /// It cannot be sent.
+    /// The request cannot be sent.
     pub(crate) fn new<'f>(
         target: &CalloutSettings,
         method: &str,
@@ -140,7 +141,8 @@ impl Credential<'_> {
         body: &mut Vec<u8>,
     ) -> Result<(), CalloutRequestError> {
         let text = |secret: &SecretValue| secret.login().ok_or(CalloutRequestError::Secret);
-        // A space is `%20`, which is the same as `+` in a form, and the same to servers that undo escapes alone.
+        // A space is `%20`, which means the same as `+` in a form, also to servers that only undo
+        // escapes.
         let escape = |text| utf8_percent_encode(text, ESCAPED);
         match self {
             Self::Bearer(secret) => authorize(headers, "Bearer ", &text(secret)?),
@@ -187,14 +189,14 @@ fn authorize(headers: &mut HeaderMap, scheme: &str, text: &str) -> Result<(), Ca
     Ok(())
 }
 
-/// The target's URL, and what a request adds to it.
+/// Appends a request's path and query to the target's URL.
 fn join_url(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
     let refused = |_| CalloutRequestError::Path;
     let base = url.path_and_query().map_or("/", PathAndQuery::as_str);
     let whole = match added.as_bytes().first() {
         None => base.to_owned(),
         Some(b'?') if !base.contains('?') => format!("{base}{added}"),
-        // The URL has a query of its own.
+        // The URL has a query already.
         Some(b'?') => format!("{base}&{}", added.get(1..).unwrap_or_default()),
         Some(b'/') if !base.contains('?') && !may_escape_base(added) => {
             format!("{}{added}", base.strip_suffix('/').unwrap_or(base))
@@ -206,7 +208,8 @@ fn join_url(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
     Uri::from_parts(parts).map_err(|_| CalloutRequestError::Path)
 }
 
-/// Whether a path has a segment that a server may resolve to one above, or a character that some take for `/`.
+/// Whether a path has a segment that a server may resolve to its parent, or a character that some
+/// servers take for `/`.
 fn may_escape_base(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     path.split('/').any(|segment| {

@@ -1,8 +1,9 @@
-//! Tokens of one verifier that were verified before, so that a token is checked once and not for every request.
+//! The cache of one verifier's tokens, so that a token is verified once and not for every request.
 //!
-//! Promises: an accepted token is found no longer than it is good and its key is listed; a refusal is kept only where
-//! it took a signature to find out, and only while the keys are the same; both parts have a bound; the token's text is
-//! not kept. One verifier's tokens are never another's: each has a cache of its own, gone with its configuration.
+//! It promises that an accepted token is found only while it is valid and its key is listed; that
+//! a refusal is cached only if it needed a signature check, and only while the keys are the same;
+//! that both parts are bounded; and that the token's text is not stored. Each verifier has its own
+//! cache, which ends with its configuration.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,20 +15,23 @@ use moka::sync::Cache;
 
 use crate::verifier::{TokenError, VerifiedToken};
 
-/// The most refusals that are kept.
+/// The most refusals.
 const MAX_REFUSED: u64 = 8192;
 
-/// About the size of a token beside its claims. Bytes.
+/// Rough size of a token besides its claims. Bytes.
 const TOKEN_OVERHEAD: usize = 512;
 
-/// The digest that stands for a token, in this process only.
+/// The digest of a token, valid in this process only.
 pub(super) type TokenDigest = [u8; 16];
 
-/// The key of digests: AES-GCM over the token, as data that is only authenticated (GMAC), takes a quarter of the time of SHA-256.
+/// The key of digests. AES-GCM over the token as data that is only authenticated (GMAC) takes a
+/// quarter of the time of SHA-256.
 ///
-/// One nonce serves for all, which a cipher must never do: with it the tag is a constant and a polynomial of the token at a
-/// secret point (GHASH; NIST SP 800-38D, section 6.4). Two tokens collide with a chance of at most their length in blocks over
-/// 2^128 for whoever knows neither key nor tags, and no tag leaves the process. None: the system gave no random bytes.
+/// One nonce serves for all, which a cipher must never do: with it the tag is a constant and a
+/// polynomial of the token at a secret point (GHASH; NIST SP 800-38D, section 6.4). For an
+/// attacker who knows neither key nor tags, two tokens collide with a chance of at most their
+/// length in blocks over 2^128, and no tag leaves the process. None: the system gave no random
+/// bytes.
 static DIGEST_KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
     let mut key = [0; 32];
     fill(&mut key).ok()?;
@@ -35,7 +39,7 @@ static DIGEST_KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
     Some(LessSafeKey::new(key))
 });
 
-/// The tokens of one verifier.
+/// The cached tokens of one verifier.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     accepted: Cache<TokenDigest, CachedToken, RandomState>,
@@ -45,19 +49,19 @@ pub(crate) struct TokenCache {
 #[derive(Debug, Clone)]
 struct CachedToken {
     token: Arc<VerifiedToken>,
-    /// About what it takes. Bytes.
+    /// Its rough size. Bytes.
     weight: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct CachedRefusal {
     error: TokenError,
-    /// Of the keys that it was refused by.
+    /// The revision of the keys that refused it.
     revision: u64,
 }
 
 impl TokenCache {
-    /// An empty one, for so many bytes of accepted tokens; with 0 nothing is kept.
+    /// An empty cache for this many bytes of accepted tokens; with 0 it stores nothing.
     #[must_use]
     pub(crate) fn new(bytes: u64) -> Self {
         let refused = if bytes == 0 { 0 } else { MAX_REFUSED };
@@ -65,7 +69,7 @@ impl TokenCache {
             accepted: Cache::builder()
                 .max_capacity(bytes)
                 .weigher(|_, accepted: &CachedToken| accepted.weight)
-                // The default (TinyLFU) may turn away what was just put.
+                // The default policy (TinyLFU) may reject an entry that was just inserted.
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(RandomState::new()),
             refused: Cache::builder()
@@ -75,7 +79,7 @@ impl TokenCache {
         }
     }
 
-    /// The digest of a token. None: it cannot be made.
+    /// The digest of a token. None: it cannot be computed.
     pub(super) fn digest(token: &str) -> Option<TokenDigest> {
         let key = DIGEST_KEY.as_ref()?;
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
@@ -83,7 +87,7 @@ impl TokenCache {
         tag.ok()?.as_ref().try_into().ok()
     }
 
-    /// The answer that is kept for a token at this time (seconds since 1970), by keys of this revision.
+    /// The cached answer for a token at this time (seconds since 1970), by keys of this revision.
     pub(super) fn find(
         &self,
         digest: &TokenDigest,
@@ -94,7 +98,7 @@ impl TokenCache {
             if !token.key.is_withdrawn() && now < token.ends {
                 return Some(Ok(token));
             }
-            // Whoever verifies it again finds out which of the two it is.
+            // The next verification finds out whether it has expired or its key is gone.
             self.accepted.invalidate(digest);
             return None;
         }
@@ -102,15 +106,16 @@ impl TokenCache {
         (refused.revision == revision).then_some(Err(refused.error))
     }
 
-    /// A token that was accepted before, in force or not: what it says stays the same.
+    /// A token that was accepted before, whether it is still valid or not: its claims stay the
+    /// same.
     pub(super) fn find_accepted(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
-        // Where it is not kept, this is the cheaper way to find out.
+        // If the token is not cached, this is the cheaper way to find out.
         let is_kept = self.accepted.contains_key(digest);
         let kept = is_kept.then(|| self.accepted.get(digest)).flatten();
         kept.map(|accepted| accepted.token)
     }
 
-    /// Keep what was found of a token, where it is worth that.
+    /// Caches an answer, if that is worthwhile.
     pub(super) fn keep(
         &self,
         digest: TokenDigest,
@@ -120,7 +125,7 @@ impl TokenCache {
     ) {
         match found {
             Ok(token) => {
-                // Claims as they are kept take a few times their text.
+                // Parsed claims take a few times the size of their text.
                 let weight = u32::try_from(length * 4 + TOKEN_OVERHEAD).unwrap_or(u32::MAX);
                 let token = Arc::clone(token);
                 self.accepted.insert(digest, CachedToken { token, weight });
@@ -134,7 +139,7 @@ impl TokenCache {
         }
     }
 
-    /// How many accepted tokens and refusals are kept, about.
+    /// Rough numbers of cached accepted tokens and refusals.
     #[must_use]
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.accepted.entry_count(), self.refused.entry_count())
@@ -148,7 +153,7 @@ impl TokenCache {
     }
 }
 
-/// Whether a refusal took a signature to find out, and stays true while the keys are the same.
+/// Whether a refusal needed a signature check, and holds while the keys are the same.
 fn is_cacheable(error: TokenError) -> bool {
     match error {
         TokenError::Signature
@@ -160,7 +165,7 @@ fn is_cacheable(error: TokenError) -> bool {
         | TokenError::Audience
         | TokenError::RequiredClaim
         | TokenError::CertificateBound => true,
-        // The first ones cost less than to look for them; time changes the last two.
+        // The first ones cost less than a look-up; the last two depend on the time.
         TokenError::TooLarge
         | TokenError::Malformed
         | TokenError::CriticalExtension
@@ -171,7 +176,7 @@ fn is_cacheable(error: TokenError) -> bool {
         | TokenError::KeyMismatch
         | TokenError::NotYetValid
         | TokenError::IssuedAhead
-        // These two are no matter of the token alone.
+        // These two depend on more than the token.
         | TokenError::NotBound
         | TokenError::Unproven => false,
     }

@@ -1,7 +1,8 @@
-//! Fetching a key set, by its URL or by way of a discovery document.
+//! Fetches a key set, by its URL or through a discovery document.
 //!
-//! Promises: a fetch has an end and a size; no redirect is followed; what a discovery document names is fetched over
-//! TLS wherever the document was. Blocks; never called on a worker.
+//! It promises that a fetch has a time limit and a size limit, that it follows no redirect, and
+//! that the URL in a discovery document is fetched over TLS, however the document itself was
+//! fetched. It blocks, so no worker calls it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,21 +23,22 @@ pub(crate) const MAX_DOCUMENT: u64 = 1024 * 1024;
 /// The largest head of an answer. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Where a key set is.
+/// The location of a key set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum KeySetLocation {
     /// At this URL.
     Jwks(String),
-    /// Where this document says (`OpenID` Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
+    /// The URL is in this document (`OpenID` Connect Discovery 1.0, RFC 8414), which must name one
+    /// of these issuers.
     Discovery {
-        /// The document.
+        /// The document's URL.
         url: String,
         issuers: Vec<String>,
     },
 }
 
 impl KeySetLocation {
-    /// The URL that the operator wrote.
+    /// The URL in the configuration.
     #[must_use]
     pub(crate) fn url(&self) -> &str {
         match self {
@@ -45,35 +47,36 @@ impl KeySetLocation {
     }
 }
 
-/// How a key set is fetched.
+/// The settings of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FetchSettings {
     pub(crate) location: KeySetLocation,
-    /// The authorities that may sign the server's certificate, PEM. None: those that the system trusts.
+    /// The authorities that may sign the server's certificate, PEM. None: those that the system
+    /// trusts.
     pub(crate) ca: Option<PathBuf>,
-    /// For the whole fetch.
+    /// The limit of the whole fetch.
     pub(crate) timeout: Duration,
 }
 
 /// A good answer.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// The keys. None: they are those of the last answer.
+    /// The keys. None: the last answer's keys are still current.
     pub(crate) keys: Option<KeySet>,
-    /// How long it is fresh, where it says.
+    /// How long the answer is fresh, if it says so.
     pub(crate) lifetime: Option<Duration>,
-    /// Tells it from others.
+    /// Identifies the answer.
     pub(crate) tag: Option<EntityTag>,
 }
 
-/// Tells an answer from others: the URL of the set, and the entity tag that it had.
+/// Identifies an answer: the URL of the set, and the entity tag that it had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntityTag {
     url: String,
     etag: String,
 }
 
-/// A URL as logs and errors have it: its query may hold a secret.
+/// A URL for logs and errors, without its query, which may hold a secret.
 pub(super) fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
@@ -81,44 +84,44 @@ pub(super) fn without_query(url: &str) -> &str {
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The certificates to trust cannot be read.
-    #[error("the certificates to trust cannot be read: {0}")]
+    /// The trusted certificates cannot be read.
+    #[error("the trusted certificates could not be read: {0}")]
     Trust(String),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    /// The server was not reached, or its answer broke off or was too long.
+    /// The server could not be reached, or its answer was cut short or too long.
     #[error("`{}`: {cause}", without_query(url))]
     Call {
-        /// The URL that was asked for.
+        /// The requested URL.
         url: String,
         cause: ureq::Error,
     },
-    /// It answered, and not with the document.
-    #[error("`{}` answers with status {status}", without_query(url))]
+    /// The server answered with another status.
+    #[error("`{}` answered with status {status}", without_query(url))]
     Status {
-        /// The URL that was asked for.
+        /// The requested URL.
         url: String,
         /// The status of its answer.
         status: u16,
     },
-    /// It sends elsewhere, which is not followed.
+    /// The server redirects, and Windlass follows no redirect.
     #[error(
-        "`{}` redirects, which is not followed; write the URL where the document is",
+        "`{}` redirects, and Windlass follows no redirect; write the URL that has the document",
         without_query(url)
     )]
     Redirect {
-        /// The URL that was asked for.
+        /// The requested URL.
         url: String,
     },
     /// The document is not a set with usable keys.
     #[error("the key set at `{}` cannot be used: {cause}", without_query(url))]
     Set { url: String, cause: KeySetError },
-    /// The discovery document is not one.
+    /// The discovery document is not valid.
     #[error("the discovery document at `{}` {what}", without_query(url))]
     Discovery {
         url: String,
-        /// The fault.
+        /// The error.
         what: &'static str,
     },
 }
@@ -130,11 +133,11 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// One that asks as these settings say.
+    /// A fetcher with these settings.
     ///
     /// # Errors
     ///
-    /// The certificates to trust cannot be read.
+    /// The trusted certificates cannot be read.
     pub(crate) fn new(settings: FetchSettings) -> Result<Self, FetchError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -143,7 +146,8 @@ impl Fetcher {
             .max_response_header_size(MAX_HEAD)
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .accept("application/json, application/jwk-set+json");
-        // The keys that a discovery document names may be at such a server, and the document not.
+        // Built for `http` URLs too: the keys that a discovery document names may need TLS
+        // although the document does not.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(provider)
@@ -158,11 +162,11 @@ impl Fetcher {
         })
     }
 
-    /// Fetch the keys, if they are not those of this answer still.
+    /// Fetches the keys, unless the last answer is still current.
     ///
     /// # Errors
     ///
-    /// There is no set with usable keys to be had.
+    /// No set with usable keys could be fetched.
     pub(crate) fn fetch(&self, last: Option<&EntityTag>) -> Result<Fetched, FetchError> {
         let end = Instant::now() + self.settings.timeout;
         let (url, of_document) = match &self.settings.location {
@@ -206,7 +210,7 @@ impl Fetcher {
         Ok((fields, document))
     }
 
-    /// The body at a URL. None: it is what it was when it had this entity tag.
+    /// The body at a URL. None: it is unchanged since it had this entity tag.
     fn get(
         &self,
         url: &str,
@@ -222,7 +226,7 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        // No time at all would be no bound to some of its steps.
+        // Some steps would take a timeout of zero as none.
         let left = left.max(Duration::from_millis(1));
         let request = request.config().timeout_global(Some(left)).build();
         let mut answer = request.call().map_err(failed)?;
@@ -256,31 +260,34 @@ fn discovery_error(url: &str, what: &'static str) -> FetchError {
     }
 }
 
-/// Where the document says that the keys are.
+/// The URL of the keys that the document names.
 fn set_url(url: &str, issuers: &[String], document: &Value) -> Result<String, FetchError> {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let issuer = text("issuer").ok_or_else(|| discovery_error(url, "has no `issuer`"))?;
     if !issuers.iter().any(|one| one == issuer) {
         return Err(discovery_error(
             url,
-            "is of another issuer than the verifier's",
+            "names another issuer than the verifier's",
         ));
     }
     let keys = text("jwks_uri").ok_or_else(|| discovery_error(url, "has no `jwks_uri`"))?;
     let scheme = |url: &str| url.parse::<Uri>().ok()?.scheme_str().map(str::to_owned);
     match (scheme(keys).as_deref(), scheme(url).as_deref()) {
         (Some("https"), _) | (Some("http"), Some("http")) => Ok(keys.to_owned()),
-        (Some("http"), _) => Err(discovery_error(url, "names keys that go in the clear")),
+        (Some("http"), _) => Err(discovery_error(
+            url,
+            "has a `jwks_uri` without TLS; it must begin with `https:`",
+        )),
         (Some(_) | None, _) => Err(discovery_error(
             url,
-            "has a `jwks_uri` that is no URL of HTTP",
+            "has a `jwks_uri` that is not an HTTP URL",
         )),
     }
 }
 
 fn trusted(
     ca: Option<&Path>,
-    place: &KeySetLocation,
+    location: &KeySetLocation,
 ) -> Result<Vec<Certificate<'static>>, FetchError> {
     let own = |der: &[u8]| Certificate::from_der(der).to_owned();
     if let Some(ca) = ca {
@@ -289,8 +296,8 @@ fn trusted(
         return Ok(found.iter().map(|one| own(&one.der)).collect());
     }
     let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() && place.url().starts_with("https:") {
-        let text = "the system has none; install its `ca-certificates`, or name some by `ca`";
+    if found.certs.is_empty() && location.url().starts_with("https:") {
+        let text = "the system has none; install its `ca-certificates`, or name a file with `ca`";
         return Err(FetchError::Trust(text.to_owned()));
     }
     Ok(found.certs.iter().map(|one| own(one)).collect())

@@ -1,22 +1,23 @@
-//! Rejections of tokens that a verifier, or an authorization server, had accepted before.
+//! Counts of tokens that a verifier, or an authorization server, had accepted, and a filter then
+//! rejected.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::verifier::TokenError;
 use crate::verifier::proof::{NO_ROOM, ProofError};
 
-/// The faults of a token that only the filter which asks can find.
+/// Defects of a token that only the filter can find.
 const FAULTS: [TokenError; 3] = [
     TokenError::RequiredClaim,
     TokenError::NotBound,
     TokenError::Unproven,
 ];
 
-/// The words that are no fault of the token or of its proof.
+/// Reasons that are no defect of the token or of its proof.
 const OTHERS: [&str; 2] = ["insufficient_scope", NO_ROOM];
 
-/// How many there were, by the word of the access log. Counted at the end of a request that was refused, so that the others
-/// share no cache line.
+/// The counts, by the reason in the access log. A request is counted at its end and only if it was
+/// refused, so that the others share no cache line.
 #[derive(Debug, Default)]
 pub(crate) struct FilterRejects([AtomicU64; FAULTS.len() + ProofError::ALL.len() + OTHERS.len()]);
 
@@ -34,7 +35,7 @@ impl FilterRejects {
         }
     }
 
-    /// How many so far, by the word.
+    /// The counts so far, by reason.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let values = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         Self::reasons().zip(values)

@@ -1,4 +1,4 @@
-//! How long an answer may be used, by its own word (RFC 9111), and when to ask again. Pure.
+//! How long an answer is fresh by its own header fields (RFC 9111), and when to fetch again. Pure.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub(super) fn lifetime(fields: &HeaderMap) -> Option<Duration> {
                 return Some(Duration::ZERO);
             }
             if name.eq_ignore_ascii_case("max-age") {
-                // RFC 9111, section 4.2.1: an age that makes no sense is none. Of several, the shortest counts.
+                // RFC 9111, section 4.2.1: an invalid age counts as none. Of several, the shortest
+                // counts.
                 let seconds = value.trim().trim_matches('"').parse().unwrap_or(0);
                 said = Some(said.map_or(seconds, |other: u64| other.min(seconds)));
             }
@@ -29,7 +30,7 @@ pub(super) fn lifetime(fields: &HeaderMap) -> Option<Duration> {
             seconds.saturating_sub(age.unwrap_or(0)),
         ));
     }
-    // A date that cannot be read, above all `0`, is one of the past.
+    // An invalid date, above all `0`, means the past.
     text(header::EXPIRES)?;
     let (Some(ends), Some(began)) = (date(header::EXPIRES), date(header::DATE)) else {
         return Some(Duration::ZERO);
@@ -37,32 +38,33 @@ pub(super) fn lifetime(fields: &HeaderMap) -> Option<Duration> {
     Some(ends.duration_since(began).unwrap_or_default())
 }
 
-/// When to ask again, of what the answer said and what the operator did.
+/// When to fetch again, by the settings of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Pace {
-    /// Where the answer does not say how long it is fresh.
+    /// If the answer does not say how long it is fresh.
     pub(crate) refresh: Duration,
-    /// The least between two fetches that requests cause, and between two of short-lived answers.
+    /// Shortest time between two fetches that requests cause, and between two of short-lived
+    /// answers.
     pub(crate) cooldown: Duration,
     /// How long keys are used after the last good answer.
     pub(crate) max_stale: Duration,
 }
 
-/// After the first failure, and at most.
+/// The pause after the first failure, and the longest pause.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 impl Pace {
-    /// After a good answer: ahead of its end, so that keys are hardly ever used that may not be; `chance` (0 to 1)
-    /// keeps the gateways of one issuer apart.
+    /// The time to the next fetch after a good answer. It comes before the answer's end, so that
+    /// keys are hardly ever used beyond it. `chance` (0 to 1) spreads the gateways of one issuer.
     pub(super) fn after_answer(&self, lifetime: Option<Duration>, chance: f64) -> Duration {
         let lifetime = lifetime.unwrap_or(self.refresh);
-        // Two failures in a row fit into what is left.
+        // The rest leaves time for two failures in a row.
         let most = (self.max_stale / 2).max(self.cooldown);
         let lifetime = lifetime.clamp(self.cooldown, most);
         lifetime.mul_f64(0.75 + 0.2 * chance.clamp(0.0, 1.0))
     }
 
-    /// After so many failures in a row.
+    /// The time to the next fetch after this many failures in a row.
     pub(super) fn after_failure(&self, failures: u32, chance: f64) -> Duration {
         let (first, most) = (RETRY.0.min(self.cooldown), RETRY.1);
         let pause = first.saturating_mul(1 << failures.saturating_sub(1).min(16));

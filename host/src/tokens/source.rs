@@ -1,7 +1,8 @@
-//! Keys that are fetched, kept fresh by a thread of their own for each place.
+//! Sources of keys: each fetches the keys of one location and keeps them fresh, on a thread of its
+//! own.
 //!
-//! Outlives reloads: a configuration that fetches as the one before does uses its keys and its thread. The thread ends
-//! with the last configuration that uses it.
+//! A source outlives reloads: a configuration with the same fetch settings as the one before uses
+//! its keys and its thread. The thread ends with the last configuration that uses it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -18,16 +19,16 @@ use super::waiters::{FetchSignal, Waiters};
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
 
-/// The identity of a source: two with the same settings are one.
+/// The settings of a source. Two sources with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SourceSettings {
-    /// How its keys are fetched.
+    /// How to fetch its keys.
     pub(crate) fetch: FetchSettings,
-    /// When.
+    /// When to fetch them.
     pub(crate) pace: Pace,
 }
 
-/// The sources in use. Outlives configurations.
+/// The sources in use. They outlive configurations.
 #[derive(Debug, Default)]
 pub(crate) struct KeySources {
     sources: Mutex<HashMap<SourceSettings, Weak<KeySource>>>,
@@ -36,7 +37,7 @@ pub(crate) struct KeySources {
 }
 
 impl KeySources {
-    /// None yet, and room to remember so many proofs.
+    /// No sources yet, and room for this many used proofs.
     #[must_use]
     pub(crate) fn new(max_used_proofs: usize) -> Self {
         Self {
@@ -49,7 +50,7 @@ impl KeySources {
     ///
     /// # Errors
     ///
-    /// The certificates to trust cannot be read, or the system gives no thread.
+    /// The trusted certificates cannot be read, or the system gives no thread.
     pub(crate) fn of(&self, settings: &SourceSettings) -> Result<Arc<KeySource>, FetchError> {
         let mut sources = self.sources.lock();
         if let Some(source) = sources.get(settings).and_then(Weak::upgrade) {
@@ -62,7 +63,7 @@ impl KeySources {
     }
 }
 
-/// The keys of one place, and what keeps them fresh.
+/// The keys of one location, and the thread that keeps them fresh.
 #[derive(Debug)]
 pub(crate) struct KeySource {
     shared: Arc<SourceShared>,
@@ -73,29 +74,29 @@ struct SourceShared {
     settings: SourceSettings,
     current: ArcSwapOption<CurrentKeys>,
     fetch_state: Mutex<FetchState>,
-    /// The thread waits for orders, and the making of a configuration for the first fetch.
+    /// The thread waits here for orders, and the build of a configuration for the first fetch.
     changed: Condvar,
 }
 
-/// Keys, and when they were confirmed.
+/// Keys, and the time of their confirmation.
 #[derive(Debug)]
 pub(crate) struct CurrentKeys {
     pub(crate) keys: Arc<KeySet>,
-    /// When the last good answer came.
+    /// When the last good answer arrived.
     confirmed: Duration,
-    /// Counts sets.
+    /// The number of the set.
     revision: u64,
 }
 
 /// An order to the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum FetchOrder {
-    /// To fetch when it is time.
+    /// Fetch at the next scheduled time.
     #[default]
     Wait,
     /// To fetch now.
     Fetch,
-    /// To end: nobody uses the source any more.
+    /// End: no configuration uses the source any more.
     End,
 }
 
@@ -110,22 +111,22 @@ struct FetchState {
     failed: u64,
     failures_in_a_row: u32,
     last_error: Option<String>,
-    /// Whether the log said that the keys are not used any more.
+    /// Whether the log has said that the keys are no longer used.
     stale_reported: bool,
 }
 
-/// How a source stands, for metrics.
+/// The state of a source, for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SourceState {
-    /// Keys that are used.
+    /// Keys in use.
     pub(crate) keys: usize,
-    /// Fetches that gave a good answer.
+    /// Fetches with a good answer.
     pub(crate) good: u64,
-    /// Fetches that did not.
+    /// Fetches without one.
     pub(crate) failed: u64,
-    /// Since the last good answer. None: there was none.
+    /// Time since the last good answer. None: there was none.
     pub(crate) since_answer: Option<Duration>,
-    /// Whether its keys are used still.
+    /// Whether its keys may be used.
     pub(crate) usable: bool,
 }
 
@@ -156,76 +157,76 @@ impl KeySource {
         Ok(Self { shared })
     }
 
-    /// Wait for the end of the first fetch. Blocks; not to be called on a worker.
+    /// Waits for the end of the first fetch. Blocks, so no worker may call it.
     ///
     /// # Errors
     ///
-    /// Why there are no keys.
+    /// The reason why there are no keys.
     pub(crate) fn wait_for_first(&self) -> Result<(), String> {
-        let mut desk = self.shared.fetch_state.lock();
-        while desk.succeeded == 0 && desk.failed == 0 {
-            self.shared.changed.wait(&mut desk);
+        let mut state = self.shared.fetch_state.lock();
+        while state.succeeded == 0 && state.failed == 0 {
+            self.shared.changed.wait(&mut state);
         }
-        match (self.shared.current.load().is_some(), &desk.last_error) {
+        match (self.shared.current.load().is_some(), &state.last_error) {
             (false, Some(error)) => Err(error.clone()),
             (true | false, _) => Ok(()),
         }
     }
 
-    /// The keys, where they may still be used.
+    /// The keys, if they may be used.
     #[must_use]
     pub(crate) fn current_keys(&self, now: TokenTime) -> Option<Arc<CurrentKeys>> {
-        let held = self.shared.current.load_full()?;
-        self.is_usable(&held, now).then_some(held)
+        let current = self.shared.current.load_full()?;
+        self.is_usable(&current, now).then_some(current)
     }
 
-    /// Which keys they are, where they may still be used: another number for other keys.
+    /// The revision of the keys, if they may be used: another number means other keys.
     #[must_use]
     pub(crate) fn revision(&self, now: TokenTime) -> Option<u64> {
-        let held = self.shared.current.load();
-        let held = held.as_ref()?;
-        self.is_usable(held, now).then_some(held.revision)
+        let current = self.shared.current.load();
+        let current = current.as_ref()?;
+        self.is_usable(current, now).then_some(current.revision)
     }
 
-    fn is_usable(&self, held: &CurrentKeys, now: TokenTime) -> bool {
-        let age = now.monotonic.saturating_sub(held.confirmed);
+    fn is_usable(&self, current: &CurrentKeys, now: TokenTime) -> bool {
+        let age = now.monotonic.saturating_sub(current.confirmed);
         age < self.shared.settings.pace.max_stale
     }
 
-    /// Ask for newer keys, as a request with an unknown key id does. None: requests did so less than `cooldown` ago,
-    /// and the keys are as new as they can be.
+    /// Asks for newer keys for a request with an unknown key id. None: requests did so less than
+    /// `cooldown` ago, so the keys are as new as they may be.
     #[must_use]
     pub(crate) fn ask_for_newer(&self, now: TokenTime) -> Option<FetchSignal> {
-        let mut desk = self.shared.fetch_state.lock();
-        if desk.order == FetchOrder::Wait && !desk.fetching {
+        let mut state = self.shared.fetch_state.lock();
+        if state.order == FetchOrder::Wait && !state.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
             let is_soon = |last| now.monotonic.saturating_sub(last) < cooldown;
-            if desk.last_caused.is_some_and(is_soon) {
+            if state.last_caused.is_some_and(is_soon) {
                 return None;
             }
-            desk.order = FetchOrder::Fetch;
-            desk.last_caused = Some(now.monotonic);
+            state.order = FetchOrder::Fetch;
+            state.last_caused = Some(now.monotonic);
             self.shared.changed.notify_all();
         }
-        desk.waiting.join()
+        state.waiting.join()
     }
 
     #[must_use]
     pub(crate) fn state(&self, now: TokenTime) -> SourceState {
-        let desk = self.shared.fetch_state.lock();
-        let held = self.shared.current.load();
-        let held = held.as_ref();
+        let state = self.shared.fetch_state.lock();
+        let current = self.shared.current.load();
+        let current = current.as_ref();
         SourceState {
-            keys: held.map_or(0, |held| held.keys.keys().len()),
-            good: desk.succeeded,
-            failed: desk.failed,
-            since_answer: held.map(|held| now.monotonic.saturating_sub(held.confirmed)),
-            usable: held.is_some_and(|held| self.is_usable(held, now)),
+            keys: current.map_or(0, |current| current.keys.keys().len()),
+            good: state.succeeded,
+            failed: state.failed,
+            since_answer: current.map(|current| now.monotonic.saturating_sub(current.confirmed)),
+            usable: current.is_some_and(|current| self.is_usable(current, now)),
         }
     }
 }
 
-/// Fetch when it is time, until nobody uses the source any more.
+/// Fetches at each scheduled time, until no configuration uses the source.
 fn run(shared: &SourceShared, fetcher: &Fetcher) {
     let mut pause = Duration::ZERO;
     let mut tag = None;
@@ -236,24 +237,25 @@ fn run(shared: &SourceShared, fetcher: &Fetcher) {
 }
 
 impl SourceShared {
-    /// Wait so long, or until somebody wants a fetch. False: nobody uses the source any more.
+    /// Waits this long, or until a request wants a fetch. False: no configuration uses the source
+    /// any more.
     fn wait(&self, pause: Duration) -> bool {
         let end = std::time::Instant::now() + pause;
-        let mut desk = self.fetch_state.lock();
-        while desk.order == FetchOrder::Wait {
-            if self.changed.wait_until(&mut desk, end).timed_out() {
+        let mut state = self.fetch_state.lock();
+        while state.order == FetchOrder::Wait {
+            if self.changed.wait_until(&mut state, end).timed_out() {
                 break;
             }
         }
-        if desk.order == FetchOrder::End {
+        if state.order == FetchOrder::End {
             return false;
         }
-        desk.order = FetchOrder::Wait;
-        desk.fetching = true;
+        state.order = FetchOrder::Wait;
+        state.fetching = true;
         true
     }
 
-    /// Take the outcome of a fetch. Gives the time to the next one.
+    /// Records the result of a fetch. Returns the time to the next one.
     fn record_fetch(
         &self,
         fetched: Result<Fetched, FetchError>,
@@ -266,31 +268,31 @@ impl SourceShared {
             *tag = fetched.tag;
             pace.after_answer(fetched.lifetime, fastrand::f64())
         });
-        let mut desk = self.fetch_state.lock();
+        let mut state = self.fetch_state.lock();
         let pause = match outcome {
             Ok(pause) => {
-                if desk.failures_in_a_row > 0 {
+                if state.failures_in_a_row > 0 {
                     let url = self.loggable_url();
-                    tracing::info!(url, "the key set is fetched again");
+                    tracing::info!(url, "the key set can be fetched again");
                 }
-                desk.succeeded += 1;
-                desk.failures_in_a_row = 0;
-                desk.last_error = None;
-                desk.stale_reported = false;
+                state.succeeded += 1;
+                state.failures_in_a_row = 0;
+                state.last_error = None;
+                state.stale_reported = false;
                 pause
             }
             Err(error) => {
-                desk.failed += 1;
-                desk.failures_in_a_row += 1;
+                state.failed += 1;
+                state.failures_in_a_row += 1;
                 let text = error.to_string();
-                self.warn(&text, &mut desk, now);
-                desk.last_error = Some(text);
-                pace.after_failure(desk.failures_in_a_row, fastrand::f64())
+                self.warn(&text, &mut state, now);
+                state.last_error = Some(text);
+                pace.after_failure(state.failures_in_a_row, fastrand::f64())
             }
         };
-        desk.fetching = false;
-        let waiting = std::mem::take(&mut desk.waiting);
-        drop(desk);
+        state.fetching = false;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
         self.changed.notify_all();
         waiting.wake_all();
         pause
@@ -307,7 +309,7 @@ impl SourceShared {
             (Some(keys), Some(last)) => Arc::new(keys.succeed(&last.keys)),
             (Some(keys), None) => Arc::new(keys),
             (None, Some(last)) => Arc::clone(&last.keys),
-            // A server that says that nothing changed to somebody who had nothing.
+            // The server answered 304 although there was nothing to confirm.
             (None, None) => return,
         };
         self.current.store(Some(Arc::new(CurrentKeys {
@@ -317,7 +319,8 @@ impl SourceShared {
         })));
     }
 
-    /// Each once: a key that the last set left out as well was told of then, wherever it stands now.
+    /// Warns of each left-out key once: one that the last set left out too has had its warning,
+    /// whatever its index is now.
     fn warn_of_left_out(&self, left_out: &[LeftOut], before: &[LeftOut]) {
         let url = self.loggable_url();
         for one in left_out {
@@ -329,7 +332,7 @@ impl SourceShared {
                 continue;
             }
             let (key_id, defect) = (one.key_id.as_deref(), one.defect);
-            tracing::warn!(url, key_id, place = one.index, %defect, "a key of the set is not used");
+            tracing::warn!(url, key_id, place = one.index, %defect, "a key of the set is ignored; correct it at the issuer if tokens need it");
         }
     }
 
@@ -337,34 +340,34 @@ impl SourceShared {
         without_query(self.settings.fetch.location.url())
     }
 
-    /// Once an outage, and once more when its keys are used no longer.
-    fn warn(&self, error: &str, desk: &mut FetchState, now: Duration) {
+    /// Warns once for an outage, and once more when its keys are no longer used.
+    fn warn(&self, error: &str, state: &mut FetchState, now: Duration) {
         let url = self.loggable_url();
-        let held = self.current.load();
-        let Some(held) = held.as_ref() else {
-            if desk.failures_in_a_row == 1 {
+        let current = self.current.load();
+        let Some(current) = current.as_ref() else {
+            if state.failures_in_a_row == 1 {
                 tracing::warn!(
                     url,
                     error,
-                    "the key set cannot be fetched: tokens are refused until it is there"
+                    "the key set could not be fetched, and tokens are refused until it is; check `url`, the network and the issuer"
                 );
             }
             return;
         };
-        let age = now.saturating_sub(held.confirmed);
-        if desk.failures_in_a_row == 1 {
+        let age = now.saturating_sub(current.confirmed);
+        if state.failures_in_a_row == 1 {
             let seconds = self.settings.pace.max_stale.as_secs();
             tracing::warn!(
                 url,
                 error,
-                "the key set cannot be fetched anew: the known keys are used until {seconds} s (`max_stale`) after the last answer"
+                "the key set could not be fetched again; its last keys are used until {seconds} s (`max_stale`) after the last good answer; check the network and the issuer"
             );
-        } else if age >= self.settings.pace.max_stale && !desk.stale_reported {
-            desk.stale_reported = true;
+        } else if age >= self.settings.pace.max_stale && !state.stale_reported {
+            state.stale_reported = true;
             tracing::error!(
                 url,
                 error,
-                "the key set could not be fetched for `max_stale`: its keys are not used any more, and tokens are refused"
+                "the key set could not be fetched for `max_stale`; its keys are no longer used, and tokens are refused; check the network and the issuer"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Keys that a server gives, and what becomes of them when it changes, lies or fails.
+//! Tests of keys from a server, which changes, lies or fails.
 
 mod cache;
 
@@ -23,7 +23,7 @@ const CASES: &str = include_str!("../verifier/tests/cases.json");
 
 type Script = Box<dyn FnMut(&JwksRequest) -> String + Send>;
 
-/// The requests that the server got.
+/// A request that the server got.
 struct JwksRequest {
     path: String,
     fields: String,
@@ -41,12 +41,12 @@ impl JwksServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
-        let (told, asked) = channel();
+        let (sender, asked) = channel();
         let own = Arc::clone(&script);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (script, told) = (Arc::clone(&own), told.clone());
-                std::thread::spawn(move || serve(stream, &script, &told));
+                let (script, sender) = (Arc::clone(&own), sender.clone());
+                std::thread::spawn(move || serve(stream, &script, &sender));
             }
         });
         Self {
@@ -56,7 +56,6 @@ impl JwksServer {
         }
     }
 
-    /// Of a set.
     fn of(keys: &str) -> Self {
         let keys = keys.to_owned();
         Self::start(move |_| json(&keys))
@@ -70,18 +69,18 @@ impl JwksServer {
         format!("http://{}{path}", self.address)
     }
 
-    /// Wait until it was asked once more.
+    /// Waits until the server got one more request.
     fn was_asked(&self) {
         self.asked.recv_timeout(DEADLINE).unwrap();
     }
 
-    /// How often it was asked since it was last looked at.
+    /// The number of requests since the last call.
     fn questions(&self) -> usize {
         self.asked.try_iter().count()
     }
 }
 
-fn serve(mut stream: TcpStream, script: &Mutex<Script>, told: &Sender<()>) {
+fn serve(mut stream: TcpStream, script: &Mutex<Script>, sender: &Sender<()>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let fields = lines
@@ -92,8 +91,8 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, told: &Sender<()>) {
         fields: fields.collect::<Vec<_>>().join("\n").to_lowercase(),
     };
     let answer = (*script.lock())(&request);
-    let _ = told.send(());
-    // A client that has read enough is gone.
+    let _ = sender.send(());
+    // A client that has read enough may be gone.
     let _ = stream.write_all(answer.as_bytes());
 }
 
@@ -123,7 +122,7 @@ fn token(name: &str) -> String {
     case["token"].as_str().unwrap().to_owned()
 }
 
-/// When the tokens are good.
+/// A time at which the tokens are valid.
 fn now() -> TokenTime {
     TokenTime {
         wall: cases()["now"].as_f64().unwrap(),
@@ -137,10 +136,10 @@ const PACE: Pace = Pace {
     max_stale: Duration::from_hours(2),
 };
 
-fn settings(place: KeySetLocation, pace: Pace) -> SourceSettings {
+fn settings(location: KeySetLocation, pace: Pace) -> SourceSettings {
     SourceSettings {
         fetch: FetchSettings {
-            location: place,
+            location: location,
             ca: None,
             timeout: Duration::from_secs(5),
         },
@@ -179,9 +178,9 @@ fn source(url: String, pace: Pace) -> Arc<KeySource> {
         .unwrap()
 }
 
-/// Why a fetch from this place fails.
-fn failure(place: KeySetLocation) -> String {
-    let source = KeySources::default().of(&settings(place, PACE)).unwrap();
+/// Why a fetch from this location fails.
+fn failure(location: KeySetLocation) -> String {
+    let source = KeySources::default().of(&settings(location, PACE)).unwrap();
     source.wait_for_first().unwrap_err()
 }
 
@@ -243,7 +242,7 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
         one.blocking_recv().unwrap();
     }
     assert_eq!(server.questions(), 1);
-    // A known key is not held up meanwhile, nor does an unknown one wait again so soon.
+    // Meanwhile a known key waits for nothing, and an unknown one does not wait again so soon.
     let answer = verifier.ask(&unknown, now(), true);
     assert!(
         matches!(answer, TokenAnswer::Refused(TokenError::UnknownKey)),
@@ -303,7 +302,7 @@ fn an_outage_leaves_known_keys_in_use_up_to_max_stale() {
     let answer = verifier.ask(&token("RS256"), too_late, true);
     assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     assert!(!source.state(too_late).usable);
-    // It comes back.
+    // The server comes back.
     server.answer(|_| json(&set("main")));
     let good = source.state(now()).good;
     wait_until(|| source.state(now()).good > good);
@@ -361,17 +360,17 @@ fn a_key_that_is_not_listed_any_more_is_gone_at_once() {
 
 #[test]
 fn an_answer_is_fetched_again_ahead_of_its_end_and_asked_for_by_its_tag() {
-    let server =
-        JwksServer::start(
-            |request| match request.fields.contains("if-none-match: \"one\"") {
-                false => with(
-                    "200 OK",
-                    "etag: \"one\"\r\ncache-control: max-age=0\r\n",
-                    &set("main"),
-                ),
-                true => with("304 Not Modified", "cache-control: max-age=0\r\n", ""),
-            },
-        );
+    let server = JwksServer::start(|request| {
+        if request.fields.contains("if-none-match: \"one\"") {
+            with("304 Not Modified", "cache-control: max-age=0\r\n", "")
+        } else {
+            with(
+                "200 OK",
+                "etag: \"one\"\r\ncache-control: max-age=0\r\n",
+                &set("main"),
+            )
+        }
+    });
     let pace = Pace {
         cooldown: Duration::from_millis(1),
         ..PACE
@@ -393,24 +392,24 @@ fn a_discovery_document_leads_to_the_keys_of_its_issuer_only() {
         "/keys" => json(&set("main")),
         _ => with("404 Not Found", "", ""),
     });
-    let place = |issuer: &str| KeySetLocation::Discovery {
+    let location = |issuer: &str| KeySetLocation::Discovery {
         url: server.url("/.well-known/openid-configuration"),
         issuers: vec![issuer.to_owned()],
     };
     let source = KeySources::default()
-        .of(&settings(place("https://issuer.example"), PACE))
+        .of(&settings(location("https://issuer.example"), PACE))
         .unwrap();
     source.wait_for_first().unwrap();
     assert_eq!(source.state(now()).keys, 6);
-    let text = failure(place("https://other.example"));
+    let text = failure(location("https://other.example"));
     assert!(
-        text.ends_with("is of another issuer than the verifier's"),
+        text.ends_with("names another issuer than the verifier's"),
         "{text}"
     );
 }
 
 #[test]
-fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
+fn another_answer_than_the_document_is_an_error_that_says_what_it_is() {
     let elsewhere = JwksServer::of(&set("main"));
     let moved = format!("location: {}\r\n", elsewhere.url("/keys"));
     let server = JwksServer::start(move |request| match &*request.path {
@@ -424,8 +423,8 @@ fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
         _ => json("[]"),
     });
     for (path, said) in [
-        ("/moved", "redirects, which is not followed"),
-        ("/missing", "answers with status 404"),
+        ("/moved", "redirects, and Windlass follows no redirect"),
+        ("/missing", "answered with status 404"),
         ("/large", "limit"),
         ("/garbage", "http"),
         ("/list", "it is not a JWK set"),
@@ -437,8 +436,8 @@ fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
 }
 
 #[test]
-fn a_server_that_says_nothing_ends_the_fetch_in_time() {
-    let (held, gate) = channel::<()>();
+fn a_silent_server_ends_the_fetch_in_time() {
+    let (open, gate) = channel::<()>();
     let server = JwksServer::start(move |_| {
         let _ = gate.recv_timeout(DEADLINE);
         String::new()
@@ -448,7 +447,7 @@ fn a_server_that_says_nothing_ends_the_fetch_in_time() {
     let source = KeySources::default().of(&settings).unwrap();
     let text = source.wait_for_first().unwrap_err();
     assert!(text.contains("timeout"), "{text}");
-    drop(held);
+    drop(open);
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! The proofs (DPoP, RFC 9449) that were used and could still be shown again.
+//! The proofs (DPoP, RFC 9449) that were used and could still be replayed.
 //!
-//! Promises: a proof counts once, whichever worker sees it, until it is too old to be accepted at all; memory is bounded, and
-//! when it is full a proof is turned away rather than an earlier one forgotten. Only proofs whose signature and token hold
-//! come here, so a stranger cannot fill it. Nor can one client: nobody remembers more proofs here than are still free, so
-//! that one client has half of the room at most, two a third each, and a newcomer finds some.
+//! It promises that a proof counts once, whichever worker sees it, until it is too old to be
+//! accepted at all; and that memory is bounded: when it is full, a new proof is rejected rather
+//! than an earlier one forgotten. Only proofs with a valid signature and token come here, so a
+//! stranger cannot fill it. One client cannot fill it either: a client may have at most as many
+//! proofs here as there is room left, so that one client has half of the room at most, two have a
+//! third each, and a new client finds some.
 //!
-//! Deliberately not here: what other gateways saw. A proof names the URL, so it can be shown once to each gateway that serves
-//! this URL, within its `max_age`.
+//! It deliberately does not know what other gateways saw. A proof names the URL, so it can be used
+//! once at each gateway that serves this URL, within its `max_age`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,20 +20,20 @@ use parking_lot::Mutex;
 /// How many locks share the work.
 const SHARDS: usize = 16;
 
-/// The least time between two looks for what can be forgotten where there is no room. Seconds.
+/// Shortest time between two sweeps of a full shard. Seconds.
 const BETWEEN_SWEEPS: f64 = 1.0;
 
-/// Below so many proofs of a shard nothing is looked for that can be forgotten.
+/// A shard with fewer proofs is not swept.
 const SWEEP_MINIMUM: usize = 256;
 
-/// How a proof was met.
+/// The result of using a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProofUse {
-    /// For the first time.
+    /// It is used for the first time.
     First,
     /// It was used before.
     Again,
-    /// There is no room to remember it: try again later.
+    /// There is no room for it: try again later.
     NoRoom,
 }
 
@@ -39,18 +41,19 @@ pub(crate) enum ProofUse {
 #[derive(Debug)]
 pub(crate) struct UsedProofs {
     shards: [Mutex<ProofShard>; SHARDS],
-    /// Tells clients apart, as nobody outside can foresee.
+    /// Hashes clients with a secret seed, so that nobody outside can choose collisions.
     clients: RandomState,
-    /// The most of one shard.
+    /// The limit of one shard.
     max_proofs: usize,
 }
 
 #[derive(Debug, Default)]
 struct ProofShard {
     proofs: HashMap<[u8; 16], Proof, RandomState>,
-    /// How many of them each client has. Counted only where one could have more than are free: with half of the room taken.
+    /// The number of proofs of each client. Counted only when half of the room is taken: before
+    /// that, no client can exceed its share.
     shares: Option<HashMap<u32, usize, RandomState>>,
-    /// With so many it is time to look for what can be forgotten.
+    /// At this number of proofs the shard is swept.
     sweep_threshold: usize,
     swept: f64,
 }
@@ -62,7 +65,7 @@ struct Proof {
     client: u32,
 }
 
-/// Without any room, for where no token is verified.
+/// Without any room, for configurations without a verifier.
 impl Default for UsedProofs {
     fn default() -> Self {
         Self::new(0)
@@ -70,7 +73,7 @@ impl Default for UsedProofs {
 }
 
 impl UsedProofs {
-    /// None yet, and room for so many.
+    /// No proofs yet, and room for this many.
     #[must_use]
     pub(crate) fn new(most: usize) -> Self {
         Self {
@@ -80,15 +83,15 @@ impl UsedProofs {
         }
     }
 
-    /// Use a proof at this time. `thumbprint`: of the client's key; `ends`: when the proof is too old to be accepted (both
-    /// times in seconds since 1970).
+    /// Uses a proof at this time. `thumbprint` is that of the client's key; `ends` is when the
+    /// proof becomes too old (both times in seconds since 1970).
     pub(crate) fn use_once(&self, id: [u8; 16], thumbprint: &str, ends: f64, now: f64) -> ProofUse {
-        // The id is a digest: each of its bits is as good as another.
+        // The id is a digest, so any of its bits serve.
         let shard = usize::from(id.last().copied().unwrap_or(0)) % SHARDS;
         let client = self.clients.hash_one(thumbprint) & u64::from(u32::MAX);
         let proof = Proof {
             ends: whole(ends),
-            // Two that are taken for one share what one may have.
+            // Two clients with the same hash share one limit.
             client: u32::try_from(client).unwrap_or_default(),
         };
         match self.shards.get(shard) {
@@ -111,11 +114,11 @@ impl ProofShard {
         match self.proofs.entry(id) {
             Entry::Occupied(_) => ProofUse::Again,
             Entry::Vacant(_) if !has_room => ProofUse::NoRoom,
-            Entry::Vacant(place) => {
+            Entry::Vacant(entry) => {
                 if let Some(shares) = &mut self.shares {
                     *shares.entry(proof.client).or_default() += 1;
                 }
-                place.insert(proof);
+                entry.insert(proof);
                 ProofUse::First
             }
         }
@@ -138,8 +141,8 @@ impl ProofShard {
         shares.get(&client).copied().unwrap_or(0) < free
     }
 
-    /// Forget the proofs that are too old. The next time is when there are twice as many, so that a proof costs the same
-    /// however many there are.
+    /// Drops proofs that are too old. The next sweep is at twice the number, so that the cost per
+    /// proof does not grow with it.
     fn delete_expired(&mut self, now: f64) {
         self.proofs.retain(|_, proof| f64::from(proof.ends) > now);
         self.shares = None;
@@ -162,7 +165,7 @@ fn whole(seconds: f64) -> u32 {
 mod tests {
     use super::*;
 
-    /// Of one shard.
+    /// The limit of one shard.
     const MOST: usize = 8192;
 
     fn id(number: usize) -> [u8; 16] {
@@ -190,13 +193,13 @@ mod tests {
         for number in 0..SWEEP_MINIMUM {
             used.use_once(id(number), "a", 59.2, 0.0);
         }
-        // Looks for what can be forgotten.
+        // Triggers a sweep.
         used.use_once(id(SWEEP_MINIMUM), "a", 90.0, 59.1);
         assert_eq!(used.use_once(id(1), "a", 59.2, 59.1), ProofUse::Again);
     }
 
     #[test]
-    fn when_it_is_full_no_proof_is_forgotten_before_its_end() {
+    fn a_full_table_forgets_no_proof_before_its_end() {
         let used = used();
         let client = |number: usize| format!("client {number}");
         for number in 0..MOST {
@@ -229,17 +232,17 @@ mod tests {
         let second = (0..2 * MOST).filter(|_| next("second", 0.5) == ProofUse::First);
         assert!(second.count() <= MOST / 4);
         assert_eq!(next("a", 0.5), ProofUse::First);
-        // The first ones have ended.
+        // The first ones have expired.
         assert_eq!(next("greedy", 60.1), ProofUse::First);
     }
 
     #[test]
-    fn what_has_ended_takes_no_room_and_no_memory() {
+    fn expired_proofs_take_no_room_and_no_memory() {
         let used = used();
-        for round in 0..100_u32 {
-            let now = f64::from(round) * 100.0;
+        for cycle in 0..100_u32 {
+            let now = f64::from(cycle) * 100.0;
             for number in 0..300 {
-                let number = usize::try_from(round).unwrap() * 300 + number;
+                let number = usize::try_from(cycle).unwrap() * 300 + number;
                 let met = used.use_once(id(number), "a", now + 90.0, now);
                 assert_eq!(met, ProofUse::First);
             }

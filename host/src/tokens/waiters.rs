@@ -5,23 +5,23 @@ use tokio::sync::oneshot;
 /// Something to wait for: the end of a fetch, however it ends.
 pub(crate) type FetchSignal = oneshot::Receiver<()>;
 
-/// The most that wait for one fetch.
+/// The most requests that wait for one fetch.
 const MAX_WAITERS: usize = 10_000;
 
-/// How many others a request looks at when it joins, whether they have left. Two at least, so that those
-/// who left go faster than others come.
+/// How many others each new request checks for having left. At least two, so that departed ones go
+/// faster than new ones come.
 const STEPS: usize = 8;
 
-/// Those who wait for one fetch. To join takes the same time however many there are.
+/// The requests that wait for one fetch. Joining takes the same time however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     waiting: Vec<oneshot::Sender<()>>,
-    /// The one to look at next.
+    /// The next one to check.
     cursor: usize,
 }
 
 impl Waiters {
-    /// Wait with the others. None: there are too many.
+    /// Waits with the others. None: there are too many.
     pub(super) fn join(&mut self) -> Option<FetchSignal> {
         for _ in 0..STEPS.min(self.waiting.len()) {
             match self.waiting.get(self.cursor) {
@@ -38,10 +38,10 @@ impl Waiters {
         Some(waiting)
     }
 
-    /// Tell all of them: the fetch has ended.
+    /// Wakes all of them: the fetch has ended.
     pub(super) fn wake_all(self) {
         for done in self.waiting {
-            // A waiter may be gone.
+            // The request may be gone.
             let _ = done.send(());
         }
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_who_left_make_room_without_a_look_at_all() {
+    fn requests_that_left_make_room_without_a_scan_of_all() {
         let mut waiters = Waiters::default();
         let left: Vec<_> = (0..MAX_WAITERS).map(|_| waiters.join().unwrap()).collect();
         assert!(waiters.join().is_none());

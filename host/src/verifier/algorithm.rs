@@ -19,7 +19,7 @@ static ES384: EcdsaVerificationAlgorithm = ECDSA_P384_SHA384_FIXED;
 static ES512: EcdsaVerificationAlgorithm = ECDSA_P521_SHA512_FIXED;
 static EDDSA: EdDSAParameters = ED25519;
 
-/// How a token is signed. There is no `none`.
+/// The algorithm of a signature. There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -60,7 +60,7 @@ pub(super) enum KeyFamily {
 }
 
 impl Algorithm {
-    /// Those that verify with a public key.
+    /// The algorithms that verify with a public key.
     pub(crate) const PUBLIC: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
@@ -74,7 +74,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// Those that verify with a shared secret.
+    /// The algorithms that verify with a shared secret.
     pub(crate) const SECRET: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
 
     /// The algorithm of this name (`alg`). Names are case-sensitive.

@@ -5,13 +5,14 @@ use serde_json::{Map, Value};
 use super::TokenError;
 use super::json::{self, JsonBounds};
 
-/// How much a token may say.
+/// The bounds on the claims of a token.
 const CLAIM_BOUNDS: JsonBounds = JsonBounds {
     depth: 16,
     values: 1024,
 };
 
-/// The claims of a token. Those that are registered (RFC 7519, section 4.1) have their type, where they are there.
+/// The claims of a token. Registered claims (RFC 7519, section 4.1) have the right type, if they
+/// are present.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Claims {
     object: Map<String, Value>,
@@ -22,8 +23,8 @@ impl Claims {
         let claims = Self {
             object: json::object(payload, CLAIM_BOUNDS)?,
         };
-        // A number as `sub` is refused, although some libraries take it: 1 and "1" would be one subject to some
-        // readers and two to others. So is null, which is no string.
+        // A number as `sub` is refused, although some libraries accept it: 1 and "1" would be one
+        // subject to some readers and two to others. So is null, which is not a string.
         for name in ["iss", "sub", "jti", "client_id"] {
             let value = claims.get(name);
             if value.is_some_and(|value| !value.is_string()) {
@@ -48,8 +49,8 @@ impl Claims {
         Ok(claims)
     }
 
-    /// The claim of this name. A name that begins with `/` is a JSON pointer (RFC 6901) into nested claims, for
-    /// example `/realm_access/roles`.
+    /// The claim of this name. A name that begins with `/` is a JSON pointer (RFC 6901) into
+    /// nested claims, for example `/realm_access/roles`.
     #[must_use]
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let Some(pointer) = name.strip_prefix('/') else {
@@ -63,13 +64,12 @@ impl Claims {
         self.object.get(&first)?.pointer(rest)
     }
 
-    /// A claim that is a string.
     #[must_use]
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()
     }
 
-    /// A time. Seconds since 1970, which may have a fraction.
+    /// A claim that is a time. Seconds since 1970, which may have a fraction.
     #[must_use]
     pub(crate) fn time(&self, name: &str) -> Option<f64> {
         self.get(name)?.as_f64()
@@ -79,7 +79,7 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// There is something else in its place: a binding that cannot be read is not none.
+    /// The member has another type: a binding that cannot be read must not count as none.
     pub(super) fn bound_to(&self) -> Result<Option<&str>, TokenError> {
         match self.confirmation("jkt") {
             None => Ok(None),
@@ -93,18 +93,18 @@ impl Claims {
         self.confirmation("x5t#S256").is_some()
     }
 
-    /// A member of `cnf` (RFC 7800, section 3.1). Members that nobody here knows are ignored, as it asks for.
+    /// A member of `cnf` (RFC 7800, section 3.1). Unknown members are ignored, as it requires.
     fn confirmation(&self, name: &str) -> Option<&Value> {
         self.object.get("cnf")?.get(name)
     }
 
-    /// For whom the token is: `aud`, whether that is a string or a list.
+    /// The audiences of the token: `aud`, whether it is a string or a list.
     pub(crate) fn audiences(&self) -> impl Iterator<Item = &str> {
         self.words("aud", false)
     }
 
-    /// The scopes of the token: those of `scope` (RFC 8693, section 4.2) and of `scp`, each a string with spaces or a
-    /// list.
+    /// The scopes of the token: those of `scope` (RFC 8693, section 4.2) and of `scp`, each a
+    /// string with spaces or a list.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         self.words("scope", true).chain(self.words("scp", true))
     }
@@ -128,9 +128,10 @@ impl Claims {
         any: bool,
     ) -> bool {
         let has = |scope: &str| self.scopes().any(|one| one == scope);
-        match any {
-            true => wanted.any(has),
-            false => wanted.all(has),
+        if any {
+            wanted.any(has)
+        } else {
+            wanted.all(has)
         }
     }
 }

@@ -1,7 +1,7 @@
-//! A JSON object that a stranger wrote, read within bounds.
+//! Reads a JSON object from a stranger, within bounds.
 //!
-//! A member that stands there twice is an error (RFC 7519, section 4 leaves the choice; the last one would mean
-//! something else to the next reader).
+//! A duplicate member is an error. RFC 7519, section 4 leaves the choice; if the last one counted,
+//! the next reader might choose the first.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,16 +11,16 @@ use serde_json::{Map, Value};
 
 use super::TokenError;
 
-/// How much of it is read.
+/// The bounds on the object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonBounds {
-    /// How deep objects and lists stand in each other, the outermost included.
+    /// The deepest nesting of objects and lists, the outermost included.
     pub(crate) depth: usize,
-    /// How many values there are in all.
+    /// The number of values in all.
     pub(crate) values: usize,
 }
 
-/// Read one object.
+/// Reads one object.
 pub(super) fn object(text: &[u8], bounds: JsonBounds) -> Result<Map<String, Value>, TokenError> {
     let exceeded = Cell::new(false);
     let left = Cell::new(bounds.values);
@@ -49,7 +49,7 @@ struct Bounded<'a> {
 }
 
 impl Bounded<'_> {
-    /// For the values inside.
+    /// The bounds for the values inside.
     fn inside<E: serde::de::Error>(mut self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => self.depth = depth,
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inside)?;
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands there twice"));
+                return Err(A::Error::custom("a member is there twice"));
             }
         }
         Ok(object.into())

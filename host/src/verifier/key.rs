@@ -23,22 +23,22 @@ pub(crate) const MIN_SECRET: usize = 32;
 /// Why a key of a set is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyDefect {
-    /// It is not an object, or a member that every key has is missing or of another type.
+    /// It is not an object, or a member that every key has is missing or has the wrong type.
     #[error("is not a well-formed JWK")]
     Malformed,
-    /// A type or curve that no algorithm here uses.
+    /// Its type or curve is of no supported algorithm.
     #[error("has a `kty` or `crv` that is not supported")]
     Unsupported,
-    /// A secret in a set of public keys.
+    /// It is a secret in a set of public keys.
     #[error("is a shared secret, which a set of public keys cannot have")]
     Secret,
-    /// It is private, and here for all to read.
+    /// It is a private key, and published.
     #[error("is a private key")]
     Private,
-    /// `use` or `key_ops` says that it is for something else.
+    /// `use` or `key_ops` gives it another purpose.
     #[error("is not for signatures")]
     OtherUse,
-    /// Its `alg` is not one that its type has.
+    /// Its `alg` does not fit its type.
     #[error("has an `alg` that its type does not have, or that is not supported")]
     Algorithm,
     /// An RSA modulus is too short or too long.
@@ -49,7 +49,7 @@ pub(crate) enum KeyDefect {
 /// One key, ready for use.
 pub(crate) struct VerifyingKey {
     key_id: Option<String>,
-    /// One for each algorithm that it verifies.
+    /// The material for each algorithm that it verifies.
     by_algorithm: Vec<(Algorithm, Material)>,
     thumbprint: [u8; 32],
     withdrawn: AtomicBool,
@@ -69,11 +69,11 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Read a public key.
+    /// Reads a public key.
     ///
     /// # Errors
     ///
-    /// It cannot be used.
+    /// The key cannot be used.
     pub(crate) fn from_jwk(jwk: &Value) -> Result<Self, KeyDefect> {
         let jwk = jwk.as_object().ok_or(KeyDefect::Malformed)?;
         let key_id = optional_text(jwk, "kid")?;
@@ -114,8 +114,8 @@ impl VerifyingKey {
         })
     }
 
-    /// A shared secret: for the HMAC algorithms whose digest is not longer than it (RFC 7518, section 3.2). None
-    /// where it is too short for all of them.
+    /// A shared secret, for the HMAC algorithms whose digest is not longer than it (RFC 7518,
+    /// section 3.2). None: it is too short for all of them.
     #[must_use]
     pub(crate) fn from_secret(secret: &[u8]) -> Option<Self> {
         let fits =
@@ -151,7 +151,7 @@ impl VerifyingKey {
         self.by_algorithm.iter().any(|(one, _)| *one == algorithm)
     }
 
-    /// Whether `signature` is this key's, of `message`.
+    /// Whether `signature` was made by this key over `message`.
     #[must_use]
     pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let mut all = self.by_algorithm.iter();
@@ -162,25 +162,25 @@ impl VerifyingKey {
         }
     }
 
-    /// Tells it from every other key: by its material, its id and its use.
+    /// Identifies the key by its material, its id and its use.
     #[must_use]
     pub(crate) fn thumbprint(&self) -> &[u8; 32] {
         &self.thumbprint
     }
 
-    /// Its issuer does not list it any more: what it signed is worth nothing from now on.
+    /// Marks the key as withdrawn, because its issuer no longer lists it. Tokens that it signed
+    /// are rejected from now on.
     pub(crate) fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
     }
 
-    /// Whether it was withdrawn.
     #[must_use]
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.withdrawn.load(Ordering::Acquire)
     }
 }
 
-/// A public key's numbers.
+/// The numbers of a public key.
 enum PublicKey {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     Elliptic { curve: Algorithm, point: Vec<u8> },
@@ -197,7 +197,7 @@ impl PublicKey {
         if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
             return Err(KeyDefect::Size);
         }
-        // With 1, every number is its own signature; with an even one there is none.
+        // With exponent 1 every number is its own signature; with an even one there is none.
         if exponent == [1] || exponent.last().is_none_or(|last| last % 2 == 0) {
             return Err(KeyDefect::Malformed);
         }
@@ -211,8 +211,8 @@ impl PublicKey {
             "P-521" => (Algorithm::Es512, 66),
             _ => return Err(KeyDefect::Unsupported),
         };
-        // Uncompressed (SEC 1, section 2.3.3). Coordinates have the curve's length, zeros included (RFC 7518,
-        // section 6.2.1.2).
+        // An uncompressed point (SEC 1, section 2.3.3). Coordinates have the curve's length, zeros
+        // included (RFC 7518, section 6.2.1.2).
         let mut point = vec![4];
         for name in ["x", "y"] {
             let coordinate = octets(jwk, name)?;
@@ -231,7 +231,7 @@ impl PublicKey {
         Ok(Self::Edwards(octets(jwk, "x")?))
     }
 
-    /// The key for an algorithm. None: the algorithm is another type's.
+    /// The key for an algorithm. None: the algorithm belongs to another type.
     fn parse(&self, algorithm: Algorithm) -> Result<Option<ParsedPublicKey>, KeyDefect> {
         let parsed = match (self, algorithm.family()) {
             (Self::Rsa { modulus, exponent }, KeyFamily::Rsa(parameters)) => {
@@ -256,7 +256,7 @@ impl PublicKey {
 
     fn thumbprint(&self, key_id: Option<&str>, only: Option<Algorithm>) -> [u8; 32] {
         let id = key_id.unwrap_or_default().as_bytes();
-        // No key id is another thing than an empty one.
+        // A missing key id differs from an empty one.
         let named: &[u8] = if key_id.is_some() { b"kid" } else { b"" };
         let only = only.map_or("", Algorithm::name).as_bytes();
         match self {
@@ -271,7 +271,7 @@ impl PublicKey {
     }
 }
 
-/// A digest of parts, each with its length before it.
+/// A digest of parts, each preceded by its length.
 fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&SHA256);
     for part in parts {
@@ -282,7 +282,8 @@ fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
-/// RFC 7517, sections 4.2 and 4.3: what is there must allow signatures to be verified.
+/// Checks that the key may verify signatures, by the members of RFC 7517, sections 4.2 and 4.3,
+/// that it has.
 fn check_use(jwk: &Map<String, Value>) -> Result<(), KeyDefect> {
     if optional_text(jwk, "use")?.is_some_and(|word| word != "sig") {
         return Err(KeyDefect::OtherUse);
@@ -291,9 +292,10 @@ fn check_use(jwk: &Map<String, Value>) -> Result<(), KeyDefect> {
         return Ok(());
     };
     let operations = operations.as_array().ok_or(KeyDefect::Malformed)?;
-    match operations.iter().any(|one| one == "verify") {
-        true => Ok(()),
-        false => Err(KeyDefect::OtherUse),
+    if operations.iter().any(|one| one == "verify") {
+        Ok(())
+    } else {
+        Err(KeyDefect::OtherUse)
     }
 }
 
@@ -316,7 +318,7 @@ fn octets(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyDefect> {
     decode(text(jwk, name)?).map_err(|_| KeyDefect::Malformed)
 }
 
-/// A number, without the zeros that some issuers write before it.
+/// Reads a number, without the leading zeros that some issuers write.
 fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyDefect> {
     let octets = octets(jwk, name)?;
     Ok(octets.into_iter().skip_while(|octet| *octet == 0).collect())

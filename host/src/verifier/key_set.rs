@@ -1,4 +1,4 @@
-//! The keys of one issuer (a JWK set, RFC 7517, section 5), and which of them a token is for.
+//! The keys of one issuer (a JWK set, RFC 7517, section 5), and the choice of the key for a token.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ pub(crate) struct KeySet {
     left_out: Vec<LeftOut>,
 }
 
-/// A key of a set that is not used: one that cannot be read does not take the others with it.
+/// A key of a set that is ignored, so that one unreadable key does not disable the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut {
-    /// Its place in the set.
+    /// Its index in the set.
     pub(crate) index: usize,
     pub(crate) key_id: Option<String>,
     pub(crate) defect: KeyDefect,
@@ -33,18 +33,18 @@ pub(crate) enum KeySetError {
     /// It is not JSON.
     #[error("it is not JSON")]
     Json(#[source] serde_json::Error),
-    /// It is JSON, and no set.
+    /// It is JSON, and not a set.
     #[error("it is not a JWK set: an object with a list `keys`")]
     NotASet,
     #[error("it has more than {MAX_KEYS} keys")]
     TooMany,
-    /// No key of it can be used.
+    /// None of its keys can be used.
     #[error("it has no key that can be used")]
     Empty,
 }
 
 impl KeySet {
-    /// Read a set.
+    /// Reads a set.
     ///
     /// # Errors
     ///
@@ -57,21 +57,22 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         let mut read = Self::default();
-        for (place, jwk) in entries.iter().enumerate() {
+        for (index, jwk) in entries.iter().enumerate() {
             match VerifyingKey::from_jwk(jwk) {
                 // A key that is listed twice is one key.
                 Ok(key) if read.has(&key) => {}
                 Ok(key) => read.keys.push(Arc::new(key)),
                 Err(defect) => read.left_out.push(LeftOut {
-                    index: place,
+                    index,
                     key_id: jwk.get("kid").and_then(Value::as_str).map(str::to_owned),
                     defect,
                 }),
             }
         }
-        match read.keys.is_empty() {
-            true => Err(KeySetError::Empty),
-            false => Ok(read),
+        if read.keys.is_empty() {
+            Err(KeySetError::Empty)
+        } else {
+            Ok(read)
         }
     }
 
@@ -89,14 +90,14 @@ impl KeySet {
         &self.keys
     }
 
-    /// The keys of the set that are not used.
+    /// The keys of the set that are ignored.
     #[must_use]
     pub(crate) fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 
-    /// The set that follows `earlier`: keys that both have stay the same ones, and those that this one lacks are
-    /// withdrawn.
+    /// This set as the successor of `earlier`: keys in both keep their identity, and keys that
+    /// this one lacks are withdrawn.
     #[must_use]
     pub(crate) fn succeed(mut self, earlier: &Self) -> Self {
         for key in &mut self.keys {
@@ -118,10 +119,11 @@ impl KeySet {
         keys.any(|other| other.thumbprint() == key.thumbprint())
     }
 
-    /// The one key that a token of this algorithm and key id is for.
+    /// The one key for a token with this algorithm and key id.
     ///
-    /// A token with a `kid` is for the key with that id, and for no key without one. A token without a `kid` is for
-    /// the only key of the set that is made for its algorithm, whether that has an id or not.
+    /// A token with a `kid` is for the key with that id, and for no key without one. A token
+    /// without a `kid` is for the only key of the set that fits its algorithm, whether that has an
+    /// id or not.
     ///
     /// # Errors
     ///
@@ -131,7 +133,7 @@ impl KeySet {
         algorithm: Algorithm,
         key_id: Option<&str>,
     ) -> Result<&Arc<VerifyingKey>, TokenError> {
-        // An operator names one secret: a `kid` beside it chooses nothing.
+        // An operator configures one secret: a `kid` beside it chooses nothing.
         let by_secret = Algorithm::SECRET.contains(&algorithm);
         let named =
             |key: &&Arc<VerifyingKey>| by_secret || key_id.is_none() || key.key_id() == key_id;

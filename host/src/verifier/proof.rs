@@ -1,14 +1,17 @@
-//! A client's proof that it holds the key its token is bound to (DPoP, RFC 9449).
+//! Checks a client's proof that it has the key its token is bound to (DPoP, RFC 9449).
 //!
-//! The proof is a signed token of its own, made for one request: it carries the public key, and names the method, the
-//! URL and the token. [`check`] holds it against the request (RFC 9449, section 4.3).
+//! The proof is a signed token of its own, made for one request: it carries the public key, and
+//! names the method, the URL and the token. [`check`] compares it with the request (RFC 9449,
+//! section 4.3).
 //!
-//! Promises:
-//! - the key is public and asymmetric, and its thumbprint (RFC 7638) is the one that the access token names;
-//! - at most one signature is checked, and none for a proof that exceeds a bound or names another algorithm or type;
-//! - what the proof claims is read only after the signature holds.
+//! It promises
+//! - that the key is public and asymmetric, and its thumbprint (RFC 7638) is the one that the
+//!   access token names;
+//! - that at most one signature is checked, and none for a proof that exceeds a bound or names
+//!   another algorithm or type;
+//! - that the proof's claims are read only after the signature is verified.
 //!
-//! Deliberately not here: which proofs were used before, and what the request's URL is.
+//! It deliberately does not know which proofs were used before, nor how to find the request's URL.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -30,55 +33,53 @@ const MAX_ID: usize = 256;
 /// How far a client's clock may be ahead. Seconds.
 const MAX_CLOCK_SKEW: f64 = 30.0;
 
-/// The word for a proof that could not be remembered: a stable one, for logs and metrics.
+/// The reason for a proof that could not be recorded: a stable code, for logs and metrics.
 pub(crate) const NO_ROOM: &str = "proof_no_room";
 
-/// A request, and the token that its proof is for.
+/// The request and the token that a proof must be for.
 pub(crate) struct ProofDemands<'a> {
-    /// The method of the request.
     pub(crate) method: &'a str,
     /// Whether this is the request's URL, without query and fragment.
     pub(crate) is_url: &'a dyn Fn(&str) -> bool,
-    /// The access token.
     pub(crate) token: &'a str,
     /// The thumbprint of the key that the token is bound to (`cnf.jkt`).
     pub(crate) thumbprint: &'a str,
-    /// The most that may have passed since `iat`. Seconds.
+    /// The longest time since `iat`. Seconds.
     pub(crate) max_age: f64,
 }
 
-/// A proof that holds.
+/// A valid proof.
 #[derive(Debug, PartialEq)]
 pub(crate) struct CheckedProof {
-    /// Tells it from every other proof of every key.
+    /// Identifies it among all proofs of all keys.
     pub(crate) id: [u8; 16],
-    /// When it is too old to be shown again. Seconds since 1970.
+    /// When it is too old to be used again. Seconds since 1970.
     pub(crate) ends: f64,
 }
 
-/// Why a proof is not accepted. For logs: a client is told the same for all of them.
+/// Why a proof is rejected. For logs only: a client gets the same answer for all reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProofError {
-    /// A bound on its size is exceeded.
+    /// It exceeds a bound on its size.
     #[error("the proof exceeds a bound on its size")]
     TooLarge,
-    /// It is not a signed token with the members that a proof has.
-    #[error("the proof is not well formed")]
+    /// It is not a signed token with the members of a proof.
+    #[error("the proof is malformed")]
     Malformed,
     /// Its `typ` is another one.
     #[error("the proof's `typ` is not `{TYPE}`")]
     Type,
-    /// Its algorithm is unknown, or a secret's.
+    /// Its algorithm is unknown, or one for secrets.
     #[error("the proof's `alg` is not accepted")]
     Algorithm,
-    /// Its key cannot be used, or is not made for its algorithm.
+    /// Its key cannot be used, or does not fit its algorithm.
     #[error("the proof's `jwk` is not a public key for its `alg`")]
     Key,
     /// The token is bound to another key.
     #[error("the proof's key is not the one that the token is bound to")]
     OtherKey,
-    /// The signature is not the key's.
-    #[error("the proof's signature does not hold")]
+    /// The signature was not made by the key.
+    #[error("the proof's signature is not valid")]
     Signature,
     /// It is for another method.
     #[error("the proof's `htm` is not the request's method")]
@@ -117,7 +118,7 @@ impl ProofError {
         Self::Missing,
     ];
 
-    /// A stable word for logs and metrics.
+    /// The stable code for logs and metrics.
     #[must_use]
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -147,11 +148,11 @@ impl From<TokenError> for ProofError {
     }
 }
 
-/// Check a proof at this time (seconds since 1970). Whether it was used before is for the caller to find out.
+/// Checks a proof at this time (seconds since 1970). The caller checks whether it was used before.
 ///
 /// # Errors
 ///
-/// It is not accepted.
+/// The proof is rejected.
 pub(crate) fn check(
     proof: &str,
     demands: &ProofDemands<'_>,
@@ -166,7 +167,8 @@ pub(crate) fn check(
     let algorithm = algorithm.filter(|algorithm| Algorithm::PUBLIC.contains(algorithm));
     let algorithm = algorithm.ok_or(ProofError::Algorithm)?;
     let jwk = proof.header.key.as_ref().ok_or(ProofError::Malformed)?;
-    // Before the key is made ready, which costs more than this. The thumbprint is public: no secret is compared.
+    // Checked before the key is prepared, which costs more. The thumbprint is public, so the
+    // comparison reveals no secret.
     if thumbprint(jwk).as_deref() != Some(demands.thumbprint) {
         return Err(ProofError::OtherKey);
     }
@@ -179,7 +181,7 @@ pub(crate) fn check(
     }
     let claims = Claims::parse(&proof.payload()?)?;
     let text = |name| claims.text(name).ok_or(ProofError::Malformed);
-    // A unique value (section 4.2), which an empty one is not.
+    // It must be unique (section 4.2), and an empty one is not.
     let id = text("jti")?;
     if id.is_empty() {
         return Err(ProofError::Malformed);
@@ -198,7 +200,7 @@ pub(crate) fn check(
     }
     let issued = claims.time("iat").ok_or(ProofError::Malformed)?;
     let ends = issued + demands.max_age + MAX_CLOCK_SKEW;
-    // A client whose clock is behind by as much as another's may be ahead is served, too.
+    // The bound is symmetric: a client's clock may be behind by as much as it may be ahead.
     if !(issued <= now + MAX_CLOCK_SKEW && now < ends) {
         return Err(ProofError::Age);
     }
@@ -208,7 +210,7 @@ pub(crate) fn check(
     })
 }
 
-/// The thumbprint of a key (RFC 7638), encoded. None: it is no public key that can be used.
+/// The thumbprint of a key (RFC 7638), encoded. None: it is not a usable public key.
 fn thumbprint(jwk: &Map<String, Value>) -> Option<String> {
     let member = |name: &str| Some(json!(jwk.get(name)?.as_str()?));
     // In the order of their names, without spaces: section 3.3.
@@ -226,7 +228,7 @@ fn thumbprint(jwk: &Map<String, Value>) -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes())))
 }
 
-/// Two clients may choose the same `jti`.
+/// Two clients may choose the same `jti`, so the id includes the thumbprint.
 fn identify(thumbprint: &str, id: &str) -> [u8; 16] {
     let whole = digest(&SHA256, format!("{thumbprint}\n{id}").as_bytes());
     let half = whole.as_ref().first_chunk::<16>();

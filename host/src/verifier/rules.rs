@@ -1,4 +1,4 @@
-//! The demands on a token beside its signature.
+//! The requirements for a token besides its signature.
 
 use std::time::Duration;
 
@@ -9,39 +9,40 @@ use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::token::TokenHeader;
 
-/// A verifier's demands on tokens.
+/// A verifier's requirements for tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenRules {
-    /// Algorithms that are accepted.
+    /// Accepted algorithms.
     pub(crate) algorithms: Vec<Algorithm>,
-    /// Types (`typ`) that are accepted, without `application/`. Empty: any, and none.
+    /// Accepted types (`typ`), without `application/`. Empty: any type, or none.
     pub(crate) types: Vec<String>,
-    /// Issuers that are accepted. Empty: any, and none.
+    /// Accepted issuers. Empty: any issuer, or none.
     pub(crate) issuers: Vec<String>,
-    /// For whom a token must be.
+    /// Accepted audiences.
     pub(crate) audiences: Audiences,
-    /// How far the issuer's clock may be from ours.
+    /// How far the issuer's clock may differ from ours.
     pub(crate) skew: Duration,
     /// Whether a token without `exp` is accepted.
     pub(crate) allow_endless: bool,
-    /// The most that may have passed since `iat`.
+    /// The longest time since `iat`.
     pub(crate) max_age: Option<Duration>,
-    /// Claims that it must have.
+    /// Required claims.
     pub(crate) required: Vec<ClaimRule>,
-    /// Whether a token that is bound to a client certificate is accepted without a look at one.
+    /// Whether a token that is bound to a client certificate is accepted without checking the
+    /// certificate.
     pub(crate) certificate_bound: bool,
 }
 
-/// For whom a token must be. Somebody decides this: a token for another audience is not refused by chance.
+/// The accepted audiences. The operator has to choose: no default accepts tokens for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Audiences {
-    /// `aud` is not looked at.
+    /// `aud` is ignored.
     Any,
-    /// One of `aud` is one of these; where there is no `aud`, `client_id` is.
+    /// One of `aud` is one of these; if there is no `aud`, `client_id` is.
     Of(Vec<String>),
 }
 
-/// One claim that a token must have.
+/// A claim that a token must have.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ClaimRule {
     /// Its name, or a pointer: see [`Claims::get`].
@@ -52,11 +53,11 @@ pub(crate) struct ClaimRule {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClaimTest {
-    /// There, and not null.
+    /// It is present, and not null.
     Present,
-    /// One of these values.
+    /// It is one of these values.
     OneOf(Vec<Value>),
-    /// A list that has one of these values.
+    /// It is a list with one of these values.
     Contains(Vec<Value>),
 }
 
@@ -76,7 +77,7 @@ impl ClaimRule {
     }
 }
 
-/// Values of one type are compared as they are: "1" is not 1, and 1 is 1.0.
+/// Compares values strictly: "1" is not 1, and 1 is 1.0.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(_), Value::Number(_)) => {
@@ -87,13 +88,13 @@ fn is_same(one: &Value, other: &Value) -> bool {
 }
 
 impl TokenRules {
-    /// The algorithm of a token that may be verified.
+    /// The algorithm of a token, if the rules accept its header.
     pub(super) fn check_header(&self, header: &TokenHeader) -> Result<Algorithm, TokenError> {
         let algorithm = Algorithm::from_name(&header.algorithm);
         let algorithm = algorithm.filter(|algorithm| self.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or(TokenError::Algorithm)?;
         if !self.types.is_empty() {
-            // RFC 7515, section 4.1.9: `application/` may be left out, and letters have no case.
+            // RFC 7515, section 4.1.9: `application/` may be left out, and case does not matter.
             let kind = header.kind.as_deref().unwrap_or_default();
             let kind = match kind.split_once('/') {
                 Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application") => rest,
@@ -107,7 +108,7 @@ impl TokenRules {
         Ok(algorithm)
     }
 
-    /// Check claims at this time. Gives when they end to be good, in seconds since 1970.
+    /// Checks the claims at this time. Returns when the token ends, in seconds since 1970.
     pub(super) fn check_claims(&self, claims: &Claims, now: f64) -> Result<f64, TokenError> {
         let mut ends = self.check_times(claims, now)?;
         if !self.issuers.is_empty() {
@@ -141,7 +142,7 @@ impl TokenRules {
     fn check_times(&self, claims: &Claims, now: f64) -> Result<f64, TokenError> {
         let skew = self.skew.as_secs_f64();
         let ends = match claims.time("exp") {
-            // RFC 7519, section 4.1.4: not on its end, nor after.
+            // RFC 7519, section 4.1.4: the token is invalid on its end and after it.
             Some(end) if now >= end + skew => return Err(TokenError::Expired),
             Some(end) => end + skew,
             None if self.allow_endless => f64::INFINITY,
@@ -151,8 +152,8 @@ impl TokenRules {
             return Err(TokenError::NotYetValid);
         }
         let issued = claims.time("iat");
-        // RFC 7519 asks for no check. A token of the future is one of a wrong clock or of a forger who has the key:
-        // it is refused, as PyJWT does and jose does not.
+        // RFC 7519 requires no check. A token from the future comes from a wrong clock or from a
+        // forger who has the key: it is refused, as PyJWT does and jose does not.
         if issued.is_some_and(|issued| issued > now + skew) {
             return Err(TokenError::IssuedAhead);
         }

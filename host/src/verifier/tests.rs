@@ -1,4 +1,4 @@
-//! Tokens of other libraries, and what must never pass.
+//! Tests with tokens of other libraries, and tokens that must never pass.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn key_set(cases: &Value, name: &str) -> KeySet {
     KeySet::parse(cases["sets"][name].to_string().as_bytes()).unwrap()
 }
 
-/// The cases of a table whose answer is another than the table says, and how many cases it has.
+/// The cases with another answer than the table expects, and the number of cases.
 fn wrong_answers(table: &str) -> (Vec<String>, usize) {
     let cases: Value = serde_json::from_str(table).unwrap();
     let now = cases["now"].as_f64().unwrap();
@@ -137,7 +137,8 @@ fn proofs_of_dpop_and_jose_are_answered_as_the_table_says() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(list.len() >= 55, "{} cases", list.len());
-    // Each key's `jti` is its own, although all of them are `one`: those of `dpop`, and six keys of `jose`.
+    // Each key has its own `jti`, although all of them are `one`: those of `dpop`, and six keys of
+    // `jose`.
     assert_eq!(ids.len(), 4 + 6);
 }
 
@@ -198,14 +199,14 @@ fn no_token_passes_with_one_bit_changed() {
         let token = case["token"].as_str().unwrap();
         let rules = rules(&case["rules"], "main");
         assert!(verify(token, &set, &rules, now).is_ok());
-        for place in 0..token.len() {
+        for index in 0..token.len() {
             let mut bytes = token.as_bytes().to_vec();
-            bytes[place] ^= 1;
+            bytes[index] ^= 1;
             let Ok(changed) = String::from_utf8(bytes) else {
                 continue;
             };
             let answer = verify(&changed, &set, &rules, now);
-            assert!(answer.is_err(), "{name} with byte {place} changed");
+            assert!(answer.is_err(), "{name} with byte {index} changed");
         }
     }
 }
@@ -238,7 +239,7 @@ fn a_key_that_is_left_out_is_named_with_its_defect() {
 }
 
 #[test]
-fn what_is_no_set_of_usable_keys_is_an_error() {
+fn a_set_without_usable_keys_is_an_error() {
     let error = |text: &str| KeySet::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error("<html>"), KeySetError::Json(_)));
     assert!(matches!(error("[]"), KeySetError::NotASet));
@@ -273,7 +274,7 @@ fn a_key_that_the_next_set_lacks_is_withdrawn_and_one_that_it_has_stays() {
     for (kept, earlier) in next.keys().iter().zip(&main.keys()[1..]) {
         assert!(Arc::ptr_eq(kept, earlier) && !kept.is_withdrawn());
     }
-    // The same numbers under another id are another key: a token is asked for its id.
+    // The same numbers under another id are another key: a token asks for an id.
     entries[0]["kid"] = "renamed".into();
     let renamed = json!({ "keys": entries }).to_string();
     let _renamed = KeySet::parse(renamed.as_bytes()).unwrap().succeed(&next);

@@ -1,4 +1,4 @@
-//! A signed token in its compact form (RFC 7515, section 7.1), taken apart.
+//! A signed token in its compact form (RFC 7515, section 7.1), split into its parts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::TokenError;
 use super::json::{self, JsonBounds};
 
-/// The longest token that is looked at. Bytes.
+/// The longest token that is verified. Bytes.
 pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 
 /// The longest header, encoded. Bytes.
@@ -21,17 +21,17 @@ const HEADER_BOUNDS: JsonBounds = JsonBounds {
     values: 64,
 };
 
-/// A token, not verified yet.
+/// A token that is not verified yet.
 #[derive(Debug)]
 pub(super) struct SignedToken<'a> {
     pub(crate) header: TokenHeader,
-    /// The bytes that are signed.
+    /// The bytes that the signature covers.
     pub(crate) signing_input: &'a [u8],
     pub(crate) signature: Vec<u8>,
     payload: &'a str,
 }
 
-/// The members of a token's header that are used. None of them names a place to fetch a key from.
+/// The members of a token's header that are used. None of them names a URL to fetch a key from.
 #[derive(Debug)]
 pub(super) struct TokenHeader {
     /// `alg`.
@@ -40,19 +40,19 @@ pub(super) struct TokenHeader {
     pub(crate) key_id: Option<String>,
     /// `typ`.
     pub(crate) kind: Option<String>,
-    /// `jwk`: the key of a proof. Of an access token it means nothing.
+    /// `jwk`: the key of a proof. It has no meaning in an access token.
     pub(crate) key: Option<Map<String, Value>>,
 }
 
 impl<'a> SignedToken<'a> {
-    /// Take a token apart. Its payload stays encoded: it is nothing before the signature holds.
+    /// Splits a token. Its payload stays encoded until the signature is verified.
     pub(crate) fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::TooLarge);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        // Five parts are an encrypted token, which is for somebody else to read.
+        // Five parts are an encrypted token, which only its recipient can read.
         if payload.contains('.') {
             return Err(TokenError::Malformed);
         }
@@ -67,7 +67,7 @@ impl<'a> SignedToken<'a> {
         })
     }
 
-    /// The bytes of the payload.
+    /// The decoded payload.
     pub(crate) fn payload(&self) -> Result<Vec<u8>, TokenError> {
         decode(self.payload)
     }
@@ -75,8 +75,9 @@ impl<'a> SignedToken<'a> {
 
 impl TokenHeader {
     fn read(mut object: Map<String, Value>) -> Result<Self, TokenError> {
-        // RFC 7515, section 4.1.11: whoever does not understand what is listed there refuses. An empty list is
-        // malformed, and so is one of names that are not in the header; none of the three is worth telling apart.
+        // RFC 7515, section 4.1.11: a reader that does not understand a listed extension must
+        // refuse. An empty list is malformed, and so is one of names that the header does not
+        // have; the three need no distinction.
         if object.contains_key("crit") {
             return Err(TokenError::CriticalExtension);
         }
@@ -98,7 +99,7 @@ impl TokenHeader {
     }
 }
 
-/// Unpadded base64url without stray bits, spaces or line ends.
+/// Decodes unpadded base64url without stray bits, spaces or line ends.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD
         .decode(text)

@@ -1,8 +1,8 @@
-//! Tests of the tokens that are kept.
+//! Tests of cached tokens.
 
 use super::*;
 
-/// A verifier with the keys of a set.
+/// A verifier with fixed keys.
 fn fixed(name: &str, cache: u64) -> TokenVerifier {
     TokenVerifier {
         name: "fixed".into(),
@@ -119,7 +119,7 @@ fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
     ] {
         assert_eq!(refused(cheap), 2, "{cheap}");
     }
-    // A key of the same id and other numbers, which signed the token.
+    // A key with the same id and other numbers, which signed the token.
     let forged = token("another key's signature under a known kid");
     let answer = verifier.ask(&forged, now(), false);
     assert!(
