@@ -1,7 +1,7 @@
-//! What the gateway tells of itself: counts, the access log, metrics.
+//! What the gateway reports of itself: counters, the access log, metrics.
 //!
-//! May be used by any stop, and uses none. Counting costs a request a load and a store for each
-//! number; the access log costs it one line into a buffer of its worker's own.
+//! Any stop may use this room, and it uses none. A counter costs a request one load and one store;
+//! the access log costs it one line in a buffer that its worker owns.
 
 pub(crate) mod access_log;
 pub(crate) mod log_rate_limit;

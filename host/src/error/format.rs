@@ -1,7 +1,7 @@
-//! How the gateway words its errors, and what an API says in their place.
+//! The form of the gateway's errors, and the answers that an API has instead.
 //!
-//! It promises that a route without words of its own costs nothing: they are looked at when
-//! there is an error, and not before.
+//! [`super::RequestError`] says what is wrong; this file writes the head and the body. It promises
+//! that a route without overrides costs nothing: they are looked at only when there is an error.
 
 use std::fmt::Write;
 
@@ -9,34 +9,58 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::exchange::{ProblemMembers, RequestId, ResponseHead};
-use crate::model::error_body::{ErrorStyle, ResponsePart};
 
-/// How the errors of one API are worded.
+/// The form of the gateway's errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Style {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"message": ..}`, the body that clients of Amazon API Gateway know.
+    Aws,
+}
+
+/// The form of the errors of one API.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorFormat {
-    /// The gateway's own words.
-    pub(crate) style: ErrorStyle,
-    /// What stands in their place.
+    /// The form of errors without an override.
+    pub(crate) style: Style,
+    /// Answers instead of the gateway's own.
     pub(crate) overrides: Box<[ErrorOverride]>,
 }
 
-/// Another answer in the place of the gateway's own (Amazon API Gateway: a gateway response).
+/// An answer instead of the gateway's own (Amazon API Gateway: a gateway response).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ErrorOverride {
-    /// The code of an error or the reason of a refusal; `default_4xx` and `default_5xx` are for
-    /// those that have none of their own.
+    /// The code of an error or the reason of a refusal. `default_4xx` and `default_5xx` are for
+    /// those without an override of their own.
     pub(crate) code: Box<str>,
-    /// Its status. None: that of the error.
+    /// Its status. None: the status of the error.
     pub(crate) status: Option<StatusCode>,
-    /// Its fields; they replace those of the same name.
+    /// Its header fields; they replace those of the same name.
     pub(crate) headers: HeaderMap,
-    /// Its body. None: the gateway's own words.
-    pub(crate) body: Option<Vec<ResponsePart>>,
+    /// Its body. None: the gateway's own.
+    pub(crate) body: Option<Box<[Part]>>,
     /// Whether values are escaped for JSON.
     pub(crate) escape_json: bool,
 }
 
-/// What is to be worded.
+/// A part of an override's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Literal text.
+    Text(Box<str>),
+    /// The status that is sent.
+    Status,
+    /// The code or reason.
+    Code,
+    /// The gateway's sentence for the error.
+    Message,
+    /// The request's id.
+    RequestId,
+}
+
+/// An error to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorDetails<'a> {
     /// Its status.
@@ -45,15 +69,15 @@ pub(crate) struct ErrorDetails<'a> {
     pub(crate) code: &'a str,
     /// Its sentence.
     pub(crate) text: &'a str,
-    /// More members of its problem body.
+    /// Additional members of its problem body.
     pub(crate) members: Option<&'a ProblemMembers>,
 }
 
-/// Members that are the gateway's own.
+/// Members that belong to the gateway and cannot be overridden.
 const RESERVED_MEMBERS: [&str; 3] = ["status", "code", "request-id"];
 
 impl ErrorFormat {
-    /// The answer: its head, with the fault's own fields in it, and its body.
+    /// Writes the answer: adds the error's own fields to the head, and returns the body.
     #[must_use]
     pub(crate) fn answer(
         &self,
@@ -90,7 +114,7 @@ impl ErrorFormat {
         (ResponseHead { status, headers }, body)
     }
 
-    /// The override for a fault: its own before that of its class.
+    /// The override for an error: its own, or else that of its class.
     fn find_override(&self, fault: ErrorDetails<'_>) -> Option<&ErrorOverride> {
         let named = |code: &str| self.overrides.iter().find(|other| *other.code == *code);
         named(fault.code).or_else(|| match fault.status.as_u16() {
@@ -136,8 +160,8 @@ impl ErrorOverride {
     }
 }
 
-impl ErrorStyle {
-    /// The sentence for a fault, whatever status an API answers it with.
+impl Style {
+    /// The sentence for an error, whatever status an API answers it with.
     fn message(self, fault: ErrorDetails<'_>) -> &str {
         match self {
             Self::Problem => fault.text,
@@ -146,11 +170,11 @@ impl ErrorStyle {
     }
 }
 
-/// A body in the gateway's own words, and its content type.
+/// The body in the gateway's own form, and its content type.
 ///
 /// `problem`: RFC 9457 with `type` `about:blank`, `title` (the status's phrase), `status`,
-/// `detail`, `code` and `request-id`, and the fault's own members. `aws`: `{"message": ..}` with the words of API Gateway
-/// (developer guide, "Gateway response types").
+/// `detail`, `code` and `request-id`, and the error's own members. `aws`: `{"message": ..}` with
+/// the text of API Gateway (developer guide, "Gateway response types").
 fn render_default(
     style: ErrorStyle,
     status: StatusCode,
@@ -187,7 +211,7 @@ fn render_default(
             let message = aws_text(status, fault.code);
             let message = message.unwrap_or_else(|| style.message(fault));
             let message = match (status.as_u16(), fault.code) {
-                // API Gateway writes this one in capitals, and has no words for the other.
+                // API Gateway capitalises this member, and has no text for the other.
                 (403, "authorizer_denied" | "authorizer_not_allowed") => {
                     serde_json::json!({ "Message": message })
                 }
@@ -202,16 +226,17 @@ fn render_default(
     }
 }
 
-/// The message that API Gateway gives for the same fault.
+/// The message of API Gateway for the same error.
 fn aws_message(status: StatusCode, code: &str) -> &'static str {
-    let otherwise = match status.is_client_error() {
-        true => "Bad Request",
-        false => "Internal server error",
+    let otherwise = if status.is_client_error() {
+        "Bad Request"
+    } else {
+        "Internal server error"
     };
     aws_text(status, code).unwrap_or(otherwise)
 }
 
-/// The words that API Gateway has for a status.
+/// The text of API Gateway for a status.
 fn aws_text(status: StatusCode, code: &str) -> Option<&'static str> {
     Some(match (status.as_u16(), code) {
         (429, "quota_spent") => "Limit Exceeded",
@@ -378,7 +403,7 @@ mod tests {
             let (sent, _, body) = answer(&aws(vec![other]), fault(429, "quota_spent"));
             assert_eq!((sent, &*body), (status, "Limit Exceeded"));
         }
-        // Amazon has no words for this one.
+        // Amazon has no text for this one.
         let mut other = override_of("quota_spent", None);
         other.status = Some(StatusCode::PAYMENT_REQUIRED);
         let (_, _, body) = answer(&aws(vec![other]), fault(429, "quota_spent"));

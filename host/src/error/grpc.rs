@@ -1,7 +1,8 @@
-//! What gRPC asks of a gateway (the "gRPC over HTTP2" description of its protocol).
+//! gRPC's rules for gateways (the "gRPC over HTTP2" description of its protocol).
 //!
-//! Its status is in trailers, and an answer of the gateway's own is trailers only: 200, with the
-//! status among the fields. Its deadline bounds the whole exchange.
+//! gRPC has its status in trailers, so an answer of the gateway itself is trailers only: HTTP
+//! status 200, with the gRPC status among the header fields. A call's deadline bounds the whole
+//! exchange.
 
 use std::time::Duration;
 
@@ -17,24 +18,27 @@ static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// What is encoded in a message: all but printable ASCII, and `%`.
+/// The bytes of a message that are encoded: all but printable ASCII, and `%`.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
-/// The longest text of an answer that becomes a message. Bytes.
+/// The longest body text that becomes a message. Bytes.
 const MAX_MESSAGE: usize = 512;
 
-/// Whether this is a call of gRPC (and not of gRPC-Web, whose status is elsewhere).
+/// Whether the request is a gRPC call. gRPC-Web is none: it has its status elsewhere.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// How long the client of a call waits.
-pub(crate) fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    parse(headers.get(&TIMEOUT)?.to_str().ok()?)
+/// The time that the client waits.
+pub(crate) fn deadline(exchange: &Exchange) -> Option<Duration> {
+    if !exchange.grpc {
+        return None;
+    }
+    parse(exchange.request.headers.get(&TIMEOUT)?.to_str().ok()?)
 }
 
-/// One to eight digits and a unit.
+/// Reads one to eight digits and a unit.
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let plain = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -50,7 +54,7 @@ fn parse(text: &str) -> Option<Duration> {
     })
 }
 
-/// The gateway's own error as a call's answer: the head of its error answer, made trailers only.
+/// Turns the head of an error answer into trailers only.
 pub(crate) fn error(code: Code, head: &mut ResponseHead) {
     let status = match code {
         Code::DeadlineExceeded => 4,
@@ -59,14 +63,14 @@ pub(crate) fn error(code: Code, head: &mut ResponseHead) {
     trailers_only(status, code.text(), head);
 }
 
-/// Whether an answer speaks gRPC itself.
+/// Whether an answer is gRPC already.
 #[must_use]
 pub(crate) fn is_grpc_response(headers: &HeaderMap) -> bool {
     headers.contains_key(&STATUS) || is_call(headers)
 }
 
-/// What a filter or a route answers a call with, made trailers only: its status as one of gRPC, its
-/// text as the message, and how long to wait.
+/// Turns the answer of a filter or a route into trailers only: its status becomes a gRPC status,
+/// its text the message, and its `Retry-After` the pushback.
 pub(crate) fn answer(status: StatusCode, reason: &str, body: &[u8], head: &mut ResponseHead) {
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_text = kind.is_none_or(|kind| kind.starts_with(b"text/plain"));
@@ -89,7 +93,7 @@ fn trailers_only(status: u16, message: &str, head: &mut ResponseHead) {
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(&STATUS, HeaderValue::from(status));
-    // Nothing but what a field takes is left by the encoding.
+    // The encoding leaves only characters that a field may have.
     let message = utf8_percent_encode(message, ENCODED).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert(&MESSAGE, message);
@@ -100,15 +104,15 @@ fn trailers_only(status: u16, message: &str, head: &mut ResponseHead) {
     }
 }
 
-/// How long a client is to wait before it tries again: milliseconds in 32 bits with a sign. -1 says
-/// not to (gRFC A6).
+/// The time before the client may retry, as milliseconds in a signed 32-bit number. -1 forbids a
+/// retry (gRFC A6).
 fn pushback(seconds: u64) -> HeaderValue {
     let millis = seconds.saturating_mul(1000);
     i32::try_from(millis).map_or(HeaderValue::from_static("-1"), HeaderValue::from)
 }
 
-/// The status of gRPC that fits one of HTTP. Where "HTTP to gRPC Status Code Mapping" has a row, its
-/// own, but for what a caller is refused for asking too often or too much, and for what it sent.
+/// The gRPC status for an HTTP status. It follows "HTTP to gRPC Status Code Mapping", except for
+/// callers that ask too often or too much, and for requests that are invalid.
 fn status_of_http(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 | 414 | 422 => 3,
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_their_content_type() {
+    fn calls_are_recognised_by_their_content_type() {
         let is = |kind: &'static str| {
             is_call(&HeaderMap::from_iter([(
                 CONTENT_TYPE,
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_in_grpc_are_told_from_others() {
+    fn answers_in_grpc_are_recognised() {
         let headers = |name: &'static str, value: &'static str| {
             let name = HeaderName::from_static(name);
             HeaderMap::from_iter([(name, HeaderValue::from_static(value))])

@@ -1,10 +1,10 @@
 //! The access log: one JSON object a line, for each exchange.
 //!
-//! A worker writes lines into a buffer of its own and hands it, when it is full or a moment has
-//! passed, to one thread that writes them out ([`super::sink`]). Nothing on a request's way waits for
-//! the disk: if the writer does not keep up, or a write fails, lines are dropped and counted.
+//! A worker writes lines into its own buffer and hands the buffer, when it is full or after a
+//! moment, to one thread that writes it out ([`super::sink`]). No request waits for the disk: if
+//! the writer does not keep up, or a write fails, lines are dropped and counted.
 //!
-//! Never in it: the query (keys are sent there), fields of the request, bodies.
+//! It never has the query (keys are sent there), the request's header fields, or bodies.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,10 +15,10 @@ use serde::Serialize;
 
 use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
 
-/// A buffer this large is handed over. Bytes.
+/// The size at which a buffer is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// What its thread is, and how much may wait for it.
+/// The name of its thread, and the limit of its queue.
 const SETTINGS: SinkSettings = SinkSettings {
     thread: "windlass-log",
     name: "the access log",
@@ -34,7 +34,7 @@ pub struct AccessLogWriter {
 }
 
 impl AccessLogWriter {
-    /// Open it, and start its writer.
+    /// Opens the access log, and starts its writer.
     ///
     /// # Errors
     ///
@@ -44,13 +44,13 @@ impl AccessLogWriter {
         Ok(Self { target, sink })
     }
 
-    /// Where it goes.
+    /// The destination.
     #[must_use]
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Open the file of that name anew: the old one was moved away.
+    /// Opens the file of that name again, because the old one was moved away.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl AccessLogWriter {
         Ok(())
     }
 
-    /// A worker's end of it.
+    /// The buffer of one worker.
     #[must_use]
     pub(crate) fn buffer(&self) -> LogBuffer {
         LogBuffer {
@@ -71,20 +71,20 @@ impl AccessLogWriter {
         }
     }
 
-    /// How many lines were lost: its writer did not keep up, or could not write.
+    /// The number of lines that were lost, because the writer did not keep up or a write failed.
     #[must_use]
     pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
         self.sink.lost_lines()
     }
 
-    /// Write what was handed over, and end: a reader that takes nothing is not waited for. The
+    /// Writes the lines that were handed over, unless the reader takes nothing, and ends. The
     /// workers must have ended.
     pub(crate) fn finish(&self) {
         self.sink.finish();
     }
 }
 
-/// One worker's lines that were not handed over yet.
+/// The lines of one worker that it has not handed over yet.
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
@@ -92,13 +92,13 @@ pub(crate) struct LogBuffer {
 }
 
 impl LogBuffer {
-    /// Write the line of an exchange that has ended, as one JSON object.
-    pub(crate) fn write(&self, line: &impl Serialize) {
+    /// Writes the line of an exchange that has ended.
+    pub(crate) fn write(&self, exchange: &Exchange) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
         match serde_json::to_writer(&mut *bytes, line) {
             Ok(()) => bytes.push(b'\n'),
-            // Half a line would spoil the next.
+            // A partial line would corrupt the next one.
             Err(_) => bytes.truncate(before),
         }
         if bytes.len() >= BUFFER {
@@ -106,7 +106,7 @@ impl LogBuffer {
         }
     }
 
-    /// Hand over what there is. Called once a tick of the watch task, and at the end.
+    /// Hands the buffer over. The watch task calls this once a tick and at the end.
     pub(crate) fn flush(&self) {
         let mut bytes = self.bytes.borrow_mut();
         if !bytes.is_empty() {

@@ -1,18 +1,19 @@
-//! How many lines of one kind the gateway's own log gets: some a second, so that an outage does not
-//! fill the disk and hide what else is said.
+//! Limits the lines of one kind in the gateway's own log, so that an outage does not fill the disk
+//! and hide other lines.
 //!
-//! Pure; one a worker and kind. What is left out is counted, and told with the next line of its kind.
+//! Pure; a worker has one for each kind. Dropped lines are counted, and the next line of the kind
+//! reports their number.
 
 use std::cell::Cell;
 
 /// The most lines of one kind a second, from one worker.
 const MAX_PER_SECOND: u32 = 10;
 
-/// The most lines a minute of a kind that strangers can cause at will. From one worker that makes
-/// some 20 MB of log a day at the most.
+/// The most lines a minute of a kind that unauthenticated clients can cause at will. For one
+/// worker that makes at most some 20 MB of log a day.
 const MAX_PER_MINUTE: u32 = 60;
 
-/// A kind of line.
+/// The limit of one kind of line.
 #[derive(Debug)]
 pub(crate) struct LogRateLimit {
     max_per_minute: u32,
@@ -30,7 +31,7 @@ impl Default for LogRateLimit {
 }
 
 impl LogRateLimit {
-    /// For lines that strangers can cause at will.
+    /// For lines that unauthenticated clients can cause at will.
     #[must_use]
     pub(crate) fn for_strangers() -> Self {
         Self::new(MAX_PER_MINUTE)
@@ -47,8 +48,8 @@ impl LogRateLimit {
         }
     }
 
-    /// Whether one more line may be said now; with how many were left out before it. Milliseconds of
-    /// any clock.
+    /// Takes the permission for one more line now, with the number of lines that were dropped
+    /// before it. Milliseconds of any clock.
     pub(crate) fn take(&self, now_ms: u64) -> Option<u64> {
         let second = now_ms / 1000;
         if self.second.replace(second) != second {
@@ -58,12 +59,12 @@ impl LogRateLimit {
         if self.minute.replace(minute) != minute {
             self.logged_in_minute.set(0);
         }
-        let (said, said_in_minute) = (self.logged.get(), self.logged_in_minute.get());
-        if said >= MAX_PER_SECOND || said_in_minute >= self.max_per_minute {
+        let (logged, said_in_minute) = (self.logged.get(), self.logged_in_minute.get());
+        if logged >= MAX_PER_SECOND || said_in_minute >= self.max_per_minute {
             self.left_out.set(self.left_out.get() + 1);
             return None;
         }
-        self.logged.set(said + 1);
+        self.logged.set(logged + 1);
         self.logged_in_minute.set(said_in_minute + 1);
         Some(self.left_out.take())
     }
@@ -76,20 +77,20 @@ mod tests {
     #[test]
     fn some_a_second_and_the_rest_is_counted() {
         let limit = LogRateLimit::default();
-        let said = (0..25).filter_map(|_| limit.take(1_000)).count();
-        assert_eq!(said, 10);
+        let logged = (0..25).filter_map(|_| limit.take(1_000)).count();
+        assert_eq!(logged, 10);
         assert_eq!(limit.take(1_999), None);
         assert_eq!(limit.take(2_000), Some(16));
         assert_eq!(limit.take(2_001), Some(0));
     }
 
     #[test]
-    fn what_strangers_cause_gets_some_lines_a_minute() {
+    fn lines_that_strangers_cause_are_limited_by_the_minute() {
         let limit = LogRateLimit::for_strangers();
-        // A thousand of them a second, for two minutes.
-        let said = |from: u64, to: u64| (from..to).filter(|ms| limit.take(*ms).is_some()).count();
-        assert_eq!(said(0, 60_000), 60);
+        // A thousand lines a second, for two minutes.
+        let logged = |from: u64, to: u64| (from..to).filter(|ms| limit.take(*ms).is_some()).count();
+        assert_eq!(logged(0, 60_000), 60);
         assert_eq!(limit.take(60_000), Some(54_990));
-        assert_eq!(said(60_001, 120_000), 59);
+        assert_eq!(logged(60_001, 120_000), 59);
     }
 }

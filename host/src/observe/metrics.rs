@@ -1,7 +1,7 @@
-//! The gateway's numbers as Prometheus reads them.
+//! Writes metrics in Prometheus's formats.
 //!
-//! Nothing is kept here: a scrape reads the workers' counters, the filters' figures and the
-//! balancers, and writes them out.
+//! It stores nothing: a scrape reads the counters of workers, filters and balancers, and writes
+//! them out.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::stats::{Counter, WorkerStats};
 use crate::error::Code;
 
-/// One number with its labels.
+/// One value with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricSample {
     pub(crate) labels: Vec<(String, String)>,
@@ -26,19 +26,20 @@ pub(crate) struct MetricSample {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum SampleValue {
-    /// A counter's or a gauge's.
+    /// The value of a counter or a gauge.
     Number(f64),
-    /// A histogram's.
+    /// The value of a histogram.
     Histogram {
-        /// Of all observations.
+        /// The sum of all observations.
         sum: f64,
         count: u64,
-        /// Upper bounds, each with the observations that no smaller bound has.
+        /// Upper bounds, each with the number of observations that are above the next smaller
+        /// bound.
         buckets: Vec<(f64, u64)>,
     },
 }
 
-/// What a family's numbers are.
+/// The kind of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetricKind {
     /// Only grows.
@@ -49,7 +50,7 @@ pub(crate) enum MetricKind {
     Histogram,
 }
 
-/// Numbers of one name.
+/// The samples of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricFamily {
     /// Without `windlass_` and without `_total`.
@@ -61,7 +62,7 @@ pub(crate) struct MetricFamily {
 }
 
 impl MetricFamily {
-    /// A family without numbers yet.
+    /// A family without samples.
     #[must_use]
     pub(crate) fn new(kind: MetricKind, name: &str, help: &str) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl MetricFamily {
         }
     }
 
-    /// The same with a number.
+    /// Adds a sample.
     #[must_use]
     pub(crate) fn with(mut self, labels: &[(&str, &str)], value: f64) -> Self {
         self.push(labels, value);
@@ -89,20 +90,20 @@ impl MetricFamily {
         });
     }
 
-    /// Leave out samples whose labels are those of an earlier one: a reader would refuse them all.
+    /// Drops samples with the labels of an earlier one: a reader would refuse the whole scrape.
     #[must_use]
     pub(crate) fn without_duplicates(mut self) -> Self {
-        let mut known = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         self.samples.retain(|sample| {
             let mut labels = sample.labels.clone();
             labels.sort();
-            known.insert(labels)
+            seen.insert(labels)
         });
         self
     }
 }
 
-/// Write families in Prometheus's own text format, version 0.0.4.
+/// Writes families in Prometheus's text format, version 0.0.4.
 #[must_use]
 pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
     let mut out = String::new();
@@ -140,7 +141,7 @@ pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
     out
 }
 
-/// One sample as text, with a bucket's upper bound where it is one.
+/// Writes one sample, with the bucket's upper bound if it belongs to a bucket.
 fn write_sample(
     out: &mut String,
     name: &str,
@@ -177,7 +178,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Write families as `OpenMetrics` 1.0.
+/// Writes families as `OpenMetrics` 1.0.
 ///
 /// # Errors
 ///
@@ -220,7 +221,7 @@ impl Collector for EncodedFamilies {
                             buckets,
                         },
                     ) => metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?,
-                    // A value that is not of its family's kind has no line.
+                    // A value of another kind than its family is left out.
                     (MetricKind::Counter | MetricKind::Gauge, SampleValue::Histogram { .. })
                     | (MetricKind::Histogram, SampleValue::Number(_)) => {}
                 }
@@ -230,7 +231,7 @@ impl Collector for EncodedFamilies {
     }
 }
 
-/// What the workers count, as families.
+/// The families of the workers' counters.
 #[must_use]
 pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<MetricFamily> {
     use MetricKind::{Counter as C, Gauge as G};
@@ -256,13 +257,13 @@ pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> 
     sum(
         C,
         "connections_handed_over",
-        "Client connections handed over to a worker that held fewer",
+        "Client connections handed over to a worker with fewer connections",
         |stats| &stats.connections_handed_over,
     );
     sum(
         C,
         "connections_at_limit",
-        "Client connections that came when their listener had max_connections",
+        "Client connections that arrived when their listener had max_connections",
         |stats| &stats.connections_at_limit,
     );
     sum(
@@ -274,16 +275,13 @@ pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> 
     sum(C, "requests", "Requests whose head was read", |stats| {
         &stats.requests
     });
-    sum(
-        G,
-        "requests_active",
-        "Requests that are being answered now",
-        |stats| &stats.requests_active,
-    );
+    sum(G, "requests_active", "Active requests", |stats| {
+        &stats.requests_active
+    });
     sum(
         C,
         "responses_cut",
-        "Responses whose body was cut before its end",
+        "Responses cut before the end of their body",
         |stats| &stats.responses_cut,
     );
     sum(C, "request_bytes", "Bytes of request bodies", |stats| {
@@ -295,25 +293,25 @@ pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> 
     sum(
         C,
         "upstream_attempts",
-        "Requests sent to an endpoint, repeated ones included",
+        "Requests sent to an endpoint, including retries",
         |stats| &stats.attempts,
     );
     sum(
         C,
         "upstream_attempts_failed",
-        "Attempts that brought no response",
+        "Attempts without a response",
         |stats| &stats.attempts_failed,
     );
     sum(
         C,
         "upstream_retries",
-        "Attempts that were repeated on another connection",
+        "Retries on another connection",
         |stats| &stats.retries,
     );
     sum(
         C,
         "upstream_connects",
-        "Connections made to endpoints",
+        "Connections opened to endpoints",
         |stats| &stats.connects,
     );
     families.push(responses(&workers));
@@ -325,12 +323,12 @@ fn responses(workers: &[&WorkerStats]) -> MetricFamily {
     let mut family = MetricFamily::new(
         MetricKind::Counter,
         "responses",
-        "Responses by class of their status",
+        "Responses by status class",
     );
-    for (place, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().enumerate() {
+    for (index, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().enumerate() {
         let counters = workers
             .iter()
-            .filter_map(|stats| stats.responses.get(place));
+            .filter_map(|stats| stats.responses.get(index));
         let sum: u64 = counters.map(Counter::value).sum();
         family.push(&[("class", class)], float(sum));
     }
@@ -351,7 +349,7 @@ fn errors(workers: &[&WorkerStats]) -> MetricFamily {
     family
 }
 
-/// The value of a shared number.
+/// The value of a shared counter.
 #[must_use]
 pub(crate) fn read(number: &AtomicU64) -> f64 {
     float(number.load(Ordering::Relaxed))

@@ -1,13 +1,13 @@
-//! Lines on their way to a file, a pipe or a terminal: one thread for each destination.
+//! Sinks: lines that go to a file, a pipe or a terminal, with one thread for each destination.
 //!
-//! Workers and the admin's thread push lines; the sink's own thread writes them. It promises
-//! - that a push never waits: if the destination takes nothing and the queue is full, or if a write
-//!   fails, lines are dropped and counted;
-//! - that what is written are whole lines, none torn and none glued to another ([`outlet`]);
-//! - that a destination which fails, and one that flaps, is reported without a flood ([`outage`]);
-//! - that the end of the process waits for a reader only for as long as the reader takes something.
+//! Workers and the admin thread push lines; the sink's own thread writes them. It promises
+//! - that a push never waits: if the destination takes nothing and the queue is full, or if a
+//!   write fails, lines are dropped and counted;
+//! - that only whole lines are written, none torn and none joined to another ([`outlet`]);
+//! - that a destination that fails, or fails on and off, is reported without a flood ([`outage`]);
+//! - that the end of the process waits for a reader only as long as the reader makes progress.
 //!
-//! It deliberately does not know what a line means.
+//! It deliberately knows nothing about the content of a line.
 
 mod outage;
 mod outlet;
@@ -29,23 +29,23 @@ pub(crate) use outlet::{Outlet, OutletError, Target, cure};
 /// How long the end of the process waits for a destination that takes nothing.
 const SHUTDOWN_IDLE_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the end of the process waits for a destination that is slow.
+/// How long the end of the process waits for a slow destination.
 const SHUTDOWN_MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// What a sink does, and what it tells of itself.
+/// The settings of a sink.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SinkSettings {
     /// The thread's name.
     pub(crate) thread: &'static str,
-    /// What the lines are: "the access log".
+    /// The name of the lines in messages: "the access log".
     pub(crate) name: &'static str,
-    /// The most that waits for the thread. Bytes.
+    /// The limit of the queue. Bytes.
     pub(crate) max_bytes: usize,
-    /// Whether a failure is reported when it begins. The log itself has nowhere to report its own.
+    /// Whether a failure is reported when it begins. The gateway's own log cannot report its own.
     pub(crate) reports_failure: bool,
 }
 
-/// The thread that writes, and its queue.
+/// The queue, and the thread that writes.
 #[derive(Debug)]
 pub(crate) struct Sink {
     settings: SinkSettings,
@@ -53,19 +53,19 @@ pub(crate) struct Sink {
     ended: Mutex<Receiver<()>>,
 }
 
-/// Where lines are pushed.
+/// The side of the sink that takes lines.
 #[derive(Debug, Clone)]
 pub(crate) struct SinkInput(Arc<SinkQueue>);
 
 impl SinkInput {
-    /// Let these whole lines be written, or count them as lost. Never waits.
+    /// Queues whole lines, or counts them as lost. Never waits.
     pub(crate) fn push(&self, lines: Vec<u8>) {
         self.0.push(lines);
     }
 }
 
 impl Sink {
-    /// Start the thread.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Sink {
             .name(settings.thread.into())
             .spawn(move || {
                 writer.run(outlet);
-                // Whoever waited may have given up.
+                // The receiver may have given up.
                 let _ = end.send(());
             })?;
         Ok(Self {
@@ -93,24 +93,24 @@ impl Sink {
         })
     }
 
-    /// Where lines are pushed.
+    /// The side of the sink that takes lines.
     #[must_use]
     pub(crate) fn input(&self) -> SinkInput {
         SinkInput(Arc::clone(&self.queue))
     }
 
-    /// How many lines were lost.
+    /// The number of lost lines.
     #[must_use]
     pub(crate) fn lost_lines(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.queue.lost_lines)
     }
 
-    /// Write to this from now on, even if the thread waits for the old one's reader.
+    /// Writes to this outlet from now on, even if the thread waits for the reader of the old one.
     pub(crate) fn replace(&self, outlet: Outlet) {
         self.queue.replace(outlet);
     }
 
-    /// Write what waits, and end. A reader that takes nothing is not waited for.
+    /// Writes the queued lines, unless the reader takes nothing, and ends.
     pub(crate) fn finish(&self) {
         self.queue.close();
         let ended = self.ended.lock();
@@ -131,19 +131,19 @@ impl Sink {
         if lost > 0 && self.settings.reports_failure {
             tracing::error!(
                 lost,
-                "the last lines of {} are lost: what reads it takes nothing",
+                "the last lines of {} are lost, because its reader takes nothing; restart the reader, or write to a file",
                 self.settings.name
             );
         }
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Writer {
     settings: SinkSettings,
     queue: Arc<SinkQueue>,
     outage: Outage,
-    /// How many lost lines are known as part of an outage.
+    /// The number of lost lines that an outage has reported.
     reported_lost: u64,
 }
 
@@ -183,7 +183,7 @@ impl Writer {
         self.note_overflow();
     }
 
-    /// Lines were lost because the queue is full: the destination is too slow.
+    /// Reports lines that were lost because the queue is full: the destination is too slow.
     fn note_overflow(&mut self) {
         let lost = self.queue.lost_lines.load(Ordering::Relaxed);
         if lost > self.reported_lost {
@@ -200,13 +200,13 @@ impl Writer {
         {
             tracing::error!(
                 times,
-                "{name} cannot be written, and its lines are lost: {failure}; {}",
+                "{name} could not be written, and its lines are lost: {failure}; {}",
                 failure.cure()
             );
         }
     }
 
-    /// All that waited was dealt with.
+    /// Reports the end of an outage, when the queue is empty.
     fn report_recovery(&mut self) {
         let lost = self.queue.lost_lines.load(Ordering::Relaxed);
         let wrote = self.queue.last_write_succeeded();
@@ -216,7 +216,7 @@ impl Writer {
             tracing::warn!(
                 lost,
                 times,
-                "{} is written again; the lines of the time between are lost",
+                "{} is written again; the lines of the outage are lost; no action is needed",
                 self.settings.name
             );
         }

@@ -1,7 +1,7 @@
-//! What one worker counts: plain numbers that it alone writes and that anyone may read.
+//! The counters of one worker: plain numbers that only the worker writes and any thread may read.
 //!
-//! Promises: counting costs a load and a store, never a locked instruction, and no other
-//! worker's cache line is touched. Deliberately not here: how the numbers are named and shown.
+//! They promise that counting costs a load and a store, never a locked instruction, and touches no
+//! other worker's cache line. [`super::metrics`] names them and writes them out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,19 +14,20 @@ use crate::error::Code;
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// Count some more. Only the owning worker may do this.
+    /// Adds to the number. Only the owning worker may do this.
     pub(crate) fn add(&self, more: u64) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.wrapping_add(more), Ordering::Relaxed);
     }
 
-    /// Count some less (for numbers that say how many there are now).
+    /// Subtracts from the number, for counts of what exists now. Only the owning worker may do
+    /// this.
     pub(crate) fn subtract(&self, less: u64) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.saturating_sub(less), Ordering::Relaxed);
     }
 
-    /// The number as it is now.
+    /// The present value.
     #[must_use]
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -50,7 +51,7 @@ impl Default for CodeCounters {
     }
 }
 
-/// What one worker counts. Aligned so that two workers share no cache line.
+/// The counters of one worker. Aligned so that two workers share no cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct WorkerStats {
@@ -60,7 +61,7 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_open: Counter,
     /// Client connections that this worker accepted and handed over to another.
     pub(crate) connections_handed_over: Counter,
-    /// Client connections that came when their listener had as many as it may.
+    /// Client connections that arrived when their listener was at its limit.
     pub(crate) connections_at_limit: Counter,
     /// Idle client connections that were closed to make room for new ones.
     pub(crate) connections_gave_way: Counter,
@@ -68,13 +69,13 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_cut: Counter,
     /// Requests whose head was read.
     pub(crate) requests: Counter,
-    /// Requests that are being answered now.
+    /// Active requests.
     pub(crate) requests_active: Counter,
     /// Responses by class: 1xx to 5xx.
     pub(crate) responses: [Counter; 5],
     /// Answers that the gateway made itself, by code.
     pub(crate) codes: CodeCounters,
-    /// Answers that filters gave in the place of an upstream's.
+    /// Answers that filters gave instead of an upstream.
     pub(crate) filter_answers: Counter,
     /// Responses whose body was cut before its end.
     pub(crate) responses_cut: Counter,
@@ -82,18 +83,18 @@ pub(crate) struct WorkerStats {
     pub(crate) request_bytes: Counter,
     /// Bytes of response bodies, as they went out.
     pub(crate) response_bytes: Counter,
-    /// Requests sent to an endpoint, repeated ones included.
+    /// Requests sent to an endpoint, including retries.
     pub(crate) attempts: Counter,
-    /// Attempts that brought no response.
+    /// Attempts without a response.
     pub(crate) attempts_failed: Counter,
     /// Attempts that were repeated on another connection.
     pub(crate) retries: Counter,
-    /// Connections made to endpoints.
+    /// Connections opened to endpoints.
     pub(crate) connects: Counter,
 }
 
 impl WorkerStats {
-    /// Count a response's head.
+    /// Counts a response's head.
     pub(crate) fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.responses.get(class) {
@@ -101,7 +102,7 @@ impl WorkerStats {
         }
     }
 
-    /// Count an answer that the gateway made itself, or that broke off.
+    /// Counts an answer that the gateway made itself, or that was cut.
     pub(crate) fn refused(&self, code: Code) {
         if let Some(counter) = self.codes.get(code) {
             counter.add(1);

@@ -1,23 +1,23 @@
-//! When a destination that fails is reported, and when that it works again. Pure.
+//! Decides when to report that a destination fails, and that it works again. Pure.
 //!
-//! The first failure is reported at once, and so is its end. After a report there is silence for
-//! [`REPORT_INTERVAL`]: what flaps meanwhile is counted, and reported with the next one.
+//! The first failure is reported at once, and so is its end. After a report there is none for
+//! [`REPORT_INTERVAL`]: failures meanwhile are counted, and the next report has their number.
 
 use std::time::{Duration, Instant};
 
-/// Between two reports of failures.
+/// Shortest time between two reports of failures.
 const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What is reported when it works again.
+/// The report that the destination works again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutageReport {
     /// Lines that were lost since the last such report.
     pub(crate) lost: u64,
-    /// How often it failed since the last report of a failure, that one included.
+    /// How often the destination failed since the last report of a failure, including that one.
     pub(crate) times: u64,
 }
 
-/// Whether a destination fails, and what of it was reported.
+/// The state of a destination: whether it fails, and which part of that was reported.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     failing: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// It fails. Gives how often, if that is to be reported.
+    /// Records a failure. Returns the number of failures if it is to be reported.
     pub(crate) fn record_failure(&mut self, now: Instant) -> Option<u64> {
         if !self.failing {
             self.failing = true;
@@ -44,8 +44,8 @@ impl Outage {
         Some(self.times)
     }
 
-    /// Nothing waits; `works`: the last write succeeded. `lost`: lines lost in all. Gives the report
-    /// that it works again.
+    /// Records an empty queue. `works` says whether the last write succeeded, `lost` how many
+    /// lines were lost in all. Returns the report that the destination works again, if it is due.
     pub(crate) fn recovers(
         &mut self,
         now: Instant,
@@ -68,7 +68,7 @@ impl Outage {
         Some(report)
     }
 
-    /// How long until something is to be reported even if nothing happens.
+    /// How long until a report may be due although nothing happens.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let due = self.reported? + REPORT_INTERVAL;
         (self.times > 0 && !self.is_open && !self.failing)

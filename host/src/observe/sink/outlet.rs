@@ -1,10 +1,10 @@
-//! A destination of lines, and how whole lines get there.
+//! A destination of lines, which gets only whole lines.
 //!
-//! To a file all lines of a write go at once, appended (`O_APPEND`: several processes may write to
-//! one file, and `copytruncate` of logrotate leaves no hole). If the disk is full in the middle of a
-//! line, what was written of that line is taken back. To anything else (a pipe, a terminal, a
-//! socket) whole lines go in pieces that the system writes as one (`PIPE_BUF`), and each write is
-//! waited for with a time, so that a reader that takes nothing can be given up.
+//! A file gets all lines of a write at once, appended (`O_APPEND`: several processes may write to
+//! one file, and logrotate's `copytruncate` leaves no hole). If the disk is full in the middle of
+//! a line, the part that was written is removed again. Any other destination (a pipe, a terminal,
+//! a socket) gets whole lines in chunks that the system writes atomically (`PIPE_BUF`). Each write
+//! has a timeout, so that the sink can give up on a reader that takes nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,26 +17,27 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fs::OFlags;
 
-/// What a pipe takes as one piece. Bytes; the same on every Linux (pipe(7)).
+/// The largest atomic write to a pipe. Bytes; the same on every Linux (pipe(7)).
 const PIPE_BUF: usize = 4096;
 
-/// Between two looks whether to go on waiting for a reader.
+/// How often a waiting write checks whether to go on waiting.
 const READER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// After a reader was ready and took nothing.
+/// Pause after a reader was ready and took nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Stdout,
     Stderr,
-    /// Appended to this file.
+    /// A file; lines are appended.
     File(PathBuf),
 }
 
 impl Target {
-    /// A path that means standard output or standard error is taken as that: opened anew, a socket
-    /// (systemd's journal) would be refused, and a file would be written at two places.
+    /// A path that means standard output or standard error becomes that target. If it were opened
+    /// again, a socket (systemd's journal) would refuse, and a file would be written at two
+    /// offsets.
     #[must_use]
     pub(crate) fn of(path: &Path) -> Self {
         let is = |names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
@@ -49,7 +50,7 @@ impl Target {
         Self::File(path.to_owned())
     }
 
-    /// As it is named in messages.
+    /// The name in messages.
     #[must_use]
     pub(crate) fn name(&self) -> String {
         match self {
@@ -63,9 +64,9 @@ impl Target {
 /// Why lines were not written.
 #[derive(Debug)]
 pub(crate) enum OutletError {
-    /// The system says so.
+    /// The system gives this error.
     Io(io::Error),
-    /// Nobody takes them, or not fast enough.
+    /// The reader takes nothing, or is too slow.
     TooSlow,
 }
 
@@ -73,7 +74,7 @@ impl std::fmt::Display for OutletError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::TooSlow => f.write_str("what reads it does not keep up"),
+            Self::TooSlow => f.write_str("its reader does not keep up"),
         }
     }
 }
@@ -83,27 +84,27 @@ impl OutletError {
     pub(crate) fn cure(&self) -> &'static str {
         match self {
             Self::Io(error) => cure(error),
-            Self::TooSlow => "restart what reads it, or write to a file",
+            Self::TooSlow => "restart its reader, or write to a file",
         }
     }
 }
 
-/// What to do if a file cannot be opened or written.
+/// The cure if a file cannot be opened or written.
 #[must_use]
 pub(crate) fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::NotFound => "make its folder first",
+        ErrorKind::NotFound => "create its folder first",
         ErrorKind::PermissionDenied => "let this user write to it and to its folder",
         ErrorKind::IsADirectory => "name a file in that folder",
-        ErrorKind::NotADirectory => "a part of its path is a file: name another path",
-        ErrorKind::ReadOnlyFilesystem => "name a file in a place that can be written",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
+        ErrorKind::NotADirectory => "a part of its path is a file; name another path",
+        ErrorKind::ReadOnlyFilesystem => "name a file on a writable file system",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space on its disk",
         ErrorKind::FileTooLarge => "rotate it, or raise the limit of file sizes (`ulimit -f`)",
-        ErrorKind::BrokenPipe => "start what reads it again, and then the gateway",
+        ErrorKind::BrokenPipe => "start its reader again, and then the gateway",
         _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            "start what reads it first"
+            "start its reader first"
         }
-        _ => "see whether its disk and its path are as they should be",
+        _ => "check its disk and its path",
     }
 }
 
@@ -111,20 +112,21 @@ pub(crate) fn cure(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     file: File,
-    /// Whether it is a file on a disk: written at once, and what was torn is taken back.
+    /// Whether it is a file on a disk: all lines are written at once, and a partial line is
+    /// removed.
     is_regular: bool,
-    /// What is owed before the next line: the end of a line that was written in part.
+    /// The rest of a line that was written in part; it comes before the next line.
     rest: Vec<u8>,
-    /// Waits for a reader; made by the first write, on the thread that writes.
+    /// Waits for the reader. The first write creates it on the writing thread.
     waiter: Option<Poll>,
 }
 
 impl Outlet {
-    /// Open it. Never waits: not for the reader of a named pipe either.
+    /// Opens the destination. Never waits, not even for the reader of a named pipe.
     ///
     /// # Errors
     ///
-    /// As the system says it.
+    /// The system's error.
     pub(crate) fn open(target: &Target) -> io::Result<Self> {
         let (file, path) = match target {
             Target::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
@@ -141,18 +143,18 @@ impl Outlet {
         })
     }
 
-    /// Whether a line was written in part, and its end was not.
+    /// Whether a line was written in part.
     #[must_use]
     pub(crate) fn is_mid_line(&self) -> bool {
         self.rest.len() > 1
     }
 
-    /// Write these lines. `wait`: asked a few times a second while the destination takes nothing;
-    /// `false` gives up.
+    /// Writes these lines. While the destination takes nothing, it calls `wait` a few times a
+    /// second and gives up if that returns `false`.
     ///
     /// # Errors
     ///
-    /// How many of the lines were not written, and why.
+    /// The number of lines that were not written, and the reason.
     pub(crate) fn write(
         &mut self,
         lines: &[u8],
@@ -167,8 +169,8 @@ impl Outlet {
         }
         let mut left = lines;
         while !left.is_empty() {
-            let (piece, after) = left.split_at(self.chunk_length(left));
-            if let Err((done, failure)) = self.write_all(piece, wait) {
+            let (chunk, after) = left.split_at(self.chunk_length(left));
+            if let Err((done, failure)) = self.write_all(chunk, wait) {
                 return Err((self.drop_partial_line(left, done), failure));
             }
             left = after;
@@ -176,8 +178,8 @@ impl Outlet {
         Ok(())
     }
 
-    /// How much of these lines goes in one write: all, or as many whole lines as a pipe takes as one
-    /// piece, or one long line.
+    /// The number of bytes for one write: all, or as many whole lines as a pipe writes atomically,
+    /// or one long line.
     fn chunk_length(&self, lines: &[u8]) -> usize {
         if self.is_regular || lines.len() <= PIPE_BUF {
             return lines.len();
@@ -187,8 +189,8 @@ impl Outlet {
         end.map_or(lines.len(), |end| end + 1)
     }
 
-    /// A write ended in the middle of these lines: leave no part of a line behind. Gives how many
-    /// lines are lost.
+    /// Removes the part of a line that an interrupted write left behind. Returns the number of
+    /// lost lines.
     fn drop_partial_line(&mut self, lines: &[u8], done: usize) -> u64 {
         let (written, missing) = lines.split_at_checked(done).unwrap_or((lines, &[]));
         let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
@@ -198,13 +200,13 @@ impl Outlet {
         {
             return lost;
         }
-        // The rest of that line comes first when something can be written again.
+        // The rest of that line comes first when the destination takes data again.
         let end = memchr::memchr(b'\n', missing).map_or(missing.len(), |end| end + 1);
         self.rest = missing.get(..end).unwrap_or_default().to_vec();
         lost.saturating_sub(1)
     }
 
-    /// Shorten the file by what was just written, unless somebody else wrote after it.
+    /// Shortens the file by the last write, unless somebody else has written after it.
     fn truncate_last_write(&mut self, bytes: u64) -> io::Result<bool> {
         let end = self.file.stream_position()?;
         if self.file.metadata()?.len() != end {
@@ -212,12 +214,12 @@ impl Outlet {
         }
         let before = end.saturating_sub(bytes);
         self.file.set_len(before)?;
-        // Without `O_APPEND` (a shell's `> file`) the next write must not leave a hole.
+        // Without `O_APPEND` (a shell's `> file`) the next write would otherwise leave a hole.
         self.file.seek(SeekFrom::Start(before))?;
         Ok(true)
     }
 
-    /// Write all of these bytes. `Err`: how many were written, and why not the rest.
+    /// Writes all of these bytes. `Err`: the number that were written, and the error.
     fn write_all(
         &mut self,
         bytes: &[u8],
@@ -240,7 +242,7 @@ impl Outlet {
                 Ok(count) => done += count,
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
-                    // Somebody else was faster.
+                    // Another writer was faster.
                     ErrorKind::WouldBlock if wait() => std::thread::sleep(RETRY_PAUSE),
                     ErrorKind::WouldBlock => return Err((done, OutletError::TooSlow)),
                     _ => return Err((done, OutletError::Io(error))),
@@ -250,8 +252,8 @@ impl Outlet {
         Ok(())
     }
 
-    /// Whether it takes something; waits for a moment. It is asked anew each time (registered, and
-    /// unregistered), as a write that may wait says nothing of whether the next one would.
+    /// Waits a moment until the destination takes data. It registers and unregisters each time,
+    /// because an earlier readiness says nothing about the next write.
     fn is_ready(&mut self) -> io::Result<bool> {
         let waiter = match &mut self.waiter {
             Some(waiter) => waiter,
@@ -264,7 +266,7 @@ impl Outlet {
             .register(&mut file, Token(0), Interest::WRITABLE);
         match registered {
             Ok(()) => {}
-            // A device that nobody has to wait for.
+            // A device that never blocks.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(true),
             Err(error) => return Err(error),
         }
@@ -284,15 +286,15 @@ pub(crate) fn count_lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Append to a file, which is made if it is not there.
+/// Opens a file to append, and creates it if it does not exist.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(flags);
-    let is_pipe = std::fs::metadata(path).is_ok_and(|known| known.file_type().is_fifo());
+    let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
     if is_pipe {
-        // Open for both, so that a reader may come later, and may be restarted.
+        // Opened for reading and writing, so that a reader may come later, and may be restarted.
         let opened = options.clone().read(true).open(path);
         if opened.is_ok() {
             return opened;
@@ -301,7 +303,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.create(true).open(path)
 }
 
-/// Whether the file ends in the middle of a line: a process was killed while it wrote.
+/// Whether the file ends in the middle of a line, because a process was killed while it wrote.
 fn ends_mid_line(path: &Path) -> bool {
     let last = || -> io::Result<Option<u8>> {
         let mut file = File::open(path)?;
@@ -313,6 +315,6 @@ fn ends_mid_line(path: &Path) -> bool {
         file.read_exact(&mut byte)?;
         Ok(byte.first().copied())
     };
-    // What cannot be read is left alone.
+    // A file that cannot be read stays as it is.
     matches!(last(), Ok(Some(byte)) if byte != b'\n')
 }

@@ -1,4 +1,4 @@
-//! Lines that wait for a sink's thread. Bounded in bytes; whoever pushes never waits.
+//! The lines that wait for a sink's thread. The queue is bounded in bytes, and a push never waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use parking_lot::{Condvar, Mutex};
 
 use super::outlet::{Outlet, count_lines};
 
-/// What a sink's thread does next.
+/// The next step of a sink's thread.
 #[derive(Debug)]
 pub(crate) enum SinkStep {
-    /// Write here from now on.
+    /// Write to this outlet from now on.
     Outlet(Outlet),
     Lines(Vec<u8>),
-    /// Nothing waits, or the time is over.
+    /// Nothing is queued, or the time is over.
     Nothing,
     End,
 }
@@ -26,7 +26,7 @@ pub(crate) struct SinkQueue {
     max_bytes: usize,
     waiting: Mutex<QueuedLines>,
     filled: Condvar,
-    /// Lines that were lost.
+    /// The number of lost lines.
     pub(crate) lost_lines: Arc<AtomicU64>,
     written: AtomicU64,
     wrote_last: AtomicBool,
@@ -39,12 +39,12 @@ struct QueuedLines {
     outlet: Option<Outlet>,
     closed: bool,
     given_up: bool,
-    /// Whether the thread was told that nothing waits.
+    /// Whether the thread has seen that the queue is empty.
     is_idle: bool,
 }
 
 impl SinkQueue {
-    /// For so many bytes.
+    /// A queue of this many bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             max_bytes: most,
@@ -56,7 +56,7 @@ impl SinkQueue {
         }
     }
 
-    /// Let these lines wait, or count them as lost.
+    /// Queues these lines, or counts them as lost.
     pub(crate) fn push(&self, lines: Vec<u8>) {
         let mut waiting = self.waiting.lock();
         if waiting.given_up || waiting.bytes + lines.len() > self.max_bytes {
@@ -70,19 +70,20 @@ impl SinkQueue {
         self.filled.notify_one();
     }
 
-    /// Write here from now on.
+    /// Changes the outlet.
     pub(crate) fn replace(&self, outlet: Outlet) {
         self.waiting.lock().outlet = Some(outlet);
         self.filled.notify_one();
     }
 
-    /// Nothing more comes.
+    /// Closes the queue: no more lines follow.
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
         self.filled.notify_one();
     }
 
-    /// Nobody waits for the thread any more: what is left is lost. Gives how many lines that are.
+    /// Counts the queued lines as lost, because nobody waits for the thread any more. Returns
+    /// their number.
     pub(crate) fn give_up(&self) -> u64 {
         let mut waiting = self.waiting.lock();
         waiting.given_up = true;
@@ -96,7 +97,7 @@ impl SinkQueue {
         lost
     }
 
-    /// What to do next; waits for it, for so long at the most.
+    /// The next step. Waits for it, at most for this time.
     pub(crate) fn next(&self, limit: Option<Duration>) -> SinkStep {
         let mut waiting = self.waiting.lock();
         loop {
@@ -125,7 +126,7 @@ impl SinkQueue {
         }
     }
 
-    /// Whether the thread goes on waiting for its destination's reader.
+    /// Whether the thread should go on waiting for its destination's reader.
     pub(crate) fn is_worth_waiting(&self) -> bool {
         let waiting = self.waiting.lock();
         waiting.outlet.is_none() && !waiting.given_up
@@ -147,7 +148,7 @@ impl SinkQueue {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Whether the last thing that happened to a line is that it was written.
+    /// Whether the last event of a line was that it was written, and not lost.
     pub(crate) fn last_write_succeeded(&self) -> bool {
         self.wrote_last.load(Ordering::Relaxed)
     }

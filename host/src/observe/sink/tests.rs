@@ -1,4 +1,4 @@
-//! A sink as its users see it: with files, named pipes and devices.
+//! Tests of a sink as its users see it: with files, named pipes and devices.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -21,7 +21,7 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A named pipe in a folder, and its path.
+/// Creates a named pipe in a folder, and returns its path.
 fn pipe(folder: &tempfile::TempDir) -> std::path::PathBuf {
     let path = folder.path().join("pipe");
     rustix::fs::mknodat(
@@ -40,7 +40,7 @@ fn open(path: &std::path::Path) -> Outlet {
 }
 
 #[test]
-fn what_was_pushed_is_written_before_the_end_in_its_order() {
+fn pushed_lines_are_written_before_the_end_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let sink = Sink::start(SETTINGS, open(&path)).unwrap();
@@ -92,7 +92,7 @@ fn lost_lines_are_counted_and_each_is_lost_or_written() {
     for _ in 0..100 {
         input.push(line.clone().into_bytes());
     }
-    // Lines longer than a pipe takes at once, and a reader that comes back.
+    // Lines longer than a pipe writes atomically, and a reader that comes back.
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
         let _ = reader.read_to_string(&mut text);
@@ -121,7 +121,7 @@ fn another_destination_is_used_although_the_old_one_takes_nothing() {
     }
     let file = folder.path().join("log");
     sink.replace(open(&file));
-    until(|| fs::metadata(&file).is_ok_and(|known| known.len() > 1024));
+    until(|| fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 1024));
     sink.finish();
     drop(reader);
     assert!(
@@ -159,7 +159,7 @@ fn a_path_of_standard_output_is_standard_output() {
 fn a_failure_names_its_cure() {
     let folder = tempfile::tempdir().unwrap();
     for (path, word) in [
-        (folder.path().join("none/log"), "make its folder"),
+        (folder.path().join("none/log"), "create its folder"),
         (folder.path().to_owned(), "name a file in that folder"),
     ] {
         let error = Outlet::open(&Target::File(path)).unwrap_err();
