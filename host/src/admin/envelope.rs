@@ -108,9 +108,10 @@ pub(crate) async fn envelope(
         .insert(AdminRequestId(Arc::clone(&id)));
     let remote = request.extensions().get::<RemoteAddress>().copied();
     let (method, path) = (request.method().clone(), masked_path(request.uri().path()));
-    let mut response = match names_one_host(&request) {
-        true => next.run(request).await,
-        false => ApiProblem::bad_host().into_response(),
+    let mut response = if names_one_host(&request) {
+        next.run(request).await
+    } else {
+        ApiProblem::bad_host().into_response()
     };
     let problem = response.extensions_mut().remove::<ApiProblem>();
     let answered = AnswerRecord {

@@ -130,9 +130,10 @@ pub(crate) async fn export(
             };
         }
     });
-    let kind = match csv {
-        true => "text/csv; charset=utf-8",
-        false => "application/json",
+    let kind = if csv {
+        "text/csv; charset=utf-8"
+    } else {
+        "application/json"
     };
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }

@@ -73,18 +73,15 @@ pub(crate) async fn create(
         .await?;
     let id = made.key.record.id.clone();
     let revision = made.key.record.revision;
-    let (status, more) = match made.replayed {
-        true => {
-            let name = HeaderName::from_static("idempotency-replayed");
-            (StatusCode::OK, (name, "true".to_owned()))
-        }
-        false => {
-            audit(&caller, "create", "key", &id);
-            (
-                StatusCode::CREATED,
-                (header::LOCATION, format!("/v1/keys/{id}")),
-            )
-        }
+    let (status, more) = if made.replayed {
+        let name = HeaderName::from_static("idempotency-replayed");
+        (StatusCode::OK, (name, "true".to_owned()))
+    } else {
+        audit(&caller, "create", "key", &id);
+        (
+            StatusCode::CREATED,
+            (header::LOCATION, format!("/v1/keys/{id}")),
+        )
     };
     let made = KeyCreated {
         key: KeyResource::new(made.key, now),

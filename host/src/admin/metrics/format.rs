@@ -33,9 +33,10 @@ impl MetricsFormat {
                 Self::OpenMetrics => open = open.max(quality),
             }
         }
-        match open > text {
-            true => Self::OpenMetrics,
-            false => Self::Text,
+        if open > text {
+            Self::OpenMetrics
+        } else {
+            Self::Text
         }
     }
 
