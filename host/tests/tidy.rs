@@ -18,7 +18,14 @@ use std::path::{Path, PathBuf};
 /// import upwards needs its item moved to a floor below both, never a row here.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["balance", "config", "error", "route", "verifier"],
+    &[
+        "balance",
+        "config",
+        "error",
+        "route",
+        "shared_store",
+        "verifier",
+    ],
     &["observe"],
     &["runtime"],
     &["http"],

@@ -38,15 +38,6 @@ const MAX_ADDRESSES: usize = 10_000;
 /// The longest token that is compared. Bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// The rights of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// May read.
-    Read,
-    /// May read and change.
-    Write,
-}
-
 /// A configured token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OperatorToken {

@@ -25,6 +25,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::keys::KeyDigest;
+use crate::limits::usage_rows::DrainUsage;
+use crate::limits::usage_rows::QuotaRow;
+use crate::limits::usage_rows::UsageDelta;
+use crate::shared_store::StorageError;
 use record::{KeyRecord, PlanRecord};
 
 use crate::model::period::Period;
@@ -278,52 +282,6 @@ pub struct KeyQuery {
     /// Only those of which a secret begins so. Where more characters are given than are kept of a
     /// secret, those that are kept must fit.
     pub(crate) begins_with: Option<String>,
-}
-
-/// What a key used of a plan since it was last told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageDelta {
-    pub(crate) plan: Arc<str>,
-    /// The key's id.
-    pub(crate) key: Arc<str>,
-    /// Of which day: days since 1970, in UTC.
-    pub(crate) day: u32,
-    /// How much; below 0 where more was given back than taken.
-    pub(crate) used: i64,
-    /// Where the quota stands by now, where the plan has one.
-    pub(crate) quota: Option<QuotaUsage>,
-}
-
-/// What was used in one period of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct QuotaUsage {
-    pub(crate) period: Period,
-    /// Its number, as [`Period::number`] counts.
-    pub(crate) number: u32,
-    /// How much was used in it, all in all.
-    pub(crate) used: u64,
-}
-
-/// What a key used of a plan in a period that is not over, for the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuotaRow {
-    pub(crate) plan: String,
-    /// The key's id.
-    pub(crate) key: String,
-    pub(crate) usage: QuotaUsage,
-    /// What may be used beyond the limit; below 0 where less may be.
-    pub(crate) extra: i64,
-}
-
-/// What a key used of a plan by way of a gateway that drains.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DrainUsage {
-    /// Of which day: days since 1970, in UTC.
-    pub(crate) day: u32,
-    /// How much; below 0 where more was given back than taken.
-    pub(crate) used: i64,
-    /// The quota as it is in the store, with that.
-    pub(crate) quota: QuotaRow,
 }
 
 /// A temporary extension of a quota.

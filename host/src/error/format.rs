@@ -8,24 +8,16 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::exchange::{ProblemMembers, RequestId, ResponseHead};
-
-/// The form of the gateway's errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Style {
-    /// `application/problem+json` (RFC 9457).
-    #[default]
-    Problem,
-    /// `{"message": ..}`, the body that clients of Amazon API Gateway know.
-    Aws,
-}
+use crate::model::error_body::{ErrorStyle, ResponsePart};
+use crate::model::head::{ProblemMembers, ResponseHead};
+use crate::model::request_id::RequestId;
 
 /// The form of the errors of one API.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorFormat {
-    /// The form of errors without an override.
-    pub(crate) style: Style,
-    /// Answers instead of the gateway's own.
+    /// The gateway's own words.
+    pub(crate) style: ErrorStyle,
+    /// What stands in their place.
     pub(crate) overrides: Box<[ErrorOverride]>,
 }
 
@@ -39,28 +31,13 @@ pub(crate) struct ErrorOverride {
     pub(crate) status: Option<StatusCode>,
     /// Its header fields; they replace those of the same name.
     pub(crate) headers: HeaderMap,
-    /// Its body. None: the gateway's own.
-    pub(crate) body: Option<Box<[Part]>>,
+    /// Its body. None: the gateway's own words.
+    pub(crate) body: Option<Vec<ResponsePart>>,
     /// Whether values are escaped for JSON.
     pub(crate) escape_json: bool,
 }
 
-/// A part of an override's body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Literal text.
-    Text(Box<str>),
-    /// The status that is sent.
-    Status,
-    /// The code or reason.
-    Code,
-    /// The gateway's sentence for the error.
-    Message,
-    /// The request's id.
-    RequestId,
-}
-
-/// An error to write.
+/// What is to be worded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorDetails<'a> {
     /// Its status.
@@ -160,8 +137,8 @@ impl ErrorOverride {
     }
 }
 
-impl Style {
-    /// The sentence for an error, whatever status an API answers it with.
+impl ErrorStyle {
+    /// The sentence for a fault, whatever status an API answers it with.
     fn message(self, fault: ErrorDetails<'_>) -> &str {
         match self {
             Self::Problem => fault.text,

@@ -30,12 +30,9 @@ pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The time that the client waits.
-pub(crate) fn deadline(exchange: &Exchange) -> Option<Duration> {
-    if !exchange.grpc {
-        return None;
-    }
-    parse(exchange.request.headers.get(&TIMEOUT)?.to_str().ok()?)
+/// How long the client of a call waits.
+pub(crate) fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get(&TIMEOUT)?.to_str().ok()?)
 }
 
 /// Reads one to eight digits and a unit.

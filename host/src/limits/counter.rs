@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use super::bucket::{Bucket, Shape};
 use super::time::Timestamp;
 use super::usage::{PeriodUsage, QuotaLimit};
-use crate::control::storage::QuotaUsage;
+use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
 
 use outcome::signed;

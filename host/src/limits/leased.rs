@@ -69,10 +69,11 @@ use super::{
     AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::control::storage::redis::{RedisPool, RedisSettings};
-use crate::control::storage::{QuotaRow, StorageError, UsageDelta};
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::{RedisPool, RedisSettings};
 use entry::{Shortage, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};

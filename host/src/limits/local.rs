@@ -22,8 +22,9 @@ use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::control::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
 
 mod persistence;
 

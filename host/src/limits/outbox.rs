@@ -91,7 +91,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::storage::QuotaUsage;
+    use crate::limits::usage_rows::QuotaUsage;
     use crate::model::period::Period;
 
     fn delta(day: u32, used: i64, quota: Option<u64>) -> OwnerUsage {

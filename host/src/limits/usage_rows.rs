@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Period;
+use crate::model::period::Period;
 
 /// What a key used of a plan since it was last told.
 #[derive(Debug, Clone, PartialEq, Eq)]

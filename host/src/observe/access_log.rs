@@ -92,8 +92,8 @@ pub(crate) struct LogBuffer {
 }
 
 impl LogBuffer {
-    /// Writes the line of an exchange that has ended.
-    pub(crate) fn write(&self, exchange: &Exchange) {
+    /// Write the line of an exchange that has ended, as one JSON object.
+    pub(crate) fn write(&self, line: &impl Serialize) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
         match serde_json::to_writer(&mut *bytes, line) {

@@ -14,7 +14,8 @@ use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
 use super::services::Services;
 use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
 use super::worker_filter::{CheckedOut, WorkerFilter};
-use crate::exchange::{Exchange, RequestId};
+use crate::exchange::Exchange;
+use crate::model::request_id::RequestId;
 
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;

@@ -11,7 +11,8 @@ use super::filter::Filter;
 use super::instance::{BodyCall, Instance, PhaseCall};
 use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
 use super::worker_filter::{CheckedOut, WorkerFilter};
-use crate::exchange::{ExchangeCell, RequestId};
+use crate::exchange::ExchangeCell;
+use crate::model::request_id::RequestId;
 
 /// A call that began.
 pub(crate) struct FiberCall<'a> {

@@ -11,28 +11,12 @@ use super::component::{CompiledComponent, Phases};
 use super::facts::Facts;
 use super::failure::CallFailure;
 use super::filter_services::FilterServices;
-use super::grants::{Grants, HostInterface};
+use super::grants::Grants;
 use super::instance_source::InstanceSource;
 use super::pool::InstancePool;
-use crate::exchange::{Exchange, RequestId};
+use crate::exchange::Exchange;
 use crate::model::filter::{HostInterface, Isolation, OnError};
-
-/// What happens to a request when a filter fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum OnError {
-    Deny,
-    /// It goes on as if the filter were not there.
-    Skip,
-}
-
-/// Whether instances serve many requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Isolation {
-    /// One instance serves one call after another.
-    Shared,
-    /// Each phase call has a fresh instance.
-    Request,
-}
+use crate::model::request_id::RequestId;
 
 /// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]

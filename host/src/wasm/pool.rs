@@ -22,8 +22,6 @@ use super::instance::Instance;
 use super::instance_source::InstanceSource;
 use super::job_queue::JobSender;
 
-use crate::model::filter::Isolation;
-
 /// Instances of a filter that each worker has: those that work, and those at hand.
 pub(crate) const INSTANCES_PER_WORKER: usize = 2;
 

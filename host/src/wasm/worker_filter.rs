@@ -13,9 +13,10 @@ use tokio::time::timeout;
 
 use super::breaker::Permit;
 use super::failure::CallFailure;
-use super::filter::{Filter, FilterFigures, Isolation};
+use super::filter::{Filter, FilterFigures};
 use super::instance::Instance;
 use super::pool::MAX_WAITING;
+use crate::model::filter::Isolation;
 
 /// One worker's use of a filter, shared by all of its chains that name the filter.
 pub(crate) struct WorkerFilter {

@@ -50,12 +50,6 @@ fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
     Err(ApiProblem::new(StatusCode::NOT_FOUND, code, detail))
 }
 
-/// Whether the text has 1 to 64 letters, digits, `_` and `-`.
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for KeyId {
     type Rejection = ApiProblem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {

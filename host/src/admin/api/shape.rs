@@ -33,38 +33,7 @@ pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
 /// it exactly, also written as `5.0`.
 pub(crate) const MOST: u64 = 1_000_000_000_000;
 
-/// Where a key or plan is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Source {
-    /// In the store; the API changes it.
-    Store,
-    /// In the configuration; a reload changes it.
-    Configuration,
-}
-
-impl From<Origin> for Source {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Store => Self::Store,
-            Origin::Configuration => Self::Configuration,
-        }
-    }
-}
-
-/// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Period {
-    /// From midnight to midnight.
-    Day,
-    /// Seven days.
-    Week,
-    /// From a day of the month to the same day of the next.
-    Month,
-}
-
-/// Sets the remaining quota.
+/// How much is to remain of a quota.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Extend)]
@@ -88,11 +57,11 @@ pub(crate) struct ExtendedQuota {
     /// be.
     pub(crate) extra: i64,
     /// The kind of period.
-    pub(crate) period: Period,
-    /// Its first day; null for a day.
+    pub(crate) period: PeriodKind,
+    /// Its first day; null of a day.
     #[schema(schema_with = starts_on::schema)]
-    pub(crate) starts_on: Option<PeriodStart>,
-    /// When the period ends, and the extension with it.
+    pub(crate) starts_on: Option<FirstDay>,
+    /// When it ends, and the extension with it.
     #[schema(format = DateTime)]
     pub(crate) ends: String,
 }

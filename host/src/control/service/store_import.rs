@@ -14,6 +14,7 @@ use super::super::storage::{CommitError, Conflict, LastUse, QuotaExtension, Usag
 use super::store_export::StoreItem;
 use super::store_report::{RecordOutcome, StoreImport, StoreReport};
 use super::{ControlService, ServiceError, rules};
+use crate::limits::usage_rows::UsageDelta;
 use crate::model::name::is_name;
 
 /// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.

@@ -46,7 +46,11 @@ use super::{
     QuotaExtension, Revision, Storage, StoredKey, UsageQuery, UsageRow, Write, warn_of_offset,
 };
 use crate::keys::KeyDigest;
+use crate::limits::usage_rows::QuotaRow;
+use crate::limits::usage_rows::UsageDelta;
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};
 
 /// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
 const MAX_WRITES: usize = 2000;

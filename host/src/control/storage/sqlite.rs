@@ -37,7 +37,11 @@ use super::{
     Revision, Storage, StoredKey, UsageQuery, UsageRow, Write,
 };
 use crate::keys::KeyDigest;
+use crate::limits::usage_rows::DrainUsage;
+use crate::limits::usage_rows::QuotaRow;
+use crate::limits::usage_rows::UsageDelta;
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
 
 /// How long a write waits for one by somebody else (a backup's end, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);

@@ -12,16 +12,7 @@ use super::sqlite::SqliteStorage;
 use super::{LoadedRecord, Revision, Storage, StoredKey, Write};
 use crate::keys::KeyDigest;
 use crate::model::period::{MonthDay, Period};
-
-/// Where a redis-server is, for a test.
-pub(crate) fn settings(server: &RedisServer) -> RedisSettings {
-    RedisSettings {
-        url: server.url(),
-        password: None,
-        prefix: "test".to_owned(),
-        timeout: Duration::from_secs(5),
-    }
-}
+use crate::shared_store::test_server::{RedisServer, settings};
 
 /// Now. Milliseconds since 1970.
 fn now_ms() -> u64 {

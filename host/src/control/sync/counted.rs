@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{DAY_MS, SyncShared};
-use crate::control::storage::{QuotaRow, QuotaUsage, StorageError, UsageDelta, UsageQuery};
+use crate::control::storage::UsageQuery;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::limits::{UncountedUsage, UsagePlan};
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
 
 /// Keys whose usage is read at once.
 const CHUNK_SIZE: usize = 1000;

@@ -10,6 +10,7 @@ use super::super::storage::tests::{self as fixture, secret};
 use super::super::storage::{UsageQuery, UsageRow, Write};
 use super::*;
 use crate::keys::{KeyReject, Keys, LookupTime};
+use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};
 use crate::model::period::{MonthDay, Period};
 

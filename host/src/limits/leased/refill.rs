@@ -13,7 +13,11 @@ use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
 use crate::limits::UncountedUsage;
+use crate::limits::usage_rows::QuotaRow;
+use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::RedisScript;
 
 static REFILL: RedisScript = RedisScript::new(&[include_str!("refill.lua")]);
 

@@ -8,9 +8,10 @@ use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};
-use crate::control::storage::{StorageError, UsageDelta};
+use crate::limits::usage_rows::UsageDelta;
 use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
+use crate::shared_store::StorageError;
 
 impl LeaseShared {
     pub(super) fn terms(&self) -> LeaseTerms {

@@ -11,8 +11,8 @@ mod shares;
 
 use super::super::{MethodRate, QuotaLimit};
 use super::*;
-use crate::control::storage::tests::server::RedisServer;
 use crate::model::period::{MonthDay, Period};
+use crate::shared_store::test_server::RedisServer;
 
 /// How long anything may take before its test fails.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use super::super::ticket::TakenCounter;
 use super::super::time::Timestamp;
 use super::super::{AppliedExtension, ExtendError, QuotaStatus};
 use super::LocalLimits;
-use crate::control::storage::{DrainUsage, QuotaRow, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
 
 /// How many counters are told of while one lock is held.

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::*;
-use crate::control::storage::tests::server::RedisServer;
 use crate::limits::{LeasePolicy, TimestampClock};
 use crate::model::store::OnUnavailable;
+use crate::shared_store::test_server::RedisServer;
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {

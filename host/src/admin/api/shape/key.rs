@@ -45,8 +45,8 @@ pub(crate) struct KeyResource {
     /// Its secrets: the newest first, and during a rotation the previous one.
     pub(crate) secrets: Vec<SecretInfo>,
     /// Where it is defined.
-    pub(crate) source: Source,
-    /// The number of its last change; also the `etag`.
+    pub(crate) source: Origin,
+    /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
 }

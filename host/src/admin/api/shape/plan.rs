@@ -38,8 +38,8 @@ pub(crate) struct PlanResource {
     #[schema(format = DateTime)]
     pub(crate) updated: Option<String>,
     /// Where it is defined.
-    pub(crate) source: Source,
-    /// The number of its last change; also the `etag`.
+    pub(crate) source: Origin,
+    /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
     pub(crate) revision: u64,
 }
@@ -94,12 +94,12 @@ pub(crate) struct PlanQuota {
     #[serde(deserialize_with = "whole_number")]
     pub(crate) limit: u64,
     /// The period.
-    pub(crate) period: Period,
-    /// Its first day; none for a day.
+    pub(crate) period: PeriodKind,
+    /// Its first day; of a day there is none.
     #[serde(default)]
     #[schema(schema_with = starts_on::schema, required = false)]
-    pub(crate) starts_on: Option<PeriodStart>,
-    /// Refused, with the advice to use `starts_on`.
+    pub(crate) starts_on: Option<FirstDay>,
+    /// Refused, with what to write instead.
     #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
     #[schema(ignore)]
     #[expect(dead_code, reason = "only its reader does something")]
@@ -404,14 +404,5 @@ impl From<MethodRecord> for PlanMethodRate {
             per_second: method.per_second,
             burst: method.burst,
         }
-    }
-}
-
-/// The kind of period for the API.
-pub(crate) fn period(period: limits::Period) -> Period {
-    match period {
-        limits::Period::Day => Period::Day,
-        limits::Period::Week(_) => Period::Week,
-        limits::Period::Month(_) => Period::Month,
     }
 }

@@ -12,58 +12,19 @@ use crate::model::period::{FirstDay, MonthDay, Period, PeriodKind, Weekday};
 pub(crate) const NO_OFFSET: &str = "a quota has no `offset`; the day on which its period starts is \
      `starts_on`: a weekday, or a day of the month from 1 to 28";
 
-/// The first day of a week or a month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(crate) enum PeriodStart {
-    /// A day of the week.
-    Weekday(Weekday),
-    /// A day of the month, 1 to 28.
-    Day(u8),
+/// The period of this kind that starts on this day.
+///
+/// # Errors
+/// A period of this kind starts on no such day.
+pub(crate) fn period(kind: PeriodKind, first: Option<FirstDay>) -> Result<Period, &'static str> {
+    Period::new(kind, first).ok_or(match kind {
+        PeriodKind::Day => "`starts_on` has no meaning for a day; leave it out",
+        PeriodKind::Week => "`starts_on` of a week is a weekday such as \"monday\"",
+        PeriodKind::Month => "`starts_on` of a month is a day of the month from 1 to 28",
+    })
 }
 
-impl PeriodStart {
-    /// The first day of a period; None for a day.
-    pub(crate) fn of(period: Period) -> Option<Self> {
-        match period {
-            Period::Day => None,
-            Period::Week(first) => Some(Self::Weekday(first)),
-            Period::Month(first) => Some(Self::Day(first.get())),
-        }
-    }
-
-    /// The period of this kind that starts on this day.
-    ///
-    /// # Errors
-    ///
-    /// The day does not fit the kind of period.
-    pub(crate) fn period(
-        kind: super::Period,
-        starts_on: Option<Self>,
-    ) -> Result<Period, &'static str> {
-        match (kind, starts_on) {
-            (super::Period::Day, None) => Ok(Period::Day),
-            (super::Period::Day, Some(_)) => {
-                Err("`starts_on` has no meaning for a day; leave it out")
-            }
-            (super::Period::Week, None) => Ok(Period::Week(Weekday::Sunday)),
-            (super::Period::Week, Some(Self::Weekday(first))) => Ok(Period::Week(first)),
-            (super::Period::Week, Some(Self::Day(_))) => {
-                Err("`starts_on` of a week is a weekday such as \"monday\"")
-            }
-            (super::Period::Month, None) => Ok(Period::Month(MonthDay::FIRST)),
-            (super::Period::Month, Some(Self::Day(first))) => {
-                let first = MonthDay::new(first).ok_or("`starts_on` is a day from 1 to 28")?;
-                Ok(Period::Month(first))
-            }
-            (super::Period::Month, Some(Self::Weekday(_))) => {
-                Err("`starts_on` of a month is a day of the month from 1 to 28")
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for PeriodStart {
+impl<'de> Deserialize<'de> for FirstDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FirstDayVisitor;
         impl serde::de::Visitor<'_> for FirstDayVisitor {

@@ -90,23 +90,6 @@ pub(crate) struct LeavingEndpoint {
     pub(crate) cut_in: Option<u64>,
 }
 
-/// The state of an endpoint.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = EndpointState)]
-pub(crate) enum EndpointHealth {
-    /// It gets requests.
-    Healthy,
-    /// It gets requests, with a share that grows.
-    Starting,
-    /// Its checks fail.
-    Unhealthy,
-    /// It was ejected because of its faults, for a while.
-    Ejected,
-    /// It finishes its active requests and gets no new ones.
-    Draining,
-}
-
 /// A change of state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StateChange {
@@ -235,7 +218,7 @@ impl EndpointResource {
             weight: endpoint.weight,
             priority: endpoint.priority,
             labels: endpoint.labels.clone(),
-            state: plan.state(state).into(),
+            state: plan.state(state),
             checks_good,
             last_check_fault,
             active: state.load.active(),

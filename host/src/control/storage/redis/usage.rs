@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use ::redis::Connection;
 
-use super::super::{
-    CommitError, LastUse, QuotaExtension, QuotaRow, QuotaUsage, Storage, StorageError, UsageDelta,
-    UsageQuery, UsageRow, Write,
-};
-use super::{CHUNK_SIZE, PRELUDE, RedisScript, RedisStorage, command};
+use super::super::{CommitError, LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
+use super::{CHUNK_SIZE, PRELUDE, RedisStorage};
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
+use crate::shared_store::StorageError;
+use crate::shared_store::redis_server::{RedisScript, command};
 
 static ADD: RedisScript = RedisScript::new(&[PRELUDE, include_str!("add_usage.lua")]);
 static USAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("usage.lua")]);

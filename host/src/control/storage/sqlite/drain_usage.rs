@@ -7,7 +7,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::{DrainUsage, QuotaRow, UsageDelta, usage};
+use super::usage;
+use crate::limits::usage_rows::QuotaUsage;
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
 
 /// One row as it stands in the table.

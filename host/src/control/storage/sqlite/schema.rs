@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{StorageError, corrupt, failed};
+use super::{corrupt, failed};
+use crate::shared_store::StorageError;
 
 /// Says whose file it is: `WLDS` (SQLite's `application_id`).
 const APPLICATION: u32 = 0x574c_4453;

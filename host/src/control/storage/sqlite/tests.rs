@@ -9,6 +9,7 @@ use super::super::record::KeyRecord;
 use super::super::tests::key;
 use super::super::{KeyQuery, Write};
 use super::*;
+use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
 
 fn folder() -> (TempDir, PathBuf) {

@@ -3,7 +3,9 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 
-use super::{LastUse, QuotaExtension, QuotaRow, UsageDelta, UsageQuery, UsageRow};
+use super::{LastUse, QuotaExtension, UsageQuery, UsageRow};
+use crate::limits::usage_rows::QuotaUsage;
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
 
 impl ToSql for Period {

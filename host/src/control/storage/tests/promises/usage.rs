@@ -3,6 +3,9 @@
 use super::super::super::{LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
 use super::super::{create, record};
 use super::NOON_MS;
+use crate::limits::usage_rows::QuotaRow;
+use crate::limits::usage_rows::QuotaUsage;
+use crate::limits::usage_rows::UsageDelta;
 use crate::model::period::{MonthDay, Period, Weekday};
 
 /// From the first on, and from the fifteenth on.
