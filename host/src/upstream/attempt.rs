@@ -1,5 +1,5 @@
 //! One exchange with an upstream: pick, take a connection (or a place on one), send, wait for the
-//! head; and again, on another connection ([`resend`]) or another endpoint ([`retry`]).
+//! head; and again ([`next`]), if [`retry`] decides so.
 
 use std::num::NonZeroU64;
 use std::pin::pin;
@@ -16,18 +16,18 @@ mod blame;
 pub(crate) mod body;
 pub(crate) mod budget;
 mod early;
+mod next;
 mod pick;
 pub(crate) mod replay;
-mod resend;
+mod request;
 mod retry;
 mod take;
 pub(crate) mod timeouts;
 pub(crate) mod upgrade;
 
 use body::{Loan, UpstreamBody};
+use next::{Next, Over, Trials};
 use pick::Pick;
-use resend::Stays;
-use retry::{Next, Over, Trials};
 use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
@@ -86,10 +86,6 @@ impl Attempt<'_> {
     /// # Errors
     ///
     /// No endpoint takes the request, or none answered it: see [`AttemptError`].
-    #[expect(
-        clippy::too_many_lines,
-        reason = "each async fn that another awaits is copied into its future"
-    )]
     pub(crate) async fn run(&self, held: &ExchangeCell, body: Body) -> Result<Body, AttemptError> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.
@@ -116,14 +112,17 @@ impl Attempt<'_> {
             }
             // A connection that may become something else carries no other request.
             trials.fresh = self.switches() || std::mem::take(&mut trials.over) == Over::New;
-            let (mut line, sent) = loop {
+            let (line, ended) = loop {
                 let mut line = match self.unused(&pick, trials.fresh) {
                     Some(EndpointConnection::Http1(connection)) if connection.is_inline() => {
                         EndpointConnection::Http1(connection)
                     }
                     other => match Box::pin(self.other(&pick, other, trials.fresh, since)).await {
                         Ok(line) => line,
-                        Err(fault) => break (None, Sent::Unsent(request, fault)),
+                        Err(fault) => {
+                            let sent = Sent::Unsent(request, fault);
+                            break (None, self.ended(held, &mut trials, None, false, sent));
+                        }
                     },
                 };
                 let (reused, began) = (line.is_reused(), self.now());
@@ -138,7 +137,7 @@ impl Attempt<'_> {
                             let polled = connection.poll_response(cx, response.as_mut());
                             self.inform_of(connection);
                             let has_request = || connection.has_request();
-                            self.poll_sent(polled, held, &pick, &mut trials, has_request)
+                            self.poll_sent(polled, held, &pick, &mut trials, since, has_request)
                         })
                         .await
                     }
@@ -151,7 +150,7 @@ impl Attempt<'_> {
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
                             let has_request = || slot.has_request();
-                            self.poll_sent(polled, held, &pick, &mut trials, has_request)
+                            self.poll_sent(polled, held, &pick, &mut trials, since, has_request)
                         })
                         .await
                     }
@@ -166,20 +165,14 @@ impl Attempt<'_> {
                     other => other,
                 };
                 let sent = self.looked_at(&pick, &line, reused, began, sent);
-                let fault = sent.code();
-                match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
-                    Stays::Again(again) => {
-                        if let Some(fault) = fault {
-                            trials.note(held, &pick, since, Some(fault.into()));
-                        }
-                        request = again;
-                    }
-                    Stays::Ended(sent) => break (Some(line), sent),
+                let mut ended = self.ended(held, &mut trials, Some(&mut line), reused, sent);
+                match self.resent(held, &pick, &mut trials, since, &mut ended) {
+                    Some(again) => request = again,
+                    None => break (Some(line), ended),
                 }
-                self.watch.shared.stats.retries.add(1);
             };
-            self.report(held, &pick, &sent);
-            match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
+            self.report(held, &pick, &ended.sent);
+            match self.next(held, &mut pick, &mut trials, ended, since) {
                 Next::Send(again) => request = again,
                 Next::Answer(incoming) => match line {
                     Some(line) => break (line, incoming),
@@ -294,7 +287,6 @@ impl Attempt<'_> {
             endpoint.counters.attempts.add(1);
             self.watch.set_endpoint(endpoint.state.id);
         }
-        let retries = &self.upstream.shared.config.retries;
         let mut first_byte = self.timeouts.first_byte;
         if trials.is_again() {
             // All attempts have it together.
@@ -302,9 +294,9 @@ impl Attempt<'_> {
             first_byte = first_byte.min(together.saturating_sub(since.begun.elapsed()));
         }
         trials.rest = None;
-        if let Some(longest) = retries.try_timeout
+        if let Some(longest) = self.upstream.shared.config.retries.try_timeout
             && longest < first_byte
-            && self.may_follow(held, pick, trials)
+            && self.may_follow(held, pick, trials, since)
         {
             trials.rest = Some(first_byte.saturating_sub(longest));
             first_byte = longest;
@@ -334,12 +326,13 @@ impl Attempt<'_> {
         held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
+        since: Since,
         has_request: impl Fn() -> bool,
     ) -> Poll<Sent> {
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                return match self.late(held, pick, trials, has_request) {
+                return match self.late(held, pick, trials, since, has_request) {
                     Some(fault) => Poll::Ready(Sent::Failed(fault)),
                     None => Poll::Pending,
                 };
@@ -367,6 +360,7 @@ impl Attempt<'_> {
         held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
+        since: Since,
         has_request: impl Fn() -> bool,
     ) -> Option<AttemptError> {
         if !self.watch.has_signals() {
@@ -387,7 +381,7 @@ impl Attempt<'_> {
             });
         }
         let passed = self.watch.expired(TimeoutKind::Answer)
-            && self.gives_up(held, pick, trials, has_request);
+            && self.gives_up(held, pick, trials, since, has_request);
         passed.then(|| {
             let tried = self.upstream.shared.config.retries.try_timeout;
             let (key, length) = match (tried, trials.is_given_up()) {

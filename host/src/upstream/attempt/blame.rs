@@ -25,6 +25,14 @@ impl Attempt<'_> {
                 }
                 Sent::Failed(fault)
             }
+            Sent::Failed(fault @ AttemptError::Unprocessed { .. }) => {
+                if let (EndpointConnection::Http2(slot), Some(endpoint)) = (line, pick.endpoint())
+                    && !fault.is_stream_reset()
+                {
+                    slot.mark_closing(&endpoint.pool.request_limit, self.now());
+                }
+                Sent::Failed(fault)
+            }
             Sent::Failed(AttemptError::HeadTooLarge { .. }) if line.has_too_many_fields() => {
                 Sent::Failed(self.too_many_fields(pick))
             }

@@ -49,21 +49,28 @@ impl Budget {
         self.now.set(slice);
     }
 
-    /// Whether one more retry is in the budget; it is taken then.
-    pub(crate) fn take(&self, now_ms: u64) -> bool {
-        let mut slice = self.turn(now_ms);
+    /// Whether one more retry is in the budget.
+    #[must_use]
+    pub(crate) fn has_one(&self, now_ms: u64) -> bool {
+        let slice = self.turn(now_ms);
         let before = self.before.get();
         let left = WINDOW - now_ms % WINDOW;
         let weight = f64::from(u32::try_from(left).unwrap_or(0)) / 10_000.0;
         let over = |now: u32, before: u32| f64::from(now) + f64::from(before) * weight;
         let share = f64::from(self.percent) / 100.0;
         let budget = over(slice.requests, before.requests) * share + self.allowance;
-        if over(slice.retries, before.retries) + 1.0 > budget {
-            return false;
+        over(slice.retries, before.retries) + 1.0 <= budget
+    }
+
+    /// The same; it is taken then.
+    pub(crate) fn take(&self, now_ms: u64) -> bool {
+        let may = self.has_one(now_ms);
+        if may {
+            let mut slice = self.turn(now_ms);
+            slice.retries = slice.retries.saturating_add(1);
+            self.now.set(slice);
         }
-        slice.retries = slice.retries.saturating_add(1);
-        self.now.set(slice);
-        true
+        may
     }
 
     fn turn(&self, now_ms: u64) -> Slice {

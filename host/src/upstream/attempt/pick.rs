@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Attempt;
-use super::retry::Trials;
+use super::next::Trials;
 use super::timeouts::Since;
 use crate::balance::{PickOptions, Picked};
 use crate::config::BalancePolicy;

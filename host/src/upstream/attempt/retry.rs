@@ -1,482 +1,284 @@
-//! What fails is tried once more, as the upstream's `retries` say: at once on an endpoint that was not
-//! tried, or, where there is none, after a short wait on one that was, over another connection. Behind
-//! one address there may be many servers.
+//! Whether a request is sent again, and where: the decision alone.
 //!
-//! After a fault that sent nothing whatever the method; after others and chosen statuses only where
-//! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
-//! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
-//! upgrade is sent once at the most; the time for the first byte is that of all attempts together.
-//! Deliberately not here: the second sending to the same endpoint ([`super::resend`]).
+//! It is pure: what came of an attempt, the request, its history, the budget and the upstream's
+//! `retries` go in, a [`Decision`] comes out. A request that an endpoint may have acted on is sent
+//! again only if its method is idempotent (RFC 9110 section 9.2.2), all of its body was kept, and the
+//! budget has a retry left. The table of all cases is docs/explanation/retries.md, made from this
+//! module's test. Deliberately not here: the endpoint, which [`crate::balance`] picks.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::Request;
-use smallvec::SmallVec;
+use crate::config::{Retries, RetryOn};
+use crate::error::Code;
 
-use super::pick::{LeaveOut, Pick};
-use super::replay::Tape;
-use super::timeouts::Since;
-use super::{Attempt, Sent, status};
-use crate::config::{RetryOn, UpstreamProtocol};
-use crate::exchange::{AttemptOutcome, Exchange, ExchangeCell};
-use crate::http::body::Body;
-use crate::upstream::connection::EndpointConnection;
-use crate::upstream::connection::endpoint_body::EndpointBody;
-use crate::upstream::endpoint::state::EndpointState;
-use crate::upstream::fault::AttemptError;
-use crate::upstream::headers;
-use crate::upstream::shared::StickyEndpoint;
+#[cfg(test)]
+mod cases;
 
 /// How long the first wait before an endpoint is tried again is, and how long each is at the most. By
 /// chance down to half of it, so that requests that failed together do not come back together.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// What an exchange needs for more than one attempt.
-#[derive(Default)]
-pub(super) struct Trials {
-    /// Endpoints that were tried, by what tells them from all others: places change.
-    pub(super) tried: SmallVec<[u64; 4]>,
-    /// Where the client belongs, as it says.
-    pub(super) wanted: Option<StickyEndpoint>,
-    /// How much longer the present attempt may take if no other can follow it.
-    pub(super) rest: Option<Duration>,
-    /// The endpoint of the next attempt, where the present one is given up for it.
-    next: Option<Follow>,
-    /// How often an endpoint was tried that had been tried before.
-    repeats: u32,
-    /// How long the next attempt waits.
-    pub(super) pause: Option<Duration>,
-    /// When the present attempt began. None: with the exchange.
-    began: Option<Instant>,
-    /// What the next attempt goes over.
-    pub(super) over: Over,
-    /// Whether only a new connection will do.
-    pub(super) fresh: bool,
-    /// How often it went to one endpoint again.
-    pub(super) resent: u8,
-    /// How often endpoints have turned the request away unread.
-    pub(super) turned_away: u8,
-    has_body: bool,
-    tape: Option<Tape>,
-    /// Whether the request's head is still in the exchange.
-    pub(super) keeps_head: bool,
+/// How often a request that was turned away unread may go to the same endpoint again: an endpoint
+/// that takes few requests a connection turns many away until the pool has learned how many it takes
+/// ([`crate::upstream::connection::request_limit`]).
+const MOST_TURNED_AWAY: u8 = 20;
+/// Counts as so many of them: an endpoint that turns away a connection's first request takes none.
+const TURNED_AWAY_AT_ONCE: u8 = 7;
+
+/// What came of an attempt, without its connection, its request and its error's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutcomeKind {
+    /// The endpoint answered with this status.
+    Answered(u16),
+    /// Nothing was sent: there was no connection, or the connection gave the request back.
+    Unsent(Code),
+    /// The endpoint said that it had not looked at the request.
+    TurnedAway(TurnedAwayBy),
+    /// The connection, or the stream, ended before an answer.
+    Closed(ClosedPart),
+    /// The endpoint was taken out of use, and its time to end what ran is over.
+    Left,
+    /// No answer began in time, or the endpoint stopped reading the request's body.
+    TimedOut,
+    /// `try_timeout` has passed. The attempt still runs.
+    TryTimeout,
+    /// Another error.
+    Failed(Code),
 }
 
-impl Trials {
-    /// There is an answer: nothing is sent again.
-    pub(super) fn end(&self) {
-        if let Some(tape) = &self.tape {
-            tape.stop();
-        }
-    }
-
-    /// Wait before the next attempt begins.
-    pub(super) async fn rest_for(&mut self, pause: Duration) {
-        tokio::time::sleep(pause).await;
-        self.began = Some(Instant::now());
-    }
-
-    /// For the access log: an attempt ended with this fault, and another one begins.
-    pub(super) fn note(
-        &mut self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        since: Since,
-        fault: Option<Box<str>>,
-    ) {
-        let now = Instant::now();
-        let began = self.began.replace(now).unwrap_or(since.begun);
-        let us = now.saturating_duration_since(began).as_micros();
-        let Some(endpoint) = pick.endpoint() else {
-            return;
-        };
-        let attempt = AttemptOutcome {
-            endpoint: Arc::clone(&endpoint.name),
-            duration_us: u64::try_from(us).unwrap_or(u64::MAX),
-            fault,
-        };
-        held.with(|exchange| exchange.outcome.attempts.push(attempt));
-    }
-
-    /// The last attempt, if it was not the only one.
-    pub(super) fn note_last(
-        &mut self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        since: Since,
-        fault: Option<&'static str>,
-    ) {
-        if self.began.is_some() {
-            self.note(held, pick, since, fault.map(Into::into));
-        }
-    }
-
-    /// Whether the request was sent before.
-    pub(super) fn is_again(&self) -> bool {
-        self.tried.len() > 1 || self.resent > 0
-    }
-
-    /// Whether the present attempt ends early, for another.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.next.is_some()
-    }
+/// How an endpoint of HTTP/2 turned a request away unread (RFC 9113 sections 6.8 and 8.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TurnedAwayBy {
+    /// It closes the connection.
+    GoAway,
+    /// It refused the stream: it is too busy.
+    RefusedStream,
 }
 
-/// Which connection an attempt goes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Over {
-    /// One that is there, or a new one.
-    #[default]
-    Any,
-    /// A new one.
-    New,
+/// What ended before an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClosedPart {
+    Connection,
+    /// One stream of an HTTP/2 connection, which goes on.
+    Stream,
 }
 
-/// Where the next attempt goes.
-enum Follow {
-    /// To another endpoint.
-    Other(Pick),
-    /// To the same one again.
-    Same,
-}
-
-/// What follows an attempt.
-pub(super) enum Next {
-    Send(Box<Request<Body>>),
-    /// What came is the answer after all.
-    Answer(EndpointBody),
-    /// That was it.
-    Fail(AttemptError),
-}
-
-/// What is left of a request that was sent.
-pub(super) enum Kept {
-    /// Its body is on the tape, its head in the exchange.
-    Tape,
-    /// It had no body, and its head is in the exchange.
-    Head,
-    /// All of it.
-    All(Box<Request<Body>>),
-}
-
-impl Attempt<'_> {
-    /// The request as it goes out first.
-    pub(super) fn request(
-        &self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        body: Body,
-        trials: &mut Trials,
-    ) -> Request<Body> {
-        let plan = &*self.upstream.shared;
-        let mut body = body;
-        trials.keeps_head = self.keep_head;
-        trials.has_body = !body.is_empty();
-        // What an endpoint of HTTP/2 turns away unread is sent again whatever the method.
-        let may_come_back = || {
-            plan.config.protocol == UpstreamProtocol::Http2
-                || pick
-                    .endpoint()
-                    .is_some_and(|endpoint| endpoint.pool.uses_http2())
-                || held.with(|exchange| exchange.request.method.is_idempotent())
-        };
-        if trials.has_body && may_come_back() {
-            // Its bytes cannot be found again on the connection, so that all of it is kept.
-            trials.keeps_head = true;
-            let most = plan.config.retries.max_body;
-            let tape = Tape::new(std::mem::take(&mut body), most);
-            body = tape.play().unwrap_or_default();
-            trials.tape = Some(tape);
-        }
-        self.outgoing(held, pick, body, trials.keeps_head)
-    }
-
-    fn outgoing(&self, held: &ExchangeCell, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
-        let plan = &*self.upstream.shared;
-        let mut request = held.with(|exchange| match pick.target() {
-            Some(target) => headers::build_request(plan, target, exchange, body, keep),
-            None => Request::new(body),
-        });
-        if let Some(upgrade) = self.upgrade {
-            upgrade.ask(request.headers_mut());
-        }
-        request
-    }
-
-    /// Whether there is no attempt left after the present one.
-    pub(super) fn is_last(&self, trials: &Trials) -> bool {
-        trials.tried.len() >= self.upstream.shared.config.retries.attempts as usize
-    }
-
-    /// Whether the answer that is there is one that is tried elsewhere.
-    pub(super) fn is_retried_status(&self, held: &ExchangeCell, trials: &Trials) -> bool {
-        let retries = &self.upstream.shared.config.retries;
-        !retries.statuses.0.is_empty()
-            && !self.is_last(trials)
-            && status(held).is_some_and(|status| retries.statuses.holds(status))
-    }
-
-    /// What follows an attempt that is not the answer yet.
-    pub(super) fn next(
-        &self,
-        held: &ExchangeCell,
-        pick: &mut Pick,
-        trials: &mut Trials,
-        line: Option<&mut EndpointConnection>,
-        mut sent: Sent,
-        since: Since,
-    ) -> Next {
-        let plan = &*self.upstream.shared;
-        let free = match &sent {
-            Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
-            Sent::Answered(_) | Sent::Failed(_) => false,
-        };
-        let mut line = line;
-        let kept = match &sent {
-            Sent::Unsent(..) => None,
-            Sent::Answered(_) | Sent::Failed(_) => Self::kept(trials, line.as_deref_mut()),
-        };
-        let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
-        let wanted = free || (may && kept.is_some());
-        let in_time = since.begun.elapsed() < self.timeouts.first_byte
-            && self.time_left(since) != Some(Duration::ZERO);
-        let follows = match trials.next.take() {
-            None if wanted && in_time => {
-                let other = self.elsewhere(held, trials, free, |_| true);
-                let has_left = matches!(sent, Sent::Failed(AttemptError::Left { .. }));
-                other.map(Follow::Other).or_else(|| match has_left {
-                    true => None,
-                    false => self.once_again(held, pick, trials, since),
-                })
-            }
-            secured => secured,
-        };
-        let reason = follows.is_some().then(|| match &sent {
-            Sent::Unsent(_, fault) | Sent::Failed(fault) => fault.code().as_str().into(),
-            Sent::Answered(_) => format!("status {}", status(held).unwrap_or_default()).into(),
-        });
-        let request = follows.and_then(|follows| {
-            let target = match &follows {
-                Follow::Other(other) => other,
-                Follow::Same => {
-                    // One that many share is left by what ends it, and by silence.
-                    trials.over = match line {
-                        Some(EndpointConnection::Http2(_)) => Over::Any,
-                        Some(EndpointConnection::Http1(_)) | None => Over::New,
-                    };
-                    &*pick
-                }
-            };
-            let request = match (&mut sent, kept) {
-                // Nothing of it was sent, nor of its body: it goes as it is.
-                (Sent::Unsent(request, _), _) => {
-                    let request = std::mem::replace(&mut **request, Request::new(Body::Empty));
-                    self.address(target, request)
-                }
-                (Sent::Answered(_) | Sent::Failed(_), kept) => {
-                    self.again(held, target, trials, kept?)
-                }
-            };
-            trials.note(held, pick, since, reason);
-            if let Follow::Other(other) = follows {
-                *pick = other;
-            }
-            Some(request)
-        });
-        if let Some(request) = request {
-            held.with(|exchange| exchange.response = None);
-            self.watch.begin_retry();
-            self.watch.shared.stats.retries.add(1);
-            return Next::Send(Box::new(request));
-        }
-        held.with(|exchange| name(exchange, pick));
-        match sent {
-            Sent::Answered(incoming) => Next::Answer(incoming),
-            Sent::Unsent(_, fault) | Sent::Failed(fault) => Next::Fail(fault),
-        }
-    }
-
-    /// Another endpoint, if one more attempt may be made. Without one, nothing is taken from the
-    /// budget.
-    fn elsewhere(
-        &self,
-        held: &ExchangeCell,
-        trials: &mut Trials,
+/// What Windlass does after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// The client gets the answer.
+    Answer,
+    /// The same endpoint gets the request again at once, over another connection. It is no attempt of
+    /// its own, and takes nothing from the budget.
+    Resend,
+    /// An endpoint that was not tried gets the request at once.
+    Elsewhere {
+        /// Whether it takes nothing from the budget.
         free: bool,
-        will_do: impl Fn(&EndpointState) -> bool,
-    ) -> Option<Pick> {
-        if self.is_last(trials) {
-            return None;
+    },
+    /// An endpoint that was tried before gets the request after this wait: another one than the last if
+    /// there is one, else the last. It takes a retry from the budget.
+    Repeat {
+        after: Duration,
+        /// Whether the last endpoint gets it over a new connection.
+        new_connection: bool,
+    },
+    /// The attempt goes on, although `try_timeout` has passed.
+    KeepWaiting,
+    /// The client gets this error.
+    GiveUp(Code),
+}
+
+/// All that a decision depends on, besides the outcome.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry<'a> {
+    pub(super) rules: &'a Retries,
+    pub(super) request: Repeatable,
+    pub(super) history: History,
+    /// Whether there may be an endpoint that was not tried. If the balancer has none, the dispatch
+    /// decides again without.
+    pub(super) untried: bool,
+    /// Whether the budget has a retry left.
+    pub(super) budget: bool,
+    /// From 0 to 1, by chance.
+    pub(super) jitter: f64,
+}
+
+/// The request, as far as it decides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeatable {
+    pub(super) idempotent: bool,
+    /// Whether it asks its connection to become something else. It is sent once.
+    pub(super) upgrade: bool,
+    /// Whether all of it can be sent again: it has no body, or the whole body was kept.
+    pub(super) kept: bool,
+    /// Until the first answer is due, and until the whole exchange has to be over.
+    pub(super) time_left: Duration,
+}
+
+/// What happened before, and to the connection of the present attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct History {
+    /// Attempts so far, the present one included.
+    pub(super) attempts: usize,
+    /// How often an endpoint was tried that had been tried before, after a wait.
+    pub(super) repeats: u32,
+    /// How often endpoints turned the request away unread, by [`turned_away`].
+    pub(super) turned_away: u8,
+    /// How many endpoints the upstream has.
+    pub(super) endpoints: usize,
+    /// Whether the connection had carried a request before. It may have been closed meanwhile.
+    pub(super) reused: bool,
+    /// Whether many requests share the connection.
+    pub(super) shared: bool,
+    /// Whether the attempt went over a new connection on purpose.
+    pub(super) fresh: bool,
+}
+
+impl Retry<'_> {
+    /// What to do after this outcome.
+    #[must_use]
+    pub(super) fn decide(&self, outcome: OutcomeKind) -> Decision {
+        if outcome == OutcomeKind::TryTimeout {
+            return self.leave_early();
         }
-        let pick = held
-            .with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried))?
-            .ok()?;
-        let will_do = pick.endpoint().is_some_and(|one| will_do(&one.state));
-        let may = will_do && (free || self.upstream.budget.take(self.now()));
-        if !may {
-            trials.tried.pop();
+        if self.is_resent(outcome) {
+            return Decision::Resend;
         }
-        may.then_some(pick)
+        self.next_attempt(outcome)
+            .unwrap_or_else(|| outcome.last_word())
     }
 
-    /// An endpoint that was tried before, if one more attempt may be made: another one than the last if
-    /// there is one, else the last one. Not at once: what made it fail may pass.
-    fn once_again(
-        &self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        trials: &mut Trials,
-        since: Since,
-    ) -> Option<Follow> {
-        let pause = pause(trials.repeats, fastrand::f64());
-        let left = self
-            .timeouts
-            .first_byte
-            .saturating_sub(since.begun.elapsed());
-        let left = self.time_left(since).map_or(left, |total| total.min(left));
-        if self.is_last(trials) || pause >= left || !self.upstream.budget.take(self.now()) {
-            return None;
-        }
-        let other = match pick.others() {
-            0 => None,
-            _ => held.with(|exchange| self.pick_now(exchange, trials, LeaveOut::Last)),
-        };
-        let follows = match other {
-            Some(Ok(other)) => Follow::Other(other),
-            Some(Err(_)) | None => self.same(pick, trials)?,
-        };
-        trials.repeats += 1;
-        trials.pause = Some(pause);
-        Some(follows)
+    /// The time-out of the present attempt alone: only one that another can follow has it.
+    #[must_use]
+    pub(super) fn try_timeout(&self) -> Option<Duration> {
+        let history = &self.history;
+        let follows = history.endpoints <= 1 || history.endpoints > history.attempts;
+        let may = follows && !self.is_last() && self.may_repeat();
+        self.rules.try_timeout.filter(|_| may)
     }
 
-    /// The endpoint that was tried last, unless it has gone meanwhile. The request stays one of its
-    /// active ones.
-    fn same(&self, pick: &Pick, trials: &mut Trials) -> Option<Follow> {
-        let known = &pick.endpoint()?.state;
-        let view = self.upstream.view();
-        let is_there = view.endpoints.iter().any(|one| one.state.id == known.id);
-        let takes = is_there && !known.health(|health| health.is_drained());
-        takes.then(|| {
-            trials.tried.push(known.id);
-            Follow::Same
+    /// A connection that was unused may have been closed meanwhile, which is no fault of the endpoint; and
+    /// one that ends says nothing of the next one to the same endpoint.
+    fn is_resent(&self, outcome: OutcomeKind) -> bool {
+        let (request, history) = (&self.request, &self.history);
+        match outcome {
+            OutcomeKind::Unsent(_) => history.reused,
+            OutcomeKind::TurnedAway(TurnedAwayBy::GoAway) => {
+                request.kept && history.turned_away <= MOST_TURNED_AWAY
+            }
+            OutcomeKind::Closed(ClosedPart::Connection) => {
+                history.reused && !history.fresh && request.idempotent && request.kept
+            }
+            _ => false,
+        }
+    }
+
+    fn next_attempt(&self, outcome: OutcomeKind) -> Option<Decision> {
+        let free = self.is_unsent(outcome);
+        let wanted = match free {
+            true => self.rules.on.contains(&RetryOn::Connect),
+            false => self.is_listed(outcome) && self.may_repeat(),
+        };
+        let time_left = self.request.time_left;
+        if !wanted || self.is_last() || time_left.is_zero() {
+            return None;
+        }
+        if self.untried && (free || self.budget) {
+            return Some(Decision::Elsewhere { free });
+        }
+        let after = wait(self.history.repeats, self.jitter);
+        let may = self.budget && after < time_left && outcome != OutcomeKind::Left;
+        may.then_some(Decision::Repeat {
+            after,
+            new_connection: !self.history.shared,
         })
     }
 
-    /// The `try_timeout` has passed. True: another attempt follows. Otherwise the present one may take
-    /// as long as if there were no such time-out. `has_request`: its connection has a request without a body.
-    pub(super) fn gives_up(
-        &self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        trials: &mut Trials,
-        has_request: impl Fn() -> bool,
-    ) -> bool {
-        let Some(rest) = trials.rest.take() else {
-            return true;
-        };
-        let may = match &trials.tape {
-            Some(tape) => tape.is_whole(),
-            None => trials.keeps_head || has_request(),
-        };
-        if may {
-            // Not for one that may be down: this one is at work.
-            let is_well = |known: &EndpointState| !known.has_failed_last();
-            let other = self.elsewhere(held, trials, false, is_well);
-            trials.next = other.map(Follow::Other);
-            if trials.next.is_none()
-                && pick.others() == 0
-                && !self.is_last(trials)
-                && self.upstream.budget.take(self.now())
-            {
-                trials.next = self.same(pick, trials);
+    /// `try_timeout` has passed: the attempt is given up only for another that begins at once.
+    fn leave_early(&self) -> Decision {
+        if !self.may_repeat() || self.is_last() || !self.budget {
+            return Decision::KeepWaiting;
+        }
+        match (self.untried, self.history.endpoints) {
+            (true, _) => Decision::Elsewhere { free: false },
+            (false, 0 | 1) => Decision::Repeat {
+                after: Duration::ZERO,
+                new_connection: !self.history.shared,
+            },
+            (false, _) => Decision::KeepWaiting,
+        }
+    }
+
+    /// Whether no endpoint has looked at the request, and it can be sent as it is.
+    fn is_unsent(&self, outcome: OutcomeKind) -> bool {
+        match outcome {
+            OutcomeKind::Unsent(_) => true,
+            OutcomeKind::TurnedAway(_) => self.request.kept,
+            _ => false,
+        }
+    }
+
+    /// Whether the upstream's `retries` list an outcome after which the endpoint may have acted on the
+    /// request.
+    fn is_listed(&self, outcome: OutcomeKind) -> bool {
+        let rules = self.rules;
+        match outcome {
+            OutcomeKind::Answered(status) => rules.statuses.holds(status),
+            OutcomeKind::Closed(_) | OutcomeKind::Left => rules.on.contains(&RetryOn::Reset),
+            OutcomeKind::TimedOut | OutcomeKind::TryTimeout => {
+                rules.on.contains(&RetryOn::Timeout) || rules.try_timeout.is_some()
             }
-        }
-        if trials.next.is_none() {
-            held.with(|exchange| name(exchange, pick));
-            self.watch.extend_first_byte(rest);
-        }
-        trials.next.is_some()
-    }
-
-    /// Whether a request that may have been acted on may be sent again.
-    fn may_repeat(&self, held: &ExchangeCell, sent: &Sent) -> bool {
-        let retries = &self.upstream.shared.config.retries;
-        let on = match sent {
-            Sent::Unsent(..) | Sent::Answered(_) => true,
-            Sent::Failed(AttemptError::Closed { .. } | AttemptError::Left { .. }) => {
-                retries.on.contains(&RetryOn::Reset)
-            }
-            Sent::Failed(AttemptError::FirstByteTimeout { .. } | AttemptError::Upload { .. }) => {
-                retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
-            }
-            Sent::Failed(_) => false,
-        };
-        on && held.with(|exchange| exchange.request.method.is_idempotent())
-    }
-
-    /// What can be sent again of a request that was sent, if all of it can.
-    pub(super) fn kept(trials: &Trials, line: Option<&mut EndpointConnection>) -> Option<Kept> {
-        match &trials.tape {
-            // Played when it is sent: from then on the earlier reader gets nothing.
-            Some(tape) => tape.is_whole().then_some(Kept::Tape),
-            None if trials.has_body => None,
-            None if trials.keeps_head => Some(Kept::Head),
-            None => line?.take_sent_request().map(Box::new).map(Kept::All),
+            OutcomeKind::Unsent(_) | OutcomeKind::TurnedAway(_) | OutcomeKind::Failed(_) => false,
         }
     }
 
-    /// Whether another attempt could follow the present one: only then it may be given up early.
-    pub(super) fn may_follow(&self, held: &ExchangeCell, pick: &Pick, trials: &Trials) -> bool {
-        let tape = trials.tape.as_ref();
-        !self.is_last(trials)
-            && self.upgrade.is_none()
-            && (pick.others() == 0 || pick.others() >= trials.tried.len())
-            && tape.is_none_or(Tape::is_whole)
-            && held.with(|exchange| exchange.request.method.is_idempotent())
+    /// Whether the request may be sent again although an endpoint may have acted on it.
+    fn may_repeat(&self) -> bool {
+        let request = &self.request;
+        request.idempotent && request.kept && !request.upgrade
     }
 
-    /// A request that was sent once more, for this endpoint.
-    pub(super) fn again(
-        &self,
-        held: &ExchangeCell,
-        pick: &Pick,
-        trials: &Trials,
-        kept: Kept,
-    ) -> Request<Body> {
-        match kept {
-            Kept::All(request) => self.address(pick, *request),
-            Kept::Head => self.outgoing(held, pick, Body::Empty, true),
-            Kept::Tape => {
-                let body = trials.tape.as_ref().and_then(Tape::play);
-                self.outgoing(held, pick, body.unwrap_or_default(), true)
-            }
-        }
-    }
-
-    /// A request that was made for another endpoint.
-    fn address(&self, pick: &Pick, mut request: Request<Body>) -> Request<Body> {
-        if let Some(target) = pick.target() {
-            headers::set_host(&self.upstream.shared, target, request.headers_mut());
-        }
-        request
+    fn is_last(&self) -> bool {
+        self.history.attempts >= self.rules.attempts as usize
     }
 }
 
-/// How long to wait before an endpoint is tried again, after so many times. `random` is from 0 to 1.
-fn pause(repeats: u32, random: f64) -> Duration {
+impl OutcomeKind {
+    /// What the client gets if nothing follows.
+    fn last_word(self) -> Decision {
+        match self {
+            Self::Answered(_) => Decision::Answer,
+            Self::Unsent(code) | Self::Failed(code) => Decision::GiveUp(code),
+            Self::TurnedAway(_) | Self::Closed(_) => Decision::GiveUp(Code::UpstreamClosed),
+            Self::Left => Decision::GiveUp(Code::EndpointLeft),
+            Self::TimedOut | Self::TryTimeout => Decision::GiveUp(Code::FirstByteTimeout),
+        }
+    }
+}
+
+/// Whether an answer with this status is passed on without a decision: what every request asks.
+#[must_use]
+pub(super) fn is_answer(rules: &Retries, attempts: usize, status: u16) -> bool {
+    attempts >= rules.attempts as usize || !rules.statuses.holds(status)
+}
+
+/// How much one more request that was turned away unread counts. `first`: it was its connection's first.
+#[must_use]
+pub(super) fn turned_away(first: bool) -> u8 {
+    match first {
+        true => TURNED_AWAY_AT_ONCE,
+        false => 1,
+    }
+}
+
+/// How long to wait before an endpoint is tried again, after so many times.
+fn wait(repeats: u32, jitter: f64) -> Duration {
     let longest = FIRST_WAIT
         .saturating_mul(1 << repeats.min(8))
         .min(LONGEST_WAIT);
-    longest.mul_f64(0.5 + random / 2.0)
-}
-
-/// The endpoint that the exchange ends with.
-fn name(exchange: &mut Exchange, pick: &Pick) {
-    let endpoint = pick.endpoint();
-    exchange.outcome.endpoint = endpoint.map(|endpoint| Arc::clone(&endpoint.name));
+    longest.mul_f64(0.5 + jitter / 2.0)
 }
 
 #[cfg(test)]
@@ -486,10 +288,10 @@ mod tests {
     #[test]
     fn waits_grow_and_are_bounded() {
         let longest: Vec<_> = (0..12)
-            .map(|repeats| pause(repeats, 1.0).as_millis())
+            .map(|repeats| wait(repeats, 1.0).as_millis())
             .collect();
         assert_eq!(longest[..5], [25, 50, 100, 200, 250]);
         assert!(longest.iter().all(|wait| *wait <= 250));
-        assert_eq!(pause(0, 0.0), Duration::from_micros(12_500));
+        assert_eq!(wait(0, 0.0), Duration::from_micros(12_500));
     }
 }
