@@ -49,7 +49,7 @@ pub struct UpstreamBody {
     idle: Option<u64>,
     /// Whether the time for the whole is the request's own deadline.
     deadline: bool,
-    /// Since when the next piece is waited for. Milliseconds.
+    /// Since when the next chunk is waited for. Milliseconds.
     waits: Option<u64>,
 }
 

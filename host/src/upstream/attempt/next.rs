@@ -11,7 +11,7 @@ use http::Request;
 use smallvec::SmallVec;
 
 use super::pick::{LeaveOut, Pick};
-use super::replay::Tape;
+use super::replay::ReplayBody;
 use super::request::Kept;
 use super::retry::{
     self, ClosedPart, Decision, History, OutcomeKind, Repeatable, Retry, TurnedAwayBy,
@@ -52,7 +52,7 @@ pub(super) struct Trials {
     /// How often endpoints have turned the request away unread.
     pub(super) turned_away: u8,
     pub(super) has_body: bool,
-    pub(super) tape: Option<Tape>,
+    pub(super) replay: Option<ReplayBody>,
     /// Whether the request's head is still in the exchange.
     pub(super) keeps_head: bool,
 }
@@ -60,8 +60,8 @@ pub(super) struct Trials {
 impl Trials {
     /// There is an answer: nothing is sent again.
     pub(super) fn end(&self) {
-        if let Some(tape) = &self.tape {
-            tape.stop();
+        if let Some(replay) = &self.replay {
+            replay.stop_keeping();
         }
     }
 
@@ -419,8 +419,8 @@ impl Attempt<'_> {
         let Some(rest) = trials.rest.take() else {
             return true;
         };
-        let kept = match &trials.tape {
-            Some(tape) => tape.is_whole(),
+        let kept = match &trials.replay {
+            Some(replay) => replay.is_complete(),
             None => trials.keeps_head || has_request(),
         };
         let mut retry = self.retry_of(held, pick, trials, since, kept);
@@ -454,7 +454,7 @@ impl Attempt<'_> {
         trials: &Trials,
         since: Since,
     ) -> bool {
-        let kept = trials.tape.as_ref().is_none_or(Tape::is_whole);
+        let kept = trials.replay.as_ref().is_none_or(ReplayBody::is_complete);
         let retry = self.retry_of(held, pick, trials, since, kept);
         retry.try_timeout().is_some()
     }

@@ -7,7 +7,7 @@ use http::Request;
 
 use super::next::{Ended, Trials};
 use super::pick::Pick;
-use super::replay::Tape;
+use super::replay::ReplayBody;
 use super::{Attempt, Sent};
 use crate::config::UpstreamProtocol;
 use crate::exchange::ExchangeCell;
@@ -17,8 +17,8 @@ use crate::upstream::headers;
 
 /// What is left of a request that was sent.
 pub(super) enum Kept {
-    /// Its body is on the tape, its head in the exchange.
-    Tape,
+    /// Its body is kept, and its head is in the exchange.
+    Body,
     /// It had no body, and its head is in the exchange.
     Head,
     /// All of it.
@@ -50,9 +50,9 @@ impl Attempt<'_> {
             // Its bytes cannot be found again on the connection, so that all of it is kept.
             trials.keeps_head = true;
             let most = plan.config.retries.max_body;
-            let tape = Tape::new(std::mem::take(&mut body), most);
-            body = tape.play().unwrap_or_default();
-            trials.tape = Some(tape);
+            let replay = ReplayBody::new(std::mem::take(&mut body), most);
+            body = replay.restart().unwrap_or_default();
+            trials.replay = Some(replay);
         }
         self.outgoing(held, pick, body, trials.keeps_head)
     }
@@ -71,9 +71,9 @@ impl Attempt<'_> {
 
     /// What can be sent again of a request that was sent, if all of it can.
     pub(super) fn kept(trials: &Trials, line: Option<&mut EndpointConnection>) -> Option<Kept> {
-        match &trials.tape {
-            // Played when it is sent: from then on the earlier reader gets nothing.
-            Some(tape) => tape.is_whole().then_some(Kept::Tape),
+        match &trials.replay {
+            // Restarted when it is sent: from then on the earlier reader gets nothing.
+            Some(replay) => replay.is_complete().then_some(Kept::Body),
             None if trials.has_body => None,
             None if trials.keeps_head => Some(Kept::Head),
             None => line?.take_sent_request().map(Box::new).map(Kept::All),
@@ -116,8 +116,8 @@ impl Attempt<'_> {
         match kept {
             Kept::All(request) => *request,
             Kept::Head => self.outgoing(held, pick, Body::Empty, true),
-            Kept::Tape => {
-                let body = trials.tape.as_ref().and_then(Tape::play);
+            Kept::Body => {
+                let body = trials.replay.as_ref().and_then(ReplayBody::restart);
                 self.outgoing(held, pick, body.unwrap_or_default(), true)
             }
         }

@@ -11,7 +11,7 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// From the request's end to the response's head.
     pub(crate) first_byte: Duration,
-    /// Between two pieces of a body. None: for ever.
+    /// Between two chunks of a body. None: for ever.
     pub(crate) idle: Option<Duration>,
     /// From when the request comes to the upstream to the response's end. None: for ever.
     pub(crate) total: Option<Duration>,

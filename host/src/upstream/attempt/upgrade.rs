@@ -35,8 +35,8 @@ use crate::upstream::queue::ActiveRequest;
 
 /// The largest body of a request that can become a tunnel. Bytes.
 const MOST_BODY: usize = 64 * 1024;
-/// The most pieces that it may come in.
-const MOST_PIECES: usize = 4096;
+/// The most chunks that it may come in.
+const MOST_CHUNKS: usize = 4096;
 
 /// What such a request asks for, and what the endpoint made of it.
 #[derive(Debug)]
@@ -225,16 +225,16 @@ pub(crate) async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
         let frame = frame?;
         size += frame.data_ref().map_or(0, Bytes::len);
         first.push_back(frame);
-        if size > MOST_BODY || first.len() > MOST_PIECES {
+        if size > MOST_BODY || first.len() > MOST_CHUNKS {
             let begun = Begun { first, rest: body };
             return Ok(Gathered::Longer(Body::Filtered(Box::new(begun))));
         }
     }
-    let pieces = first.into_iter().filter_map(|frame| frame.into_data().ok());
-    let pieces: Vec<Bytes> = pieces.collect();
-    let whole = match pieces.as_slice() {
-        [piece] => piece.clone(),
-        pieces => pieces.concat().into(),
+    let chunks = first.into_iter().filter_map(|frame| frame.into_data().ok());
+    let chunks: Vec<Bytes> = chunks.collect();
+    let whole = match chunks.as_slice() {
+        [chunk] => chunk.clone(),
+        chunks => chunks.concat().into(),
     };
     Ok(Gathered::Whole(Body::full(whole)))
 }
