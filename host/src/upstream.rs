@@ -10,7 +10,7 @@
 //!   it stands as a whole;
 //! - [`LocalUpstream`]: one worker's view of that, with its connections and its retry budget;
 //! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
-//! - [`attempt`]: one exchange, over as many attempts as it may have.
+//! - [`dispatch`]: one request to one upstream, over as many attempts as it may have.
 //!
 //! Promises: a request is sent twice only if it cannot have been acted on or may be repeated
 //! (idempotent, with a body that was kept), and never more often than its budget allows; every wait
@@ -21,9 +21,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) mod attempt;
 pub(crate) mod coding;
 pub(crate) mod connection;
+pub(crate) mod dispatch;
 pub(crate) mod endpoint;
 pub(crate) mod fault;
 pub(crate) mod hash_key;
@@ -38,12 +38,12 @@ pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod sticky;
 
-pub(crate) use attempt::timeouts::Timeouts;
 pub(crate) use connection::pool::Pools;
+pub(crate) use dispatch::timeouts::Timeouts;
 pub(crate) use endpoint::LocalEndpoint;
 pub(crate) use shared::{Upstream, UpstreamEndpoint};
 
-use attempt::budget::Budget;
+use dispatch::budget::Budget;
 use shared::EndpointSet;
 
 /// One worker's view of an upstream: the plan, and connections of its own.

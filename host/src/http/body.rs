@@ -13,8 +13,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::Code;
 use crate::server::body::ClientBody;
-use crate::upstream::attempt::body::UpstreamBody;
 use crate::upstream::connection::transport::TransportError;
+use crate::upstream::dispatch::body::UpstreamBody;
 
 #[derive(Default)]
 pub enum Body {

@@ -18,7 +18,7 @@ use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, BodyError};
 use crate::model::head::ResponseHead;
-use crate::upstream::attempt::upgrade::{Taken, Upgrade};
+use crate::upstream::dispatch::upgrade::{Taken, Upgrade};
 use crate::upstream::headers;
 
 /// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,

@@ -19,7 +19,7 @@ use tokio::io::{
 use super::RunningExchange;
 use crate::http::body::BodyError;
 use crate::http::watch::{TimeoutKind, Watch};
-use crate::upstream::attempt::upgrade::Taken;
+use crate::upstream::dispatch::upgrade::Taken;
 
 /// How much is on its way in either direction. Bytes.
 const BUFFER: usize = 16 * 1024;

@@ -28,8 +28,8 @@ use crate::http::body::Body;
 use crate::model::head::RequestHead;
 use crate::proxy::Arrival;
 use crate::proxy::worker::{WorkerConnection, next_id};
-use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::coding::{self, Coding};
+use crate::upstream::dispatch::upgrade::Upgrade;
 use crate::upstream::headers::HeaderFlags;
 
 /// Take a request in.

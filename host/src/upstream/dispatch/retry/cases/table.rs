@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::config::{Retries, RetryOn, StatusRanges};
 use crate::error::Code;
-use crate::upstream::attempt::retry::ClosedPart::{Connection, Stream};
-use crate::upstream::attempt::retry::Decision;
-use crate::upstream::attempt::retry::OutcomeKind::{
+use crate::upstream::dispatch::retry::ClosedPart::{Connection, Stream};
+use crate::upstream::dispatch::retry::Decision;
+use crate::upstream::dispatch::retry::OutcomeKind::{
     self, Answered, Closed, Failed, Left, TimedOut, TryTimeout, TurnedAway, Unsent,
 };
-use crate::upstream::attempt::retry::TurnedAwayBy::{GoAway, RefusedStream};
-use crate::upstream::attempt::retry::{History, MOST_TURNED_AWAY, Repeatable, Retry};
+use crate::upstream::dispatch::retry::TurnedAwayBy::{GoAway, RefusedStream};
+use crate::upstream::dispatch::retry::{History, MOST_TURNED_AWAY, Repeatable, Retry};
 
 /// What a decision is made of; a case changes it as its sentence says.
 pub(super) struct Given {
