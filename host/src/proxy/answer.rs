@@ -18,7 +18,7 @@ use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, BodyError};
 use crate::model::head::ResponseHead;
-use crate::upstream::dispatch::upgrade::{Taken, Upgrade};
+use crate::upstream::dispatch::upgrade::{Upgrade, UpgradedConnection};
 use crate::upstream::headers;
 
 /// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
@@ -153,8 +153,8 @@ fn is_success(exchange: &Exchange) -> bool {
 
 /// The endpoint's side, if the request becomes a tunnel: the endpoint has agreed, and no filter
 /// answered otherwise.
-fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<Taken> {
-    let taken = upgrade.taken.borrow_mut().take()?;
+fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<UpgradedConnection> {
+    let taken = upgrade.upgraded.borrow_mut().take()?;
     let status = run
         .exchange
         .with(|exchange| exchange.response.as_ref().map(|head| head.status));
@@ -165,7 +165,7 @@ fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<Taken> {
 fn answer_upgrade(
     run: RunningExchange,
     upgrade: &Upgrade,
-    taken: Taken,
+    taken: UpgradedConnection,
     slot: &TunnelSlot,
 ) -> Response<ResponseBody> {
     let (mut headers, id) = run.exchange.with(|exchange| {

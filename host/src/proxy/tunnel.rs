@@ -19,7 +19,7 @@ use tokio::io::{
 use super::RunningExchange;
 use crate::http::body::BodyError;
 use crate::http::watch::{TimeoutKind, Watch};
-use crate::upstream::dispatch::upgrade::Taken;
+use crate::upstream::dispatch::upgrade::UpgradedConnection;
 
 /// How much is on its way in either direction. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -31,7 +31,7 @@ pub(crate) type TunnelSlot = Rc<RefCell<Option<Box<Tunnel>>>>;
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(super) exchange: RunningExchange,
-    pub(super) endpoint: Taken,
+    pub(super) endpoint: UpgradedConnection,
 }
 
 impl Tunnel {
@@ -97,7 +97,7 @@ impl Tunnel {
         }
         run.sent = down.get();
         run.connection.watch.count_body_bytes(up.get());
-        drop((taken.turn, taken.carrier));
+        drop((taken.active, taken.carrier));
     }
 }
 

@@ -20,23 +20,27 @@ use crate::upstream::connection::pool::Pool;
 use crate::upstream::connection::transport::TransportError;
 use crate::upstream::queue::ActiveRequest;
 
-/// What is given back when a response is over.
+/// What a response uses until it is over.
 #[derive(Debug)]
-pub(crate) struct Loan {
-    /// The connection, or the place on one.
-    pub(crate) line: EndpointConnection,
+pub(crate) struct ResponseResources {
+    /// The connection, or the stream on one.
+    pub(crate) connection: EndpointConnection,
     /// Where it came from.
     pub(crate) pool: Rc<Pool>,
-    /// The place among the endpoint's active requests.
-    pub(crate) turn: ActiveRequest,
+    /// Counts the request as active at the endpoint.
+    pub(crate) active: ActiveRequest,
 }
 
-impl Loan {
-    /// Give all of it back. The connection is kept if it can take another request.
-    pub(crate) fn give_back(self, watch: &Watch) {
-        let Self { line, pool, turn } = self;
-        drop(turn);
-        line.release(&pool, !watch.body_open(), watch.shared.clock.now());
+impl ResponseResources {
+    /// Release all of it. The connection is kept if it can take another request.
+    pub(crate) fn release(self, watch: &Watch) {
+        let Self {
+            connection,
+            pool,
+            active,
+        } = self;
+        drop(active);
+        connection.release(&pool, !watch.body_open(), watch.shared.clock.now());
     }
 }
 
@@ -44,7 +48,7 @@ impl Loan {
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: EndpointBody,
-    loan: Option<Loan>,
+    resources: Option<ResponseResources>,
     watch: Arc<Watch>,
     idle: Option<u64>,
     /// Whether the time for the whole is the request's own deadline.
@@ -59,14 +63,14 @@ impl UpstreamBody {
     #[must_use]
     pub(crate) fn new(
         incoming: EndpointBody,
-        loan: Loan,
+        resources: ResponseResources,
         watch: Arc<Watch>,
         idle: Option<u64>,
         deadline: bool,
     ) -> Self {
         Self {
             incoming,
-            loan: Some(loan),
+            resources: Some(resources),
             watch,
             idle,
             deadline,
@@ -78,8 +82,8 @@ impl UpstreamBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
-        match &mut self.loan {
-            Some(loan) => loan.line.poll_frame(cx, &mut self.incoming),
+        match &mut self.resources {
+            Some(resources) => resources.connection.poll_frame(cx, &mut self.incoming),
             None => Poll::Ready(None),
         }
     }
@@ -99,15 +103,16 @@ impl UpstreamBody {
 
     /// Whether what has ended is a stream of HTTP/2 whose end has not come (RFC 9113 section 8.1).
     fn is_short(&self) -> bool {
-        let loan = self.loan.as_ref();
-        loan.is_some_and(|loan| matches!(loan.line, EndpointConnection::Http2(_)))
+        let resources = self.resources.as_ref();
+        resources
+            .is_some_and(|resources| matches!(resources.connection, EndpointConnection::Http2(_)))
             && !self.incoming.is_end_stream()
             && self.incoming.size_hint().exact() != Some(0)
     }
 
     fn end(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            loan.give_back(&self.watch);
+        if let Some(resources) = self.resources.take() {
+            resources.release(&self.watch);
         }
     }
 }
@@ -134,19 +139,21 @@ impl HttpBody for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         // What was read whole is the client's, whatever passed meanwhile.
-        if this.loan.is_some()
+        if this.resources.is_some()
             && let Some(error) = this.over()
         {
-            this.loan = None;
+            this.resources = None;
             return Poll::Ready(Some(Err(error)));
         }
         let polled = this.poll_incoming(cx);
         match &polled {
             Poll::Pending if this.watch.expired(TimeoutKind::Answer) => {
-                if let Some(loan) = this.loan.take() {
+                if let Some(resources) = this.resources.take() {
                     let now = this.watch.shared.clock.now();
                     let began = this.waits.unwrap_or(now);
-                    loan.line.timed_out(&loan.pool, false, began, now);
+                    resources
+                        .connection
+                        .timed_out(&resources.pool, false, began, now);
                 }
                 return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
             }
@@ -170,12 +177,12 @@ impl HttpBody for UpstreamBody {
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
-                this.loan = None;
+                this.resources = None;
                 Some(Err(BodyError::UpstreamBroken(error)))
             }
             // A reset without an error is taken for an end, wherever it comes.
             None if this.is_short() => {
-                this.loan = None;
+                this.resources = None;
                 Some(Err(BodyError::UpstreamShort))
             }
             None => {

@@ -2,7 +2,7 @@
 //!
 //! Without it, endpoints that are slow because they have too much to do would get more to do.
 //! Pure; one a worker and upstream, so that nothing is shared. Both what was asked and what was
-//! retried are told over a sliding window, so that nothing is saved up for a storm.
+//! retried are counted over a sliding window, so that nothing is saved up for a storm.
 
 use std::cell::Cell;
 
@@ -16,13 +16,13 @@ pub(crate) struct Budget {
     percent: u32,
     /// Retries a window beside those.
     allowance: f64,
-    now: Cell<Slice>,
-    before: Cell<Slice>,
+    now: Cell<WindowCounts>,
+    before: Cell<WindowCounts>,
 }
 
 /// What happened in one window.
 #[derive(Debug, Clone, Copy, Default)]
-struct Slice {
+struct WindowCounts {
     number: u64,
     requests: u32,
     retries: u32,
@@ -44,47 +44,50 @@ impl Budget {
 
     /// A request came. Milliseconds of any clock.
     pub(crate) fn request(&self, now_ms: u64) {
-        let mut slice = self.turn(now_ms);
-        slice.requests = slice.requests.saturating_add(1);
-        self.now.set(slice);
+        let mut counts = self.current_counts(now_ms);
+        counts.requests = counts.requests.saturating_add(1);
+        self.now.set(counts);
     }
 
     /// Whether one more retry is in the budget.
     #[must_use]
     pub(crate) fn has_one(&self, now_ms: u64) -> bool {
-        let slice = self.turn(now_ms);
+        let counts = self.current_counts(now_ms);
         let before = self.before.get();
         let left = WINDOW - now_ms % WINDOW;
         let weight = f64::from(u32::try_from(left).unwrap_or(0)) / 10_000.0;
         let over = |now: u32, before: u32| f64::from(now) + f64::from(before) * weight;
         let share = f64::from(self.percent) / 100.0;
-        let budget = over(slice.requests, before.requests) * share + self.allowance;
-        over(slice.retries, before.retries) + 1.0 <= budget
+        let budget = over(counts.requests, before.requests) * share + self.allowance;
+        over(counts.retries, before.retries) + 1.0 <= budget
     }
 
     /// The same; it is taken then.
     pub(crate) fn take(&self, now_ms: u64) -> bool {
         let may = self.has_one(now_ms);
         if may {
-            let mut slice = self.turn(now_ms);
-            slice.retries = slice.retries.saturating_add(1);
-            self.now.set(slice);
+            let mut counts = self.current_counts(now_ms);
+            counts.retries = counts.retries.saturating_add(1);
+            self.now.set(counts);
         }
         may
     }
 
-    fn turn(&self, now_ms: u64) -> Slice {
+    fn current_counts(&self, now_ms: u64) -> WindowCounts {
         let number = now_ms / WINDOW;
-        let slice = self.now.get();
-        if slice.number == number {
-            return slice;
+        let counts = self.now.get();
+        if counts.number == number {
+            return counts;
         }
-        let follows = slice.number + 1 == number;
-        self.before
-            .set(if follows { slice } else { Slice::default() });
-        Slice {
+        let follows = counts.number + 1 == number;
+        self.before.set(if follows {
+            counts
+        } else {
+            WindowCounts::default()
+        });
+        WindowCounts {
             number,
-            ..Slice::default()
+            ..WindowCounts::default()
         }
     }
 }

@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::Attempt;
-use super::next::Trials;
-use super::timeouts::Since;
+use super::Dispatch;
 use crate::balance::{PickOptions, Picked};
 use crate::config::BalancePolicy;
-use crate::exchange::{Exchange, ExchangeCell};
+use crate::exchange::Exchange;
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
 use crate::upstream::queue::{ActiveRequest, QueueError, QueueKey};
 use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, hash_key};
@@ -27,18 +25,18 @@ pub(super) enum LeaveOut {
 
 /// An endpoint that was picked.
 pub(super) struct Pick {
-    pub(super) turn: ActiveRequest,
+    pub(super) active: ActiveRequest,
     view: Rc<LocalEndpoints>,
-    place: usize,
+    index: usize,
 }
 
 impl Pick {
     pub(super) fn endpoint(&self) -> Option<&Rc<LocalEndpoint>> {
-        self.view.endpoints.get(self.place)
+        self.view.endpoints.get(self.index)
     }
 
     pub(super) fn target(&self) -> Option<&UpstreamEndpoint> {
-        self.view.shared.endpoints.get(self.place)
+        self.view.shared.endpoints.get(self.index)
     }
 
     /// How many endpoints there are beside it.
@@ -50,47 +48,61 @@ impl Pick {
         self.endpoint()
             .map_or_else(String::new, |endpoint| endpoint.name.to_string())
     }
+
+    /// Its connection took no request.
+    pub(super) fn closed_at_once(&self) -> AttemptError {
+        AttemptError::Connect {
+            endpoint: self.name(),
+            cause: std::io::ErrorKind::ConnectionAborted.into(),
+        }
+    }
 }
 
-impl Attempt<'_> {
+impl Dispatch<'_> {
     /// An endpoint for this request. None: all that could take it have no room.
-    pub(super) fn pick(
-        &self,
-        exchange: &mut Exchange,
-        trials: &mut Trials,
-    ) -> Option<Result<Pick, AttemptError>> {
-        let queue = self.upstream.shared.queue.as_ref();
-        if queue.is_some_and(|queue| !queue.is_empty() && queue.has_waiter(want(exchange))) {
-            return None;
-        }
-        self.pick_now(exchange, trials, LeaveOut::Tried)
+    pub(super) fn pick_first(&mut self) -> Option<Result<Pick, AttemptError>> {
+        let exchange = self.context.exchange;
+        exchange.with(|exchange| {
+            let queue = self.context.upstream.shared.queue.as_ref();
+            if queue.is_some_and(|queue| !queue.is_empty() && queue.has_waiter(queue_key(exchange)))
+            {
+                return None;
+            }
+            self.pick(exchange, LeaveOut::Tried)
+        })
     }
 
-    pub(super) fn pick_now(
-        &self,
+    /// An endpoint for a further attempt, if one can take the request now.
+    pub(super) fn pick_again(&mut self, leave_out: LeaveOut) -> Option<Pick> {
+        let exchange = self.context.exchange;
+        let picked = exchange.with(|exchange| self.pick(exchange, leave_out));
+        picked?.ok()
+    }
+
+    fn pick(
+        &mut self,
         exchange: &mut Exchange,
-        trials: &mut Trials,
         leave_out: LeaveOut,
     ) -> Option<Result<Pick, AttemptError>> {
-        let plan = &*self.upstream.shared;
-        let view = self.upstream.view();
+        let upstream = self.context.upstream;
+        let plan = &*upstream.shared;
+        let view = upstream.view();
         let left_out = match leave_out {
-            LeaveOut::Tried => &*trials.tried,
-            LeaveOut::Last => trials.tried.last().map_or(&[][..], std::slice::from_ref),
+            LeaveOut::Tried => &*self.tried,
+            LeaveOut::Last => self.tried.last().map_or(&[][..], std::slice::from_ref),
         };
-        let tried = |endpoint: &Rc<LocalEndpoint>| left_out.contains(&endpoint.state.id);
         let exclude: SmallVec<[usize; 4]> = match left_out.is_empty() {
             true => SmallVec::new(),
             false => {
                 let endpoints = view.endpoints.iter().enumerate();
-                let tried = endpoints.filter(|(_, endpoint)| tried(endpoint));
-                tried.map(|(place, _)| place).collect()
+                let tried = endpoints.filter(|(_, one)| left_out.contains(&one.state.id));
+                tried.map(|(index, _)| index).collect()
             }
         };
         let balance = &plan.config.balance;
         let hashes = balance.policy == BalancePolicy::ConsistentHash;
-        if trials.tried.is_empty() {
-            trials.wanted = plan.sticky_endpoint(&view.shared, exchange);
+        if self.tried.is_empty() {
+            self.sticky = plan.sticky_endpoint(&view.shared, exchange);
         }
         let picked = view.shared.balancer.pick(&PickOptions {
             exclude: &exclude,
@@ -100,13 +112,13 @@ impl Attempt<'_> {
                 true => hash_key::find_hash(exchange, &balance.hash_on),
                 false => None,
             },
-            sticky: trials.wanted.map(|wanted| wanted.identity),
-            sticky_accepts_draining: trials.wanted.is_some_and(|wanted| wanted.keeps_client),
+            sticky: self.sticky.map(|sticky| sticky.identity),
+            sticky_accepts_draining: self.sticky.is_some_and(|sticky| sticky.keeps_client),
         });
         let lease = match picked {
             Picked::Endpoint(lease) => lease,
             Picked::Full if plan.queue.is_some() => return None,
-            Picked::Full => return Some(Err(self.full(QueueError::QueueFull))),
+            Picked::Full => return Some(Err(self.context.full(QueueError::QueueFull))),
             Picked::None => {
                 return Some(Err(AttemptError::NoEndpoint {
                     upstream: plan.config.name.to_string(),
@@ -117,51 +129,44 @@ impl Attempt<'_> {
                 }));
             }
         };
-        let place = lease.endpoint();
-        let turn = ActiveRequest::new(lease, plan.queue.as_ref());
-        exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
-        if let Some(endpoint) = view.endpoints.get(place) {
+        let index = lease.endpoint();
+        let active = ActiveRequest::new(lease, plan.queue.as_ref());
+        exchange.outcome.upstream = Some(Arc::clone(&upstream.name));
+        if let Some(endpoint) = view.endpoints.get(index) {
             exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
-            trials.tried.push(endpoint.state.id);
+            self.tried.push(endpoint.state.id);
         }
-        Some(Ok(Pick { turn, view, place }))
+        Some(Ok(Pick {
+            active,
+            view,
+            index,
+        }))
     }
 
-    /// Wait for room.
-    pub(super) async fn wait(
-        &self,
-        held: &ExchangeCell,
-        trials: &mut Trials,
-        since: Since,
-    ) -> Result<Pick, AttemptError> {
-        let plan = &*self.upstream.shared;
+    /// Wait for an endpoint with room.
+    pub(super) async fn wait_for_room(&mut self) -> Result<Pick, AttemptError> {
+        let context = self.context;
+        let plan = &*context.upstream.shared;
         let Some(queue) = &plan.queue else {
-            return Err(self.full(QueueError::QueueFull));
+            return Err(context.full(QueueError::QueueFull));
         };
-        let pick = || held.with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried));
+        let exchange = context.exchange;
+        let queue_key = exchange.with(|exchange| queue_key(exchange));
+        let pick = || exchange.with(|exchange| self.pick(exchange, LeaveOut::Tried));
         let limits = &plan.config.limits;
-        let left = self.time_left(since);
-        let left = left.filter(|left| *left < limits.queue_timeout);
-        let longest = left.unwrap_or(limits.queue_timeout);
-        let want = held.with(|exchange| want(exchange));
-        let picked = queue.wait(limits.queue, longest, want, pick).await;
-        picked.map_err(|why| match (why, left) {
-            (QueueError::TimedOut, Some(_)) => self.overdue(self.upstream.name.to_string()),
-            (why, _) => self.full(why),
+        let time_left = context.time_left();
+        let shorter = time_left.filter(|left| *left < limits.queue_timeout);
+        let longest = shorter.unwrap_or(limits.queue_timeout);
+        let picked = queue.wait(limits.queue, longest, queue_key, pick).await;
+        picked.map_err(|why| match (why, shorter) {
+            (QueueError::TimedOut, Some(_)) => context.overdue(context.upstream.name.to_string()),
+            (why, _) => context.full(why),
         })?
-    }
-
-    pub(super) fn full(&self, why: QueueError) -> AttemptError {
-        self.upstream.shared.state.count_overload();
-        AttemptError::Overloaded {
-            upstream: self.upstream.name.to_string(),
-            why,
-        }
     }
 }
 
 /// Which endpoints will do for a request: those with the labels that a filter asks for.
-fn want(exchange: &Exchange) -> QueueKey {
+fn queue_key(exchange: &Exchange) -> QueueKey {
     let labels = &exchange.hint().labels;
     if labels.is_empty() {
         return QueueKey::ANY;

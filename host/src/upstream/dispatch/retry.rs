@@ -22,9 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// How often a request that was turned away unread may go to the same endpoint again: an endpoint
 /// that takes few requests a connection turns many away until the pool has learned how many it takes
 /// ([`crate::upstream::connection::request_limit`]).
-const MOST_TURNED_AWAY: u8 = 20;
+const MAX_UNPROCESSED: u8 = 20;
 /// Counts as so many of them: an endpoint that turns away a connection's first request takes none.
-const TURNED_AWAY_AT_ONCE: u8 = 7;
+const FIRST_UNPROCESSED: u8 = 7;
 
 /// What came of an attempt, without its connection, its request and its error's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) enum OutcomeKind {
     /// Nothing was sent: there was no connection, or the connection gave the request back.
     Unsent(Code),
     /// The endpoint said that it had not looked at the request.
-    TurnedAway(TurnedAwayBy),
+    Unprocessed(UnprocessedBy),
     /// The connection, or the stream, ended before an answer.
     Closed(ClosedPart),
     /// The endpoint was taken out of use, and its time to end what ran is over.
@@ -49,7 +49,7 @@ pub(super) enum OutcomeKind {
 
 /// How an endpoint of HTTP/2 turned a request away unread (RFC 9113 sections 6.8 and 8.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TurnedAwayBy {
+pub(super) enum UnprocessedBy {
     /// It closes the connection.
     GoAway,
     /// It refused the stream: it is too busy.
@@ -96,6 +96,7 @@ pub(super) struct Retry<'a> {
     pub(super) rules: &'a Retries,
     pub(super) request: Repeatable,
     pub(super) history: History,
+    pub(super) connection: ConnectionUse,
     /// Whether there may be an endpoint that was not tried. If the balancer has none, the dispatch
     /// decides again without.
     pub(super) untried: bool,
@@ -117,22 +118,27 @@ pub(super) struct Repeatable {
     pub(super) time_left: Duration,
 }
 
-/// What happened before, and to the connection of the present attempt.
+/// What happened before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct History {
     /// Attempts so far, the present one included.
     pub(super) attempts: usize,
     /// How often an endpoint was tried that had been tried before, after a wait.
     pub(super) repeats: u32,
-    /// How often endpoints turned the request away unread, by [`turned_away`].
-    pub(super) turned_away: u8,
+    /// How often endpoints turned the request away unread, by [`unprocessed_weight`].
+    pub(super) unprocessed: u8,
     /// How many endpoints the upstream has.
     pub(super) endpoints: usize,
-    /// Whether the connection had carried a request before. It may have been closed meanwhile.
+}
+
+/// The connection of an attempt. If there was none, nothing of this is true.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ConnectionUse {
+    /// Whether it had carried a request before. It may have been closed meanwhile.
     pub(super) reused: bool,
-    /// Whether many requests share the connection.
+    /// Whether many requests share it.
     pub(super) shared: bool,
-    /// Whether the attempt went over a new connection on purpose.
+    /// Whether only a new connection would do.
     pub(super) fresh: bool,
 }
 
@@ -162,14 +168,14 @@ impl Retry<'_> {
     /// A connection that was unused may have been closed meanwhile, which is no fault of the endpoint; and
     /// one that ends says nothing of the next one to the same endpoint.
     fn is_resent(&self, outcome: OutcomeKind) -> bool {
-        let (request, history) = (&self.request, &self.history);
+        let (request, connection) = (&self.request, &self.connection);
         match outcome {
-            OutcomeKind::Unsent(_) => history.reused,
-            OutcomeKind::TurnedAway(TurnedAwayBy::GoAway) => {
-                request.kept && history.turned_away <= MOST_TURNED_AWAY
+            OutcomeKind::Unsent(_) => connection.reused,
+            OutcomeKind::Unprocessed(UnprocessedBy::GoAway) => {
+                request.kept && self.history.unprocessed <= MAX_UNPROCESSED
             }
             OutcomeKind::Closed(ClosedPart::Connection) => {
-                history.reused && !history.fresh && request.idempotent && request.kept
+                connection.reused && !connection.fresh && request.idempotent && request.kept
             }
             _ => false,
         }
@@ -192,7 +198,7 @@ impl Retry<'_> {
         let may = self.budget && after < time_left && outcome != OutcomeKind::Left;
         may.then_some(Decision::Repeat {
             after,
-            new_connection: !self.history.shared,
+            new_connection: !self.connection.shared,
         })
     }
 
@@ -205,7 +211,7 @@ impl Retry<'_> {
             (true, _) => Decision::Elsewhere { free: false },
             (false, 0 | 1) => Decision::Repeat {
                 after: Duration::ZERO,
-                new_connection: !self.history.shared,
+                new_connection: !self.connection.shared,
             },
             (false, _) => Decision::KeepWaiting,
         }
@@ -215,7 +221,7 @@ impl Retry<'_> {
     fn is_unsent(&self, outcome: OutcomeKind) -> bool {
         match outcome {
             OutcomeKind::Unsent(_) => true,
-            OutcomeKind::TurnedAway(_) => self.request.kept,
+            OutcomeKind::Unprocessed(_) => self.request.kept,
             _ => false,
         }
     }
@@ -230,7 +236,7 @@ impl Retry<'_> {
             OutcomeKind::TimedOut | OutcomeKind::TryTimeout => {
                 rules.on.contains(&RetryOn::Timeout) || rules.try_timeout.is_some()
             }
-            OutcomeKind::Unsent(_) | OutcomeKind::TurnedAway(_) | OutcomeKind::Failed(_) => false,
+            OutcomeKind::Unsent(_) | OutcomeKind::Unprocessed(_) | OutcomeKind::Failed(_) => false,
         }
     }
 
@@ -251,7 +257,7 @@ impl OutcomeKind {
         match self {
             Self::Answered(_) => Decision::Answer,
             Self::Unsent(code) | Self::Failed(code) => Decision::GiveUp(code),
-            Self::TurnedAway(_) | Self::Closed(_) => Decision::GiveUp(Code::UpstreamClosed),
+            Self::Unprocessed(_) | Self::Closed(_) => Decision::GiveUp(Code::UpstreamClosed),
             Self::Left => Decision::GiveUp(Code::EndpointLeft),
             Self::TimedOut | Self::TryTimeout => Decision::GiveUp(Code::FirstByteTimeout),
         }
@@ -266,9 +272,9 @@ pub(super) fn is_answer(rules: &Retries, attempts: usize, status: u16) -> bool {
 
 /// How much one more request that was turned away unread counts. `first`: it was its connection's first.
 #[must_use]
-pub(super) fn turned_away(first: bool) -> u8 {
+pub(super) fn unprocessed_weight(first: bool) -> u8 {
     match first {
-        true => TURNED_AWAY_AT_ONCE,
+        true => FIRST_UNPROCESSED,
         false => 1,
     }
 }

@@ -1,6 +1,6 @@
 //! How long an exchange with an endpoint may take, and its parts.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::{RouteTimeouts, UpstreamConfig};
 
@@ -33,24 +33,6 @@ impl Timeouts {
             first_byte: lowered(upstream.first_byte_timeout, route.first_byte),
             idle: least(upstream.idle_timeout, route.idle),
             total,
-        }
-    }
-}
-
-/// From when on the times of one exchange count.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Since {
-    /// Those of the whole: it came to the upstream.
-    pub(super) arrived: Instant,
-    /// Those of its attempts: it had its turn.
-    pub(super) begun: Instant,
-}
-
-impl Since {
-    pub(super) fn at(came: Instant) -> Self {
-        Self {
-            arrived: came,
-            begun: came,
         }
     }
 }

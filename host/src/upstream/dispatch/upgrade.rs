@@ -50,18 +50,18 @@ pub(crate) struct Upgrade {
     /// The client's side, where it is a stream of HTTP/2.
     pub(crate) stream: RefCell<Option<OnUpgrade>>,
     /// The endpoint's side, once it has agreed.
-    pub(crate) taken: RefCell<Option<Taken>>,
+    pub(crate) upgraded: RefCell<Option<UpgradedConnection>>,
 }
 
 /// A connection to an endpoint that is not HTTP any more.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct UpgradedConnection {
     pub(crate) stream: Box<dyn Duplex>,
     /// What was read of it already.
     pub(crate) read: Bytes,
-    /// The place among the endpoint's active requests.
-    pub(crate) turn: ActiveRequest,
-    /// The place among its connections, or on one of them.
+    /// Counts the request as active at the endpoint.
+    pub(crate) active: ActiveRequest,
+    /// The permit for the connection, or the stream.
     pub(crate) carrier: Carrier,
     /// The worker's connections to that endpoint: by them it learns that the endpoint has left.
     #[expect(
@@ -125,7 +125,7 @@ impl Upgrade {
             agreed: RefCell::new(None),
             connects: Cell::new(false),
             stream: RefCell::new(stream),
-            taken: RefCell::new(None),
+            upgraded: RefCell::new(None),
         }
     }
 

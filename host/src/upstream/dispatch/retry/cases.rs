@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::ClosedPart::{Connection, Stream};
 use super::OutcomeKind::{
-    Answered, Closed, Failed, Left, TimedOut, TryTimeout, TurnedAway, Unsent,
+    Answered, Closed, Failed, Left, TimedOut, TryTimeout, Unprocessed, Unsent,
 };
-use super::TurnedAwayBy::{GoAway, RefusedStream};
+use super::UnprocessedBy::{GoAway, RefusedStream};
 use super::{Code, Decision, OutcomeKind, RetryOn};
 
 mod table;
@@ -98,8 +98,8 @@ fn all() -> impl Iterator<Item = (Given, OutcomeKind)> {
     let outcomes = [
         Answered(503),
         Unsent(Code::ConnectFailed),
-        TurnedAway(GoAway),
-        TurnedAway(RefusedStream),
+        Unprocessed(GoAway),
+        Unprocessed(RefusedStream),
         Closed(Connection),
         Closed(Stream),
         Left,
@@ -118,9 +118,9 @@ fn all() -> impl Iterator<Item = (Given, OutcomeKind)> {
             given.request.kept = is_set(2);
             given.untried = is_set(3);
             given.budget = is_set(4);
-            given.history.reused = is_set(5);
-            given.history.shared = is_set(6);
-            given.history.fresh = is_set(7);
+            given.connection.reused = is_set(5);
+            given.connection.shared = is_set(6);
+            given.connection.fresh = is_set(7);
             if is_set(8) {
                 given.only();
             }
@@ -145,7 +145,7 @@ fn sends_again(decision: Decision) -> bool {
 #[test]
 fn rfc9110_9_2_2_what_may_have_been_acted_on_is_sent_again_only_where_it_does_no_harm() {
     for (given, outcome) in all() {
-        let unread = matches!(outcome, Unsent(_) | TurnedAway(_));
+        let unread = matches!(outcome, Unsent(_) | Unprocessed(_));
         if !unread && sends_again(given.decide(outcome)) {
             assert!(given.request.idempotent, "{outcome:?}");
             assert!(given.request.kept, "{outcome:?}");

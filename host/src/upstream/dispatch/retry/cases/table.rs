@@ -7,16 +7,19 @@ use crate::error::Code;
 use crate::upstream::dispatch::retry::ClosedPart::{Connection, Stream};
 use crate::upstream::dispatch::retry::Decision;
 use crate::upstream::dispatch::retry::OutcomeKind::{
-    self, Answered, Closed, Failed, Left, TimedOut, TryTimeout, TurnedAway, Unsent,
+    self, Answered, Closed, Failed, Left, TimedOut, TryTimeout, Unprocessed, Unsent,
 };
-use crate::upstream::dispatch::retry::TurnedAwayBy::{GoAway, RefusedStream};
-use crate::upstream::dispatch::retry::{History, MOST_TURNED_AWAY, Repeatable, Retry};
+use crate::upstream::dispatch::retry::UnprocessedBy::{GoAway, RefusedStream};
+use crate::upstream::dispatch::retry::{
+    ConnectionUse, History, MAX_UNPROCESSED, Repeatable, Retry,
+};
 
 /// What a decision is made of; a case changes it as its sentence says.
 pub(super) struct Given {
     pub(super) rules: Retries,
     pub(super) request: Repeatable,
     pub(super) history: History,
+    pub(super) connection: ConnectionUse,
     pub(super) untried: bool,
     pub(super) budget: bool,
     pub(super) jitter: f64,
@@ -54,6 +57,7 @@ impl Given {
                 endpoints: 2,
                 ..History::default()
             },
+            connection: ConnectionUse::default(),
             untried: true,
             budget: true,
             jitter: 1.0,
@@ -69,6 +73,7 @@ impl Given {
             rules: &self.rules,
             request: self.request,
             history: self.history,
+            connection: self.connection,
             untried: self.untried,
             budget: self.budget,
             jitter: self.jitter,
@@ -113,19 +118,19 @@ impl Given {
     }
 
     fn reused(&mut self) {
-        self.history.reused = true;
+        self.connection.reused = true;
     }
 
     fn shared(&mut self) {
-        self.history.shared = true;
+        self.connection.shared = true;
     }
 
-    fn often_turned_away(&mut self) {
-        self.history.turned_away = MOST_TURNED_AWAY + 1;
+    fn often_unprocessed(&mut self) {
+        self.history.unprocessed = MAX_UNPROCESSED + 1;
     }
 
     fn fresh(&mut self) {
-        self.history.fresh = true;
+        self.connection.fresh = true;
     }
 
     fn all_tried(&mut self) {
@@ -174,7 +179,7 @@ impl Given {
 
 const REFUSED: OutcomeKind = Unsent(Code::ConnectFailed);
 const CLOSED: OutcomeKind = Closed(Connection);
-const GOAWAY: OutcomeKind = TurnedAway(GoAway);
+const GOAWAY: OutcomeKind = Unprocessed(GoAway);
 const FREE: Decision = Decision::Elsewhere { free: true };
 const ELSEWHERE: Decision = Decision::Elsewhere { free: false };
 
@@ -196,10 +201,7 @@ pub(super) const SECTIONS: &[(&str, &[Case])] = &[
         UNSENT_ALONE,
     ),
     ("The connection had been unused for a while", STALE),
-    (
-        "The endpoint turned the request away unread",
-        TURNED_AWAY_UNREAD,
-    ),
+    ("The endpoint turned the request away unread", UNPROCESSED),
     ("The connection ended before an answer", CLOSED_EARLY),
     ("The endpoint is slow", SLOW),
     ("The endpoint answered", ANSWERED),
@@ -287,7 +289,7 @@ const STALE: &[Case] = &[
 ];
 
 #[rustfmt::skip]
-const TURNED_AWAY_UNREAD: &[Case] = &[
+const UNPROCESSED: &[Case] = &[
     ("the endpoint closes the connection with a GOAWAY",
         GOAWAY, &[Given::shared], Decision::Resend),
     ("the endpoint closes the connection of a `POST` with a GOAWAY",
@@ -299,23 +301,23 @@ const TURNED_AWAY_UNREAD: &[Case] = &[
     ("the endpoint closes the connection with a GOAWAY and the body is larger than `max_body`",
         GOAWAY, &[Given::shared, Given::too_long], give_up(Code::UpstreamClosed)),
     ("a GOAWAY turns the request away for the 21st time, or as a connection's first request for the third time",
-        GOAWAY, &[Given::shared, Given::often_turned_away], FREE),
+        GOAWAY, &[Given::shared, Given::often_unprocessed], FREE),
     ("a GOAWAY turns the request away as often, and there is no other endpoint",
-        GOAWAY, &[Given::shared, Given::often_turned_away, Given::only], repeat(25, false)),
+        GOAWAY, &[Given::shared, Given::often_unprocessed, Given::only], repeat(25, false)),
     ("the endpoint refuses the stream",
-        TurnedAway(RefusedStream), &[Given::shared], FREE),
+        Unprocessed(RefusedStream), &[Given::shared], FREE),
     ("the endpoint refuses the stream of a `POST`",
-        TurnedAway(RefusedStream), &[Given::shared, Given::post], FREE),
+        Unprocessed(RefusedStream), &[Given::shared, Given::post], FREE),
     ("the endpoint refuses the stream and the budget is spent",
-        TurnedAway(RefusedStream), &[Given::shared, Given::spent], FREE),
+        Unprocessed(RefusedStream), &[Given::shared, Given::spent], FREE),
     ("the only endpoint refuses the stream",
-        TurnedAway(RefusedStream), &[Given::shared, Given::only], repeat(25, false)),
+        Unprocessed(RefusedStream), &[Given::shared, Given::only], repeat(25, false)),
     ("the endpoint refuses the stream and the body is larger than `max_body`",
-        TurnedAway(RefusedStream), &[Given::shared, Given::too_long], give_up(Code::UpstreamClosed)),
+        Unprocessed(RefusedStream), &[Given::shared, Given::too_long], give_up(Code::UpstreamClosed)),
     ("the endpoint refuses the stream and `on` does not list `connect`",
-        TurnedAway(RefusedStream), &[Given::shared, Given::on_reset], give_up(Code::UpstreamClosed)),
+        Unprocessed(RefusedStream), &[Given::shared, Given::on_reset], give_up(Code::UpstreamClosed)),
     ("the endpoint refuses the stream and this was the last of `attempts`",
-        TurnedAway(RefusedStream), &[Given::shared, Given::last], give_up(Code::UpstreamClosed)),
+        Unprocessed(RefusedStream), &[Given::shared, Given::last], give_up(Code::UpstreamClosed)),
 ];
 
 #[rustfmt::skip]

@@ -7,14 +7,12 @@
 use http::header::CONNECTION;
 use http::{HeaderMap, Version};
 
-use super::Attempt;
+use crate::http::watch::Watch;
 
-impl Attempt<'_> {
-    /// A response's head came: note whether what is left of the request's body will not be read.
-    pub(super) fn note_early(&self, version: Version, headers: &HeaderMap) {
-        if self.watch.body_open() {
-            self.watch.set_body_refused(closes(version, headers));
-        }
+/// A response's head came: note whether what is left of the request's body will not be read.
+pub(super) fn note(watch: &Watch, version: Version, headers: &HeaderMap) {
+    if watch.body_open() {
+        watch.set_body_refused(closes(version, headers));
     }
 }
 

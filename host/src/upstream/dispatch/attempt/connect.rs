@@ -1,85 +1,102 @@
-//! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
+//! How an attempt comes to a connection: an unused one, a stream on a shared one, or a new one.
 
 use std::time::Instant;
 
 use tokio::time::timeout;
 
 use super::Attempt;
-use super::pick::Pick;
-use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::client::{self, NewConnection};
 use crate::upstream::connection::pool::Pool;
+use crate::upstream::dispatch::retry::ConnectionUse;
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
 use crate::upstream::{LocalEndpoint, UpstreamEndpoint};
 
 impl Attempt<'_> {
-    /// One that was used before. None: there is none, or `fresh` asks for another.
-    pub(super) fn unused(&self, pick: &Pick, fresh: bool) -> Option<EndpointConnection> {
-        if fresh {
-            return None;
+    /// Take an unused connection. True: it can take the request at once, without [`Self::connect`].
+    pub(in crate::upstream::dispatch) fn take_unused(&mut self) -> bool {
+        self.connection = self.unused();
+        let at_once = matches!(&self.connection, Some(EndpointConnection::Http1(connection)) if connection.is_inline());
+        if at_once {
+            self.connected();
         }
-        pick.endpoint()?.pool.take(self.now())
+        at_once
     }
 
     /// The slower ways to a connection, for as long as the exchange may take. That it took too long
     /// is not the endpoint's fault then: the time is as short as the client or the route wants it.
-    pub(super) async fn other(
-        &self,
-        pick: &Pick,
-        unused: Option<EndpointConnection>,
-        fresh: bool,
-        since: Since,
-    ) -> Result<EndpointConnection, AttemptError> {
-        let made = self.make(pick, unused, fresh);
-        match self.time_left(since) {
+    pub(in crate::upstream::dispatch) async fn connect(&mut self) -> Result<(), AttemptError> {
+        let unused = self.connection.take();
+        let made = self.make(unused);
+        let connection = match self.context.time_left() {
             None => made.await,
             Some(left) => match timeout(left, made).await {
                 Ok(made) => made,
-                Err(_) => Err(self.overdue(pick.name())),
+                Err(_) => Err(self.context.overdue(self.pick.name())),
             },
+        };
+        self.connection = Some(connection?);
+        self.connected();
+        Ok(())
+    }
+
+    fn connected(&mut self) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        self.usage = ConnectionUse {
+            reused: connection.is_reused(),
+            shared: matches!(connection, EndpointConnection::Http2(_)),
+            ..self.usage
+        };
+    }
+
+    /// One that was used before. None: there is none, or only a new one will do.
+    fn unused(&self) -> Option<EndpointConnection> {
+        if self.usage.fresh {
+            return None;
         }
+        self.pick.endpoint()?.pool.take(self.context.now())
     }
 
     /// An unused one that a task drives, one that another request makes now and will share, or a new
     /// one.
     async fn make(
         &self,
-        pick: &Pick,
         mut unused: Option<EndpointConnection>,
-        fresh: bool,
     ) -> Result<EndpointConnection, AttemptError> {
-        while let Some(line) = unused {
-            match line {
+        while let Some(connection) = unused {
+            match connection {
                 EndpointConnection::Http1(mut connection) => {
                     // One whose endpoint has stopped reading is given up.
-                    let ready = timeout(self.timeouts.connect, connection.ready()).await;
+                    let limit = self.context.timeouts.connect;
+                    let ready = timeout(limit, connection.ready()).await;
                     if ready.unwrap_or(false) {
                         return Ok(EndpointConnection::Http1(connection));
                     }
                 }
                 shared @ EndpointConnection::Http2(_) => return Ok(shared),
             }
-            unused = self.unused(pick, fresh);
+            unused = self.unused();
         }
-        let plan = &*self.upstream.shared;
-        let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
+        let plan = &*self.context.upstream.shared;
+        let (Some(endpoint), Some(target)) = (self.pick.endpoint(), self.pick.target()) else {
             return Err(AttemptError::NoEndpoint {
                 upstream: plan.config.name.to_string(),
                 why: NoEndpointCause::Available,
             });
         };
         let pool = &endpoint.pool;
-        let switches = self.switches();
+        let switches = self.context.switches();
         let began = Instant::now();
         // One after another while they are made: each has room for many. After one that failed
         // all try at once, so that no request waits for the failures of others.
         while !switches && pool.is_connecting() {
             let made = pool.wait_for_connection().await;
             // Also where another connection is wanted: this one was made since.
-            if let Some(slot) = self.shared(pool) {
-                return Ok(slot);
+            if let Some(stream) = self.shared(pool) {
+                return Ok(stream);
             }
             if !made {
                 break;
@@ -87,23 +104,24 @@ impl Attempt<'_> {
         }
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.begin_connecting(shares);
-        let made = self.connect(endpoint, target, began).await;
+        let made = self.open(endpoint, target, began).await;
         if made.is_err() {
             connecting.failed();
         }
         made
     }
 
-    /// A new one, once there is a place for it among those of the endpoint; or one that many share,
-    /// where it has room by then.
-    async fn connect(
+    /// A new one, once the endpoint may have one more; or one that many share, where it has room by
+    /// then.
+    async fn open(
         &self,
         endpoint: &LocalEndpoint,
         target: &UpstreamEndpoint,
         began: Instant,
     ) -> Result<EndpointConnection, AttemptError> {
-        let plan = &*self.upstream.shared;
-        let (pool, switches) = (&endpoint.pool, self.switches());
+        let context = self.context;
+        let plan = &*context.upstream.shared;
+        let (pool, switches) = (&endpoint.pool, context.switches());
         let limits = &plan.config.limits;
         // For the wait behind others that connect, too.
         let longest = limits.queue_timeout.saturating_sub(began.elapsed());
@@ -113,14 +131,14 @@ impl Attempt<'_> {
             true => tokio::select! {
                 biased;
                 place = place => place,
-                slot = pool.wait_for_stream(|| self.now()) => return Ok(EndpointConnection::Http2(slot)),
+                stream = pool.wait_for_stream(|| context.now()) => return Ok(EndpointConnection::Http2(stream)),
             },
         };
-        let place = place.map_err(|why| self.full(why))?;
-        let limit = self.timeouts.connect;
+        let place = place.map_err(|why| context.full(why))?;
+        let limit = context.timeouts.connect;
         let connected =
             client::connect(plan, target, place, limit, switches, pool.capacity_notify()).await?;
-        self.watch.shared.stats.connects.add(1);
+        context.watch.shared.stats.connects.add(1);
         endpoint.counters.connects.add(1);
         Ok(match connected {
             NewConnection::Http1(connection) => {
@@ -130,14 +148,14 @@ impl Attempt<'_> {
                 EndpointConnection::Http1(connection)
             }
             NewConnection::Http2(shared) => {
-                EndpointConnection::Http2(pool.add_http2(&shared, self.now()))
+                EndpointConnection::Http2(pool.add_http2(&shared, context.now()))
             }
         })
     }
 
-    /// A place on a connection that many requests share.
+    /// A stream on a connection that many requests share.
     fn shared(&self, pool: &Pool) -> Option<EndpointConnection> {
-        pool.reserve_stream(self.now())
+        pool.reserve_stream(self.context.now())
             .map(EndpointConnection::Http2)
     }
 }

@@ -1,0 +1,121 @@
+//! Who is to blame for an attempt that failed: what its connection knows, and what its endpoint's state
+//! records.
+
+use super::{Attempt, AttemptResult};
+use crate::error::Causes;
+use crate::upstream::connection::EndpointConnection;
+use crate::upstream::dispatch::context::DispatchContext;
+use crate::upstream::dispatch::pick::Pick;
+use crate::upstream::fault::AttemptError;
+
+impl Attempt<'_> {
+    /// The same result with its cause. A connection that may be dead is not used again, and one that
+    /// knows better than hyper why a head was refused says so.
+    pub(in crate::upstream::dispatch) fn explain(&self, result: AttemptResult) -> AttemptResult {
+        let AttemptResult::Failed(fault) = result else {
+            return result;
+        };
+        let (context, endpoint) = (self.context, self.pick.endpoint());
+        if let (Some(connection), Some(endpoint)) = (&self.connection, endpoint) {
+            match (&fault, connection) {
+                (AttemptError::FirstByteTimeout { .. }, _) => {
+                    let (pool, reused) = (&endpoint.pool, self.usage.reused);
+                    connection.timed_out(pool, reused, self.sent_at, context.now());
+                }
+                (AttemptError::Unprocessed { .. }, EndpointConnection::Http2(stream))
+                    if !fault.is_stream_reset() =>
+                {
+                    stream.mark_closing(&endpoint.pool.request_limit, context.now());
+                }
+                (AttemptError::HeadTooLarge { .. }, _) if connection.has_too_many_fields() => {
+                    return AttemptResult::Failed(too_many_fields(context, &self.pick));
+                }
+                _ => {}
+            }
+        }
+        AttemptResult::Failed(blame_body(context, fault))
+    }
+
+    /// Report what came of an attempt to those who take endpoints out.
+    pub(in crate::upstream::dispatch) fn report(&self, result: &AttemptResult) {
+        let Some(endpoint) = self.pick.endpoint() else {
+            return;
+        };
+        match result {
+            AttemptResult::Answered(_) => self.report_answer(),
+            AttemptResult::Unsent(_, fault) | AttemptResult::Failed(fault) => {
+                self.context.watch.shared.stats.attempts_failed.add(1);
+                // Another's fault says nothing of the endpoint, good or bad.
+                if fault.is_endpoint_fault() && !self.is_shorter(fault) {
+                    endpoint.counters.faults.add(1);
+                    let plan = &self.context.upstream.shared;
+                    plan.record_fault(&endpoint.state, &Causes(fault));
+                }
+            }
+        }
+    }
+
+    /// The same, of an answer.
+    pub(in crate::upstream::dispatch) fn report_answer(&self) {
+        let Some(endpoint) = self.pick.endpoint() else {
+            return;
+        };
+        let plan = &*self.context.upstream.shared;
+        let statuses = &plan.config.ejection.statuses;
+        let status = self.context.status();
+        match status.filter(|status| statuses.holds(*status)) {
+            None => endpoint.state.record_success(),
+            Some(status) => {
+                endpoint.counters.faults.add(1);
+                plan.record_fault(&endpoint.state, &format_args!("status {status}"));
+            }
+        }
+    }
+
+    /// Whether the route, or a filter, gives the endpoint less time than its upstream: that it was too
+    /// slow for one of them says nothing of how it answers others.
+    fn is_shorter(&self, fault: &AttemptError) -> bool {
+        let own = self.context.upstream.shared.config.first_byte_timeout;
+        matches!(fault, AttemptError::FirstByteTimeout { .. })
+            && self.context.timeouts.first_byte < own
+    }
+}
+
+pub(super) fn too_many_fields(context: &DispatchContext<'_>, pick: &Pick) -> AttemptError {
+    AttemptError::TooManyFields {
+        endpoint: pick.name(),
+        most: context.upstream.shared.config.max_headers,
+    }
+}
+
+/// What the failure of a request's body does to the endpoint is not the endpoint's fault.
+/// The connection says the cause over HTTP/1.1 only.
+fn blame_body(context: &DispatchContext<'_>, fault: AttemptError) -> AttemptError {
+    match (fault, context.watch.body_fault()) {
+        (
+            AttemptError::Closed { cause, .. }
+            | AttemptError::Protocol {
+                cause: Some(cause), ..
+            },
+            Some(code),
+        ) => AttemptError::Body { code, cause },
+        (fault, _) => fault,
+    }
+}
+
+impl AttemptResult {
+    pub(in crate::upstream::dispatch) fn fault(&self) -> Option<&AttemptError> {
+        match self {
+            Self::Unsent(_, fault) | Self::Failed(fault) => Some(fault),
+            Self::Answered(_) => None,
+        }
+    }
+
+    /// The code of its fault, if an attempt failed.
+    pub(in crate::upstream::dispatch) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed(fault) => Some(fault.code().as_str()),
+            Self::Answered(_) | Self::Unsent(..) => None,
+        }
+    }
+}
