@@ -5,8 +5,8 @@
 //! every name resolved, or [`Problems`].
 //!
 //! ```text
-//! text → read::syntax (TOML, with recovery) → section/* (one reader each, by way of field/*
-//! and value/*) → check (what concerns several) → model
+//! text → read::syntax (TOML, with recovery) → section/* (a struct each, which a derive makes a
+//! reader of, by way of field/* and value/*) → check (what concerns several) → Config
 //! ```
 //!
 //! Promises: every problem is found and reported with its line, a caret and, where one is
@@ -20,7 +20,6 @@ mod elsewhere;
 mod excerpt;
 mod field;
 mod mask;
-mod model;
 mod names;
 mod places;
 mod problem;
@@ -30,8 +29,8 @@ mod section;
 mod source;
 mod value;
 
-pub use model::*;
 pub(crate) use problem::{Problems, Severity};
+pub use section::*;
 pub use source::Span;
 pub(crate) use value::nearest;
 

@@ -14,3 +14,4 @@ pub(crate) mod name;
 pub(crate) mod period;
 pub(crate) mod request_id;
 pub(crate) mod store;
+pub(crate) mod word;

@@ -1,8 +1,8 @@
 //! What concerns several sections at once.
 
-use super::model::{FilterConfig, Plan, PlanMethod, RouteConfig, RouteEnd};
 use super::names::Group;
 use super::read::{Reader, Table};
+use super::section::{FilterConfig, Plan, PlanMethod, RouteConfig, RouteEnd};
 use super::source::Span;
 use super::value::balance::other_param;
 use super::value::path::parameters;

@@ -1,34 +1,32 @@
-//! What a key of the file is: its name, its kind, what holds without it, and its sentence.
+//! Keys of the file: what may stand there, what holds without them, and how both are told.
 //!
-//! The same constants serve the reader, the reference page and the JSON Schema, so that these
-//! cannot differ: a reader cannot take a key that has no sentence, and every section's list of
-//! known keys is the list of its fields.
-//!
-//! A new key is a new `static` [`Field`] beside its section's reader, a line in that section's
-//! list, and one `take`.
+//! `windlass-config-derive` makes a [`Section`] with its [`Field`]s, and the reader of a table,
+//! from an annotated struct. Reader, reference page and JSON Schema all work with these, so that
+//! they cannot differ.
 
 mod collection;
+mod format;
 mod number;
 mod reference;
 mod scalar;
 mod text;
+mod unique;
 mod unit;
 
 use serde_json::Value as Json;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
-pub(super) use collection::{Entries, List, Map, Named, Nested, Placed, Switch};
-pub(super) use number::{Flag, Numbers, Rate, Whole};
-pub(super) use reference::{Reference, Referred, SecretName};
-pub(super) use scalar::Scalar;
-pub(super) use text::{Choice, Parsed};
-pub(super) use unit::{Bound, Size, Time, Wait};
+pub(crate) use collection::{Entries, List, Map, Named, Nested, Placed, Switch};
+pub(crate) use format::{NAME, PRIVATE_FILE, SERVER_NAME, file, url};
+pub(crate) use number::Numbers;
+pub(crate) use reference::{Reference, SecretName};
+pub(crate) use text::{Choice, Parsed};
+pub(crate) use unique::Unique;
 
 use super::read::{Slot, Table, shorten};
-use super::value::quoted;
 
 /// One shape of values: what is wanted, and how it is read.
-pub(super) trait Kind: Sync {
+pub(crate) trait Kind: Sync {
     /// What it becomes.
     type Value;
 
@@ -47,206 +45,131 @@ pub(super) trait Kind: Sync {
     }
 }
 
-/// Values that can be printed as TOML, for the reference.
-pub(super) trait Print: Kind {
-    /// The value as it would stand in the file.
-    fn print(&self, value: &Self::Value) -> String;
+/// A Rust type that a value of the file becomes.
+pub(crate) trait FromValue: Sized {
+    type Kind: Kind<Value = Self>;
+    const KIND: Self::Kind;
 }
 
-/// A key of a section.
-pub(super) struct Field<K, A> {
+/// A number of bytes that a size of the file becomes.
+pub(crate) trait FromSize: Sized {
+    type Kind: Kind<Value = Self>;
+    const KIND: Self::Kind;
+}
+
+/// A struct that the keys of a table fill.
+pub(crate) trait FromTable: Sized {
+    /// The value that the struct is the shape of; most are their own.
+    type Value;
+    const SECTION: &'static Section;
+
+    /// Reads it; reports, and gives none, where a key is missing or wrong that must be there.
+    fn read(table: &mut Table<'_>) -> Option<Self::Value>;
+}
+
+/// A key of a table.
+pub(crate) struct Field<K> {
     /// Its name in the file.
     pub(crate) key: &'static str,
-    /// What may stand there.
     pub(crate) kind: K,
-    /// What holds without it.
-    pub(crate) absent: A,
+    pub(crate) absent: Absent,
     /// One sentence.
     pub(crate) doc: &'static str,
-}
-
-impl<K, A> Field<K, A> {
-    /// A key of a section.
-    pub(crate) const fn new(key: &'static str, kind: K, absent: A, doc: &'static str) -> Self {
-        Self {
-            key,
-            kind,
-            absent,
-            doc,
-        }
-    }
+    /// Names that people look for, with spaces between.
+    pub(crate) synonyms: &'static str,
 }
 
 /// What holds where a key is absent.
-pub(super) trait Absence<K: Kind>: Sync {
-    /// What a reader gets.
-    type Taken;
-
-    /// The value in the place of one that is not there.
-    fn absent(&self, field: &Field<K, Self>, table: &mut Table<'_>) -> Option<K::Value>
-    where
-        Self: Sized;
-
-    /// What a reader gets for a value, or for none.
-    fn taken(&self, value: Option<K::Value>) -> Self::Taken;
-
-    /// The default, for people. None: the key must be there.
-    fn words(&self, kind: &K) -> Option<String>;
+#[derive(Clone, Copy)]
+pub(crate) enum Absent {
+    /// The key must be there: an example, as TOML.
+    Required(&'static str),
+    /// This value, as TOML.
+    Default(&'static str),
+    /// Nothing; says in words what that means.
+    Words(&'static str),
 }
 
-/// The key must be there. Holds an example value, as TOML.
-pub(super) struct Required(pub(crate) &'static str);
-
-/// The key can be left out. Says in words what holds then.
-pub(super) struct Optional(pub(crate) &'static str);
-
-/// The key can be left out: this value holds then.
-pub(super) struct Is<V>(pub(crate) V);
-
-/// The key can be left out: the list or map is empty then. Says in words what that means.
-pub(super) struct Empty(pub(crate) &'static str);
-
-/// The key can be left out: this text holds then.
-pub(super) struct Written(pub(crate) &'static str);
-
-/// The table can be left out: the defaults of its keys hold then.
-pub(super) struct Defaults;
-
-impl<K: Kind> Absence<K> for Required {
-    type Taken = Option<K::Value>;
-
-    fn absent(&self, field: &Field<K, Self>, table: &mut Table<'_>) -> Option<K::Value> {
-        table.missing(field.key, self.0);
-        None
-    }
-
-    fn taken(&self, value: Option<K::Value>) -> Self::Taken {
-        value
-    }
-
-    fn words(&self, _kind: &K) -> Option<String> {
-        None
-    }
+impl Absent {
+    /// The table without any key: the defaults of its keys hold.
+    const EMPTY: &str = "{}";
 }
 
-impl<K: Kind> Absence<K> for Optional {
-    type Taken = Option<K::Value>;
-
-    fn absent(&self, _field: &Field<K, Self>, _table: &mut Table<'_>) -> Option<K::Value> {
-        None
-    }
-
-    fn taken(&self, value: Option<K::Value>) -> Self::Taken {
-        value
-    }
-
-    fn words(&self, _kind: &K) -> Option<String> {
-        Some(self.0.to_owned())
-    }
-}
-
-impl<K: Print> Absence<K> for Is<K::Value>
-where
-    K::Value: Clone + Sync,
-{
-    type Taken = K::Value;
-
-    fn absent(&self, _field: &Field<K, Self>, _table: &mut Table<'_>) -> Option<K::Value> {
-        None
-    }
-
-    fn taken(&self, value: Option<K::Value>) -> Self::Taken {
-        value.unwrap_or_else(|| self.0.clone())
-    }
-
-    fn words(&self, kind: &K) -> Option<String> {
-        Some(format!("`{}`", kind.print(&self.0)))
-    }
-}
-
-impl<K: Kind> Absence<K> for Empty
-where
-    K::Value: Default,
-{
-    type Taken = K::Value;
-
-    fn absent(&self, _field: &Field<K, Self>, _table: &mut Table<'_>) -> Option<K::Value> {
-        None
-    }
-
-    fn taken(&self, value: Option<K::Value>) -> Self::Taken {
-        value.unwrap_or_default()
-    }
-
-    fn words(&self, _kind: &K) -> Option<String> {
-        Some(self.0.to_owned())
-    }
-}
-
-impl<T> Absence<Parsed<T>> for Written {
-    type Taken = Option<T>;
-
-    fn absent(&self, field: &Field<Parsed<T>, Self>, table: &mut Table<'_>) -> Option<T> {
-        (field.kind.parse)(self.0, &table.reader().folder).ok()
-    }
-
-    fn taken(&self, value: Option<T>) -> Self::Taken {
-        value
-    }
-
-    fn words(&self, _kind: &Parsed<T>) -> Option<String> {
-        Some(quoted(self.0))
-    }
-}
-
-impl<T> Absence<Nested<T>> for Defaults {
-    type Taken = Option<T>;
-
-    fn absent(&self, field: &Field<Nested<T>, Self>, table: &mut Table<'_>) -> Option<T> {
-        table.empty(field.key, field.kind.section, field.kind.read)
-    }
-
-    fn taken(&self, value: Option<T>) -> Self::Taken {
-        value
-    }
-
-    fn words(&self, _kind: &Nested<T>) -> Option<String> {
-        Some("the defaults of its keys".to_owned())
-    }
+/// A part of a section.
+pub(crate) enum Part {
+    Key(&'static dyn Described),
+    /// The keys of another struct, which stand in the same table.
+    Keys(&'static Section),
 }
 
 /// A table of the file.
-pub(super) struct Section {
+pub(crate) struct Section {
     /// How it stands in the file: `[server]`, `limits = { .. }`.
     pub(crate) heading: &'static str,
     pub(crate) doc: &'static str,
     /// Its keys, in the order of the reference.
-    pub(crate) fields: &'static [&'static dyn Described],
-    /// What to say of keys that it does not have, but that people look for; and, as `true` and
+    pub(crate) parts: &'static [Part],
+    /// What to say of keys that it does not have, but that people look for, with spaces between; and, as `true` and
     /// `false`, of these in the place of the table.
     pub(crate) hints: &'static [(&'static str, &'static str)],
     /// The key that a bare text or number in the place of the table was probably meant for.
     pub(crate) short: Option<&'static str>,
     /// Whether values that do not belong here may be secrets, and must not be shown.
     pub(crate) private: bool,
+    /// What one entry of an array of such tables is called in reports.
+    pub(crate) title: Option<fn(&DeTable<'_>) -> String>,
 }
 
 impl Section {
+    /// Its keys, in the order of the reference.
+    pub(crate) fn keys(&self) -> Vec<&'static dyn Described> {
+        let parts = self.parts.iter().flat_map(|part| match part {
+            Part::Key(key) => vec![*key],
+            Part::Keys(section) => section.keys(),
+        });
+        parts.collect()
+    }
+
+    /// The words that have a hint, each with it.
+    pub(crate) fn hints(&self) -> Vec<(&'static str, String)> {
+        let own = self.hints.iter().flat_map(|(words, hint)| {
+            let words = words.split(' ');
+            words.map(|word| (word, (*hint).to_owned()))
+        });
+        let parts = self.parts.iter().flat_map(|part| match part {
+            Part::Keys(section) => section.hints(),
+            Part::Key(key) => {
+                let words = key.synonyms().split_whitespace();
+                words
+                    .map(|word| (word, format!("it is called `{}`", key.key())))
+                    .collect()
+            }
+        });
+        own.chain(parts).collect()
+    }
+
+    /// What to do instead of a key that it does not have.
+    pub(crate) fn hint(&self, word: &str) -> Option<String> {
+        let mut hints = self.hints().into_iter();
+        hints
+            .find(|(known, _)| *known == word)
+            .map(|(_, hint)| hint)
+    }
+
     /// What a value in the place of the table was probably meant for.
     pub(crate) fn meant(&self, value: &DeValue<'_>) -> Option<String> {
         match value {
-            DeValue::Boolean(flag) => {
-                let word = flag.to_string();
-                let hint = self.hints.iter().find(|(known, _)| *known == word);
-                hint.map(|(_, hint)| (*hint).to_owned())
-            }
+            DeValue::Boolean(flag) => self.hint(&flag.to_string()),
             DeValue::Array(_) | DeValue::Table(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
                 None
             }
             DeValue::String(_) | DeValue::Integer(_) => {
                 let short = self.short(value)?;
-                let required = self.fields.iter().filter(|field| field.default().is_none());
-                let others = required.map(|field| field.key());
+                let required = self
+                    .keys()
+                    .into_iter()
+                    .filter(|field| field.default().is_none());
+                let others = required.map(Described::key);
                 let others = others.filter(|key| self.short != Some(key));
                 let others: Vec<String> = others.map(|key| format!("{key} = ..")).collect();
                 let all = [vec![short], others].concat().join(", ");
@@ -267,13 +190,13 @@ impl Section {
             | DeValue::Table(_) => return None,
         };
         let short = self.short?;
-        let field = self.fields.iter().find(|field| field.key() == short)?;
+        let field = self.keys().into_iter().find(|field| field.key() == short)?;
         (field.schema().get("type")?.as_str()? == kind).then(|| format!("{short} = {text}"))
     }
 }
 
 /// What the reference tells of a field, whatever its kind.
-pub(super) trait Described: Sync {
+pub(crate) trait Described: Sync {
     /// Its name in the file.
     fn key(&self) -> &'static str;
     /// Its sentence.
@@ -286,9 +209,13 @@ pub(super) trait Described: Sync {
     fn schema(&self) -> Json;
     /// The section that it holds.
     fn section(&self) -> Option<&'static Section>;
+    /// Names that people look for, with spaces between.
+    fn synonyms(&self) -> &'static str {
+        ""
+    }
 }
 
-impl<K: Kind, A: Absence<K>> Described for Field<K, A> {
+impl<K: Kind> Described for Field<K> {
     fn key(&self) -> &'static str {
         self.key
     }
@@ -302,7 +229,12 @@ impl<K: Kind, A: Absence<K>> Described for Field<K, A> {
     }
 
     fn default(&self) -> Option<String> {
-        self.absent.words(&self.kind)
+        match self.absent {
+            Absent::Required(_) => None,
+            Absent::Default(Absent::EMPTY) => Some("the defaults of its keys".to_owned()),
+            Absent::Default(value) => Some(format!("`{value}`")),
+            Absent::Words(words) => Some(words.to_owned()),
+        }
     }
 
     fn schema(&self) -> Json {
@@ -311,5 +243,9 @@ impl<K: Kind, A: Absence<K>> Described for Field<K, A> {
 
     fn section(&self) -> Option<&'static Section> {
         self.kind.section()
+    }
+
+    fn synonyms(&self) -> &'static str {
+        self.synonyms
     }
 }

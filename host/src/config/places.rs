@@ -4,8 +4,8 @@
 //! The two differ only where something before it could not be read, so in a configuration that has
 //! errors: whoever looks for what else is wrong follows the references too.
 
-use super::model::{Config, KeysFrom, NOWHERE, RouteEnd, StorePlace};
 use super::names::{Group, Names};
+use super::section::{Config, KeysFrom, NOWHERE, RouteEnd, StorePlace};
 
 /// Settles all references of a configuration.
 pub(super) fn settle(config: &mut Config, names: &Names) {

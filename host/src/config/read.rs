@@ -18,12 +18,12 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::check;
+use super::field::FromTable;
 use super::mask;
-use super::model::Config;
 use super::names::Names;
 use super::places;
 use super::problem::{Problem, Problems};
-use super::section;
+use super::section::Config;
 use super::source::{Source, Span};
 
 pub(super) use slot::{Slot, shorten};
@@ -137,18 +137,17 @@ impl Config {
             folder: folder.to_path_buf(),
             incomplete: !syntax.is_empty(),
         };
-        let parts = reader.root(root.get_ref());
-        if let Some(parts) = &parts {
-            check::plan_methods(&mut reader, parts.plans(), parts.routes());
-            check::hash_params(&mut reader, parts.routes(), parts.filters());
+        let config = reader.root(root.get_ref());
+        if let Some(config) = &config {
+            check::plan_methods(&mut reader, &config.plans, &config.routes);
+            check::hash_params(&mut reader, &config.routes, &config.filters);
         }
         check::unused(&mut reader);
         let is_whole = syntax.is_empty();
         let names = reader.names;
         let problems = with_syntax(reader.problems, syntax);
-        let config = parts.filter(|_| is_whole);
-        let config = config.map(|parts| {
-            let mut config = parts.into_config(source, problems.clone());
+        let config = config.filter(|_| is_whole).map(|mut config| {
+            config.warnings = problems.clone();
             places::settle(&mut config, &names);
             config
         });
@@ -165,11 +164,18 @@ fn sound((config, problems): (Option<Config>, Problems)) -> Result<Config, Probl
 }
 
 impl Reader {
-    fn root(&mut self, values: &DeTable<'_>) -> Option<section::Parts> {
-        let mut table = Table::root(self, values, &section::ROOT);
-        let parts = section::read(&mut table);
+    fn root(&mut self, values: &DeTable<'_>) -> Option<Config> {
+        let mut table = Table::root(self, values, Config::SECTION);
+        let config = <Config as FromTable>::read(&mut table);
         table.finish();
-        parts
+        config
+    }
+
+    /// The line where the same text of the same sort stood before; else remembers this one.
+    fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
+        let known = (sort.to_owned(), text.to_owned());
+        let first = *self.seen.entry(known).or_insert(span);
+        (first != span).then(|| self.problems.source().position(first.start).line)
     }
 }
 

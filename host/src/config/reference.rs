@@ -8,13 +8,14 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::field::{Described, Section};
-use super::section::ROOT;
+use super::field::{Described, FromTable, Section};
+use super::section::Config;
 
 /// The reference page, `docs/reference/config.md`.
+#[must_use]
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
-    for field in ROOT.fields {
+    for field in Config::SECTION.keys() {
         if let Some(section) = field.section() {
             page.push_str(&chapter(section, "##"));
         }
@@ -42,11 +43,11 @@ fn chapter(section: &Section, level: &str) -> String {
     let heading = section.heading;
     let mut text = format!("{level} `{heading}`\n\n{}\n\n", section.doc);
     text.push_str("| key | what it is | value | default |\n|---|---|---|---|\n");
-    for field in section.fields {
-        text.push_str(&row(*field));
+    for field in section.keys() {
+        text.push_str(&row(field));
     }
     text.push('\n');
-    for field in section.fields {
+    for field in section.keys() {
         if let Some(section) = field.section() {
             text.push_str(&chapter(section, &format!("{level}#")));
         }
@@ -75,7 +76,7 @@ fn row(field: &dyn Described) -> String {
 /// The JSON Schema, `docs/reference/windlass.schema.json`. Draft 7: what TOML editors understand.
 #[must_use]
 pub fn schema() -> String {
-    let mut schema = object(&ROOT);
+    let mut schema = object(Config::SECTION);
     if let Json::Object(members) = &mut schema {
         members.insert(
             "$schema".to_owned(),
@@ -90,7 +91,7 @@ pub fn schema() -> String {
 pub(super) fn object(section: &Section) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for field in section.fields {
+    for field in section.keys() {
         let mut schema = field.schema();
         let description = match field.default() {
             Some(default) => format!("{} Default: {default}.", field.doc()),

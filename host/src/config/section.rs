@@ -1,5 +1,7 @@
-//! The sections of the file: one reader each, beside the list of its keys.
+//! The sections of the file: a struct for each, with the checks of its keys.
 //!
+//! A field of such a struct is a key of the file: its doc comment, type and attribute make the
+//! reader, the default, the JSON Schema and the row of the reference (`windlass-config-derive`).
 //! A reader takes every key before it gives up, so that every problem is found. It gives none
 //! where something that was reported leaves nothing to go on with.
 
@@ -10,10 +12,13 @@ mod callout;
 mod engine;
 mod filter;
 mod key;
+mod listener;
 mod plan;
+mod rate;
 mod respond;
 mod response;
 mod route;
+mod secret;
 mod server;
 mod starts_on;
 mod store;
@@ -23,301 +28,120 @@ mod verifier;
 
 use std::sync::Arc;
 
+use windlass_config_derive::FromTable;
+
 use super::check;
-use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
-use super::model::{
-    Admin, Api, Callout, Config, FilterConfig, Key, Listener, Log, Plan, RouteConfig, Secret,
-    Server, Store, UpstreamConfig, Verifier, Wasm,
-};
 use super::problem::Problems;
 use super::read::Table;
 use super::source::Source;
 
-/// The file.
-pub(super) static ROOT: Section = Section {
-    heading: "windlass.toml",
-    doc: "The configuration of one gateway.",
-    fields: &[
-        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &VERIFIER, &CALLOUT, &API, &PLAN,
-        &KEY, &ROUTE, &FILTER, &UPSTREAM,
-    ],
-    hints: &[],
-    short: None,
-    private: false,
-};
+pub use crate::model::admin::Role;
+pub use crate::model::balance::BalancePolicy;
+pub(crate) use crate::model::balance::Threshold;
+pub use crate::model::error_body::{ErrorStyle, ResponsePart};
+pub use crate::model::filter::{HostInterface, Isolation, OnError};
+pub use crate::model::period::{Period, Weekday};
+pub use crate::model::store::{OnUnavailable, SecretSource};
+pub use admin::*;
+pub use api::*;
+pub use callout::*;
+pub use engine::*;
+pub use filter::*;
+pub(crate) use key::*;
+pub(crate) use listener::*;
+pub use plan::*;
+pub use rate::*;
+pub(crate) use respond::*;
+pub use response::*;
+pub use route::*;
+pub use secret::*;
+pub(crate) use server::*;
+pub use store::*;
+pub(crate) use tls::*;
+pub use upstream::*;
+pub use verifier::*;
 
-static SERVER: Field<Nested<Server>, Defaults> = Field::new(
-    "server",
-    Nested {
-        section: &server::SERVER,
-        read: server::server,
-    },
-    Defaults,
-    "The process.",
-);
-
-static LISTENER: Field<Entries<Listener>, Empty> = Field::new(
-    "listener",
-    Entries {
-        section: &server::LISTENER,
-        least: 0,
-        few: "",
-        title: Some(|_| "listener".to_owned()),
-        read: server::listener,
-    },
-    Empty("none, which is an error"),
-    "Where clients connect.",
-);
-
-static ADMIN: Field<Nested<Admin>, Optional> = Field::new(
-    "admin",
-    Nested {
-        section: &admin::ADMIN,
-        read: admin::admin,
-    },
-    Optional("no admin listener"),
-    "The operator's listener.",
-);
-
-static WASM: Field<Nested<Wasm>, Defaults> = Field::new(
-    "wasm",
-    Nested {
-        section: &engine::WASM,
-        read: engine::wasm,
-    },
-    Defaults,
-    "Totals of the filter engine.",
-);
-
-static LOG: Field<Nested<Log>, Defaults> = Field::new(
-    "log",
-    Nested {
-        section: &engine::LOG,
-        read: engine::log,
-    },
-    Defaults,
-    "The gateway's log and the access log.",
-);
-
-static STORE: Field<Nested<Store>, Optional> = Field::new(
-    "store",
-    Nested {
-        section: &store::STORE,
-        read: store::store,
-    },
-    Optional("only the keys and plans of this file"),
-    "Where keys, plans and usage are kept.",
-);
-
-static SECRET: Field<Named<Secret>, Empty> = Field::new(
-    "secret",
-    Named {
-        section: &key::SECRET,
-        read: key::secret,
-    },
-    Empty("none"),
-    "Values that filters use by name and never see.",
-);
-
-static VERIFIER: Field<Named<Verifier>, Empty> = Field::new(
-    "verifier",
-    Named {
-        section: &verifier::VERIFIER,
-        read: verifier::verifier,
-    },
-    Empty("none"),
-    "Whose JSON Web Tokens filters accept.",
-);
-
-static CALLOUT: Field<Named<Callout>, Empty> = Field::new(
-    "callout",
-    Named {
-        section: &callout::CALLOUT,
-        read: callout::callout,
-    },
-    Empty("none"),
-    "Servers that filters may ask.",
-);
-
-static API: Field<Named<Api>, Empty> = Field::new(
-    "api",
-    Named {
-        section: &api::API,
-        read: api::api,
-    },
-    Empty("none"),
-    "Routes that are sold together.",
-);
-
-static PLAN: Field<Named<Plan>, Empty> = Field::new(
-    "plan",
-    Named {
-        section: &plan::PLAN,
-        read: plan::plan,
-    },
-    Empty("none"),
-    "Usage plans.",
-);
-
-static KEY: Field<Entries<Key>, Empty> = Field::new(
-    "key",
-    Entries {
-        section: &key::KEY,
-        least: 0,
-        few: "",
-        title: Some(key::title),
-        read: key::key,
-    },
-    Empty("none"),
-    "API keys.",
-);
-
-static ROUTE: Field<Entries<RouteConfig>, Empty> = Field::new(
-    "route",
-    Entries {
-        section: &route::ROUTE,
-        least: 0,
-        few: "",
-        title: Some(route::title),
-        read: route::route,
-    },
-    Empty("none, which is an error"),
-    "Which requests go through which filters to where.",
-);
-
-static FILTER: Field<Named<FilterConfig>, Empty> = Field::new(
-    "filter",
-    Named {
-        section: &filter::FILTER,
-        read: filter::filter,
-    },
-    Empty("none"),
-    "Plugins with their settings.",
-);
-
-static UPSTREAM: Field<Named<UpstreamConfig>, Empty> = Field::new(
-    "upstream",
-    Named {
-        section: &upstream::UPSTREAM,
-        read: upstream::upstream,
-    },
-    Empty("none"),
-    "Named groups of endpoints.",
-);
-
-/// All sections, read.
-pub(super) struct Parts {
-    server: Server,
-    listeners: Vec<Listener>,
-    admin: Option<Admin>,
-    wasm: Wasm,
-    log: Log,
-    store: Option<Store>,
-    secrets: Vec<Secret>,
-    verifiers: Vec<Verifier>,
-    callouts: Vec<Callout>,
-    apis: Vec<Api>,
-    plans: Vec<Plan>,
-    keys: Vec<Key>,
-    routes: Vec<RouteConfig>,
-    filters: Vec<FilterConfig>,
-    upstreams: Vec<UpstreamConfig>,
+/// The configuration of one gateway.
+#[derive(Debug, FromTable)]
+#[table(heading = "windlass.toml", keys = presence)]
+pub struct Config {
+    /// The file's name and text.
+    #[key(with = Table::source)]
+    pub source: Arc<Source>,
+    /// What works, but hardly as meant. What is found later is added to it.
+    #[key(with = Table::problems)]
+    pub warnings: Problems,
+    /// The process.
+    #[key(default = "{}")]
+    pub server: Server,
+    /// Where clients connect.
+    #[key(name = "listener", absent = "none, which is an error", entries)]
+    pub listeners: Vec<Listener>,
+    /// The operator's listener.
+    #[key(absent = "no admin listener")]
+    pub admin: Option<Admin>,
+    /// Totals of the filter engine.
+    #[key(default = "{}")]
+    pub wasm: Wasm,
+    /// The gateway's log and the access log.
+    #[key(default = "{}")]
+    pub log: Log,
+    /// Where keys, plans and usage are kept.
+    #[key(absent = "only the keys and plans of this file")]
+    pub store: Option<Store>,
+    /// Values that filters use by name and never see.
+    #[key(name = "secret", absent = "none", named)]
+    pub secrets: Vec<Secret>,
+    /// Whose JSON Web Tokens filters accept.
+    #[key(name = "verifier", absent = "none", named)]
+    pub verifiers: Vec<Verifier>,
+    /// Servers that filters may ask.
+    #[key(name = "callout", absent = "none", named)]
+    pub callouts: Vec<Callout>,
+    /// Routes that are sold together.
+    #[key(name = "api", absent = "none", named)]
+    pub apis: Vec<Api>,
+    /// Usage plans.
+    #[key(name = "plan", absent = "none", named)]
+    pub plans: Vec<Plan>,
+    /// API keys.
+    #[key(name = "key", absent = "none", entries)]
+    pub keys: Vec<Key>,
+    /// Which requests go through which filters to where.
+    #[key(name = "route", absent = "none, which is an error", entries = route::RouteKeys)]
+    pub routes: Vec<RouteConfig>,
+    /// Plugins with their settings.
+    #[key(name = "filter", absent = "none", named)]
+    pub filters: Vec<FilterConfig>,
+    /// Named groups of endpoints.
+    #[key(name = "upstream", absent = "none", named)]
+    pub upstreams: Vec<UpstreamConfig>,
 }
 
-/// Reads the file's tables.
-pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
-    let server = table.take(&SERVER);
-    let listeners = table.take(&LISTENER);
-    let admin = table.take(&ADMIN);
-    let wasm = table.take(&WASM);
-    table.reader().max_memory = wasm.as_ref().map_or(u64::MAX, |wasm| wasm.max_memory);
-    let log = table.take(&LOG);
-    let store = table.take(&STORE);
-    let secrets = table.take(&SECRET);
-    let verifiers = table.take(&VERIFIER);
-    let callouts = table.take(&CALLOUT);
-    let apis = table.take(&API);
-    let plans = table.take(&PLAN);
-    let keys = table.take(&KEY);
-    let routes = table.take(&ROUTE);
-    let filters = table.take(&FILTER);
-    let upstreams = table.take(&UPSTREAM);
-    check::presence(
-        table,
-        LISTENER.key,
-        "`[[listener]]` with `address = \"0.0.0.0:8080\"`",
-    );
-    check::presence(
-        table,
-        ROUTE.key,
-        "`[[route]]` with `path = \"$default\"` and `upstream = \"<name>\"`",
-    );
-    Some(Parts {
-        server: server?,
-        listeners,
-        admin,
-        wasm: wasm?,
-        log: log?,
-        store,
-        secrets,
-        verifiers,
-        callouts,
-        apis,
-        plans,
-        keys,
-        routes,
-        filters,
-        upstreams,
-    })
-}
-
-impl Parts {
-    /// The plans that could be read.
-    pub(crate) fn plans(&self) -> &[Plan] {
-        &self.plans
-    }
-
-    /// The routes that could be read.
-    pub(crate) fn routes(&self) -> &[RouteConfig] {
-        &self.routes
-    }
-
-    /// The filters that could be read.
-    pub(crate) fn filters(&self) -> &[FilterConfig] {
-        &self.filters
-    }
-
-    /// The configuration, with what was warned of.
-    pub(crate) fn into_config(self, source: Arc<Source>, warnings: Problems) -> Config {
-        Config {
-            source,
-            warnings,
-            server: self.server,
-            listeners: self.listeners,
-            admin: self.admin,
-            wasm: self.wasm,
-            log: self.log,
-            store: self.store,
-            secrets: self.secrets,
-            verifiers: self.verifiers,
-            callouts: self.callouts,
-            apis: self.apis,
-            plans: self.plans,
-            keys: self.keys,
-            routes: self.routes,
-            filters: self.filters,
-            upstreams: self.upstreams,
-        }
+/// Reports lists of tables that cannot be left out.
+fn presence(table: &mut Table<'_>) {
+    for (key, example) in [
+        (
+            "listener",
+            "`[[listener]]` with `address = \"0.0.0.0:8080\"`",
+        ),
+        (
+            "route",
+            "`[[route]]` with `path = \"$default\"` and `upstream = \"<name>\"`",
+        ),
+    ] {
+        check::presence(table, key, example);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::field::{Described, FromTable, Section};
 
     fn each(section: &'static Section, look: &mut impl FnMut(&'static Section)) {
         look(section);
-        for inside in section.fields.iter().filter_map(|field| field.section()) {
+        for inside in section.keys().into_iter().filter_map(Described::section) {
             each(inside, look);
         }
     }
@@ -325,11 +149,11 @@ mod tests {
     #[test]
     fn hints_are_of_what_a_section_does_not_have() {
         let mut count = 0;
-        each(&ROOT, &mut |section| {
-            let mut words: Vec<&str> = section.hints.iter().map(|(word, _)| *word).collect();
+        each(Config::SECTION, &mut |section| {
+            let mut words: Vec<&str> = section.hints().into_iter().map(|(word, _)| word).collect();
             count += words.len();
             for word in &words {
-                let is_key = section.fields.iter().any(|field| field.key() == *word);
+                let is_key = section.keys().into_iter().any(|field| field.key() == *word);
                 assert!(!is_key, "{} has `{word}`", section.heading);
             }
             words.sort_unstable();
@@ -342,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_short_form_is_that_of_a_key() {
-        each(&ROOT, &mut |section| {
-            let there = |short| section.fields.iter().any(|field| field.key() == short);
+        each(Config::SECTION, &mut |section| {
+            let there = |short| section.keys().into_iter().any(|field| field.key() == short);
             assert!(section.short.is_none_or(there), "{}", section.heading);
         });
     }

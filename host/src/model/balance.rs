@@ -1,7 +1,9 @@
 //! How a balancer picks endpoints.
 
+use windlass_config_derive::Word;
+
 /// How endpoints of an upstream share its requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Word)]
 pub enum BalancePolicy {
     /// In turn by weight, evenly mixed: nginx's smooth weighted round robin.
     #[default]

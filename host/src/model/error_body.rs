@@ -1,7 +1,9 @@
 //! The bodies of errors that the gateway answers.
 
+use windlass_config_derive::Word;
+
 /// The format of the gateway's own errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Word)]
 pub enum ErrorStyle {
     /// `application/problem+json` (RFC 9457).
     #[default]

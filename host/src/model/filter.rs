@@ -1,7 +1,9 @@
 //! How the gateway runs a filter, and what the filter may call.
 
+use windlass_config_derive::Word;
+
 /// What happens to a request when a filter fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 pub enum OnError {
     /// The gateway refuses the request: 500 `filter_failed`.
     Deny,
@@ -10,7 +12,7 @@ pub enum OnError {
 }
 
 /// Whether an instance serves many requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 pub enum Isolation {
     /// One instance serves one call after another.
     Shared,
@@ -20,7 +22,7 @@ pub enum Isolation {
 
 /// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
 /// `preflights`, `documents`, `problem-members`, `response-edits` and `log` need none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Word)]
 pub enum HostInterface {
     ApiDescription,
     Cache,

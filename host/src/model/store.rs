@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use windlass_config_derive::Word;
 
 /// Where the value of a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ impl fmt::Display for SecretSource {
 }
 
 /// The answer of limits when no lease is left and Redis is out of reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 pub enum OnUnavailable {
     /// No.
     Deny,

@@ -205,7 +205,12 @@ mod tests {
             by: StickyBy::Cookie("lb".to_owned()),
             secret: 0,
             duration: Duration::from_secs(60),
-            cookie: Cookie::default(),
+            cookie: Cookie {
+                same_site: SameSite::Lax,
+                domain: None,
+                path: "/".to_owned(),
+                secure: true,
+            },
             on_drain: OnDrain::Move,
             span: crate::config::Span::default(),
         };

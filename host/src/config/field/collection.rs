@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
-use super::{Kind, Section};
+use super::{FromTable, FromValue, Kind, Section};
 use crate::config::read::{Slot, Table, shorten};
 use crate::config::reference;
 use crate::config::source::Span;
@@ -13,13 +13,22 @@ use crate::config::value::name::is_name;
 use crate::config::value::{Refused, quoted};
 
 /// A list of one kind.
-pub(in crate::config) struct List<K> {
+pub(crate) struct List<K> {
     /// What each item is.
     pub(crate) of: K,
     /// The fewest items.
     pub(crate) least: usize,
     /// Whether the same text can stand in it twice.
     pub(crate) repeats: bool,
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    type Kind = List<T::Kind>;
+    const KIND: Self::Kind = List {
+        of: T::KIND,
+        least: 0,
+        repeats: false,
+    };
 }
 
 impl<K: Kind> Kind for List<K> {
@@ -67,7 +76,7 @@ impl<K: Kind> Kind for List<K> {
 }
 
 /// A table with keys of the operator's choice.
-pub(in crate::config) struct Map<K> {
+pub(crate) struct Map<K> {
     /// What each value is.
     pub(crate) of: K,
     /// Checks a key.
@@ -124,7 +133,7 @@ impl<K: Kind> Kind for Map<K> {
 }
 
 /// One kind, with the place where the value stands.
-pub(in crate::config) struct Placed<K>(pub(crate) K);
+pub(crate) struct Placed<K>(pub(crate) K);
 
 impl<K: Kind> Kind for Placed<K> {
     type Value = (K::Value, Span);
@@ -144,11 +153,20 @@ impl<K: Kind> Kind for Placed<K> {
 }
 
 /// A table with a section of its own.
-pub(in crate::config) struct Nested<T> {
+pub(crate) struct Nested<T> {
     /// Its keys.
     pub(crate) section: &'static Section,
     /// Its reader.
     pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Nested<T> {
+    pub(crate) const fn of<S: FromTable<Value = T>>() -> Self {
+        Self {
+            section: S::SECTION,
+            read: S::read,
+        }
+    }
 }
 
 impl<T> Kind for Nested<T> {
@@ -173,7 +191,7 @@ impl<T> Kind for Nested<T> {
 }
 
 /// A table with a section of its own, or `true` for what holds without any key of it.
-pub(in crate::config) struct Switch<T> {
+pub(crate) struct Switch<T> {
     /// The table.
     pub(crate) table: Nested<T>,
     /// What `true` stands for.
@@ -223,7 +241,7 @@ impl<T> Kind for Switch<T> {
 }
 
 /// An array of tables.
-pub(in crate::config) struct Entries<T> {
+pub(crate) struct Entries<T> {
     /// The keys of each.
     pub(crate) section: &'static Section,
     /// The fewest entries.
@@ -234,6 +252,18 @@ pub(in crate::config) struct Entries<T> {
     pub(crate) title: Option<fn(&DeTable<'_>) -> String>,
     /// The reader of each.
     pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Entries<T> {
+    pub(crate) const fn of<S: FromTable<Value = T>>(least: usize, few: &'static str) -> Self {
+        Self {
+            section: S::SECTION,
+            least,
+            few,
+            title: S::SECTION.title,
+            read: S::read,
+        }
+    }
 }
 
 impl<T> Kind for Entries<T> {
@@ -286,11 +316,20 @@ impl<T> Kind for Entries<T> {
 }
 
 /// A table of tables, each under a name of the operator's choice; in the order of the file.
-pub(in crate::config) struct Named<T> {
+pub(crate) struct Named<T> {
     /// The keys of each.
     pub(crate) section: &'static Section,
     /// The reader of each; its name is the table's.
     pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Named<T> {
+    pub(crate) const fn of<S: FromTable<Value = T>>() -> Self {
+        Self {
+            section: S::SECTION,
+            read: S::read,
+        }
+    }
 }
 
 impl<T> Kind for Named<T> {

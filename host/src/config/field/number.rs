@@ -1,21 +1,52 @@
 //! Kinds that are written as TOML numbers and booleans.
 
-use std::fmt::Display;
+use std::num::{NonZeroU32, NonZeroUsize};
 
+use http::StatusCode;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::{Kind, Print};
+use super::{FromValue, Kind};
 use crate::config::read::Slot;
 
 /// A whole number within bounds.
-pub(in crate::config) struct Whole<N> {
+pub(crate) struct Whole<N> {
     /// The least that is taken.
     pub(crate) least: u64,
     /// The most that is taken.
     pub(crate) most: u64,
     /// Makes the value; succeeds within the bounds.
     pub(crate) of: fn(u64) -> Option<N>,
+}
+
+impl<N> Whole<N> {
+    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
+        Self {
+            least,
+            most,
+            of: self.of,
+        }
+    }
+}
+
+macro_rules! whole {
+    ($($number:ty: $of:expr,)*) => {
+        $(impl FromValue for $number {
+            type Kind = Whole<Self>;
+            const KIND: Whole<Self> = Whole { least: 0, most: u64::MAX, of: $of };
+        })*
+    };
+}
+
+whole! {
+    u8: |number| number.try_into().ok(),
+    u16: |number| number.try_into().ok(),
+    u32: |number| number.try_into().ok(),
+    u64: Some,
+    usize: |number| number.try_into().ok(),
+    NonZeroU32: |number| Self::new(number.try_into().ok()?),
+    NonZeroUsize: |number| Self::new(number.try_into().ok()?),
+    StatusCode: |number| Self::from_u16(number.try_into().ok()?).ok(),
 }
 
 impl<N> Kind for Whole<N> {
@@ -60,17 +91,11 @@ impl<N> Kind for Whole<N> {
     }
 }
 
-impl<N: Display> Print for Whole<N> {
-    fn print(&self, value: &N) -> String {
-        value.to_string()
-    }
-}
-
-/// One of several whole numbers.
-pub(in crate::config) struct Numbers(pub(crate) &'static [u16]);
+/// One of several statuses.
+pub(crate) struct Numbers(pub(crate) &'static [u16]);
 
 impl Kind for Numbers {
-    type Value = u16;
+    type Value = StatusCode;
 
     fn words(&self) -> String {
         let numbers: Vec<String> = self.0.iter().map(u16::to_string).collect();
@@ -85,7 +110,7 @@ impl Kind for Numbers {
         json!({ "enum": self.0 })
     }
 
-    fn read(&self, slot: &mut Slot<'_>) -> Option<u16> {
+    fn read(&self, slot: &mut Slot<'_>) -> Option<StatusCode> {
         let DeValue::Integer(integer) = slot.value() else {
             slot.wants(&self.words());
             return None;
@@ -95,18 +120,17 @@ impl Kind for Numbers {
         if known.is_none() {
             slot.wants_not(&self.words(), &integer.to_string());
         }
-        known
-    }
-}
-
-impl Print for Numbers {
-    fn print(&self, value: &u16) -> String {
-        value.to_string()
+        StatusCode::from_u16(known?).ok()
     }
 }
 
 /// A number of things a second: positive, at most a billion.
-pub(in crate::config) struct Rate;
+pub(crate) struct Rate;
+
+impl FromValue for f64 {
+    type Kind = Rate;
+    const KIND: Rate = Rate;
+}
 
 impl Kind for Rate {
     type Value = f64;
@@ -145,7 +169,12 @@ impl Kind for Rate {
 }
 
 /// `true` or `false`.
-pub(in crate::config) struct Flag;
+pub(crate) struct Flag;
+
+impl FromValue for bool {
+    type Kind = Flag;
+    const KIND: Flag = Flag;
+}
 
 impl Kind for Flag {
     type Value = bool;
@@ -164,11 +193,5 @@ impl Kind for Flag {
             return None;
         };
         Some(*flag)
-    }
-}
-
-impl Print for Flag {
-    fn print(&self, value: &bool) -> String {
-        value.to_string()
     }
 }

@@ -8,23 +8,14 @@ use serde_json::{Value as Json, json};
 use super::Kind;
 use crate::config::names::Group;
 use crate::config::read::Slot;
-use crate::config::source::Span;
 use crate::config::value::nearest;
 
 /// The name of something in this group.
-pub(in crate::config) struct Reference(pub(crate) Group);
-
-/// What a name refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Referred {
-    /// The place in the group's list.
-    pub(crate) place: usize,
-    /// Where the name stands.
-    pub(crate) span: Span,
-}
+pub(crate) struct Reference(pub(crate) Group);
 
 impl Kind for Reference {
-    type Value = Referred;
+    /// The place in the group's list.
+    type Value = usize;
 
     fn words(&self) -> String {
         format!("the name of {}", self.0.with_article())
@@ -34,11 +25,11 @@ impl Kind for Reference {
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" })
     }
 
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Referred> {
+    fn read(&self, slot: &mut Slot<'_>) -> Option<usize> {
         let text = slot.text(&self.words())?;
         let span = slot.span();
         if let Some(place) = slot.names().use_name(self.0, text) {
-            return Some(Referred { place, span });
+            return Some(place);
         }
         if slot.is_incomplete() {
             return None;
@@ -68,7 +59,7 @@ impl Kind for Reference {
 
 /// The name of a secret, where people look for a place to write the secret itself: what is not
 /// such a name is never shown.
-pub(in crate::config) struct SecretName;
+pub(crate) struct SecretName;
 
 impl Kind for SecretName {
     /// The secret's place in the list.

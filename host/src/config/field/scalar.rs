@@ -2,12 +2,17 @@
 
 use serde_json::{Value as Json, json};
 
-use super::Kind;
+use super::{FromValue, Kind};
 use crate::config::read::Slot;
 use crate::config::value::settings;
 
 /// A text, a number or a boolean.
-pub(in crate::config) struct Scalar;
+pub(crate) struct Scalar;
+
+impl FromValue for Json {
+    type Kind = Scalar;
+    const KIND: Scalar = Scalar;
+}
 
 impl Kind for Scalar {
     type Value = Json;

@@ -5,21 +5,49 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::{Kind, Print};
+use super::{FromValue, Kind};
 use crate::config::read::Slot;
 use crate::config::value::{Refused, nearest, quoted};
+use crate::model::word::Word;
 
 /// A text that a function reads.
-pub(in crate::config) struct Parsed<T> {
+pub(crate) struct Parsed<T> {
     /// What is wanted, for people.
     pub(crate) words: &'static str,
     /// A regular expression that every good text matches, for editors; empty for any text.
     pub(crate) pattern: &'static str,
     /// Whether a text that is refused may be a secret, and must not be shown.
     pub(crate) private: bool,
-    /// Reads it; relative paths are resolved against the folder.
-    pub(crate) parse: fn(&str, &Path) -> Result<T, Refused>,
+    pub(crate) parse: Parse<T>,
 }
+
+impl<T> Parsed<T> {
+    /// A text that may be shown, whatever it holds.
+    pub(crate) const fn new(words: &'static str, parse: Parse<T>) -> Self {
+        Self {
+            words,
+            pattern: "",
+            private: false,
+            parse,
+        }
+    }
+
+    /// Sets the regular expression for editors.
+    pub(crate) const fn matching(self, pattern: &'static str) -> Self {
+        Self { pattern, ..self }
+    }
+
+    /// Never shows a text that is refused.
+    pub(crate) const fn private(self) -> Self {
+        Self {
+            private: true,
+            ..self
+        }
+    }
+}
+
+/// Reads a text; relative paths are resolved against the folder.
+pub(crate) type Parse<T> = fn(&str, &Path) -> Result<T, Refused>;
 
 impl<T> Kind for Parsed<T> {
     type Value = T;
@@ -90,14 +118,22 @@ impl<T> Parsed<T> {
 }
 
 /// One of several words.
-pub(in crate::config) struct Choice<T: 'static> {
+pub(crate) struct Choice<T: 'static> {
     /// The words, and what they stand for.
     pub(crate) options: &'static [(&'static str, T)],
-    /// What to say of words that it does not have, but that people write.
+    /// What to say of words that it does not have, but that people write, with spaces between.
     pub(crate) hints: &'static [(&'static str, &'static str)],
 }
 
-impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {
+impl<T: Word> FromValue for T {
+    type Kind = Choice<T>;
+    const KIND: Choice<T> = Choice {
+        options: T::WORDS,
+        hints: T::HINTS,
+    };
+}
+
+impl<T: Copy + Sync> Kind for Choice<T> {
     type Value = T;
 
     fn words(&self) -> String {
@@ -121,7 +157,8 @@ impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {
             return Some(*value);
         }
         let hint = self.hints.iter();
-        let hint = hint.filter(|(word, _)| word.eq_ignore_ascii_case(text));
+        let is_meant = |word: &str| word.eq_ignore_ascii_case(text);
+        let hint = hint.filter(|(words, _)| words.split(' ').any(is_meant));
         let meant = nearest(text, self.options.iter().map(|(word, _)| *word));
         let refused = match (hint.map(|(_, hint)| *hint).next(), meant) {
             (Some(hint), _) => Refused::plain().help(hint),
@@ -132,12 +169,5 @@ impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {
         };
         slot.refuse(Some(text), &words, refused);
         None
-    }
-}
-
-impl<T: Copy + PartialEq + Sync> Print for Choice<T> {
-    fn print(&self, value: &T) -> String {
-        let option = self.options.iter().find(|(_, option)| option == value);
-        option.map_or_else(String::new, |(word, _)| format!("\"{word}\""))
     }
 }

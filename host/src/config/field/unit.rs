@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::{Kind, Print};
+use super::{FromSize, FromValue, Kind};
 use crate::config::read::Slot;
 use crate::config::value::{Refused, duration, quoted, size};
 
 /// A duration within bounds.
-pub(in crate::config) struct Time {
+pub(crate) struct Time {
     /// The shortest that is taken.
     pub(crate) least: Duration,
     /// The longest that is taken.
@@ -23,6 +23,18 @@ impl Time {
         least: Duration::from_millis(1),
         most: Duration::from_hours(24),
     };
+
+    /// The bounds, in milliseconds.
+    pub(crate) const fn within(mut self, least: u64, most: u64) -> Self {
+        self.least = Duration::from_millis(least);
+        self.most = Duration::from_millis(most);
+        self
+    }
+}
+
+impl FromValue for Duration {
+    type Kind = Time;
+    const KIND: Time = Time::USUAL;
 }
 
 impl Kind for Time {
@@ -94,14 +106,8 @@ impl Time {
     }
 }
 
-impl Print for Time {
-    fn print(&self, value: &Duration) -> String {
-        format!("\"{}\"", duration::print(*value))
-    }
-}
-
 /// A size within bounds. Bytes.
-pub(in crate::config) struct Size<N> {
+pub(crate) struct Size<N> {
     /// The least that is taken.
     pub(crate) least: u64,
     /// The most that is taken.
@@ -111,11 +117,38 @@ pub(in crate::config) struct Size<N> {
 }
 
 impl<N> Size<N> {
+    /// The bounds, in bytes.
+    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
+        Self {
+            least,
+            most,
+            of: self.of,
+        }
+    }
+
     fn bytes(&self, text: &str) -> Result<Option<N>, Refused> {
         let bytes = size::parse(text)?;
         let within = (self.least..=self.most).contains(&bytes);
         Ok(within.then_some(bytes).and_then(self.of))
     }
+}
+
+impl FromSize for u64 {
+    type Kind = Size<Self>;
+    const KIND: Size<Self> = Size {
+        least: 0,
+        most: u64::MAX,
+        of: Some,
+    };
+}
+
+impl FromSize for usize {
+    type Kind = Size<Self>;
+    const KIND: Size<Self> = Size {
+        least: 0,
+        most: u64::MAX,
+        of: |bytes| bytes.try_into().ok(),
+    };
 }
 
 impl<N> Kind for Size<N> {
@@ -150,15 +183,19 @@ impl<N> Kind for Size<N> {
     }
 }
 
-impl<N: Copy + TryInto<u64>> Print for Size<N> {
-    fn print(&self, value: &N) -> String {
-        let bytes = (*value).try_into().unwrap_or(u64::MAX);
-        format!("\"{}\"", size::print(bytes))
+/// A size, or `"none"`.
+pub(crate) struct Bound(pub(crate) Size<u64>);
+
+impl Bound {
+    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
+        Self(self.0.within(least, most))
     }
 }
 
-/// A size, or `"none"`.
-pub(in crate::config) struct Bound(pub(crate) Size<u64>);
+impl FromSize for Option<u64> {
+    type Kind = Bound;
+    const KIND: Bound = Bound(<u64 as FromSize>::KIND);
+}
 
 impl Kind for Bound {
     type Value = Option<u64>;
@@ -179,17 +216,19 @@ impl Kind for Bound {
     }
 }
 
-impl Print for Bound {
-    fn print(&self, value: &Option<u64>) -> String {
-        match value {
-            Some(bytes) => self.0.print(bytes),
-            None => "\"none\"".to_owned(),
-        }
+/// A duration, or `"none"`.
+pub(crate) struct Wait(pub(crate) Time);
+
+impl Wait {
+    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
+        Self(self.0.within(least, most))
     }
 }
 
-/// A duration, or `"none"`.
-pub(in crate::config) struct Wait(pub(crate) Time);
+impl FromValue for Option<Duration> {
+    type Kind = Wait;
+    const KIND: Wait = Wait(Time::USUAL);
+}
 
 impl Kind for Wait {
     type Value = Option<Duration>;
@@ -208,15 +247,6 @@ impl Kind for Wait {
         }
         let endless = "for no bound write `\"none\"`";
         self.0.read_as(slot, &self.words(), Some(endless)).map(Some)
-    }
-}
-
-impl Print for Wait {
-    fn print(&self, value: &Option<Duration>) -> String {
-        match value {
-            Some(time) => self.0.print(time),
-            None => "\"none\"".to_owned(),
-        }
     }
 }
 

@@ -170,6 +170,13 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// The line where the same text stood before under this key of the same sort of tables; else
+    /// remembers this one.
+    pub(crate) fn earlier(&mut self, sort: &str, text: &str) -> Option<usize> {
+        let sort = format!("{sort} {}", self.key);
+        self.reader.earlier(&sort, text, self.span)
+    }
+
     /// A part of it, reported at its own place.
     pub(crate) fn at(&mut self, span: Span) -> Slot<'_> {
         Slot {

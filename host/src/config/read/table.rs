@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::{Reader, Slot};
 use crate::config::elsewhere;
-use crate::config::field::{Absence, Field, Kind, Section};
-use crate::config::problem::Problem;
-use crate::config::source::Span;
+use crate::config::field::{Absent, Described, Field, Kind, Section};
+use crate::config::problem::{Problem, Problems};
+use crate::config::source::{Source, Span};
 use crate::config::value::nearest;
 
 /// A table of the file. What its reader does not take is an unknown key.
@@ -46,31 +47,50 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The value of a key, or what holds without it.
-    pub(crate) fn take<K: Kind, A: Absence<K>>(&mut self, field: &Field<K, A>) -> A::Taken {
-        let value = match self.values.get(field.key) {
-            Some(value) => {
-                let before = self.reader.problems.len();
-                let mut slot = self.slot(field.key, value.get_ref(), value.span().into());
-                let value = field.kind.read(&mut slot);
-                if self.reader.problems.is_fatal_since(before) {
-                    self.refused.push(field.key);
-                }
-                value
+    /// The value of a key. Its default stands in for one that is not there, or that is refused.
+    pub(crate) fn take<K: Kind>(&mut self, field: &Field<K>) -> Option<K::Value> {
+        let values = self.values;
+        if let Some(value) = values.get(field.key) {
+            let before = self.reader.problems.len();
+            let mut slot = self.slot(field.key, value.get_ref(), value.span().into());
+            let read = field.kind.read(&mut slot);
+            if self.reader.problems.is_fatal_since(before) {
+                self.refused.push(field.key);
             }
-            None => field.absent.absent(field, self),
-        };
-        field.absent.taken(value)
+            if read.is_some() {
+                return read;
+            }
+        }
+        match field.absent {
+            Absent::Default(text) => {
+                let default = DeValue::parse(text).ok()?;
+                let span = self.span;
+                field
+                    .kind
+                    .read(&mut self.slot(field.key, default.get_ref(), span))
+            }
+            Absent::Required(example) if !self.has(field.key) => {
+                self.missing(field.key, example);
+                None
+            }
+            Absent::Required(_) | Absent::Words(_) => None,
+        }
     }
 
     /// Whether a key stands there.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.values.get(key).is_some()
+        self.value(key).is_some()
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        debug_assert!(self.known().contains(&key), "no field is `{key}`");
+        self.values.get(key)
     }
 
     /// Whether nothing was wrong with what `take` found of a key. Where something was, a default
     /// may stand in for it, and what is said of that would be false.
     pub(crate) fn is_sound(&self, key: &str) -> bool {
+        debug_assert!(self.known().contains(&key), "no field is `{key}`");
         !self.refused.contains(&key)
     }
 
@@ -86,7 +106,7 @@ impl<'a> Table<'a> {
 
     /// Where the items of a list stand.
     pub(crate) fn spans_of_items(&self, key: &str) -> Vec<Span> {
-        let list = self.values.get(key);
+        let list = self.value(key);
         let list = list.and_then(|value| value.get_ref().as_array());
         let items = list.into_iter().flat_map(|list| list.iter());
         items.map(|item| item.span().into()).collect()
@@ -95,6 +115,16 @@ impl<'a> Table<'a> {
     /// The name that the operator gave the table; empty where there is none.
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::from(self.name.unwrap_or_default())
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(self.reader.problems.source())
+    }
+
+    /// What was found so far.
+    pub(crate) fn problems(&self) -> Problems {
+        self.reader.problems.clone()
     }
 
     /// What it is called in reports.
@@ -109,9 +139,14 @@ impl<'a> Table<'a> {
 
     /// Where the value of a key stands; the table's own place without it.
     pub(crate) fn span_of(&self, key: &str) -> Span {
-        self.values
-            .get(key)
+        self.value(key)
             .map_or(self.span, |value| value.span().into())
+    }
+
+    /// Where the first of these keys that is there stands.
+    pub(crate) fn span_of_first(&self, keys: &[&str]) -> Span {
+        let there = keys.iter().find(|key| self.has(key));
+        there.map_or(self.span, |key| self.span_of(key))
     }
 
     /// Whether a key stands in the table under another.
@@ -125,7 +160,7 @@ impl<'a> Table<'a> {
     }
 
     fn part(&self, key: &str, part: &str) -> Option<Span> {
-        let table = self.values.get(key)?.get_ref().as_table()?;
+        let table = self.value(key)?.get_ref().as_table()?;
         Some(table.get(part)?.span().into())
     }
 
@@ -160,10 +195,7 @@ impl<'a> Table<'a> {
 
     /// The line where the same text of the same sort stood before; else remembers this one.
     pub(crate) fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
-        let known = (sort.to_owned(), text.to_owned());
-        let first = *self.reader.seen.entry(known).or_insert(span);
-        let source = self.reader.problems.source();
-        (first != span).then(|| source.position(first.start).line)
+        self.reader.earlier(sort, text, span)
     }
 
     /// The texts of this sort that stood before, each with its line.
@@ -180,6 +212,38 @@ impl<'a> Table<'a> {
         self.reader
     }
 
+    /// The one of these keys that is there. Reports several, with the cure, and that there is none,
+    /// with the message and the cure of `none`.
+    pub(crate) fn exactly_one(
+        &mut self,
+        keys: &[&'static str],
+        none: (&str, &str),
+        cure: &str,
+    ) -> Option<&'static str> {
+        let there: Vec<&str> = keys.iter().copied().filter(|key| self.has(key)).collect();
+        let (span, message, cure) = match there.as_slice() {
+            [one] => return Some(*one),
+            [] if self.is_incomplete() || keys.iter().any(|key| self.is_hinted(key)) => {
+                return None;
+            }
+            [] => (self.span, none.0.to_owned(), none.1),
+            [first, second, ..] => {
+                let span = self.span_of(first).max(self.span_of(second));
+                let message = format!("has both `{first}` and `{second}`, wanted exactly one");
+                (span, message, cure)
+            }
+        };
+        let table = match self.prefix.strip_suffix('.') {
+            Some(key) => format!("`{key}` "),
+            None => String::new(),
+        };
+        let problem = self.error(span, &format!("{table}{message}"));
+        if !cure.is_empty() {
+            problem.help(cure);
+        }
+        None
+    }
+
     /// Reports that a key is missing.
     ///
     /// Not where it is there under another name: this is reported instead.
@@ -190,19 +254,6 @@ impl<'a> Table<'a> {
         let message = format!("`{}{key}` is missing", self.prefix);
         let help = format!("add `{key} = {example}`");
         self.error(self.span, &message).help(help);
-    }
-
-    /// Reads a table that is not there, for its defaults.
-    pub(crate) fn empty<T>(
-        &mut self,
-        key: &'static str,
-        section: &'static Section,
-        read: fn(&mut Table<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let nothing = DeTable::new();
-        let span = self.span;
-        self.slot(key, &toml::de::DeValue::Boolean(false), span)
-            .nested(&nothing, section, read)
     }
 
     /// Reports the keys that the section does not have.
@@ -221,12 +272,16 @@ impl<'a> Table<'a> {
             let is_slip = meant.is_some_and(|meant| {
                 name.strip_prefix(meant) == Some("s") || meant.strip_prefix(name) == Some("s")
             });
-            let elsewhere = || elsewhere::hint(name).filter(|_| !is_slip);
+            let elsewhere = || {
+                elsewhere::hint(name)
+                    .filter(|_| !is_slip)
+                    .map(str::to_owned)
+            };
             let help = match (
                 self.hint(name).or_else(elsewhere),
                 meant.or_else(|| nearest(name, known.iter().copied())),
             ) {
-                (Some(hint), _) => hint.to_owned(),
+                (Some(hint), _) => hint,
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
                 (None, None) => {
                     let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
@@ -240,28 +295,29 @@ impl<'a> Table<'a> {
 
     /// The keys of the section.
     fn known(&self) -> Vec<&'static str> {
-        self.section
-            .fields
-            .iter()
-            .map(|field| field.key())
-            .collect()
+        let keys = self.section.keys();
+        keys.into_iter().map(Described::key).collect()
     }
 
     /// Whether a key that the section does not have was probably meant for this one: that is
     /// reported, and says how it is called.
     pub(crate) fn has_meant(&self, key: &str) -> bool {
         let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
+        let is_like = |there| self.hint(there).is_none() && self.meant(there) == Some(key);
+        self.is_hinted(key) || there.any(is_like)
+    }
+
+    /// Whether the hint of a key that is there names this one.
+    fn is_hinted(&self, key: &str) -> bool {
         let called = format!("called `{key}`");
-        there.any(|there| match self.hint(there) {
-            Some(hint) => hint.contains(&called),
-            None => self.meant(there) == Some(key),
-        })
+        let there = self.values.keys().map(|key| key.get_ref().as_ref());
+        let mut hints = there.filter_map(|there| self.hint(there));
+        hints.any(|hint| hint.contains(&called))
     }
 
     /// What the section says of a key that it does not have.
-    fn hint(&self, name: &str) -> Option<&'static str> {
-        let mut hints = self.section.hints.iter();
-        hints.find(|(word, _)| *word == name).map(|(_, hint)| *hint)
+    fn hint(&self, name: &str) -> Option<String> {
+        self.section.hint(name)
     }
 
     /// The key that was probably meant by one that is not known.
@@ -270,7 +326,7 @@ impl<'a> Table<'a> {
         nearest(name, free)
     }
 
-    fn slot<'b>(&'b mut self, key: &str, value: &'b toml::de::DeValue<'b>, span: Span) -> Slot<'b> {
+    fn slot<'b>(&'b mut self, key: &str, value: &'b DeValue<'b>, span: Span) -> Slot<'b> {
         Slot {
             reader: self.reader,
             value,

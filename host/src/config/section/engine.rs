@@ -1,144 +1,110 @@
 //! `[wasm]` and `[log]`.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
-use crate::config::field::{Choice, Field, Is, Optional, Parsed, Section, Size, Whole, Written};
-use crate::config::model::{AccessLog, CompileCache, Log, LogLevel, Wasm};
+use windlass_config_derive::{FromTable, Word};
+
+use crate::config::field::{FromValue, Parsed};
 use crate::config::read::Table;
 use crate::config::value::{Refused, size};
 
-/// `[wasm]`.
-pub(super) static WASM: Section = Section {
-    heading: "[wasm]",
-    doc: "Totals of the filter engine. Fixed for the life of the process.",
-    fields: &[&MAX_INSTANCES, &MEMORY, &MAX_MEMORY, &CACHE],
-    hints: &[],
-    short: None,
-    private: false,
-};
+/// Totals of the filter engine. Fixed for the life of the process.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "[wasm]", check = one_within_all)]
+pub struct Wasm {
+    /// The most filter instances at once.
+    #[key(default = 1000, within = 1..=100_000)]
+    pub max_instances: NonZeroU32,
+    /// The linear memory of all instances together.
+    #[key(default = "1GiB", within = "1MiB"..="1TiB")]
+    pub memory: u64,
+    /// The most that one filter may be allowed by its `limits.memory`; at most `memory`.
+    #[key(default = "256MiB", within = "1MiB"..="4GiB")]
+    pub max_memory: u64,
+    /// The folder of compiled components, relative to this file; `"off"` keeps none.
+    #[key(absent = "`$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`")]
+    pub cache: CompileCache,
+}
 
-static MAX_INSTANCES: Field<Whole<NonZeroU32>, Is<NonZeroU32>> = Field::new(
-    "max_instances",
-    Whole {
-        least: 1,
-        most: 100_000,
-        of: |number| NonZeroU32::new(u32::try_from(number).ok()?),
-    },
-    Is(NonZeroU32::MIN.saturating_add(999)),
-    "The most filter instances at once.",
-);
+/// Where compiled components are kept between starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CompileCache {
+    /// In the user's cache folder.
+    #[default]
+    UserFolder,
+    Folder(PathBuf),
+    Off,
+}
 
-static MEMORY: Field<Size<u64>, Is<u64>> = Field::new(
-    "memory",
-    Size {
-        least: 1 << 20,
-        most: 1 << 40,
-        of: Some,
-    },
-    Is(1 << 30),
-    "The linear memory of all instances together.",
-);
+impl FromValue for CompileCache {
+    type Kind = Parsed<Self>;
+    const KIND: Parsed<Self> = Parsed::new("a folder, or `\"off\"`", |text, folder| match text {
+        "" => Err(Refused::plain()),
+        "off" => Ok(Self::Off),
+        path => Ok(Self::Folder(folder.join(path))),
+    });
+}
 
-static MAX_MEMORY: Field<Size<u64>, Is<u64>> = Field::new(
-    "max_memory",
-    Size {
-        least: 1 << 20,
-        most: 1 << 32,
-        of: Some,
-    },
-    Is(256 << 20),
-    "The most that one filter may be allowed by its `limits.memory`; at most `memory`.",
-);
-
-static CACHE: Field<Parsed<CompileCache>, Optional> = Field::new(
-    "cache",
-    Parsed {
-        words: "a folder, or `\"off\"`",
-        pattern: "",
-        private: false,
-        parse: |text, folder| match text {
-            "" => Err(Refused::plain()),
-            "off" => Ok(CompileCache::Off),
-            path => Ok(CompileCache::Folder(folder.join(path))),
-        },
-    },
-    Optional("`$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`"),
-    "The folder of compiled components, relative to this file; `\"off\"` keeps none.",
-);
-
-/// Reads `[wasm]`.
-pub(super) fn wasm(table: &mut Table<'_>) -> Option<Wasm> {
-    let wasm = Wasm {
-        max_instances: table.take(&MAX_INSTANCES),
-        memory: table.take(&MEMORY),
-        max_memory: table.take(&MAX_MEMORY),
-        cache: table.take(&CACHE).unwrap_or(CompileCache::UserFolder),
-    };
+/// One filter may not ask for more than there is for all.
+fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
+    table.reader().max_memory = wasm.max_memory;
     if wasm.max_memory > wasm.memory {
-        let key = if table.has(MEMORY.key) {
-            MEMORY.key
-        } else {
-            MAX_MEMORY.key
-        };
-        let span = table.span_of(key);
+        let span = table.span_of_first(&["memory", "max_memory"]);
         let (one, all) = (size::print(wasm.max_memory), size::print(wasm.memory));
         let message =
             format!("`max_memory` ({one}), of one filter, is more than `memory` ({all}), of all");
         table.error(span, &message);
     }
-    Some(wasm)
 }
 
-/// `[log]`.
-pub(super) static LOG: Section = Section {
-    heading: "[log]",
-    doc: "The gateway's log and the access log.",
-    fields: &[&LEVEL, &ACCESS],
-    hints: &[],
-    short: None,
-    private: false,
-};
+/// The gateway's log and the access log.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "[log]")]
+pub struct Log {
+    /// The least important of the gateway's own lines that is written, to standard error.
+    #[key(default = "info")]
+    pub level: LogLevel,
+    /// Where one line of JSON for each request goes; a file is relative to this one.
+    #[key(default = "off")]
+    pub access: AccessLog,
+}
 
-static LEVEL: Field<Choice<LogLevel>, Is<LogLevel>> = Field::new(
-    "level",
-    Choice {
-        options: &[
-            ("trace", LogLevel::Trace),
-            ("debug", LogLevel::Debug),
-            ("info", LogLevel::Info),
-            ("warn", LogLevel::Warn),
-            ("error", LogLevel::Error),
-        ],
-        hints: &[],
-    },
-    Is(LogLevel::Info),
-    "The least important of the gateway's own lines that is written, to standard error.",
-);
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// For finding faults.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need a hand.
+    Warn,
+    /// What went wrong.
+    Error,
+}
 
-static ACCESS: Field<Parsed<AccessLog>, Written> = Field::new(
-    "access",
-    Parsed {
-        words: "`\"off\"`, `\"stdout\"`, `\"stderr\"` or a file",
-        pattern: "",
-        private: false,
-        parse: |text, folder| match text {
+/// Where the access log goes: one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    Stdout,
+    Stderr,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+impl FromValue for AccessLog {
+    type Kind = Parsed<Self>;
+    const KIND: Parsed<Self> = Parsed::new(
+        "`\"off\"`, `\"stdout\"`, `\"stderr\"` or a file",
+        |text, folder| match text {
             "" => Err(Refused::plain()),
-            "off" => Ok(AccessLog::Off),
-            "stdout" => Ok(AccessLog::Stdout),
-            "stderr" => Ok(AccessLog::Stderr),
-            path => Ok(AccessLog::File(folder.join(path))),
+            "off" => Ok(Self::Off),
+            "stdout" => Ok(Self::Stdout),
+            "stderr" => Ok(Self::Stderr),
+            path => Ok(Self::File(folder.join(path))),
         },
-    },
-    Written("off"),
-    "Where one line of JSON for each request goes; a file is relative to this one.",
-);
-
-/// Reads `[log]`.
-pub(super) fn log(table: &mut Table<'_>) -> Option<Log> {
-    let level = table.take(&LEVEL);
-    let access = table.take(&ACCESS);
-    Some(Log {
-        level,
-        access: access.unwrap_or(AccessLog::Off),
-    })
+    );
 }

@@ -1,126 +1,86 @@
-//! `[[key]]` and `[secret.<name>]`: the sections whose values no report may show.
+//! `[[key]]`: API keys, whose values no report may show.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
+use windlass_config_derive::FromTable;
 
-use crate::config::field::{
-    Empty, Field, Flag, Is, Kind, List, Map, Optional, Parsed, Reference, Required, Section,
-};
-use crate::config::model::{Key, Secret, SecretSource};
+use crate::config::field::{FromValue, Kind, NAME, Parsed, Placed, Reference, Unique};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
-use crate::config::value::name::{is_name, is_variable, line, name};
-use crate::config::value::{Refused, digest, instant};
-
-/// `[[key]]`.
-pub(super) static KEY: Section = Section {
-    heading: "[[key]]",
-    doc: "An API key, by its digest only: `windlass key new` makes one and prints this entry.",
-    fields: &[
-        &ID,
-        &CONSUMER,
-        &DIGEST,
-        &PLAN,
-        &PLANS,
-        &ENABLED,
-        &EXPIRES,
-        &ATTRIBUTES,
-    ],
-    hints: &[
-        ("key", ONLY_DIGESTS),
-        ("value", ONLY_DIGESTS),
-        ("secret", ONLY_DIGESTS),
-        (
-            "name",
-            "a key has an `id`, and a `consumer` whom it was issued to",
-        ),
-    ],
-    short: None,
-    private: true,
-};
+use crate::config::source::Span;
+use crate::config::value::name::is_name;
+use crate::config::value::{digest, instant};
 
 const ONLY_DIGESTS: &str = "only the digest of a key stands in the file: `windlass key new` makes a key and prints its `digest`";
 
-static ID: Field<Parsed<String>, Required> = Field::new(
-    "id",
-    Parsed {
-        words: "a name of letters, digits, `_` and `-`",
-        pattern: "^[A-Za-z0-9_-]{1,64}$",
-        private: false,
-        parse: |text, _| name(text),
-    },
-    Required("\"acme-1\""),
-    "Its public name, the attribute `api-key.id`; unique.",
-);
+/// An API key, by its digest only: `windlass key new` makes one and prints this entry.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "[[key]]", private, title = title, check = digest_once)]
+#[hint("key value secret" => ONLY_DIGESTS)]
+#[hint("name" => "a key has an `id`, and a `consumer` whom it was issued to")]
+pub struct Key {
+    /// Its public name, the attribute `api-key.id`; unique.
+    #[key(required = "acme-1", kind = ID)]
+    pub id: Arc<str>,
+    /// The consumer that it was issued to, the attribute `consumer.id`.
+    #[key(required = "acme")]
+    pub consumer: Arc<str>,
+    /// The SHA-256 of its text, as `sha256:` and 64 hex digits; unique, and never the key itself.
+    #[key(required = "sha256:<64 hex digits>")]
+    pub digest: [u8; 32],
+    /// The places of its usage plans: one for each API at most.
+    #[key(flatten = KeyPlans)]
+    pub plans: Vec<usize>,
+    /// Whether it is accepted.
+    #[key(default = true)]
+    pub enabled: bool,
+    /// When it ends.
+    #[key(absent = "never")]
+    pub expires: Option<SystemTime>,
+    /// More facts about it; filters read these through the `keys` interface.
+    #[key(absent = "none")]
+    pub attributes: BTreeMap<String, String>,
+    /// The entry in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
 
-static CONSUMER: Field<Parsed<String>, Required> = Field::new(
-    "consumer",
-    LINE,
-    Required("\"acme\""),
-    "The consumer that it was issued to, the attribute `consumer.id`.",
-);
+#[derive(FromTable)]
+#[table(into = Vec<usize>, make = plans)]
+struct KeyPlans {
+    /// Its usage plan, where it has one only.
+    #[key(absent = "no plan", kind = Reference(Group::Plan))]
+    plan: Option<usize>,
+    /// Its usage plans: one for each API at most.
+    #[key(absent = "that of `plan`", each = Placed(Reference(Group::Plan)))]
+    plans: Vec<(usize, Span)>,
+}
 
-const LINE: Parsed<String> = Parsed {
-    words: "a text of one line",
-    pattern: "",
-    private: false,
-    parse: |text, _| line(text),
+const ID: Unique<Parsed<String>> = Unique {
+    of: NAME,
+    sort: "key",
+    private_cure: None,
 };
 
-static DIGEST: Field<Parsed<[u8; 32]>, Required> = Field::new(
-    "digest",
-    Parsed {
-        words: "`sha256:` and 64 hex digits",
-        pattern: "^sha256:[0-9A-Fa-f]{64}$",
-        private: true,
-        parse: |text, _| digest::parse(text),
-    },
-    Required("\"sha256:<64 hex digits>\""),
-    "The SHA-256 of its text, as `sha256:` and 64 hex digits; unique, and never the key itself.",
-);
-
-static PLAN: Field<Reference, Optional> = Field::new(
-    "plan",
-    Reference(Group::Plan),
-    Optional("no plan"),
-    "Its usage plan, where it has one only.",
-);
-
-static PLANS: Field<List<Reference>, Empty> = Field::new(
-    "plans",
-    List {
-        of: Reference(Group::Plan),
-        least: 0,
-        repeats: false,
-    },
-    Empty("that of `plan`"),
-    "Its usage plans: one for each API at most.",
-);
-
-static ENABLED: Field<Flag, Is<bool>> =
-    Field::new("enabled", Flag, Is(true), "Whether it is accepted.");
-
-static EXPIRES: Field<Instant, Optional> =
-    Field::new("expires", Instant, Optional("never"), "When it ends.");
-
-static ATTRIBUTES: Field<Map<Parsed<String>>, Empty> = Field::new(
-    "attributes",
-    Map {
-        of: LINE,
-        key: name,
-        keys: "a name of letters, digits, `_` and `-`",
-    },
-    Empty("none"),
-    "More facts about it; filters read these through the `keys` interface.",
-);
+impl FromValue for [u8; 32] {
+    type Kind = Parsed<Self>;
+    const KIND: Parsed<Self> =
+        Parsed::new("`sha256:` and 64 hex digits", |text, _| digest::parse(text))
+            .matching("^sha256:[0-9A-Fa-f]{64}$")
+            .private();
+}
 
 /// A date-time with an offset from UTC.
-struct Instant;
+pub(crate) struct Instant;
+
+impl FromValue for SystemTime {
+    type Kind = Instant;
+    const KIND: Instant = Instant;
+}
 
 impl Kind for Instant {
     type Value = SystemTime;
@@ -153,7 +113,7 @@ impl Kind for Instant {
 }
 
 /// What a key is called in reports.
-pub(super) fn title(values: &DeTable<'_>) -> String {
+fn title(values: &DeTable<'_>) -> String {
     let id = values.get("id").and_then(|id| id.get_ref().as_str());
     match id.filter(|id| is_name(id)) {
         Some(id) => format!("key `{id}`"),
@@ -161,68 +121,38 @@ pub(super) fn title(values: &DeTable<'_>) -> String {
     }
 }
 
-/// Reads one `[[key]]`.
-pub(super) fn key(table: &mut Table<'_>) -> Option<Key> {
-    let id = table.take(&ID);
-    let consumer = table.take(&CONSUMER);
-    let digest = table.take(&DIGEST);
-    let plans = plans(table);
-    let enabled = table.take(&ENABLED);
-    let expires = table.take(&EXPIRES);
-    let attributes: BTreeMap<String, String> = table.take(&ATTRIBUTES);
-    let span = table.span_of(ID.key);
-    if let Some(id) = &id
-        && let Some(line) = table.earlier("key", id, span)
-    {
-        table.error(
-            span,
-            &format!("`id` holds `{id}`, which line {line} has already"),
-        );
-    }
-    let span = table.span_of(DIGEST.key);
-    if let Some(digest) = &digest
-        && let Some(line) = table.earlier("digest", &format!("{digest:?}"), span)
-    {
+/// Reports a digest that an earlier key has.
+fn digest_once(table: &mut Table<'_>, key: &Key) {
+    let span = table.span_of("digest");
+    let digest = key.digest.escape_ascii().to_string();
+    if let Some(line) = table.earlier("digest", &digest, span) {
         let message = format!("`digest` is that of the key in line {line}");
         table
             .error(span, &message)
             .help("`windlass key new` makes another key");
     }
-    Some(Key {
-        id: Arc::from(id?),
-        consumer: Arc::from(consumer?),
-        digest: digest?,
-        plans,
-        enabled,
-        expires,
-        attributes,
-        span: table.span(),
-    })
 }
 
 /// The places of its plans; reports both keys, and two plans for one API.
-fn plans(table: &mut Table<'_>) -> Vec<usize> {
-    let plan = table.take(&PLAN);
-    let plans = table.take(&PLANS);
-    if table.has(PLAN.key) && table.has(PLANS.key) {
-        let span = table.span_of(PLAN.key).max(table.span_of(PLANS.key));
+fn plans(table: &mut Table<'_>, keys: KeyPlans) -> Vec<usize> {
+    let KeyPlans { plan, plans } = keys;
+    if table.has("plan") && table.has("plans") {
+        let span = table.span_of("plan").max(table.span_of("plans"));
         table
             .error(span, "has both `plan` and `plans`, wanted one of them")
             .help("write all of them in `plans`");
     }
-    for (place, later) in plans.iter().enumerate() {
-        let mut earlier = plans.iter().take(place);
-        let Some(shared) = earlier.find_map(|one| shared(table, one.place, later.place)) else {
+    for (at, (later, span)) in plans.iter().enumerate() {
+        let mut earlier = plans.iter().take(at);
+        let Some(shared) = earlier.find_map(|(one, _)| shared(table, *one, *later)) else {
             continue;
         };
         table
-            .error(later.span, &shared)
+            .error(*span, &shared)
             .help("one plan a key for each API: say in `apis` of each plan what it is sold for");
     }
-    plan.into_iter()
-        .chain(plans)
-        .map(|plan| plan.place)
-        .collect()
+    let plans = plans.into_iter().map(|(plan, _)| plan);
+    plan.into_iter().chain(plans).collect()
 }
 
 /// What two plans share, if they do. Says nothing of one that could not be read.
@@ -243,91 +173,4 @@ fn shared(table: &mut Table<'_>, one: usize, other: usize) -> Option<String> {
     Some(format!(
         "`plans` holds `{one}` and `{other}`, which are both sold for {what}"
     ))
-}
-
-/// `[secret.<name>]`.
-pub(super) static SECRET: Section = Section {
-    heading: "[secret.<name>]",
-    doc: "A value that filters use by name and never see. Exactly one of `env` and `file`.",
-    fields: &[&ENV, &FILE],
-    hints: &[
-        ("value", NO_VALUES),
-        ("secret", NO_VALUES),
-        ("text", NO_VALUES),
-        ("key", NO_VALUES),
-        ("path", "it is called `file`"),
-    ],
-    short: None,
-    private: true,
-};
-
-const NO_VALUES: &str =
-    "a secret itself never stands in the file: `env` names an environment variable, `file` a file";
-
-static ENV: Field<Parsed<String>, Optional> = Field::new(
-    "env",
-    Parsed {
-        words: "the name of an environment variable",
-        pattern: "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
-        private: true,
-        parse: |text, _| {
-            if is_variable(text) {
-                Ok(text.to_owned())
-            } else {
-                Err(
-                    Refused::because("is not the name of an environment variable").help(
-                        "write the name of the variable, such as `\"ORDERS_HMAC\"`, not its value",
-                    ),
-                )
-            }
-        },
-    },
-    Optional("then `file` must be there"),
-    "The environment variable that holds it.",
-);
-
-static FILE: Field<Parsed<PathBuf>, Optional> = Field::new(
-    "file",
-    Parsed {
-        words: "a file",
-        pattern: "",
-        private: true,
-        parse: |text, folder| match line(text) {
-            Ok(text) => Ok(folder.join(text)),
-            Err(_) => Err(Refused::because("is no path")),
-        },
-    },
-    Optional("then `env` must be there"),
-    "The file that holds it, relative to this one; one newline at its end is left out.",
-);
-
-/// Reads one `[secret.<name>]`.
-pub(super) fn secret(table: &mut Table<'_>) -> Option<Secret> {
-    let env = table.take(&ENV);
-    let file = table.take(&FILE);
-    let from = match (table.has(ENV.key), table.has(FILE.key)) {
-        (true, true) => {
-            let span = table.span_of(FILE.key).max(table.span_of(ENV.key));
-            table.error(span, "has both `env` and `file`, wanted exactly one");
-            None
-        }
-        (false, false) => {
-            if !table.is_incomplete() {
-                let span = table.span();
-                table
-                    .error(span, "has neither `env` nor `file`, wanted exactly one")
-                    .help(
-                        "add `env = \"<name of an environment variable>\"` or `file = \"<path>\"`",
-                    );
-            }
-            None
-        }
-        (true, false) => env.map(SecretSource::Environment),
-        (false, true) => file.map(SecretSource::File),
-    };
-    Some(Secret {
-        name: table.name(),
-        from: from?,
-        span: table.span(),
-    })
 }

@@ -1,57 +1,63 @@
 //! `[api.<name>.responses.<code>]`: what an API answers in the place of the gateway's own words.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
-use super::respond::FIELDS;
-use crate::config::field::{Empty, Field, Kind, Map, Optional, Parsed, Section, Whole};
-use crate::config::model::{ApiResponse, ResponsePart};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value as Json, json};
+use windlass_config_derive::FromTable;
+
+use crate::config::field::Kind;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
 use crate::config::value::message::is_bodiless;
 use crate::config::value::template;
+use crate::model::error_body::ResponsePart;
 
-/// `[api.<name>.responses.<code>]`.
-pub(super) static RESPONSE: Section = Section {
-    heading: "[api.<name>.responses.<code>]",
-    doc: "Another answer than the gateway's own. `<code>` is one of [errors.md](errors.md), the reason of a filter's refusal (its README lists them; `quota_spent`, `api_key_missing`), or, where there is none for that, `default_4xx` or `default_5xx`.",
-    fields: &[&STATUS, &HEADERS, &BODY],
-    hints: &[
-        ("statusCode", "it is called `status`"),
-        ("template", "it is called `body`"),
-    ],
-    short: Some("body"),
-    private: false,
-};
+/// Another answer than the gateway's own. `<code>` is one of [errors.md](errors.md), the reason of a
+/// filter's refusal (its README lists them; `quota_spent`, `api_key_missing`), or, where there is
+/// none for that, `default_4xx` or `default_5xx`.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "[api.<name>.responses.<code>]", short = "body", keys = check_empty, make = response)]
+pub struct ApiResponse {
+    /// The code of an error, the reason of a filter's refusal, `default_4xx` or `default_5xx`.
+    #[key(with = Table::name)]
+    pub code: Arc<str>,
+    /// Its status.
+    #[key(absent = "that of the error", within = 200..=599, synonyms = "statusCode")]
+    pub status: Option<StatusCode>,
+    /// Its fields, beside those of the error (`retry-after`); those of framing belong to the
+    /// gateway.
+    #[key(absent = "none")]
+    pub headers: HeaderMap,
+    /// Its body; `${status}`, `${code}`, `${message}` and `${request_id}` stand for the error's,
+    /// escaped for JSON where the `content-type` is JSON, as it is by default.
+    #[key(absent = "the gateway's own words", kind = Template, synonyms = "template")]
+    pub body: Option<Vec<ResponsePart>>,
+    /// Whether values are escaped for JSON: whether its `content-type` is JSON. It is, where
+    /// `headers` has none.
+    #[key(skip)]
+    pub is_json: bool,
+    /// The table's name in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
 
-static STATUS: Field<Whole<StatusCode>, Optional> = Field::new(
-    "status",
-    Whole {
-        least: 200,
-        most: 599,
-        of: |number| StatusCode::from_u16(u16::try_from(number).ok()?).ok(),
-    },
-    Optional("that of the error"),
-    "Its status.",
-);
-
-static HEADERS: Field<Map<Parsed<HeaderValue>>, Empty> = Field::new(
-    "headers",
-    FIELDS,
-    Empty("none"),
-    "Its fields, beside those of the error (`retry-after`); those of framing belong to the gateway.",
-);
-
-static BODY: Field<Template, Optional> = Field::new(
-    "body",
-    Template,
-    Optional("the gateway's own words"),
-    "Its body; `${status}`, `${code}`, `${message}` and `${request_id}` stand for the error's, escaped for JSON where the `content-type` is JSON, as it is by default.",
-);
+fn response(table: &mut Table<'_>, mut response: ApiResponse) -> ApiResponse {
+    response.is_json = response.headers.get(CONTENT_TYPE).is_none_or(is_json);
+    let body = response.body.as_deref();
+    check_body(table, &response.headers, body, response.is_json);
+    if response.status.is_some_and(is_bodiless) && body.is_none_or(|body| !body.is_empty()) {
+        let span = table.span_of("status");
+        table
+            .error(span, "`status` is one of answers without a body")
+            .help("add `body = \"\"`");
+    }
+    response
+}
 
 /// A text with `${code}` and the like in it.
-struct Template;
+pub(crate) struct Template;
 
 impl Kind for Template {
     type Value = Vec<ResponsePart>;
@@ -92,37 +98,9 @@ fn place(slot: &mut Slot<'_>, part: &str) -> Span {
     })
 }
 
-/// Reads one `[api.<name>.responses.<code>]`.
-pub(super) fn response(table: &mut Table<'_>) -> Option<ApiResponse> {
-    let status = table.take(&STATUS);
-    let fields = table.take(&HEADERS);
-    let body = table.take(&BODY);
-    let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
-    }
-    let is_json = headers.get(CONTENT_TYPE).is_none_or(is_json);
-    check_empty(table);
-    check_body(table, &headers, body.as_deref(), is_json);
-    if status.is_some_and(is_bodiless) && body.as_ref().is_none_or(|body| !body.is_empty()) {
-        let span = table.span_of(STATUS.key);
-        table
-            .error(span, "`status` is one of answers without a body")
-            .help("add `body = \"\"`");
-    }
-    Some(ApiResponse {
-        code: table.name(),
-        status,
-        headers,
-        body,
-        is_json,
-        span: table.span(),
-    })
-}
-
 /// Reports one that says nothing.
 fn check_empty(table: &mut Table<'_>) {
-    let some = [STATUS.key, HEADERS.key, BODY.key]
+    let some = ["status", "headers", "body"]
         .into_iter()
         .any(|key| table.has(key));
     if !some && !table.is_incomplete() {
@@ -140,8 +118,8 @@ fn check_body(
     body: Option<&[ResponsePart]>,
     is_json: bool,
 ) {
-    if headers.contains_key(CONTENT_TYPE) && !table.has(BODY.key) {
-        let span = table.span_of(HEADERS.key);
+    if headers.contains_key(CONTENT_TYPE) && !table.has("body") {
+        let span = table.span_of("headers");
         table
             .error(span, "`headers` holds a `content-type` without a `body`")
             .help("the gateway's own words have one of their own: remove it, or add `body`");
@@ -150,7 +128,7 @@ fn check_body(
         return;
     };
     if !template::is_json(body) {
-        let span = table.span_of(BODY.key);
+        let span = table.span_of("body");
         table
             .error(span, "`body` is no JSON once its values are filled in")
             .help("put texts in quotes, as in `{\"message\":\"${message}\"}`, or say in `headers` what it is: `content-type = \"text/plain\"`");

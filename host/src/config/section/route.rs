@@ -1,304 +1,237 @@
 //! `[[route]]`: match, chain and end.
 
+mod end;
 mod split;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use serde_json::Value as Json;
 use toml::de::DeTable;
+use windlass_config_derive::FromTable;
 
-use super::plan::{BURST, bucket};
-use super::respond;
-use crate::config::field::{
-    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Referred,
-    Required, Section, Size, Time,
-};
-use crate::config::model::{
-    FilterReference, FixedResponse, NOWHERE, Redirect, RouteConfig, RouteEnd, RouteTimeouts,
-};
+use super::rate::{ClientRateKeys, Rate};
+use super::respond::FixedResponse;
+use crate::config::field::{FromValue, Kind, Parsed, Reference};
 use crate::config::names::Group;
-use crate::config::read::Table;
+use crate::config::read::{Slot, Table};
+use crate::config::source::Span;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 
-/// `[[route]]`.
-pub(super) static ROUTE: Section = Section {
-    heading: "[[route]]",
-    doc: "Which requests go through which filters to where. Exactly one of `upstream`, `split`, `respond` and `redirect`.",
-    fields: &[
-        &NAME,
-        &API,
-        &PATH,
-        &METHODS,
-        &HOSTS,
-        &FILTERS,
-        &UPSTREAM,
-        &split::SPLIT,
-        &split::SPLIT_ON,
-        &RESPOND,
-        &REDIRECT,
-        &MAX_BODY,
-        &CONNECT_TIMEOUT,
-        &FIRST_BYTE_TIMEOUT,
-        &IDLE_TIMEOUT,
-        &TOTAL_TIMEOUT,
-        &RATE,
-        &BURST,
-    ],
-    hints: &[
-        (
-            "filter",
-            "it is called `filters`, a list in the order in which they run",
-        ),
-        (
-            "plugins",
-            "it is called `filters`, a list in the order in which they run",
-        ),
-    ],
-    short: None,
-    private: false,
-};
+pub use end::*;
 
-static NAME: Field<Parsed<String>, Optional> = Field::new(
-    "name",
-    Parsed {
-        words: "a text of one line",
-        pattern: "",
-        private: false,
-        parse: |text, _| line(text),
-    },
-    Optional(
-        "its methods, hosts and path, such as `GET,PUT api.example.com/orders/{id}` or `ANY /orders`",
-    ),
-    "Its name, the attribute `route.id`; unique.",
-);
+/// A request's match, its filters, and where it goes after them.
+#[derive(Debug)]
+pub struct RouteConfig {
+    /// Its name: the attribute `route.id`. Unique.
+    pub name: Arc<str>,
+    /// The place of its API in the configuration's list.
+    pub api: Option<usize>,
+    /// Its pattern: `/orders/{id}`, `/files/{rest+}`, or `$default`.
+    pub path: String,
+    /// The `path` value in the file.
+    pub(crate) path_span: Span,
+    /// Its methods; empty is any.
+    pub methods: Vec<Method>,
+    /// Its hosts, lower-case; empty is any.
+    pub hosts: Vec<String>,
+    /// Its filters, in the order in which they run.
+    pub filters: Vec<FilterReference>,
+    /// Where the request goes after the chain.
+    pub end: RouteEnd,
+    /// The largest request body. None is no bound. Bytes.
+    pub max_body: Option<u64>,
+    pub timeouts: RouteTimeouts,
+    /// What all clients together may ask of it, on each gateway.
+    pub rate: Option<Rate>,
+    /// Whether all that says which requests it takes could be read.
+    pub(crate) is_match_whole: bool,
+    /// The entry in the file.
+    pub(crate) span: Span,
+}
 
-static API: Field<Reference, Optional> = Field::new(
-    "api",
-    Reference(Group::Api),
-    Optional("no API"),
-    "The API that it belongs to.",
-);
+/// Which requests go through which filters to where. Exactly one of `upstream`, `split`, `respond`
+/// and `redirect`.
+#[derive(FromTable)]
+#[table(heading = "[[route]]", title = title, into = RouteConfig, make = route)]
+#[hint("filter plugins" => "it is called `filters`, a list in the order in which they run")]
+pub(super) struct RouteKeys {
+    /// Its name, the attribute `route.id`; unique.
+    #[key(
+        absent = "its methods, hosts and path, such as `GET,PUT api.example.com/orders/{id}` or `ANY /orders`"
+    )]
+    name: Option<String>,
+    /// The API that it belongs to.
+    #[key(absent = "no API", kind = Reference(Group::Api))]
+    api: Option<usize>,
+    /// Its pattern: `{name}` is one segment, `{name+}` at the end one or more, `$default` what no
+    /// other route takes.
+    #[key(required = "/orders/{id}", kind = PATH)]
+    path: Option<String>,
+    /// Its methods.
+    #[key(absent = "`[\"ANY\"]`", each = METHOD, least = 1)]
+    methods: Vec<Option<Method>>,
+    /// Its hosts; `*.` stands for every name below.
+    #[key(absent = "any host", each = HOST, least = 1)]
+    hosts: Vec<String>,
+    /// Its filters, in the order in which they run.
+    #[key(absent = "none", repeats)]
+    filters: Vec<FilterReference>,
+    #[key(flatten = EndKeys)]
+    end: Option<RouteEnd>,
+    /// The largest request body; beyond it 413.
+    #[key(default = "10MiB", within = "0B"..="1TiB")]
+    max_body: Option<u64>,
+    #[key(flatten)]
+    timeouts: RouteTimeouts,
+    #[key(flatten = ClientRateKeys)]
+    rate: Option<Rate>,
+}
 
-static PATH: Field<Parsed<String>, Required> = Field::new(
-    "path",
-    Parsed {
-        words: "a path such as `\"/orders/{id}\"`, or `\"$default\"`",
-        pattern: "^(/|\\$default$)",
-        private: false,
-        parse: |text, _| path::pattern(text),
-    },
-    Required("\"/orders/{id}\""),
-    "Its pattern: `{name}` is one segment, `{name+}` at the end one or more, `$default` what no other route takes.",
-);
+/// What a route lowers of its upstream's time-outs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromTable)]
+#[table(keys = only_upstreams)]
+pub struct RouteTimeouts {
+    /// Lowers the upstream's `connect_timeout` for this route.
+    #[key(name = "connect_timeout", absent = "that of the upstream")]
+    pub(crate) connect: Option<Duration>,
+    /// Lowers the upstream's `first_byte_timeout` for this route.
+    #[key(name = "first_byte_timeout", absent = "that of the upstream")]
+    pub first_byte: Option<Duration>,
+    /// Lowers the upstream's `idle_timeout` for this route.
+    #[key(name = "idle_timeout", absent = "that of the upstream")]
+    pub(crate) idle: Option<Duration>,
+    /// Lowers the upstream's `total_timeout` for this route.
+    #[key(name = "total_timeout", absent = "that of the upstream")]
+    pub(crate) total: Option<Duration>,
+}
 
-static METHODS: Field<List<Parsed<Option<Method>>>, Empty> = Field::new(
-    "methods",
-    List {
-        of: Parsed {
-            words: "a method such as `\"GET\"`, or `\"ANY\"`",
-            pattern: "^[A-Z0-9!#$%&'*+.^_`|~-]+$",
-            private: false,
-            parse: |text, _| message::method(text),
-        },
-        least: 1,
-        repeats: false,
-    },
-    Empty("`[\"ANY\"]`"),
-    "Its methods.",
-);
+/// The place of what is wrong itself, or is not there: no list has it.
+///
+/// Only in a configuration that has errors.
+pub(crate) const NOWHERE: usize = usize::MAX;
 
-static HOSTS: Field<List<Parsed<String>>, Empty> = Field::new(
-    "hosts",
-    List {
-        of: Parsed {
-            words: "a host such as `\"api.example.com\"` or `\"*.example.com\"`",
-            pattern: "",
-            private: false,
-            parse: |text, _| host::pattern(text),
-        },
-        least: 1,
-        repeats: false,
-    },
-    Empty("any host"),
-    "Its hosts; `*.` stands for every name below.",
-);
+/// A filter's place in a route's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterReference {
+    /// The filter's place in the configuration's list, or [`NOWHERE`].
+    pub filter: usize,
+    /// The word in the route's list.
+    pub span: Span,
+}
 
-static FILTERS: Field<List<Reference>, Empty> = Field::new(
-    "filters",
-    List {
-        of: Reference(Group::Filter),
-        least: 0,
-        repeats: true,
-    },
-    Empty("none"),
-    "Its filters, in the order in which they run.",
-);
+/// The name of a filter. One that does not exist keeps its place: it may be what the others need.
+pub(crate) struct FilterName;
 
-static UPSTREAM: Field<Reference, Optional> = Field::new(
-    "upstream",
-    Reference(Group::Upstream),
-    Optional("the route ends in the gateway"),
-    "Where the request goes after the filters.",
-);
+impl FromValue for FilterReference {
+    type Kind = FilterName;
+    const KIND: FilterName = FilterName;
+}
 
-static RESPOND: Field<Nested<FixedResponse>, Optional> = Field::new(
-    "respond",
-    Nested {
-        section: &respond::RESPOND,
-        read: respond::respond,
-    },
-    Optional("no fixed response"),
-    "Answers with a fixed response after the filters.",
-);
+impl FilterName {
+    const NAME: Reference = Reference(Group::Filter);
+}
 
-static REDIRECT: Field<Nested<Redirect>, Optional> = Field::new(
-    "redirect",
-    Nested {
-        section: &respond::REDIRECT,
-        read: respond::redirect,
-    },
-    Optional("no redirect"),
-    "Answers with a redirect after the filters.",
-);
+impl Kind for FilterName {
+    type Value = FilterReference;
 
-static MAX_BODY: Field<Bound, Is<Option<u64>>> = Field::new(
-    "max_body",
-    Bound(Size {
-        least: 0,
-        most: 1 << 40,
-        of: Some,
-    }),
-    Is(Some(10 << 20)),
-    "The largest request body; beyond it 413.",
-);
+    fn words(&self) -> String {
+        Self::NAME.words()
+    }
 
-static CONNECT_TIMEOUT: Field<Time, Optional> = Field::new(
-    "connect_timeout",
-    Time::USUAL,
-    Optional("that of the upstream"),
-    "Lowers the upstream's `connect_timeout` for this route.",
-);
+    fn schema(&self) -> Json {
+        Self::NAME.schema()
+    }
 
-static FIRST_BYTE_TIMEOUT: Field<Time, Optional> = Field::new(
-    "first_byte_timeout",
-    Time::USUAL,
-    Optional("that of the upstream"),
-    "Lowers the upstream's `first_byte_timeout` for this route.",
-);
+    fn read(&self, slot: &mut Slot<'_>) -> Option<FilterReference> {
+        let span = slot.span();
+        let filter = Self::NAME.read(slot).unwrap_or(NOWHERE);
+        Some(FilterReference { filter, span })
+    }
+}
 
-static IDLE_TIMEOUT: Field<Time, Optional> = Field::new(
-    "idle_timeout",
-    Time::USUAL,
-    Optional("that of the upstream"),
-    "Lowers the upstream's `idle_timeout` for this route.",
-);
+const PATH: Parsed<String> = Parsed::new(
+    "a path such as `\"/orders/{id}\"`, or `\"$default\"`",
+    |text, _| path::pattern(text),
+)
+.matching("^(/|\\$default$)");
 
-static TOTAL_TIMEOUT: Field<Time, Optional> = Field::new(
-    "total_timeout",
-    Time::USUAL,
-    Optional("that of the upstream"),
-    "Lowers the upstream's `total_timeout` for this route.",
-);
+const METHOD: Parsed<Option<Method>> =
+    Parsed::new("a method such as `\"GET\"`, or `\"ANY\"`", |text, _| {
+        message::method(text)
+    })
+    .matching("^[A-Z0-9!#$%&'*+.^_`|~-]+$");
 
-static RATE: Field<RateKind, Optional> = Field::new(
-    "rate",
-    RateKind,
-    Optional("no rate"),
-    "Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.",
+const HOST: Parsed<String> = Parsed::new(
+    "a host such as `\"api.example.com\"` or `\"*.example.com\"`",
+    |text, _| host::pattern(text),
 );
 
 /// What a route is called in reports.
-pub(super) fn title(values: &DeTable<'_>) -> String {
+fn title(values: &DeTable<'_>) -> String {
     let text = |key: &str| values.get(key).and_then(|value| value.get_ref().as_str());
-    match text(NAME.key).or_else(|| text(PATH.key)) {
+    match text("name").or_else(|| text("path")) {
         Some(text) if line(text).is_ok() => format!("route `{text}`"),
         Some(_) | None => "route".to_owned(),
     }
 }
 
-/// Reads one `[[route]]`.
-pub(super) fn route(table: &mut Table<'_>) -> Option<RouteConfig> {
-    let name = table.take(&NAME);
-    let api = table.take(&API);
-    let path = table.take(&PATH);
-    let methods = table.take(&METHODS);
-    let hosts = table.take(&HOSTS);
-    let filters = table.take(&FILTERS);
-    let end = end(table);
-    let max_body = table.take(&MAX_BODY);
-    let timeouts = timeouts(table);
-    let rate = bucket(table, &RATE, &BURST);
-    let methods = any_alone(table, methods);
-    if let (Some(RouteEnd::Split(split)), Some(path)) = (&end, &path) {
+fn route(table: &mut Table<'_>, keys: RouteKeys) -> RouteConfig {
+    let methods = any_alone(table, keys.methods);
+    if let (Some(RouteEnd::Split(split)), Some(path)) = (&keys.end, &keys.path) {
         split::param(table, split, path);
     }
-    let api = api.map(|api| api.place);
+    let api = keys.api;
     let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
-    let is_match_whole = path.is_some() && is_match_whole(table, api);
+    let is_match_whole = keys.path.is_some() && is_match_whole(table, api);
     // The error is reported: stand-ins let the rest of the route be looked at.
-    let path = path.unwrap_or_else(|| "$default".to_owned());
+    let path = keys.path.unwrap_or_else(|| "$default".to_owned());
+    let end = keys.end;
     let end = end.unwrap_or_else(|| RouteEnd::Respond(FixedResponse::default()));
     let full = full_path(base.as_deref().unwrap_or_default(), &path);
     let before = table.reader().problems.len();
-    let name = match name {
-        None if !is_match_whole => default_name(&methods, &hosts, &full),
-        name => unique(table, name, &methods, &hosts, &full),
+    let name = match keys.name {
+        None if !is_match_whole => default_name(&methods, &keys.hosts, &full),
+        name => unique(table, name, &methods, &keys.hosts, &full),
     };
     // The router need not report such a route again.
-    let is_twice = table.reader().problems.is_fatal_since(before) && !table.has(NAME.key);
-    Some(RouteConfig {
+    let is_twice = table.reader().problems.is_fatal_since(before) && !table.has("name");
+    RouteConfig {
         name: Arc::from(name),
         api,
         path,
-        path_span: table.span_of(PATH.key),
+        path_span: table.span_of("path"),
         methods,
-        hosts,
-        filters: chain(table, &filters),
+        hosts: keys.hosts,
+        filters: keys.filters,
         end,
-        max_body,
-        timeouts,
-        rate,
+        max_body: keys.max_body,
+        timeouts: keys.timeouts,
+        rate: keys.rate,
         is_match_whole: is_match_whole && !is_twice,
         span: table.span(),
-    })
-}
-
-/// Its filters. One that does not exist keeps its place: it may be what the others need.
-fn chain(table: &Table<'_>, filters: &[Referred]) -> Vec<FilterReference> {
-    let items = table.spans_of_items(FILTERS.key).into_iter();
-    let reference = |span| {
-        let known = filters.iter().find(|filter| filter.span == span);
-        FilterReference {
-            filter: known.map_or(NOWHERE, |filter| filter.place),
-            span,
-        }
-    };
-    items.map(reference).collect()
+    }
 }
 
 /// Whether it is certain which requests it takes.
 fn is_match_whole(table: &mut Table<'_>, api: Option<usize>) -> bool {
-    let keys = [API.key, PATH.key, METHODS.key, HOSTS.key];
+    let keys = ["api", "path", "methods", "hosts"];
     let is_base_known = api.is_none_or(|api| !table.reader().unsure_apis.contains(&api));
     is_base_known && table.are_whole(&keys)
 }
 
-/// What it lowers of the upstream's time-outs.
-fn timeouts(table: &mut Table<'_>) -> RouteTimeouts {
-    let mut take = |field: &Field<Time, Optional>| -> Option<Duration> {
-        let value = table.take(field);
-        if !table.has(UPSTREAM.key) && !table.has(split::SPLIT.key) {
-            table.idle(&[field.key], "without `upstream` or `split`");
-        }
-        value
-    };
-    RouteTimeouts {
-        connect: take(&CONNECT_TIMEOUT),
-        first_byte: take(&FIRST_BYTE_TIMEOUT),
-        idle: take(&IDLE_TIMEOUT),
-        total: take(&TOTAL_TIMEOUT),
+/// Warns of time-outs that there is no upstream for.
+fn only_upstreams(table: &mut Table<'_>) {
+    if !table.has("upstream") && !table.has("split") {
+        let keys = [
+            "connect_timeout",
+            "first_byte_timeout",
+            "idle_timeout",
+            "total_timeout",
+        ];
+        table.idle(&keys, "without `upstream` or `split`");
     }
 }
 
@@ -311,45 +244,12 @@ fn full_path(base: &str, path: &str) -> String {
     }
 }
 
-/// The end; reports none, and several.
-fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
-    let upstream = table.take(&UPSTREAM);
-    let respond = table.take(&RESPOND);
-    let redirect = table.take(&REDIRECT);
-    let split = split::split(table);
-    let ends = [UPSTREAM.key, split::SPLIT.key, RESPOND.key, REDIRECT.key];
-    let there: Vec<&str> = ends.into_iter().filter(|key| table.has(key)).collect();
-    match there.as_slice() {
-        [] if table.is_incomplete() => {}
-        [] => {
-            let span = table.span();
-            table
-                .error(
-                    span,
-                    "has no end: wanted one of `upstream`, `split`, `respond` and `redirect`",
-                )
-                .help("add `upstream = \"<name>\"`");
-        }
-        [_] => {}
-        [one, other, ..] => {
-            let span = table.span_of(one).max(table.span_of(other));
-            let message = format!("has both `{one}` and `{other}`, wanted exactly one end");
-            table.error(span, &message);
-        }
-    }
-    let respond = respond.map(RouteEnd::Respond);
-    let redirect = redirect.map(RouteEnd::Redirect);
-    let upstream = upstream.map(|upstream| RouteEnd::Upstream(upstream.place));
-    let split = split.map(RouteEnd::Split);
-    upstream.or(split).or(respond).or(redirect)
-}
-
 /// The methods; empty is any.
 fn any_alone(table: &mut Table<'_>, methods: Vec<Option<Method>>) -> Vec<Method> {
     let some: Vec<Method> = methods.iter().flatten().cloned().collect();
     let holds_any = some.len() < methods.len();
     if holds_any && !some.is_empty() {
-        let span = table.span_of(METHODS.key);
+        let span = table.span_of("methods");
         table
             .error(
                 span,
@@ -370,7 +270,7 @@ fn unique(
 ) -> String {
     let given = name.is_some();
     let name = name.unwrap_or_else(|| default_name(methods, hosts, path));
-    let span = table.span_of(if given { NAME.key } else { PATH.key });
+    let span = table.span_of(if given { "name" } else { "path" });
     if let Some(line) = table.earlier("route", &name, span) {
         if given {
             table.error(

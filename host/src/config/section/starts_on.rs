@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use crate::config::field::Kind;
+use crate::config::field::{FromValue, Kind};
 use crate::config::read::Slot;
 use crate::config::value::{Refused, nearest, quoted};
 use crate::model::period::{FirstDay, MonthDay, Weekday};
@@ -11,7 +11,12 @@ use crate::model::period::{FirstDay, MonthDay, Weekday};
 const WORDS: &str = "a weekday such as \"monday\", or a day of the month from 1 to 28";
 
 /// `starts_on`.
-pub(super) struct StartsOn;
+pub(crate) struct StartsOn;
+
+impl FromValue for FirstDay {
+    type Kind = StartsOn;
+    const KIND: StartsOn = StartsOn;
+}
 
 impl Kind for StartsOn {
     type Value = FirstDay;

@@ -2,208 +2,128 @@
 
 use std::path::PathBuf;
 
-use crate::config::field::{Field, Flag, Is, Nested, Optional, Parsed, Required, Section, Switch};
-use crate::config::model::{Identity, ListenerTls, UpstreamTls};
+use windlass_config_derive::FromTable;
+
+use crate::config::field::{FromValue, Nested, PRIVATE_FILE, SERVER_NAME, Switch};
 use crate::config::read::Table;
-use crate::config::value::Refused;
-use crate::config::value::address::server_name;
-use crate::config::value::name::line;
+use crate::config::source::Span;
 
-/// A file, relative to the folder of this one.
-const FILE: Parsed<PathBuf> = Parsed {
-    words: "a file",
-    pattern: "",
-    private: false,
-    parse: |text, folder| {
-        if text.starts_with("-----BEGIN") {
-            return Err(
-                Refused::because("is no path").help("write the name of the file that holds it")
-            );
-        }
-        Ok(folder.join(line(text)?))
-    },
-};
-
-/// A file whose text must not be shown if it stands there itself.
-const PRIVATE_FILE: Parsed<PathBuf> = Parsed {
-    private: true,
-    ..FILE
-};
-
-/// A certificate with its key: of a `[[listener]]`, and of `[admin]`.
-pub(super) const OF_LISTENER: Nested<ListenerTls> = Nested {
-    section: &LISTENER_TLS,
-    read: listener,
-};
-
-/// `tls` of a `[[listener]]`.
-pub(super) static LISTENER: Field<Nested<ListenerTls>, Optional> = Field::new(
-    "tls",
-    OF_LISTENER,
-    Optional("clear text"),
-    "Its certificate; HTTP/2 is then offered too.",
-);
-
-static LISTENER_TLS: Section = Section {
-    heading: "tls = { .. }",
-    doc: "The certificate of a listener. Both files are read at the start and at every reload.",
-    fields: &[&CERTIFICATE, &KEY],
-    hints: &[("cert", "it is called `certificate`")],
-    short: None,
-    private: false,
-};
-
-static CERTIFICATE: Field<Parsed<PathBuf>, Required> = Field::new(
-    "certificate",
-    FILE,
-    Required("\"api.pem\""),
-    "Its chain in PEM, its own certificate first; relative to this file.",
-);
-
-static KEY: Field<Parsed<PathBuf>, Required> = Field::new(
-    "key",
-    PRIVATE_FILE,
-    Required("\"api.key\""),
-    "Its private key in PEM, relative to this file.",
-);
-
-fn listener(table: &mut Table<'_>) -> Option<ListenerTls> {
-    let certificate = table.take(&CERTIFICATE);
-    let key = table.take(&KEY);
-    Some(ListenerTls {
-        certificate: certificate?,
-        key: key?,
-        span: table.span(),
-    })
+/// The certificate of a listener. Both files are read at the start and at every reload.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "tls = { .. }")]
+pub struct ListenerTls {
+    /// Its chain in PEM, its own certificate first; relative to this file.
+    #[key(required = "api.pem", synonyms = "cert")]
+    pub certificate: PathBuf,
+    /// Its private key in PEM, relative to this file.
+    #[key(required = "api.key", kind = PRIVATE_FILE)]
+    pub key: PathBuf,
+    /// The `tls` value in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
 }
 
-/// `tls` of an `[upstream.<name>]`.
-pub(super) static UPSTREAM: Field<Switch<UpstreamTls>, Optional> = Field::new(
-    "tls",
-    Switch {
-        table: Nested {
-            section: &UPSTREAM_TLS,
-            read: upstream,
-        },
-        on: UpstreamTls::plain,
-    },
-    Optional("`false`: clear text"),
-    "Whether TLS is spoken with the endpoints; `true` is a table without keys.",
-);
+/// How TLS is spoken with endpoints. The files are read when the configuration is put in use.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "tls = { .. }", short = "ca", check = unverified)]
+#[hint("insecure_skip_verify skip_verify insecure" => "to check no certificate, write `verify = false`")]
+#[hint("enabled" => "write `tls = true`, or `tls = false` for clear text")]
+pub struct UpstreamTls {
+    /// Certificates in PEM: one of them must have signed the endpoint's; relative to this file.
+    #[key(
+        absent = "whom the system trusts",
+        synonyms = "ca_file ca_cert ca_certificate root_ca"
+    )]
+    pub(crate) ca: Option<PathBuf>,
+    /// The name that the endpoint's certificate must hold, and that it is asked for (SNI).
+    #[key(absent = "that in the endpoint's address", kind = SERVER_NAME, synonyms = "sni hostname host server_name")]
+    pub(crate) name: Option<String>,
+    /// What the gateway shows of itself where it is asked.
+    #[key(flatten = IdentityKeys)]
+    pub(crate) identity: Option<Identity>,
+    /// Whether certificates are checked; without, anybody can pose as an endpoint.
+    #[key(default = true)]
+    pub(crate) verify: bool,
+    /// The `tls` value in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
 
-/// `tls = { .. }` of an upstream, and of its checks.
-pub(super) static UPSTREAM_TLS: Section = Section {
-    heading: "tls = { .. }",
-    doc: "How TLS is spoken with endpoints. The files are read when the configuration is put in use.",
-    fields: &[&CA, &NAME, &CLIENT_CERTIFICATE, &CLIENT_KEY, &VERIFY],
-    hints: &[
-        ("cert", "it is called `certificate`"),
-        ("sni", "it is called `name`"),
-        ("hostname", "it is called `name`"),
-        ("host", "it is called `name`"),
-        ("client_cert", "it is called `certificate`"),
-        ("client_certificate", "it is called `certificate`"),
-        ("client_key", "it is called `key`"),
-        ("ca_file", "it is called `ca`"),
-        ("ca_cert", "it is called `ca`"),
-        ("ca_certificate", "it is called `ca`"),
-        ("root_ca", "it is called `ca`"),
-        (
-            "insecure_skip_verify",
-            "to check no certificate, write `verify = false`",
-        ),
-        (
-            "skip_verify",
-            "to check no certificate, write `verify = false`",
-        ),
-        (
-            "enabled",
-            "write `tls = true`, or `tls = false` for clear text",
-        ),
-        ("server_name", "it is called `name`"),
-        (
-            "insecure",
-            "to check no certificate, write `verify = false`",
-        ),
-    ],
-    short: Some("ca"),
-    private: false,
-};
+#[derive(FromTable)]
+#[table(into = Option<Identity>, make = identity)]
+struct IdentityKeys {
+    /// The certificate that the gateway shows of itself, in PEM; relative to this file.
+    #[key(
+        absent = "none is shown",
+        synonyms = "cert client_cert client_certificate"
+    )]
+    certificate: Option<PathBuf>,
+    /// The private key of `certificate` in PEM, relative to this file.
+    #[key(absent = "none", kind = PRIVATE_FILE, synonyms = "client_key")]
+    key: Option<PathBuf>,
+}
 
-static CA: Field<Parsed<PathBuf>, Optional> = Field::new(
-    "ca",
-    FILE,
-    Optional("whom the system trusts"),
-    "Certificates in PEM: one of them must have signed the endpoint's; relative to this file.",
-);
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Its chain, PEM, its own certificate first.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) key: PathBuf,
+}
 
-static NAME: Field<Parsed<String>, Optional> = Field::new(
-    "name",
-    Parsed {
-        words: "a name or an IP address, without a port",
-        pattern: "^[^:/ ]+$|^[0-9A-Fa-f:.]+$",
-        private: false,
-        parse: |text, _| server_name(text),
-    },
-    Optional("that in the endpoint's address"),
-    "The name that the endpoint's certificate must hold, and that it is asked for (SNI).",
-);
-
-static CLIENT_CERTIFICATE: Field<Parsed<PathBuf>, Optional> = Field::new(
-    "certificate",
-    FILE,
-    Optional("none is shown"),
-    "The certificate that the gateway shows of itself, in PEM; relative to this file.",
-);
-
-static CLIENT_KEY: Field<Parsed<PathBuf>, Optional> = Field::new(
-    "key",
-    PRIVATE_FILE,
-    Optional("none"),
-    "The private key of `certificate` in PEM, relative to this file.",
-);
-
-static VERIFY: Field<Flag, Is<bool>> = Field::new(
-    "verify",
-    Flag,
-    Is(true),
-    "Whether certificates are checked; without, anybody can pose as an endpoint.",
-);
-
-/// Reads one.
-pub(super) fn upstream(table: &mut Table<'_>) -> Option<UpstreamTls> {
-    let ca = table.take(&CA);
-    let name = table.take(&NAME);
-    let certificate = table.take(&CLIENT_CERTIFICATE);
-    let key = table.take(&CLIENT_KEY);
-    let verify = table.take(&VERIFY);
-    let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
-        (Some(_), None) => lone(table, CLIENT_CERTIFICATE.key, CLIENT_KEY.key),
-        (None, Some(_)) => lone(table, CLIENT_KEY.key, CLIENT_CERTIFICATE.key),
-        (None, None) => None,
-    };
-    if !verify {
-        let help = match table.has(CA.key) {
-            true => "remove it: `ca` names who signed the certificates",
-            false => "name who signed the certificates: `ca = \"ca.pem\"`",
-        };
-        let span = table.span_of(VERIFY.key);
-        table
-            .warning(
-                span,
-                "`tls.verify = false`: anybody can pose as an endpoint",
-            )
-            .help(help);
-        table.idle(&[CA.key], "with `verify = false`");
+impl UpstreamTls {
+    /// `tls = true`.
+    #[must_use]
+    pub(crate) fn plain(span: Span) -> Self {
+        Self {
+            ca: None,
+            identity: None,
+            name: None,
+            verify: true,
+            span,
+        }
     }
-    Some(UpstreamTls {
-        ca,
-        identity,
-        name,
-        verify,
-        span: table.span(),
-    })
+
+    /// Whether it is as `tls = true` has it.
+    #[must_use]
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::plain(self.span)
+    }
+}
+
+impl FromValue for Option<UpstreamTls> {
+    type Kind = Switch<UpstreamTls>;
+    const KIND: Self::Kind = Switch {
+        table: Nested::of::<UpstreamTls>(),
+        on: UpstreamTls::plain,
+    };
+}
+
+fn unverified(table: &mut Table<'_>, tls: &UpstreamTls) {
+    if tls.verify {
+        return;
+    }
+    let help = match table.has("ca") {
+        true => "remove it: `ca` names who signed the certificates",
+        false => "name who signed the certificates: `ca = \"ca.pem\"`",
+    };
+    table
+        .warning(
+            table.span_of("verify"),
+            "`tls.verify = false`: anybody can pose as an endpoint",
+        )
+        .help(help);
+    table.idle(&["ca"], "with `verify = false`");
+}
+
+fn identity(table: &mut Table<'_>, keys: IdentityKeys) -> Option<Identity> {
+    match (keys.certificate, keys.key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (Some(_), None) => lone(table, "certificate", "key"),
+        (None, Some(_)) => lone(table, "key", "certificate"),
+        (None, None) => None,
+    }
 }
 
 /// Reports a certificate without its key, or a key without its certificate.

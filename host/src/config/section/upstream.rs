@@ -9,388 +9,180 @@ mod pairs;
 mod retry;
 mod sticky;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::tls;
-use crate::config::field::{
-    Choice, Defaults, Field, Is, Nested, Optional, Parsed, Section, Size, Time, Wait, Whole,
-    Written,
-};
-use crate::config::model::{
-    Ejection, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, UpstreamConfig,
-    UpstreamProtocol,
-};
+use windlass_config_derive::{FromTable, Word};
+
+use super::tls::UpstreamTls;
+use crate::config::field::{FromValue, Parsed};
 use crate::config::read::Table;
 use crate::config::value::balance::statuses;
 use crate::config::value::host;
 
-pub(super) use balance::HASH_KEY;
+pub use balance::*;
+pub(crate) use ejection::*;
+pub(crate) use endpoint::*;
+pub(crate) use health::*;
+pub(crate) use retry::*;
+pub(crate) use sticky::*;
 
-/// Statuses and ranges of them.
-const STATUSES: Parsed<StatusRanges> = Parsed {
-    words: "statuses such as `\"200-299,404\"`",
-    pattern: "^[0-9, -]+$",
-    private: false,
-    parse: |text, _| statuses(text),
-};
+const ENDPOINTS: &str = "endpoints are a list: `endpoints = [{ address = \"10.0.0.1:8080\" }]`";
+const TIMEOUTS: &str =
+    "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`";
+const HEALTH: &str = "it is called `health`: `health = { path = \"/healthz\" }`";
 
-/// `[upstream.<name>]`.
-pub(super) static UPSTREAM: Section = Section {
-    heading: "[upstream.<name>]",
-    doc: "A named group of endpoints. The name is the attribute `upstream.name`.",
-    fields: &[
-        &endpoint::ENDPOINTS,
-        &balance::BALANCE,
-        &balance::HASH_ON,
-        &balance::HASH_BOUND,
-        &balance::SLOW_START,
-        &balance::FAIL_OPEN,
-        &balance::FAILOVER,
-        &balance::PREFER,
-        &balance::STICKY,
-        &HEALTH,
-        &EJECTION,
-        &RETRIES,
-        &LIMITS,
-        &CONNECT_TIMEOUT,
-        &FIRST_BYTE_TIMEOUT,
-        &IDLE_TIMEOUT,
-        &TOTAL_TIMEOUT,
-        &DRAIN_TIMEOUT,
-        &KEEP_ALIVE_TIMEOUT,
-        &MAX_IDLE,
-        &MAX_HEAD,
-        &MAX_HEADERS,
-        &HOST,
-        &tls::UPSTREAM,
-        &PROTOCOL,
-    ],
-    hints: &[
-        (
-            "address",
-            "endpoints are a list: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
-        ),
-        (
-            "url",
-            "endpoints are a list: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
-        ),
-        ("servers", "they are called `endpoints`"),
-        (
-            "timeout",
-            "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`",
-        ),
-        (
-            "timeouts",
-            "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`",
-        ),
-        ("request_timeout", "it is called `total_timeout`"),
-        (
-            "read_timeout",
-            "it is called `first_byte_timeout`; between two pieces of a body it is `idle_timeout`",
-        ),
-        ("response_timeout", "it is called `first_byte_timeout`"),
-        ("send_timeout", "it is called `idle_timeout`"),
-        ("write_timeout", "it is called `idle_timeout`"),
-        (
-            "max_active",
-            "it stands in `limits`: `limits = { max_active = 100 }`",
-        ),
-        (
-            "max_requests",
-            "it stands in `limits`: `limits = { max_active = 100 }`",
-        ),
-        (
-            "max_connections",
-            "it stands in `limits`: `limits = { max_connections = 100 }`",
-        ),
-        (
-            "queue",
-            "it stands in `limits`: `limits = { max_active = 100 }`",
-        ),
-        (
-            "attempts",
-            "it stands in `retries`: `retries = { attempts = 3 }`",
-        ),
-        (
-            "max_retries",
-            "it stands in `retries`: `retries = { attempts = 3 }`, the first one included",
-        ),
-        (
-            "health_check",
-            "it is called `health`: `health = { path = \"/healthz\" }`",
-        ),
-        (
-            "healthcheck",
-            "it is called `health`: `health = { path = \"/healthz\" }`",
-        ),
-        (
-            "check",
-            "it is called `health`: `health = { path = \"/healthz\" }`",
-        ),
-        ("outlier_detection", "it is called `ejection`"),
-        ("passive_health", "it is called `ejection`"),
-        (
-            "circuit_breaker",
-            "`ejection` takes endpoints out by their faults, `limits` bounds what they get at once",
-        ),
-        ("policy", "it is called `balance`"),
-        ("lb_policy", "it is called `balance`"),
-        ("load_balancing", "it is called `balance`"),
-        ("algorithm", "it is called `balance`"),
-        ("session", "it is called `sticky`"),
-        ("affinity", "it is called `sticky`"),
-        (
-            "labels",
-            "each endpoint has its own: `{ address = \"10.0.0.1:8080\", labels = { zone = \"a\" } }`",
-        ),
-        (
-            "priority",
-            "each endpoint has its own: `{ address = \"10.0.0.1:8080\", priority = 1 }`",
-        ),
-        ("http2", "write `protocol = \"http2\"`"),
-        ("scheme", "for TLS write `tls = true`"),
-        ("targets", "they are called `endpoints`"),
-        (
-            "weight",
-            "each endpoint has its own: `{ address = \"10.0.0.1:8080\", weight = 3 }`",
-        ),
-    ],
-    short: None,
-    private: false,
-};
+/// A named group of endpoints. The name is the attribute `upstream.name`.
+#[derive(Debug, Clone, PartialEq, FromTable)]
+#[table(heading = "[upstream.<name>]", check = check)]
+#[hint("address url" => ENDPOINTS)]
+#[hint("servers targets" => "they are called `endpoints`")]
+#[hint("timeout timeouts" => TIMEOUTS)]
+#[hint("read_timeout" => "it is called `first_byte_timeout`; between two pieces of a body it is `idle_timeout`")]
+#[hint("max_active max_requests queue" => "it stands in `limits`: `limits = { max_active = 100 }`")]
+#[hint("max_connections" => "it stands in `limits`: `limits = { max_connections = 100 }`")]
+#[hint("attempts" => "it stands in `retries`: `retries = { attempts = 3 }`")]
+#[hint("max_retries" => "it stands in `retries`: `retries = { attempts = 3 }`, the first one included")]
+#[hint("health_check healthcheck check" => HEALTH)]
+#[hint("circuit_breaker" => "`ejection` takes endpoints out by their faults, `limits` bounds what they get at once")]
+#[hint("labels" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", labels = { zone = \"a\" } }`")]
+#[hint("priority" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", priority = 1 }`")]
+#[hint("weight" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", weight = 3 }`")]
+#[hint("http2" => "write `protocol = \"http2\"`")]
+#[hint("scheme" => "for TLS write `tls = true`")]
+pub struct UpstreamConfig {
+    #[key(with = Table::name)]
+    pub(crate) name: Arc<str>,
+    /// Its endpoints, at least one.
+    #[key(
+        required = r#"[{ address = "10.0.0.1:8080" }]"#,
+        entries,
+        least = 1,
+        few = "add one: `endpoints = [{ address = \"10.0.0.1:8080\" }]`"
+    )]
+    pub endpoints: Vec<Endpoint>,
+    /// How an endpoint is picked.
+    #[key(flatten)]
+    pub balance: Balance,
+    /// Asks each endpoint whether it is well.
+    #[key(absent = "endpoints are not asked")]
+    pub(crate) health: Option<HealthCheck>,
+    /// Takes endpoints out by the results of requests.
+    #[key(default = "{}", synonyms = "outlier_detection passive_health")]
+    pub ejection: Ejection,
+    /// When a request is tried once more.
+    #[key(default = "{}")]
+    pub(crate) retries: Retries,
+    /// How much an endpoint is given at once.
+    #[key(default = "{}")]
+    pub(crate) limits: EndpointLimits,
+    /// For a new connection, its TLS handshake included; then 504.
+    #[key(default = "2s")]
+    pub connect_timeout: Duration,
+    /// From the end of the request to the head of the response; then 504.
+    #[key(default = "30s", synonyms = "response_timeout")]
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a body, or of what passes after an upgrade; then the exchange is cut.
+    #[key(default = "1m", synonyms = "send_timeout write_timeout")]
+    pub idle_timeout: Option<Duration>,
+    /// From when a request comes to the upstream, a wait for room included, to the end of the
+    /// response; then 504, or the response is cut.
+    #[key(default = "none", synonyms = "request_timeout")]
+    pub total_timeout: Option<Duration>,
+    /// How long what runs on an endpoint that is drained or removed may go on, streams too; then it
+    /// is cut.
+    #[key(default = "5m", within = "0s"..="24h")]
+    pub(crate) drain_timeout: Option<Duration>,
+    /// How long an unused connection is kept; less than the endpoints keep theirs.
+    #[key(default = "1m")]
+    pub keep_alive_timeout: Duration,
+    /// The most unused connections that a worker keeps for each endpoint.
+    #[key(default = 128, within = 0..=100_000)]
+    pub max_idle: usize,
+    /// The largest response head; beyond it 502.
+    #[key(default = "64KiB", within = "1KiB"..="1MiB")]
+    pub max_head: usize,
+    /// The most fields of a response head; beyond it 502.
+    #[key(default = 1000, within = 1..=10_000)]
+    pub max_headers: usize,
+    /// The `host` that goes upstream: the one that the client sent, the endpoint's address, or this
+    /// name.
+    #[key(default = "preserve")]
+    pub host: HostRule,
+    /// Whether TLS is spoken with the endpoints, or not (clear text); `true` is a table without
+    /// keys.
+    #[key(default = false)]
+    pub tls: Option<UpstreamTls>,
+    /// The protocol with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where
+    /// the endpoint can.
+    #[key(default = "auto")]
+    pub protocol: UpstreamProtocol,
+}
 
-static HEALTH: Field<Nested<HealthCheck>, Optional> = Field::new(
-    "health",
-    Nested {
-        section: &health::HEALTH,
-        read: health::health,
-    },
-    Optional("endpoints are not asked"),
-    "Asks each endpoint whether it is well.",
-);
+/// What goes upstream as `host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostRule {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's address.
+    Endpoint,
+    /// This name.
+    Literal(String),
+}
 
-static EJECTION: Field<Nested<Ejection>, Defaults> = Field::new(
-    "ejection",
-    Nested {
-        section: &ejection::EJECTION,
-        read: ejection::ejection,
-    },
-    Defaults,
-    "Takes endpoints out by the results of requests.",
-);
+impl FromValue for HostRule {
+    type Kind = Parsed<Self>;
+    const KIND: Parsed<Self> =
+        Parsed::new("`\"preserve\"`, `\"endpoint\"` or a name", |text, _| {
+            host::rule(text)
+        });
+}
 
-static RETRIES: Field<Nested<Retries>, Defaults> = Field::new(
-    "retries",
-    Nested {
-        section: &retry::RETRIES,
-        read: retry::retries,
-    },
-    Defaults,
-    "When a request is tried once more.",
-);
+/// What is spoken with endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("h1" => "did you mean `\"http1\"`?")]
+#[hint("h2" => "did you mean `\"http2\"`?")]
+#[hint("h2c" => "did you mean `\"http2\"`? On clear text it is HTTP/2 with prior knowledge")]
+#[hint("grpc" => "gRPC goes over HTTP/2: write `\"http2\"`")]
+#[hint("https tls" => "for TLS write `tls = true`; `protocol` may then be left out")]
+#[hint("h3 http3 http/3" => "HTTP/3 is not spoken with endpoints: write `\"http2\"`")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 on clear text; with TLS what the endpoint chooses of HTTP/2 and HTTP/1.1.
+    Auto,
+    Http1,
+    /// HTTP/2; on clear text with prior knowledge.
+    Http2,
+}
 
-static LIMITS: Field<Nested<EndpointLimits>, Defaults> = Field::new(
-    "limits",
-    Nested {
-        section: &retry::LIMITS,
-        read: retry::limits,
-    },
-    Defaults,
-    "How much an endpoint is given at once.",
-);
+/// Statuses, as ranges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<(u16, u16)>);
 
-static CONNECT_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
-    "connect_timeout",
-    Time::USUAL,
-    Is(Duration::from_secs(2)),
-    "For a new connection, its TLS handshake included; then 504.",
-);
-
-static FIRST_BYTE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
-    "first_byte_timeout",
-    Time::USUAL,
-    Is(Duration::from_secs(30)),
-    "From the end of the request to the head of the response; then 504.",
-);
-
-static IDLE_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
-    "idle_timeout",
-    Wait(Time::USUAL),
-    Is(Some(Duration::from_secs(60))),
-    "Between two pieces of a body, or of what passes after an upgrade; then the exchange is cut.",
-);
-
-static TOTAL_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
-    "total_timeout",
-    Wait(Time::USUAL),
-    Is(None),
-    "From when a request comes to the upstream, a wait for room included, to the end of the response; then 504, or the response is cut.",
-);
-
-static DRAIN_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
-    "drain_timeout",
-    Wait(Time {
-        least: Duration::ZERO,
-        ..Time::USUAL
-    }),
-    Is(Some(Duration::from_mins(5))),
-    "How long what runs on an endpoint that is drained or removed may go on, streams too; then it is cut.",
-);
-
-static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
-    "keep_alive_timeout",
-    Time::USUAL,
-    Is(Duration::from_secs(60)),
-    "How long an unused connection is kept; less than the endpoints keep theirs.",
-);
-
-static MAX_IDLE: Field<Whole<usize>, Is<usize>> = Field::new(
-    "max_idle",
-    Whole {
-        least: 0,
-        most: 100_000,
-        of: |number| usize::try_from(number).ok(),
-    },
-    Is(128),
-    "The most unused connections that a worker keeps for each endpoint.",
-);
-
-static MAX_HEAD: Field<Size<usize>, Is<usize>> = Field::new(
-    "max_head",
-    Size {
-        least: 1 << 10,
-        most: 1 << 20,
-        of: |bytes| usize::try_from(bytes).ok(),
-    },
-    Is(64 << 10),
-    "The largest response head; beyond it 502.",
-);
-
-static MAX_HEADERS: Field<Whole<usize>, Is<usize>> = Field::new(
-    "max_headers",
-    Whole {
-        least: 1,
-        most: 10_000,
-        of: |number| usize::try_from(number).ok(),
-    },
-    Is(1000),
-    "The most fields of a response head; beyond it 502.",
-);
-
-static HOST: Field<Parsed<HostRule>, Written> = Field::new(
-    "host",
-    Parsed {
-        words: "`\"preserve\"`, `\"endpoint\"` or a name",
-        pattern: "",
-        private: false,
-        parse: |text, _| host::rule(text),
-    },
-    Written("preserve"),
-    "The `host` that goes upstream: the one that the client sent, the endpoint's address, or this name.",
-);
-
-/// Other names of what is spoken, and what else people look for here.
-const PROTOCOL_HINTS: &[(&str, &str)] = &[
-    ("h1", "did you mean `\"http1\"`?"),
-    ("h2", "did you mean `\"http2\"`?"),
-    (
-        "h2c",
-        "did you mean `\"http2\"`? On clear text it is HTTP/2 with prior knowledge",
-    ),
-    ("grpc", "gRPC goes over HTTP/2: write `\"http2\"`"),
-    (
-        "https",
-        "for TLS write `tls = true`; `protocol` may then be left out",
-    ),
-    (
-        "tls",
-        "for TLS write `tls = true`; `protocol` may then be left out",
-    ),
-    (
-        "h3",
-        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
-    ),
-    (
-        "http3",
-        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
-    ),
-    (
-        "http/3",
-        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
-    ),
-];
-
-static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::new(
-    "protocol",
-    Choice {
-        options: &[
-            ("auto", UpstreamProtocol::Auto),
-            ("http1", UpstreamProtocol::Http1),
-            ("http2", UpstreamProtocol::Http2),
-        ],
-        hints: PROTOCOL_HINTS,
-    },
-    Is(UpstreamProtocol::Auto),
-    "The protocol with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where the endpoint can.",
-);
-
-/// Reads one `[upstream.<name>]`.
-pub(super) fn upstream(table: &mut Table<'_>) -> Option<UpstreamConfig> {
-    let endpoints = table.take(&endpoint::ENDPOINTS);
-    let balance = balance::balance(table);
-    let health = table.take(&HEALTH);
-    let ejection = table.take(&EJECTION);
-    let retries = table.take(&RETRIES);
-    let limits = table.take(&LIMITS);
-    let connect_timeout = table.take(&CONNECT_TIMEOUT);
-    let first_byte_timeout = table.take(&FIRST_BYTE_TIMEOUT);
-    let idle_timeout = table.take(&IDLE_TIMEOUT);
-    let total_timeout = table.take(&TOTAL_TIMEOUT);
-    let drain_timeout = table.take(&DRAIN_TIMEOUT);
-    let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
-    let max_idle = table.take(&MAX_IDLE);
-    let max_head = table.take(&MAX_HEAD);
-    let max_headers = table.take(&MAX_HEADERS);
-    let host = table.take(&HOST);
-    let tls = table.take(&tls::UPSTREAM).flatten();
-    let protocol = table.take(&PROTOCOL);
-    if let Some(retries) = &retries {
-        retry::in_time(
-            table,
-            retries,
-            (FIRST_BYTE_TIMEOUT.key, first_byte_timeout),
-            (TOTAL_TIMEOUT.key, total_timeout),
-        );
+impl StatusRanges {
+    #[must_use]
+    pub(crate) fn holds(&self, status: u16) -> bool {
+        let mut ranges = self.0.iter();
+        ranges.any(|(least, most)| (*least..=*most).contains(&status))
     }
-    let endpoints = endpoints?;
-    endpoint::weighed(table, &endpoints);
-    if let Some(balance) = &balance {
-        group::check(table, &endpoints, balance);
-    }
-    if let Some(ejection) = &ejection {
-        group::share(table, &endpoints, ejection);
-    }
-    let upstream = UpstreamConfig {
-        name: table.name(),
-        balance: balance?,
-        endpoints,
-        health,
-        ejection: ejection?,
-        retries: retries?,
-        limits: limits?,
-        connect_timeout,
-        first_byte_timeout,
-        idle_timeout,
-        total_timeout,
-        drain_timeout,
-        keep_alive_timeout,
-        max_idle,
-        max_head,
-        max_headers,
-        host: host?,
-        tls,
-        protocol,
-    };
-    pairs::check(table, &upstream);
-    Some(upstream)
+}
+
+impl FromValue for StatusRanges {
+    type Kind = Parsed<Self>;
+    const KIND: Parsed<Self> = Parsed::new("statuses such as `\"200-299,404\"`", |text, _| {
+        statuses(text)
+    })
+    .matching("^[0-9, -]+$");
+}
+
+fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {
+    retry::in_time(
+        table,
+        &upstream.retries,
+        upstream.first_byte_timeout,
+        upstream.total_timeout,
+    );
+    endpoint::weighed(table, &upstream.endpoints);
+    group::check(table, &upstream.endpoints, &upstream.balance);
+    group::share(table, &upstream.endpoints, &upstream.ejection);
+    pairs::check(table, upstream);
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Refused;
-use crate::config::model::Cidr;
+use crate::config::section::Cidr;
 
 /// An IP address with a port, to bind to.
 pub(in crate::config) fn socket(text: &str) -> Result<SocketAddr, Refused> {

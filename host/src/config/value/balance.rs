@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::message::field_name;
 use super::{Refused, attribute, nearest, path};
-use crate::config::model::{HashKey, StatusRanges, Threshold};
+use crate::config::section::{HashKey, StatusRanges, Threshold};
 
 /// The largest count of endpoints in a threshold.
 const MOST: u32 = 10_000;

@@ -2,7 +2,7 @@
 
 use super::Refused;
 use super::address::is_host;
-use crate::config::model::HostRule;
+use crate::config::section::HostRule;
 
 /// `api.example.com`, or `*.example.com` for every name below it. Lower-case.
 pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Refused;
 use super::name::is_name;
-use crate::config::model::PluginSource;
+use crate::config::section::PluginSource;
 
 /// `builtin:<name>`, or a path to a `.wasm`, relative to `folder`.
 pub(in crate::config) fn source(text: &str, folder: &Path) -> Result<PluginSource, Refused> {

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::instant::rfc3339;
-use crate::config::model::Settings;
+use crate::config::section::Settings;
 use crate::config::source::Span;
 
 /// A value that JSON has no form for, and why.

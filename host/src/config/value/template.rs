@@ -3,7 +3,7 @@
 //! `$${` is a literal `${`, as in the templates of the `transform` plugin.
 
 use super::{Refused, nearest};
-use crate::config::model::ResponsePart;
+use crate::config::section::ResponsePart;
 
 /// What stands for parts of an error.
 const VARIABLES: [(&str, ResponsePart); 4] = [

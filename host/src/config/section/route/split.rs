@@ -2,81 +2,68 @@
 
 use std::collections::HashSet;
 
-use crate::config::field::{
-    Empty, Entries, Field, Optional, Parsed, Reference, Required, Section, Whole,
-};
-use crate::config::model::{HashKey, RouteSplit};
+use windlass_config_derive::FromTable;
+
+use crate::config::MAX_WEIGHT;
+use crate::config::field::Reference;
 use crate::config::names::Group;
 use crate::config::read::Table;
-use crate::config::section::upstream::HASH_KEY;
+use crate::config::section::HashKey;
 use crate::config::value::balance::other_param;
 use crate::config::value::path;
 
-pub(super) static SPLIT: Field<Entries<(usize, u32)>, Empty> = Field::new(
-    "split",
-    Entries {
-        section: &SHARE,
-        least: 2,
-        few: "for one upstream, write `upstream = \"<name>\"` in the place of `split`",
-        title: None,
-        read: share,
-    },
-    Empty("one upstream"),
-    "Several upstreams in the place of `upstream`, each with its share: for a canary.",
-);
+/// Several upstreams, each with its share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSplit {
+    /// Places in the configuration's list of upstreams, and weights.
+    pub(crate) groups: Vec<(usize, u32)>,
+    /// What keeps a request's sender in its group. None: chance.
+    pub(crate) on: Option<HashKey>,
+}
 
-pub(super) static SPLIT_ON: Field<Parsed<HashKey>, Optional> = Field::new(
-    "split_on",
-    HASH_KEY,
-    Optional("chance, for each request"),
-    "The key that keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
-);
+#[derive(FromTable)]
+#[table(into = Option<RouteSplit>, make = split)]
+pub(super) struct SplitKeys {
+    /// Several upstreams in the place of `upstream`, each with its share: for a canary.
+    #[key(
+        absent = "one upstream",
+        entries = ShareKeys,
+        least = 2,
+        few = "for one upstream, write `upstream = \"<name>\"` in the place of `split`"
+    )]
+    split: Vec<(usize, u32)>,
+    /// The key that keeps a sender with its upstream of `split`; raising a weight then only moves
+    /// senders to it. A request without it goes by chance.
+    #[key(absent = "chance, for each request")]
+    split_on: Option<HashKey>,
+}
 
-/// `split = [{ .. }]`.
-static SHARE: Section = Section {
-    heading: "split = [{ .. }]",
-    doc: "An upstream, and its share of the route's requests.",
-    fields: &[&UPSTREAM, &WEIGHT],
-    hints: &[("name", "it is called `upstream`")],
-    short: Some("upstream"),
-    private: false,
-};
+/// An upstream, and its share of the route's requests.
+#[derive(FromTable)]
+#[table(heading = "split = [{ .. }]", short = "upstream", into = (usize, u32), make = share)]
+struct ShareKeys {
+    /// The upstream.
+    #[key(required = "<name>", kind = Reference(Group::Upstream), synonyms = "name")]
+    upstream: usize,
+    /// Its share, relative to the others; 0 takes none.
+    #[key(required = 5, within = 0..=MAX_WEIGHT)]
+    weight: u32,
+}
 
-static UPSTREAM: Field<Reference, Required> = Field::new(
-    "upstream",
-    Reference(Group::Upstream),
-    Required("\"<name>\""),
-    "The upstream.",
-);
-
-static WEIGHT: Field<Whole<u32>, Required> = Field::new(
-    "weight",
-    Whole {
-        least: 0,
-        most: 1000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Required("5"),
-    "Its share, relative to the others; 0 takes none.",
-);
-
-fn share(table: &mut Table<'_>) -> Option<(usize, u32)> {
-    let upstream = table.take(&UPSTREAM);
-    let weight = table.take(&WEIGHT);
-    Some((upstream?.place, weight?))
+fn share(_table: &mut Table<'_>, keys: ShareKeys) -> (usize, u32) {
+    (keys.upstream, keys.weight)
 }
 
 /// The shares of several upstreams.
-pub(super) fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
-    let groups = table.take(&SPLIT);
-    let on = table.take(&SPLIT_ON);
-    if !table.has(SPLIT.key) {
-        table.idle(&[SPLIT_ON.key], "without `split`");
+fn split(table: &mut Table<'_>, keys: SplitKeys) -> Option<RouteSplit> {
+    let groups = keys.split;
+    if !table.has("split") {
+        table.idle(&["split_on"], "without `split`");
         return None;
     }
     let idle = groups.iter().all(|(_, weight)| *weight == 0);
-    if idle && !groups.is_empty() && table.is_sound(SPLIT.key) {
-        let span = table.span_of(SPLIT.key);
+    if idle && !groups.is_empty() && table.is_sound("split") {
+        let span = table.span_of("split");
         table
             .error(
                 span,
@@ -86,12 +73,15 @@ pub(super) fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
     }
     let places: HashSet<usize> = groups.iter().map(|(place, _)| *place).collect();
     if places.len() < groups.len() {
-        let span = table.span_of(SPLIT.key);
+        let span = table.span_of("split");
         table
             .error(span, "`split` names an upstream twice")
             .help("write it once, with the sum of the weights");
     }
-    (!groups.is_empty()).then_some(RouteSplit { groups, on })
+    (!groups.is_empty()).then_some(RouteSplit {
+        groups,
+        on: keys.split_on,
+    })
 }
 
 /// Reports a path parameter to split on that the route's own path does not have.
@@ -102,7 +92,7 @@ pub(super) fn param(table: &mut Table<'_>, split: &RouteSplit, path: &str) {
     if path::parameters(path).any(|known| known == name) {
         return;
     }
-    let span = table.span_of(SPLIT_ON.key);
+    let span = table.span_of("split_on");
     let message = format!("`split_on` names the parameter `{name}`, which `path` does not have");
     let help = other_param(name, std::iter::once(path));
     table.error(span, &message).help(help);

@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::model::Cidr;
+use super::Server;
 use crate::config::read::Table;
+use crate::config::section::Cidr;
 use crate::config::source::Span;
 
 /// Warns of blocks that say nothing, more than they seem to, or too much.
-pub(super) fn check(table: &mut Table<'_>, key: &'static str, blocks: &[Cidr]) {
+pub(super) fn check(table: &mut Table<'_>, server: &Server) {
+    let (key, blocks) = ("trusted_proxies", &server.trusted_proxies);
     let spans = table.spans_of_items(key);
     // A text that is there twice was reported.
     if !table.is_sound(key) || spans.len() != blocks.len() {

@@ -1,127 +1,56 @@
 //! The endpoints of an upstream, each by itself and side by side.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::balance::LABELS as LABEL_MAP;
-use crate::config::field::{Empty, Entries, Field, Is, Map, Parsed, Required, Section, Whole};
-use crate::config::model::Endpoint;
+use windlass_config_derive::FromTable;
+
+use crate::config::MAX_WEIGHT;
+use crate::config::field::Parsed;
 use crate::config::read::Table;
+use crate::config::source::Span;
 use crate::config::value::address;
 
-pub(super) static ENDPOINTS: Field<Entries<Endpoint>, Required> = Field::new(
-    "endpoints",
-    Entries {
-        section: &ENDPOINT,
-        least: 1,
-        few: "add one: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
-        title: None,
-        read: endpoint,
-    },
-    Required("[{ address = \"10.0.0.1:8080\" }]"),
-    "Its endpoints, at least one.",
-);
-
-static ENDPOINT: Section = Section {
-    heading: "endpoints = [{ .. }]",
-    doc: "One address of an upstream.",
-    fields: &[&ADDRESS, &WEIGHT, &PRIORITY, &LABELS],
-    hints: &[
-        ("zone", "it is a label: `labels = { zone = \"a\" }`"),
-        ("region", "it is a label: `labels = { region = \"a\" }`"),
-        (
-            "tags",
-            "they are called `labels`: `labels = { zone = \"a\" }`",
-        ),
-        (
-            "backup",
-            "an endpoint that is to wait for others has `priority = 1`",
-        ),
-        ("tier", "it is called `priority`"),
-        (
-            "max_active",
-            "it is that of the upstream: `limits = { max_active = 100 }`",
-        ),
-        (
-            "max_connections",
-            "it is that of the upstream: `limits = { max_connections = 100 }`",
-        ),
-        (
-            "url",
-            "it is called `address`: `address = \"10.0.0.1:8080\"`",
-        ),
-        (
-            "host",
-            "it is called `address`: `address = \"10.0.0.1:8080\"`",
-        ),
-        (
-            "port",
-            "write it in the address: `address = \"10.0.0.1:8080\"`",
-        ),
-    ],
-    short: Some("address"),
-    private: false,
-};
-
-static ADDRESS: Field<Parsed<String>, Required> = Field::new(
-    "address",
-    Parsed {
-        words: "an IP address or a name, with a port",
-        pattern: ":[0-9]+$",
-        private: false,
-        parse: |text, _| address::endpoint(text),
-    },
-    Required("\"10.0.0.1:8080\""),
-    "Its IP address or name, with the port; a name stands for all its addresses, and is asked for again as its TTL says.",
-);
-
-static WEIGHT: Field<Whole<u32>, Is<u32>> = Field::new(
-    "weight",
-    Whole {
-        least: 0,
-        most: 1000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Is(1),
-    "Its share of the requests, relative to the others; 0 takes none.",
-);
-
-static PRIORITY: Field<Whole<u8>, Is<u8>> = Field::new(
-    "priority",
-    Whole {
-        least: 0,
-        most: 15,
-        of: |number| u8::try_from(number).ok(),
-    },
-    Is(0),
-    "Its group: 0 is used first, the next one when too few of it are available (`failover`).",
-);
-
-static LABELS: Field<Map<Parsed<String>>, Empty> = Field::new(
-    "labels",
-    LABEL_MAP,
-    Empty("none"),
-    "For route hints of filters, and `prefer`.",
-);
-
-fn endpoint(table: &mut Table<'_>) -> Option<Endpoint> {
-    let address = table.take(&ADDRESS);
-    let weight = table.take(&WEIGHT);
-    let priority = table.take(&PRIORITY);
-    let labels = table.take(&LABELS);
-    Some(Endpoint {
-        address: address?,
-        span: table.span_of(ADDRESS.key),
-        weight,
-        priority,
-        labels,
-    })
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "endpoints = [{ .. }]", short = "address")]
+#[hint("zone" => "it is a label: `labels = { zone = \"a\" }`")]
+#[hint("region" => "it is a label: `labels = { region = \"a\" }`")]
+#[hint("tags" => "they are called `labels`: `labels = { zone = \"a\" }`")]
+#[hint("backup" => "an endpoint that is to wait for others has `priority = 1`")]
+#[hint("max_active" => "it is that of the upstream: `limits = { max_active = 100 }`")]
+#[hint("max_connections" => "it is that of the upstream: `limits = { max_connections = 100 }`")]
+#[hint("url host" => "it is called `address`: `address = \"10.0.0.1:8080\"`")]
+#[hint("port" => "write it in the address: `address = \"10.0.0.1:8080\"`")]
+pub struct Endpoint {
+    /// Its IP address or name, with the port; a name stands for all its addresses, and is asked
+    /// for again as its TTL says.
+    #[key(required = "10.0.0.1:8080", kind = ADDRESS)]
+    pub(crate) address: String,
+    /// The address in the file.
+    #[key(span_of = "address")]
+    pub span: Span,
+    /// Its share of the requests, relative to the others; 0 takes none.
+    #[key(default = 1, within = 0..=MAX_WEIGHT)]
+    pub weight: u32,
+    /// Its group: 0 is used first, the next one when too few of it are available (`failover`).
+    #[key(default = 0, within = 0..=15, synonyms = "tier")]
+    pub(crate) priority: u8,
+    /// For route hints of filters, and `prefer`.
+    #[key(absent = "none")]
+    pub labels: BTreeMap<String, String>,
 }
+
+const ADDRESS: Parsed<String> = Parsed::new("an IP address or a name, with a port", |text, _| {
+    address::endpoint(text)
+})
+.matching(":[0-9]+$");
 
 /// Reports endpoints that are there twice, and weights that leave nobody.
 pub(super) fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     let idle = endpoints.iter().all(|endpoint| endpoint.weight == 0);
-    if idle && !endpoints.is_empty() && table.is_sound(ENDPOINTS.key) {
-        let span = table.span_of(ENDPOINTS.key);
+    if idle && !endpoints.is_empty() && table.is_sound("endpoints") {
+        let span = table.span_of("endpoints");
         table
             .error(
                 span,

@@ -5,25 +5,24 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::EJECTION;
-use super::balance::{FAIL_OPEN, FAILOVER, PREFER, SLOW_START, STICKY};
-use super::ejection::MAX_SHARE;
-use super::endpoint::ENDPOINTS;
-use crate::config::model::{Balance, Ejection, Endpoint, Threshold};
+use super::balance::Balance;
+use super::ejection::Ejection;
+use super::endpoint::Endpoint;
 use crate::config::read::Table;
 use crate::config::value::nearest;
+use crate::model::balance::Threshold;
 
 /// Warns of what no endpoint, or too few of them, can meet.
 pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Balance) {
-    if endpoints.is_empty() || !table.is_sound(ENDPOINTS.key) || table.is_incomplete() {
+    if endpoints.is_empty() || !table.is_sound("endpoints") || table.is_incomplete() {
         return;
     }
     prefer(table, endpoints, &balance.prefer);
     idle_groups(table, endpoints);
     let groups = groups(endpoints, &balance.prefer);
-    if groups.len() == 1 && table.is_sound(PREFER.key) {
+    if groups.len() == 1 && table.is_sound("prefer") {
         let why = "as all endpoints are one group, by `priority` and `prefer`";
-        table.idle(&[FAILOVER.key], why);
+        table.idle(&["failover"], why);
     }
     // A name may stand for many endpoints.
     let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
@@ -57,7 +56,7 @@ fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<Strin
             continue;
         }
         is_told = true;
-        let span = table.span_of_part(PREFER.key, name);
+        let span = table.span_of_part("prefer", name);
         let message = format!(
             "`prefer` wants the label `{name} = \"{}\"`, which no endpoint has: nothing is preferred",
             value.escape_debug()
@@ -68,7 +67,7 @@ fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<Strin
     }
     let all = |endpoint: &Endpoint| prefer.iter().all(|label| carries(endpoint, label));
     if !is_told && !endpoints.iter().any(all) {
-        let span = table.span_of(PREFER.key);
+        let span = table.span_of("prefer");
         let message = "`prefer` wants labels that no endpoint has together: nothing is preferred";
         table
             .warning(span, message)
@@ -99,7 +98,7 @@ fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
 /// Keys that matter between several endpoints only.
 fn alone(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     if endpoints.len() == 1 {
-        for key in [SLOW_START.key, STICKY.key] {
+        for key in ["slow_start", "sticky"] {
             if table.is_sound(key) {
                 table.idle(&[key], "with a single endpoint, which gets all requests");
             }
@@ -117,8 +116,8 @@ pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ej
         || count < 2
         || ejection.max_share == 0
         || !is_on
-        || !table.is_sound(EJECTION.key)
-        || !table.is_sound(ENDPOINTS.key)
+        || !table.is_sound("ejection")
+        || !table.is_sound("endpoints")
         || table.is_incomplete()
         || !endpoints.iter().all(is_address)
     {
@@ -128,7 +127,7 @@ pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ej
         "`ejection.max_share` is {}, which is none of {count} endpoints, rounded down: none is ever taken out",
         ejection.max_share
     );
-    let span = table.span_of_part(EJECTION.key, MAX_SHARE.key);
+    let span = table.span_of_part("ejection", "max_share");
     let least = 100_u32.div_ceil(count);
     table
         .warning(span, &message)
@@ -155,7 +154,7 @@ fn idle_groups(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     }
     for priority in idle {
         let first = endpoints.iter().find(|one| one.priority == priority);
-        let span = first.map_or_else(|| table.span_of(ENDPOINTS.key), |one| one.span);
+        let span = first.map_or_else(|| table.span_of("endpoints"), |one| one.span);
         let message = format!(
             "every endpoint with `priority = {priority}` has weight 0: the group never takes a request"
         );
@@ -177,14 +176,14 @@ fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
     if is_all && *most > 1 {
         let message = "`fail_open` is all endpoints: when one of them is unhealthy or ejected, it gets requests as before";
         table
-            .warning(table.span_of(FAIL_OPEN.key), message)
+            .warning(table.span_of("fail_open"), message)
             .help("write fewer than there are, such as `\"50%\"`");
     }
     let Threshold::Count(count) = threshold else {
         return;
     };
     if usize::try_from(count).is_ok_and(|count| count > *most) {
-        let span = table.span_of(FAIL_OPEN.key);
+        let span = table.span_of("fail_open");
         let message = format!(
             "`fail_open` is {count}, more than the endpoints of any group ({most}): all are used always, unhealthy and ejected ones too"
         );
@@ -229,6 +228,6 @@ fn failover(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
     let message = format!("`failover` is {count}, but {message}");
     let help = format!("write at most `\"{least}\"`, or a share such as `\"50%\"`");
     table
-        .warning(table.span_of(FAILOVER.key), &message)
+        .warning(table.span_of("failover"), &message)
         .help(help);
 }

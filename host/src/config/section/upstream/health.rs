@@ -3,256 +3,158 @@
 use std::time::Duration;
 
 use http::Method;
+use windlass_config_derive::{FromTable, Word};
 
-use crate::config::field::{
-    Choice, Field, Is, Nested, Optional, Parsed, Section, Switch, Time, Whole, Written,
-};
-use crate::config::model::{CheckTls, HealthCheck, HttpCheck, Probe, StatusRanges, UpstreamTls};
+use super::StatusRanges;
+use crate::config::field::{FromValue, Parsed, Switch};
 use crate::config::read::Table;
-use crate::config::section::tls;
-use crate::config::value::{Refused, duration, host, message, name::line};
+use crate::config::section::UpstreamTls;
+use crate::config::value::{Refused, duration, host, name::line};
 
-/// `health = { .. }`.
-pub(super) static HEALTH: Section = Section {
-    heading: "health = { .. }",
-    doc: "Asks each endpoint, once a gateway, whether it is well. Until the first answer an endpoint is used.",
-    fields: &[
-        &KIND, &PATH, &METHOD, &HOST, &EXPECT, &BODY, &SERVICE, &PORT, &TLS, &INTERVAL, &TIMEOUT,
-        &RISE, &FALL,
-    ],
-    hints: &[
-        ("type", "it is called `kind`"),
-        ("status", "it is called `expect`"),
-        ("statuses", "it is called `expect`"),
-        ("uri", "it is called `path`"),
-        ("false", "for no checks leave `health` out"),
-        ("true", "write what is asked: `{ path = \"/healthz\" }`"),
-        ("enabled", "for no checks leave `health` out"),
-        ("url", "it is called `path`"),
-        (
-            "retries",
-            "bad answers in a row are `fall`, good ones `rise`",
-        ),
-        (
-            "threshold",
-            "bad answers in a row are `fall`, good ones `rise`",
-        ),
-        ("healthy_threshold", "it is called `rise`"),
-        ("success", "it is called `rise`"),
-        ("unhealthy_threshold", "it is called `fall`"),
-        ("failures", "it is called `fall`"),
-        ("max_fails", "it is called `fall`"),
-    ],
-    short: Some("path"),
-    private: false,
-};
+/// Asks each endpoint, once a gateway, whether it is well. Until the first answer an endpoint is
+/// used.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "health = { .. }", short = "path", check = in_time)]
+#[hint("false enabled" => "for no checks leave `health` out")]
+#[hint("true" => "write what is asked: `{ path = \"/healthz\" }`")]
+#[hint("retries threshold" => "bad answers in a row are `fall`, good ones `rise`")]
+pub(crate) struct HealthCheck {
+    /// How it is asked.
+    #[key(flatten = ProbeKeys)]
+    pub(crate) probe: Probe,
+    /// The port that is asked.
+    #[key(absent = "that of the endpoint", within = 1..=65_535)]
+    pub(crate) port: Option<u16>,
+    /// Whether the check speaks TLS: `false` for clear text where requests speak TLS, `true` or a
+    /// table for the other way round.
+    #[key(absent = "as with requests: the upstream's `tls`", kind = TLS)]
+    pub(crate) tls: CheckTls,
+    /// Between two questions, by chance up to a tenth more or less.
+    #[key(default = "5s", within = "50ms"..="1h")]
+    pub(crate) interval: Duration,
+    /// For one answer, its connection included.
+    #[key(default = "2s", within = "10ms"..="5m")]
+    pub(crate) timeout: Duration,
+    /// So many good answers in a row make an endpoint healthy.
+    #[key(default = 2, within = 1..=100, synonyms = "healthy_threshold success")]
+    pub(crate) rise: u32,
+    /// So many bad answers in a row make it unhealthy; the very first answer decides alone.
+    #[key(default = 3, within = 1..=100, synonyms = "unhealthy_threshold failures max_fails")]
+    pub(crate) fall: u32,
+}
+
+/// Whether checks speak TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum CheckTls {
+    /// As the endpoint's requests do.
+    #[default]
+    AsRequests,
+    /// Clear text.
+    Off,
+    /// TLS of its own; without a key of its own that of the requests, where these speak TLS.
+    On(UpstreamTls),
+}
+
+const TLS: Switch<UpstreamTls> = <Option<UpstreamTls>>::KIND;
+
+impl From<Option<UpstreamTls>> for CheckTls {
+    fn from(tls: Option<UpstreamTls>) -> Self {
+        tls.map_or(Self::Off, Self::On)
+    }
+}
+
+#[derive(FromTable)]
+#[table(into = Probe, make = probe)]
+struct ProbeKeys {
+    /// How it is asked: by an HTTP request, by a connection, or by the gRPC health protocol
+    /// (`grpc.health.v1`).
+    #[key(default = "http", synonyms = "type")]
+    kind: ProbeKind,
+    #[key(flatten)]
+    http: HttpCheck,
+    /// The service that the gRPC health protocol is asked for.
+    #[key(absent = "the whole server", kind = SERVICE)]
+    service: String,
+}
 
 /// The kinds of probes, as words.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+#[derive(Clone, Copy, PartialEq, Word)]
+#[hint("https" => "write `\"http\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`")]
+#[hint("tls" => "write `\"tcp\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`")]
+enum ProbeKind {
     Http,
     Tcp,
     Grpc,
 }
 
-static KIND: Field<Choice<Kind>, Is<Kind>> = Field::new(
-    "kind",
-    Choice {
-        options: &[
-            ("http", Kind::Http),
-            ("tcp", Kind::Tcp),
-            ("grpc", Kind::Grpc),
-        ],
-        hints: &[
-            (
-                "https",
-                "write `\"http\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`",
-            ),
-            (
-                "tls",
-                "write `\"tcp\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`",
-            ),
-        ],
-    },
-    Is(Kind::Http),
-    "How it is asked: by an HTTP request, by a connection, or by the gRPC health protocol (`grpc.health.v1`).",
-);
+/// How an endpoint is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// By a connection that is made and closed.
+    Tcp,
+    /// By an HTTP request.
+    Http(HttpCheck),
+    /// By the gRPC health protocol, for this service; empty for the whole server.
+    Grpc(String),
+}
 
-static PATH: Field<Parsed<String>, Written> = Field::new(
-    "path",
-    Parsed {
-        words: "a path such as `\"/healthz\"`",
-        pattern: "^/",
-        private: false,
-        parse: |text, _| target(text),
-    },
-    Written("/"),
-    "The path of the HTTP request, with its query.",
-);
+/// What an HTTP check sends and wants.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+pub(crate) struct HttpCheck {
+    /// The path of the HTTP request, with its query.
+    #[key(default = "/", kind = TARGET, synonyms = "uri url")]
+    pub(crate) path: String,
+    /// The method of the HTTP request.
+    #[key(default = "GET")]
+    pub(crate) method: Method,
+    /// The `host` field of the HTTP request.
+    #[key(absent = "the endpoint's address", kind = HOST)]
+    pub(crate) host: Option<String>,
+    /// The statuses of a good answer.
+    #[key(default = "200-399", synonyms = "status statuses")]
+    pub(crate) expect: StatusRanges,
+    /// A text that the first 64 KiB of a good answer's body contain.
+    #[key(absent = "any body")]
+    pub(crate) body: Option<String>,
+}
 
-static METHOD: Field<Parsed<Method>, Written> = Field::new(
-    "method",
-    Parsed {
-        words: "a method such as `\"GET\"`",
-        pattern: "^[A-Z]+$",
-        private: false,
-        parse: |text, _| message::method(text)?.ok_or_else(Refused::plain),
-    },
-    Written("GET"),
-    "The method of the HTTP request.",
-);
+const TARGET: Parsed<String> =
+    Parsed::new("a path such as `\"/healthz\"`", |text, _| target(text)).matching("^/");
 
-static HOST: Field<Parsed<String>, Optional> = Field::new(
-    "host",
-    Parsed {
-        words: "a name, with or without a port",
-        pattern: "",
-        private: false,
-        parse: |text, _| host::literal(text),
-    },
-    Optional("the endpoint's address"),
-    "The `host` field of the HTTP request.",
-);
+const HOST: Parsed<String> = Parsed::new("a name, with or without a port", |text, _| {
+    host::literal(text)
+});
 
-static EXPECT: Field<Parsed<StatusRanges>, Written> = Field::new(
-    "expect",
-    super::STATUSES,
-    Written("200-399"),
-    "The statuses of a good answer.",
-);
+const SERVICE: Parsed<String> = Parsed::new("the name of a gRPC service", |text, _| line(text));
 
-static BODY: Field<Parsed<String>, Optional> = Field::new(
-    "body",
-    Parsed {
-        words: "a text of one line",
-        pattern: "",
-        private: false,
-        parse: |text, _| line(text),
-    },
-    Optional("any body"),
-    "A text that the first 64 KiB of a good answer's body contain.",
-);
-
-static SERVICE: Field<Parsed<String>, Optional> = Field::new(
-    "service",
-    Parsed {
-        words: "the name of a gRPC service",
-        pattern: "",
-        private: false,
-        parse: |text, _| line(text),
-    },
-    Optional("the whole server"),
-    "The service that the gRPC health protocol is asked for.",
-);
-
-static PORT: Field<Whole<u16>, Optional> = Field::new(
-    "port",
-    Whole {
-        least: 1,
-        most: 65_535,
-        of: |number| u16::try_from(number).ok(),
-    },
-    Optional("that of the endpoint"),
-    "The port that is asked.",
-);
-
-static TLS: Field<Switch<UpstreamTls>, Optional> = Field::new(
-    "tls",
-    Switch {
-        table: Nested {
-            section: &tls::UPSTREAM_TLS,
-            read: tls::upstream,
-        },
-        on: UpstreamTls::plain,
-    },
-    Optional("as with requests: the upstream's `tls`"),
-    "Whether the check speaks TLS: `false` for clear text where requests speak TLS, `true` or a table for the other way round.",
-);
-
-static INTERVAL: Field<Time, Is<Duration>> = Field::new(
-    "interval",
-    Time {
-        least: Duration::from_millis(50),
-        most: Duration::from_hours(1),
-    },
-    Is(Duration::from_secs(5)),
-    "Between two questions, by chance up to a tenth more or less.",
-);
-
-static TIMEOUT: Field<Time, Is<Duration>> = Field::new(
-    "timeout",
-    Time {
-        least: Duration::from_millis(10),
-        most: Duration::from_mins(5),
-    },
-    Is(Duration::from_secs(2)),
-    "For one answer, its connection included.",
-);
-
-const COUNT: Whole<u32> = Whole {
-    least: 1,
-    most: 100,
-    of: |number| u32::try_from(number).ok(),
-};
-
-static RISE: Field<Whole<u32>, Is<u32>> = Field::new(
-    "rise",
-    COUNT,
-    Is(2),
-    "So many good answers in a row make an endpoint healthy.",
-);
-
-static FALL: Field<Whole<u32>, Is<u32>> = Field::new(
-    "fall",
-    COUNT,
-    Is(3),
-    "So many bad answers in a row make it unhealthy; the very first answer decides alone.",
-);
-
-/// Reads `health`.
-pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
-    let kind = table.take(&KIND);
-    let path = table.take(&PATH);
-    let method = table.take(&METHOD);
-    let host = table.take(&HOST);
-    let expect = table.take(&EXPECT);
-    let body = table.take(&BODY);
-    let service = table.take(&SERVICE);
-    strange(table, kind);
-    if let Some(expect) = &expect {
-        well_though_broken(table, expect);
+fn probe(table: &mut Table<'_>, keys: ProbeKeys) -> Probe {
+    of_other_kinds(table, keys.kind);
+    well_though_broken(table, &keys.http.expect);
+    match keys.kind {
+        ProbeKind::Tcp => Probe::Tcp,
+        ProbeKind::Grpc => Probe::Grpc(keys.service),
+        ProbeKind::Http => Probe::Http(keys.http),
     }
-    let (port, interval, timeout) = (
-        table.take(&PORT),
-        table.take(&INTERVAL),
-        table.take(&TIMEOUT),
-    );
-    let tls = match table.take(&TLS) {
-        None => CheckTls::AsRequests,
-        Some(None) => CheckTls::Off,
-        Some(Some(tls)) => CheckTls::On(tls),
-    };
-    let (rise, fall) = (table.take(&RISE), table.take(&FALL));
-    in_time(table, timeout, interval);
-    Some(HealthCheck {
-        probe: match kind {
-            Kind::Tcp => Probe::Tcp,
-            Kind::Grpc => Probe::Grpc(service.unwrap_or_default()),
-            Kind::Http => Probe::Http(HttpCheck {
-                method: method?,
-                path: path?,
-                host,
-                expect: expect?,
-                body,
-            }),
-        },
-        port,
-        tls,
-        interval,
-        timeout,
-        rise,
-        fall,
-    })
+}
+
+/// Reports the keys of other kinds than this.
+fn of_other_kinds(table: &mut Table<'_>, kind: ProbeKind) {
+    // Of one that was refused it is not certain which keys are its own.
+    if !table.is_sound("kind") {
+        return;
+    }
+    let http = ["path", "method", "host", "expect", "body"];
+    let keys = http.map(|key| (key, ProbeKind::Http, "http"));
+    for (key, of, word) in keys
+        .into_iter()
+        .chain([("service", ProbeKind::Grpc, "grpc")])
+    {
+        if kind != of && table.has(key) {
+            let message = format!("`health.{key}` is for `kind = \"{word}\"` only");
+            let help = format!("remove it, or write `kind = \"{word}\"`");
+            table.error(table.span_of(key), &message).help(help);
+        }
+    }
 }
 
 /// Warns of statuses by which an endpoint says that it is not well.
@@ -265,46 +167,26 @@ fn well_though_broken(table: &mut Table<'_>, expect: &StatusRanges) {
             "`health.expect` holds {status}: an endpoint that says that it is broken is taken for healthy"
         );
         table
-            .warning(table.span_of(EXPECT.key), &message)
+            .warning(table.span_of("expect"), &message)
             .help("write the statuses of an endpoint that is well, such as `\"200-299\"`");
     }
 }
 
 /// Warns of a wait for one answer that is no shorter than the time between two questions.
-fn in_time(table: &mut Table<'_>, timeout: Duration, interval: Duration) {
-    let are_sound = table.is_sound(TIMEOUT.key) && table.is_sound(INTERVAL.key);
+fn in_time(table: &mut Table<'_>, check: &HealthCheck) {
+    let (timeout, interval) = (check.timeout, check.interval);
+    let are_sound = table.is_sound("timeout") && table.is_sound("interval");
     if timeout < interval || !are_sound || table.is_incomplete() {
         return;
     }
-    let key = if table.has(INTERVAL.key) {
-        INTERVAL.key
-    } else {
-        TIMEOUT.key
-    };
+    let span = table.span_of_first(&["interval", "timeout"]);
     let (timeout, interval) = (duration::print(timeout), duration::print(interval));
     let message = format!(
         "`health.timeout` ({timeout}) is not below `interval` ({interval}): an endpoint that hangs is asked less than half as often as it should be, and found out late"
     );
-    table.warning(table.span_of(key), &message).help(format!(
+    table.warning(span, &message).help(format!(
         "make `timeout` shorter than `\"{interval}\"`, or `interval` longer"
     ));
-}
-
-/// Reports the keys of other kinds than this.
-fn strange(table: &mut Table<'_>, kind: Kind) {
-    // One that was refused is not known: nothing is strange to it.
-    if !table.is_sound(KIND.key) {
-        return;
-    }
-    let http = [PATH.key, METHOD.key, HOST.key, EXPECT.key, BODY.key];
-    let keys = http.map(|key| (key, Kind::Http, "http"));
-    for (key, of, word) in keys.into_iter().chain([(SERVICE.key, Kind::Grpc, "grpc")]) {
-        if kind != of && table.has(key) {
-            let message = format!("`health.{key}` is for `kind = \"{word}\"` only");
-            let help = format!("remove it, or write `kind = \"{word}\"`");
-            table.error(table.span_of(key), &message).help(help);
-        }
-    }
 }
 
 /// A request target in origin form.

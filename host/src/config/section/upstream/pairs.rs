@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::retry::{MAX_ACTIVE, QUEUE_TIMEOUT};
-use super::{CONNECT_TIMEOUT, HOST, LIMITS, PROTOCOL, TOTAL_TIMEOUT};
-use crate::config::model::{Endpoint, UpstreamConfig, UpstreamProtocol};
+use super::{Endpoint, UpstreamConfig, UpstreamProtocol};
 use crate::config::read::Table;
 use crate::config::value::duration;
 
@@ -27,20 +25,20 @@ fn total(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let limits = &upstream.limits;
     let waits = [
         (
-            table.has(CONNECT_TIMEOUT.key) && table.is_sound(CONNECT_TIMEOUT.key),
-            CONNECT_TIMEOUT.key.to_owned(),
-            table.span_of(CONNECT_TIMEOUT.key),
+            table.has("connect_timeout") && table.is_sound("connect_timeout"),
+            "connect_timeout",
+            table.span_of("connect_timeout"),
             upstream.connect_timeout,
         ),
         (
-            table.has_part(LIMITS.key, QUEUE_TIMEOUT.key) && table.is_sound(LIMITS.key),
-            format!("{}.{}", LIMITS.key, QUEUE_TIMEOUT.key),
-            table.span_of_part(LIMITS.key, QUEUE_TIMEOUT.key),
+            table.has_part("limits", "queue_timeout") && table.is_sound("limits"),
+            "limits.queue_timeout",
+            table.span_of_part("limits", "queue_timeout"),
             limits.queue_timeout,
         ),
     ];
     for (is_written, key, span, wait) in waits {
-        if is_written && wait >= total && table.is_sound(TOTAL_TIMEOUT.key) {
+        if is_written && wait >= total && table.is_sound("total_timeout") {
             let (wait, total) = (duration::print(wait), duration::print(total));
             let message = format!(
                 "`{key}` ({wait}) changes nothing: the whole exchange has no more than `total_timeout` ({total})"
@@ -59,7 +57,7 @@ fn connections(table: &mut Table<'_>, upstream: &UpstreamConfig) {
         UpstreamProtocol::Auto => upstream.tls.is_none(),
         UpstreamProtocol::Http2 => false,
     };
-    let keys = [LIMITS.key, PROTOCOL.key, super::tls::UPSTREAM.key];
+    let keys = ["limits", "protocol", "tls"];
     let (Some(active), Some(connections), true) = (
         upstream.limits.max_active,
         upstream.limits.max_connections,
@@ -72,7 +70,7 @@ fn connections(table: &mut Table<'_>, upstream: &UpstreamConfig) {
             "`limits.max_active` ({active}) changes nothing: over HTTP/1.1 each active request has a connection of its own, and there are at most `max_connections` ({connections})"
         );
         table
-            .warning(table.span_of_part(LIMITS.key, MAX_ACTIVE.key), &message)
+            .warning(table.span_of_part("limits", "max_active"), &message)
             .help("raise `max_connections`, or leave `max_active` out");
     }
 }
@@ -80,7 +78,7 @@ fn connections(table: &mut Table<'_>, upstream: &UpstreamConfig) {
 /// A public service over TLS that is asked for the gateway's own name.
 fn host(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let is_plain = upstream.tls.as_ref().is_some_and(|tls| tls.name.is_none());
-    if table.has(HOST.key) || !is_plain || !table.are_whole(&[HOST.key]) {
+    if table.has("host") || !is_plain || !table.are_whole(&["host"]) {
         return;
     }
     let is_public = |endpoint: &&Endpoint| {
@@ -105,7 +103,7 @@ fn authority(table: &mut Table<'_>, upstream: &UpstreamConfig) {
         .tls
         .as_ref()
         .is_some_and(|tls| tls.verify && tls.ca.is_none() && tls.name.is_none());
-    if !is_public || !table.are_whole(&[super::tls::UPSTREAM.key]) {
+    if !is_public || !table.are_whole(&["tls"]) {
         return;
     }
     let is_address = |endpoint: &&Endpoint| {

@@ -3,237 +3,168 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use windlass_config_derive::{FromTable, Word};
 
-use crate::config::field::{
-    Choice, Field, Flag, Is, Optional, Parsed, Required, SecretName, Section, Time, Written,
-};
-use crate::config::model::{Cookie, OnDrain, SameSite, Sticky, StickyBy};
+use crate::config::field::{Parsed, SecretName};
 use crate::config::read::Table;
+use crate::config::source::Span;
 use crate::config::value::balance::{cookie_domain, cookie_name, cookie_path, sticky_field};
 
-/// `sticky = { .. }`.
-pub(super) static STICKY: Section = Section {
-    heading: "sticky = { .. }",
-    doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. It holds over reloads and restarts, and on every gateway with the same secret.",
-    fields: &[
-        &COOKIE,
-        &HEADER,
-        &SECRET,
-        &DURATION,
-        &SECURE,
-        &SAME_SITE,
-        &DOMAIN,
-        &COOKIE_PATH,
-        &ON_DRAIN,
-    ],
-    hints: &[
-        (
-            "true",
-            "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`",
-        ),
-        ("false", "leave it out"),
-        ("name", "it is called `cookie`"),
-        ("ttl", "it is called `duration`"),
-        ("max_age", "it is called `duration`"),
-        ("expires", "it is called `duration`"),
-        (
-            "key",
-            "it is called `secret`: the name of a `[secret.<name>]`",
-        ),
-        ("httponly", "the cookie always has `HttpOnly`"),
-        ("http_only", "the cookie always has `HttpOnly`"),
-        ("samesite", "it is called `same_site`"),
-        ("sameSite", "it is called `same_site`"),
-        ("SameSite", "it is called `same_site`"),
-        ("partitioned", "the cookie never has `Partitioned`"),
-        ("drain", "it is called `on_drain`"),
-        (
-            "renew",
-            "it is always renewed with use: `duration` counts from the last request",
-        ),
-    ],
-    short: Some("cookie"),
-    private: true,
-};
+/// How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats.
+/// It holds over reloads and restarts, and on every gateway with the same secret.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "sticky = { .. }", short = "cookie", private, keys = only_cookies, check = attributes)]
+#[hint("true" => "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`")]
+#[hint("false" => "leave it out")]
+#[hint("key" => "it is called `secret`: the name of a `[secret.<name>]`")]
+#[hint("httponly http_only" => "the cookie always has `HttpOnly`")]
+#[hint("partitioned" => "the cookie never has `Partitioned`")]
+#[hint("renew" => "it is always renewed with use: `duration` counts from the last request")]
+pub(crate) struct Sticky {
+    /// How a client says where it belongs.
+    #[key(flatten = StickyKeys)]
+    pub(crate) by: StickyBy,
+    /// The `[secret.<name>]` that signs it.
+    #[key(required = "<name of a [secret.x]>", kind = SecretName)]
+    pub(crate) secret: usize,
+    /// How long it holds after the client's last request: each response renews it, at most once a
+    /// second.
+    #[key(default = "1h", within = "1s"..="168h", synonyms = "ttl max_age expires")]
+    pub(crate) duration: Duration,
+    /// How the cookie is set, where it is one.
+    #[key(flatten)]
+    pub(crate) cookie: Cookie,
+    /// Clients whose endpoint drains or has weight 0 move to another, or they stay, on one that
+    /// drains until the upstream's `drain_timeout` is over.
+    #[key(default = "move", synonyms = "drain")]
+    pub(crate) on_drain: OnDrain,
+    /// The table in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
 
-static COOKIE: Field<Parsed<String>, Optional> = Field::new(
-    "cookie",
-    Parsed {
-        words: "the name of a cookie",
-        pattern: "",
-        private: false,
-        parse: |text, _| cookie_name(text),
-    },
-    Optional("no cookie"),
-    "The cookie's name. It always has `HttpOnly`.",
-);
+#[derive(FromTable)]
+#[table(into = StickyBy, build = by)]
+struct StickyKeys {
+    /// The cookie's name. It always has `HttpOnly`.
+    #[key(absent = "no cookie", kind = COOKIE, synonyms = "name")]
+    cookie: Option<String>,
+    /// The field, for clients without cookies: the response tells it, the client repeats it.
+    #[key(absent = "no field", kind = HEADER)]
+    header: Option<HeaderName>,
+}
 
-static HEADER: Field<Parsed<HeaderName>, Optional> = Field::new(
-    "header",
-    Parsed {
-        words: "the name of a field",
-        pattern: "",
-        private: false,
-        parse: |text, _| sticky_field(text),
-    },
-    Optional("no field"),
-    "The field, for clients without cookies: the response tells it, the client repeats it.",
-);
+/// How a client says where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StickyBy {
+    Cookie(String),
+    /// By this field, of the request as of the response.
+    Header(HeaderName),
+}
 
-static SECRET: Field<SecretName, Required> = Field::new(
-    "secret",
-    SecretName,
-    Required("\"<name of a [secret.x]>\""),
-    "The `[secret.<name>]` that signs it.",
-);
+/// The attributes of a cookie.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+pub(crate) struct Cookie {
+    /// Whether the cookie is sent back over TLS only.
+    #[key(default = true)]
+    pub(crate) secure: bool,
+    /// Which requests that come from other sites the cookie goes with (`SameSite`): followed links,
+    /// none, or all.
+    #[key(default = "lax", synonyms = "samesite sameSite SameSite")]
+    pub(crate) same_site: SameSite,
+    /// The domain that the cookie goes to, with all names below it (`Domain`).
+    #[key(absent = "the host that set it", kind = DOMAIN)]
+    pub(crate) domain: Option<String>,
+    /// The path that the cookie goes to, with all below it (`Path`), as clients see it.
+    #[key(default = "/", kind = PATH)]
+    pub(crate) path: String,
+}
 
-static DURATION: Field<Time, Is<Duration>> = Field::new(
-    "duration",
-    Time {
-        least: Duration::from_secs(1),
-        most: Duration::from_hours(24 * 7),
-    },
-    Is(Duration::from_hours(1)),
-    "How long it holds after the client's last request: each response renews it, at most once a second.",
-);
+/// Which requests from other sites a cookie goes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("Lax" => "write `\"lax\"`")]
+#[hint("Strict" => "write `\"strict\"`")]
+#[hint("None" => "write `\"none\"`")]
+pub(crate) enum SameSite {
+    /// Links that are followed.
+    Lax,
+    /// None.
+    Strict,
+    /// All.
+    None,
+}
 
-static SECURE: Field<Flag, Is<bool>> = Field::new(
-    "secure",
-    Flag,
-    Is(true),
-    "Whether the cookie is sent back over TLS only.",
-);
+/// What becomes of a client whose endpoint drains or has weight 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+pub(crate) enum OnDrain {
+    /// It moves to another endpoint.
+    Move,
+    Stay,
+}
 
-static SAME_SITE: Field<Choice<SameSite>, Is<SameSite>> = Field::new(
-    "same_site",
-    Choice {
-        options: &[
-            ("lax", SameSite::Lax),
-            ("strict", SameSite::Strict),
-            ("none", SameSite::None),
-        ],
-        hints: &[
-            ("Lax", "write `\"lax\"`"),
-            ("Strict", "write `\"strict\"`"),
-            ("None", "write `\"none\"`"),
-        ],
-    },
-    Is(SameSite::Lax),
-    "Which requests that come from other sites the cookie goes with (`SameSite`): followed links, none, or all.",
-);
+const COOKIE: Parsed<String> = Parsed::new("the name of a cookie", |text, _| cookie_name(text));
 
-static DOMAIN: Field<Parsed<String>, Optional> = Field::new(
-    "domain",
-    Parsed {
-        words: "a domain such as `\"example.com\"`",
-        pattern: "",
-        private: false,
-        parse: |text, _| cookie_domain(text),
-    },
-    Optional("the host that set it"),
-    "The domain that the cookie goes to, with all names below it (`Domain`).",
-);
+const HEADER: Parsed<HeaderName> = Parsed::new("the name of a field", |text, _| sticky_field(text));
 
-static COOKIE_PATH: Field<Parsed<String>, Written> = Field::new(
-    "path",
-    Parsed {
-        words: "a path such as `\"/shop\"`",
-        pattern: "^/",
-        private: false,
-        parse: |text, _| cookie_path(text),
-    },
-    Written("/"),
-    "The path that the cookie goes to, with all below it (`Path`), as clients see it.",
-);
+const DOMAIN: Parsed<String> = Parsed::new("a domain such as `\"example.com\"`", |text, _| {
+    cookie_domain(text)
+});
 
-static ON_DRAIN: Field<Choice<OnDrain>, Is<OnDrain>> = Field::new(
-    "on_drain",
-    Choice {
-        options: &[("move", OnDrain::Move), ("stay", OnDrain::Stay)],
-        hints: &[],
-    },
-    Is(OnDrain::Move),
-    "Clients whose endpoint drains or has weight 0 move to another, or they stay, on one that drains until the upstream's `drain_timeout` is over.",
-);
+const PATH: Parsed<String> =
+    Parsed::new("a path such as `\"/shop\"`", |text, _| cookie_path(text)).matching("^/");
 
-/// Reads `sticky`.
-pub(super) fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
-    let by_cookie = table.take(&COOKIE);
-    let header = table.take(&HEADER);
-    let secret = table.take(&SECRET);
-    let duration = table.take(&DURATION);
-    let cookie = Cookie {
-        secure: table.take(&SECURE),
-        same_site: table.take(&SAME_SITE),
-        domain: table.take(&DOMAIN),
-        path: table.take(&COOKIE_PATH).unwrap_or_default(),
-    };
-    let on_drain = table.take(&ON_DRAIN);
-    if table.has(HEADER.key) && !table.has(COOKIE.key) {
-        let keys = [SECURE.key, SAME_SITE.key, DOMAIN.key, COOKIE_PATH.key];
+/// Warns of what says how a cookie is set, where there is none.
+fn only_cookies(table: &mut Table<'_>) {
+    if table.has("header") && !table.has("cookie") {
+        let keys = ["secure", "same_site", "domain", "path"];
         table.idle(&keys, "without `cookie`");
     }
-    attributes(table, by_cookie.as_deref().unwrap_or_default(), &cookie);
-    let by = by(table, by_cookie, header);
-    Some(Sticky {
-        by: by?,
-        secret: secret?,
-        duration,
-        cookie,
-        on_drain,
-        span: table.span(),
-    })
 }
 
 /// Reports attributes with which browsers drop a cookie (RFC 6265bis section 5.7).
-fn attributes(table: &mut Table<'_>, name: &str, cookie: &Cookie) {
+fn attributes(table: &mut Table<'_>, sticky: &Sticky) {
+    let cookie = &sticky.cookie;
+    let name = match &sticky.by {
+        StickyBy::Cookie(name) => name.as_str(),
+        StickyBy::Header(_) => "",
+    };
     let is_host = name.starts_with("__Host-");
     if !cookie.secure && (is_host || name.starts_with("__Secure-")) {
         let message = "`sticky.secure` is off, and browsers drop a cookie of this name without it";
         table
-            .warning(table.span_of(SECURE.key), message)
+            .warning(table.span_of("secure"), message)
             .help("leave it out, or name the cookie without `__Host-` and `__Secure-`");
     }
-    if !cookie.secure && cookie.same_site == SameSite::None && table.is_sound(SECURE.key) {
+    if !cookie.secure && cookie.same_site == SameSite::None && table.is_sound("secure") {
         let message = "`sticky.same_site = \"none\"` needs `Secure`: browsers drop the cookie with `secure = false`";
         table
-            .error(table.span_of(SAME_SITE.key), message)
+            .error(table.span_of("same_site"), message)
             .help("leave `secure` out, or write `same_site = \"lax\"`");
     }
-    if is_host && table.has(DOMAIN.key) {
+    if is_host && table.has("domain") {
         let message = "`sticky.domain` is set, and browsers drop a cookie with it whose name begins with `__Host-`";
         table
-            .error(table.span_of(DOMAIN.key), message)
+            .error(table.span_of("domain"), message)
             .help("leave it out, or name the cookie without `__Host-`");
     }
-    if is_host && table.is_sound(COOKIE_PATH.key) && cookie.path != "/" {
+    if is_host && table.is_sound("path") && cookie.path != "/" {
         let message = "`sticky.path` is not `/`, and browsers drop a cookie with it whose name begins with `__Host-`";
         table
-            .error(table.span_of(COOKIE_PATH.key), message)
+            .error(table.span_of("path"), message)
             .help("leave it out, or name the cookie without `__Host-`");
     }
 }
 
-/// What says where a client belongs; reports none, and both.
-fn by(
-    table: &mut Table<'_>,
-    cookie: Option<String>,
-    header: Option<HeaderName>,
-) -> Option<StickyBy> {
-    let (message, help) = match (table.has(COOKIE.key), table.has(HEADER.key)) {
-        (true, true) => (
-            "`sticky` has both `cookie` and `header`, wanted one of them",
-            "keep `cookie` for browsers, `header` for clients without cookies",
-        ),
-        (false, false) if !table.is_incomplete() && !table.has_meant(COOKIE.key) => (
-            "`sticky` has neither `cookie` nor `header`, wanted one of them",
+/// What says where a client belongs.
+fn by(table: &mut Table<'_>, keys: StickyKeys) -> Option<StickyBy> {
+    table.exactly_one(
+        &["cookie", "header"],
+        (
+            "has neither `cookie` nor `header`, wanted exactly one",
             "add `cookie = \"<name>\"`",
         ),
-        (true | false, true | false) => {
-            let cookie = cookie.map(StickyBy::Cookie);
-            return cookie.or(header.map(StickyBy::Header));
-        }
-    };
-    table.error(table.span(), message).help(help);
-    None
+        "keep `cookie` for browsers, `header` for clients without cookies",
+    )?;
+    let cookie = keys.cookie.map(StickyBy::Cookie);
+    cookie.or(keys.header.map(StickyBy::Header))
 }

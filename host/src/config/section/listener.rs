@@ -1,0 +1,131 @@
+//! `[[listener]]`: a socket that clients connect to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::DeTable;
+use windlass_config_derive::FromTable;
+
+use super::tls::ListenerTls;
+use crate::config::read::Table;
+use crate::config::value::size;
+
+/// A socket that clients connect to. At least one.
+#[derive(Debug, Clone, PartialEq, FromTable)]
+#[table(heading = "[[listener]]", short = "address", title = title, check = check)]
+#[hint("port" => "write it in the address: `address = \"0.0.0.0:8080\"`")]
+#[hint("bind listen" => "it is called `address`: `address = \"0.0.0.0:8080\"`")]
+#[hint("certificate" => "it stands in `tls = { certificate = \"..\", key = \"..\" }`")]
+pub struct Listener {
+    /// Where it is bound; port 0 lets the system choose.
+    #[key(required = "0.0.0.0:8080")]
+    pub(crate) address: SocketAddr,
+    /// Its certificate; HTTP/2 is then offered too.
+    #[key(absent = "clear text")]
+    pub tls: Option<ListenerTls>,
+    /// From the first byte of a request's head to its end; then 408. Also for a TLS handshake, and
+    /// from the accept to the first byte.
+    #[key(default = "10s")]
+    pub header_timeout: Duration,
+    /// How long a connection may idle between requests.
+    #[key(default = "75s")]
+    pub keep_alive_timeout: Duration,
+    /// Between two pieces of a request's body; then 408.
+    #[key(default = "30s")]
+    pub body_idle_timeout: Option<Duration>,
+    /// How long a client may take nothing of a response.
+    #[key(default = "30s")]
+    pub write_timeout: Duration,
+    /// The largest request head; beyond it 431.
+    #[key(default = "32KiB", within = "1KiB"..="1MiB")]
+    pub max_head: usize,
+    /// The longest request target; beyond it 414.
+    #[key(default = "8KiB", within = "256B"..="1MiB")]
+    pub max_uri: usize,
+    /// The most fields of a request head; beyond it 431.
+    #[key(default = 100, within = 1..=1000)]
+    pub max_headers: usize,
+    /// The most connections open at once. When it is reached, the one that has idled longest is
+    /// closed for a new one; where none idles, new ones wait.
+    #[key(default = 10000, within = 1..=10_000_000)]
+    pub max_connections: usize,
+    /// The most requests at once on one HTTP/2 connection.
+    #[key(default = 100, within = 1..=10_000)]
+    pub max_streams: u32,
+}
+
+fn title(_values: &DeTable<'_>) -> String {
+    "listener".to_owned()
+}
+
+fn check(table: &mut Table<'_>, listener: &Listener) {
+    let (max_uri, max_head) = (listener.max_uri, listener.max_head);
+    bound_once(table, listener.address);
+    usual_port(table, listener.address);
+    if max_uri >= max_head && table.is_sound("max_uri") && table.is_sound("max_head") {
+        target_in_head(table, max_uri, max_head);
+    }
+}
+
+/// Warns of TLS at the port of clear text, and of clear text at the port of TLS.
+fn usual_port(table: &mut Table<'_>, address: SocketAddr) {
+    if table.is_incomplete() || !table.are_whole(&["tls"]) {
+        return;
+    }
+    let (message, help) = match (address.port(), table.has("tls")) {
+        (443, false) => (
+            "`address` has port 443, and the listener speaks clear text: browsers and clients of `https://` get no answer that they can read",
+            "add `tls = { certificate = \"api.pem\", key = \"api.key\" }`, or take another port where something in front ends TLS",
+        ),
+        (80, true) => (
+            "`address` has port 80, and the listener speaks TLS: clients of `http://` get no answer",
+            "write port 443, or leave `tls` out",
+        ),
+        _ => return,
+    };
+    table.warning(table.span_of("address"), message).help(help);
+}
+
+/// Warns of a target that cannot be as long as it may, as it is a part of the head.
+fn target_in_head(table: &mut Table<'_>, max_uri: usize, max_head: usize) {
+    let span = table.span_of_first(&["max_uri", "max_head"]);
+    let print = |bytes: usize| size::print(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let message = format!(
+        "`max_uri` ({}) is not below `max_head` ({}), which holds the target too: longer targets are answered 431, not 414",
+        print(max_uri),
+        print(max_head)
+    );
+    table
+        .warning(span, &message)
+        .help("raise `max_head`, or lower `max_uri`");
+}
+
+/// Reports an address that an earlier listener has, alone or among others.
+pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
+    let span = table.span_of("address");
+    if address.port() == 0 {
+        return;
+    }
+    let others = table.all_earlier("address").into_iter();
+    let others = others.filter_map(|(text, line)| Some((text.parse::<SocketAddr>().ok()?, line)));
+    let overlaps = |other: &SocketAddr| {
+        let all = match (other.ip().is_unspecified(), address.ip().is_unspecified()) {
+            (true, _) => other.is_ipv6() || address.is_ipv4(),
+            (false, true) => address.is_ipv6() || other.is_ipv4(),
+            (false, false) => false,
+        };
+        other.port() == address.port() && *other != address && all
+    };
+    if let Some((other, line)) = others.into_iter().find(|(other, _)| overlaps(other)) {
+        let message = format!(
+            "`address` holds `{address}`, which has addresses in common with `{other}` in line {line}: only one of them can be bound"
+        );
+        table.error(span, &message).help(
+            "an address of zeros stands for all of this machine: keep one of the two, or give one another port",
+        );
+    }
+    if let Some(line) = table.earlier("address", &address.to_string(), span) {
+        let message = format!("`address` holds `{address}`, which line {line} has already");
+        table.error(span, &message);
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a request goes after a route's filters.
+
+use windlass_config_derive::FromTable;
+
+use super::split::SplitKeys;
+use crate::config::field::Reference;
+use crate::config::names::Group;
+use crate::config::read::Table;
+use crate::config::section::respond::{FixedResponse, Redirect};
+
+pub(crate) use super::split::RouteSplit;
+
+/// Where a request goes after the chain.
+#[derive(Debug)]
+pub enum RouteEnd {
+    /// To the upstream at this place of the configuration's list.
+    Upstream(usize),
+    /// To one of several upstreams, by weight.
+    Split(RouteSplit),
+    Respond(FixedResponse),
+    Redirect(Redirect),
+}
+
+#[derive(FromTable)]
+#[table(into = Option<RouteEnd>, make = end)]
+pub(super) struct EndKeys {
+    /// Where the request goes after the filters.
+    #[key(absent = "the route ends in the gateway", kind = Reference(Group::Upstream))]
+    upstream: Option<usize>,
+    #[key(flatten = SplitKeys)]
+    split: Option<RouteSplit>,
+    /// Answers with a fixed response after the filters.
+    #[key(absent = "no fixed response")]
+    respond: Option<FixedResponse>,
+    /// Answers with a redirect after the filters.
+    #[key(absent = "no redirect")]
+    redirect: Option<Redirect>,
+}
+
+/// The end; the first of several.
+fn end(table: &mut Table<'_>, keys: EndKeys) -> Option<RouteEnd> {
+    table.exactly_one(
+        &["upstream", "split", "respond", "redirect"],
+        (
+            "has no end: wanted one of `upstream`, `split`, `respond` and `redirect`",
+            "add `upstream = \"<name>\"`",
+        ),
+        "",
+    );
+    let upstream = keys.upstream.map(RouteEnd::Upstream);
+    let split = keys.split.map(RouteEnd::Split);
+    let respond = keys.respond.map(RouteEnd::Respond);
+    let redirect = keys.redirect.map(RouteEnd::Redirect);
+    upstream.or(split).or(respond).or(redirect)
+}
