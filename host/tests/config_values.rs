@@ -80,7 +80,7 @@ fn every_key_reaches_the_config() {
     let config = parse(FULL);
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
-    assert_eq!(config.server.trusted_proxies[1].prefix, 128);
+    assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
     assert_eq!(config.server.client_fields[1], "x_api_key");
     assert_eq!(config.listeners[0].max_connections, 10_000);
     assert_eq!(

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::api_finder::ApiFinder;
 use crate::balance::WeightedSplit;
-use crate::config::{Cidr, Listener, RouteEnd, RouteTimeouts};
+use crate::config::{Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
 use crate::exchange::RouteInfo;
 use crate::http::tls::certificate::ServedCertificate;
@@ -27,7 +28,7 @@ pub struct Gateway {
     /// Which one it is, counted from 1.
     pub(crate) number: u64,
     /// Whose `X-Forwarded-*` fields are believed.
-    pub(crate) trusted_proxies: Vec<Cidr>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) client_fields: Vec<HeaderName>,
     /// The listeners, in the order of the configuration.

@@ -12,13 +12,14 @@ use http::header::{
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
+use ipnet::IpNet;
 
 pub(crate) use super::header_flags::HeaderFlags;
 
 use super::hops;
 use super::incoming_ids;
 use super::{Upstream, UpstreamEndpoint};
-use crate::config::{Cidr, HostRule};
+use crate::config::HostRule;
 use crate::exchange::{Exchange, names};
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
@@ -119,7 +120,7 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardingTrust<'a> {
     /// Proxies whose word counts.
-    pub(crate) proxies: &'a [Cidr],
+    pub(crate) proxies: &'a [IpNet],
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) fields: &'a [HeaderName],
 }
@@ -197,7 +198,7 @@ pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
 
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client
 /// is (the rightmost address that is not a trusted proxy's), how it came, and what it is named.
-fn trust_forwarded(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Exchange) {
+fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &mut Exchange) {
     incoming_ids::adopt_ids(exchange);
     let headers = &mut exchange.request.headers;
     let own = &connection.forwarded_for;

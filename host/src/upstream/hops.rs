@@ -7,8 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::uri::Scheme;
-
-use crate::config::Cidr;
+use ipnet::IpNet;
 
 /// Who the client is, as a list of hops says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub(super) struct ForwardedClient {
 /// The rightmost address that is no trusted proxy's; if all are, the leftmost. An entry that is no
 /// address ends the search.
 pub(super) fn client<'a>(
-    trusted: &[Cidr],
+    trusted: &[IpNet],
     hops: impl DoubleEndedIterator<Item = &'a [u8]>,
 ) -> Option<ForwardedClient> {
     let mut found = None;
@@ -184,33 +183,16 @@ pub(super) fn format_node(ip: IpAddr) -> String {
 }
 
 /// Whether one of the blocks holds the address.
-pub(super) fn is_trusted(trusted: &[Cidr], ip: IpAddr) -> bool {
-    trusted.iter().any(|block| contains(block, ip))
-}
-
-fn contains(block: &Cidr, ip: IpAddr) -> bool {
-    let (block_bits, bits, width) = match (block.address, ip) {
-        (IpAddr::V4(block), IpAddr::V4(ip)) => {
-            (u128::from(block.to_bits()), u128::from(ip.to_bits()), 32)
-        }
-        (IpAddr::V6(block), IpAddr::V6(ip)) => (block.to_bits(), ip.to_bits(), 128),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    let ignored = u32::from(width - block.prefix.min(width));
-    let differing = (block_bits ^ bits).checked_shr(ignored).unwrap_or(0);
-    differing == 0
+pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
+    trusted.iter().any(|block| block.contains(&ip))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn block(text: &str) -> Cidr {
-        let (address, prefix) = text.split_once('/').unwrap();
-        Cidr {
-            address: address.parse().unwrap(),
-            prefix: prefix.parse().unwrap(),
-        }
+    fn block(text: &str) -> IpNet {
+        text.parse().unwrap()
     }
 
     fn ip(text: &str) -> IpAddr {

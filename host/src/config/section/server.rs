@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use windlass_config_derive::FromTable;
 
 use super::rate::{ClientRateKeys, Rate};
@@ -32,7 +33,7 @@ pub struct Server {
     /// The proxies in front of Windlass: it believes their `X-Forwarded-*` or `Forwarded` fields
     /// about the client and its request, and drops those of every other client.
     #[key(absent = "nobody's")]
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: Vec<IpNet>,
     /// Fields that every client may send, although Windlass drops them by default: claims of who
     /// asks (`x-real-ip`, `x-consumer-*`, ..), and names with `_` that can be taken for them.
     #[key(absent = "none")]
@@ -64,20 +65,11 @@ pub struct Server {
     pub(crate) are_resolvers_whole: bool,
 }
 
-/// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cidr {
-    /// Any address of the block.
-    pub(crate) address: std::net::IpAddr,
-    /// How many leading bits count.
-    pub prefix: u8,
-}
-
-impl FromValue for Cidr {
+impl FromValue for IpNet {
     type Kind = Parsed<Self>;
     const KIND: Parsed<Self> = Parsed::new(
         "a block of addresses such as `\"10.0.0.0/8\"`",
-        |text, _| address::cidr(text),
+        |text, _| address::block(text),
     )
     .matching("^[0-9A-Fa-f.:]+/[0-9]+$");
 }

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::Refused;
-use crate::config::section::Cidr;
 
 /// An IP address with a port, to bind to.
 pub(in crate::config) fn socket(text: &str) -> Result<SocketAddr, Refused> {
@@ -169,26 +170,21 @@ pub(in crate::config) fn is_host(text: &str) -> bool {
 }
 
 /// A block of addresses.
-pub(in crate::config) fn cidr(text: &str) -> Result<Cidr, Refused> {
+pub(in crate::config) fn block(text: &str) -> Result<IpNet, Refused> {
     if let Ok(address) = text.parse::<IpAddr>() {
         let refused = Refused::because("is one address, not a block");
-        return Err(refused.write(&format!("{address}/{}", bits(address))));
+        return Err(refused.write(&IpNet::from(address).to_string()));
     }
-    let (address, prefix) = text.split_once('/').ok_or_else(Refused::plain)?;
-    let address: IpAddr = address.parse().map_err(|_| Refused::plain())?;
-    let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
-    let most = bits(address);
-    match prefix.parse::<u8>() {
-        Ok(prefix) if digits && prefix <= most => Ok(Cidr { address, prefix }),
-        Ok(_) | Err(_) => Err(Refused::because(format!("has no prefix from 0 to {most}"))),
-    }
-}
-
-fn bits(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
+    text.parse().map_err(|_| {
+        let (address, _) = text.split_once('/').unwrap_or_default();
+        match address.parse::<IpAddr>().map(IpNet::from) {
+            Ok(one) => {
+                let most = one.max_prefix_len();
+                Refused::because(format!("has no prefix from 0 to {most}"))
+            }
+            Err(_) => Refused::plain(),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -275,12 +271,12 @@ mod tests {
 
     #[test]
     fn blocks() {
-        let block = cidr("10.0.0.0/8").unwrap();
+        let whole = block("10.0.0.0/8").unwrap();
         assert_eq!(
-            (block.address.to_string().as_str(), block.prefix),
+            (whole.addr().to_string().as_str(), whole.prefix_len()),
             ("10.0.0.0", 8)
         );
-        assert!(cidr("::/0").is_ok());
+        assert!(block("::/0").is_ok());
         for bad in [
             "",
             "/8",
@@ -290,9 +286,9 @@ mod tests {
             "10.0.0.0/+8",
             "x/8",
         ] {
-            assert!(cidr(bad).is_err(), "{bad}");
+            assert!(block(bad).is_err(), "{bad}");
         }
-        assert_eq!(help(cidr("10.0.0.1")), "write `\"10.0.0.1/32\"`");
-        assert_eq!(help(cidr("::1")), "write `\"::1/128\"`");
+        assert_eq!(help(block("10.0.0.1")), "write `\"10.0.0.1/32\"`");
+        assert_eq!(help(block("::1")), "write `\"::1/128\"`");
     }
 }
