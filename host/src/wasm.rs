@@ -1,12 +1,11 @@
-//! Where components live: the only place that names wasmtime.
+//! Filters as WebAssembly components. No other folder names wasmtime.
 //!
-//! Not a stop of its own: [`crate::chain`] calls a [`Filter`], which checks an instance out of its
-//! worker's list, arms its limits, lends it the exchange for one phase, and takes both back. On
-//! the other side it calls [`crate::store`], on which the host interfaces stand.
+//! [`crate::chain`] calls a [`Filter`]: its worker checks an instance out, arms its limits, lends it
+//! the exchange for one phase, and takes both back. The guest calls host interfaces, which call [`crate::store`], on which the host interfaces stand.
 //!
 //! It promises
 //! - that one failed call is one failed phase of one request: whatever a guest does, the call
-//!   ends, its edits are undone, its instance is given up, and the caller gets a
+//!   ends, Windlass undoes its edits and discards its instance, and the caller gets a
 //!   [`CallFailure`];
 //! - that an instance is only ever used by one worker at a time, and that its memory is bounded
 //!   by its own cap and by the process's budget;
@@ -16,7 +15,7 @@
 //! may use the processor for long (`limits.cpu` above its default) is called on a fiber, which
 //! yields at every tick of the epoch, so that its worker goes on meanwhile ([`fiber`]). An
 //! interface that may block will come in a world of its own, and [`linker`] is where a filter that
-//! imports and is granted it will be told apart.
+//! imports and is granted it will be recognized.
 
 mod account;
 mod bindings;

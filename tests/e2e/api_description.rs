@@ -98,7 +98,7 @@ fn what_is_no_contribution_is_an_error_at_the_filter() {
             .file("actor.wasm", ACTOR)
             .check();
         assert_eq!(checked.code, Some(2));
-        let told = format!("filter `adds`: what it adds to a description of its APIs {why}");
+        let told = format!("filter `adds`: its addition to the description of its APIs {why}");
         assert!(checked.errors.contains(&told), "{}", checked.errors);
     }
 }

@@ -55,7 +55,7 @@ fn a_filter_that_keeps_trapping_is_suspended_and_comes_back() {
     });
     gateway
         .log()
-        .wait_for_line(|line| line.contains("works again"));
+        .wait_for_line(|line| line.contains("its circuit breaker closed"));
     assert_eq!(figure(&gateway.metrics(), "suspended", "actor"), 0.0);
     for _ in 0..10 {
         assert_eq!(gateway.get("/act").text(), "well");

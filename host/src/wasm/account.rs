@@ -8,7 +8,7 @@ const MAX_HOST_CALLS: u32 = 10_000;
 /// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
 const MAX_RETAINED: usize = 1024 * 1024;
 
-/// What one phase may leave behind, and how often it may call.
+/// What one phase call used so far.
 #[derive(Debug)]
 pub(crate) struct Account {
     calls: u32,
@@ -55,7 +55,7 @@ impl Account {
     }
 }
 
-/// A bound of [`Account`] was passed. The phase fails as a trap does.
+/// The phase used more than its account allows. It fails as one that traps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Overdrawn {
     /// Too many calls.

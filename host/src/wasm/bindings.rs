@@ -1,7 +1,7 @@
 //! The contract as Rust types, made from the files in `wit/`.
 //!
-//! The world that is bound here imports every interface and exports every phase; a component is held to each interface that
-//! it exports, and to no other (see [`super::instance`]).
+//! The world that is bound here imports every interface and exports every phase. A component must match
+//! the interfaces that it exports, and no others (see [`super::instance`]).
 
 wasmtime::component::bindgen!({
     path: "../wit",

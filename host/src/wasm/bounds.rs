@@ -7,39 +7,38 @@ use super::breaker::BreakerSettings;
 /// The bounds of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FilterBounds {
-    /// CPU time of one phase call; for a body that was gathered see [`Self::cpu_for_body`].
+    /// CPU time of one phase call. Calls for a whole body get more: [`Self::cpu_for_body`].
     pub(crate) cpu: Duration,
     /// CPU time of instantiate with configure.
     pub(crate) start_cpu: Duration,
     /// Linear memory of one instance. Bytes.
     pub(crate) memory: u64,
-    /// The most of a body that is gathered for it. Bytes.
+    /// The most of a body that Windlass buffers for it. Bytes.
     pub(crate) body: u64,
-    /// Calls until an instance is given up, ±20 %.
+    /// Calls until an instance is discarded, ±20 %.
     pub(crate) recycle_calls: u32,
-    /// Age at which an instance is given up.
+    /// Age at which an instance is discarded.
     pub(crate) recycle_age: Duration,
-    /// Growth of memory at which an instance is given up. Bytes.
+    /// Growth of memory at which an instance is discarded. Bytes.
     pub(crate) recycle_growth: u64,
     /// How long a request waits for an instance.
     pub(crate) wait: Duration,
-    /// When it is suspended.
+    /// When the filter is suspended.
     pub(crate) breaker: BreakerSettings,
 }
 
 /// The CPU time of one phase call, by default.
 pub(crate) const CALL_CPU: Duration = Duration::from_millis(10);
 
-/// What a call may use of the processor while the worker waits for it: more than that, and it runs
-/// on a fiber.
+/// The most CPU time of a call that the worker waits for. A call that may use more runs on a fiber.
 const MOST_INLINE: Duration = Duration::from_millis(10);
 
-/// A gathered body of this size gives its call as much CPU time again. Bytes.
+/// For each body of this size, its call gets its CPU time once more. Bytes.
 const BODY_SHARE: u64 = 64 * 1024;
 
 impl FilterBounds {
-    /// The CPU time of a call that is shown a gathered body of this length. Clients choose the length, up to
-    /// [`Self::body`], so it must not be the length that makes a call fail.
+    /// The CPU time of a call for a whole body of this length. Clients choose the length, up to
+    /// [`Self::body`], so a call must not fail because of the length alone.
     #[must_use]
     pub(crate) fn cpu_for_body(&self, length: u64) -> Duration {
         let shares = u32::try_from(length / BODY_SHARE).unwrap_or(u32::MAX);
@@ -58,7 +57,7 @@ impl FilterBounds {
         Self::is_long(self.cpu)
     }
 
-    /// The calls that an instance serves: ±20 % by chance, so that instances are not given up all at once.
+    /// The calls that an instance serves: ±20 % at random, so that instances are not all discarded at once.
     #[must_use]
     pub(crate) fn calls_of_instance(&self) -> u32 {
         let fifth = self.recycle_calls / 5;

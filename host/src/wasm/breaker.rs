@@ -1,7 +1,7 @@
-//! When a filter that keeps failing is not called any more for a while.
+//! A filter's circuit breaker: it suspends a filter that fails too often.
 //!
-//! Pure: the clock, [`monotonic_nanos`], comes in. Shared by all workers; a request on its way through
-//! a healthy filter reads one atomic.
+//! All workers share it. A request through a healthy filter reads one atomic. The caller passes the
+//! time in ([`monotonic_nanos`]), so that tests choose it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 pub(crate) struct BreakerSettings {
     /// This many failures within `window` open it.
     pub(crate) failures: u32,
-    /// See `failures`.
+    /// The time within which `failures` are counted.
     pub(crate) window: Duration,
-    /// How long it stays open the first time; doubles each time that the trial fails.
+    /// How long it stays open the first time. The time doubles whenever the probing call fails.
     pub(crate) backoff: Duration,
     /// The longest that it stays open.
     pub(crate) max_backoff: Duration,
@@ -25,11 +25,11 @@ pub(crate) struct BreakerSettings {
 /// Whether the filter may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permit {
-    /// It works, as far as is known.
+    /// The breaker is closed.
     Call,
-    /// The back-off is over: this one call is the trial.
+    /// The breaker was open for its time: this one call probes the filter.
     Trial,
-    /// Not now.
+    /// The breaker is open.
     Suspended,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum BreakerChange {
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
     settings: BreakerSettings,
-    /// 0: closed. Else open until then.
+    /// 0 while closed, else the end of the time that it is open.
     open_until: AtomicU64,
     record: Mutex<BreakerRecord>,
 }
@@ -72,13 +72,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether it is open, now or until its trial succeeds.
+    /// Whether it is open, or waits for the outcome of a probing call.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
         self.open_until.load(Ordering::Relaxed) != 0
     }
 
-    /// How long until it may be called again, if its trial succeeds.
+    /// How long until the filter is called again, if the probing call succeeds.
     #[must_use]
     pub(crate) fn remaining(&self, now: u64) -> Duration {
         let until = self.open_until.load(Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl CircuitBreaker {
         let mut record = self.record.lock();
         let backoff = nanos(self.settings.backoff);
         match record.trial_since {
-            // A trial whose end was never told (its caller went away) is given up after a while.
+            // The caller of a probing call may leave before its outcome: another call probes after a while.
             Some(since) if now < since.saturating_add(backoff) => Permit::Suspended,
             Some(_) | None => {
                 record.trial_since = Some(now);
@@ -107,7 +107,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// A call went well. Only a trial's success means something.
+    /// A call succeeded. Only the success of a probing call changes anything.
     pub(crate) fn record_success(&self, permit: Permit) -> bool {
         if permit != Permit::Trial {
             return false;
@@ -147,7 +147,7 @@ impl CircuitBreaker {
         record.opened = record.opened.saturating_add(1).min(30);
         record.failures = 0;
         record.trial_since = None;
-        // 0 stands for closed.
+        // 0 means closed.
         let until = now.saturating_add(nanos(time)).max(1);
         self.open_until.store(until, Ordering::Relaxed);
         BreakerChange::Open(time)

@@ -1,7 +1,7 @@
-//! Calls of a filter's phases: an instance that was checked out runs one, and its outcome decides
-//! what becomes of the instance and what the breaker records.
+//! Calls of a filter's phases. An instance that was checked out runs one phase; by the outcome the
+//! instance is kept or discarded, and the breaker records a success or a failure.
 //!
-//! [`super::worker_filter`] checks instances out before, [`crate::chain`] carries the verdict out
+//! [`super::worker_filter`] checks the instance out before, [`crate::chain`] carries the verdict out
 //! after. Calls on a fiber are in [`super::fiber`].
 
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use crate::model::request_id::RequestId;
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;
 
-/// Who calls, and from where.
+/// The caller of a phase: a worker, for one filter of one chain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallContext<'a> {
-    /// The worker's seat: it has the instance.
+    /// The worker's use of the filter: it has the instance.
     pub(crate) worker_filter: &'a WorkerFilter,
     /// The filter's place in the chain.
     pub(crate) position: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: &'a Arc<Services>,
-    /// Whether the phase is called again, when it wants a share that the store has to tell.
+    /// Whether the phase can run again after a wait for the store, newer keys or a callout.
     pub(crate) may_rerun: bool,
-    /// Whether the phase is shown a body.
+    /// Whether the phase gets a body.
     pub(crate) shows_body: bool,
 }
 
 impl CallContext<'_> {
-    /// The same, for a phase that is shown a body.
+    /// The same caller, for a phase that gets a body.
     pub(super) fn for_body(self) -> Self {
         Self {
             shows_body: true,
@@ -127,7 +127,7 @@ impl Filter {
         self.call(caller, out, exchange, Instance::on_log)
     }
 
-    /// What a filter asks to see whole is bounded by the operator.
+    /// The operator's `limits.body` bounds the body that a filter asks for.
     fn cap(&self, mode: BodyMode) -> BodyMode {
         match mode {
             BodyMode::Skip => BodyMode::Skip,
@@ -136,7 +136,7 @@ impl Filter {
         }
     }
 
-    /// Call an instance that was checked out, and check it in or give it up.
+    /// Call an instance that was checked out, and check it in or discard it.
     #[inline]
     fn call<V>(
         &self,
@@ -175,7 +175,10 @@ impl Filter {
         match result {
             Ok(verdict) => {
                 if self.record_success(permit) {
-                    tracing::info!(filter = &**self.name(), "the filter works again");
+                    tracing::info!(
+                        filter = &**self.name(),
+                        "the filter is called again: its circuit breaker closed"
+                    );
                 }
                 self.check_in(caller.worker_filter, instance, sampled);
                 Ok(verdict)
@@ -194,7 +197,7 @@ impl Filter {
                 if let CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) =
                     failure
                 {
-                    // It works so far, and is called again.
+                    // The phase ran as far as it could, and runs again after the wait.
                     let _ = self.record_success(permit);
                     return Err(failure);
                 }
@@ -208,19 +211,24 @@ impl Filter {
         }
     }
 
-    fn check_in(&self, seat: &WorkerFilter, instance: Box<Instance>, sampled: Option<Instant>) {
-        let mut fit = seat.is_shared() && instance.is_fit(self.bounds().recycle_growth);
+    fn check_in(
+        &self,
+        worker_filter: &WorkerFilter,
+        instance: Box<Instance>,
+        sampled: Option<Instant>,
+    ) {
+        let mut fit = worker_filter.is_shared() && instance.is_fit(self.bounds().recycle_growth);
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
             let nanos = nanos.saturating_mul(SAMPLE);
-            self.count(seat.worker(), |figures| &figures.nanos, nanos);
+            self.count(worker_filter.worker(), |figures| &figures.nanos, nanos);
             fit &= instance.age(now) <= self.bounds().recycle_age;
         }
         if fit {
-            seat.check_in(instance);
+            worker_filter.check_in(instance);
         } else {
-            seat.discard(instance);
+            worker_filter.discard(instance);
         }
     }
 }

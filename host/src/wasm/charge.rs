@@ -1,7 +1,7 @@
 //! Charges of a filter: what it takes from a usage plan or from its own bounds.
 //!
 //! [`PendingCharge`] is one that only the store can decide, [`LastCharge`] is what the filter charged
-//! last, by which the host asks for a share before the filter is called ([`super::share`]).
+//! last. By that the host asks for a share before it calls the filter ([`super::pending_charge`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub(crate) enum PendingCharge {
     Plan {
         /// Its name.
         plan: String,
-        /// Whose counter.
+        /// The key whose counter is charged.
         key: String,
-        /// From each bound.
+        /// The tokens, or requests, that it takes from each bound.
         cost: u64,
     },
     /// Of the filter's own bounds.
@@ -40,7 +40,7 @@ impl fmt::Display for PendingCharge {
 }
 
 impl PendingCharge {
-    /// The answer to wait for. None: it can be decided now.
+    /// The answer to wait for; none if the charge can be decided now.
     #[must_use]
     pub(crate) fn awaited_answer(
         &self,
@@ -56,10 +56,10 @@ impl PendingCharge {
     }
 }
 
-/// What a filter charged last. All of its workers write it, and only where it differs.
+/// The last charge of a filter. All workers write it, but only if it changes.
 #[derive(Debug, Default)]
 pub(crate) struct LastCharge {
-    /// The plan that it named. None: the key's own.
+    /// The plan that it named; none for the key's own.
     pub(super) plan: ArcSwapOption<String>,
     /// 0 if it never charged.
     pub(super) cost: AtomicU64,
@@ -70,8 +70,8 @@ impl LastCharge {
         if cost > 0 && self.cost.load(Ordering::Relaxed) != cost {
             self.cost.store(cost, Ordering::Relaxed);
         }
-        let known = self.plan.load();
-        if known.as_ref().map(|known| known.as_str()) != plan {
+        let last = self.plan.load();
+        if last.as_ref().map(|last| last.as_str()) != plan {
             self.plan.store(plan.map(|plan| Arc::new(plan.to_owned())));
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
     }
 }
 
-/// What is taken from all bounds that hold for the exchange. The shared rates are taken from once.
+/// The request to all bounds that apply to the exchange. An exchange takes from shared rates once.
 pub(super) fn describe<'a>(
     services: &Services,
     exchange: &'a Exchange,
@@ -111,7 +111,7 @@ pub(super) fn describe<'a>(
     }
 }
 
-/// The answer to wait for before this is charged. None: it can be decided now.
+/// The answer to wait for before this is charged; none if it can be decided now.
 pub(super) fn awaited_answer_for(
     services: &Services,
     exchange: &Exchange,

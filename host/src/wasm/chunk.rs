@@ -1,7 +1,7 @@
-//! A piece of a body: bytes that wait in the host while a filter looks at them.
+//! A chunk of a body: bytes that stay in the host while a filter looks at them.
 //!
-//! A rope of the buffers that arrived, so that gathering a body copies nothing; a guest copies
-//! only the ranges that it reads.
+//! A chunk is a list of the buffers that arrived, so that buffering a whole body copies nothing. A
+//! guest copies only the ranges that it reads.
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -46,7 +46,7 @@ impl Chunk {
         }
     }
 
-    /// Put another piece at the end.
+    /// Put another chunk at the end.
     pub(crate) fn join(&mut self, other: Self) {
         self.len += other.len;
         self.parts.extend(other.parts);
@@ -97,9 +97,9 @@ impl Chunk {
 
 impl From<Bytes> for Chunk {
     fn from(bytes: Bytes) -> Self {
-        let mut piece = Self::new();
-        piece.append(bytes);
-        piece
+        let mut chunk = Self::new();
+        chunk.append(bytes);
+        chunk
     }
 }
 
@@ -115,24 +115,24 @@ mod tests {
             offset in 0_u64..150,
             len in 0_u32..150,
         ) {
-            let mut piece = Chunk::new();
+            let mut chunk = Chunk::new();
             for part in &parts {
-                piece.append(part.clone().into());
+                chunk.append(part.clone().into());
             }
             let whole = parts.concat();
             let wanted: Vec<u8> =
                 whole.iter().copied().skip(usize::try_from(offset).unwrap()).take(usize::try_from(len).unwrap()).collect();
-            prop_assert_eq!(piece.read(offset, len), wanted);
-            prop_assert_eq!(piece.len(), whole.len() as u64);
-            prop_assert_eq!(piece.into_bytes(), whole);
+            prop_assert_eq!(chunk.read(offset, len), wanted);
+            prop_assert_eq!(chunk.len(), whole.len() as u64);
+            prop_assert_eq!(chunk.into_bytes(), whole);
         }
     }
 
     #[test]
     fn prepended_bytes_come_first() {
-        let mut piece = Chunk::from(Bytes::from_static(b"b"));
-        piece.prepend(Bytes::from_static(b"a"));
-        piece.join(Chunk::from(Bytes::from_static(b"c")));
-        assert_eq!(piece.read(0, 10), b"abc");
+        let mut chunk = Chunk::from(Bytes::from_static(b"b"));
+        chunk.prepend(Bytes::from_static(b"a"));
+        chunk.join(Chunk::from(Bytes::from_static(b"c")));
+        assert_eq!(chunk.read(0, 10), b"abc");
     }
 }

@@ -1,7 +1,7 @@
-//! A plugin's component, compiled: what it exports, what it imports.
+//! A plugin's component, compiled, with the phases that it exports and the interfaces that it imports.
 //!
-//! Compiled once for each digest, however many filters use it and however often the
-//! configuration is reloaded.
+//! Windlass compiles a component once for each digest, however many filters use it and however often
+//! the configuration is reloaded. [`super::linker`] gives it its imports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
-    /// The names of those that are there.
+    /// The names of the exported phases.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         [
             (self.request, "request"),
@@ -56,7 +56,7 @@ pub(crate) struct CompiledComponent {
     interfaces: Arc<[HostInterface]>,
     reads_documents: bool,
     describes: bool,
-    /// Keeps track of how many filters hold it, for the registry.
+    /// Counts the filters that use it, for the registry.
     alive: Arc<()>,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Debug for CompiledComponent {
 /// Why a plugin's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ComponentError {
-    /// Not a `.wasm` at all.
+    /// The file is not WebAssembly.
     #[error("is not WebAssembly: it does not begin with `\\0asm`")]
     NotWasm,
     #[error(
@@ -86,9 +86,9 @@ pub(crate) enum ComponentError {
         "does not export `windlass:filter/lifecycle@{CONTRACT}`: it is a component, but not one for this gateway (it exports {exports})"
     )]
     NoLifecycle { exports: String },
-    /// An export of ours at another version, or one that is not ours.
+    /// An export of the contract in another version, or one that the contract does not have.
     #[error(
-        "exports `{0}`, which this gateway does not know: it was built for another version of the contract (this one is {CONTRACT})"
+        "exports `{0}`, which this gateway does not support: it was built for another version of the contract (this one is {CONTRACT})"
     )]
     UnknownExport(String),
     #[error(
@@ -96,7 +96,7 @@ pub(crate) enum ComponentError {
     )]
     NoPhase,
     /// A body phase without the head's phase that asks for it.
-    #[error("exports `{body}` but not `{head}`: the body is asked for by the verdict on the head")]
+    #[error("exports `{body}` but not `{head}`: the verdict on the head asks for the body")]
     BodyWithoutHead {
         /// The body phase.
         body: &'static str,
@@ -179,13 +179,13 @@ impl CompiledComponent {
         &self.component
     }
 
-    /// Whether anybody but the registry holds it.
+    /// Whether anything but the registry uses it.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.alive) > 1
     }
 }
 
-/// Tell a component from a core module and from anything else, before the compiler sees it.
+/// Distinguish a component from a core module and from other files, before the compiler reads it.
 fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
     match wasm.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_component_is_told_what_it_is() {
+    fn the_error_names_the_kind_of_a_file_that_is_no_component() {
         assert!(matches!(
             check_header(b"GIF89a.."),
             Err(ComponentError::NotWasm)

@@ -1,9 +1,9 @@
 //! Compiled components on disk, so that a start takes milliseconds.
 //!
-//! A file is named by the component's digest and the engine's own compatibility hash. Only files
-//! that this program wrote are ever loaded: the folder must belong to this user and be writable
-//! by nobody else, and never is a precompiled file taken from a configuration. Whatever goes
-//! wrong here costs time, not the start: the component is compiled instead.
+//! The name of a file has the component's digest and the engine's compatibility hash. Windlass loads
+//! only files that it wrote: the folder must belong to this user, nobody else may write to it, and a
+//! configuration cannot name a precompiled file. A fault here costs time, not the start: Windlass
+//! compiles the component instead.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,8 +39,8 @@ impl ComponentCache {
         Self::default()
     }
 
-    /// The cache in this folder; it is made where it does not exist. A folder that others may
-    /// write into is not used, and a warning says so.
+    /// The cache in this folder, which is created if it does not exist. If other users can write to the
+    /// folder, Windlass does not use it and logs a warning.
     #[must_use]
     pub(crate) fn in_folder(folder: &Path) -> Self {
         match prepare(folder) {
@@ -50,7 +50,7 @@ impl ComponentCache {
             Err(error) => {
                 tracing::warn!(
                     folder = %folder.display(),
-                    "compiled components are not kept: {error}"
+                    "compiled components are not cached, so each start compiles them: {error}"
                 );
                 Self::off()
             }
@@ -60,7 +60,7 @@ impl ComponentCache {
     /// The compiled component, if it is there and whole.
     pub(super) fn load(&self, engine: &Engine, digest: ComponentDigest) -> Option<Component> {
         let file = self.file(engine, digest)?;
-        // A link is not followed: our folder's mode says nothing of the file that it leads to.
+        // Links are not followed: the mode of our folder says nothing about the file behind a link.
         let metadata = fs::symlink_metadata(&file).ok()?;
         if !metadata.is_file() || !is_ours_alone(&metadata) {
             return None;
@@ -83,7 +83,7 @@ impl ComponentCache {
             return;
         };
         if let Err(error) = write(&file, component) {
-            tracing::warn!(file = %file.display(), "a compiled component could not be kept: {error}");
+            tracing::warn!(file = %file.display(), "a compiled component could not be cached, so the next start compiles it again: {error}");
         }
     }
 
@@ -119,12 +119,12 @@ fn write(file: &Path, component: &Component) -> Result<(), Box<dyn std::error::E
 
 #[derive(Debug, thiserror::Error)]
 enum FolderError {
-    #[error("the folder cannot be made or read: {0}")]
+    #[error("the folder cannot be created or read: {0}")]
     Io(#[from] std::io::Error),
     #[error("it is not a folder")]
     NotAFolder,
     #[error(
-        "others may write into the folder; it must belong to this user, with mode 0700 or 0755"
+        "other users can write to the folder; it must belong to this user, with mode 0700 or 0755"
     )]
     Shared,
 }

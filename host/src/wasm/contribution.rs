@@ -1,4 +1,4 @@
-//! Reads what a filter adds to a description of its APIs (`windlass:filter/description`). Pure.
+//! Reads the addition of a filter to the description of its APIs (`windlass:filter/description`).
 
 use serde_json::Value;
 
@@ -23,11 +23,11 @@ pub(crate) enum ContributionError {
     },
 }
 
-/// Read one.
+/// Read an addition.
 ///
 /// # Errors
 ///
-/// It is none.
+/// It is too long, no JSON object, or has an unknown member.
 pub(crate) fn read(text: &str) -> Result<Value, ContributionError> {
     if text.len() > LONGEST {
         return Err(ContributionError::TooLong);

@@ -2,9 +2,10 @@
 //!
 //! Reading the thread's CPU clock is a system call, so a call that ends within a tick of the
 //! epoch never reads it: the clock is read in the first tick that finds the call still running
-//! (it has used at most that tick by then), and compared in those that follow. A worker that the
-//! system took off its core does not fail an innocent filter, since its clock stands still. The clock of
-//! a virtual machine goes on while its host runs another: so a call must also have met several ticks.
+//! (it has used at most that tick by then), and compared in those that follow. If the
+//! system runs another thread meanwhile, this clock does not advance, so the filter does not fail for
+//! it. The clock of a virtual machine goes on while its host runs another: so a call must also have met
+//! several ticks.
 //!
 //! A call on a fiber shares the worker's thread with other tasks: its time is the sum of the
 //! slices in which it ran, each from when it is polled to the tick that makes it yield.
@@ -17,14 +18,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::epoch::{TICK, Ticking};
 
-/// What a call may use, and since when.
+/// The CPU time that a call may use, and when it began.
 #[derive(Debug)]
 pub(crate) struct CpuLimit {
     allowance: Duration,
     started_at: Option<Duration>,
     /// The ticks that found the call running.
     ticks: u32,
-    /// What the slices before this one used, and this one: where the call is on a fiber.
+    /// The time of the slices before this one, and this slice, if the call is on a fiber.
     slices: Option<(Duration, FiberSlice)>,
     _ticking: Ticking,
 }
@@ -33,7 +34,7 @@ pub(crate) struct CpuLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("used more than its {allowance:?} of CPU time: raise `limits.cpu` if it needs more")]
 pub(crate) struct CpuSpent {
-    /// What it was allowed.
+    /// The CPU time that the call was allowed.
     pub(crate) allowance: Duration,
 }
 
@@ -59,7 +60,7 @@ impl CpuLimit {
         self.slices = None;
     }
 
-    /// Begin a call on a fiber. The slice is to be begun each time that the fiber runs on.
+    /// Begin a call on a fiber. The caller begins a slice each time that it polls the fiber.
     pub(crate) fn arm_on_fiber(&mut self, allowance: Duration) -> FiberSlice {
         self.arm(allowance);
         let slice = FiberSlice::default();
@@ -108,12 +109,12 @@ impl CpuLimit {
 /// Ticks that no pause of a virtual machine makes: a call meets one tick after it, however long it was.
 const FEW_TICKS: u32 = 5;
 
-/// When a fiber ran on, by its thread's clock. Nanoseconds.
+/// When a fiber was polled, by its thread's clock. Nanoseconds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FiberSlice(Arc<AtomicU64>);
 
 impl FiberSlice {
-    /// The fiber runs on now.
+    /// The fiber is polled now.
     pub(crate) fn begin(&self) {
         let now = u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX);
         self.0.store(now, Ordering::Relaxed);
@@ -148,10 +149,10 @@ mod tests {
         let mut limit = CpuLimit::new(allowance, Ticking::alone());
         limit.arm(allowance);
         assert!(limit.tick().is_ok());
-        // To the clock a pause looks like this.
+        // A pause looks like this to the clock.
         spend(allowance);
         assert!(limit.tick().is_ok());
-        // A call that goes on after it is found by the next ticks.
+        // The next ticks find a call that goes on after it.
         assert!(limit.tick().is_ok());
         assert!(limit.tick().is_ok());
         assert_eq!(limit.tick(), Err(CpuSpent { allowance }));

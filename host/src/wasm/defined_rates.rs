@@ -13,10 +13,10 @@ use crate::exchange::{AttributeValue, Exchange};
 use crate::limits::{DecisionSignal, RateBound, RateBounds, RateDecision, RateKey, RateKeys};
 use crate::route;
 
-/// The largest limit and burst: what every counter holds.
+/// The largest limit and burst that every counter can hold.
 const MAX_VALUE: u64 = 4_000_000_000;
 
-/// The longest window: no bucket is so slow that it stands still. Milliseconds; three years.
+/// The longest window, three years: a slower bucket would never refill. Milliseconds.
 const LONGEST_MS: u64 = 100_000_000_000;
 
 /// The bounds that a filter defined.
@@ -46,7 +46,7 @@ impl PartialEq for PendingRates {
 impl Eq for PendingRates {}
 
 impl PendingRates {
-    /// The answer to wait for. None: it can be decided now.
+    /// The answer to wait for; none if the demand can be decided now.
     pub(crate) fn wait(&self, services: &Services) -> Option<DecisionSignal> {
         let now = services.clock.now();
         services
@@ -76,7 +76,7 @@ impl DefinedRates {
         }
     }
 
-    /// With their places among the counters, which outlive configurations.
+    /// The bounds as enrolled with the counters, which outlive configurations.
     pub(crate) fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
         self.enrolled
             .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
@@ -100,15 +100,15 @@ impl DefinedRates {
     pub(super) fn keys(&self, exchange: &Exchange) -> FoundKeys {
         let (mut denied, mut shadowed) = (0, 0);
         let bounds = self.sources.iter().zip(&self.bounds).enumerate();
-        let keys = bounds.map(|(place, ((source, missing), bound))| {
+        let keys = bounds.map(|(index, ((source, missing), bound))| {
             key(source, exchange).or_else(|| match missing {
                 Missing::Share => Some(RateKey::MISSING),
                 Missing::Skip => None,
                 Missing::Deny => {
                     if bound.shadow {
-                        shadowed |= bit(place);
+                        shadowed |= bit(index);
                     } else {
-                        denied |= bit(place);
+                        denied |= bit(index);
                     }
                     None
                 }
@@ -149,9 +149,9 @@ impl DefinedRates {
 /// The values that one request is counted by.
 pub(super) struct FoundKeys {
     pub(super) keys: RateKeys,
-    /// The bounds that say `deny` and miss theirs.
+    /// The bounds that say `deny` and whose value is missing.
     pub(super) denied: u32,
-    /// Those of them in shadow, which do not hold for the request.
+    /// Those of them in shadow, which do not refuse the request.
     pub(super) shadowed: u32,
 }
 
@@ -177,8 +177,8 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
     }
 }
 
-/// A decoded path parameter as many endpoints read it: no client gets another bucket by another spelling (`a;x`, `a%20`,
-/// `a/`) of the same resource.
+/// A decoded path parameter as many endpoints read it, so that no client gets another bucket by another
+/// spelling of the same resource (`a;x`, `a%20`, `a/`).
 fn counted_value(value: &str) -> Cow<'_, str> {
     if value.trim() == value && !value.contains([';', '/']) {
         return Cow::Borrowed(value);
@@ -204,7 +204,7 @@ fn of_attribute(value: &AttributeValue) -> RateKey {
 }
 
 /// The bit of the bound at this index.
-pub(super) fn bit(place: usize) -> u32 {
-    let place = u32::try_from(place).unwrap_or(u32::MAX);
-    1_u32.checked_shl(place).unwrap_or_default()
+pub(super) fn bit(index: usize) -> u32 {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    1_u32.checked_shl(index).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
 //! The documents of a filter: files that the operator named, as bytes with their digests.
 //!
-//! Reading the files is not done here: `gateway::documents` does it, within its limits, before the
-//! filter is made. A filter's documents never change: a reload that finds other bytes makes another
-//! filter, by the digests.
+//! `build::documents` reads the files, within their limits, before the filter is made. A filter's
+//! documents never change: a reload that finds other bytes makes another filter, by the digests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,8 +55,8 @@ impl Document {
     }
 }
 
-/// Its digest stands for it: two filters of one component with the same settings, and documents of
-/// the same names and digests, are one ([`super::registry`]).
+/// Shows the digest in place of the bytes: two filters of one component with the same settings, and
+/// with documents of the same names and digests, are one ([`super::registry`]).
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;

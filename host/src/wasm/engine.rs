@@ -1,8 +1,8 @@
-//! The engine that all filters share, and the totals that it lives within.
+//! The engine that all filters share, and its totals.
 //!
-//! One engine a process, made at the start and never replaced: a reload brings new components
-//! and new instances, not a new engine. Its totals are therefore fixed, and running out of them
-//! is an error that names the key to raise, not a crash.
+//! A process has one engine, made at the start and never replaced: a reload brings new components
+//! and new instances, not a new engine. Its totals are therefore fixed. If they run out, an error names
+//! the key to raise.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,13 +71,13 @@ impl FilterEngine {
         &self.engine
     }
 
-    /// What an instance needs for its calls to have an end.
+    /// Keeps the epoch ticking while an instance exists, so that its calls have an end.
     #[must_use]
     pub(super) fn tick(&self) -> Ticking {
         self.epoch.tick()
     }
 
-    /// What all instances' linear memories share.
+    /// The budget that the linear memories of all instances share.
     #[must_use]
     pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
@@ -141,7 +141,7 @@ fn config(limits: EngineLimits) -> Config {
     config
 }
 
-/// What the linear memories of all instances may hold together.
+/// The budget of the linear memories of all instances together.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
@@ -158,7 +158,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Take bytes; false when they are not there.
+    /// Take bytes; false if fewer are left.
     #[must_use]
     pub(crate) fn take(&self, bytes: u64) -> bool {
         self.used
@@ -168,18 +168,18 @@ impl MemoryBudget {
             .is_ok()
     }
 
-    /// Give back what was taken.
+    /// Give taken bytes back.
     pub(crate) fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// What is taken now. Bytes.
+    /// How much is taken now. Bytes.
     #[must_use]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// What there is in all. Bytes.
+    /// The whole budget. Bytes.
     #[must_use]
     pub(crate) fn limit(&self) -> u64 {
         self.limit

@@ -1,5 +1,5 @@
-//! The epoch of guests: a thread moves it on while there are instances, so that an endless loop is
-//! noticed. A gateway without filters is not woken a thousand times a second for nothing.
+//! The epoch of guests. A thread advances it while there are instances, so that an endless loop is
+//! noticed. In a gateway without filters the thread sleeps.
 
 use std::io;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How often the epoch moves on: how soon an endless loop is noticed, and how exact CPU limits
+/// How often the epoch advances: how soon an endless loop is noticed, and how exact CPU limits
 /// are.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How often the thread looks whether its engine is still there, where there are no instances.
 const REST: Duration = Duration::from_secs(1);
 
-/// Moves on while anything holds a [`Ticking`].
+/// Advances while there is a [`Ticking`].
 #[derive(Debug)]
 pub(crate) struct Epoch {
     instances: Arc<AtomicUsize>,
@@ -58,14 +58,14 @@ impl Epoch {
     #[must_use]
     pub(crate) fn tick(&self) -> Ticking {
         if self.instances.fetch_add(1, Ordering::SeqCst) == 0 {
-            // Not missed where the thread has looked and is about to park: then the park returns at once.
+            // If the thread has just looked and is about to park, the park returns at once.
             self.ticker.unpark();
         }
         Ticking(Arc::clone(&self.instances))
     }
 }
 
-/// As long as this is there, the epoch moves on.
+/// While this exists, the epoch advances.
 #[derive(Debug)]
 pub(crate) struct Ticking(Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! A component's exports: where they are, looked up once, and those of one instance.
+//! A component's exports: their indices, looked up once, and the functions of one instance.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance as WasmInstance, InstancePre};
@@ -10,7 +10,7 @@ use super::bindings::{
 use super::component::Phases;
 use super::state::InstanceState;
 
-/// Where a component's exports are, looked up once.
+/// The indices of a component's exports, looked up once.
 pub(crate) struct Exports {
     lifecycle: lifecycle::GuestIndices,
     description: Option<description::GuestIndices>,
@@ -22,7 +22,7 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Whether there is a phase for bodies.
+    /// Whether it exports a phase for bodies.
     pub(crate) fn has_body_phase(&self) -> bool {
         self.request_body.is_some() || self.response_body.is_some()
     }
@@ -68,7 +68,7 @@ pub(super) struct Guests {
 }
 
 impl Exports {
-    /// Those of one instance.
+    /// The exports of one instance.
     pub(super) fn load(
         &self,
         store: &mut Store<InstanceState>,

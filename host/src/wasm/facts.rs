@@ -5,7 +5,7 @@ use crate::exchange::ResponseEdit;
 /// The most pieces of advice that are kept.
 const MAX_ADVICE: usize = 256;
 
-/// The facts that a configured filter told of itself.
+/// The facts that a configured filter states about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The plugin's own name and version, for people.
@@ -27,9 +27,9 @@ pub(crate) struct Facts {
 /// Advice of a filter, given while it was configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// A JSON pointer into the settings, and what to mind there.
+    /// A JSON pointer into the settings, and a warning about the value there.
     pub(crate) warnings: Vec<(String, String)>,
-    /// Request fields that it sets from what the gateway knows.
+    /// Request fields that it sets to a value that endpoints may trust.
     pub(crate) trusted_fields: Vec<String>,
     /// Request fields that no client can send past it.
     pub(crate) removed_fields: Vec<String>,
@@ -53,11 +53,11 @@ impl Advice {
     }
 }
 
-/// A bound of `windlass:host/rates`, as far as the configuration has to do with it.
+/// A bound of `windlass:host/rates`, as the checks of a configuration see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoundInfo {
     pub(crate) name: String,
-    /// The value that it counts by, where the configuration tells whether requests have it.
+    /// The value that it counts by, if the configuration says whether requests have it.
     pub(crate) source: Option<BoundSource>,
     /// How requests without it are treated.
     pub(crate) lacking: OnMissingValue,
@@ -79,7 +79,7 @@ pub(crate) enum BoundSource {
 pub(crate) enum OnMissingValue {
     /// They share one bucket.
     Shared,
-    /// The bound does not hold for them.
+    /// The bound does not apply to them.
     Skipped,
     Denied,
 }

@@ -1,4 +1,7 @@
-//! Why a call of a filter gave no verdict.
+//! The reasons why a call of a filter gives no verdict.
+//!
+//! Their texts go to the log, for operators and plugin authors. Clients never see them; the chain turns a
+//! failure into an error code or skips the filter.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use crate::model::request_id::RequestId;
 use crate::runtime::panics::Panic;
 use crate::tokens::FetchSignal;
 
-/// What went wrong in a call. The text tells the plugin's author where to look.
+/// A failure of a call. The text says where the plugin's author should look.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallFailure {
     /// Used up its CPU time.
@@ -47,41 +50,40 @@ pub(crate) enum CallFailure {
     /// Said itself that it could not do its work.
     #[error("could not do its work: {0}")]
     Reported(String),
-    /// The same, after there was no room for an edit of it. What it edits has the size that a client or an endpoint
-    /// gave it.
+    /// The same, after an edit did not fit into the head. A client or an endpoint chose the size of that head.
     #[error("could not do its work: {0}")]
     NoRoom(String),
     /// Routed to an upstream that it is not granted.
     #[error(
-        "routed to upstream `{0}`, which it is not granted: add it to `upstreams` in its `allow`"
+        "routed to upstream `{0}`, which it is not granted: add the upstream to `upstreams` in its `allow`"
     )]
     Upstream(String),
-    /// Asked for a key while the gateway could not tell which are good. No fault of the filter's.
+    /// Asked for a key while the gateway could not say which keys are valid. No fault of the filter's.
     #[error("asked for a key, and {0}")]
     Keys(KeyReject),
-    /// Wanted to take from a budget of which this gateway does not know its share. No fault of the
-    /// filter's: it is called again when the store has answered.
+    /// Charged a budget of which this gateway has no share yet. No fault of the filter's: the phase runs
+    /// again when the store has answered.
     #[error("wanted a share of {0}, which the store has to tell")]
     Share(PendingCharge),
-    /// Asked for a token while there were no keys that may be used. No fault of the filter's.
+    /// Asked about a token while its verifier had no usable keys. No fault of the filter's.
     #[error("asked for a token, and verifier `{0}` has no keys that may be used")]
     TokenKeys(Arc<str>),
-    /// Asked for a token of which only newer keys can tell. No fault of the filter's: it is called
-    /// again when they are there.
+    /// Asked about a token whose key is unknown. No fault of the filter's: the phase runs again when the
+    /// verifier has fetched newer keys.
     #[error("asked for a token with an unknown key")]
     NewerKeys(FetchSignal),
-    /// Asked another server, whose answer is not there yet. No fault of the filter's: it is called again
-    /// when it is.
+    /// Asked another server, which has not answered yet. No fault of the filter's: the phase runs again
+    /// when it has.
     #[error("asked another server")]
     Callout(FetchSignal),
-    /// Is not called for a while.
+    /// The breaker is open.
     #[error("is suspended after repeated failures")]
     Suspended,
-    /// All of its instances were at work, or being made, for too long.
+    /// No instance was free in time.
     #[error("no instance of it was free within its `limits.wait` of {0:?}")]
     Busy(Duration),
     /// Too many requests wait for an instance.
-    #[error("{0} requests of one worker wait for an instance of it already")]
+    #[error("its queue is full: {0} requests of one worker wait for an instance")]
     QueueFull(usize),
     /// An attribute that it requires is not there.
     #[error("attribute `{0}`, which it requires, was not set by the filters before it")]
@@ -89,7 +91,7 @@ pub(crate) enum CallFailure {
 }
 
 impl CallFailure {
-    /// Whether the call came to its end, so that the instance is whole and may serve again.
+    /// Whether the guest's function returned, so that the instance can serve again.
     #[must_use]
     pub(crate) fn has_returned(&self) -> bool {
         match self {
@@ -114,15 +116,15 @@ impl CallFailure {
         }
     }
 
-    /// Whether the call used more than it may of something that a body's content can use up. The sender of the body
-    /// chose that, so it is no reason to suspend the filter for everybody.
+    /// Whether the call ran out of CPU time or memory, which the content of a body can cause. The sender of
+    /// the body chose it, so it is no reason to suspend the filter for all requests.
     #[must_use]
     pub(crate) fn is_caused_by_size(&self) -> bool {
         matches!(self, Self::Cpu(_) | Self::Memory { .. })
     }
 
-    /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was full. A
-    /// client that finds out how could have the filter suspended for everybody.
+    /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was
+    /// full. Otherwise a client could have the filter suspended for all requests.
     #[must_use]
     pub(crate) fn is_not_filters_fault(&self) -> bool {
         matches!(self, Self::HostPanic(_) | Self::NoRoom(_))
@@ -144,7 +146,7 @@ impl CallFailure {
         }
     }
 
-    /// What kind of failure, for metrics: a stable word.
+    /// The kind of the failure, for logs: a stable word.
     #[must_use]
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -202,13 +204,13 @@ impl CallFailure {
     }
 }
 
-/// The guest's stack, a line for each frame. Names are the guest's own: none breaks its line.
+/// The guest's stack, a line for each frame. The guest chose the names, so line breaks in them are escaped.
 fn stack(backtrace: &wasmtime::WasmBacktrace) -> String {
     let mut text = String::new();
-    for (place, frame) in backtrace.frames().iter().enumerate() {
+    for (index, frame) in backtrace.frames().iter().enumerate() {
         let name = frame.func_name().unwrap_or("an unnamed function");
         // Writing to a text cannot fail.
-        let _ = write!(text, "\n  {place}: {}", one_line(name));
+        let _ = write!(text, "\n  {index}: {}", one_line(name));
         for symbol in frame.symbols() {
             let name = symbol.name().unwrap_or_default();
             let file = symbol.file().unwrap_or_default();

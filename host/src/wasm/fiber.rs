@@ -1,8 +1,8 @@
-//! A call on a fiber, and its exchange meanwhile.
+//! Calls on a fiber: the worker serves other requests while they run.
 //!
-//! The exchange is in the instance's store until the call has ended. Where the call does not end,
-//! since its client has left, the exchange comes back all the same, its edits undone, and the
-//! instance is given up.
+//! The exchange is in the instance's store until the call has ended. If the client leaves before, the
+//! call is dropped: the exchange comes back with its edits undone, and the instance is discarded.
+//! Other calls are in [`super::calls`].
 
 use super::breaker::Permit;
 use super::calls::CallContext;
@@ -14,7 +14,7 @@ use super::worker_filter::{CheckedOut, WorkerFilter};
 use crate::exchange::ExchangeCell;
 use crate::model::request_id::RequestId;
 
-/// A call that began.
+/// A call on a fiber that has begun.
 pub(crate) struct FiberCall<'a> {
     instance: Option<Box<Instance>>,
     permit: Permit,
@@ -25,12 +25,12 @@ pub(crate) struct FiberCall<'a> {
 
 impl<'a> FiberCall<'a> {
     /// Lend the exchange to an instance.
-    pub(crate) fn begin(caller: CallContext<'a>, out: CheckedOut, held: &'a ExchangeCell) -> Self {
+    pub(crate) fn begin(caller: CallContext<'a>, out: CheckedOut, cell: &'a ExchangeCell) -> Self {
         let CheckedOut {
             mut instance,
             permit,
         } = out;
-        let exchange = held.take();
+        let exchange = cell.take();
         let id = exchange.id.clone();
         instance.lend_exchange(PhaseCall {
             exchange,
@@ -42,7 +42,7 @@ impl<'a> FiberCall<'a> {
             instance: Some(instance),
             permit,
             id,
-            exchange: held,
+            exchange: cell,
             worker_filter: caller.worker_filter,
         }
     }
@@ -62,7 +62,8 @@ impl<'a> FiberCall<'a> {
         Some((instance, self.permit, self.id.clone()))
     }
 
-    /// What the call edited was kept or undone when it ended; where it did not end, it is undone.
+    /// Put the exchange back. A call that ended has kept or undone its edits; those of one that did not end are
+    /// undone here.
     fn put_back(&self, instance: &mut Instance) {
         if let Some(exchange) = instance.take_exchange() {
             self.exchange.put_and_wake(exchange);
@@ -89,11 +90,11 @@ impl Filter {
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
-        held: &ExchangeCell,
+        cell: &ExchangeCell,
     ) -> Result<RequestVerdict, CallFailure> {
-        let mut aside = FiberCall::begin(caller, out, held);
-        let verdict = aside.instance().on_request_on_fiber().await;
-        self.after_request(caller, self.ended_on_fiber(caller, aside, verdict))
+        let mut call = FiberCall::begin(caller, out, cell);
+        let verdict = call.instance().on_request_on_fiber().await;
+        self.after_request(caller, self.ended_on_fiber(caller, call, verdict))
     }
 
     /// Run the response phase on a fiber.
@@ -105,11 +106,11 @@ impl Filter {
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
-        held: &ExchangeCell,
+        cell: &ExchangeCell,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let mut aside = FiberCall::begin(caller, out, held);
-        let verdict = aside.instance().on_response_on_fiber().await;
-        self.after_response(caller, self.ended_on_fiber(caller, aside, verdict))
+        let mut call = FiberCall::begin(caller, out, cell);
+        let verdict = call.instance().on_response_on_fiber().await;
+        self.after_response(caller, self.ended_on_fiber(caller, call, verdict))
     }
 
     /// Run the request-body phase (else the response's) for a whole body on a fiber.
@@ -121,13 +122,13 @@ impl Filter {
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
-        held: &ExchangeCell,
+        cell: &ExchangeCell,
         body: BodyCall<'_>,
         is_request: bool,
     ) -> Result<BodyVerdict, CallFailure> {
-        let mut aside = FiberCall::begin(caller, out, held);
-        let verdict = aside.instance().on_body_on_fiber(body, is_request).await;
-        self.ended_on_fiber(caller.for_body(), aside, verdict)
+        let mut call = FiberCall::begin(caller, out, cell);
+        let verdict = call.instance().on_body_on_fiber(body, is_request).await;
+        self.ended_on_fiber(caller.for_body(), call, verdict)
     }
 
     /// Run the log phase on a fiber.
@@ -135,22 +136,22 @@ impl Filter {
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
-        held: &ExchangeCell,
+        cell: &ExchangeCell,
     ) {
-        let mut aside = FiberCall::begin(caller, out, held);
-        let logged = aside.instance().on_log_on_fiber().await;
-        // What goes wrong was said and counted, and changes nothing.
-        let _ = self.ended_on_fiber(caller, aside, logged);
+        let mut call = FiberCall::begin(caller, out, cell);
+        let logged = call.instance().on_log_on_fiber().await;
+        // A failure was logged and counted, and changes nothing.
+        let _ = self.ended_on_fiber(caller, call, logged);
     }
 
     /// The end of a call on a fiber.
     fn ended_on_fiber<V>(
         &self,
         caller: CallContext<'_>,
-        aside: FiberCall<'_>,
+        call: FiberCall<'_>,
         result: Result<V, CallFailure>,
     ) -> Result<V, CallFailure> {
-        let Some((instance, permit, id)) = aside.end() else {
+        let Some((instance, permit, id)) = call.end() else {
             return result;
         };
         self.count(caller.worker_filter.worker(), |figures| &figures.calls, 1);

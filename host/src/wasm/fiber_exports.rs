@@ -7,7 +7,7 @@ use super::bindings::types;
 use super::component::CONTRACT;
 use super::state::InstanceState;
 
-/// The exports that are called on a fiber; none of a filter whose calls are not.
+/// The exports that are called on a fiber; none if the filter's calls never run on one.
 #[derive(Default)]
 pub(crate) struct FiberExports {
     /// `on-request`.

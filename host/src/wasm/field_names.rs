@@ -1,16 +1,15 @@
 //! The field names that a filter edits: few, and the same for every request.
 //!
-//! To parse a name costs an allocation where HTTP does not define it, and to share it another; an
-//! instance does that once for each name, and clones a count from then on. Deliberately does not
-//! keep what an edit may not name.
+//! Parsing a name that HTTP does not define costs an allocation, and sharing it another. An instance
+//! pays that once for each name. Names that no edit may use are not kept.
 
 use http::HeaderName;
 use smallvec::SmallVec;
 
-/// How many names are kept. A filter that makes up names as it goes pays for those beyond.
+/// How many names are kept. A filter that uses more pays for the others each time.
 const MAX_NAMES: usize = 32;
 
-/// Names that were good.
+/// Parsed names.
 #[derive(Debug, Default)]
 pub(crate) struct FieldNameCache {
     names: SmallVec<[HeaderName; 4]>,

@@ -18,7 +18,7 @@ use crate::exchange::Exchange;
 use crate::model::filter::{HostInterface, Isolation, OnError};
 use crate::model::request_id::RequestId;
 
-/// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.
+/// A filter's counts on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct FilterFigures {
@@ -67,13 +67,13 @@ impl Filter {
         &self.source.name
     }
 
-    /// The phases that it has and, with its settings, has to do in.
+    /// The phases that it exports and, with its settings, uses.
     #[must_use]
     pub(crate) fn phases(&self) -> Phases {
         self.phases
     }
 
-    /// What it said of itself.
+    /// The facts that it stated about itself.
     #[must_use]
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
@@ -84,7 +84,7 @@ impl Filter {
         self.on_error
     }
 
-    /// The most of a body that is gathered for it. Bytes.
+    /// The most of a body that Windlass buffers for it. Bytes.
     #[must_use]
     pub(crate) fn body_cap(&self) -> u64 {
         self.source.bounds.body
@@ -102,7 +102,7 @@ impl Filter {
         &self.stubbed
     }
 
-    /// What it did so far: a sum over the workers.
+    /// One count, summed over the workers.
     #[must_use]
     pub fn figure(&self, read: fn(&FilterFigures) -> &AtomicU64) -> u64 {
         let figures = self.figures.iter();
@@ -111,7 +111,7 @@ impl Filter {
             .sum()
     }
 
-    /// Count one more on a worker. Only that worker writes there, so that a load and a store do.
+    /// Add to a count of a worker. Only that worker writes it, so that a load and a store suffice.
     /// Gives the count before.
     pub(crate) fn count(
         &self,
@@ -152,7 +152,7 @@ impl Filter {
         self.source.bounds.runs_on_fiber()
     }
 
-    /// Whether the call for a gathered body of this length runs on a fiber.
+    /// Whether the call for a whole body of this length runs on a fiber.
     #[must_use]
     pub(crate) fn runs_on_fiber_for_body(&self, length: u64) -> bool {
         FilterBounds::is_long(self.source.bounds.cpu_for_body(length))
@@ -170,7 +170,7 @@ impl Filter {
             .cloned()
     }
 
-    /// How long its breaker keeps it suspended yet.
+    /// How long its breaker will keep it suspended.
     #[must_use]
     pub(crate) fn suspended_for(&self) -> Duration {
         self.breaker.remaining(monotonic_nanos())
@@ -217,7 +217,7 @@ impl Filter {
         self.record_failure(permit);
     }
 
-    /// Count a failure, and say it.
+    /// Count a failure, and log it.
     pub(crate) fn report_failure(
         &self,
         worker: usize,

@@ -23,8 +23,8 @@ pub(crate) struct FilterServices {
     pub(crate) rates: OnceLock<Arc<DefinedRates>>,
     /// The files that the operator named for it.
     pub(crate) documents: Arc<Documents>,
-    /// What the log said of it.
+    /// The notices about it that were logged.
     pub(crate) notices: Notices,
-    /// The large answer that it gave last.
+    /// The last large response that it gave.
     pub(crate) answers: LargeResponses,
 }

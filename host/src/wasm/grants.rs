@@ -1,14 +1,14 @@
-//! What a filter may use: the operator's `allow`, deny by default.
+//! The grants of a filter: the operator's `allow`, deny by default.
 
 use std::sync::Arc;
 
 use crate::model::filter::HostInterface;
 
-/// What one filter may use.
+/// The grants of one filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Grants {
     pub(crate) interfaces: Vec<HostInterface>,
-    /// Attributes that it may write: exact names, or `prefix.*`.
+    /// Attributes that it may set: exact names, or `prefix.*`.
     pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to.
     pub(crate) upstreams: Vec<Arc<str>>,
@@ -24,8 +24,7 @@ impl Grants {
         self.interfaces.contains(&interface)
     }
 
-    /// Whether an attribute may be written. What belongs to the host may not, whatever is
-    /// granted.
+    /// Whether an attribute may be set. Those of the host never may, whatever is granted.
     #[must_use]
     pub(crate) fn attribute(&self, name: &str) -> bool {
         !crate::exchange::is_host_fact(name)

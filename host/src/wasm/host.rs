@@ -1,8 +1,7 @@
-//! The host interfaces, one file each: what `wit/deps/windlass-host` promises, kept.
+//! The host interfaces of `wit/deps/windlass-host`, one file each.
 //!
-//! Each function first counts its call against the phase's account; what stays in the host is
-//! counted too. An error of Rust's `Result` here is a trap of the guest; a refusal that the
-//! contract knows is a value.
+//! Each function first charges its call to the phase's account, and then the bytes that stay in the
+//! host. An error of Rust's `Result` traps the guest; a refusal that the contract defines is a value.
 
 pub(super) mod advice;
 mod api_description;

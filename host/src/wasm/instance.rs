@@ -1,4 +1,7 @@
-//! One live instantiation of a filter's component: a store, its exports, its settings.
+//! An instance of a filter: its component instantiated, in a store of its own, with the filter's settings.
+//!
+//! An instance runs one phase of one exchange at a time. [`super::pool`] keeps instances between calls;
+//! [`super::calls`] and [`super::fiber`] call them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +23,7 @@ use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::exchange::Exchange;
 use crate::runtime::panics;
 
-/// One call of a phase: what comes with the exchange.
+/// The arguments of a phase call.
 pub(crate) struct PhaseCall<'a> {
     /// The exchange; comes back with the result.
     pub(crate) exchange: Box<Exchange>,
@@ -28,26 +31,26 @@ pub(crate) struct PhaseCall<'a> {
     pub(crate) position: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: &'a Arc<Services>,
-    /// Whether the phase is called again, when it wants a share that the store has to tell.
+    /// Whether the phase can run again after a wait for the store, newer keys or a callout.
     pub(crate) may_rerun: bool,
 }
 
-/// What comes with a body call.
+/// The further arguments of a body call.
 pub(crate) struct BodyCall<'a> {
-    /// The bytes in hand; what the filter made of them comes back.
+    /// The bytes that the filter may read and edit.
     pub(crate) chunk: &'a mut Chunk,
     /// The message's trailers, in its last call.
     pub(crate) trailers: &'a mut Option<HeaderMap>,
     pub(crate) last: bool,
     /// Whether the head is still held back.
     pub(crate) head_open: bool,
-    /// Becomes true when the filter edits the piece.
+    /// Becomes true when the filter edits the chunk.
     pub(crate) edited: &'a mut bool,
-    /// The most that edits may make of the piece. Bytes.
+    /// The largest size that edits may give the chunk. Bytes.
     pub(crate) cap: u64,
 }
 
-/// What a call gives: the exchange, and the verdict or why there is none.
+/// The result of a call: the exchange, and a verdict or a failure.
 pub(crate) type PhaseResult<V> = (Box<Exchange>, Result<V, CallFailure>);
 
 pub(crate) struct Instance {
@@ -57,14 +60,14 @@ pub(crate) struct Instance {
     bounds: FilterBounds,
     /// When it was made.
     created_at: Instant,
-    /// Calls until it is given up.
+    /// Calls until it is discarded.
     calls_left: u32,
-    /// What it held when it was configured. Bytes.
+    /// Its memory after `configure`. Bytes.
     configured_memory: u64,
 }
 
 impl Instance {
-    /// Instantiate; the start function runs within its allowance. The instance is fit for so many
+    /// Instantiate; the start function runs within its CPU allowance. The instance serves this many
     /// calls.
     ///
     /// # Errors
@@ -85,7 +88,7 @@ impl Instance {
             let cpu = &mut store.data_mut().cpu;
             cpu.tick()?;
             Ok(match cpu.is_on_fiber() {
-                // Not wasmtime's own way to yield: tokio's lets the worker look at its sockets.
+                // Tokio's yield, not wasmtime's own: it lets the worker poll its sockets.
                 true => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
                 false => UpdateDeadline::Continue(1),
             })
@@ -96,18 +99,18 @@ impl Instance {
         let loaded = caught(|| {
             let instance = pre.instantiate(&mut store)?;
             let guests = exports.load(&mut store, &instance)?;
-            let aside = match bounds.runs_on_fiber() || exports.has_body_phase() {
+            let fiber_exports = match bounds.runs_on_fiber() || exports.has_body_phase() {
                 true => FiberExports::load(&mut store, &instance)?,
                 false => FiberExports::default(),
             };
-            Ok((guests, aside))
+            Ok((guests, fiber_exports))
         });
-        let (guests, aside) = loaded
+        let (guests, fiber_exports) = loaded
             .map_err(|error| CallFailure::from_error(error, store.data().memory.refused()))?;
         Ok(Self {
             store,
             guests,
-            fiber_exports: Box::new(aside),
+            fiber_exports: Box::new(fiber_exports),
             bounds: *bounds,
             created_at: Instant::now(),
             calls_left: calls,
@@ -130,7 +133,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// Outer: it trapped or was too slow. Inner: it does not like the settings.
+    /// Outer: it trapped or was too slow. Inner: it rejects the settings.
     pub(crate) fn configure(
         &mut self,
         settings: &str,
@@ -156,7 +159,7 @@ impl Instance {
         self.ended(contribution).map(Some)
     }
 
-    /// What it told while it was configured.
+    /// The advice that it gave in `configure`.
     pub(crate) fn take_advice(&mut self) -> Advice {
         std::mem::take(&mut self.store.data_mut().advice)
     }
@@ -175,8 +178,8 @@ impl Instance {
     /// Whether it may serve again, by its calls and its growth.
     #[must_use]
     pub(crate) fn is_fit(&self, max_growth: u64) -> bool {
-        let held = self.store.data().memory.used();
-        self.calls_left > 0 && held.saturating_sub(self.configured_memory) <= max_growth
+        let used = self.store.data().memory.used();
+        self.calls_left > 0 && used.saturating_sub(self.configured_memory) <= max_growth
     }
 
     /// How long ago it was made.
@@ -252,7 +255,7 @@ impl Instance {
         state.may_rerun = call.may_rerun;
     }
 
-    /// Give the exchange back. A call that did not end has edited nothing.
+    /// Give the exchange back. The edits of a call that did not end are undone.
     pub(crate) fn take_exchange(&mut self) -> Option<Box<Exchange>> {
         self.store.data_mut().end_phase(false)
     }
@@ -425,13 +428,14 @@ impl Instance {
     }
 }
 
-/// Run code of the host and the guest; where the host's panics, the call fails and the instance is lost.
+/// Run code of the host and the guest. If the host's panics, the call fails and the instance is lost.
 #[inline]
 fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> {
     panics::caught(work).unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
 }
 
-/// Whether what a phase decided counts: where it has to run again, what it took is given back.
+/// If the phase has to run again, give its charges back and fail the call, so that its verdict does not
+/// count.
 fn reset_for_rerun(state: &mut InstanceState) -> wasmtime::Result<()> {
     let Some(later) = state.awaited.take() else {
         return Ok(());

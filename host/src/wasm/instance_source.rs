@@ -60,7 +60,7 @@ impl InstanceSource {
         match instance.configure(&self.settings)? {
             Ok(_) => Ok(Box::new(instance)),
             Err(_) => Err(CallFailure::Verdict(
-                "it refused the settings that it took when it was loaded".into(),
+                "it rejected the settings that it accepted when it was loaded".into(),
             )),
         }
     }

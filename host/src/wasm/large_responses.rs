@@ -1,24 +1,24 @@
-//! Large answers of a filter: in memory once, however many clients read the same.
+//! Large responses of a filter: in memory once, however many clients read the same.
 //!
-//! A filter that serves a document gives all of it for each request, and a client may be slow to read. Deliberately
-//! does not keep an answer that nobody reads.
+//! A filter that serves a document gives all of it for each request, and clients may read it slowly. A
+//! response that no client reads is not kept.
 
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// From this length on an answer is worth a comparison. Bytes.
+/// From this length on a response is compared with the last one. Bytes.
 const LARGE: usize = 64 * 1024;
 
-/// The large answer that a filter gave last.
+/// The last large response of a filter.
 #[derive(Debug, Default)]
 pub(crate) struct LargeResponses {
     last: Mutex<Weak<Vec<u8>>>,
 }
 
 impl LargeResponses {
-    /// The body of an answer: the one in memory, if it is the same and is still read.
+    /// The body of a response: the one in memory, if it is the same and a client still reads it.
     pub(crate) fn reuse(&self, body: Vec<u8>) -> Bytes {
         if body.len() < LARGE {
             return body.into();

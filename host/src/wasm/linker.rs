@@ -1,5 +1,5 @@
-//! What a component imports, linked: imports that are granted work, those that are not are stubs
-//! that trap.
+//! Links a component's imports: those that are granted to the host interfaces, the others to stubs that
+//! trap and name the missing grant.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{HasSelf, InstancePre, Linker, Val};
@@ -84,9 +84,9 @@ fn offer(linker: &mut Linker<InstanceState>, interface: HostInterface) -> Result
     }
 }
 
-/// The function of `jwt` that `configure` calls. There it does nothing without the grant, so that all that is missing is
-/// found in one go: a request that needs the check calls another function, and fails. That of `rates` traps: a bound
-/// that nobody counts would go unnoticed.
+/// The function of `jwt` that `configure` calls. Without the grant it does nothing there, so that one start
+/// finds everything that is missing: a request that needs the check calls another function, and fails. The
+/// function of `rates` with this name traps: nobody would notice a bound that is not counted.
 const DEFINE: &str = "define";
 
 /// Link every function of an interface as a trap that names the missing grant.

@@ -1,4 +1,4 @@
-//! The threads that make instances, so that no worker has to.
+//! The threads that make instances, since that takes too long for a worker.
 //!
 //! A pool asks them through its [`JobSender`]. They end when the last pool and the registry are gone.
 
@@ -10,7 +10,7 @@ use super::pool::InstancePool;
 
 const THREADS: usize = 4;
 
-/// How many of them work for one filter at once.
+/// How many of the threads work for one filter at once.
 const THREADS_PER_FILTER: usize = THREADS / 2;
 
 /// Guests run on these threads.

@@ -6,7 +6,7 @@ use wasmtime::ResourceLimiter;
 
 use super::engine::{MAX_TABLE_ELEMENTS, MemoryBudget};
 
-/// What an instance holds. Gives it back when it drops.
+/// The memory of an instance. Gives it back to the budget when dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryAccount {
     cap: u64,
@@ -15,7 +15,7 @@ pub(crate) struct MemoryAccount {
     refused: Option<MemoryRefused>,
 }
 
-/// Why memory was refused last.
+/// The reason why memory was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MemoryRefused {
     /// The instance's own cap.
@@ -39,7 +39,7 @@ impl MemoryAccount {
         }
     }
 
-    /// What the instance holds. Bytes.
+    /// How much the instance uses. Bytes.
     #[must_use]
     pub(crate) fn used(&self) -> u64 {
         self.used
@@ -51,7 +51,7 @@ impl MemoryAccount {
         self.refused
     }
 
-    /// A new call begins: what was refused before is not its concern.
+    /// A new call begins: forget a refusal of the call before.
     pub(crate) fn forget_refusal(&mut self) {
         self.refused = None;
     }
@@ -86,7 +86,7 @@ impl ResourceLimiter for MemoryAccount {
             Ok(()) => Ok(true),
             Err(refused) => {
                 self.refused = Some(refused);
-                // The guest's `memory.grow` gives -1. An error here would be a trap.
+                // The guest's `memory.grow` gives -1. An error here would trap.
                 Ok(false)
             }
         }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_gives_back_what_it_held() {
+    fn an_account_gives_its_memory_back() {
         let budget = Arc::new(MemoryBudget::new(100));
         let mut account = MemoryAccount::new(60, budget.clone());
         assert!(account.memory_growing(0, 50, None).unwrap());

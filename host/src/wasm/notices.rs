@@ -1,7 +1,7 @@
-//! What the log says of a filter once, and not for every request.
+//! Notices about a filter that are logged once, not for every request.
 //!
 //! A refused edit or a missing grant happens in every request or in none, so one line with the
-//! name is enough. The list is bounded: names may come from clients.
+//! name is enough. The list is bounded, since names may come from clients.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const MAX_NOTICES: usize = 64;
 /// The longest name in a notice. Bytes.
 const MAX_NAME: usize = 128;
 
-/// What was said of a filter so far.
+/// The notices of a filter that were logged.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     written: Mutex<BTreeSet<String>>,
@@ -28,12 +28,12 @@ pub(crate) enum Notice {
     First,
     /// It is new, and the last one of this filter.
     Last,
-    /// It was said before, or too many were.
+    /// It was logged before, or the list is full.
     Repeated,
 }
 
 impl Notices {
-    /// Take note of a text.
+    /// Record a notice.
     pub(crate) fn record(&self, text: &str) -> Notice {
         let mut said = self.written.lock();
         if said.len() >= MAX_NOTICES || said.contains(text) {
@@ -47,7 +47,7 @@ impl Notices {
     }
 }
 
-/// A name of the guest's making, fit for a line of the log.
+/// A name that the guest chose, shortened and escaped for the log.
 #[must_use]
 pub(crate) fn printable(name: &str) -> String {
     let cut = name.get(..name.floor_char_boundary(MAX_NAME));

@@ -39,7 +39,7 @@ impl Output {
         }
     }
 
-    /// A phase begins, which has its lines still before it.
+    /// A phase begins, with a new allowance of lines.
     pub(crate) fn begin(&mut self) {
         self.lines = 0;
     }
@@ -60,7 +60,7 @@ impl Output {
         }
     }
 
-    /// Log what has no newline: the instance ends, or a call does.
+    /// Log the unfinished lines: the instance or a call ends.
     pub(crate) fn flush(&mut self) {
         for (kind, line) in [
             (StreamKind::Out, &mut self.out),
@@ -74,7 +74,7 @@ impl Output {
     }
 }
 
-/// Text of a guest's, fit for one line of the log: what could forge a line or steer a terminal is
+/// A guest's text as one line of the log. Characters that could forge a line or control a terminal are
 /// escaped.
 #[must_use]
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
@@ -92,8 +92,8 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A guest's message, fit to stand before the fields of a log line: in quotes, with escapes, where
-/// it holds something that could be read as a field of the gateway's or steer a terminal.
+/// A guest's message as the message of a log line. If it holds something that could be read as a field
+/// of the gateway, or could control a terminal, it is quoted and escaped.
 #[must_use]
 pub(crate) fn message_text(text: &str) -> Cow<'_, str> {
     let is_plain = |character: char| !matches!(character, '=' | '\\') && !is_unprintable(character);
@@ -108,8 +108,7 @@ pub(crate) fn message_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{text:?}"))
 }
 
-/// A guest's fields, as the one field of a log line that is theirs: every name and value in
-/// quotes, within braces.
+/// A guest's fields as one field of a log line: every name and value in quotes, within braces.
 #[must_use]
 pub(crate) fn fields_text(fields: &[(String, String)]) -> String {
     struct Fields<'a>(&'a [(String, String)]);
@@ -125,7 +124,7 @@ pub(crate) fn fields_text(fields: &[(String, String)]) -> String {
     format!("{:?}", Fields(fields))
 }
 
-/// Control characters, line separators, and what turns the direction of writing.
+/// Control characters, line separators, and characters that change the direction of text.
 fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

@@ -1,10 +1,10 @@
-//! A request's share of a budget that several gateways share, where this gateway does not know it.
+//! The wait for a share of a budget that several gateways use together.
 //!
 //! A guest's call never waits. So the host asks for the share before it calls the phase of a filter
-//! that charges, by the facts that tell whose budget it is (`api-key.id`, `plan.id`) and what the
-//! filter charged last. Where that was wrong (another plan, another cost, a key that only the guest
-//! knows), the guest's own call finds no share: then the phase is undone, as after a trap, what it
-//! took is given back, and it runs again once the answer is there.
+//! that charges: it expects the plan and cost of the filter's last charge, and the key in the
+//! attributes (`api-key.id`, `plan.id`). If the guest then charges something else, its call finds no
+//! share: the edits of the phase are undone, its charges are given back, and it runs again when the
+//! store has answered.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::exchange::Exchange;
 pub(crate) use crate::limits::DecisionSignal;
 
 impl Filter {
-    /// Give the bounds that it defined their places, and so their shares of the room, before the first
-    /// request comes.
+    /// Enroll the bounds that it defined with the counters before the first request comes, so that they
+    /// have room there.
     pub(crate) fn enroll_bounds(&self, services: &Services) {
         if let Some(rates) = self.services().rates.get() {
             rates.enrolled(services);
@@ -40,13 +40,13 @@ impl Filter {
         let granted = services.callouts.all().iter();
         let granted = granted.filter(|target| self.grants().callout(&target.settings.name));
         let longest = granted.map(|target| target.settings.timeout).max()?;
-        // Each call has an end of its own, before this.
+        // Each call has a timeout of its own, which is shorter.
         let calls = u32::try_from(MAX_CALLS + 1).unwrap_or(u32::MAX);
         Some(longest.saturating_mul(calls))
     }
 
-    /// The answer to wait for before the filter's request phase is called, as far as it is known
-    /// what it will charge.
+    /// The answer to wait for before the filter's request phase is called, by the charge that it is
+    /// expected to make.
     #[must_use]
     pub(crate) fn expected_share(
         &self,

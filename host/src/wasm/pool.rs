@@ -1,14 +1,13 @@
-//! Instances that are not in use: each worker's own, and the threads that make new ones so that no
-//! worker has to.
+//! The pool of a filter: for each worker, the instances that are not in use.
 //!
-//! A worker runs one call of most filters at a time, so it needs one instance of a filter and one
-//! spare for the moment that the first is given up. The one that works stays with the worker, on
-//! its [`WorkerFilter`](super::WorkerFilter), where nobody else reaches: a call takes no lock and touches no shared memory. The
-//! spare is in a [`WorkerInstances`] behind a lock that only its worker and the makers take, for one push or
-//! pop.
+//! A worker runs one call of most filters at a time, so it needs one instance of a filter, and one
+//! spare for the moment that the first is discarded. The one in use stays with the worker's
+//! [`WorkerFilter`](super::WorkerFilter): a call takes no lock and touches no shared memory. The spare
+//! is dropped_here, behind a lock that only its worker and the makers take, for one push or pop. The threads of
+//! [`super::maker`] make new instances, so that no worker has to.
 //!
-//! Where there is none at hand, the request waits for one, while the worker goes on with others:
-//! within the filter's `limits.wait`, and in the order that requests came.
+//! If a worker has no instance left, the request waits for one, up to the filter's `limits.wait` and in
+//! the order of arrival. The worker serves other requests meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -28,13 +27,13 @@ pub(crate) const INSTANCES_PER_WORKER: usize = 2;
 /// Requests of one worker that may wait for an instance of one filter.
 pub(super) const MAX_WAITING: usize = 1024;
 
-/// Given-up instances that wait for a maker to drop them; further ones are dropped on the worker.
+/// Discarded instances that wait for a maker to drop them; the worker drops further ones itself.
 const MAX_DISCARDED: usize = 4;
 
-/// What a request that waits is given.
+/// The result that a waiting request gets.
 pub(super) type InstanceResult = Result<DeliveredInstance, CallFailure>;
 
-/// An instance on its way to a request that waited for it. Where that is gone, it goes to another.
+/// An instance on its way to a request that waited for it. If the request has gone, it goes to another.
 pub(super) struct DeliveredInstance {
     instance: Option<Box<Instance>>,
     pool: Weak<InstancePool>,
@@ -67,19 +66,18 @@ impl Drop for DeliveredInstance {
 struct WorkerInstances {
     idle: Vec<Box<Instance>>,
     waiting: VecDeque<oneshot::Sender<InstanceResult>>,
-    /// To be dropped by a maker: unmapping their memory takes some microseconds.
+    /// A maker drops them: unmapping their memory takes some microseconds.
     discarded: Vec<Box<Instance>>,
-    /// Instances that were made, or are being made, and not given up.
+    /// Instances that exist or are being made.
     live: usize,
     /// Whether a maker will look at it.
     is_requested: bool,
 }
 
 impl WorkerInstances {
-    /// To the request that has waited longest; else it is at hand. Gives it back where it is one
-    /// too many.
-    fn put(&mut self, handed: DeliveredInstance) -> Option<Box<Instance>> {
-        let mut made = Ok(handed);
+    /// Give it to the request that has waited longest, or keep it. Returns it if there is one too many.
+    fn put(&mut self, delivered: DeliveredInstance) -> Option<Box<Instance>> {
+        let mut made = Ok(delivered);
         while let Some(waiting) = self.waiting.pop_front() {
             match waiting.send(made) {
                 Ok(()) => return None,
@@ -96,7 +94,7 @@ impl WorkerInstances {
         Some(instance)
     }
 
-    /// Tell the request that has waited longest; gives the failure back where none waits.
+    /// Give the failure to the request that has waited longest. Returns it if none waits.
     fn fail(&mut self, failure: CallFailure) -> Option<CallFailure> {
         let mut made = Err(failure);
         while let Some(waiting) = self.waiting.pop_front() {
@@ -137,7 +135,7 @@ impl InstancePool {
         })
     }
 
-    /// Make the first instances: for each worker, the one that will work, and the spare.
+    /// Make the first instances: two for each worker.
     ///
     /// # Errors
     ///
@@ -154,7 +152,7 @@ impl InstancePool {
         Ok(())
     }
 
-    /// Have the first instances made, and do not wait for them.
+    /// Ask for the first instances without a wait.
     pub(crate) fn prepare(&self) {
         for (worker, slot) in self.workers.iter().enumerate() {
             self.request_instances(&mut slot.lock(), worker);
@@ -175,21 +173,21 @@ impl InstancePool {
 
     pub(super) fn put(&self, worker: usize, instance: Box<Instance>) {
         if let Some(slot) = self.workers.get(worker) {
-            let handed = self.deliver(worker, instance);
-            let too_many = slot.lock().put(handed);
-            // Without the lock: to unmap its memory takes some microseconds.
+            let delivered = self.deliver(worker, instance);
+            let too_many = slot.lock().put(delivered);
+            // Without the lock: unmapping its memory takes some microseconds.
             drop(too_many);
         }
     }
 
-    /// Give an instance up, and ask for a new one.
+    /// Discard an instance, and ask for a new one.
     pub(super) fn discard(&self, worker: usize, instance: Box<Instance>) {
         let Some(slot) = self.workers.get(worker) else {
             return;
         };
         let mut slot = slot.lock();
         slot.live = slot.live.saturating_sub(1);
-        let here = match slot.discarded.len() < MAX_DISCARDED {
+        let dropped_here = match slot.discarded.len() < MAX_DISCARDED {
             true => {
                 slot.discarded.push(instance);
                 None
@@ -198,16 +196,16 @@ impl InstancePool {
         };
         self.request_instances(&mut slot, worker);
         drop(slot);
-        drop(here);
+        drop(dropped_here);
     }
 
-    /// Line up for an instance. One that was put since the worker looked is given at once.
+    /// Queue for an instance. One that came since the worker looked is delivered at once.
     pub(super) fn queue_request(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
         let (give, given) = oneshot::channel();
         let mut slot = self.workers.get(worker)?.lock();
         if let Some(instance) = slot.idle.pop() {
             drop(slot);
-            // The receiver is in our hands: it is taken.
+            // This cannot fail: the receiver exists.
             drop(give.send(Ok(self.deliver(worker, instance))));
             return Some(given);
         }
@@ -227,27 +225,27 @@ impl InstancePool {
         }
     }
 
-    /// Look after a worker's slot, on a maker's thread: drop what was given up, and make one
-    /// instance where one is missing.
+    /// Look after a worker's instances, on a maker's thread: drop those that were discarded, and make one
+    /// if one is missing.
     pub(super) fn maintain(&self, worker: usize) {
-        let Some(place) = self.workers.get(worker) else {
+        let Some(instances) = self.workers.get(worker) else {
             return;
         };
-        let mut slot = place.lock();
+        let mut slot = instances.lock();
         slot.is_requested = false;
-        let given_up = std::mem::take(&mut slot.discarded);
+        let discarded = std::mem::take(&mut slot.discarded);
         let is_wanted = !slot.waiting.is_empty() || !self.breaker.is_open();
         let is_missing = slot.live < INSTANCES_PER_WORKER && is_wanted;
-        // Counted before it is made, as the lock is not held meanwhile: another maker is not to make it too.
+        // Counted before it is made, since the lock is free meanwhile: another maker must not make it too.
         slot.live += usize::from(is_missing);
         drop(slot);
-        // Without the lock, as this takes the longest.
-        drop(given_up);
+        // Without the lock, since this takes the longest.
+        drop(discarded);
         if !is_missing {
             return;
         }
         let made = self.source.start_instance();
-        let mut slot = place.lock();
+        let mut slot = instances.lock();
         let (too_many, failure) = match made {
             Ok(instance) => (slot.put(self.deliver(worker, instance)), None),
             Err(failure) => {
@@ -256,7 +254,7 @@ impl InstancePool {
             }
         };
         let is_missing = slot.live < INSTANCES_PER_WORKER;
-        // After a failure, only a request that waits is reason enough for another try.
+        // After a failure, Windlass tries again only if a request waits.
         if is_missing && (failure.is_none() || !slot.waiting.is_empty()) {
             self.request_instances(&mut slot, worker);
         }
@@ -266,7 +264,7 @@ impl InstancePool {
             let filter = &**self.source.name();
             tracing::warn!(
                 filter,
-                "filter `{filter}`: no spare instance could be made: {failure}"
+                "filter `{filter}`: a spare instance could not be made: {failure}"
             );
         }
     }

@@ -1,9 +1,9 @@
-//! Makes filters, and keeps what can be shared: one compiled component for each digest, one
-//! filter for each component with its settings.
+//! Makes filters, and shares them: one compiled component for each digest, one filter for each
+//! component with its settings.
 //!
-//! Filters that a reload leaves as they are keep their instances, their cache and their breaker;
-//! those that no configuration uses any more are gone with their last request. A filter is another
-//! one also if a callout or a secret changed that it may use, and then its cache is empty.
+//! A filter that a reload does not change keeps its instances, its cache and its breaker. A filter that
+//! no configuration uses any more is dropped with its last request. If a callout or a secret that a
+//! filter may use changes, the filter is made anew, with an empty cache.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -53,7 +53,7 @@ pub(crate) struct FilterSpec {
     /// The callouts and secrets that the grants name.
     pub(crate) origin: CacheOrigin,
     pub(crate) bounds: FilterBounds,
-    /// What happens when it fails.
+    /// How a request goes on when it fails.
     pub(crate) on_error: OnError,
     /// Whether its instances serve many requests.
     pub(crate) isolation: Isolation,
@@ -62,31 +62,31 @@ pub(crate) struct FilterSpec {
 /// Why a filter cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// Its plugin is no usable component.
+    /// Its plugin is not a usable component.
     #[error("its plugin {0}")]
     Component(#[from] ComponentError),
     /// Its component does not fit the contract's types.
     #[error("its plugin does not fit this gateway's contract: {0}")]
     Link(String),
-    /// It failed while it was made.
+    /// A call failed while it was made.
     #[error("it failed while it was {doing}: it {failure}")]
     Start {
-        /// What was being done.
+        /// The step that failed.
         doing: &'static str,
         failure: CallFailure,
     },
-    /// It does not like its settings.
-    #[error("it refuses its settings")]
+    /// It rejects its settings.
+    #[error("it rejects its settings")]
     Settings(Vec<SettingsComplaint>),
-    /// Its addition to a description is of another kind.
-    #[error("what it adds to a description of its APIs {0}")]
+    /// Its addition to the description of its APIs is invalid.
+    #[error("its addition to the description of its APIs {0}")]
     Contribution(#[from] ContributionError),
-    /// It declares series that cannot be.
+    /// It declares invalid series.
     #[error("it {0}")]
     Series(#[from] SeriesError),
 }
 
-/// What a filter says about its settings.
+/// A complaint of a filter about its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SettingsComplaint {
     /// JSON pointer into the settings.
@@ -103,15 +103,15 @@ impl From<Diagnostic> for SettingsComplaint {
     }
 }
 
-/// Two filters of one key are the same.
+/// The identity of a filter: two of one key are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FilterKey {
     digest: ComponentDigest,
-    /// As text; of documents, callouts and secrets it holds the digests.
+    /// As text, with the digests of documents, callouts and secrets.
     spec: String,
 }
 
-/// Makes filters.
+/// Makes and shares filters.
 #[derive(Debug)]
 pub(crate) struct FilterRegistry {
     engine: FilterEngine,
@@ -172,7 +172,7 @@ impl FilterRegistry {
     ///
     /// # Errors
     ///
-    /// They are no usable component.
+    /// They are not a usable component.
     pub(crate) fn component(&self, wasm: &[u8]) -> Result<CompiledComponent, ComponentError> {
         let digest = ComponentDigest::of(wasm);
         let mut components = self.components.lock();
@@ -270,7 +270,10 @@ impl FilterRegistry {
         let advice = first.take_advice();
         let mut phases = component.phases();
         phases.response &= !advice.skips_response;
-        let contribution = start("asked what it adds to a description", first.contribute())?;
+        let contribution = start(
+            "asked for its addition to the description of its APIs",
+            first.contribute(),
+        )?;
         let contribution = contribution
             .as_deref()
             .map(contribution::read)
@@ -344,7 +347,7 @@ fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<SettingsComplaint> {
     if complaints.is_empty() {
         return vec![SettingsComplaint {
             at: String::new(),
-            message: "the plugin refuses the settings and does not say why".into(),
+            message: "the plugin rejects the settings and does not say why".into(),
         }];
     }
     complaints

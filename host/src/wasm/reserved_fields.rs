@@ -4,8 +4,8 @@ use http::{HeaderName, header};
 
 use super::bindings::types::EditError;
 
-/// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
-/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`. Beside it they are the SDK's `RESERVED_FIELDS`.
+/// Fields that frame a message or belong to one connection (RFC 9110, section 7.6.1; RFC 9112, section
+/// 6), and `host`, which `set-authority` edits. All but `host` are the SDK's `RESERVED_FIELDS`.
 static RESERVED: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -20,7 +20,7 @@ static RESERVED: [HeaderName; 11] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Whether a field is the host's alone.
+/// Whether only the host may edit a field.
 #[must_use]
 pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(name)
@@ -30,7 +30,7 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 ///
 /// # Errors
 ///
-/// It is no field name, or the field is the host's alone.
+/// It is not a field name, or only the host may edit the field.
 pub(crate) fn parse_name(name: &str) -> Result<HeaderName, EditError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Syntax)?;
     if is_reserved(&name) {
@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn the_sdk_names_the_same_reserved_fields() {
         let own: BTreeSet<&str> = RESERVED.iter().map(HeaderName::as_str).collect();
-        let mut told = BTreeSet::from(windlass_plugin_sdk::RESERVED_FIELDS);
-        told.insert("host");
-        assert_eq!(own, told);
+        let mut of_sdk = BTreeSet::from(windlass_plugin_sdk::RESERVED_FIELDS);
+        of_sdk.insert("host");
+        assert_eq!(own, of_sdk);
     }
 }

@@ -1,11 +1,10 @@
 //! A filter's own metric series.
 //!
-//! Bounded: at most [`MAX_SERIES`] series a filter and [`MAX_COMBINATIONS`] combinations of label
-//! values a series; those beyond are counted under `other`. One short lock for each series.
+//! A filter has at most [`MAX_SERIES`] series, and a series at most [`MAX_COMBINATIONS`] combinations of
+//! label values; further ones are counted under `other`. Each series has a short lock.
 //!
-//! Whatever a filter declares and adds, `/metrics` stays text that a strict reader of
-//! `OpenMetrics` takes: names and labels that it would refuse are errors of the filter, values
-//! that it would refuse are dropped.
+//! A strict reader of `OpenMetrics` accepts `/metrics` whatever a filter declares and adds: invalid names
+//! and labels are errors of the filter, and invalid values are dropped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -51,8 +50,8 @@ impl SeriesKind {
         }
     }
 
-    /// What `OpenMetrics` appends to a family's name for its lines. The family's own name is
-    /// taken as well.
+    /// The suffixes that `OpenMetrics` appends to a family's name for its samples. The family's own name is
+    /// reserved as well.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter => &["", "_total", "_created"],
@@ -98,7 +97,7 @@ impl SeriesSpec {
         }
     }
 
-    /// The names that its family takes: no other family may have one of them.
+    /// The names that its family writes: no other family may have one of them.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         let family = self.family();
         let suffixes = self.kind.suffixes().iter();
@@ -109,11 +108,11 @@ impl SeriesSpec {
 /// Two series that cannot be in one `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeriesConflict {
-    /// Whose the first is: its place in the list.
+    /// The filter of the first, by its index in the list.
     pub(crate) first: usize,
     /// The first.
     pub(crate) first_spec: SeriesSpec,
-    /// Whose the second is.
+    /// The filter of the second.
     pub(crate) second: usize,
     /// The second.
     pub(crate) second_spec: SeriesSpec,
@@ -121,8 +120,8 @@ pub(crate) struct SeriesConflict {
     pub(crate) name: String,
 }
 
-/// The series of several filters that cannot be in one `/metrics`: one family has one kind, and
-/// no name of another. Filters may share a family; the label `filter` tells them apart.
+/// The series of several filters that cannot be in one `/metrics`: a family has one kind, and no name of
+/// another family. Filters may share a family; the label `filter` distinguishes them.
 #[must_use]
 pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<SeriesConflict> {
     let mut taken: BTreeMap<String, (usize, &SeriesSpec)> = BTreeMap::new();
@@ -172,7 +171,7 @@ pub(crate) struct SeriesTable {
     series: Vec<Series>,
 }
 
-/// Why a series cannot be.
+/// The reason why a series is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SeriesError {
     #[error("declares {0} metric series; a filter has at most {MAX_SERIES}")]
@@ -231,7 +230,7 @@ impl SeriesTable {
         })
     }
 
-    /// Add to a series. False where there is no such series, or the labels do not fit it.
+    /// Add to a series. False if there is no such series, or the labels do not fit it.
     #[must_use]
     pub(crate) fn add(&self, series: usize, mut labels: Vec<String>, value: f64) -> bool {
         let Some(series) = self.series.get(series) else {
@@ -313,7 +312,7 @@ fn is_of(name: &str, family: &str) -> bool {
     })
 }
 
-/// The text, with `U+FFFD` for each control character: readers take those for the end of a line.
+/// The text, with `U+FFFD` for each control character: readers could read those as the end of a line.
 fn without_controls(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, "\u{fffd}"))

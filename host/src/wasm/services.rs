@@ -12,25 +12,25 @@ use crate::keys::{Keys, RejectCounters};
 use crate::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
 use crate::tokens::TokenVerifiers;
 
-/// What belongs to one configuration. Each worker has a copy, so that they share no count.
+/// The services of one configuration. Each worker has a copy, so that workers share no reference count.
 #[derive(Clone)]
 pub(crate) struct Services {
     /// The keys that were issued.
     pub(crate) keys: Keys,
     /// Keys that were not accepted, as each worker counts them.
     pub(crate) rejects: Arc<[RejectCounters]>,
-    /// Whose copy this is: its place in `rejects`.
+    /// The worker that has this copy: its index in `rejects`.
     pub(crate) worker: usize,
     /// Usage plans, by name: the configuration's, and those of the store as they are now.
     pub(crate) plans: PlanBook,
     /// The counters; they outlive the configuration.
     pub(crate) limits: Arc<dyn LimitStore>,
-    /// The counters of bounds without a key; they do so, too.
+    /// The counters of bounds without a key; they outlive the configuration, too.
     pub(crate) rates: Arc<RateCounters>,
-    /// Where the counters' time comes from; one a process.
+    /// The clock of the counters; one a process.
     pub(crate) clock: TimestampClock,
     pub(crate) secrets: Arc<Secrets>,
-    /// Whose tokens are accepted, by the verifier's name.
+    /// The verifiers of tokens, by name.
     pub(crate) verifiers: Arc<TokenVerifiers>,
     /// The servers that filters may ask.
     pub(crate) callouts: Arc<Callouts>,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// The routes of a configuration, and what their filters add to a description.
+/// The routes of a configuration, with the additions of their filters to a description.
 #[derive(Debug, Default)]
 pub(crate) struct ApiDescription {
     /// As JSON.

@@ -1,10 +1,9 @@
-//! What an instance's store holds: the exchange in hand, the edits of the running phase, and the
-//! accounts that bound it.
+//! The data of an instance's store: the exchange, the edits of the running phase, and its account.
 //!
-//! Edits are made at once, on the exchange itself, and each leaves what it replaced in a journal;
-//! a phase that fails is undone from the journal, last edit first, one that succeeds drops it. So
-//! reads are plain reads, and a filter that edits nothing pays nothing. The outcome is that of an
-//! overlay: an edit that is followed by a trap never happened.
+//! Edits change the exchange at once, and each puts the replaced value into a journal. If the phase
+//! fails, the journal undoes its edits, last edit first; if it succeeds, the journal is dropped. So reads
+//! are plain reads, and a filter that edits nothing pays nothing. The effect is that of an overlay: an
+//! edit that is followed by a trap never happened.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -38,7 +37,7 @@ const MAX_RESOURCES: usize = 1_000;
 /// Which export of the filter runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// None: no exchange is there.
+    /// None: the state has no exchange.
     Idle,
     /// `configure`.
     Configure,
@@ -67,23 +66,23 @@ pub(crate) struct InstanceState {
     pub(crate) name: Arc<str>,
     /// What the filter may use.
     pub(crate) grants: Arc<Grants>,
-    /// What is the filter's own: its cache and series.
+    /// The filter's own services: its cache and series.
     pub(crate) filter_services: Arc<FilterServices>,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: Option<Arc<Services>>,
-    /// The exchange in hand.
+    /// The exchange, during a phase.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// The export that runs.
     pub(crate) phase: Phase,
     /// The filter's place in the chain.
     pub(crate) position: u16,
-    /// Whether the running phase is called again, when it wants a share that the store has to tell.
+    /// Whether the running phase can run again after a wait for the store, newer keys or a callout.
     pub(crate) may_rerun: bool,
     /// The checks of tokens that the filter defined, by their numbers.
     pub(crate) token_checks: Vec<Arc<TokenCheck>>,
     /// The token that the running phase verified.
     pub(crate) token: Option<Arc<VerifiedToken>>,
-    /// Whether there was no room for an edit of the running phase. The client, or the endpoint, sent the rest.
+    /// Whether an edit of the running phase did not fit into a head that the client or the endpoint filled.
     pub(crate) had_no_room: Cell<bool>,
     /// The event that the running phase waits for before it runs again.
     pub(crate) awaited: Option<AwaitedEvent>,
@@ -91,27 +90,27 @@ pub(crate) struct InstanceState {
     pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
     pub(crate) tickets: usize,
-    /// The takings of the running phase from its own bounds, where it may have to run again.
+    /// The charges of the running phase to the filter's own bounds, if it may have to run again.
     pub(crate) rate_tickets: Vec<RateTicket>,
-    /// The piece of a body in hand.
+    /// The chunk of a body, during a body phase.
     pub(crate) chunk: Chunk,
-    /// The most that edits may make of it. Bytes.
+    /// The largest size that edits may give the chunk. Bytes.
     pub(crate) body_cap: u64,
-    /// The trailers of the message in hand, in its last body call.
+    /// The trailers of the message, in its last body call.
     pub(crate) trailers: Option<HeaderMap>,
-    /// What the running phase used.
+    /// The account of the running phase.
     pub(crate) account: Account,
     /// Undoes the running phase.
     journal: Vec<Undo>,
     /// Field names that the filter used before.
     pub(crate) names: FieldNameCache,
-    /// Whether the running phase edited the piece.
+    /// Whether the running phase edited the chunk.
     pub(crate) chunk_edited: bool,
     /// The instance's linear memory.
     pub(crate) memory: MemoryAccount,
     /// The running call's CPU time.
     pub(crate) cpu: CpuLimit,
-    /// What the filter tells the operator, in `configure`.
+    /// The filter's advice for the operator, given in `configure`.
     pub(crate) advice: Advice,
     /// Lines of standard output and error.
     pub(crate) output: Output,
@@ -128,7 +127,7 @@ pub(crate) enum AwaitedEvent {
     Callout(FetchSignal),
 }
 
-/// What an edit replaced.
+/// The value that an edit replaced.
 #[derive(Debug)]
 pub(crate) enum Undo {
     /// All values of one field.
@@ -136,7 +135,7 @@ pub(crate) enum Undo {
         /// Of which head.
         head: Head,
         name: HeaderName,
-        /// What it held.
+        /// The values before the edit.
         values: Values,
     },
     Method(Method),
@@ -144,7 +143,7 @@ pub(crate) enum Undo {
     Status(StatusCode),
     Attribute(Cow<'static, str>, Option<AttributeValue>),
     Note(String, Option<Vec<u8>>),
-    /// The piece, as it was before the first edit.
+    /// The chunk before the first edit.
     Chunk(Chunk),
     /// How many edits of the response there were.
     ResponseEdits(usize),
@@ -153,7 +152,7 @@ pub(crate) enum Undo {
 /// The values of one field.
 pub(crate) type Values = SmallVec<[HeaderValue; 1]>;
 
-/// Which fields.
+/// The head, or trailers, that fields belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
     Request,
@@ -204,9 +203,9 @@ impl InstanceState {
         }
     }
 
-    pub(crate) fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
+    pub(crate) fn enter(&mut self, phase: Phase, position: u16, exchange: Box<Exchange>) {
         self.phase = phase;
-        self.position = place;
+        self.position = position;
         self.may_rerun = false;
         self.members = None;
         self.had_no_room.set(false);
@@ -226,7 +225,7 @@ impl InstanceState {
         self.exchange.take()
     }
 
-    /// The same, with the exchange still there.
+    /// The same, but the exchange stays.
     #[inline]
     pub(crate) fn finish_phase(&mut self, keep: bool) {
         if !keep {
@@ -257,7 +256,7 @@ impl InstanceState {
         edited.extend(names);
     }
 
-    /// Give back what the running phase took: it has to run again.
+    /// Give back the charges of the running phase, which has to run again.
     pub(crate) fn refund(&mut self) {
         let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
             return;
@@ -290,18 +289,18 @@ impl InstanceState {
         self.account.charge_bytes(bytes)
     }
 
-    /// Note what an edit replaces, before or just after it is made.
+    /// Record the value that an edit replaces.
     pub(crate) fn record_undo(&mut self, undo: Undo) {
         self.journal.push(undo);
     }
 
-    /// Where the journal stands.
+    /// The length of the journal, as a mark for [`Self::undo_to`].
     #[must_use]
     pub(crate) fn journal_length(&self) -> usize {
         self.journal.len()
     }
 
-    /// Undo what was done since a mark.
+    /// Undo the edits since a mark.
     pub(crate) fn undo_to(&mut self, mark: usize) {
         while self.journal.len() > mark {
             if let Some(undo) = self.journal.pop() {
@@ -310,7 +309,7 @@ impl InstanceState {
         }
     }
 
-    /// The fields of a head, where it is there.
+    /// The fields of a head, if the exchange has it.
     #[must_use]
     pub(crate) fn fields(&self, head: Head) -> Option<&HeaderMap> {
         let exchange = self.exchange.as_ref()?;
@@ -370,16 +369,16 @@ impl InstanceState {
                     }
                 }
             }
-            Undo::Chunk(piece) => self.chunk = piece,
+            Undo::Chunk(chunk) => self.chunk = chunk,
             Undo::ResponseEdits(length) => {
                 if let Some(exchange) = self.exchange.as_mut() {
                     exchange.response_edits.truncate(length);
                 }
             }
             Undo::Note(key, old) => {
-                let place = self.position;
+                let position = self.position;
                 if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.notes.restore(place, key, old);
+                    exchange.notes.restore(position, key, old);
                 }
             }
             Undo::Attribute(name, old) => {

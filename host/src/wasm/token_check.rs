@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-/// The demands of a filter on tokens, read once.
+/// A check of tokens, read once in `configure`.
 #[derive(Debug)]
 pub(crate) struct TokenCheck {
     pub(super) verifiers: Box<[String]>,
@@ -26,7 +26,7 @@ pub(super) struct ClaimAttribute {
 #[derive(Debug)]
 pub(super) struct CheckedField {
     pub(super) name: HeaderName,
-    /// The word before the token.
+    /// The scheme before the token, such as `Bearer`.
     pub(super) scheme: Option<String>,
     /// Whether the field is removed.
     pub(super) hide: bool,

@@ -1,7 +1,8 @@
-//! What a filter decided, checked.
+//! Verdicts of filters, and their checks.
 //!
-//! A verdict that cannot be carried out (a response that is not HTTP, an upstream that is not
-//! granted) is a failure of the call, found before its edits are kept.
+//! A verdict that Windlass cannot carry out (a response that is not HTTP, an upstream that is not
+//! granted) is a failure of the call. The check comes before the edits of the phase are kept;
+//! [`crate::chain`] carries the verdict out.
 
 use std::time::Duration;
 
@@ -19,18 +20,18 @@ use super::state::InstanceState;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD};
 use crate::model::head::ProblemMembers;
 
-/// How a body is to meet the filter.
+/// How the filter gets the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyMode {
     /// Not at all.
     Skip,
-    /// Piece by piece.
+    /// Chunk by chunk.
     Chunks,
     /// In one call, up to this many bytes.
     Whole(u64),
 }
 
-/// The verdict of the request phase. A hint has already gone to the exchange.
+/// The verdict of the request phase. Its routing hint is already in the exchange.
 #[derive(Debug)]
 pub(crate) enum RequestVerdict {
     /// Go on.
@@ -44,7 +45,7 @@ pub(crate) enum RequestVerdict {
 pub(crate) enum ResponseVerdict {
     /// Go on.
     Next(BodyMode),
-    /// Put this in the place of the response.
+    /// Replace the response with this.
     Replace(Box<FilterResponse>),
 }
 
@@ -53,7 +54,7 @@ pub(crate) enum ResponseVerdict {
 pub(crate) enum BodyVerdict {
     /// Forward it.
     Next,
-    /// Keep it and give it again with the next.
+    /// Keep the chunk, and show it again with the next.
     More,
     /// Forward it and everything after it.
     Done,
@@ -66,12 +67,12 @@ pub(crate) enum BodyVerdict {
 pub(crate) struct FilterResponse {
     /// Its status: 200 to 599.
     pub(crate) status: StatusCode,
-    /// Its fields; none frames the message.
+    /// Its fields, without those that frame the message.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// A stable word for logs.
     pub(crate) reason: String,
-    /// Members of a problem body beside its own.
+    /// Members to add to a problem body.
     pub(crate) members: Option<Box<ProblemMembers>>,
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn body(
     }
 }
 
-/// A body can be asked for by a filter only that exports the phase for it.
+/// Only a filter that exports the phase for a body can ask for the body.
 fn body_mode(mode: WitBodyMode, has_body: bool) -> Result<BodyMode, CallFailure> {
     match mode {
         WitBodyMode::Skip => Ok(BodyMode::Skip),
@@ -161,18 +162,18 @@ fn take_hint(hint: RouteHint, state: &mut InstanceState) -> Result<(), CallFailu
     let Some(exchange) = state.exchange.as_mut() else {
         return Ok(());
     };
-    let known = exchange.hint.get_or_insert_default();
-    known.upstream = upstream.or_else(|| known.upstream.take());
+    let known_hint = exchange.hint.get_or_insert_default();
+    known_hint.upstream = upstream.or_else(|| known_hint.upstream.take());
     if !hint.labels.is_empty() {
-        known.labels = hint.labels;
+        known_hint.labels = hint.labels;
     }
-    known.affinity = hint.affinity.or_else(|| known.affinity.take());
+    known_hint.affinity = hint.affinity.or_else(|| known_hint.affinity.take());
     let timeout = hint.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
-    known.timeout = timeout.or(known.timeout);
+    known_hint.timeout = timeout.or(known_hint.timeout);
     Ok(())
 }
 
-/// An answer whose reason is the gateway's word for a filter that failed says that it failed.
+/// The reason by which a filter reports that it failed.
 const FAILED: &str = "filter_failed";
 
 /// The longest text of a reported failure. Bytes.
@@ -184,9 +185,10 @@ fn answer(
 ) -> Result<Box<FilterResponse>, CallFailure> {
     if response.reason == FAILED {
         let why = report(&response.body);
-        return Err(match state.had_no_room.get() {
-            true => CallFailure::NoRoom(why),
-            false => CallFailure::Reported(why),
+        return Err(if state.had_no_room.get() {
+            CallFailure::NoRoom(why)
+        } else {
+            CallFailure::Reported(why)
         });
     }
     let (200..=599, Ok(status)) = (response.status, StatusCode::from_u16(response.status)) else {
@@ -226,7 +228,7 @@ fn answer(
     }))
 }
 
-/// What a filter says of its failure: the body of its answer, which no client gets.
+/// The filter's text about its failure: the body of its response, which no client gets.
 fn report(body: &[u8]) -> String {
     let body = body.get(..MAX_REPORT).unwrap_or(body);
     let text = String::from_utf8_lossy(body);
@@ -236,12 +238,12 @@ fn report(body: &[u8]) -> String {
     }
 }
 
-/// A name of the filter's making, for the log: short, and no line end in it.
+/// A name that the filter chose, shortened and escaped for the log.
 fn printable(name: &str) -> String {
     name.escape_debug().take(64).collect()
 }
 
-/// A reason goes into logs and metrics, so it is a short word or none.
+/// Whether a reason is a short word, since it goes into logs and metrics.
 fn is_word(reason: &str) -> bool {
     !reason.is_empty()
         && reason.len() <= MAX_REASON

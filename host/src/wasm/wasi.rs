@@ -1,10 +1,9 @@
-//! WASI as filters see it: there, and empty.
+//! WASI for filters: every interface is linked, and gives access to nothing.
 //!
-//! Every toolchain that emits components imports WASI 0.2 interfaces that a filter has no use
-//! for. All of them are linked. Served are: an empty environment and empty arguments, no
-//! preopened folders, closed standard input, standard output and error as log lines, clocks and
-//! random numbers. Every other function traps and says so. Nothing here ever blocks: that is why
-//! this is no use of `wasmtime-wasi`, whose poll and blocking streams need a fiber.
+//! Toolchains that emit components import WASI 0.2 interfaces that a filter does not need. These work:
+//! an empty environment and empty arguments, no preopened folders, closed standard input, standard
+//! output and error as log lines, clocks and random numbers. Every other function traps with a message.
+//! Nothing here blocks. So this is not `wasmtime-wasi`, whose poll and blocking streams need a fiber.
 //!
 //! Functions are linked by the names and versions that the component imports, so that any 0.2.x
 //! works.
@@ -23,7 +22,7 @@ use super::state::InstanceState;
 /// The most random bytes that one call gives.
 const MAX_RANDOM: u64 = 64 * 1024;
 
-/// What `check-write` promises to take.
+/// The number of bytes that `check-write` allows.
 const WRITE_ROOM: u64 = 64 * 1024;
 
 /// `wasi:io/streams.output-stream`.
@@ -37,7 +36,7 @@ pub(crate) struct InputStream;
 /// `wasi:io/poll.pollable`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pollable {
-    /// Ready at once.
+    /// Always ready.
     Ready,
     /// A timer: ready at this time.
     At(Instant),
@@ -47,7 +46,7 @@ pub(crate) enum Pollable {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IoError;
 
-/// Resources of interfaces that are not served: never made.
+/// Resources of interfaces whose functions trap: never made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Absent;
 
@@ -146,7 +145,7 @@ fn drop_resource<T: Send + 'static>(store: &mut Context<'_>, rep: u32) -> Result
     Ok(())
 }
 
-/// Link a function that is served; false where it is not one of them.
+/// Link a function that works; false if it is not one of them.
 fn serve(
     linked: &mut LinkerInstance<'_, InstanceState>,
     interface: &str,

@@ -1,4 +1,4 @@
-//! A worker's use of a filter: the instance that worked last, the breaker's permit, and the wait for
+//! A worker's use of a filter: the instance that was used last, the breaker's permit, and the wait for
 //! an instance if none is at hand.
 //!
 //! [`super::calls`] calls the instance that is checked out here. Instances that nobody uses are in the
@@ -24,7 +24,7 @@ pub(crate) struct WorkerFilter {
     worker: usize,
     /// Whether calls run on a fiber.
     runs_on_fiber: bool,
-    /// The instance that worked last.
+    /// The instance that was used last.
     instance: Cell<Option<Box<Instance>>>,
     /// Requests that wait for an instance.
     waiting: Cell<usize>,
@@ -33,44 +33,45 @@ pub(crate) struct WorkerFilter {
 /// An instance checked out for one call.
 pub(crate) struct CheckedOut {
     pub(super) instance: Box<Instance>,
-    /// What the breaker said.
+    /// The breaker's permit for the call.
     pub(super) permit: Permit,
 }
 
-/// Why a call cannot be made at once.
+/// The reason why a call cannot be made at once.
 pub(crate) enum CheckOutError {
-    /// It fails: the filter is suspended.
+    /// The filter is suspended.
     Failed(CallFailure),
-    /// An instance has to be waited for, with what the breaker said.
+    /// No instance is idle: the request has to wait, with this permit.
     Wait(Permit),
-    /// It is to run on a fiber.
+    /// The call runs on a fiber.
     OnFiber(CheckedOut),
 }
 
 thread_local! {
-    /// The seats of this thread's worker.
+    /// The filters that this thread's worker uses.
     static WORKER_FILTERS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl WorkerFilter {
-    /// The worker's seat for a filter: one, also for configurations that live beside each other,
-    /// so that none keeps instances from another.
+    /// The worker's use of a filter. Configurations that exist at the same time share it, so that none
+    /// keeps instances from another.
     #[must_use]
     pub(crate) fn for_worker(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
-        WORKER_FILTERS.with_borrow_mut(|seats| {
-            seats.retain(|seat| seat.strong_count() > 0);
-            let known = seats.iter().filter_map(RcWeak::upgrade);
-            let mut known =
-                known.filter(|seat| seat.worker == worker && Arc::ptr_eq(&seat.filter, filter));
-            known.next().unwrap_or_else(|| {
-                let seat = Rc::new(Self::new(Arc::clone(filter), worker));
-                seats.push(Rc::downgrade(&seat));
-                seat
+        WORKER_FILTERS.with_borrow_mut(|uses| {
+            uses.retain(|one| one.strong_count() > 0);
+            let existing = uses
+                .iter()
+                .filter_map(RcWeak::upgrade)
+                .find(|one| one.worker == worker && Arc::ptr_eq(&one.filter, filter));
+            existing.unwrap_or_else(|| {
+                let one = Rc::new(Self::new(Arc::clone(filter), worker));
+                uses.push(Rc::downgrade(&one));
+                one
             })
         })
     }
 
-    /// A seat without an instance.
+    /// A use without an instance yet.
     fn new(filter: Arc<Filter>, worker: usize) -> Self {
         Self {
             runs_on_fiber: filter.runs_on_fiber(),
@@ -81,7 +82,7 @@ impl WorkerFilter {
         }
     }
 
-    /// Whose it is.
+    /// The filter that is used.
     #[must_use]
     pub(crate) fn filter(&self) -> &Arc<Filter> {
         &self.filter
@@ -92,11 +93,11 @@ impl WorkerFilter {
         self.worker
     }
 
-    /// Ask the breaker, and take the instance that worked last, else the worker's spare.
+    /// Ask the breaker, and take the instance that was used last, or the worker's spare.
     ///
     /// # Errors
     ///
-    /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
+    /// The filter is suspended, no instance is idle, or the call runs on a fiber.
     #[inline]
     pub(crate) fn check_out(&self) -> Result<CheckedOut, CheckOutError> {
         let permit = self.filter.permit();
@@ -115,14 +116,14 @@ impl WorkerFilter {
         }
     }
 
-    /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
-    /// a filter that may use more of the processor than others have to wait for.
+    /// Whether calls run on a fiber, which yields to the worker at every tick of the epoch. Calls of a
+    /// filter that may use much CPU time do.
     #[must_use]
     pub(crate) fn runs_on_fiber(&self) -> bool {
         self.runs_on_fiber
     }
 
-    /// An instance, where a call could not be made at once.
+    /// The instance for a call that could not be made at once.
     ///
     /// # Errors
     ///
@@ -138,7 +139,7 @@ impl WorkerFilter {
         }
     }
 
-    /// Wait for an instance. The worker goes on meanwhile.
+    /// Wait for an instance. The worker serves other requests meanwhile.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl WorkerFilter {
         let busy: fn(&FilterFigures) -> &_ = |figures| &figures.busy;
         if self.filter.count(self.worker, busy, 1) == 0 {
             let filter = &**self.filter.name();
-            tracing::warn!(filter, "filter `{filter}`: {failure} (said once)");
+            tracing::warn!(filter, "filter `{filter}`: {failure} (logged once)");
         }
         failure
     }
@@ -175,16 +176,16 @@ impl WorkerFilter {
     /// Keep an instance for the next call.
     #[inline]
     pub(crate) fn check_in(&self, instance: Box<Instance>) {
-        // Those who wait go first. In the seat, the next request to come would find it before they do.
+        // Requests that wait go first. Kept here, the next request would take the instance before them.
         if self.waiting.get() > 0 {
             self.filter.pool().put(self.worker, instance);
         } else if let Some(other) = self.instance.replace(Some(instance)) {
-            // The filter's calls run beside each other: both go on.
+            // Calls of the filter ran at the same time: keep both instances.
             self.filter.pool().put(self.worker, other);
         }
     }
 
-    /// Give an instance up: it must serve no more.
+    /// Discard an instance that must not serve another call.
     pub(crate) fn discard(&self, instance: Box<Instance>) {
         self.filter.pool().discard(self.worker, instance);
     }
@@ -211,7 +212,7 @@ impl Drop for WaitingCount<'_> {
     }
 }
 
-/// The filter may be in use by the next configuration too: its instance is not lost.
+/// The next configuration may use the filter too, so the instance goes back to the pool.
 impl Drop for WorkerFilter {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {

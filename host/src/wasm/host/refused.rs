@@ -96,12 +96,12 @@ impl InstanceState {
         tracing::warn!(
             filter,
             request,
-            "filter `{filter}`: {text} (said once; it may happen in other requests too)"
+            "filter `{filter}`: {text} (logged once; other requests may be affected too)"
         );
         if said == Notice::Last {
             tracing::warn!(
                 filter,
-                "filter `{filter}`: what else is refused to it is not said any more"
+                "filter `{filter}`: further refusals of its calls are not logged"
             );
         }
     }
