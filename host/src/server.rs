@@ -52,7 +52,7 @@ pub struct BoundListeners {
 
 /// A worker's thread could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("worker {index} cannot be started")]
+#[error("cannot start worker {index}")]
 pub struct StartError {
     index: usize,
     #[source]
@@ -257,7 +257,7 @@ impl Workers {
         };
         let thread = std::thread::Builder::new().name("windlass-drain".into());
         if let Err(error) = thread.spawn(join) {
-            tracing::error!("the system gives no thread to wait for the drain: {error}");
+            tracing::error!("cannot start the thread that waits for the drain: {error}");
         }
         ended
     }
@@ -271,7 +271,10 @@ fn join(threads: Vec<JoinHandle<Drained>>) -> Drained {
                 all.finished += drained.finished;
                 all.cut += drained.cut;
             }
-            Err(_) => tracing::error!(worker = index, "a worker ended by a panic"),
+            Err(_) => tracing::error!(
+                worker = index,
+                "a worker panicked and ended; report this as a bug"
+            ),
         }
     }
     all

@@ -142,10 +142,10 @@ fn an_upstream_without_endpoints_is_told_once() {
     };
     drain(one.address(), true);
     wait(
-        "another group of an upstream's endpoints is in use (`priority`, `prefer`): 1 healthy, 1 draining",
+        "an upstream uses another tier of its endpoints (`priority`, `prefer`): 1 healthy, 1 draining",
     );
     drain(two.address(), true);
-    wait("an upstream has no endpoint that takes requests: 2 draining");
+    wait("an upstream has no available endpoint, and its requests are refused: 2 draining");
     for _ in 0..3 {
         assert_eq!(gateway.get("/").code(), "no_endpoint");
     }
@@ -153,7 +153,7 @@ fn an_upstream_without_endpoints_is_told_once() {
     wait("enough endpoints of an upstream are available again: 1 healthy, 1 draining");
     let lines = gateway.log().all();
     let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
-    assert_eq!(told("an upstream has no endpoint"), 1);
+    assert_eq!(told("an upstream has no available endpoint"), 1);
 }
 
 #[test]

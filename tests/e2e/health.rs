@@ -53,7 +53,7 @@ fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_is_well() {
     let place = bad.kill();
     let line = gateway
         .log()
-        .wait_for_line(|line| line.contains("takes no requests"));
+        .wait_for_line(|line| line.contains("an endpoint is unavailable"));
     assert!(
         line.contains("no connection") && line.contains(&place.to_string()),
         "{line}"
@@ -71,10 +71,18 @@ fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_is_well() {
     // Each change was told once.
     gateway
         .log()
-        .wait_for_line(|line| line.contains("takes requests again"));
+        .wait_for_line(|line| line.contains("an endpoint is available again"));
     let log = gateway.log().text();
-    assert_eq!(log.matches("takes no requests").count(), 1, "{log}");
-    assert_eq!(log.matches("takes requests again").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("an endpoint is unavailable").count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(
+        log.matches("an endpoint is available again").count(),
+        1,
+        "{log}"
+    );
 }
 
 #[test]
@@ -181,7 +189,7 @@ fn a_grpc_check_asks_by_the_health_protocol() {
     wait_for(&gateway, endpoint.address, 0.0);
     let line = gateway
         .log()
-        .wait_for_line(|line| line.contains("takes no requests"));
+        .wait_for_line(|line| line.contains("an endpoint is unavailable"));
     assert!(line.contains("it says that it is not serving"), "{line}");
 }
 

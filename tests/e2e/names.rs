@@ -154,7 +154,7 @@ fn a_name_that_does_not_exist_stops_the_start() {
     let config = config(&dns, 80).replace("app.internal", "none.internal");
     let refused = Gateway::with_config(config).run_refused();
     assert_eq!(refused.code, Some(2), "{}", refused.errors);
-    let text = "endpoint `none.internal:80` cannot be resolved: there is no such name";
+    let text = "endpoint `none.internal:80` cannot be resolved: the name does not exist";
     assert!(refused.errors.contains(text), "{}", refused.errors);
 }
 

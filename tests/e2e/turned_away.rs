@@ -268,8 +268,9 @@ fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
         "{}",
         answer.text()
     );
-    let line =
-        |line: &str| line.contains("turned the request away unread: it closes the connection");
+    let line = |line: &str| {
+        line.contains("refused the request without reading it: it closes the connection")
+    };
     gateway.log().wait_for_line(line);
     assert_eq!(gateway.send(&post(4)).status, 200);
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);

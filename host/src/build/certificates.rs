@@ -134,11 +134,11 @@ fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mu
         let line = validity.line();
         let (follows, help) = match overdue {
             ValidityFault::Expired(_) => (
-                ": whoever checks it refuses it",
+                ": clients that verify it refuse it",
                 "renew it, put the new one in its place, and reload",
             ),
             ValidityFault::NotYetValid(_) => (
-                ": whoever checks it refuses it until then",
+                ": clients that verify it refuse it until then",
                 "see that the clock of this machine is right, or use the former certificate until then",
             ),
             ValidityFault::ExpiresSoon(_) => {

@@ -145,7 +145,7 @@ pub(crate) fn open(
             keys = state.keys,
             plans = keeper.plans().snapshot().len(),
             revision = state.revision,
-            "keys and plans are read from {name}"
+            "read keys and plans from {name}"
         );
     }
     Ok(StorageServices {

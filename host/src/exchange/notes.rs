@@ -81,7 +81,7 @@ impl Notes {
 
 /// The notes of one place would pass [`MAX_NOTE_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("notes of one place in a chain hold at most {MAX_NOTE_BYTES} bytes")]
+#[error("the notes of one filter in a chain hold at most {MAX_NOTE_BYTES} bytes")]
 pub(crate) struct NoteTooLarge;
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub enum BodyError {
     #[error("the client sent nothing of the request's body for too long")]
     ClientStalled,
     /// The client went away.
-    #[error("the client went away in the middle of the request's body")]
+    #[error("the client closed before the end of the request's body")]
     ClientGone(#[source] hyper::Error),
     /// The client's framing is broken.
     #[error("the request's body is malformed")]
@@ -59,7 +59,7 @@ pub enum BodyError {
     #[error("the response did not end within the request's `grpc-timeout`")]
     DeadlinePassed,
     /// The endpoint was taken out of use.
-    #[error("the endpoint was taken out of use, and the upstream's `drain_timeout` is over")]
+    #[error("the endpoint was removed, and the upstream's `drain_timeout` is over")]
     UpstreamLeft,
     /// Nothing passed after an upgrade for too long.
     #[error("neither side sent anything for the upstream's `idle_timeout`")]

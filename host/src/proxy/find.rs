@@ -145,7 +145,7 @@ fn refuse_head(
 /// A request that its route has sent on before.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "route `{0}` sent this request on before, and it came back: an endpoint of its upstream leads to this gateway"
+    "the request is in a loop: route `{0}` forwarded it before, and an endpoint of its upstream leads back to this gateway"
 )]
 struct LoopDetected(Arc<str>);
 

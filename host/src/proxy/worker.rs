@@ -108,7 +108,7 @@ async fn log(passage: &Passage) {
     let logged = poll_fn(|context| panics::poll_caught(logging.as_mut(), context)).await;
     if let Err(panic) = logged {
         tracing::error!(
-            "the log phases of an exchange ended early: {}",
+            "the log phases of a request ended early: {}; report this as a bug",
             panic.message()
         );
     }

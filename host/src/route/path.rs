@@ -57,7 +57,7 @@ pub(crate) enum PathError {
     #[error("the path has a `..` beside an encoded slash or before a `;`")]
     HiddenDotSegment,
     /// A less careful server would take it for the path of a route with filters that were not called.
-    #[error("the path can be read as that of a route with other filters")]
+    #[error("the path can be read as the path of a route with other filters")]
     TwoReadings,
 }
 

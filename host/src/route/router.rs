@@ -97,7 +97,7 @@ pub(crate) enum NoRoute {
     #[error("no route matches the path")]
     Path,
     /// There are routes, but none takes the method: 405.
-    #[error("no route of this path takes the method")]
+    #[error("no route of this path accepts the method")]
     Method {
         /// Their methods, for the `Allow` field (RFC 9110 section 15.5.6): sorted, each once,
         /// at least one.

@@ -25,7 +25,7 @@ pub enum BindError {
     InUse { address: SocketAddr },
     /// A port below 1024, usually.
     #[error(
-        "address `{address}` may not be bound by this user; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
+        "this user may not bind address `{address}`; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
     )]
     Denied { address: SocketAddr },
     /// Something else.

@@ -149,11 +149,11 @@ async fn run_worker(kit: WorkerSetup) -> Drained {
     floor.stop.notify_waiters();
     for task in accepting {
         if let Err(error) = task.await {
-            tracing::error!(%error, "an accept loop failed");
+            tracing::error!(%error, "a task that accepts connections failed; report this as a bug");
         }
     }
     if let Err(error) = taking.await {
-        tracing::error!(%error, "taking connections of other workers failed");
+        tracing::error!(%error, "the task that receives connections of other workers failed; report this as a bug");
     }
     let drained = drain(&floor, limit, &mut controls).await;
     watching.abort();
@@ -162,7 +162,7 @@ async fn run_worker(kit: WorkerSetup) -> Drained {
         .await
         .is_err()
     {
-        tracing::warn!("log phases took too long, and were left out");
+        tracing::warn!("log phases did not end in time before the stop, and did not run");
     }
     drained
 }
@@ -219,7 +219,7 @@ async fn drain(
     {
         tracing::warn!(
             connections = connections.len(),
-            "connections did not end when cut"
+            "connections did not end after the drain cut them"
         );
     }
     floor.worker.shared.stats.connections_cut.add(left as u64);
@@ -247,7 +247,7 @@ async fn serve_transferred(
         let Some(handed) = received else { return };
         match tokio::net::TcpStream::from_std(handed.stream) {
             Ok(stream) => floor.serve(stream, handed.remote, handed.listener, handed.ticket),
-            Err(error) => tracing::warn!(%error, "a connection that was handed over is lost"),
+            Err(error) => tracing::warn!(%error, "a connection from another worker is lost"),
         }
     }
 }
@@ -257,7 +257,7 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::error!(%error, "a listening socket cannot be used");
+            tracing::error!(%error, "a listening socket cannot be used; restart the gateway");
             return;
         }
     };
@@ -320,7 +320,7 @@ impl WorkerContext {
                 times,
                 limit = descriptors::limit(),
                 error = error.map(tracing::field::display),
-                "accepting pauses: the rest of the open files is kept for endpoints, checks and the admin listener; raise the limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `max_connections`"
+                "accepting pauses: the remaining open files are reserved for endpoints, health checks and the admin listener; raise the limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `max_connections`"
             );
         }
     }
@@ -336,7 +336,7 @@ impl WorkerContext {
             return true;
         }
         if open < most - (most / FREE_SHARE).max(1) && self.loads.should_report(listener, false) {
-            tracing::info!(listener = %limits.address, "the listener has room for connections again");
+            tracing::info!(listener = %limits.address, "the listener is no longer full");
         }
         false
     }
@@ -370,7 +370,7 @@ impl WorkerContext {
             tracing::warn!(
                 listener = %limits.address,
                 max_connections = limits.max_connections,
-                "the listener is full: idle connections are closed for new ones, and where none idles, new ones wait; raise `max_connections` if the machine can carry more"
+                "the listener is full: each new connection closes an idle one, and waits if none is idle; raise `max_connections` if the machine can serve more"
             );
         }
     }
@@ -417,7 +417,9 @@ impl WorkerContext {
                     self.serve_queued(handed.stream, remote, listener);
                 }
             }
-            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+            Err(error) => {
+                tracing::warn!(%error, "a connection was closed: it could not be given to another worker")
+            }
         }
     }
 

@@ -14,14 +14,14 @@ use crate::http::body::BodyError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
     /// Nothing to send it to.
-    #[error("upstream `{upstream}` has no endpoint {why}")]
+    #[error("upstream `{upstream}` has no {why}")]
     NoEndpoint {
         upstream: String,
         /// Of those that it might have, which is missing.
         why: NoEndpointCause,
     },
     /// All endpoints that could take it have as much to do as they may.
-    #[error("upstream `{upstream}` has no room: {why}")]
+    #[error("upstream `{upstream}` is overloaded: {why}")]
     Overloaded {
         upstream: String,
         /// Why it did not wait longer.
@@ -36,7 +36,7 @@ pub(crate) enum AttemptError {
     },
     /// No connection, as the gateway has as many files open as it may.
     #[error(
-        "no connection to `{endpoint}`: the gateway has as many files open as it may; raise its limit (`LimitNOFILE=`, `ulimit -n`), or lower `max_connections`"
+        "no connection to `{endpoint}`: the gateway has reached its limit of open files; raise its limit (`LimitNOFILE=`, `ulimit -n`), or lower `max_connections`"
     )]
     Descriptors { endpoint: String },
     /// No connection in time.
@@ -78,16 +78,14 @@ pub(crate) enum AttemptError {
         milliseconds: u128,
     },
     /// The endpoint did not take the request's body.
-    #[error("`{endpoint}` took nothing of the request's body for `idle_timeout`")]
+    #[error("`{endpoint}` read nothing of the request's body for `idle_timeout`")]
     Upload { endpoint: String },
     /// The endpoint left while the request ran.
-    #[error(
-        "`{endpoint}` was taken out of use, and did not answer within its upstream's `drain_timeout`"
-    )]
+    #[error("`{endpoint}` was removed, and did not answer within its upstream's `drain_timeout`")]
     Left { endpoint: String },
     /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
     /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
-    #[error("`{endpoint}` turned the request away unread: {}", unprocessed_reason(.cause))]
+    #[error("`{endpoint}` refused the request without reading it: {}", unprocessed_reason(.cause))]
     Unprocessed {
         endpoint: String,
         /// As h2 says it, which reads as if nothing had happened.
@@ -147,10 +145,12 @@ pub(crate) enum AttemptError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoEndpointCause {
     /// One that takes requests.
-    #[error("that takes requests; the log says since when, and the admin API how each one stands")]
+    #[error(
+        "available endpoint; the log says since when, and the admin API shows the state of each"
+    )]
     Available,
     /// One with the labels that a filter asks for.
-    #[error("that takes requests and has the labels that a filter asks for")]
+    #[error("available endpoint with the labels that a filter asks for")]
     Labelled,
 }
 

@@ -57,15 +57,15 @@ impl HealthReport {
             ),
             EligibleEndpoints::NotDraining => tracing::warn!(
                 upstream,
-                "too few endpoints of an upstream are available (`fail_open`), so that all that do not drain are used: {states}"
+                "too few endpoints of an upstream are available (`fail_open`), so Windlass ignores health and uses every endpoint that is not draining: {states}"
             ),
             EligibleEndpoints::Ejected => tracing::warn!(
                 upstream,
-                "no endpoint of an upstream is available, so that the ejected ones are tried: {states}"
+                "no endpoint of an upstream is available, so Windlass tries the ejected ones: {states}"
             ),
             EligibleEndpoints::NoEndpoint => tracing::warn!(
                 upstream,
-                "an upstream has no endpoint that takes requests: {states}"
+                "an upstream has no available endpoint, and its requests are refused: {states}"
             ),
         }
         if now.tier != before.tier && now.eligible != EligibleEndpoints::NoEndpoint {
@@ -74,7 +74,7 @@ impl HealthReport {
                 upstream,
                 from,
                 to,
-                "another group of an upstream's endpoints is in use (`priority`, `prefer`): {states}"
+                "an upstream uses another tier of its endpoints (`priority`, `prefer`): {states}"
             );
         }
     }

@@ -62,10 +62,10 @@ struct QueuedRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueueError {
     /// As many as may wait do.
-    #[error("as many requests as may wait do")]
+    #[error("its queue is full")]
     QueueFull,
     /// It waited as long as it may.
-    #[error("the request waited as long as it may")]
+    #[error("the request waited in its queue for the longest time allowed")]
     TimedOut,
 }
 

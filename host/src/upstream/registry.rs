@@ -33,15 +33,15 @@ pub(crate) enum ChangeError {
     #[error("upstream `{upstream}` has the endpoint `{endpoint}` already")]
     Exists { upstream: String, endpoint: String },
     /// Its name has no address.
-    #[error("`{0}` stands for no address now")]
+    #[error("`{0}` resolves to no address now")]
     Unresolved(String),
     /// The name server says which addresses there are.
     #[error(
-        "`{0}` is one address of a name, which the name server would give again: drain it, or remove the name"
+        "`{0}` is one address of a name, which the name server would return again: drain it, or remove the name"
     )]
     AddressOfName(String),
     /// Nothing was changed of it.
-    #[error("nothing was changed of `{endpoint}` of upstream `{upstream}`")]
+    #[error("`{endpoint}` of upstream `{upstream}` has no change to undo")]
     NoChange { upstream: String, endpoint: String },
 }
 

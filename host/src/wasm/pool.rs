@@ -3,7 +3,7 @@
 //! A worker runs one call of most filters at a time, so it needs one instance of a filter, and one
 //! spare for the moment that the first is discarded. The one in use stays with the worker's
 //! [`WorkerFilter`](super::WorkerFilter): a call takes no lock and touches no shared memory. The spare
-//! is dropped_here, behind a lock that only its worker and the makers take, for one push or pop. The threads of
+//! is here, behind a lock that only its worker and the makers take, for one push or pop. The threads of
 //! [`super::maker`] make new instances, so that no worker has to.
 //!
 //! If a worker has no instance left, the request waits for one, up to the filter's `limits.wait` and in

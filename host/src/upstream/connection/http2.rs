@@ -216,8 +216,8 @@ impl Http2Connection {
                     tracing::warn!(
                         endpoint,
                         requests = self.active.get(),
-                        "an HTTP/2 connection went silent and was closed: the endpoint answered no PING; \
-                         if it is well, look for a firewall in between that forgets connections"
+                        "an HTTP/2 connection went silent and was closed: the endpoint did not answer a PING; \
+                         if the endpoint is healthy, look for a firewall in between that drops idle connections"
                     );
                 }
                 self.liveness.close();

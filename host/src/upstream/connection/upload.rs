@@ -30,7 +30,7 @@ pub(crate) enum UploadError {
     #[error(transparent)]
     Stream(#[from] h2::Error),
     /// The stream is closed on this side.
-    #[error("the endpoint takes no more of it")]
+    #[error("the endpoint stopped reading it")]
     Closed,
     /// The body did not come to its end.
     #[error(transparent)]

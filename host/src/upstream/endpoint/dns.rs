@@ -55,7 +55,7 @@ impl std::fmt::Debug for DnsResolver {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LookupError {
     /// The name server knows no such name.
-    #[error("there is no such name")]
+    #[error("the name does not exist")]
     NoName,
     /// The name server knows it, without an address.
     #[error("the name has no address (no `A` record, and no `AAAA`)")]

@@ -130,7 +130,7 @@ impl Health {
             }
         }
         match answer {
-            Ok(()) => self.record_change("its checks are good", now),
+            Ok(()) => self.record_change("its health checks pass", now),
             Err(why) => self.record_change(&why, now),
         }
     }
@@ -139,7 +139,7 @@ impl Health {
     pub(crate) fn clear_checks(&mut self, now: Now) -> Option<Change> {
         self.checked = CheckResults::default();
         self.last_check_fault = None;
-        self.record_change("it is not checked any more", now)
+        self.record_change("it is no longer checked", now)
     }
 
     /// Its faults take it out, for longer than the time before.
@@ -174,7 +174,7 @@ impl Health {
         if over {
             self.ejected = None;
         }
-        let change = self.record_change("its time out is over", now);
+        let change = self.record_change("its ejection is over", now);
         if self.ramp(slow_start, now) == WHOLE_SHARE {
             self.available_since_ms = None;
         }

@@ -111,7 +111,7 @@ impl LeavingEndpoints {
                     upstream,
                     endpoint,
                     active,
-                    "an endpoint left, and its `drain_timeout` is over: what still runs on it is cut"
+                    "a removed endpoint did not drain within its `drain_timeout`: Windlass cuts its active requests"
                 );
                 known.set_left(true);
             }

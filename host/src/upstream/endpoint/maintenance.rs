@@ -275,11 +275,15 @@ async fn look_up_repeatedly(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsR
         {
             let addresses = format_addresses(&answer.addresses);
             let name = &*name;
-            tracing::info!(upstream, name, "a name has other addresses: {addresses}");
+            tracing::info!(
+                upstream,
+                name,
+                "a name resolves to other addresses: {addresses}"
+            );
         }
         let Some(why) = missing else {
             if rest != RETRY_DELAY.0 {
-                tracing::info!(upstream, name = &*name, "a name is answered again");
+                tracing::info!(upstream, name = &*name, "a name resolves again");
                 rest = RETRY_DELAY.0;
             }
             sleep(holds.unwrap_or(RETRY_DELAY.0)).await;
@@ -289,10 +293,14 @@ async fn look_up_repeatedly(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsR
             let keeps = match (&answered, plan.state.addresses(&name).is_empty()) {
                 (Err(_), true) => "has no address yet",
                 (Err(_), false) => "keeps its last addresses",
-                (Ok(_), _) => "keeps the addresses that it has (the question for IPv4 failed)",
+                (Ok(_), _) => "keeps the addresses that it has (the query for IPv4 failed)",
             };
             let name = &*name;
-            tracing::warn!(upstream, name, "a name is not answered, and {keeps}: {why}");
+            tracing::warn!(
+                upstream,
+                name,
+                "a name does not resolve, and {keeps}; check the name server: {why}"
+            );
         }
         rest = (rest * 2).min(RETRY_DELAY.1);
         sleep(rest).await;

@@ -261,7 +261,7 @@ impl EndpointState {
                 endpoint,
                 from,
                 to,
-                "an endpoint takes requests again: {reason}"
+                "an endpoint is available again: {reason}"
             );
         } else {
             tracing::warn!(
@@ -269,7 +269,7 @@ impl EndpointState {
                 endpoint,
                 from,
                 to,
-                "an endpoint takes no requests: {reason}"
+                "an endpoint is unavailable: {reason}"
             );
         }
     }
