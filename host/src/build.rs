@@ -1,12 +1,9 @@
-//! All that one configuration built, and the making of it.
+//! Builds a [`Gateway`] from a configuration.
 //!
-//! A [`Gateway`] is made whole, aside, and then put in use: by the first start as by every
-//! reload. Requests keep the one that they began with; it is released with the last of them.
-//! What outlives configurations (the filter engine, the counters of usage plans, caches) is in
-//! [`ProcessResources`].
-//!
-//! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
-//! (that is `server/`).
+//! A gateway is made whole before it is put in use, at the first start as at every reload. Requests
+//! keep the one that they began with; it is dropped after the last of them. State that outlives
+//! configurations (the filter engine, the counters of usage plans, caches) is in [`ProcessResources`].
+//! `config/` reads the file before; `server/` puts the gateway in use.
 
 mod apis;
 mod attributes;

@@ -1,21 +1,19 @@
 //! Stops 5 and 8: the filters of a route, in the operator's order.
 //!
-//! Before it comes `route/`, after it `upstream/`; on the way back the other way round. A chain is
-//! data: a list of filters that other chains may hold too. Moving a word in the file makes another
-//! list and compiles nothing.
+//! `route/` comes before, `upstream/` after; on the way back the other way round. A chain is a list of
+//! filters, which other chains may share. Moving a word in the file makes another list and compiles
+//! nothing.
 //!
 //! It promises
-//! - request phases in the order of the list, response phases in reverse, and those only of
+//! - that request phases run in the order of the list, and response phases in reverse, those only of
 //!   filters whose request phase let the request pass;
-//! - that `whole` holds the head back until the filter has seen the body, and that no later filter
-//!   decides on a head that an earlier one may still rewrite;
-//! - that a filter that fails is a refusal (`on_error = "deny"`) or as if it were not there
-//!   (`"skip"`), and nothing else;
-//! - that every response meets the response phases, those made by the gateway included;
-//! - that no trailer of a request says what its filters read, set or removed in the head.
+//! - that `whole` delays the head until the filter has seen the body, and that no later filter decides
+//!   on a head that an earlier one may still rewrite;
+//! - that a filter that fails refuses the request (`on_error = "deny"`), or has no effect (`"skip"`);
+//! - that every response goes through the response phases, those that the gateway makes included;
+//! - that no trailer of a request replaces a field that its filters read, set or removed in the head.
 //!
-//! It deliberately does not know how a guest is called (that is `wasm/`), nor how an answer is
-//! worded (that is `error`).
+//! `wasm/` calls the guests, and `error` words the responses.
 
 mod order;
 mod pipe;

@@ -1,8 +1,9 @@
-//! The exchange: one request and, later, its response, with all that is known of it.
+//! The exchange: one request and, later, its response, with everything that Windlass has found out
+//! about it.
 //!
-//! Made when the head arrives and handed from stop to stop; each stop fills in its part. It
-//! imports no stop. It holds heads and facts, never a body: bodies pass as streams
-//! ([`crate::http::body`]), so that what is here is small and may move into a filter's store while one
+//! It is made when the head arrives, and passes from stop to stop; each stop fills in its part. It
+//! imports no stop. It has heads and facts, never a body: bodies pass as streams
+//! ([`crate::http::body`]), so that an exchange is small and can move into a filter's store while one
 //! of its phases runs.
 
 use std::net::IpAddr;

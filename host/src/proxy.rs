@@ -1,8 +1,9 @@
-//! The spine: a request comes in, an answer goes out.
+//! The spine: a request comes in, a response goes out.
 //!
-//! [`handle`] always answers; [`RunningExchange::carry`] names the stops in order and may fail at any of
-//! them. No other function knows the whole way. [`RunningExchange::finish`] is the end of every exchange:
-//! when the answer's body was handed to the connection, or was cut.
+//! [`handle`] always answers. [`RunningExchange::carry`] names the stops in order, and may fail at any
+//! of them; no other function has the whole way. [`RunningExchange::finish`] ends every exchange, when
+//! the body of the response was given to the connection or was cut. [`crate::server`] calls this for
+//! each request; the stops are [`crate::route`], [`crate::chain`] and [`crate::upstream`].
 
 mod answer;
 pub(crate) mod api_finder;

@@ -1,16 +1,13 @@
 //! Stop 4: which route a request takes.
 //!
-//! Before it comes `server/` (a parsed head), after it `chain/` (the filters of the route).
-//! The way through here: [`path::normalize`] the target once, [`Router::find`] the route, and
-//! hand the normalised target to everything that follows.
+//! `server/` comes before (a parsed head), `chain/` after (the filters of the route). The way through
+//! here: [`path::normalize`] the target once, find the route ([`Router::find`]), and pass the
+//! normalized target to everything that follows.
 //!
-//! Promises: pure functions of their arguments; one path rule for router, filters and
-//! upstream; a look-up allocates nothing for a path without escapes and up to four
-//! parameters; its cost is bounded by the number of segments in the config, whatever a
-//! client sends.
-//!
-//! Deliberately absent: config types, names of routes (a route is its place in the list that
-//! the router was built from), match by header, and any I/O.
+//! All functions are pure. Router, filters and upstream share one path rule. A look-up allocates
+//! nothing for a path without escapes and with up to four parameters, and the number of segments in the
+//! config bounds its cost, whatever a client sends. Not here: config types, names of routes (a route is
+//! its index in the list that the router was built from), and matches by header.
 
 pub(crate) mod path;
 pub(crate) mod query;

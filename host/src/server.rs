@@ -1,10 +1,9 @@
 //! Stops 1 to 3: listeners, workers, connections, heads.
 //!
-//! One OS thread a worker, each with its own single-threaded runtime, its own listening
-//! sockets, upstream connections and (above this layer) filter instances: nothing on a
-//! request's way crosses threads. Control work speaks to the workers by messages. Promises:
-//! sockets are bound before the first thread starts, and outlive reloads; a drain answers what
-//! has begun. Deliberately not here: what a request means ([`crate::proxy`]).
+//! A worker is one OS thread with its own single-threaded runtime, its own listening sockets, upstream
+//! connections and filter instances: a request never crosses threads. Control work sends messages to
+//! the workers. Sockets are bound before the first thread starts, and outlive reloads. A drain answers
+//! the requests that have begun. The meaning of a request is in [`crate::proxy`].
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

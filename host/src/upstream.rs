@@ -1,7 +1,6 @@
 //! Stop 7: from an exchange to an endpoint's response.
 //!
-//! After the chain and the balancer, before the chain's way back. What an upstream is, from the
-//! outside in:
+//! The chain and the balancer come before, the chain's response phases after. From the outside in:
 //!
 //! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
 //! - [`local_endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
@@ -12,10 +11,9 @@
 //! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
 //! - [`dispatch`]: one request to one upstream, over as many attempts as it may have.
 //!
-//! Promises: a request is sent twice only if it cannot have been acted on or may be repeated
-//! (idempotent, with a body that was kept), and never more often than its budget allows; every wait
-//! has an end. Deliberately not here: which endpoint ([`crate::balance`]), and anything a filter
-//! sees.
+//! Windlass sends a request twice only if no endpoint can have acted on it, or if it may be repeated:
+//! it is idempotent, and its body was kept. The retry budget bounds how often. Every wait has an end.
+//! Not here: the choice of an endpoint ([`crate::balance`]), and anything that filters see.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
-//! Weighted groups: which of several upstreams a request of a route goes to.
+//! Weighted splits: which of several upstreams a request of a route goes to.
 //!
-//! By chance, or by a key, so that a consumer stays with its group: then each group bids for the key
-//! (weighted rendezvous hashing), and a group whose weight is raised only gains keys.
+//! At random, or by a key, so that a consumer stays with its upstream: then each upstream bids for the
+//! key (weighted rendezvous hashing), and an upstream whose weight is raised only gains keys.
 
 use super::random;
 

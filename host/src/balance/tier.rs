@@ -1,7 +1,7 @@
 //! Tiers: endpoints that are used before others.
 //!
-//! Priority groups and zones are one thing here: of the endpoints of one priority, those with the
-//! preferred labels are a tier before the others. Each tier has a policy's state of its own.
+//! Priority groups and zones are one concept here: of the endpoints of one priority, those with the
+//! preferred labels form a tier before the others. Each tier has its own state of the policy.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,6 +1,6 @@
-//! One tier as a pick sees it: a row for each endpoint, and which of them the pick may take.
+//! One tier as a pick sees it: a row for each endpoint, and the rows that the pick may take.
 //!
-//! What every pick reads stands close together; the rest of a member is looked at only where the
+//! Values that every pick reads are close together in memory; the rest of a member is read only if the
 //! pick asks for labels.
 
 use super::load::{LoadCell, WHOLE};

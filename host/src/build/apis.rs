@@ -1,4 +1,4 @@
-//! What routes have from their APIs: base paths, stage variables, and how errors are worded.
+//! The parts of a route that come from its API: base paths, stage variables, and the format of errors.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Attributes that a filter says it sets, and that it cannot set.
+//! Reports attributes that a filter says it sets, and cannot set.
 //!
-//! Each request would be refused, or go on without the attribute: an error. Deliberately not here:
-//! the order of the filters that set and require attributes ([`crate::chain::check_order`]).
+//! Every request would be refused, or would go on without the attribute, so this is an error. The order
+//! of the filters that set and require attributes is checked in [`crate::chain::check_order`].
 
 use super::backticked::backticked;
 use super::granted::{allow_line, granted_all, grants};

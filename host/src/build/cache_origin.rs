@@ -1,7 +1,8 @@
-//! The origin of the answers that a filter keeps: the callouts and the secrets that it is granted.
+//! The origin of a filter's cache: the callouts and the secrets that it is granted.
 //!
-//! A reload that changes one of them makes the filter anew, with an empty cache ([`crate::filter_store::cache`]). Only
-//! what decides whose answer it is counts: of a callout not its time-out and its bounds.
+//! A reload that changes one of them makes the filter anew, with an empty cache
+//! ([`crate::filter_store::cache`]). Settings of a callout that do not change its answers, such as its
+//! timeout, do not count.
 
 use std::fs;
 

@@ -1,7 +1,6 @@
-//! When the certificates of a configuration begin and end: warnings, and what `/metrics` shows.
+//! The validity of a configuration's certificates: warnings, and the times for `/metrics`.
 //!
-//! Deliberately not here: what makes a certificate unusable, which is found where it is made ready
-//! for handshakes.
+//! Certificates that cannot be used are found where they are prepared for handshakes.
 
 use std::path::Path;
 

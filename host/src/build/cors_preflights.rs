@@ -1,8 +1,8 @@
-//! Filters that answer the preflights of browsers, and those before them.
+//! Warns of filters that may refuse a request before the filter that answers preflights (CORS).
 //!
-//! A filter that refuses ends the request phases, and the filters after it see nothing of its refusal.
-//! Where the one that says which pages may read answers (CORS) is among those, no page can read the
-//! refusal. A warning only: whether a filter ever refuses is not known here.
+//! A filter that refuses ends the request phases, and the filters after it do not see its refusal. If
+//! the CORS filter is among those, no page can read the refusal. This is only a warning: Windlass does
+//! not know whether a filter ever refuses.
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
-//! The documents of filters, read from their files.
+//! Reads the documents of filters from their files.
 //!
-//! Each configuration reads them, whether its text changed or not. A document is a regular file, by
-//! any path that the operator names: symbolic links are followed, since folders of configuration are
-//! often made of them. Nothing else is read, and nothing is waited for: a pipe, a device or a folder
-//! is an error, not a start that hangs.
+//! Each configuration reads them anew. A document is a regular file, by any path that the operator
+//! names; symbolic links are followed, since configuration folders often contain them. A pipe, a device
+//! or a folder is an error, so that no start hangs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};

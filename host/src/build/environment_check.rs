@@ -1,9 +1,9 @@
-//! What a start would find in the world around it, for `windlass check`: addresses, the store, the
-//! access log, the admin listener's certificate.
+//! Checks the environment of a start for `windlass check`: addresses, the store, the access log, the
+//! admin listener's certificate.
 //!
-//! Promises: nothing is written, made or held, so that a gateway which runs is not disturbed; what
-//! such a gateway has (its addresses, its store) is a warning and no error. Deliberately not here:
-//! whatever [`super::ProcessResources::build`] finds, by a check as by a start.
+//! It writes, creates and keeps nothing, so that a running gateway is not disturbed. Things that such a
+//! gateway uses (its addresses, its store) cause a warning, not an error. All other checks are in
+//! [`super::ProcessResources::build`], for a check as for a start.
 
 use std::io;
 use std::net::SocketAddr;

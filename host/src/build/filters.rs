@@ -1,4 +1,4 @@
-//! The filters of a configuration: plugins read, compiled, granted, configured.
+//! The filters of a configuration: reads, compiles, grants and configures their plugins.
 
 use std::sync::Arc;
 use std::time::Duration;

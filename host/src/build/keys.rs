@@ -1,4 +1,4 @@
-//! Secrets, keys and plans of a configuration.
+//! The secrets, keys and plans of a configuration.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,9 +1,9 @@
-//! Settings that work, and that hardly anybody means: warnings of every build, so of `windlass check`
-//! too.
+//! Warnings about settings that are valid, but that hardly anybody intends. Every build gives them, so
+//! `windlass check` does too.
 //!
-//! Each function here knows one mistake. Nothing is said beside errors: mending them may mend these.
-//! Deliberately not here: what one table alone tells (`config/section`), and names that nobody uses
-//! (`config/check`).
+//! Each function here looks for one mistake. Next to errors there are no warnings, since a fix of the
+//! errors may change them. Mistakes inside one table are found in `config/section`, unused names in
+//! `config/check`.
 
 mod bounds;
 mod hidden_credentials;

@@ -1,5 +1,7 @@
-//! The callouts, secrets and verifiers that the settings of a `builtin:` filter name: the operator grants them by naming them,
-//! and a name that does not exist is an error at its place, before the first request.
+//! The callouts, secrets and verifiers that the settings of a `builtin:` filter name.
+//!
+//! The operator grants them by naming them. A name that does not exist is an error at its place in the
+//! file, before the first request.
 
 use std::sync::Arc;
 

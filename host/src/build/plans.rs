@@ -1,8 +1,8 @@
-//! Warns of usage plans that nothing holds keys to: those that no route enforces, routes beside
-//! those that do, and keys that can be used nowhere.
+//! Warns of usage plans that have no effect: plans that no route enforces, routes that do not enforce
+//! them beside routes that do, and keys that cannot be used anywhere.
 //!
-//! A route enforces plans if one of its filters may use the host interface `limits`, and takes keys
-//! if one may use `keys`. Keys and plans of the store are not looked at: they change while the
+//! A route enforces plans if one of its filters may use the host interface `limits`, and accepts keys
+//! if one may use `keys`. Keys and plans of the store are not checked, since they change while the
 //! gateway runs.
 
 use super::granted::grants;

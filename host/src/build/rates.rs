@@ -1,6 +1,6 @@
 //! The rates that requests share: a route's, and the whole gateway's.
 //!
-//! Here they are made known to the limits. `proxy::rates` takes from them.
+//! This enrolls them with the limits. `proxy::rates` charges them.
 
 use super::keys;
 use crate::config::{self, Config, Problems, Span};

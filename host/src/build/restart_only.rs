@@ -1,8 +1,7 @@
-//! What a reload cannot change, and which parts of it differ.
+//! The settings that a reload cannot change, and which of them differ.
 //!
-//! It promises that lines which were only moved are no change: it holds no places in the file,
-//! and secrets by their names. Where the admin listener's certificate is may change, and not whether
-//! it has one.
+//! Moving lines in the file is no change: positions are left out, and secrets are compared by name. The
+//! path of the admin listener's certificate may change, but not whether there is one.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

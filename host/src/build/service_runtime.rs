@@ -1,4 +1,4 @@
-//! What the rules of selling need of the running gateway: its index of keys, its plans, its
+//! The parts of the running gateway that the key and plan services need: its keys, its plans, its
 //! counters.
 
 use std::fmt;

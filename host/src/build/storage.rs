@@ -1,4 +1,4 @@
-//! What `[store]` says: the ledger, its keeper, and the counters that go with it.
+//! Opens the `[store]`: the storage, its sync, and the counters that go with it.
 
 use std::sync::Arc;
 

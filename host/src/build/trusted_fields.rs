@@ -1,8 +1,9 @@
-//! Fields that endpoints take for the gateway's word, on one route, and that a client can send on another.
+//! Warns of a field that endpoints trust on one route, and that a client can send on another.
 //!
-//! After the chains are built. A filter says which request fields it sets from what the gateway knows,
-//! and which no client can send past it; an upstream that gets such a field by one route should not
-//! get a client's own by another. A warning only: whether the endpoint looks at it is not known here.
+//! A filter says which request fields it sets to a value that endpoints may trust, and which fields no
+//! client can send past it. If an upstream gets such a field by one route, a client should not be able
+//! to send it by another. This runs after the chains are built. It is only a warning: Windlass does not
+//! know whether the endpoint reads the field.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The upstreams of a configuration: names answered, balancers made.
+//! The upstreams of a configuration: resolves their names, and makes their balancers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

@@ -1,6 +1,6 @@
-//! The verifiers of a configuration: keys read or fetched, rules put together.
+//! The verifiers of a configuration: reads or fetches their keys, and combines their rules.
 //!
-//! Every key server is asked at once, so that one that is slow costs its own time and no other's.
+//! All key servers are asked at once, so that a slow one delays only itself.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! Whether every filter of a chain gets the attributes that it cannot work without.
+//! Checks that every filter of a chain gets the attributes that it requires.
 
 use crate::exchange::is_host_fact;
 use crate::model::filter::OnError;

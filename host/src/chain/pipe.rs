@@ -1,8 +1,8 @@
-//! A body on its way through the filters that asked for its pieces.
+//! A body on its way through the filters that asked for its chunks.
 //!
-//! Each piece passes the stages in order: in chain order on the way in, in reverse on the way
-//! back. A stage may keep what it has seen and ask for more; what a stage forwards is what the
-//! next one sees. The last call comes with the last bytes where their end is known, else with none.
+//! Each chunk passes the stages in order: in chain order on the way in, in reverse on the way back. A
+//! stage may keep what it has seen and ask for more; the next stage sees what a stage forwards. The
+//! last call comes with the last bytes if their end is known, else without any.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

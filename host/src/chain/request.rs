@@ -1,4 +1,4 @@
-//! Stop 5: the request phases.
+//! Stop 5: the request phases, in the order of the chain.
 
 use std::future::poll_fn;
 use std::rc::Rc;

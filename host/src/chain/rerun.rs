@@ -1,7 +1,7 @@
-//! Request phases that may have to wait for what others tell: of filters that charge a budget which
-//! several gateways share, where this gateway does not know its share; of filters that verify tokens, where
-//! only a newer key set can tell; and of filters that ask other servers. The request waits, and the worker
-//! goes on.
+//! Request phases that may have to wait: for a share of a budget that several gateways use together,
+//! for a newer key set, or for the response of another server.
+//!
+//! The request waits, the worker serves others, and the phase runs again when the answer is there.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Stop 8, without a call: the edits of the response that filters told before there was one.
+//! Stop 8 without a call: edits of the response that filters announced before there was one.
 
 use smallvec::SmallVec;
 

@@ -1,9 +1,9 @@
-//! Trailers of a request, after its filters decided on the head.
+//! The trailers of a request, after its filters decided on the head.
 //!
-//! Some servers put the trailers into the head (RFC 9110 section 6.5.1). So the trailers of a request
-//! hold no field that a filter of its chain said it reads, sets or removes, none that a filter edited
-//! in the head, and no look-alike of one. Deliberately not here: fields that no request may have in
-//! its trailers, whatever its route ([`crate::upstream::headers::clean_trailers`]).
+//! Some servers merge the trailers into the head (RFC 9110 section 6.5.1). So Windlass removes every
+//! trailer that a filter of the chain reads, sets or removes as a field, that a filter edited in the
+//! head, or that is a look-alike of one. Fields that no request may have in its trailers are removed in
+//! [`crate::upstream::headers::clean_trailers`].
 
 use std::pin::Pin;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
-//! What the access log says of an exchange that has ended.
+//! The access log's line about an exchange that has ended.
 //!
-//! Never in it: the query (keys are sent there), fields of the request, bodies.
+//! It never has the query (clients send keys there), fields of the request, or bodies.
 
 use std::num::NonZeroU64;
 use std::time::SystemTime;

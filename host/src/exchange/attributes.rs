@@ -1,4 +1,4 @@
-//! Typed facts that filters hand along the chain.
+//! Attributes: typed facts that filters pass along the chain.
 
 use std::borrow::Cow;
 

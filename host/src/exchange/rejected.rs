@@ -1,4 +1,5 @@
-//! Why the API key or the token of a request was rejected, for the log: to the client all causes are one.
+//! The reason why the API key or the token of a request was rejected, for the log: the client is not
+//! told it.
 
 use std::sync::Arc;
 

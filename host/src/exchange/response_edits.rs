@@ -1,8 +1,8 @@
-//! Edits of a response that filters tell before there is one.
+//! Edits of a response that filters announce before there is one.
 //!
-//! A filter that only sets fields of the response says so in its request phase, or once for all
-//! requests, and needs no call for the response: [`crate::chain`] makes the edits in its place.
-//! Deliberately does not know who may tell them, or when: that is [`crate::wasm`].
+//! A filter that only sets fields of the response announces the edits in its request phase, or once for
+//! all requests, and needs no call for the response: [`crate::chain`] makes the edits in its place.
+//! [`crate::wasm`] decides who may announce them, and when.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

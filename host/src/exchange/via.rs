@@ -1,9 +1,9 @@
-//! `Via`: how a gateway sees that a request has come back to it (RFC 9110 section 7.6.3).
+//! `Via`: how a gateway notices that a request has come back to it (RFC 9110 section 7.6.3).
 //!
-//! Each route adds an entry of its own to the requests that it sends on. A request that a route
-//! meets for the second time is in a loop, whatever other proxies or gateways were in between.
-//! A request that passes several routes of one gateway is in none. Pure; parsing is lenient, since
-//! an entry is only ever looked for.
+//! Each route adds an entry of its own to the requests that it forwards. A request that a route meets
+//! for the second time is in a loop, whatever other proxies or gateways were in between. A request that
+//! passes several routes of one gateway is not. Parsing is lenient, since an entry is only ever
+//! searched for.
 
 use aws_lc_rs::digest;
 use http::header::VIA;

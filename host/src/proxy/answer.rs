@@ -1,4 +1,4 @@
-//! The answer as the connection gets it: a head with its framing, a body with its end.
+//! The response as the connection gets it: a head with its framing, and a body with its end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! Finds the API of a path that no route has, so that the error is worded as that API words its own.
+//! Finds the API of a path that has no route, so that the error has that API's format.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Stop 4, as the spine sees it: from a target and a host to a route.
+//! Stop 4: finds the route of a request, by its target and host.
 
 use std::sync::Arc;
 

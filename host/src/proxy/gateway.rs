@@ -1,7 +1,7 @@
-//! All that one configuration built, ready for use: what a request's way reads, and nobody changes.
+//! Everything that one configuration built, ready for use. Requests read it, and nothing changes it.
 //!
-//! `build` makes it whole, aside; the server puts it in use. Requests keep the one that they began with; it is
-//! released with the last of them.
+//! [`crate::build`] makes it, the server puts it in use. A request keeps the gateway that it began
+//! with; the gateway is dropped after the last of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

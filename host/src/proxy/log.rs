@@ -1,8 +1,8 @@
-//! What the gateway's own log says of an exchange that failed.
+//! Logs exchanges that failed.
 //!
-//! A fault of the gateway's or the upstream's side is what an operator looks for; one of the client's
-//! is not worth a line above debug. Promises: so many lines a second with one code at the most, and
-//! how many were left out is in the next.
+//! A fault of the gateway or of an upstream is logged for the operator; a fault of the client is logged
+//! at DEBUG only. Each code is logged at most a few times a second, and the next line says how many
+//! were left out.
 
 use std::fmt;
 

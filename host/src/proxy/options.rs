@@ -1,9 +1,9 @@
 //! `OPTIONS` requests that end at the gateway (RFC 9110 sections 7.6.2 and 9.3.7).
 //!
-//! `OPTIONS *` asks about the server as a whole, and the gateway is that server. `Max-Forwards: 0`
-//! says that no other server shall answer; a larger number is lowered by one. `TRACE`, the other
-//! method that has the field, is never forwarded. Deliberately not here: preflights of
-//! browsers, which have neither and belong to filters ([`super::find`]) and endpoints.
+//! `OPTIONS *` asks about the server as a whole, and that is the gateway. `Max-Forwards: 0` says that
+//! no other server shall answer; a larger number is lowered by one. `TRACE`, the other method that has
+//! the field, is never forwarded. Preflights of browsers have neither; filters ([`super::find`]) and
+//! endpoints answer those.
 
 use http::header::{ALLOW, HOST, MAX_FORWARDS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};

@@ -1,5 +1,5 @@
-//! Takes from the rates that requests share, a route's and the gateway's, for a request that no filter
-//! charged: a filter that charges a usage plan takes them in the same step.
+//! Charges the rates that requests share, of the route and of the gateway, for a request that no filter
+//! charged. A filter that charges a usage plan charges them in the same step.
 
 use http::{HeaderName, HeaderValue, header};
 

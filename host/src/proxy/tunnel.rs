@@ -1,8 +1,9 @@
-//! After an upgrade: bytes pass both ways, unseen by filters, until either side ends it.
+//! After an upgrade: bytes pass in both directions, unseen by filters, until either side ends the
+//! tunnel.
 //!
-//! Promises: it ends when neither side says anything for the upstream's `idle_timeout`, with its
-//! `total_timeout`, and when a drain's time is over; the endpoint's lease is held, and the exchange
-//! is finished, when it ends. Deliberately not here: which protocol it is.
+//! It ends if neither side sends anything for the upstream's `idle_timeout`, after its `total_timeout`,
+//! and when a drain's time is over. The endpoint's lease and the exchange end with it. The tunnel does
+//! not look at the protocol.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -1,8 +1,7 @@
-//! What one worker holds: the configuration in use, its clock, its numbers.
+//! The data of one worker: its configuration, its clock, its counts.
 //!
-//! Made by [`crate::server`], used by the spine and the upstream side. Promises: everything
-//! here belongs to one thread; what other threads may see is in [`WorkerShared`]. Deliberately not
-//! here: sockets, and anything that knows HTTP.
+//! [`crate::server`] makes it; the spine and the upstreams use it. Everything here belongs to one
+//! thread; the part that other threads can see is in [`WorkerShared`]. Sockets are in the server.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

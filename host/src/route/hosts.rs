@@ -1,5 +1,5 @@
-//! Which groups of routes a request's host opens: its own name, `*.suffix` from the longest to
-//! the shortest, any host.
+//! Finds the groups of routes for a request's host: its own name, `*.suffix` from the longest to the
+//! shortest, then any host.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a route's pattern bound in one path: places in the path, not copies of it.
+//! The parameters that a route's pattern bound in a path, as ranges of the path.
 
 use std::ops::Range;
 

@@ -1,5 +1,4 @@
-//! Reads one parameter of a query. The query itself is sent on as it came; this is only how
-//! filters see it.
+//! Reads one parameter of a query, for filters. The query itself is forwarded as it came.
 
 use std::borrow::Cow;
 

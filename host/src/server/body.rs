@@ -1,7 +1,7 @@
 //! A request's body as it comes from the client.
 //!
-//! Promises: no more of it than the route takes, no longer silence than the listener allows,
-//! every byte counted; nothing is read before it is asked for. Deliberately not here: buffering.
+//! It gives no more bytes than the route accepts, waits no longer than the listener's timeout, counts
+//! every byte, and reads only when it is polled. It does not buffer.
 
 use std::pin::Pin;
 use std::rc::Rc;

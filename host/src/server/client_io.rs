@@ -1,14 +1,12 @@
-//! An HTTP/1.1 client connection's I/O: the stream, and what must be known of the bytes on it.
+//! The I/O of an HTTP/1.1 client connection.
 //!
-//! hyper reads and writes through this. It gives hyper one message at a time ([`super::message`]),
-//! and keeps back what follows until the answer is written: so facts about a head's bytes, and the
-//! [`Watch`]'s times, belong to one request. It tells the watch when a head begins, when a write does
-//! not go on and when all is written; and it puts the gateway's own answer in the place of the empty
-//! one with which hyper itself answers a head that it cannot read. Bytes are read into hyper's own
-//! buffer; only those that were sent too early are copied. hyper does not read while it answers (its
-//! `half_close`), so this watches the socket meanwhile. Promises: a client that leaves while its request
-//! is answered is noticed, also while nothing is read of it. Deliberately not here: HTTP, but
-//! for where a message ends, and for the status in that empty answer.
+//! hyper reads and writes through this. It gives hyper one message at a time ([`super::message`]), and
+//! keeps later bytes back until the response is written: so facts about a head's bytes, and the times
+//! of the [`Watch`], belong to one request. It notes in the watch when a head begins, when a write does
+//! not advance and when everything is written. It replaces the empty response with which hyper answers
+//! a head that it cannot read by the gateway's own. Bytes are read into hyper's own buffer; only those
+//! that came too early are copied. hyper does not read while it answers (its `half_close`), so this
+//! watches the socket: it notices a client that leaves while its request is answered.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

@@ -1,10 +1,9 @@
 //! Stop 2: one client connection, from its first byte to its last.
 //!
-//! hyper reads the heads and writes the answers; this task polls it, and acts on what the
-//! [`Watch`] says: a head that takes too long is answered with 408, an idle connection closes,
-//! a stalled write is cut, a drain lets the present answer be the last. Deliberately not here:
-//! what a request means ([`super::head`], [`crate::proxy`]), and HTTP/2 ([`super::http2`]), to which
-//! a connection is handed that begins with its preface.
+//! hyper reads the heads and writes the responses. This task polls it, and acts on the [`Watch`]: a
+//! head that takes too long is answered with 408, an idle connection closes, a stalled write is cut,
+//! and a drain makes the present response the last. A connection that begins with the HTTP/2 preface
+//! goes to [`super::http2`]. The meaning of a request is in [`super::head`] and [`crate::proxy`].
 
 use std::future::Future;
 use std::pin::Pin;

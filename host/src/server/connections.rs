@@ -1,4 +1,4 @@
-//! The connections that a worker holds, and the one task that looks at their deadlines.
+//! The open connections of a worker, and the task that watches their deadlines.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,10 +1,9 @@
-//! An HTTP/2 client connection's I/O: the stream, what was read of it before, and what must be known
-//! of the frames on it.
+//! The I/O of an HTTP/2 client connection, with a look at the frames on it.
 //!
-//! It tells the [`Watch`] when a head has begun and not ended, which stream a head has opened, and
-//! whether the client takes what is written; and it puts interim answers between the frames that
-//! hyper writes. Bytes are read into hyper's own buffer; only those that were sent too early, and
-//! trailers, are copied. Deliberately not here: what frames mean.
+//! It notes in the [`Watch`] when a head has begun and not ended, which stream a head has opened, and
+//! whether the client reads what is written. It puts interim responses between the frames that hyper
+//! writes. Bytes are read into hyper's own buffer; only those that came too early, and trailers, are
+//! copied. hyper reads the frames' content.
 
 mod incoming;
 mod outgoing;

@@ -1,7 +1,7 @@
 //! The TLS handshake of a client connection.
 //!
-//! It promises that a client that does not finish it within the listener's `header_timeout` is
-//! cut off, and that a drain does not wait for it longer.
+//! A client that does not finish it within the listener's `header_timeout` is disconnected, and a drain
+//! does not wait for it any longer than that.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,14 +1,13 @@
-//! From a parsed head to an exchange: what hyper lets pass and the gateway does not.
+//! From a parsed head to an exchange: refuses heads that hyper accepts and the gateway does not.
 //!
-//! Rules (RFC 9112 sections 3.2 and 6): one valid host; a target in absolute form replaces what
-//! `Host` says; `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`;
-//! in HTTP/2 (RFC 9113 section 8.3.1) `:authority` is the host, and a `Host` beside it says the same,
-//! and no value begins or ends with a space or a tab (section 8.2.1);
-//! `CONNECT` and `TRACE` are not carried (a `TRACE` would show the client what the gateway
-//! added), and an expectation other than `100-continue` is not met. After a `CONNECT` that is
-//! refused the connection closes: its client may be sending something else than HTTP already.
-//! Deliberately not here: the path rule ([`crate::route`]), and what goes upstream
-//! ([`crate::upstream::headers`]).
+//! The rules (RFC 9112 sections 3.2 and 6): one valid host; a target in absolute form replaces `Host`;
+//! `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`. In HTTP/2 (RFC 9113
+//! section 8.3.1) `:authority` is the host, a `Host` beside it must be the same, and no value begins or
+//! ends with a space or a tab (section 8.2.1). `CONNECT` and `TRACE` are refused (a `TRACE` would show
+//! the client the fields that the gateway adds), and so is an expectation other than `100-continue`.
+//! After a refused `CONNECT` the connection closes, since its client may already send something other
+//! than HTTP. The path rule is in [`crate::route`], the fields that go upstream in
+//! [`crate::upstream::headers`].
 
 use std::rc::Rc;
 use std::sync::Arc;

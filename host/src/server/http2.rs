@@ -1,11 +1,10 @@
 //! Stop 2 over HTTP/2: one client connection that carries many requests at once.
 //!
-//! hyper reads frames in this task and runs each exchange in a task of its own. Each exchange has
-//! a [`Watch`] of its own, so that its time-outs end it alone (`RST_STREAM`); those of the connection
-//! end all: a client that takes nothing is cut, one that idles or that a drain meets is told to go
-//! (GOAWAY). Promises: what one client can make us hold is bounded: streams, heads, windows, and
-//! streams that it resets. Deliberately not here: what a request means ([`super::head`],
-//! [`crate::proxy`]).
+//! hyper reads frames in this task, and runs each exchange in a task of its own. Each exchange has a
+//! [`Watch`] of its own, so that its timeouts end it alone (`RST_STREAM`). The connection's timeouts
+//! end all of them: a client that reads nothing is disconnected, and one that is idle, or that a drain
+//! meets, gets a GOAWAY. Streams, heads, windows and resets of one client are bounded. The meaning of a
+//! request is in [`super::head`] and [`crate::proxy`].
 
 use std::cell::RefCell;
 use std::future::Future;

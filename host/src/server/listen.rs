@@ -1,11 +1,11 @@
-//! Stop 1: listening sockets, and who serves what they accept.
+//! Stop 1: listening sockets, and the worker that serves an accepted connection.
 //!
-//! Each worker has a socket of its own for each listener (`SO_REUSEPORT`), so accepting needs
-//! no lock; it has several where the gateway before this one had more workers. The kernel spreads
-//! connections by a hash of their addresses, which is unfair to few and long ones: a worker that has
-//! accepted one while it holds far more than the least-loaded worker hands it over. Promises: an
-//! address that is in use stops the start; at `max_connections` the connection that has idled longest
-//! makes room for a new one, and where none idles, clients wait in the kernel's queue.
+//! Each worker has a socket of its own for each listener (`SO_REUSEPORT`), so accepting needs no lock;
+//! it has several if the gateway before this one had more workers. The kernel spreads connections by a
+//! hash of their addresses, which is unfair if they are few and long. So a worker that accepts one
+//! while it has far more than the least-loaded worker gives it to that worker. An address that is in
+//! use stops the start. At `max_connections` a new connection closes the one that has idled longest; if
+//! none is idle, clients wait in the kernel's queue.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,9 +1,10 @@
-//! Where a client's message ends, in the bytes of an HTTP/1.1 connection (RFC 9112 sections 2.1 and 7.1).
+//! Finds the end of a client's message in the bytes of an HTTP/1.1 connection (RFC 9112 sections 2.1
+//! and 7.1).
 //!
-//! hyper reads one message after the other from one buffer, and tells nobody where each began. With
-//! this the connection's I/O gives it one message at a time, so that what is known of a head's bytes
-//! belongs to that head. Promises: for bytes that hyper takes, the end is hyper's own; bytes that it
-//! does not take end the connection. Deliberately not here: whether a message is well-formed.
+//! hyper reads one message after the other from one buffer, and does not say where each began. With
+//! this the connection's I/O gives it one message at a time, so that facts about a head's bytes belong
+//! to that head. For bytes that hyper accepts, the end is the same as hyper's; bytes that it refuses
+//! end the connection. hyper decides whether a message is well-formed.
 
 /// How much of the beginning of a line is kept while the rest is on its way: a field's name that
 /// matters, and the byte after it.

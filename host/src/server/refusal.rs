@@ -1,4 +1,4 @@
-//! Answers that the gateway writes past hyper, to heads that hyper could not read.
+//! Responses that the gateway writes itself, to heads that hyper could not read.
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! A worker's thread: its runtime, its accept loops, its control messages.
+//! A worker's thread: its runtime, its accept loops, and the commands that it gets.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whether a client takes what is written.
+//! Measures whether a client reads what is written to it.
 
 use std::task::Poll;
 

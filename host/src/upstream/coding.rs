@@ -1,8 +1,8 @@
-//! How a `Transfer-Encoding` is read, of a request and of an answer.
+//! Reads `Transfer-Encoding`, of requests and of responses.
 //!
-//! Windlass decodes one coding, `chunked`, and passes no other on: framing is each connection's own
-//! (RFC 9112 sections 6.1 and 7). hyper looks only at the last member of the list, so the list is read
-//! here once more, for the few heads that have one. Pure. Deliberately not here: what the client is told.
+//! Windlass decodes one coding, `chunked`, and forwards no other: framing belongs to each connection
+//! (RFC 9112 sections 6.1 and 7). hyper looks only at the last member of the list, so this reads the
+//! list again, for the few heads that have one. The callers decide how to answer.
 
 use http::HeaderMap;
 use http::header::TRANSFER_ENCODING;

@@ -1,13 +1,18 @@
-//! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
+//! The connections to endpoints: an HTTP/1.1 connection carries one request at a time, a shared HTTP/2
+//! connection carries many.
 //!
-//! - [`client`] makes connections, with [`tls`] where the upstream has it;
-//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, looks at
-//!   each [`head`] and shows [`interim`] answers, behind a [`gate`] for wake-ups;
-//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`]; each request
-//!   on it is an [`exchange`], with an [`upload`] of its body, or becomes a [`tunnel`];
-//! - [`incoming`] is what follows the head of a response over either, and [`transport`] its errors;
-//! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
-//!   HTTP/2.
+//! - [`client`] makes connections, with [`tls`] if the upstream has it;
+//! - [`http1`] is an HTTP/1.1 connection. Its [`io`] keeps a [`head_record`] of the head that is sent,
+//!   reads each [`head`] of a response before hyper does, and passes [`interim`] responses on; a
+//!   [`wake_gate`] saves wake-ups;
+//! - [`mod@http2`] is an HTTP/2 connection over a [`monitored_io`], with a check of its [`liveness`].
+//!   Each request on it is an [`http2_request`] with an [`upload`] of its body, or becomes a
+//!   [`stream_io`];
+//! - [`endpoint_body`] is the body of a response over either, and [`transport`] has the errors;
+//! - [`pool`] keeps the connections of a worker, and learns the [`request_limit`] of an endpoint's
+//!   HTTP/2 connections.
+//!
+//! [`super::attempt`] takes a connection from the pool and sends a request on it.
 
 use std::task::{Context, Poll};
 

@@ -1,10 +1,11 @@
-//! An endpoint: one address of an upstream, as the process knows it and as a worker sees it.
+//! An endpoint: one address of an upstream, as the process and as a worker see it.
 //!
-//! - [`group`] and [`state`]: what outlives configurations, of all endpoints of an upstream and of one;
-//! - [`health`]: how it stands, and why;
-//! - [`rounds`]: the thread that looks after endpoints, [`names`] whose answers it asks for, and
-//!   [`reach`] how a check comes to one;
-//! - [`leaving`]: those that have to end what runs.
+//! - [`upstream_state`] and [`state`]: the state of an upstream and of one endpoint that outlives
+//!   configurations;
+//! - [`health`]: whether an endpoint is available, and why not;
+//! - [`maintenance`]: the thread that checks endpoints and resolves their names by [`dns`];
+//!   [`check_target`] is the way of a check to an endpoint;
+//! - [`leaving`]: endpoints that were removed and still have active requests.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
-//! What can go wrong between the gateway and an endpoint.
+//! The reasons why an attempt at an endpoint gives no response.
+//!
+//! Each has a text for the log, and an error code for the client ([`AttemptError::code`]).
+//! [`super::attempt`] decides by them whether it retries and whether the endpoint is to blame.
 
 use std::io;
 

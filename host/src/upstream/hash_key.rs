@@ -1,4 +1,4 @@
-//! What of a request a consistent pick goes by, and what keys and endpoints are as numbers.
+//! The key of a request for consistent hashing, and the numbers that keys and endpoints hash to.
 
 use std::net::IpAddr;
 

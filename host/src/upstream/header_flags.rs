@@ -1,7 +1,7 @@
-//! Which of the fields that matter to the gateway a head has.
+//! Finds out which of the fields that matter to the gateway a head has.
 //!
-//! Read once, when a head has come, so that nothing after it looks for a field that is not there.
-//! Deliberately not here: what is done about them ([`headers`]).
+//! The head is read once when it has arrived, so that nothing later searches for a field that is
+//! absent. [`headers`](super::headers) acts on the flags.
 
 use http::{HeaderMap, HeaderValue};
 

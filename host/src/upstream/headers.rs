@@ -1,9 +1,9 @@
-//! Fields that must not pass, or that the gateway itself sets.
+//! The fields that Windlass removes from a head or sets in it before it forwards the head.
 //!
-//! Hop-by-hop fields and those that `Connection` names go no further than one connection, in
-//! either direction (RFC 9110 section 7.6.1); framing is each connection's own. What a client
-//! says of who it is ([`claims`]) counts only if a trusted proxy passed it on ([`hops`]).
-//! Deliberately not here: edits by filters.
+//! Hop-by-hop fields, and fields that `Connection` names, go no further than one connection in either
+//! direction (RFC 9110 section 7.6.1); framing belongs to each connection. Fields by which a client
+//! says who it is ([`identity_fields`](super::identity_fields)) count only if a trusted proxy forwarded
+//! them ([`hops`](super::hops)). Edits by filters come before, in the chain.
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST,

@@ -1,8 +1,8 @@
-//! How an upstream as a whole stands, for the log: which group of its endpoints is in use, and whether
-//! enough of them are available.
+//! Logs changes of an upstream as a whole: which tier of its endpoints is active, and whether enough of
+//! them are available.
 //!
-//! Promises: a change is told once a gateway, and a reload alone is none. Deliberately not here: what
-//! follows for a pick ([`crate::balance`]).
+//! Each change is logged once a gateway; a reload alone is no change. What a pick does then is in
+//! [`crate::balance`].
 
 use std::fmt;
 

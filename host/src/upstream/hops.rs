@@ -1,8 +1,9 @@
-//! Who asked, as trusted proxies say it: `X-Forwarded-For` and `Forwarded` (RFC 7239), read.
+//! Reads who sent a request from the fields that trusted proxies write: `X-Forwarded-For` and
+//! `Forwarded` (RFC 7239).
 //!
-//! [`headers`](super::headers) asks only where the connection is a trusted proxy's. Each form of an
-//! address that proxies write is understood; what is no address (`unknown`, `_hidden`) ends the
-//! search, since what is left of it is hearsay. Pure. Deliberately not here: which fields are sent on.
+//! [`headers`](super::headers) asks only if the connection comes from a trusted proxy. Every form of an
+//! address that proxies write is understood. Anything else (`unknown`, `_hidden`) ends the search,
+//! since the entries before it cannot be trusted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

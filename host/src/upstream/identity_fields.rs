@@ -1,11 +1,11 @@
-//! Which fields say who asks: those that proxies write and endpoints believe.
+//! The fields that say who sent a request: proxies write them, and endpoints believe them.
 //!
-//! [`headers`](super::headers) removes them from the request of a client that is no trusted proxy, and
-//! the look-alikes of them from every request. Pure: names in, an answer out.
+//! [`headers`](super::headers) removes them from the request of a client that is not a trusted proxy,
+//! and removes their look-alikes from every request.
 //!
-//! A look-alike has another character where the real name has `-`: CGI, WSGI and PHP hand
-//! `x_real_ip` and `x-real-ip` to the application as one variable, `HTTP_X_REAL_IP` (RFC 3875 section
-//! 4.1.18). Deliberately not here: what a filter sets, whose look-alikes go when it is set.
+//! A look-alike has another character where the real name has `-`: CGI, WSGI and PHP pass `x_real_ip`
+//! and `x-real-ip` to the application as one variable, `HTTP_X_REAL_IP` (RFC 3875 section 4.1.18). The
+//! look-alikes of a field that a filter sets are removed when it sets the field.
 
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;

@@ -1,4 +1,4 @@
-//! The id and the trace that a trusted proxy gave a request.
+//! The request id and the trace that a trusted proxy gave a request.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

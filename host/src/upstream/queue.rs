@@ -1,11 +1,11 @@
-//! Requests that wait for an endpoint with room.
+//! The queue of an upstream: requests that wait for an endpoint with a free slot.
 //!
-//! One queue an upstream, over all workers: whoever waits longest looks first, whichever worker it
-//! is on, and whoever comes meanwhile waits behind. So no worker starves, also where there is
-//! room for fewer requests than there are workers. Room that the first cannot use, since only some
-//! endpoints will do for it, is for the next behind it. Now and then all look: who waits since a
-//! former configuration knows other endpoints than those behind. Nothing here is touched while all find room,
-//! but for one number that is read when a request ends; the lock is for those who wait.
+//! An upstream has one queue for all workers. The request that has waited longest looks first,
+//! whichever worker it is on, and later requests wait behind it. So no worker starves, even if fewer
+//! requests are allowed than there are workers. If only some endpoints will do for the first request, a
+//! slot that it cannot use goes to the next. Now and then all requests look, since requests from before
+//! a reload know other endpoints than those behind them. While the queue is empty, it costs one number
+//! that is read when a request ends; only requests that wait take the lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;

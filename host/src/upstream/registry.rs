@@ -1,7 +1,8 @@
-//! All upstreams of the process by name, and the plans that are in use.
+//! All upstreams of the process by name, and the upstreams of the configuration in use.
 //!
-//! Made with the process, asked by each configuration that is built, told which one is in use.
-//! Deliberately not here: connections.
+//! The registry is made with the process. Each configuration that is built asks it for the state of its
+//! upstreams, and it learns which configuration is in use. The admin API changes endpoints here.
+//! Workers keep the connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

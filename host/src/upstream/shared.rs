@@ -1,11 +1,10 @@
-//! An upstream of one configuration, ready for use: which endpoints it has now, and the balancer
-//! over them.
+//! An upstream of one configuration, ready for use: its current endpoints, and the balancer over them.
 //!
-//! The members change while it is in use (names are answered anew, an operator adds, removes,
-//! weighs and drains), and what takes requests changes with health. Workers see a change at their
-//! next request: they compare one number. Promises: a change of members keeps what the balancer
-//! knows of those that stay; a request finds the endpoint that it was given, whatever changes.
-//! Deliberately not here: who notices ([`super::endpoint::rounds`]), and connections.
+//! The endpoints change while it is in use: names resolve to other addresses, an operator adds,
+//! removes, weighs and drains endpoints, and health changes. A worker sees a change at its next request
+//! by comparing one number. The balancer keeps its state of the endpoints that stay, and a request
+//! finds the endpoint that it was given, whatever changes. [`super::endpoint::maintenance`] notices
+//! changes; workers keep the connections.
 
 mod sticky_endpoint;
 

@@ -1,11 +1,10 @@
-//! What keeps a client on its endpoint: a token that it carries.
+//! The token that keeps a client on its endpoint.
 //!
-//! A token names the endpoint by a keyed digest, so that it tells nothing of the network behind the
-//! gateway, and ends at a time; both are signed (HMAC-SHA-256). It holds on every gateway with the
-//! same secret, over reloads and restarts. It is renewed with use, so that a client that is busy is
-//! not moved. Promises: a token that was changed, has ended, or names an endpoint that is gone counts
-//! as none; comparing takes constant time. Deliberately not here: whether the endpoint takes requests
-//! (the balancer has the last word).
+//! A token names the endpoint by a keyed digest, so that it says nothing about the network behind the
+//! gateway, and it expires; both are signed (HMAC-SHA-256). It is valid on every gateway with the same
+//! secret, and survives reloads and restarts. Use renews it, so that an active client stays where it
+//! is. A token that was changed, has expired, or names a removed endpoint is ignored. Comparisons take
+//! constant time. The balancer decides whether the endpoint is available.
 //!
 //! Form: base64url without padding of 8 bytes endpoint, 5 bytes end (seconds since 1970), 16 bytes
 //! signature.

@@ -1,4 +1,4 @@
-//! Making connections to endpoints.
+//! Makes connections to endpoints: TCP, TLS, and the protocol's handshake.
 
 use std::cell::Cell;
 use std::io;

@@ -1,4 +1,4 @@
-//! The body of a response as it comes over HTTP/1.1 or HTTP/2, or the stream that a `CONNECT` opened.
+//! The body of a response over HTTP/1.1 or HTTP/2, or the stream that a `CONNECT` opened.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

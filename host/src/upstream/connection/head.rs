@@ -1,10 +1,9 @@
-//! Response heads with more fields than hyper's client takes.
+//! Response heads with more fields than hyper's client accepts.
 //!
-//! hyper reads a hundred fields of a response over HTTP/1.1, and fails on the next. So the connection's
-//! I/O looks at each head before hyper does. One with more fields is taken apart here: hyper gets its
-//! status and what frames the body, and the rest is put back once hyper has read that ([`HeadOverflow`]).
-//! Promises: a head within hyper's bound passes as it came; a head that is no HTTP reaches hyper at
-//! once. Deliberately not here: what a head means.
+//! hyper reads a hundred fields of a response over HTTP/1.1, and fails at the next. So the connection's
+//! I/O looks at each head before hyper does. If a head has more fields, hyper gets its status and the
+//! fields that frame the body, and the other fields are put back after hyper has read those
+//! ([`HeadOverflow`]). A head within hyper's limit passes unchanged, and so do bytes that are not HTTP.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

@@ -1,8 +1,8 @@
-//! What was written of a request's head, for the case that it must be sent once more.
+//! A record of the request head that was written, in case it must be sent again.
 //!
-//! hyper takes a head apart as it writes it. To clone each one before, for the rare request that
-//! has to be repeated, costs more than all else that is done to it here; to keep the bytes costs
-//! almost nothing, and they are read again only then.
+//! hyper takes a head apart as it writes it. A clone of each head, for the rare request that is
+//! repeated, would cost more than everything else that is done to it here. Keeping the bytes costs
+//! almost nothing, and they are parsed only when they are needed.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};

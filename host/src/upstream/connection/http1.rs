@@ -1,10 +1,10 @@
-//! One HTTP/1.1 connection to an endpoint.
+//! An HTTP/1.1 connection to an endpoint.
 //!
-//! hyper gives a sender and a future that moves the bytes. For a request without a body the
-//! future is polled by whoever waits for the response, in the client connection's own task:
-//! that saves two wake-ups of another task a request. A request with a body needs its bytes
-//! moved also while nobody reads the response, so with the first of these the future becomes a
-//! task of its own and stays one.
+//! hyper gives a sender and a future that moves the bytes. For a request without a body, the task that
+//! waits for the response polls that future itself, in the client connection's own task; that saves two
+//! wake-ups of another task for each request. The bytes of a request with a body must move even while
+//! nobody reads the response, so with the first of these the future becomes a task of its own, and
+//! stays one.
 
 use std::future::Future;
 use std::pin::Pin;

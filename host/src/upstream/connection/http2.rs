@@ -1,8 +1,8 @@
 //! An HTTP/2 connection to an endpoint, which carries many requests at once.
 //!
-//! A task of its own moves its bytes. Each request has a slot, and the slot counts until the
-//! response is over. Promises: no more slots than the endpoint allows, unless the pool is at its
-//! bound; a connection is closed when nobody holds it any more, after the last response.
+//! A task of its own moves its bytes. Each request has a slot until its response is over. There are no
+//! more slots than the endpoint allows, unless the pool is at its bound. A connection that nobody uses
+//! any more closes after its last response.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,9 +1,8 @@
 //! One request and its response on a stream of an HTTP/2 connection to an endpoint.
 //!
-//! It comes after [`super::shared`], which opens the stream, and hands the body on to [`super::upload`].
-//! The head of the response is awaited by whoever sent the request, without a task between. Promises:
-//! interim answers are given on in their order, before that head; a request that is given up before it
-//! resets its stream.
+//! [`super::http2`] opens the stream before, and [`super::upload`] sends the body. The task that sent
+//! the request waits for the head of the response itself, without a task between. Interim responses are
+//! passed on in order, before that head. A request that is dropped before the head resets its stream.
 
 use std::future::poll_fn;
 use std::pin::Pin;

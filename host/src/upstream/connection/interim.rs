@@ -1,9 +1,8 @@
-//! Interim answers (1xx) that an endpoint sends over HTTP/1.1, as its bytes pass.
+//! Interim responses (1xx) that an endpoint sends over HTTP/1.1, read from the bytes that pass.
 //!
-//! hyper reads over them, and its own way to hear of them costs every request allocations. Nearly
-//! every answer begins with another status, which its first bytes tell; then nothing more is looked
-//! at. Deliberately not here: `101`, which is an answer to the request, and HTTP/2, where h2 gives
-//! them ([`super::exchange`]).
+//! hyper skips them, and its own way to report them costs each request allocations. The first bytes of
+//! nearly every response show another status, and then nothing more is read here. Not here: `101`,
+//! which is the final response, and HTTP/2, where h2 reports them ([`super::http2_request`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

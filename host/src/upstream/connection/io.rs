@@ -1,4 +1,4 @@
-//! The I/O of one connection to an endpoint.
+//! The I/O of an HTTP/1.1 connection to an endpoint.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,13 +1,13 @@
-//! Whether an HTTP/2 connection is alive: what its I/O has read, and the PING that asks.
+//! Whether an HTTP/2 connection is alive: the bytes that its I/O has read, and the PING that asks.
 //!
-//! A firewall that forgot a connection says nothing, and neither does an endpoint that hangs. The
-//! worker's watch task looks at each connection that has requests once a tick ([`SilenceTracker`], pure);
-//! the I/O ([`super::heard`]) counts its reads, and the connection's task ([`super::shared`]) sends a
-//! PING when it is asked to. A request pays one store for it.
+//! A firewall that dropped a connection says nothing, and neither does an endpoint that hangs. Once a
+//! tick the worker's watch task looks at each connection that has requests ([`SilenceTracker`]). The
+//! I/O ([`super::monitored_io`]) counts its reads, and the connection's task ([`super::http2`]) sends a
+//! PING when it is asked to. A request pays one store.
 //!
 //! Servers of gRPC end a connection that sends more than two PINGs within five minutes while they have
-//! nothing to say, as on a stream that waits for an event, so that these are rare: after [`FIRST_PING_AFTER_MS`] and
-//! [`SECOND_PING_AFTER_MS`], and then every [`LATER_PING_AFTER_MS`].
+//! nothing to send, as on a stream that waits for an event. So PINGs are rare: after
+//! [`FIRST_PING_AFTER_MS`] and [`SECOND_PING_AFTER_MS`], and then every [`LATER_PING_AFTER_MS`].
 
 use std::cell::{Cell, OnceCell};
 use std::task::Waker;

@@ -1,5 +1,5 @@
-//! The I/O of one HTTP/2 connection to an endpoint: counts what is read, and fails once the connection
-//! is given up.
+//! The I/O of an HTTP/2 connection to an endpoint: counts the bytes that it reads, and fails once the
+//! connection is declared dead.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,9 +1,9 @@
-//! A worker's connections to one endpoint that can take a request.
+//! A worker's connections to one endpoint that can carry a request.
 //!
-//! Those of HTTP/1.1 are here while nobody uses them: last in, first out, so that those that are
-//! not needed grow old and are closed. Those of HTTP/2 stay here while they are in use. Bounded in
-//! number and age. They outlive configurations: a reload that changes nothing about how an endpoint
-//! is reached goes on with the connections that are there. Deliberately not here: making connections.
+//! HTTP/1.1 connections are here while they are idle: last in, first out, so that those that are not
+//! needed grow old and are closed. HTTP/2 connections stay here while they are in use. Number and age
+//! are bounded. The pool outlives configurations: a reload that does not change how an endpoint is
+//! reached keeps its connections. [`super::client`] makes connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
-//! How many requests an endpoint takes on one HTTP/2 connection, as it shows by turning more away.
+//! Learns how many requests an endpoint accepts on one HTTP/2 connection.
 //!
-//! Servers end a connection after so many requests (nginx's `keepalive_requests`) and turn away what
-//! came behind: nothing is lost by it, but of many at once most would go around in circles. Two
-//! connections that end at the same number are no chance: for a while no more are sent on one.
-//! Pure; one a worker and endpoint.
+//! Servers end a connection after a number of requests (nginx's `keepalive_requests`), and refuse those
+//! that came behind. Nothing is lost, but of many requests at once most would be refused again and
+//! again. If two connections end at the same number, Windlass sends no more than that on one connection
+//! for a while.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

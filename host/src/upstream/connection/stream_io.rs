@@ -1,5 +1,5 @@
-//! A stream of HTTP/2 that an extended `CONNECT` (RFC 8441) has opened to an endpoint, as bytes both
-//! ways.
+//! An HTTP/2 stream that an extended `CONNECT` (RFC 8441) has opened to an endpoint, as bytes in both
+//! directions.
 
 use std::io;
 use std::pin::Pin;

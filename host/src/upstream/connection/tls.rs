@@ -1,7 +1,7 @@
-//! TLS to endpoints: one set of settings an upstream, shared by the workers.
+//! TLS to endpoints: one set of settings for each upstream, shared by the workers.
 //!
-//! Promises: an endpoint's certificate is checked before a byte of a request leaves; sessions are
-//! resumed, whichever worker made them. Deliberately not here: reading files ([`crate::http::tls`]).
+//! Windlass checks an endpoint's certificate before it sends a byte of a request. Sessions are resumed,
+//! whichever worker made them. [`crate::http::tls`] reads the files.
 
 use std::io;
 use std::sync::Arc;

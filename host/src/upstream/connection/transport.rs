@@ -1,4 +1,4 @@
-//! What ended an exchange with an endpoint, as hyper (HTTP/1.1) or h2 (HTTP/2) says it.
+//! The error that ended an exchange with an endpoint, from hyper (HTTP/1.1) or h2 (HTTP/2).
 
 use http::{Request, Response};
 

@@ -1,9 +1,8 @@
-//! The body of a request on its way into a stream of HTTP/2.
+//! Sends the body of a request into an HTTP/2 stream.
 //!
-//! Promises: a piece is asked of the body only when the one before it has gone, so that nothing is
-//! gathered here; room on the connection is asked for only with a piece at hand, since a body that
-//! gives nothing must not hold room that other streams need; a stream that the endpoint resets ends the
-//! body.
+//! It asks the body for a chunk only when the chunk before has been sent, so that nothing is buffered
+//! here. It asks the connection for window only with a chunk in hand, since a body that waits must not
+//! occupy window that other streams need. If the endpoint resets the stream, the body ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

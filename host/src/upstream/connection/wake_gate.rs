@@ -1,10 +1,10 @@
-//! A waker for connections that are driven by whoever waits for them.
+//! A waker for connections that the task which waits for the response polls itself.
 //!
-//! Such a connection and the one who waits sit in the same task. hyper's channels between them
-//! would wake that task for what it is just doing, and once more for each request the task that
-//! used the connection before. The gate lets a wake-up through only while the present user
-//! sleeps: then it is the socket that has something. The connection's I/O learns here whether there
-//! was a wake-up at all ([`WakeSignal`]): where there was none, there is nothing to be read.
+//! Connection and waiter are in the same task. hyper's channels between them would wake that task for
+//! the work that it is doing, and once more for each request the task that used the connection before.
+//! The gate passes a wake-up on only while the present user sleeps: then the socket caused it. The
+//! connection's I/O learns here whether there was a wake-up at all ([`WakeSignal`]); without one there
+//! is nothing to read.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};

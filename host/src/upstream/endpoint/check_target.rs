@@ -1,4 +1,4 @@
-//! How a check reaches an endpoint: as requests do, by a connection of its own.
+//! The way of a health check to an endpoint: as requests go, over a connection of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

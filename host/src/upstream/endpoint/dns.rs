@@ -1,9 +1,9 @@
-//! Names of endpoints to addresses, by DNS.
+//! Resolves the names of endpoints by DNS.
 //!
-//! Promises: an answer holds as long as its TTL says, within bounds; IPv4 where there is any, else
-//! IPv6: an endpoint that is reached by both is one endpoint. An answer says which part of it is
-//! missing because a question failed. One name server that fails or is slow never hides what another
-//! one answers. The hosts file counts. Deliberately not here: what becomes of an answer.
+//! An answer is valid for its TTL, within bounds. IPv4 addresses are used if there are any, else IPv6:
+//! an endpoint that is reachable by both is one endpoint. If one query fails, the answer says which
+//! part is missing. A name server that fails or is slow never hides the answer of another. The hosts
+//! file counts. [`super::maintenance`] acts on the answers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
