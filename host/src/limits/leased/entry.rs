@@ -5,12 +5,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::super::counter::TakenAmounts;
-use super::super::plan::{EnrolledPlan, MethodRate, RateLimit};
-use super::super::time::Timestamp;
-use super::super::usage::QuotaLimit;
-use super::super::{BoundKind, Level, TakeRequest};
 use super::lease::{Availability, BudgetLease, Refill};
+use crate::limits::counter::TakenAmounts;
+use crate::limits::plan::{EnrolledPlan, MethodRate, RateLimit};
+use crate::limits::time::Timestamp;
+use crate::limits::usage::QuotaLimit;
+use crate::limits::{BoundKind, Level, TakeRequest};
 
 use crate::model::period::Period;
 

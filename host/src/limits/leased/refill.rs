@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use ::redis::Connection;
 
-use super::super::LimitStore;
-use super::super::time::Timestamp;
 use super::LeaseShared;
 use super::entry::{LeaseEntry, ends_ms, quota_name};
 use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
+use crate::limits::LimitStore;
 use crate::limits::UncountedUsage;
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::usage_rows::QuotaUsage;

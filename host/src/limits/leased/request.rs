@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::plan::RateLimit;
-use super::super::time::Timestamp;
 use super::entry::{LeaseEntry, Method, QuotaLease};
 use super::lease::{Grant, LeaseRequest};
+use crate::limits::plan::RateLimit;
+use crate::limits::time::Timestamp;
 
 use crate::model::period::Period;
 

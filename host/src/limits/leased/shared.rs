@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::plan::EnrolledPlan;
-use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};

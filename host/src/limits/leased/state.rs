@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::super::time::Timestamp;
+use crate::limits::time::Timestamp;
 
 /// Counted as it happens.
 #[derive(Debug)]

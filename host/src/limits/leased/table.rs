@@ -8,11 +8,11 @@ use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use super::super::plan::EnrolledPlan;
-use super::super::room::{Division, Room};
-use super::super::shard_count;
-use super::super::time::Timestamp;
 use super::entry::LeaseEntry;
+use crate::limits::plan::EnrolledPlan;
+use crate::limits::room::{Division, Room};
+use crate::limits::shard_count;
+use crate::limits::time::Timestamp;
 
 /// Whose leases: found again by the refilling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use tokio::sync::oneshot::error::TryRecvError;
 mod burst;
 mod shares;
 
-use super::super::{MethodRate, QuotaLimit};
 use super::*;
 use crate::model::period::{MonthDay, Period};
 use crate::shared_store::test_server::RedisServer;

@@ -6,11 +6,11 @@
 
 use tokio::sync::oneshot;
 
-use super::super::plan::EnrolledPlan;
-use super::super::time::Timestamp;
-use super::super::{DecisionSignal, TakeRequest};
 use super::entry::{LeaseEntry, LeaseWaiter, refill};
 use super::lease::{Availability, BudgetLease, Refill};
+use crate::limits::plan::EnrolledPlan;
+use crate::limits::time::Timestamp;
+use crate::limits::{DecisionSignal, TakeRequest};
 
 /// Requests that wait for one key's share; more are told that it is not known.
 const MAX_WAITERS: usize = 10_000;

@@ -4,13 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::counter::{CounterRequest, PendingUsage, TakenAmounts, UsageCounter};
-use super::super::outbox::OwnerUsage;
-use super::super::plan::EnrolledPlan;
-use super::super::table::{CounterOwner, CounterTable};
-use super::super::ticket::TakenCounter;
-use super::super::time::Timestamp;
-use super::super::{AppliedExtension, ExtendError, QuotaStatus};
 use super::LocalLimits;
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;

@@ -12,11 +12,11 @@ use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::super::bucket::{Bucket, Shape};
-use super::super::room::{Division, Room};
-use super::super::{Level, shard_count};
 use super::RateKey;
 use super::window::{Window, WindowSpan};
+use crate::limits::bucket::{Bucket, Shape};
+use crate::limits::room::{Division, Room};
+use crate::limits::{Level, shard_count};
 
 /// How many meters are looked at with every new one, and before one is refused room.
 const STEPS: usize = 4;

@@ -8,7 +8,7 @@
 //! Two fixed windows of which the older one is weighted, as many gateways have it, would need less
 //! memory; they admit up to twice the limit in one window, when requests come in bursts.
 
-use super::super::{Level, NEVER_MS};
+use crate::limits::{Level, NEVER_MS};
 
 /// Of one window.
 const PARTS: u64 = 10;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::plan::{MAX_METHODS, MethodError};
 use super::*;
+use crate::limits::plan::{MAX_METHODS, MethodError};
 
 fn named(name: &str, apis: &[&str]) -> UsagePlan {
     UsagePlan {

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::path::decode_segment;
 use super::*;
+use crate::route::path::decode_segment;
 
 fn only(methods: &[&str]) -> Vec<MethodMatch> {
     methods

@@ -6,9 +6,9 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::advice::Host;
-use super::super::facts::Advice;
-use super::super::state::{InstanceState, Phase};
+use crate::wasm::bindings::advice::Host;
+use crate::wasm::facts::Advice;
+use crate::wasm::state::{InstanceState, Phase};
 
 /// The longest text. Bytes.
 const MAX_TEXT: usize = 1024;

@@ -5,8 +5,8 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::api_description::Host;
-use super::super::state::InstanceState;
+use crate::wasm::bindings::api_description::Host;
+use crate::wasm::state::InstanceState;
 
 impl Host for InstanceState {
     fn read(&mut self) -> Result<String> {

@@ -2,8 +2,8 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::cache::Host;
-use super::super::state::InstanceState;
+use crate::wasm::bindings::cache::Host;
+use crate::wasm::state::InstanceState;
 
 impl Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use http::HeaderName;
 use wasmtime::{Result, bail};
 
-use super::super::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
-use super::super::reserved_fields::is_reserved;
-use super::super::state::{AwaitedEvent, InstanceState, Phase};
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
 };
 use crate::filter_store::secrets::{SecretValue, Secrets};
+use crate::wasm::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
+use crate::wasm::reserved_fields::is_reserved;
+use crate::wasm::state::{AwaitedEvent, InstanceState, Phase};
 
 /// The most different requests of one phase.
 pub(crate) const MAX_CALLS: usize = 8;

@@ -2,12 +2,12 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::crypto::{Hash as WitHash, Host};
-use super::super::notices::printable;
-use super::super::state::InstanceState;
 use crate::filter_store::crypto;
 use crate::filter_store::crypto::Hash;
 use crate::filter_store::secrets::SecretValue;
+use crate::wasm::bindings::crypto::{Hash as WitHash, Host};
+use crate::wasm::notices::printable;
+use crate::wasm::state::InstanceState;
 
 impl From<WitHash> for Hash {
     fn from(hash: WitHash) -> Self {

@@ -1,13 +1,13 @@
 //! `windlass:host/documents`: the files that the operator named in the filter's table.
 //!
-//! They are in memory, as they were when the configuration was read ([`super::super::documents`]).
+//! They are in memory, as they were when the configuration was read ([`crate::wasm::documents`]).
 //! Deliberately knows no path: a guest has names and bytes, and no way to the file system.
 
 use wasmtime::Result;
 
-use super::super::bindings::documents::Host;
-use super::super::documents::Document;
-use super::super::state::{InstanceState, Phase};
+use crate::wasm::bindings::documents::Host;
+use crate::wasm::documents::Document;
+use crate::wasm::state::{InstanceState, Phase};
 
 impl InstanceState {
     /// The document of this name, once the filter is being configured.

@@ -8,13 +8,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use wasmtime::Result;
 
-use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::chunk::Chunk;
-use super::super::reserved_fields::parse_name;
-use super::super::state::{Head, InstanceState, Phase, Undo, Values};
 use super::refused::RefusedEdit;
 use crate::exchange::{AttributeValue, has_room, names};
 use crate::route;
+use crate::wasm::bindings::types::{AttributeValue as Value, EditError, Message};
+use crate::wasm::chunk::Chunk;
+use crate::wasm::reserved_fields::parse_name;
+use crate::wasm::state::{Head, InstanceState, Phase, Undo, Values};
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
 const COMMON_ATTRIBUTES: &[&str] = &[

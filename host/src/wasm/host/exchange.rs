@@ -5,14 +5,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
 use wasmtime::Result;
 
-use super::super::bindings::exchange::Host;
-use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::state::{Head, InstanceState, Undo, Values};
 use super::edit::parse_target;
 use super::refused::RefusedEdit;
 use crate::exchange::{AttributeValue, Exchange, MAX_HEAD};
 use crate::route;
+use crate::wasm::bindings::exchange::Host;
+use crate::wasm::bindings::types::{AttributeValue as Value, EditError, Message};
 use crate::wasm::chunk::Chunk;
+use crate::wasm::state::{Head, InstanceState, Undo, Values};
 
 impl From<Message> for Head {
     fn from(message: Message) -> Self {

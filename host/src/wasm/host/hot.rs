@@ -8,9 +8,9 @@ use http::HeaderName;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
-use super::super::bindings::types::{EditError, Message};
-use super::super::state::InstanceState;
 use super::exchange::{octets, text};
+use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::state::InstanceState;
 
 /// Where they are.
 const EXCHANGE: &str = "windlass:host/exchange@0.1.0";

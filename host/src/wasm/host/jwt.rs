@@ -8,17 +8,17 @@ use serde_json::Value;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut, bail, format_err};
 
-use super::super::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
-use super::super::bindings::types::Message;
-use super::super::failure::CallFailure;
-use super::super::reserved_fields::parse_name;
-use super::super::state::{AwaitedEvent, Head, InstanceState, Phase};
-use super::super::token_check::{CheckedField, ClaimAttribute, TokenCheck};
 use super::edit::attribute_name;
 use super::proof::{self, ProofArgument};
 use crate::exchange::{AttributeValue, RejectedToken};
 use crate::tokens::{FetchSignal, TokenAnswer, TokenTime};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
+use crate::wasm::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
+use crate::wasm::bindings::types::Message;
+use crate::wasm::failure::CallFailure;
+use crate::wasm::reserved_fields::parse_name;
+use crate::wasm::state::{AwaitedEvent, Head, InstanceState, Phase};
+use crate::wasm::token_check::{CheckedField, ClaimAttribute, TokenCheck};
 
 /// Where it is.
 const TOKENS: &str = "windlass:jwt/tokens@0.1.0";

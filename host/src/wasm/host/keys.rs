@@ -6,15 +6,15 @@ use std::sync::Arc;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
 
-use super::super::bindings::keys::{
-    ApiKey, FieldError, Host, IdentifyError, KeyReject as WitReject,
-};
-use super::super::bindings::types::{EditError, Message};
-use super::super::services::Services;
-use super::super::state::{Head, InstanceState};
 use crate::exchange::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
 use crate::keys;
 use crate::keys::{KeyReject, LookupRejection, LookupTime};
+use crate::wasm::bindings::keys::{
+    ApiKey, FieldError, Host, IdentifyError, KeyReject as WitReject,
+};
+use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::services::Services;
+use crate::wasm::state::{Head, InstanceState};
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.

@@ -2,17 +2,17 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::limits::{
+use crate::exchange::{Exchange, KeyRejection, NoPlan, RejectedKey};
+use crate::limits::{BoundKind, Decision, EnrolledPlan, Level};
+use crate::wasm::bindings::limits::{
     Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
     Uncharged,
 };
-use super::super::charge::{PendingCharge, describe, text};
-use super::super::failure::CallFailure;
-use super::super::notices::printable;
-use super::super::services::Services;
-use super::super::state::InstanceState;
-use crate::exchange::{Exchange, KeyRejection, NoPlan, RejectedKey};
-use crate::limits::{BoundKind, Decision, EnrolledPlan, Level};
+use crate::wasm::charge::{PendingCharge, describe, text};
+use crate::wasm::failure::CallFailure;
+use crate::wasm::notices::printable;
+use crate::wasm::services::Services;
+use crate::wasm::state::InstanceState;
 
 impl From<BoundKind> for WitBound {
     fn from(bound: BoundKind) -> Self {

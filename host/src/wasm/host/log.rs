@@ -2,9 +2,9 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::log::{Host, Level};
-use super::super::output::{fields_text, message_text};
-use super::super::state::InstanceState;
+use crate::wasm::bindings::log::{Host, Level};
+use crate::wasm::output::{fields_text, message_text};
+use crate::wasm::state::InstanceState;
 
 /// The most lines of one phase.
 const MAX_LINES: u32 = 64;

@@ -2,8 +2,8 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::metrics::Host;
-use super::super::state::InstanceState;
+use crate::wasm::bindings::metrics::Host;
+use crate::wasm::state::InstanceState;
 
 impl Host for InstanceState {
     fn add(&mut self, series: u32, labels: Vec<String>, value: f64) -> Result<()> {

@@ -5,8 +5,8 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::preflights::Host;
-use super::super::state::{InstanceState, Phase};
+use crate::wasm::bindings::preflights::Host;
+use crate::wasm::state::{InstanceState, Phase};
 
 impl Host for InstanceState {
     fn answer(&mut self) -> Result<()> {

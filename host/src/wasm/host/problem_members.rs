@@ -5,8 +5,8 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::problem_members::Host;
-use super::super::state::InstanceState;
+use crate::wasm::bindings::problem_members::Host;
+use crate::wasm::state::InstanceState;
 
 /// The longest text. Bytes.
 const MAX_TEXT: usize = 4 * 1024;

@@ -5,12 +5,12 @@ use http::header::HOST;
 use wasmtime::component::{ComponentType, Lift, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
-use super::super::bindings::tokens::ProofError as WitProofError;
-use super::super::state::InstanceState;
 use crate::exchange::Exchange;
 use crate::route::path::{normalize, split_query};
 use crate::tokens::{ProofUse, TokenTime};
 use crate::verifier::proof::{self, ProofDemands, ProofError};
+use crate::wasm::bindings::tokens::ProofError as WitProofError;
+use crate::wasm::state::InstanceState;
 
 /// The longest time that a proof may be used for. Milliseconds.
 const MAX_AGE_MS: u64 = 60 * 60 * 1000;

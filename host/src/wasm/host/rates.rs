@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use wasmtime::{Result, bail};
 
-use super::super::bindings::rates::{
+use crate::limits::RateDecision;
+use crate::wasm::bindings::rates::{
     Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
     Outcome, Source,
 };
-use super::super::charge::PendingCharge;
-use super::super::defined_rates::{DefinedRates, bit};
-use super::super::facts::{BoundInfo, BoundSource, OnMissingValue};
-use super::super::failure::CallFailure;
-use super::super::notices::printable;
-use super::super::state::{InstanceState, Phase};
-use crate::limits::RateDecision;
+use crate::wasm::charge::PendingCharge;
+use crate::wasm::defined_rates::{DefinedRates, bit};
+use crate::wasm::facts::{BoundInfo, BoundSource, OnMissingValue};
+use crate::wasm::failure::CallFailure;
+use crate::wasm::notices::printable;
+use crate::wasm::state::{InstanceState, Phase};
 
 /// The most bounds of one filter: each is a bit of a decision.
 const MAX_BOUNDS: usize = 16;

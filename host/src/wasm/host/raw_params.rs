@@ -5,9 +5,9 @@
 
 use wasmtime::Result;
 
-use super::super::bindings::raw_params::Host;
-use super::super::state::InstanceState;
 use crate::route;
+use crate::wasm::bindings::raw_params::Host;
+use crate::wasm::state::InstanceState;
 
 impl Host for InstanceState {
     fn path_param(&mut self, name: String) -> Result<Option<String>> {

@@ -3,11 +3,11 @@
 
 use http::HeaderName;
 
-use super::super::bindings::types::{EditError, Message};
-use super::super::notices::{Notice, printable};
-use super::super::reserved_fields::is_reserved;
-use super::super::state::InstanceState;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD, is_host_fact};
+use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::notices::{Notice, printable};
+use crate::wasm::reserved_fields::is_reserved;
+use crate::wasm::state::InstanceState;
 
 /// What a filter tried to edit.
 #[derive(Debug, Clone, Copy)]

@@ -7,10 +7,10 @@
 use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
-use super::super::bindings::types::{EditError, Message};
-use super::super::state::{InstanceState, Phase, Undo};
 use super::hot::field_name;
 use crate::exchange::ResponseEdit;
+use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::state::{InstanceState, Phase, Undo};
 
 /// Where it is.
 const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";

@@ -3,10 +3,10 @@
 
 use tokio::sync::oneshot::Receiver;
 
-use super::super::entry::{LeaseEntry, LeaseTerms};
-use super::super::lease::{BudgetLease, Grant, LEASE_MS, LeaseRequest};
-use super::super::request::{EntryRequest, RefillReply};
 use super::*;
+use crate::limits::leased::entry::{LeaseEntry, LeaseTerms};
+use crate::limits::leased::lease::{BudgetLease, Grant, LEASE_MS, LeaseRequest};
+use crate::limits::leased::request::{EntryRequest, RefillReply};
 
 /// One quota in the store, as `refill.lua` keeps it.
 #[derive(Debug)]
