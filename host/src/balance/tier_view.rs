@@ -72,9 +72,10 @@ impl<'a> TierView<'a> {
     /// policy.
     pub(super) fn candidate(self, at: usize) -> Option<Candidate> {
         let row = self.rows.get(at)?;
-        let share = match self.ignores_health {
-            true => row.cell.last_resort_share(),
-            false => row.cell.share(),
+        let share = if self.ignores_health {
+            row.cell.last_resort_share()
+        } else {
+            row.cell.share()
         };
         let weight = row.weight * share;
         let active = row.cell.active();

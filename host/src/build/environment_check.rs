@@ -36,12 +36,11 @@ impl ProcessResources {
         listeners::tls(config, &mut found);
         keys::secrets(config, &mut found);
         // Nobody knows whom to ask otherwise.
-        let answered = match config.server.are_resolvers_whole {
-            true => {
-                let names = Arc::new(DnsResolver::new(&config.server.resolvers));
-                upstreams::look_up_names(config, &self.maintenance, &names)
-            }
-            false => upstreams::ResolvedNames::default(),
+        let answered = if config.server.are_resolvers_whole {
+            let names = Arc::new(DnsResolver::new(&config.server.resolvers));
+            upstreams::look_up_names(config, &self.maintenance, &names)
+        } else {
+            upstreams::ResolvedNames::default()
         };
         upstreams::report_problems(config, &self.upstreams, &answered, &mut found);
         found.retain(|problem| problem.severity == Severity::Error);

@@ -67,12 +67,13 @@ fn source(
     let url = fetch.url.clone();
     Some(foundation.key_sources.of(&SourceSettings {
         fetch: FetchSettings {
-            location: match fetch.is_discovery {
-                false => KeySetLocation::Jwks(url),
-                true => KeySetLocation::Discovery {
+            location: if fetch.is_discovery {
+                KeySetLocation::Discovery {
                     url,
                     issuers: verifier.issuers.clone(),
-                },
+                }
+            } else {
+                KeySetLocation::Jwks(url)
             },
             ca: fetch.ca.clone(),
             timeout: fetch.timeout,

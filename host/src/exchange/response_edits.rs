@@ -76,9 +76,10 @@ fn check_room(
     name: &HeaderName,
     value: &HeaderValue,
 ) -> Result<(), EditsTooLarge> {
-    match has_room(headers, name.as_str().len() + value.len()) {
-        true => Ok(()),
-        false => Err(EditsTooLarge),
+    if has_room(headers, name.as_str().len() + value.len()) {
+        Ok(())
+    } else {
+        Err(EditsTooLarge)
     }
 }
 

@@ -154,9 +154,10 @@ impl LeasedLimits {
     ) -> Result<Arc<Self>, StorageError> {
         let local = LocalLimits::new(policy.max_counters);
         let shared = Arc::new(LeaseShared {
-            local: match policy.recording {
-                true => local.with_recording(),
-                false => local,
+            local: if policy.recording {
+                local.with_recording()
+            } else {
+                local
             },
             leases: Leases::new(policy.max_counters),
             server: RedisPool::new(settings)?,

@@ -144,11 +144,10 @@ impl RateBound {
     /// As it was written: a bucket's speed is kept to the billionth of a token a second.
     fn fill_ms(&self) -> u64 {
         let fills = u128::from(self.window_ms) * u128::from(self.burst);
-        match self.is_window {
-            true => self.window_ms,
-            false => {
-                u64::try_from(fills.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(NEVER_MS)
-            }
+        if self.is_window {
+            self.window_ms
+        } else {
+            u64::try_from(fills.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(NEVER_MS)
         }
     }
 
@@ -338,9 +337,10 @@ impl RateCounters {
             {
                 *pending = Some(key);
             }
-            let wait_ms = match taken.allowed || is_refused && is_open(&taken) {
-                true => 0,
-                false => taken.retry_after_ms.max(1),
+            let wait_ms = if taken.allowed || is_refused && is_open(&taken) {
+                0
+            } else {
+                taken.retry_after_ms.max(1)
             };
             let is_unavailable = taken.refused_by == Some(BoundKind::Unavailable);
             decision.unavailable |= !bound.shadow && is_unavailable && !is_refused;

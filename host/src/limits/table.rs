@@ -88,9 +88,10 @@ impl CounterTable {
 
     /// Whether there is room for another counter of this space; idle ones make room.
     pub(super) fn make_room(&mut self, space: u32, division: Division, now: Timestamp) -> bool {
-        let steps = match self.room.has(space, division) {
-            true => STEPS,
-            false => STEPS_WHEN_FULL,
+        let steps = if self.room.has(space, division) {
+            STEPS
+        } else {
+            STEPS_WHEN_FULL
         };
         self.sweep(steps, now);
         self.room.has(space, division)

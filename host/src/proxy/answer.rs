@@ -99,9 +99,10 @@ pub(super) fn respond(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // To an answer of HTTP/1.1 hyper adds `keep-alive`, if a client of HTTP/1.0 asked for that.
-    let version = match last && run.is_http10 {
-        true => Version::HTTP_10,
-        false => Version::HTTP_11,
+    let version = if last && run.is_http10 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
     };
     run.connection.stats().answered(status);
     let run = Some(run);
@@ -236,15 +237,17 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(Some(Err(BodyError::Cut)));
         }
         run.connection.watch.end_chunk_write();
-        let polled = match this.rest.is_empty() {
-            true => Pin::new(&mut this.body).poll_frame(cx),
-            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
+        let polled = if this.rest.is_empty() {
+            Pin::new(&mut this.body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
         };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let frame = match run.connection.is_shared() {
-                    true => split_chunk(frame, &mut this.rest),
-                    false => frame,
+                let frame = if run.connection.is_shared() {
+                    split_chunk(frame, &mut this.rest)
+                } else {
+                    frame
                 };
                 run.connection.watch.begin_chunk_write();
                 run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -134,11 +134,12 @@ fn refuse_head(
     let (Some(own), Some(other)) = (routes.get(found), routes.get(get.route)) else {
         return Err(Code::Internal.into());
     };
-    match other.requires_filter_beyond(own) {
-        true => Err(no_route(NoRoute::Method {
+    if other.requires_filter_beyond(own) {
+        Err(no_route(NoRoute::Method {
             allow: vec![Method::GET],
-        })),
-        false => Ok(()),
+        }))
+    } else {
+        Ok(())
     }
 }
 

@@ -49,9 +49,10 @@ pub(super) fn answer(
     let router = &generation.gateway.router;
     let takes = |method: &&Method| router.find(host.unwrap_or_default(), method, path).is_ok();
     let methods: Vec<&Method> = METHODS.iter().filter(takes).collect();
-    match methods.is_empty() {
-        true => Err(Code::NoRoute.into()),
-        false => Ok(Some(allowing(&methods))),
+    if methods.is_empty() {
+        Err(Code::NoRoute.into())
+    } else {
+        Ok(Some(allowing(&methods)))
     }
 }
 

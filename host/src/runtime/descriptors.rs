@@ -79,9 +79,10 @@ pub(crate) fn raise_limit() -> io::Result<()> {
         current: maximum,
         maximum,
     };
-    let raised = match current == maximum {
-        true => Ok(()),
-        false => setrlimit(Resource::Nofile, wanted),
+    let raised = if current == maximum {
+        Ok(())
+    } else {
+        setrlimit(Resource::Nofile, wanted)
     };
     if let Some(limit) = getrlimit(Resource::Nofile).current {
         let parts = DescriptorShares::new(limit);

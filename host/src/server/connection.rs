@@ -224,9 +224,10 @@ where
 /// The stream, and all that was read of it and not used.
 fn read_parts<S>(parts: http1::Parts<ClientIo, S>) -> (Stream, Bytes) {
     let (stream, ahead) = parts.io.into_parts();
-    match ahead.is_empty() {
-        true => (stream, parts.read_buf),
-        false => (stream, [parts.read_buf, ahead].concat().into()),
+    if ahead.is_empty() {
+        (stream, parts.read_buf)
+    } else {
+        (stream, [parts.read_buf, ahead].concat().into())
     }
 }
 

@@ -158,9 +158,10 @@ fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) ->
     if !seen.expect() {
         return Ok(());
     }
-    match has_unknown_expectation(&parts.headers) {
-        true => Err(Code::ExpectationFailed),
-        false => Ok(()),
+    if has_unknown_expectation(&parts.headers) {
+        Err(Code::ExpectationFailed)
+    } else {
+        Ok(())
     }
 }
 
@@ -223,9 +224,10 @@ fn check_authority(parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
             let same = host
                 .as_bytes()
                 .eq_ignore_ascii_case(authority.as_str().as_bytes());
-            match same && is_host(host.as_bytes()) {
-                true => Ok(()),
-                false => Err(Code::BadHost),
+            if same && is_host(host.as_bytes()) {
+                Ok(())
+            } else {
+                Err(Code::BadHost)
             }
         }
         (1, Some(host), None) if is_host(host.as_bytes()) => Ok(()),

@@ -396,9 +396,10 @@ impl WorkerContext {
         let chosen = self.loads.choose(own);
         // Counted before the other worker has it: the next choice is made by these counts.
         let ticket = self.loads.count_connection(chosen, listener);
-        let hander = match chosen == own {
-            true => None,
-            false => self.handers.get(chosen),
+        let hander = if chosen == own {
+            None
+        } else {
+            self.handers.get(chosen)
         };
         let Some(hander) = hander else {
             return self.serve(stream, remote, listener, ticket);

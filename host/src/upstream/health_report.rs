@@ -141,9 +141,10 @@ impl fmt::Display for StateCounts {
             write!(f, "{comma}{count} {what}")?;
             first = false;
         }
-        match first {
-            true => f.write_str("it has none"),
-            false => Ok(()),
+        if first {
+            f.write_str("it has none")
+        } else {
+            Ok(())
         }
     }
 }

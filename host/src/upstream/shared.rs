@@ -259,9 +259,10 @@ impl Upstream {
     /// Of the endpoints before and now, some leave and the others stay.
     fn update_leaving(&self, before: &EndpointSet, members: &EndpointSet) {
         for UpstreamEndpoint { state: known, .. } in &members.endpoints {
-            match known.health(|health| health.is_drained()) {
-                true => self.begin_leaving(known),
-                false => self.state.leaving.cancel(known),
+            if known.health(|health| health.is_drained()) {
+                self.begin_leaving(known)
+            } else {
+                self.state.leaving.cancel(known)
             }
         }
         let is_there = |id| members.endpoints.iter().any(|one| one.state.id == id);

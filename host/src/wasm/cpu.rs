@@ -90,11 +90,12 @@ impl CpuLimit {
             }
             None => now.saturating_sub(*self.started_at.get_or_insert(now)),
         };
-        match used > self.allowance && self.ticks >= self.least_ticks() {
-            true => Err(CpuSpent {
+        if used > self.allowance && self.ticks >= self.least_ticks() {
+            Err(CpuSpent {
                 allowance: self.allowance,
-            }),
-            false => Ok(()),
+            })
+        } else {
+            Ok(())
         }
     }
 

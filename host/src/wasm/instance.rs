@@ -87,10 +87,11 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| {
             let cpu = &mut store.data_mut().cpu;
             cpu.tick()?;
-            Ok(match cpu.is_on_fiber() {
+            Ok(if cpu.is_on_fiber() {
                 // Tokio's yield, not wasmtime's own: it lets the worker poll its sockets.
-                true => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
-                false => UpdateDeadline::Continue(1),
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+            } else {
+                UpdateDeadline::Continue(1)
             })
         });
         // Before it is instantiated: start functions run there already.
@@ -99,9 +100,10 @@ impl Instance {
         let loaded = caught(|| {
             let instance = pre.instantiate(&mut store)?;
             let guests = exports.load(&mut store, &instance)?;
-            let fiber_exports = match bounds.runs_on_fiber() || exports.has_body_phase() {
-                true => FiberExports::load(&mut store, &instance)?,
-                false => FiberExports::default(),
+            let fiber_exports = if bounds.runs_on_fiber() || exports.has_body_phase() {
+                FiberExports::load(&mut store, &instance)?
+            } else {
+                FiberExports::default()
             };
             Ok((guests, fiber_exports))
         });
@@ -316,15 +318,16 @@ impl Instance {
         is_request: bool,
     ) -> Result<BodyVerdict, CallFailure> {
         let head_open = body.head_open;
-        let (phase, call) = match is_request {
-            true => (
+        let (phase, call) = if is_request {
+            (
                 Phase::RequestBody { head_open },
                 self.fiber_exports.request_body,
-            ),
-            false => (
+            )
+        } else {
+            (
                 Phase::ResponseBody { head_open },
                 self.fiber_exports.response_body,
-            ),
+            )
         };
         let asked = (body.chunk.len(), body.last);
         let cpu = self.bounds.cpu_for_body(body.chunk.len());

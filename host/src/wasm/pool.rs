@@ -187,12 +187,11 @@ impl InstancePool {
         };
         let mut slot = slot.lock();
         slot.live = slot.live.saturating_sub(1);
-        let dropped_here = match slot.discarded.len() < MAX_DISCARDED {
-            true => {
-                slot.discarded.push(instance);
-                None
-            }
-            false => Some(instance),
+        let dropped_here = if slot.discarded.len() < MAX_DISCARDED {
+            slot.discarded.push(instance);
+            None
+        } else {
+            Some(instance)
         };
         self.request_instances(&mut slot, worker);
         drop(slot);

@@ -102,8 +102,9 @@ fn warn(pair: &HidingPair<'_>, problems: &mut Problems) {
                 "filter `{reads}` reads {fields}, and filter `{hides}` before it has removed that on {routes}"
             ),
         )
-        .help(match is_hiding(pair.reads) {
-            true => keep,
-            false => format!("{keep}, or put `{reads}` before `{hides}`"),
+        .help(if is_hiding(pair.reads) {
+            keep
+        } else {
+            format!("{keep}, or put `{reads}` before `{hides}`")
         });
 }

@@ -93,12 +93,13 @@ fn sample(base: &str, pattern: &str) -> String {
     if pattern == "$default" {
         return format!("{base}/x");
     }
-    let segments = pattern
-        .split('/')
-        .map(|segment| match segment.starts_with('{') {
-            true => "x",
-            false => segment,
-        });
+    let segments = pattern.split('/').map(|segment| {
+        if segment.starts_with('{') {
+            "x"
+        } else {
+            segment
+        }
+    });
     format!("{base}{}", segments.collect::<Vec<_>>().join("/"))
 }
 

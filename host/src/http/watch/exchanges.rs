@@ -111,9 +111,10 @@ impl Watch {
     }
 
     fn longest_idle(&self) -> u64 {
-        match self.draining() {
-            true => DRAIN_IDLE.min(self.limits.idle),
-            false => self.limits.idle,
+        if self.draining() {
+            DRAIN_IDLE.min(self.limits.idle)
+        } else {
+            self.limits.idle
         }
     }
 

@@ -307,9 +307,10 @@ impl Meters {
 
     /// Whether there is room for another meter of a bound; those that are as good as new make room.
     fn make_room(&mut self, space: u32, division: Division, now_ns: u64) -> bool {
-        let steps = match self.room.has(space, division) {
-            true => STEPS,
-            false => STEPS_WHEN_FULL,
+        let steps = if self.room.has(space, division) {
+            STEPS
+        } else {
+            STEPS_WHEN_FULL
         };
         self.sweep(steps, now_ns);
         self.room.has(space, division)

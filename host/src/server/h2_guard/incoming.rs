@@ -222,9 +222,10 @@ fn guard_trailers(bytes: &mut BytesMut) {
 /// The payload of a head's first frame without its padding and its priority. None: it is too short for
 /// them.
 fn fragment(frame: Frame, payload: &[u8]) -> Option<&[u8]> {
-    let (padding, rest) = match frame.has(PADDED) {
-        true => payload.split_first()?,
-        false => (&0, payload),
+    let (padding, rest) = if frame.has(PADDED) {
+        payload.split_first()?
+    } else {
+        (&0, payload)
     };
     let begin = if frame.has(PRIORITY) { 5 } else { 0 };
     let end = rest.len().checked_sub(usize::from(*padding))?;

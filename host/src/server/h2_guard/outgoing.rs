@@ -99,9 +99,10 @@ mod tests {
             for (frame, is_free) in frames {
                 let mut rest = frame;
                 while !rest.is_empty() {
-                    let room = match outgoing.is_at_boundary() {
-                        true => rest.len(),
-                        false => outgoing.until_boundary().min(rest.len()),
+                    let room = if outgoing.is_at_boundary() {
+                        rest.len()
+                    } else {
+                        outgoing.until_boundary().min(rest.len())
                     };
                     let (now, after) = rest.split_at(room.min(size));
                     outgoing.note_written(now);

@@ -129,9 +129,10 @@ fn is_http2(
     stream: &Stream,
     http1: bool,
 ) -> Result<bool, AttemptError> {
-    let protocol = match http1 {
-        true => UpstreamProtocol::Http1,
-        false => plan.config.protocol,
+    let protocol = if http1 {
+        UpstreamProtocol::Http1
+    } else {
+        plan.config.protocol
     };
     match (stream.is_tls(), protocol) {
         (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => Ok(false),
@@ -154,9 +155,10 @@ async fn open(
     let socket = connect_to(endpoint.state.address).await;
     let socket = socket.map_err(|cause| {
         let endpoint = endpoint.state.name.to_string();
-        match descriptors::is_file_limit_error(&cause) {
-            true => AttemptError::Descriptors { endpoint },
-            false => AttemptError::Connect { endpoint, cause },
+        if descriptors::is_file_limit_error(&cause) {
+            AttemptError::Descriptors { endpoint }
+        } else {
+            AttemptError::Connect { endpoint, cause }
         }
     })?;
     let Some(tls) = &plan.tls else {

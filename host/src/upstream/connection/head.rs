@@ -161,9 +161,10 @@ impl HeadReader {
                     return HeadAction::Pass;
                 }
                 self.buffered = head.to_vec();
-                match before.is_empty() {
-                    true => HeadAction::Wait,
-                    false => HeadAction::Replace(before.to_vec()),
+                if before.is_empty() {
+                    HeadAction::Wait
+                } else {
+                    HeadAction::Replace(before.to_vec())
                 }
             }
         }
@@ -300,13 +301,14 @@ mod tests {
         let mut reader = reader();
         let mut given = Vec::new();
         for piece in pieces {
-            match reader.overflow.is_expected() {
-                false => given.extend_from_slice(piece),
-                true => match reader.read(piece) {
+            if reader.overflow.is_expected() {
+                match reader.read(piece) {
                     HeadAction::Pass => given.extend_from_slice(piece),
                     HeadAction::Replace(bytes) => given.extend(bytes),
                     HeadAction::Wait => {}
-                },
+                }
+            } else {
+                given.extend_from_slice(piece)
             }
         }
         given.extend(reader.end());

@@ -124,9 +124,10 @@ impl Http1Connection {
     pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPermit)> {
         let parts = self.inline?.driver.into_parts();
         let (stream, rest, place) = parts.io.into_parts();
-        let read = match rest.is_empty() {
-            true => parts.read_buf,
-            false => [parts.read_buf, rest].concat().into(),
+        let read = if rest.is_empty() {
+            parts.read_buf
+        } else {
+            [parts.read_buf, rest].concat().into()
         };
         Some((stream, read, place))
     }

@@ -86,14 +86,16 @@ impl InterimResponses {
             if rest.len() < START {
                 break;
             }
-            let head = match is_interim(rest) {
-                true => end_of_head(rest).and_then(|end| rest.get(..end)),
-                false => return self.stop(heads),
+            let head = if is_interim(rest) {
+                end_of_head(rest).and_then(|end| rest.get(..end))
+            } else {
+                return self.stop(heads);
             };
             let Some(head) = head else { break };
-            let interim = match self.0.seen.fetch_add(1, Relaxed) <= MAX_PER_REQUEST {
-                true => read(head),
-                false => None,
+            let interim = if self.0.seen.fetch_add(1, Relaxed) <= MAX_PER_REQUEST {
+                read(head)
+            } else {
+                None
             };
             at += head.len();
             match interim {

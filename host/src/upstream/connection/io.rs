@@ -144,16 +144,17 @@ impl AsyncRead for ResponseTap<'_> {
             if this.interims.is_expecting() {
                 this.interims.observe(read);
             }
-            let given = match read.is_empty() {
-                true => this.heads.end(),
-                false => match this.heads.read(read) {
+            let given = if read.is_empty() {
+                this.heads.end()
+            } else {
+                match this.heads.read(read) {
                     head::HeadAction::Pass => return Poll::Ready(Ok(())),
                     head::HeadAction::Wait => {
                         buffer.set_filled(before);
                         continue;
                     }
                     head::HeadAction::Replace(given) => given,
-                },
+                }
             };
             buffer.set_filled(before);
             *this.pending_input = given.into();

@@ -128,9 +128,10 @@ impl SilenceTracker {
         if let Some(pinged) = self.pinged.get() {
             let looks = self.looks.get().saturating_add(1);
             self.looks.set(looks);
-            return match now.saturating_sub(pinged) >= PONG_TIMEOUT_MS && looks >= MIN_LOOKS {
-                true => LivenessAction::End,
-                false => LivenessAction::Wait,
+            return if now.saturating_sub(pinged) >= PONG_TIMEOUT_MS && looks >= MIN_LOOKS {
+                LivenessAction::End
+            } else {
+                LivenessAction::Wait
             };
         }
         if !active {
@@ -152,10 +153,11 @@ impl SilenceTracker {
     /// A request timed out on it, or a response stalled, that had waited since `began`. True: the endpoint
     /// is to be asked for a sign of life, since nothing came for at least half of that time. Milliseconds.
     pub(crate) fn timed_out(&self, now: u64, began: u64, reads: u64) -> bool {
-        let quiet = match self.reads.get() == reads {
-            true => now.saturating_sub(self.silent_since.get()),
+        let quiet = if self.reads.get() == reads {
+            now.saturating_sub(self.silent_since.get())
+        } else {
             // It was heard since the last look.
-            false => 0,
+            0
         };
         if quiet.saturating_mul(2) < now.saturating_sub(began) {
             return false;

@@ -34,12 +34,11 @@ impl MonitoredIo {
     }
 
     fn check_alive(&self) -> io::Result<()> {
-        match self.liveness.is_dead() {
-            true => {
-                let why = "the endpoint gave no sign of life";
-                Err(io::Error::new(io::ErrorKind::TimedOut, why))
-            }
-            false => Ok(()),
+        if self.liveness.is_dead() {
+            let why = "the endpoint gave no sign of life";
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        } else {
+            Ok(())
         }
     }
 }

@@ -99,10 +99,11 @@ impl AsyncWrite for StreamIo {
 }
 
 fn io_error(error: h2::Error) -> io::Error {
-    match error.is_io() {
-        true => error
+    if error.is_io() {
+        error
             .into_io()
-            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
-        false => io::Error::other(error),
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
+    } else {
+        io::Error::other(error)
     }
 }

@@ -104,12 +104,13 @@ impl EndpointTls {
 
 /// What rustls says in words of its own code.
 fn plain_error(error: io::Error) -> io::Error {
-    match error.to_string().contains("CaUsedAsEndEntity") {
-        true => io::Error::other(
+    if error.to_string().contains("CaUsedAsEndEntity") {
+        io::Error::other(
             "its certificate is one of an authority's (`CA:TRUE`), as `openssl req -x509` makes it, which no server may show; \
              let it show one that is not, signed by that authority",
-        ),
-        false => error,
+        )
+    } else {
+        error
     }
 }
 

@@ -87,9 +87,10 @@ impl LookupError {
             Self::NoName => 1,
             Self::NoAddress => 2,
         };
-        match weight(&self) >= weight(&other) {
-            true => self,
-            false => other,
+        if weight(&self) >= weight(&other) {
+            self
+        } else {
+            other
         }
     }
 }

@@ -185,9 +185,10 @@ impl Health {
     pub(crate) fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
         self.drained_ms = drained.then_some(now.monotonic_ms);
         self.record_change(
-            match drained {
-                true => "an operator drains it",
-                false => "an operator ended its drain",
+            if drained {
+                "an operator drains it"
+            } else {
+                "an operator ended its drain"
             },
             now,
         )

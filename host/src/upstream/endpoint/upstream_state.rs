@@ -108,9 +108,10 @@ impl UpstreamState {
             Ok(_) => Arc::from(configured),
             Err(_) => Arc::from(format!("{configured}/{}", address.ip())),
         };
-        let health = match joins {
-            true => Health::joining(now()),
-            false => Health::default(),
+        let health = if joins {
+            Health::joining(now())
+        } else {
+            Health::default()
         };
         let known = Arc::new(EndpointState::new(
             name,

@@ -206,9 +206,10 @@ impl Host for InstanceState {
             Err(IdentifyError::Rejected(why)) => return Ok(Err(FieldError::Rejected(why))),
             Err(IdentifyError::Attribute(error)) => return Ok(Err(FieldError::Attribute(error))),
         }
-        let edited = match hide {
-            true => self.remove_field(Message::Request, Ok(name))?.map(drop),
-            false => self.put_field(Message::Request, name, first)?,
+        let edited = if hide {
+            self.remove_field(Message::Request, Ok(name))?.map(drop)
+        } else {
+            self.put_field(Message::Request, name, first)?
         };
         if edited.is_err() {
             self.undo_to(before);

@@ -96,9 +96,10 @@ fn is_url_of(url: &str, origin: Option<&str>, exchange: &Exchange) -> bool {
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
-    let target = match target.starts_with('/') {
-        true => split_query(target).0,
-        false => "/",
+    let target = if target.starts_with('/') {
+        split_query(target).0
+    } else {
+        "/"
     };
     let is_path = |target: &str| match (
         normalize(target),

@@ -57,9 +57,10 @@ fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     let (mut by, mut shadowed) = (0, 0);
     for level in decision.levels.iter().filter(|level| level.refused) {
         let place = usize::try_from(level.bound).unwrap_or(usize::MAX);
-        match defined.is_shadow(place) {
-            true => shadowed |= bit(place),
-            false => by |= bit(place),
+        if defined.is_shadow(place) {
+            shadowed |= bit(place)
+        } else {
+            by |= bit(place)
         }
     }
     (by, shadowed)
