@@ -44,30 +44,30 @@ pub(crate) use shared::{Upstream, UpstreamEndpoint};
 use dispatch::budget::Budget;
 use shared::EndpointSet;
 
-/// One worker's view of an upstream: the plan, and connections of its own.
+/// One worker's view of an upstream, with connections of its own.
 #[derive(Debug)]
 pub(crate) struct LocalUpstream {
-    /// What the workers share.
+    /// The upstream that the workers share.
     pub(crate) shared: Arc<Upstream>,
-    /// Its name. A copy of this worker's, so that no other worker's count of it is touched.
+    /// Its name: this worker's copy, so that workers share no reference count.
     pub(crate) name: Arc<str>,
-    /// How many retries there may be.
+    /// The budget of retries.
     pub(crate) budget: Budget,
     pools: Rc<Pools>,
     view: RefCell<Rc<LocalEndpoints>>,
 }
 
-/// The endpoints as they were at one time, as a worker sees them.
+/// The endpoints at one time, as a worker sees them.
 #[derive(Debug)]
 pub(crate) struct LocalEndpoints {
-    /// What the workers share of it.
+    /// The set of endpoints that the workers share.
     pub(crate) shared: Arc<EndpointSet>,
-    /// In the order of the members.
+    /// In the order of that set.
     pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
 }
 
 impl LocalUpstream {
-    /// A worker's view. Connections that it has already are used on.
+    /// A worker's view. It keeps using the connections that it has.
     #[must_use]
     pub(crate) fn new(plan: Arc<Upstream>, pools: Rc<Pools>, workers: u32) -> Self {
         let retries = &plan.config.retries;

@@ -7,7 +7,7 @@
 use http::HeaderMap;
 use http::header::TRANSFER_ENCODING;
 
-/// What a head's `Transfer-Encoding` says.
+/// The meaning of a head's `Transfer-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     /// Exactly one `chunked`, and nothing else.
@@ -18,7 +18,7 @@ pub(crate) enum Coding {
     Malformed,
 }
 
-/// Read the field, over all of its lines.
+/// Read the field, with all of its lines.
 #[must_use]
 pub(crate) fn from_headers(headers: &HeaderMap) -> Coding {
     let mut lines = headers.get_all(TRANSFER_ENCODING).iter();

@@ -47,7 +47,7 @@ use transport::TransportError;
 
 use crate::http::body::Body;
 
-/// What carries one request.
+/// A connection, or stream, that carries one request.
 #[derive(Debug)]
 pub(crate) enum EndpointConnection {
     /// HTTP/1.1.
@@ -73,7 +73,7 @@ impl EndpointConnection {
         }
     }
 
-    /// Whether the response's head has more fields than it may.
+    /// Whether the response's head has too many fields.
     #[must_use]
     pub(crate) fn has_too_many_fields(&self) -> bool {
         match self {
@@ -92,7 +92,7 @@ impl EndpointConnection {
         }
     }
 
-    /// The request that was sent, if it had no body: to be sent once more.
+    /// The request that was sent, if it had no body, so that it can be sent again.
     pub(crate) fn take_sent_request(&mut self) -> Option<Request<Body>> {
         match self {
             Self::Http1(connection) => connection.sent_request(),
@@ -112,8 +112,8 @@ impl EndpointConnection {
         }
     }
 
-    /// The response is over. What can carry another request is kept, if `all` of the request was
-    /// sent.
+    /// The response is over. If the connection can carry another request, and `all` of this request was
+    /// sent, it is kept.
     pub(crate) fn release(self, pool: &Pool, all: bool, now: u64) {
         match self {
             Self::Http1(mut connection) => {

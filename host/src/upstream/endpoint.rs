@@ -29,21 +29,21 @@ pub(crate) struct LocalEndpoint {
     pub(crate) name: Arc<str>,
     /// Its connections that can take a request.
     pub(crate) pool: Rc<Pool>,
-    /// What the process knows of it.
+    /// Its state in the process.
     pub(crate) state: Arc<EndpointState>,
-    /// What this worker counts of it.
+    /// This worker's counts of it.
     pub(crate) counters: Arc<EndpointCounters>,
 }
 
 impl LocalEndpoint {
     /// A view of it, with these connections of the worker's.
     #[must_use]
-    pub(crate) fn new(known: &Arc<EndpointState>, pool: Rc<Pool>) -> Self {
+    pub(crate) fn new(state: &Arc<EndpointState>, pool: Rc<Pool>) -> Self {
         Self {
-            name: Arc::from(&*known.name),
+            name: Arc::from(&*state.name),
             pool,
-            state: Arc::clone(known),
-            counters: known.register_counters(),
+            state: Arc::clone(state),
+            counters: state.register_counters(),
         }
     }
 }

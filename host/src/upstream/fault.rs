@@ -13,21 +13,21 @@ use super::queue::QueueError;
 use crate::error::{Code, RequestError};
 use crate::http::body::BodyError;
 
-/// Why an attempt brought no response.
+/// The reason why an attempt gave no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// Nothing to send it to.
+    /// No endpoint is available.
     #[error("upstream `{upstream}` has no {why}")]
     NoEndpoint {
         upstream: String,
-        /// Of those that it might have, which is missing.
+        /// The kind of endpoint that is missing.
         why: NoEndpointCause,
     },
-    /// All endpoints that could take it have as much to do as they may.
+    /// All endpoints have as many active requests as they may, and the queue gave no place.
     #[error("upstream `{upstream}` is overloaded: {why}")]
     Overloaded {
         upstream: String,
-        /// Why it did not wait longer.
+        /// Why the request did not wait longer.
         why: QueueError,
     },
     /// No connection.
@@ -37,7 +37,7 @@ pub(crate) enum AttemptError {
         #[source]
         cause: io::Error,
     },
-    /// No connection, as the gateway has as many files open as it may.
+    /// No connection, since the gateway has reached its limit of open files.
     #[error(
         "no connection to `{endpoint}`: the gateway has reached its limit of open files; raise its limit (`LimitNOFILE=`, `ulimit -n`), or lower `max_connections`"
     )]
@@ -46,12 +46,12 @@ pub(crate) enum AttemptError {
     #[error("no {step} `{endpoint}` within `connect_timeout` ({milliseconds} ms)")]
     ConnectTimeout {
         endpoint: String,
-        /// What was waited for.
+        /// The step that took too long.
         step: &'static str,
         /// The time-out.
         milliseconds: u128,
     },
-    /// The two do not agree on TLS.
+    /// The TLS handshake failed.
     #[error("no TLS with `{endpoint}`")]
     Tls {
         endpoint: String,
@@ -59,10 +59,10 @@ pub(crate) enum AttemptError {
         #[source]
         cause: io::Error,
     },
-    /// The exchange took longer than it may.
+    /// The exchange took longer than its `total_timeout`.
     #[error("no response from `{endpoint}` within `total_timeout`")]
     TotalTimeout {
-        /// The endpoint's name; the upstream's, where the request waited for an endpoint with room.
+        /// The endpoint's name, or the upstream's if the request waited in its queue.
         endpoint: String,
     },
     /// The exchange took longer than the client's own deadline.
@@ -75,30 +75,30 @@ pub(crate) enum AttemptError {
     #[error("no response from `{endpoint}` within `{key}` ({milliseconds} ms)")]
     FirstByteTimeout {
         endpoint: String,
-        /// Which time-out it was.
+        /// The key of the timeout.
         key: &'static str,
         /// How long it is.
         milliseconds: u128,
     },
-    /// The endpoint did not take the request's body.
+    /// The endpoint did not read the request's body.
     #[error("`{endpoint}` read nothing of the request's body for `idle_timeout`")]
     Upload { endpoint: String },
-    /// The endpoint left while the request ran.
+    /// The endpoint was removed while the request was active.
     #[error("`{endpoint}` was removed, and did not answer within its upstream's `drain_timeout`")]
     Left { endpoint: String },
-    /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
-    /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
+    /// The endpoint refused the request before it processed it: by a GOAWAY with a smaller stream number,
+    /// or by REFUSED_STREAM (RFC 9113 sections 6.8 and 8.7).
     #[error("`{endpoint}` refused the request without reading it: {}", unprocessed_reason(.cause))]
     Unprocessed {
         endpoint: String,
-        /// As h2 says it, which reads as if nothing had happened.
+        /// h2's error, whose text alone would be misleading.
         cause: TransportError,
     },
     /// The connection, or the stream, ended before a response.
     #[error("`{endpoint}` ended the exchange before it answered")]
     Closed {
         endpoint: String,
-        /// As the connection says it.
+        /// The connection's error.
         #[source]
         cause: TransportError,
     },
@@ -106,7 +106,7 @@ pub(crate) enum AttemptError {
     #[error("`{endpoint}` answered with a head that is larger than the upstream's `max_head`")]
     HeadTooLarge {
         endpoint: String,
-        /// As the connection says it.
+        /// The connection's error.
         #[source]
         cause: TransportError,
     },
@@ -114,7 +114,7 @@ pub(crate) enum AttemptError {
     #[error("`{endpoint}` answered with more than {most} fields, the upstream's `max_headers`")]
     TooManyFields {
         endpoint: String,
-        /// The most that there may be.
+        /// The limit.
         most: usize,
     },
     /// The body of the response is in a coding that Windlass does not decode.
@@ -122,20 +122,20 @@ pub(crate) enum AttemptError {
         "`{endpoint}` answered with a `transfer-encoding` other than one `chunked`; let it send `chunked` alone, and name a compression in `content-encoding`"
     )]
     Coding { endpoint: String },
-    /// What came is not a response.
+    /// The endpoint sent something that is not a response.
     #[error("`{endpoint}` answered with something that is not a valid response")]
     Protocol {
         endpoint: String,
-        /// As the connection says it.
+        /// The connection's error.
         #[source]
         cause: Option<TransportError>,
     },
     /// The request's own body failed, which is not the endpoint's fault.
     #[error("the request's body failed")]
     Body {
-        /// What the client is told.
+        /// The code for the client.
         code: Code,
-        /// As the connection says it; the body's error is behind it.
+        /// The connection's error; its source is the body's error.
         #[source]
         cause: TransportError,
     },
@@ -144,21 +144,21 @@ pub(crate) enum AttemptError {
     Request(#[source] http::Error),
 }
 
-/// Which endpoint there is none of.
+/// The kind of endpoint that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoEndpointCause {
-    /// One that takes requests.
+    /// An available one.
     #[error(
         "available endpoint; the log says since when, and the admin API shows the state of each"
     )]
     Available,
-    /// One with the labels that a filter asks for.
+    /// An available one with the labels that a filter asks for.
     #[error("available endpoint with the labels that a filter asks for")]
     Labelled,
 }
 
 impl AttemptError {
-    /// From what the connection says of a request that was sent.
+    /// From the error of a connection after the request was sent.
     #[must_use]
     pub(crate) fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
         let endpoint = endpoint.to_owned();
@@ -166,7 +166,7 @@ impl AttemptError {
             TransportError::Http2(error) if is_unprocessed(error) => {
                 Self::Unprocessed { endpoint, cause }
             }
-            // Our side of the connection found it: what came is not HTTP/2.
+            // h2 found it on our side: the bytes that came are not HTTP/2.
             TransportError::Http2(error) if !error.is_io() && error.is_library() => {
                 let cause = Some(cause);
                 Self::Protocol { endpoint, cause }
@@ -189,7 +189,7 @@ impl AttemptError {
         }
     }
 
-    /// Whether the endpoint is to blame: enough of these in a row take it out.
+    /// Whether the endpoint is to blame. Enough of these in a row eject it.
     #[must_use]
     pub(crate) fn is_endpoint_fault(&self) -> bool {
         match self {
@@ -199,15 +199,15 @@ impl AttemptError {
             | Self::FirstByteTimeout { .. }
             | Self::Upload { .. }
             | Self::Protocol { .. } => true,
-            // A stream that was reset by this side: its body was ended on the way, by a filter.
+            // A stream that this side reset is no fault of the endpoint's: a filter ended its body.
             Self::Closed { cause, .. } => {
                 let error = cause.http2();
                 error.is_none_or(|error| !error.is_reset() || error.is_remote())
             }
-            // One that closes a connection in good order does nothing wrong.
+            // An endpoint that closes a connection in good order does nothing wrong.
             Self::Unprocessed { cause, .. } => !is_graceful_end(cause),
-            // One route may have such heads, and others are answered well. The times may be as short as the
-            // client or the route wants them.
+            // Such heads may come on one route only, and the client or the route may have set the times too
+            // short.
             Self::HeadTooLarge { .. }
             | Self::TooManyFields { .. }
             | Self::Coding { .. }
@@ -231,7 +231,7 @@ impl AttemptError {
         cause.http2().is_some_and(h2::Error::is_reset)
     }
 
-    /// What the client is told.
+    /// The code for the client.
     #[must_use]
     pub(crate) fn code(&self) -> Code {
         match self {
@@ -255,8 +255,8 @@ impl AttemptError {
     }
 }
 
-/// Whether the endpoint says that it has not looked at the request. A stream gets the GOAWAY itself
-/// as its error only where its number is above the one that it names; others end with the connection.
+/// Whether the endpoint says that it has not processed the request. h2 gives a stream the GOAWAY as its
+/// error only if the stream's number is above the one that the GOAWAY names.
 fn is_unprocessed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)

@@ -18,14 +18,14 @@ use parking_lot::Mutex;
 
 use crate::balance::Lease;
 
-/// A queue. Who waits says how many may, and how long.
+/// A queue. Each request that waits says how many may wait, and how long.
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
     waiting: AtomicUsize,
     state: Mutex<QueueState>,
 }
 
-/// What a request wants of an endpoint: those that want the same can all use the same room.
+/// The endpoints that a request can use, as a key: requests with the same key can use the same slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct QueueKey(u64);
 
@@ -33,43 +33,43 @@ impl QueueKey {
     /// Any endpoint will do.
     pub(crate) const ANY: Self = Self(0);
 
-    /// Only some will do: those that this number stands for.
+    /// Only some will do, named by this number.
     #[must_use]
     pub(crate) fn from_hash(number: u64) -> Self {
-        // 0 is `ANY`.
+        // 0 means `ANY`.
         Self(number.max(1))
     }
 }
 
-/// Who waits, in the order of coming.
+/// The requests that wait, in the order of arrival.
 #[derive(Debug, Default)]
 struct QueueState {
     next: u64,
     waiters: BTreeMap<u64, QueuedRequest>,
-    /// How many want what.
+    /// How many wait, by key.
     waiters_by_key: HashMap<QueueKey, usize>,
 }
 
 #[derive(Debug)]
 struct QueuedRequest {
     key: QueueKey,
-    /// There may be room, and it has not looked since.
-    called: bool,
+    /// It was woken, and has not looked since.
+    woken: bool,
     waker: Option<Waker>,
 }
 
-/// Why a request got no place.
+/// The reason why the queue gave a request no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueueError {
-    /// As many as may wait do.
+    /// As many requests wait as may.
     #[error("its queue is full")]
     QueueFull,
-    /// It waited as long as it may.
+    /// The request waited as long as it may.
     #[error("the request waited in its queue for the longest time allowed")]
     TimedOut,
 }
 
-/// A place among the active requests of an endpoint. Whoever waits is told when it is free.
+/// An active request of an endpoint. When dropped, it wakes a request that waits.
 #[derive(Debug)]
 pub(crate) struct ActiveRequest {
     lease: Option<Lease>,
@@ -89,7 +89,7 @@ impl ActiveRequest {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        // The place is free before anybody is told so.
+        // Release the lease before a waiting request is woken.
         drop(self.lease.take());
         if let Some(queue) = &self.queue {
             queue.wake_next();
@@ -98,7 +98,7 @@ impl Drop for ActiveRequest {
 }
 
 impl RequestQueue {
-    /// Whether somebody waits for what this request wants too: it waits behind.
+    /// Whether another request waits for an endpoint that this one can use: this one waits behind it.
     #[must_use]
     pub(crate) fn has_waiter(&self, want: QueueKey) -> bool {
         !self.is_empty() && self.state.lock().has_waiter(want)
@@ -110,23 +110,23 @@ impl RequestQueue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody waits.
+    /// Whether no request waits.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// There may be room: somebody ended, or an endpoint takes requests again. The first looks, and
-    /// after it, if it found some or could not use it, the next.
+    /// A slot may be free: a request ended, or an endpoint is available again. The first request looks,
+    /// and then, if it found a slot or could not use it, the next.
     pub(crate) fn wake_next(&self) {
-        // Either this sees who waits, or that one's look sees the room.
+        // Either this sees the request that waits, or that request sees the free slot.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
             self.wake_behind(Bound::Unbounded);
         }
     }
 
-    /// There may be room for many, and for those behind the first. All look.
+    /// Many slots may be free. All requests look.
     pub(crate) fn wake_all(&self) {
         if self.is_empty() {
             return;
@@ -142,11 +142,11 @@ impl RequestQueue {
         }
     }
 
-    /// Wait until `pick` finds room. It gives none while there is none.
+    /// Wait until `pick` finds a slot. It gives none while there is none.
     ///
     /// # Errors
     ///
-    /// As many as may wait do, or it took too long.
+    /// The queue is full, or the wait took too long.
     pub(crate) async fn wait<T>(
         &self,
         most: usize,
@@ -154,24 +154,24 @@ impl RequestQueue {
         want: QueueKey,
         mut pick: impl FnMut() -> Option<T>,
     ) -> Result<T, QueueError> {
-        let (place, looks) = QueuePosition::take(self, most, want)?;
+        let (position, looks) = QueuePosition::take(self, most, want)?;
         let waiting = async {
-            // There may be room since it was looked; but not for whoever comes behind others.
+            // A slot may be free since the last look, but a request behind others must wait.
             if looks && let Some(found) = pick() {
                 return found;
             }
             loop {
-                place.wait_for_wake().await;
+                position.wait_for_wake().await;
                 match pick() {
                     Some(found) => return found,
                     None if want == QueueKey::ANY => {}
-                    None => place.wake_behind(),
+                    None => position.wake_behind(),
                 }
             }
         };
         let found = tokio::time::timeout(longest, waiting).await;
-        // One end may have made room for more than this one, and it was told of it alone.
-        place.wake_behind();
+        // More than one slot may be free, and only this request was woken.
+        position.wake_behind();
         found.map_err(|_| QueueError::TimedOut)
     }
 }
@@ -187,14 +187,14 @@ impl QueueState {
         *self.waiters_by_key.entry(want).or_default() += 1;
         let waiter = QueuedRequest {
             key: want,
-            called: false,
+            woken: false,
             waker: None,
         };
         self.waiters.insert(number, waiter);
         number
     }
 
-    /// Whether it was called, and has not looked since.
+    /// Remove a request. Gives whether it was woken and has not looked since.
     fn leave(&mut self, number: u64) -> bool {
         let Some(waiter) = self.waiters.remove(&number) else {
             return false;
@@ -205,76 +205,76 @@ impl QueueState {
                 self.waiters_by_key.remove(&waiter.key);
             }
         }
-        waiter.called
+        waiter.woken
     }
 
-    /// All look. Gives their wakers, in their order.
+    /// Mark all as woken. Gives their wakers, in order.
     fn wake_all(&mut self) -> Vec<Waker> {
         let waiters = self.waiters.values_mut();
         let called = waiters.filter_map(|waiter| {
-            waiter.called = true;
+            waiter.woken = true;
             waiter.waker.take()
         });
         called.collect()
     }
 
-    /// The first one behind looks. Gives its waker, to be woken without the lock.
+    /// Mark the first one behind as woken. Gives its waker, to be woken without the lock.
     fn wake_first(&mut self, behind: Bound<u64>) -> Option<Waker> {
         let mut behind = self.waiters.range_mut((behind, Bound::Unbounded));
         let (_, waiter) = behind.next()?;
-        waiter.called = true;
+        waiter.woken = true;
         waiter.waker.take()
     }
 }
 
-/// A place in the queue, until this drops.
+/// A position in the queue, until dropped.
 struct QueuePosition<'a> {
     queue: &'a RequestQueue,
     number: u64,
 }
 
 impl<'a> QueuePosition<'a> {
-    /// A place, and whether nobody before it wants the same.
+    /// Enter the queue. Gives the position, and whether no request before it can use the same endpoints.
     fn take(
         queue: &'a RequestQueue,
         most: usize,
         want: QueueKey,
     ) -> Result<(Self, bool), QueueError> {
-        let mut line = queue.state.lock();
-        if line.waiters.len() >= most {
+        let mut state = queue.state.lock();
+        if state.waiters.len() >= most {
             return Err(QueueError::QueueFull);
         }
-        let looks = !line.has_waiter(want);
-        let number = line.enter(want);
-        queue.waiting.store(line.waiters.len(), Ordering::SeqCst);
+        let looks = !state.has_waiter(want);
+        let number = state.enter(want);
+        queue.waiting.store(state.waiters.len(), Ordering::SeqCst);
         drop(line);
         // The other half of the fence in `wake_next`.
         fence(Ordering::SeqCst);
         Ok((Self { queue, number }, looks))
     }
 
-    /// Until there may be room.
+    /// Wait until woken.
     async fn wait_for_wake(&self) {
         std::future::poll_fn(|cx| self.poll_wake(cx)).await;
     }
 
     fn poll_wake(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut line = self.queue.state.lock();
-        match line.waiters.get_mut(&self.number) {
-            Some(waiter) if !waiter.called => {
+        let mut state = self.queue.state.lock();
+        match state.waiters.get_mut(&self.number) {
+            Some(waiter) if !waiter.woken => {
                 waiter.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             Some(waiter) => {
-                // Before the look, so that room which comes during it is a call of its own.
-                waiter.called = false;
+                // Before the look, so that a slot freed during it wakes this request again.
+                waiter.woken = false;
                 Poll::Ready(())
             }
             None => Poll::Ready(()),
         }
     }
 
-    /// What may be there is for whoever is behind.
+    /// Wake the next request behind: a slot may be left.
     fn wake_behind(&self) {
         self.queue.wake_behind(Bound::Excluded(self.number));
     }
@@ -282,14 +282,14 @@ impl<'a> QueuePosition<'a> {
 
 impl Drop for QueuePosition<'_> {
     fn drop(&mut self) {
-        let mut line = self.queue.state.lock();
-        let was_called = line.leave(self.number);
+        let mut state = self.queue.state.lock();
+        let was_woken = state.leave(self.number);
         self.queue
             .waiting
-            .store(line.waiters.len(), Ordering::SeqCst);
+            .store(state.waiters.len(), Ordering::SeqCst);
         drop(line);
-        // It went away on its way to look.
-        if was_called {
+        // It left after it was woken and before it looked.
+        if was_woken {
             self.wake_behind();
         }
     }

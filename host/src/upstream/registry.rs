@@ -19,12 +19,12 @@ use super::shared::Upstream;
 pub(crate) struct UpstreamRegistry {
     upstreams: Mutex<HashMap<Arc<str>, Weak<UpstreamState>>>,
     in_use: ArcSwap<Vec<Arc<Upstream>>>,
-    /// Plans that requests may still have.
+    /// Upstreams of former configurations that requests may still use.
     retired: Mutex<Vec<Weak<Upstream>>>,
     leaving: Arc<LeavingEndpoints>,
 }
 
-/// Why an endpoint cannot be changed.
+/// The reason why an endpoint cannot be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChangeError {
     #[error("there is no upstream `{0}`")]
@@ -36,27 +36,27 @@ pub(crate) enum ChangeError {
     /// Its name has no address.
     #[error("`{0}` resolves to no address now")]
     Unresolved(String),
-    /// The name server says which addresses there are.
+    /// The name server decides which addresses exist.
     #[error(
         "`{0}` is one address of a name, which the name server would return again: drain it, or remove the name"
     )]
     AddressOfName(String),
-    /// Nothing was changed of it.
+    /// It has no change to undo.
     #[error("`{endpoint}` of upstream `{upstream}` has no change to undo")]
     NoChange { upstream: String, endpoint: String },
 }
 
-/// A change of one endpoint. What is none stays as it is.
+/// A change of one endpoint. A member that is none stays unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EndpointChange {
     /// Another weight, 0 to 1000.
     pub(crate) weight: Option<u32>,
-    /// Whether it finishes what runs and gets nothing new.
+    /// Whether it drains.
     pub(crate) drained: Option<bool>,
 }
 
 impl UpstreamRegistry {
-    /// The upstream of this name, as the process knows it.
+    /// The state of the upstream with this name.
     pub(crate) fn upstream_state(&self, name: &str) -> Arc<UpstreamState> {
         let mut groups = self.upstreams.lock();
         if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
@@ -68,13 +68,13 @@ impl UpstreamRegistry {
         group
     }
 
-    /// Which endpoints leave.
+    /// The endpoints that leave.
     #[must_use]
     pub(crate) fn leaving(&self) -> &Arc<LeavingEndpoints> {
         &self.leaving
     }
 
-    /// These are in use from now on.
+    /// Put these upstreams in use.
     pub(crate) fn put_in_use(&self, plans: &[Arc<Upstream>]) {
         let before = self.in_use.swap(Arc::new(plans.to_vec()));
         let mut former = self.retired.lock();
@@ -104,13 +104,13 @@ impl UpstreamRegistry {
         }
     }
 
-    /// Those in use, in the order of the configuration.
+    /// The upstreams in use, in the order of the configuration.
     #[must_use]
     pub(crate) fn in_use(&self) -> Arc<Vec<Arc<Upstream>>> {
         self.in_use.load_full()
     }
 
-    /// The one of this name that is in use.
+    /// The upstream of this name that is in use.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl UpstreamRegistry {
         found.ok_or_else(|| ChangeError::NoUpstream(name.to_owned()))
     }
 
-    /// Add an endpoint; its name, if it has one, has been answered.
+    /// Add an endpoint. Its name, if it has one, has been resolved.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl UpstreamRegistry {
         if plan.state.addresses(address).is_empty() {
             return Err(ChangeError::Unresolved(address.to_owned()));
         }
-        // Also one of the file that was removed: what was sent counts.
+        // The endpoint may be one of the file that was removed: the request's values count.
         plan.state.change(address, |change| {
             *change = EndpointChanges {
                 added: Some(added),
@@ -174,7 +174,7 @@ impl UpstreamRegistry {
         plan.state.change(address, |known| {
             known.weight = change.weight.or(known.weight);
             if let Some(drained) = change.drained {
-                // That one does not drain is only news where its name may.
+                // `draining = false` matters only for an address whose name drains.
                 known.drained = (drained || is_one).then_some(drained);
             }
         });
@@ -182,7 +182,7 @@ impl UpstreamRegistry {
         Ok(())
     }
 
-    /// Remove an endpoint: requests that run on it end there.
+    /// Remove an endpoint. Its active requests may end.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl UpstreamRegistry {
                 ..Default::default()
             };
         });
-        // What was changed of single addresses of its name goes with it.
+        // Changes of single addresses of its name go with it.
         let overrides = plan.state.overrides();
         let of_one = |name: &&String| {
             name.strip_prefix(address)
@@ -214,11 +214,11 @@ impl UpstreamRegistry {
         Ok(())
     }
 
-    /// Take back what was changed of one endpoint at run time.
+    /// Undo the run-time changes of one endpoint.
     ///
     /// # Errors
     ///
-    /// There is no such upstream, or nothing was changed.
+    /// There is no such upstream, or no such change.
     pub(crate) fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
         let plan = self.upstream(upstream)?;
         if !plan.state.overrides().contains_key(address) {
@@ -233,7 +233,7 @@ impl UpstreamRegistry {
         Ok(())
     }
 
-    /// Take back what was changed at run time: the file counts again.
+    /// Undo all run-time changes of an upstream: the file counts again.
     ///
     /// # Errors
     ///
@@ -269,7 +269,7 @@ fn is_configured(plan: &Upstream, address: &str) -> bool {
     endpoints.any(|endpoint| endpoint.address == address)
 }
 
-/// Whether this is the name of one of the addresses that a name stands for.
+/// Whether this names one of the addresses that a name resolves to.
 fn is_address_of_name(plan: &Upstream, address: &str) -> bool {
     let members = plan.endpoint_set();
     let mut endpoints = members.endpoints.iter();

@@ -32,30 +32,30 @@ use crate::model::endpoint::EndpointHealth;
 
 pub(crate) use sticky_endpoint::StickyEndpoint;
 
-/// What the workers share of one upstream: its part of the configuration, ready for use.
+/// An upstream of one configuration, shared by the workers.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// As configured.
     pub(crate) config: model::UpstreamConfig,
-    /// What goes upstream as `host`, where it is one name for all.
+    /// The `host` field for all endpoints, if it is the same for all.
     pub(crate) host: Option<HeaderValue>,
     /// Keeps clients on their endpoints.
     pub(crate) sticky: Option<StickyTokens>,
-    /// How TLS is spoken with the endpoints, where it is.
+    /// TLS with the endpoints, if it is used.
     pub(crate) tls: Option<EndpointTls>,
     /// The same for their checks.
     pub(crate) check_tls: Option<EndpointTls>,
-    /// What outlives this configuration.
+    /// The state that outlives this configuration.
     pub(crate) state: Arc<UpstreamState>,
-    /// Where requests wait for room, where there is a limit.
+    /// The queue of requests, if active requests are limited.
     pub(crate) queue: Option<Arc<RequestQueue>>,
     endpoints: ArcSwap<EndpointSet>,
     version: AtomicU64,
-    /// What of the group these members are made of.
+    /// The version of the state that these endpoints come from.
     built_from: AtomicU64,
     /// The most active requests of an endpoint. Another configuration's, once that is in use.
     max_active: AtomicU32,
-    /// Whether it decides who leaves.
+    /// Whether it decides which endpoints leave.
     in_use: AtomicBool,
     /// One change at a time.
     changing: Mutex<()>,
@@ -64,26 +64,26 @@ pub(crate) struct Upstream {
 /// The endpoints of an upstream at one time.
 #[derive(Debug)]
 pub(crate) struct EndpointSet {
-    /// Which change made them.
+    /// The version of the state that they come from.
     pub(crate) version: u64,
     /// Picks endpoints.
     pub(crate) balancer: Balancer,
-    /// The endpoints; the balancer knows them by their place.
+    /// The endpoints; the balancer uses their indices.
     pub(crate) endpoints: Vec<UpstreamEndpoint>,
-    /// The places of those that clients are kept on, by the names that tokens have for them.
+    /// The indices of endpoints with sticky clients, by their names in tokens.
     by_digest: HashMap<EndpointDigest, usize>,
 }
 
 /// One endpoint, ready for use.
 #[derive(Debug)]
 pub(crate) struct UpstreamEndpoint {
-    /// What the process knows of it.
+    /// Its state in the process.
     pub(crate) state: Arc<EndpointState>,
     /// As it was configured, or added: `ip:port` or `name:port`.
     pub(crate) configured: Arc<str>,
     /// The same as a `host` field, without a port that the scheme implies.
     pub(crate) host: HeaderValue,
-    /// Its weight as it counts now, but for health.
+    /// Its weight, before health.
     pub(crate) weight: u32,
     /// Its priority group.
     pub(crate) priority: u8,
@@ -99,7 +99,7 @@ struct EndpointEntry<'a> {
 }
 
 impl Upstream {
-    /// An upstream of a configuration. Its names have been answered.
+    /// An upstream of a configuration. Its names have been resolved.
     #[must_use]
     pub(crate) fn new(
         config: model::UpstreamConfig,
@@ -143,23 +143,23 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
-    /// Which change they come from: for those who keep a copy.
+    /// Their version, for workers that keep a copy.
     #[must_use]
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Find the endpoints anew if anything about them changed.
+    /// Rebuild the endpoints if anything about them changed.
     pub(crate) fn refresh_endpoints(&self) {
         if self.built_from.load(Ordering::Acquire) != self.state.revision() {
             self.rebuild_endpoints();
         }
     }
 
-    /// The endpoints changed: find them anew.
+    /// Rebuild the endpoints after a change.
     pub(crate) fn rebuild_endpoints(&self) {
         let changing = self.changing.lock();
-        // Before the look: what changes meanwhile is seen the next time.
+        // Read first: a change meanwhile is seen the next time.
         self.built_from
             .store(self.state.revision(), Ordering::Release);
         let overrides = self.state.overrides();
@@ -169,7 +169,7 @@ impl Upstream {
         for entry in self.list_endpoints(&overrides) {
             for address in self.state.addresses(entry.address) {
                 let known = self.state.endpoint(entry.address, address, joins);
-                // That of one address counts before that of the name.
+                // The change of one address goes before the change of its name.
                 let changes = [overrides.get(&*known.name), overrides.get(entry.address)];
                 let changes = || changes.into_iter().flatten();
                 let weight = changes().find_map(|change| change.weight);
@@ -223,15 +223,15 @@ impl Upstream {
         self.version.fetch_max(version, Ordering::Release);
     }
 
-    /// It is in use from now on, in the place of another or not.
+    /// It is put in use, with or without another before it.
     pub(crate) fn put_in_use(&self, other: Option<&Self>) {
-        // One of them decides who leaves, and whoever changes it meanwhile has done so or waits.
+        // Only one upstream decides which endpoints leave; the lock orders a change that comes meanwhile.
         if let Some(other) = other {
             let _changing = other.changing.lock();
             other.in_use.store(false, Ordering::Release);
         }
         self.in_use.store(true, Ordering::Release);
-        // What was changed while it was built.
+        // Apply the changes that were made while it was built.
         self.rebuild_endpoints();
         if let Some(other) = other {
             let _changing = self.changing.lock();
@@ -239,7 +239,7 @@ impl Upstream {
         }
     }
 
-    /// Another one is in use. Who waits here still waits for what holds there.
+    /// Another one is in use. Requests that wait here get the limits of that one.
     pub(crate) fn hand_over_to(&self, other: &Self) {
         let max_active = other.max_active.load(Ordering::Relaxed);
         if self.max_active.swap(max_active, Ordering::Relaxed) != max_active {
@@ -247,7 +247,7 @@ impl Upstream {
         }
     }
 
-    /// It is not in use any more, and nothing is in its place.
+    /// It is no longer in use, and no other is in its place.
     pub(crate) fn retire(&self) {
         let _changing = self.changing.lock();
         self.in_use.store(false, Ordering::Release);
@@ -256,7 +256,7 @@ impl Upstream {
         }
     }
 
-    /// Of the endpoints before and now, some leave and the others stay.
+    /// Compare the endpoints before and now: those that are gone leave.
     fn update_leaving(&self, before: &EndpointSet, members: &EndpointSet) {
         for UpstreamEndpoint { state: known, .. } in &members.endpoints {
             if known.health(|health| health.is_drained()) {
@@ -280,7 +280,7 @@ impl Upstream {
             .begin(&self.state.name, known, limit, now());
     }
 
-    /// What the file has and nobody removed or added anew, then what was added.
+    /// The endpoints of the file that were not removed or added again, then those that were added.
     fn list_endpoints<'a>(
         &'a self,
         overrides: &'a BTreeMap<String, EndpointChanges>,
@@ -318,8 +318,8 @@ impl Upstream {
         names.map(Arc::from).collect()
     }
 
-    /// Whatever says how endpoints are reached, as a number: with the same one, connections that are
-    /// there are used on.
+    /// A hash of all settings that say how endpoints are reached: while it is the same, existing
+    /// connections stay in use.
     #[must_use]
     pub(crate) fn connection_key(&self) -> u64 {
         let config = &self.config;
@@ -338,7 +338,7 @@ impl Upstream {
         }
     }
 
-    /// Let the balancer see how its endpoints are now.
+    /// Show the balancer the present health of its endpoints.
     pub(crate) fn update_balancer(&self) {
         let (members, now) = (self.endpoint_set(), now());
         for endpoint in &members.endpoints {
@@ -358,7 +358,7 @@ impl Upstream {
         self.state.queue.wake_all();
     }
 
-    /// Time has passed: slow starts grow, and times out end.
+    /// Time has passed: slow starts advance, and ejections end.
     pub(crate) fn tick(&self, now: Now) {
         let slow_start = self.config.balance.slow_start;
         for endpoint in &self.endpoint_set().endpoints {
@@ -368,7 +368,7 @@ impl Upstream {
         self.update_balancer();
     }
 
-    /// An answer to a check.
+    /// Record the result of a check.
     pub(crate) fn record_check(&self, known: &EndpointState, answer: Result<(), String>) {
         let Some(check) = &self.config.health else {
             return;
@@ -380,7 +380,7 @@ impl Upstream {
         self.update_health(known, |health| health.record_check(answer, counts, now()));
     }
 
-    /// Tell something of an endpoint, and let the balancer see what it changed.
+    /// Change the health of an endpoint, and show the balancer the change.
     pub(crate) fn update_health(
         &self,
         known: &EndpointState,
@@ -393,7 +393,7 @@ impl Upstream {
         }
     }
 
-    /// A result was a fault of this endpoint's: one too many in a row takes it out.
+    /// Record a fault of this endpoint. Too many in a row eject it.
     pub(crate) fn record_fault(&self, known: &EndpointState, why: &dyn fmt::Display) {
         let in_row = known.record_fault();
         let most = self.config.ejection.faults;
@@ -402,21 +402,21 @@ impl Upstream {
         }
     }
 
-    /// Take an endpoint out for a while, if not too many are out already.
+    /// Eject an endpoint for a while, unless too many are ejected already.
     pub(crate) fn eject(&self, known: &EndpointState, why: &str) {
         let rules = &self.config.ejection;
-        // Faults of requests that ran when it was taken out come late.
+        // Faults of requests that were active when it was ejected come late.
         if known.health(|health| health.is_ejected()) {
             return;
         }
-        // Two that go at once are not both to see room for the last.
+        // The lock: two ejections at once must not both count as the last one allowed.
         let changing = self.changing.lock();
         let members = self.endpoint_set();
         let out = members.endpoints.iter();
         let out = out.filter(|endpoint| endpoint.state.health(|health| health.is_ejected()));
         let share = members.endpoints.len() as u64 * u64::from(rules.max_share) / 100;
         if out.count() as u64 >= share {
-            // Counted anew: not every further fault is to look at all endpoints.
+            // Count from 0 again, so that not every further fault looks at all endpoints.
             known.record_success();
             return;
         }
@@ -431,7 +431,7 @@ impl Upstream {
         self.update_balancer();
     }
 
-    /// How many requests wait for room: for an endpoint, or for a connection to one.
+    /// How many requests wait: for an endpoint, or for a connection to one.
     #[must_use]
     pub(crate) fn waiting(&self) -> usize {
         let members = self.endpoint_set();
@@ -440,7 +440,7 @@ impl Upstream {
         self.state.queue.len() + connections
     }
 
-    /// How an endpoint stands.
+    /// The health of an endpoint.
     #[must_use]
     pub(crate) fn state(&self, known: &EndpointState) -> EndpointHealth {
         let slow_start = self.config.balance.slow_start;

@@ -32,7 +32,7 @@ pub(crate) struct StickyTokens {
     carrier: StickyBy,
     key: hmac::Key,
     upstream: Arc<str>,
-    /// How long one holds. Seconds.
+    /// How long a token is valid. Seconds.
     duration: u64,
     /// Whether clients stay on an endpoint that drains or has weight 0.
     keeps_draining_clients: bool,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for StickyTokens {
 /// An endpoint as a token names it.
 pub(crate) type EndpointDigest = [u8; DIGEST_LENGTH];
 
-/// What a client's token says.
+/// The content of a client's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StickyToken {
     pub(crate) endpoint: EndpointDigest,
@@ -91,7 +91,7 @@ impl StickyTokens {
         name
     }
 
-    /// Where the client of this request belongs, if it says so and may be believed.
+    /// The endpoint of this client, if its token is valid.
     #[must_use]
     pub(crate) fn requested(&self, headers: &HeaderMap, now_ms: u64) -> Option<StickyToken> {
         match &self.carrier {
@@ -102,17 +102,17 @@ impl StickyTokens {
         }
     }
 
-    /// When a token ends that is made now. In whole seconds, so that a busy client is told at most one
-    /// a second.
+    /// The end of a token that is made now, in whole seconds, so that an active client gets at most one new
+    /// token a second.
     #[must_use]
     pub(crate) fn next_end_s(&self, now_ms: u64) -> u64 {
         now_ms.div_ceil(1000).saturating_add(self.duration)
     }
 
-    /// Tell the client of this response where it belongs from now on.
+    /// Add the client's token to this response.
     pub(crate) fn write_token(&self, token: StickyToken, headers: &mut HeaderMap) {
         let token = self.format_token(token);
-        // Both are made of characters that a field takes.
+        // Both consist of characters that a field may have.
         match &self.carrier {
             StickyBy::Header(field) => {
                 if let Ok(value) = HeaderValue::try_from(token) {
@@ -160,7 +160,7 @@ impl StickyTokens {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [what, self.upstream.as_bytes()] {
             context.update(part);
-            // A name holds no NUL: what is signed has one reading.
+            // A name has no NUL, so the signed bytes have one reading.
             context.update(&[0]);
         }
         context.update(data);
@@ -184,7 +184,7 @@ fn cookie_attributes(cookie: &Cookie, duration: u128) -> String {
 
 /// So many bytes; None: another length, a strange character, or bits that mean nothing.
 fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    // The longest that can be right: what a client sends is decoded up to there only.
+    // The longest valid text: longer ones are not decoded.
     if text.len() != (N * 4).div_ceil(3) {
         return None;
     }

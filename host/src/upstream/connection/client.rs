@@ -31,8 +31,8 @@ const MIN_BUFFER: usize = 8 * 1024;
 /// How much of a body hyper gathers before it waits. Bytes.
 const BODY_BUFFER: usize = 128 * 1024;
 
-/// When the system asks the other side of an unused connection for a sign of life, and how often: one
-/// that the network has forgotten is closed before a request goes out on it.
+/// TCP keep-alive of an idle connection: when the system probes it, and how often. A connection that the
+/// network dropped is closed before a request goes out on it.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
@@ -40,9 +40,9 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// A connection, as the protocol has it.
 #[derive(Debug)]
 pub(crate) enum NewConnection {
-    /// One request at a time.
+    /// HTTP/1.1: one request at a time.
     Http1(Http1Connection),
-    /// Many.
+    /// HTTP/2: many requests at once.
     Http2(Rc<Http2Connection>),
 }
 
@@ -122,7 +122,7 @@ async fn connect_unbounded(
     Ok(NewConnection::Http1(connection))
 }
 
-/// Whether HTTP/2 is spoken on this connection.
+/// Whether this connection speaks HTTP/2.
 fn is_http2(
     plan: &Upstream,
     endpoint: &UpstreamEndpoint,

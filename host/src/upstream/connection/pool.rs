@@ -25,7 +25,7 @@ use crate::upstream::shared::Upstream;
 /// at once, requests wait on the one with the fewest.
 const MAX_HTTP2_CONNECTIONS: usize = 16;
 
-/// How many unused connections are kept, and how long.
+/// How many idle connections are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct IdleLimits {
     /// The most at once.
@@ -38,7 +38,7 @@ pub(crate) struct IdleLimits {
 #[derive(Debug, Default)]
 pub struct Pools(RefCell<HashMap<PoolKey, Rc<Pool>>>);
 
-/// An endpoint, and all that says how it is reached.
+/// An endpoint, with the settings that say how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
     endpoint: u64,
@@ -48,7 +48,7 @@ struct PoolKey {
 }
 
 impl Pools {
-    /// The connections to this endpoint, as this plan reaches it.
+    /// The connections to this endpoint by the settings of this upstream.
     pub(crate) fn of(&self, plan: &Upstream, known: &Arc<EndpointState>) -> Rc<Pool> {
         let keep = IdleLimits {
             max_idle: plan.config.max_idle,
@@ -66,8 +66,8 @@ impl Pools {
         Rc::clone(pool)
     }
 
-    /// Close what is too old, what its endpoint closed, and what nobody can use any more. The numbers
-    /// of the endpoints that have left.
+    /// Close connections that are too old, that their endpoint closed, or that nothing can use any more.
+    /// Gives the ids of the endpoints that have left.
     pub(crate) fn reap(&self, now: u64) -> SmallVec<[u64; 4]> {
         let mut left = SmallVec::new();
         self.0.borrow_mut().retain(|_, pool| {
@@ -88,20 +88,20 @@ pub(crate) struct Pool {
     endpoint: Arc<EndpointState>,
     idle: RefCell<Vec<IdleConnection>>,
     http2: RefCell<Vec<Rc<Http2Connection>>>,
-    /// The last one that was given up for another worker, while requests run on it.
+    /// The last connection that was retired for another worker, while requests are active on it.
     released_http2: RefCell<Weak<Http2Connection>>,
-    /// How many requests the endpoint takes on a connection of HTTP/2.
+    /// How many requests the endpoint accepts on an HTTP/2 connection.
     pub(crate) request_limit: RequestLimit,
     /// Whether the last connection that was made speaks HTTP/2.
     is_http2: Cell<bool>,
     connecting: Cell<usize>,
-    /// How many could not be made; not those that nobody wanted any more.
+    /// How many connections failed, without those that were abandoned.
     failed: Cell<u64>,
-    /// A connection was made, or has room again.
+    /// Wakes requests when a connection was made, or has a free slot again.
     connected: Rc<Notify>,
 }
 
-/// A connection is being made; until this is dropped. One that is given up is no failure: whoever
+/// A connection is being made, until this is dropped. An abandoned one is no failure: a request that
 /// waits for it makes the next.
 #[derive(Debug)]
 pub(crate) struct PendingConnection<'a> {
@@ -109,7 +109,7 @@ pub(crate) struct PendingConnection<'a> {
 }
 
 impl PendingConnection<'_> {
-    /// It cannot be made.
+    /// Making it failed.
     pub(crate) fn failed(self) {
         let failed = &self.pool.failed;
         failed.set(failed.get().wrapping_add(1));
@@ -147,19 +147,18 @@ impl Pool {
         }
     }
 
-    /// Take the connection that was used last, or a place on one that many requests share.
+    /// Take the connection that was used last, or a slot on a shared one.
     pub(crate) fn take(&self, now: u64) -> Option<EndpointConnection> {
         if let Some(slot) = self.reserve_stream(now) {
             return Some(EndpointConnection::Http2(slot));
         }
         let idle = self.idle.borrow_mut().pop()?;
-        // What is below it in the pile is older still, and is left to the reaper.
+        // The connections below it are older still; the reaper closes them.
         let fresh = now.saturating_sub(idle.idle_since) <= self.idle_limits.max_idle_ms;
         fresh.then_some(EndpointConnection::Http1(idle.connection))
     }
 
-    /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
-    /// others fall idle.
+    /// A slot on an HTTP/2 connection: on the one with the most requests, so that others become idle.
     pub(crate) fn reserve_stream(&self, now: u64) -> Option<Http2Stream> {
         if !self.is_http2.get() {
             return None;
@@ -167,7 +166,8 @@ impl Pool {
         self.release_to_workers(now);
         let mut shared = self.http2.borrow_mut();
         let lifetime = self.request_limit.current(now);
-        // One that is spent is closed with its last request, whether or not the endpoint does it.
+        // A connection that reached its request limit closes after its last request, even if the endpoint
+        // does not close it.
         shared.retain(|connection| connection.is_usable(lifetime));
         let young = || {
             let all = shared.iter();
@@ -215,7 +215,7 @@ impl Pool {
         }
     }
 
-    /// A connection was made that many requests share: keep it, and give a place on it.
+    /// Keep a new shared connection, and give a slot on it.
     pub(crate) fn add_http2(&self, connection: &Rc<Http2Connection>, now: u64) -> Http2Stream {
         connection.mark_in_use(now);
         self.is_http2.set(true);
@@ -223,13 +223,13 @@ impl Pool {
         connection.reserve_stream()
     }
 
-    /// Whether many requests share a connection, as far as is known.
+    /// Whether requests probably share a connection.
     #[must_use]
     pub(crate) fn uses_http2(&self) -> bool {
         self.is_http2.get()
     }
 
-    /// A connection was made that takes one request at a time.
+    /// A connection was made that carries one request at a time.
     pub(crate) fn note_http1(&self) {
         self.is_http2.set(false);
     }
@@ -244,7 +244,7 @@ impl Pool {
     /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
     /// not be made.
     pub(crate) async fn wait_for_connection(&self) -> bool {
-        // Counted, since whoever waits is woken by a failure and by a success alike.
+        // Compare counts, since failure and success both wake a request that waits.
         let failed = self.failed.get();
         let _behind = self.endpoint.wait_for_shared_connection();
         self.connected.notified().await;
@@ -268,7 +268,7 @@ impl Pool {
         }
     }
 
-    /// Say that a connection is being made. `is_http2`: it is known that many requests will share it.
+    /// A connection is being made. `is_http2`: requests will share it.
     #[must_use]
     pub(crate) fn begin_connecting(&self, shares: bool) -> PendingConnection<'_> {
         if shares {
@@ -278,8 +278,8 @@ impl Pool {
         PendingConnection { pool: self }
     }
 
-    /// Give a connection back that is ready for a request. One too many is closed, and one that
-    /// another worker waits for.
+    /// Give back a connection that is ready for a request. It is closed if there are too many, or if
+    /// another worker waits for one.
     pub(crate) fn keep_idle(&self, connection: Http1Connection, now: u64) {
         let mut idle = self.idle.borrow_mut();
         let is_wanted = self.endpoint.waiting() > 0;

@@ -1,12 +1,11 @@
-//! Which endpoints are available, and why: what is known of one, as it is told.
+//! Decides whether an endpoint is available, and why not.
 //!
-//! Pure: results and times come in, a share comes out. An endpoint takes requests while its checks
-//! do not say otherwise, its faults have not ejected it, and nobody drains it. After it joined, or
-//! was away, its share grows evenly over the slow start.
+//! Results of checks and times come in, a share of the weight comes out. An endpoint is available
+//! unless its checks failed, its faults have ejected it, or an operator drains it. After it joined, or
+//! was unavailable, its share grows evenly over the slow start.
 //!
-//! Promises: the very first check decides alone; each change of state is told once, with its
-//! reason, and the last of them are kept. Deliberately not here: asking ([`probe`]), and whose
-//! faults count ([`super::known`]).
+//! The very first check decides alone. Each change of state is reported once, with its reason, and the
+//! last ones are kept. [`super::check_target`] runs the checks, and [`super::state`] counts the faults.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,9 +29,9 @@ pub(crate) const WHOLE_SHARE: u32 = 1000;
 pub(crate) struct Change {
     /// When. Milliseconds since 1970.
     pub(crate) at_ms: u64,
-    /// What it was.
+    /// The state before.
     pub(crate) from: EndpointHealth,
-    /// What it is since.
+    /// The state since then.
     pub(crate) to: EndpointHealth,
     pub(crate) reason: String,
 }
@@ -42,11 +41,11 @@ pub(crate) struct Change {
 pub(crate) struct Now {
     /// Since 1970, for people.
     pub(crate) wall_ms: u64,
-    /// Since some moment, for sums.
+    /// Monotonic, for differences.
     pub(crate) monotonic_ms: u64,
 }
 
-/// How many answers in a row decide.
+/// How many results in a row decide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckThresholds {
     /// Good ones.
@@ -55,7 +54,7 @@ pub(crate) struct CheckThresholds {
     pub(crate) fall: u32,
 }
 
-/// How long an endpoint is out.
+/// How long an endpoint is ejected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
     /// The first time.
@@ -64,7 +63,7 @@ pub(crate) struct Backoff {
     pub(crate) longest: Duration,
 }
 
-/// What is known of one endpoint.
+/// The health of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     checked: CheckResults,
@@ -73,21 +72,21 @@ pub(crate) struct Health {
     last_ejection: Option<EjectionRecord>,
     /// Since when an operator drains it.
     drained_ms: Option<u64>,
-    /// When it began to take requests. None: it never was away.
+    /// When it became available; none if it always was.
     available_since_ms: Option<u64>,
-    /// How it was last told.
+    /// The state that was reported last.
     reported: Option<EndpointHealth>,
-    /// What was wrong with the last answer to a check.
+    /// The fault of the last check, if it failed.
     last_check_fault: Option<Box<str>>,
     history: VecDeque<Change>,
 }
 
-/// What the checks say.
+/// The result of the checks.
 #[derive(Debug, Default, Clone, Copy)]
 struct CheckResults {
-    /// None: not asked yet.
+    /// None before the first check.
     passing: Option<bool>,
-    /// Answers in a row that say otherwise.
+    /// Results in a row that say the opposite.
     against: u32,
 }
 
@@ -98,7 +97,7 @@ struct EjectionRecord {
 }
 
 impl Health {
-    /// Of an endpoint that joins others: its slow start begins now.
+    /// The health of an endpoint that joins others: its slow start begins now.
     #[must_use]
     pub(crate) fn joining(now: Now) -> Self {
         Self {
@@ -107,7 +106,7 @@ impl Health {
         }
     }
 
-    /// An answer to a check. Gives the change, if it made one.
+    /// Record the result of a check. Gives the change, if there is one.
     pub(crate) fn record_check(
         &mut self,
         answer: Result<(), String>,
@@ -135,20 +134,20 @@ impl Health {
         }
     }
 
-    /// Checks are over: what they said counts no more.
+    /// Checks are off: their results no longer count.
     pub(crate) fn clear_checks(&mut self, now: Now) -> Option<Change> {
         self.checked = CheckResults::default();
         self.last_check_fault = None;
         self.record_change("it is no longer checked", now)
     }
 
-    /// Its faults take it out, for longer than the time before.
+    /// Eject it for its faults, for longer than the time before.
     pub(crate) fn eject(&mut self, why: &str, backoff: Backoff, now: Now) -> Option<Change> {
         if self.ejected.is_some() {
             return None;
         }
         let first = milliseconds(backoff.first);
-        // A time that is as long past as it lasted is forgotten.
+        // Forget an ejection that ended as long ago as it lasted.
         let recent = self
             .last_ejection
             .filter(|before| now.monotonic_ms < before.until_ms.saturating_add(before.length_ms));
@@ -166,7 +165,7 @@ impl Health {
         self.record_change(why, now)
     }
 
-    /// Time has passed: what was for a while may be over.
+    /// Time has passed: an ejection may be over.
     pub(crate) fn tick(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
         let over = self
             .ejected
@@ -181,7 +180,7 @@ impl Health {
         change
     }
 
-    /// An operator lets it finish, or takes that back.
+    /// An operator drains it, or ends the drain.
     pub(crate) fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
         self.drained_ms = drained.then_some(now.monotonic_ms);
         self.record_change(
@@ -194,7 +193,7 @@ impl Health {
         )
     }
 
-    /// How it stands, but for the slow start.
+    /// Its state, without the slow start.
     #[must_use]
     pub(crate) fn base_state(&self) -> EndpointHealth {
         if self.is_drained() {
@@ -218,7 +217,7 @@ impl Health {
         }
     }
 
-    /// Which part of its weight counts. Permille; 0: it takes nothing.
+    /// The part of its weight that counts. Permille; 0 if it gets no requests.
     #[must_use]
     pub(crate) fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
         match self.base_state() {
@@ -227,14 +226,13 @@ impl Health {
         }
     }
 
-    /// Whether it may be used when too few others are left.
+    /// Whether it may be used if too few others are available.
     #[must_use]
     pub(crate) fn is_last_resort(&self) -> bool {
         !self.is_drained()
     }
 
-    /// Whether it is well enough for the clients that are kept on it, for so long after the begin of
-    /// its drain.
+    /// Whether sticky clients may stay on it, for so long after the start of its drain.
     #[must_use]
     pub(crate) fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
         let is_over = self.drained_ms.zip(limit).is_some_and(|(since_ms, limit)| {
@@ -243,13 +241,13 @@ impl Health {
         !is_over && self.ejected.is_none() && self.checked.passing != Some(false)
     }
 
-    /// Whether its faults took it out, and neither its checks nor an operator would.
+    /// Whether only its faults make it unavailable.
     #[must_use]
     pub(crate) fn is_only_ejected(&self) -> bool {
         self.ejected.is_some() && !self.is_drained() && self.checked.passing != Some(false)
     }
 
-    /// Whether its faults took it out.
+    /// Whether its faults ejected it.
     #[must_use]
     pub(crate) fn is_ejected(&self) -> bool {
         self.ejected.is_some()
@@ -261,14 +259,13 @@ impl Health {
         self.drained_ms.is_some()
     }
 
-    /// Whether it was asked, and how it answered.
+    /// The result of the checks, if there was one.
     #[must_use]
     pub(crate) fn checks_good(&self) -> Option<bool> {
         self.checked.passing
     }
 
-    /// What was wrong with the last answer to a check, if anything was: not each one changes how it
-    /// stands.
+    /// The fault of the last check, if it failed. Not every failed check changes the state.
     #[must_use]
     pub(crate) fn last_check_fault(&self) -> Option<&str> {
         self.last_check_fault.as_deref()
@@ -292,7 +289,7 @@ impl Health {
             .clamp(MIN_SLOW_START_SHARE, WHOLE_SHARE)
     }
 
-    /// Note a change of state, if there is one.
+    /// Record a change of state, if there is one.
     fn record_change(&mut self, why: &str, now: Now) -> Option<Change> {
         let to = self.base_state();
         let from = self.reported.replace(to).unwrap_or(EndpointHealth::Healthy);

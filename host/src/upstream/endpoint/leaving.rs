@@ -1,9 +1,8 @@
-//! Endpoints that leave: drained, removed, or in no configuration any more.
+//! Endpoints that leave: drained, removed, or no longer in any configuration.
 //!
-//! What runs on them may end, streams too, within the upstream's `drain_timeout`; what has not ended
-//! then is cut. Promises: an endpoint that comes back cuts nothing. Deliberately not here: who leaves
-//! ([`crate::upstream::plan`]), and the cutting, which each worker does to its own exchanges
-//! ([`crate::http::watch`]).
+//! Their active requests and streams may end within the upstream's `drain_timeout`; then they are cut.
+//! If an endpoint comes back, nothing is cut. [`crate::upstream::shared`] decides which endpoints
+//! leave. Each worker cuts its own exchanges ([`crate::http::watch`]).
 
 use std::sync::Arc;
 use std::time::Duration;

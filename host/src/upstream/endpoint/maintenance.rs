@@ -1,9 +1,9 @@
-//! The rounds: all that looks after endpoints while nobody asks, on one thread of its own.
+//! Maintenance of endpoints, on one thread of its own and never on a worker.
 //!
-//! Checks, names, slow starts, ejections that end, shares of good results, endpoints that leave.
-//! Once a gateway, never on a worker. Promises: each check has an end; a name that is not answered
-//! keeps its last addresses; what is no longer in use is looked after no more, but for endpoints
-//! that leave. Deliberately not here: what follows from what is found ([`crate::upstream::plan`], [`super::health`]).
+//! It runs checks, resolves names, advances slow starts, ends ejections, watches the rates of good
+//! results, and cuts endpoints that leave. Each check has an end. A name that does not resolve keeps
+//! its last addresses. Upstreams that are no longer in use are not looked after, except for endpoints
+//! that leave. [`crate::upstream::shared`] and [`super::health`] act on the results.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -23,22 +23,22 @@ use super::leaving::LeavingEndpoints;
 use super::state::{EndpointState, EndpointTotals, now};
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
-/// How often the passing of time is looked at.
+/// How often time-dependent state is updated.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a name that was not answered rests, at first and at most.
+/// The pause before a name that did not resolve is queried again, at first and at most.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How long the making of a configuration waits for a name.
+/// How long the build of a configuration waits for a name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The thread that makes the rounds. It ends when this is dropped.
+/// The maintenance thread. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     commands: UnboundedSender<MaintenanceCommand>,
 }
 
-/// What the thread is told.
+/// A command for the thread.
 enum MaintenanceCommand {
-    /// Ask these servers for a name.
+    /// Query these servers for a name.
     Resolve(
         Arc<DnsResolver>,
         String,
@@ -49,8 +49,7 @@ enum MaintenanceCommand {
 }
 
 impl Maintenance {
-    /// Start the thread. It looks after the endpoints that leave from now on, and after others when it
-    /// is told.
+    /// Start the thread. It looks after the endpoints that leave, and after others when it gets a command.
     ///
     /// # Errors
     ///
@@ -67,7 +66,7 @@ impl Maintenance {
             .name("windlass-rounds".into())
             .spawn(move || match runtime() {
                 Ok(runtime) => {
-                    // Whoever started this waits for it.
+                    // The starter waits for this.
                     let _ = told.send(Ok(()));
                     runtime.block_on(async {
                         let _seen_off = spawn_task(end_leaving(leaving));
@@ -83,12 +82,12 @@ impl Maintenance {
         Ok(Self { commands: orders })
     }
 
-    /// Ask these servers for the addresses that this name stands for.
+    /// Query these servers for the addresses of this name.
     #[must_use]
     pub(crate) fn look_up(&self, names: &Arc<DnsResolver>, name: &str) -> PendingLookup {
         let (answer, answered) = sync_channel(1);
         let order = MaintenanceCommand::Resolve(Arc::clone(names), name.to_owned(), answer);
-        // Where the gateway is ending, nobody answers.
+        // At the end of the process there is no answer.
         let _ = self.commands.send(order);
         PendingLookup {
             wait: answered,
@@ -99,12 +98,12 @@ impl Maintenance {
     /// Look after these, and no others; ask these servers for their names.
     pub(crate) fn maintain(&self, plans: &[Arc<Upstream>], names: &Arc<DnsResolver>) {
         let order = MaintenanceCommand::Maintain(plans.to_vec(), Arc::clone(names));
-        // The thread is gone when the process ends, and nothing is looked after any more.
+        // At the end of the process the thread may be gone, and that is fine.
         let _ = self.commands.send(order);
     }
 }
 
-/// A name that was asked for.
+/// A query for a name.
 #[derive(Debug)]
 pub(crate) struct PendingLookup {
     wait: Receiver<Result<ResolvedAddresses, LookupError>>,
@@ -144,12 +143,12 @@ async fn run_commands(mut orders: UnboundedReceiver<MaintenanceCommand>) {
         match order {
             MaintenanceCommand::Resolve(names, name, answer) => {
                 spawn_local(async move {
-                    // Who asked may have stopped waiting.
+                    // The receiver may have stopped waiting.
                     let _ = answer.send(names.look_up(&name).await);
                 });
             }
             MaintenanceCommand::Maintain(plans, names) => {
-                // The old ones first: an endpoint is not to be asked twice.
+                // Stop the old tasks first, so that no endpoint is checked twice.
                 tasks.clear();
                 let plans = plans.into_iter();
                 tasks.extend(
@@ -218,12 +217,12 @@ fn start_checks(
     }
 }
 
-/// Ask one endpoint again and again.
+/// Check one endpoint repeatedly.
 async fn check_repeatedly(plan: Arc<Upstream>, known: Arc<EndpointState>, reached: CheckTarget) {
     let Some(check) = &plan.config.health else {
         return;
     };
-    // What was asked before, by another configuration, can wait; what is new cannot.
+    // An endpoint that another configuration checked can wait; a new one cannot.
     let first = match known.health(|health| health.checks_good()) {
         Some(_) => 1.0,
         None => 0.1,
@@ -259,7 +258,7 @@ fn start_lookups(
     }
 }
 
-/// Ask for one name again and again, as its TTL says.
+/// Resolve one name repeatedly, by its TTL.
 async fn look_up_repeatedly(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsResolver>) {
     let upstream = &*plan.state.name;
     let mut rest = RETRY_DELAY.0;
@@ -325,13 +324,13 @@ fn format_addresses(addresses: &[SocketAddr]) -> String {
 /// The shares of good results of one upstream's endpoints.
 #[derive(Default)]
 struct SuccessRates {
-    /// When they were told last. Milliseconds.
+    /// When they were last compared. Milliseconds.
     checked_at_ms: u64,
     figures: HashMap<u64, EndpointTotals>,
 }
 
 impl SuccessRates {
-    /// Take out what has too few good results, once an interval.
+    /// Eject endpoints with too few good results, once an interval.
     fn eject_failing(&mut self, plan: &Upstream) {
         let rules = &plan.config.ejection;
         let now_ms = now().monotonic_ms;

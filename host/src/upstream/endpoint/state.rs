@@ -1,8 +1,7 @@
-//! One endpoint as the whole process knows it, whatever configuration is in use.
+//! The state of one endpoint in the whole process, whatever configuration is in use.
 //!
-//! Its active requests, its health and its figures outlive reloads: a reload that keeps an endpoint
-//! keeps what is known of it. Promises: a good result costs one load on the request's way; only a
-//! fault takes a lock. Deliberately not here: which upstreams have it, and connections.
+//! Its active requests, its health and its counts survive reloads that keep the endpoint. A good result
+//! costs a request one load; only a fault takes a lock. Workers keep the connections.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +20,7 @@ use crate::upstream::queue::{QueueError, QueueKey, RequestQueue};
 /// One endpoint of one upstream.
 #[derive(Debug)]
 pub(crate) struct EndpointState {
-    /// Tells it from all others of this process. Never 0.
+    /// Its id in this process. Never 0.
     pub(crate) id: u64,
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
     /// address that it stands for.
@@ -42,7 +41,7 @@ pub(crate) struct EndpointState {
     left: AtomicBool,
 }
 
-/// A place among an endpoint's connections, until this drops.
+/// A permit for one connection to an endpoint, until dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Arc<EndpointState>);
 
@@ -63,7 +62,7 @@ impl Drop for SharedConnectionWait {
     }
 }
 
-/// What one worker counts of one endpoint.
+/// One worker's counts of one endpoint.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct EndpointCounters {
@@ -74,7 +73,7 @@ pub(crate) struct EndpointCounters {
     pub(crate) connects: Counter,
 }
 
-/// What was counted of one endpoint, by all workers.
+/// The counts of one endpoint, summed over the workers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EndpointTotals {
     /// Requests sent to it.
@@ -85,7 +84,7 @@ pub(crate) struct EndpointTotals {
 }
 
 impl EndpointState {
-    /// An endpoint that nobody knows yet.
+    /// The state of a new endpoint.
     #[must_use]
     pub(crate) fn new(
         name: Arc<str>,
@@ -111,13 +110,13 @@ impl EndpointState {
         }
     }
 
-    /// What it is to the balancer: the same in each process and on each machine.
+    /// Its identity for the balancer: the same in each process and on each machine.
     #[must_use]
     pub(crate) fn identity(&self) -> u64 {
         hash(self.name.as_bytes())
     }
 
-    /// Look at its health, or tell it something.
+    /// Read or change its health.
     pub(crate) fn health<T>(&self, look: impl FnOnce(&mut Health) -> T) -> T {
         look(&mut self.health.lock())
     }
@@ -135,37 +134,36 @@ impl EndpointState {
         self.faults_in_row.load(Ordering::Relaxed) != 0
     }
 
-    /// An attempt was a fault of its. How many there were in a row.
+    /// Record a fault. Gives how many there were in a row.
     pub(crate) fn record_fault(&self) -> u32 {
         let before = self.faults_in_row.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
     }
 
-    /// It is out: its faults are counted anew when it is back.
+    /// It is ejected: its faults are counted from 0 when it is back.
     pub(crate) fn reset_faults(&self) {
         self.faults_in_row.store(0, Ordering::Relaxed);
         self.ejections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often its faults took it out.
+    /// How often its faults ejected it.
     #[must_use]
     pub(crate) fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
 
-    /// Whether it has left: what still runs on it is cut.
+    /// Whether it has left: its active requests are cut.
     #[must_use]
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// It has left, or has not after all.
+    /// Set whether it has left.
     pub(crate) fn set_left(&self, left: bool) {
         self.left.store(left, Ordering::Relaxed);
     }
 
-    /// A place among its connections, of all workers; waits where there is none, for so long at the
-    /// most.
+    /// A permit for one connection, of those of all workers. Waits for one, up to a limit.
     ///
     /// # Errors
     ///
@@ -181,7 +179,7 @@ impl EndpointState {
         {
             return Ok(place);
         }
-        // Whoever has another configuration's maximum may find room where this one does not.
+        // Requests of another configuration may have a higher limit.
         let want = QueueKey::from_hash(u64::from(most));
         self.waiting
             .wait(limits.queue, longest, want, || {
@@ -199,7 +197,7 @@ impl EndpointState {
             .map(|_| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// Connections to it, unused ones included.
+    /// Connections to it, idle ones included.
     #[must_use]
     pub(crate) fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
@@ -217,13 +215,13 @@ impl EndpointState {
         self.waiting.len() + self.shared_waiters.load(Ordering::Relaxed)
     }
 
-    /// How many wait for a connection: unused ones are closed then.
+    /// How many wait for a connection. While some do, idle ones are closed.
     #[must_use]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Where one worker counts what it does with it.
+    /// New counts for one worker.
     #[must_use]
     pub(crate) fn register_counters(&self) -> Arc<EndpointCounters> {
         let tally = Arc::new(EndpointCounters::default());
@@ -231,15 +229,15 @@ impl EndpointState {
         tally
     }
 
-    /// A worker counts no more.
+    /// A worker's counts end.
     pub(crate) fn retire_counters(&self, tally: &EndpointCounters) {
-        // Both at once, so that nobody counts it twice.
+        // Under one lock, so that no reader counts it twice.
         let mut tallies = self.counters.lock();
         self.retired_totals.lock().add(tally);
         tallies.retain(|known| !std::ptr::eq(known.as_ptr(), tally));
     }
 
-    /// What was counted of it.
+    /// Its counts.
     #[must_use]
     pub(crate) fn totals(&self) -> EndpointTotals {
         let tallies = self.counters.lock();
@@ -250,7 +248,7 @@ impl EndpointState {
         figures
     }
 
-    /// Log a change of state, once for all who could.
+    /// Log a change of state, if there is one.
     pub(crate) fn log(&self, upstream: &str, change: Option<&Change>) {
         let Some(change) = change else { return };
         let (from, to) = (change.from.as_str(), change.to.as_str());
@@ -283,7 +281,7 @@ impl EndpointTotals {
     }
 }
 
-/// This moment, on both clocks.
+/// The present moment, on both clocks.
 #[must_use]
 pub(crate) fn now() -> Now {
     use std::time::{Instant, SystemTime};

@@ -1,9 +1,9 @@
-//! What outlives configurations of an upstream: its endpoints by address, and what an operator
-//! changed at run time.
+//! The state of an upstream that outlives configurations: its endpoints by address, and the changes
+//! that an operator made at run time.
 //!
-//! Changes at run time hold over reloads, until they are taken back or the gateway restarts: a
-//! reload for another reason is not to end a drain. Deliberately not here: what follows from it for
-//! the balancer of a configuration ([`crate::upstream::plan`]).
+//! Those changes survive reloads, until they are undone or the gateway restarts, since a reload for
+//! another reason must not end a drain. [`crate::upstream::shared`] applies them to the balancer of a
+//! configuration.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -24,29 +24,28 @@ use crate::upstream::queue::RequestQueue;
 #[derive(Debug)]
 pub(crate) struct UpstreamState {
     pub(crate) name: Arc<str>,
-    /// Where its requests wait for room.
+    /// The queue of its requests.
     pub(crate) queue: Arc<RequestQueue>,
-    /// Which endpoints of the process leave.
+    /// The endpoints of the process that leave.
     pub(crate) leaving: Arc<LeavingEndpoints>,
-    /// How it stands, as it was told.
+    /// The state that was logged last.
     pub(crate) health_report: HealthReport,
     endpoints: Mutex<HashMap<(String, SocketAddr), Weak<EndpointState>>>,
-    /// What the names of its endpoints stand for, as last answered.
+    /// The addresses of its endpoints' names, as last resolved.
     addresses: Mutex<HashMap<String, Vec<SocketAddr>>>,
     changes: Mutex<BTreeMap<String, EndpointChanges>>,
     revision: AtomicU64,
     overloaded: AtomicU64,
 }
 
-/// What an operator changed at run time of an endpoint as it is configured, or of one address of a
-/// name.
+/// The run-time changes of a configured endpoint, or of one address of a name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EndpointChanges {
     /// Another weight.
     pub(crate) weight: Option<u32>,
-    /// Whether it finishes what runs, and gets nothing new.
+    /// Whether it drains.
     pub(crate) drained: Option<bool>,
-    /// It was added: the file says nothing of it, or counts no more.
+    /// It was added: it is not in the file, or the file's entry no longer counts.
     pub(crate) added: Option<AddedEndpoint>,
     /// It is in the file, and is not used.
     pub(crate) removed: bool,
@@ -63,7 +62,7 @@ pub(crate) struct AddedEndpoint {
 }
 
 impl UpstreamState {
-    /// An upstream that nobody knows yet.
+    /// The state of a new upstream.
     #[must_use]
     pub(crate) fn new(name: &str, leaving: Arc<LeavingEndpoints>) -> Self {
         Self {
@@ -79,12 +78,12 @@ impl UpstreamState {
         }
     }
 
-    /// A request found no room in time.
+    /// Count a request that got no slot in time.
     pub(crate) fn count_overload(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many requests found no room in time.
+    /// How many requests got no slot in time.
     #[must_use]
     pub(crate) fn overloaded(&self) -> u64 {
         self.overloaded.load(Ordering::Relaxed)
@@ -123,14 +122,14 @@ impl UpstreamState {
         known
     }
 
-    /// Whether it has any endpoint: another one joins it then.
+    /// Whether it has an endpoint, so that another one joins.
     #[must_use]
     pub(crate) fn has_endpoints(&self) -> bool {
         let all = self.endpoints.lock();
         all.values().any(|known| known.strong_count() > 0)
     }
 
-    /// What a name stands for, as last answered.
+    /// The addresses of a name, as last resolved.
     #[must_use]
     pub(crate) fn addresses(&self, configured: &str) -> Vec<SocketAddr> {
         if let Ok(address) = configured.parse() {
@@ -140,7 +139,7 @@ impl UpstreamState {
         answers.get(configured).cloned().unwrap_or_default()
     }
 
-    /// Counts what changes here: whoever has seen a lower one is to look again.
+    /// The version of this state: a reader that has a lower one must look again.
     #[must_use]
     pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
@@ -150,8 +149,8 @@ impl UpstreamState {
         self.revision.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A name was answered. Whether that is news. An answer without addresses is none, and one that
-    /// lacks IPv4 because that question failed takes the place of no IPv4 address.
+    /// Record the addresses of a name. Gives whether they changed. An answer without addresses does not
+    /// count, and one that lacks IPv4 since that query failed replaces no IPv4 address.
     pub(crate) fn set_addresses(&self, configured: &str, answer: &ResolvedAddresses) -> bool {
         let mut addresses = answer.addresses.clone();
         if addresses.is_empty() {
@@ -170,18 +169,18 @@ impl UpstreamState {
         true
     }
 
-    /// Forget what other names stand for.
+    /// Forget the addresses of other names.
     pub(crate) fn retain_addresses(&self, is_used: impl Fn(&str) -> bool) {
         self.addresses.lock().retain(|name, _| is_used(name));
     }
 
-    /// What was changed at run time.
+    /// The run-time changes.
     #[must_use]
     pub(crate) fn overrides(&self) -> BTreeMap<String, EndpointChanges> {
         self.changes.lock().clone()
     }
 
-    /// Change one endpoint at run time; what changes nothing any more is forgotten.
+    /// Change one endpoint at run time. A change without effect is removed.
     pub(crate) fn change<T>(
         &self,
         address: &str,
