@@ -1,7 +1,9 @@
-//! What the host interfaces `cache` and `crypto` stand on: filters' caches, digests, and secrets by name.
+//! The storage of filters in memory, for the host interfaces `cache` and `crypto`: filters'
+//! caches, digests, and secrets by name.
 //!
-//! A filter's call comes here through `wasm`, which has checked its grants. Promises: no call waits, all is
-//! bounded, and no secret can be printed. Keys and counters of plans are rooms of their own.
+//! A filter's call comes here through `wasm`, which has checked its grants. It promises that no
+//! call waits, that everything is bounded, and that no secret can be printed. It deliberately has
+//! no keys and no counters of plans: these are rooms of their own.
 
 pub(crate) mod cache;
 pub(crate) mod crypto;

@@ -1,12 +1,12 @@
-//! API keys: found by what the client presented, known only by digest.
+//! API keys: finds a key by the text that a client presents, and stores only its digest.
 //!
-//! Promises: the text of a key is neither kept nor printable; a look-up takes no lock, waits for
-//! nothing, counts nothing that workers share and copies no text; digests are compared in constant
-//! time.
+//! It promises that the text of a key is neither stored nor printable; that a look-up takes no
+//! lock, waits for nothing, writes nothing that workers share and copies no text; and that digests
+//! are compared in constant time.
 //!
-//! Two indexes stand behind a look-up ([`Keys`]): the keys of the configuration, and those of the
-//! [ledger](crate::store::ledger), which the [keeper](crate::store::keeper) holds fresh. Deliberately absent:
-//! changing keys; that is the ledger's.
+//! A look-up ([`Keys`]) searches two indexes: the keys of the configuration, and those of the
+//! [storage](crate::control::storage), which the [sync](crate::control::sync) keeps fresh. It
+//! deliberately does not change keys: the control plane does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,70 +31,69 @@ pub(crate) use issue::{PREFIX, RandomnessError, generate};
 pub(crate) use masked::{SHORTEST_KEY, masked};
 pub(crate) use rejects::RejectCounters;
 
-/// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
+/// The longest value that is looked up. Bytes; a longer one is unknown without being hashed.
 pub(crate) const MAX_PRESENTED: usize = 512;
 
-/// The end of what never ends. Milliseconds since 1970.
+/// The end of a key that never expires. Milliseconds since 1970.
 const NEVER: u64 = u64::MAX;
 
-/// What a verdict needs to know of a key that is presented as one of its secrets. A million of these
-/// are to fit in memory, and one is to be read in one go: two cache lines, and what many keys have in
-/// common is kept once.
+/// A key under one of its secrets, with the facts that a verdict needs. A million of these have to
+/// fit in memory, and one has to be read at once: it takes two cache lines, and keys share the
+/// facts that they have in common.
 #[repr(align(64))]
 pub struct ApiKey {
     digest: KeyDigest,
-    /// The earlier of the key's end and the secret's.
+    /// The earlier end of key and secret.
     expires_ms: u64,
     profile: Arc<Profile>,
-    /// Seconds since 1970; 0 where it never was.
+    /// Seconds since 1970; 0 if it was never used.
     last_used: AtomicU32,
-    /// What of it the ledger knows.
+    /// The last use that the storage has.
     last_reported: AtomicU32,
     /// The id, then the consumer.
     text: SmallVec<[u8; 40]>,
-    /// Where the id ends.
+    /// Where the id ends in `text`.
     id_length: u8,
     enabled: bool,
 }
 
-/// One text that a key is presented as.
+/// One secret of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeySecret {
     pub(crate) digest: KeyDigest,
-    /// From when on it is refused. Milliseconds since 1970; `u64::MAX` for never.
+    /// When it expires. Milliseconds since 1970; `u64::MAX` for never.
     pub(crate) expires_ms: u64,
 }
 
-/// What many keys have in common.
+/// The facts that many keys have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Profile {
-    /// The names of its usage plans: one at most for each API.
+    /// The names of its usage plans: at most one for each API.
     pub(crate) plans: Box<[Arc<str>]>,
-    /// What the operator attached: names and values.
+    /// The operator's metadata: names and values.
     pub(crate) attributes: Box<[(Box<str>, Box<str>)]>,
 }
 
 /// A key, for an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyEntry {
-    /// Its public name, fit for logs. Bytes: at most 255.
+    /// Its public id, which logs may show. Bytes: at most 255.
     pub(crate) id: String,
-    /// Who it was issued to.
+    /// The consumer that it was issued to.
     pub(crate) consumer: String,
-    /// What it is presented as, the newest first.
+    /// Its secrets, the newest first.
     pub(crate) secrets: Vec<KeySecret>,
-    /// Its plans and attributes.
     pub(crate) profile: Profile,
-    /// Whether the operator lets it be used.
+    /// Whether the operator has enabled it.
     pub(crate) enabled: bool,
-    /// The moment from which it is refused. Milliseconds since 1970.
+    /// When it expires. Milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
     /// When it was last used. Milliseconds since 1970.
     pub(crate) last_used_ms: Option<u64>,
 }
 
 impl ApiKey {
-    /// One for each secret; none where the id is too long.
+    /// One for each secret; none if the id is too long.
     fn of<'a>(
         entry: &'a KeyEntry,
         profile: &'a Arc<Profile>,
@@ -118,7 +117,7 @@ impl ApiKey {
         })
     }
 
-    /// What it was made of.
+    /// The entry that it was made of.
     fn entry(&self) -> KeyEntry {
         let ends = (self.expires_ms != NEVER).then_some(self.expires_ms);
         let used = self.last_used.load(Ordering::Relaxed);
@@ -145,32 +144,32 @@ impl ApiKey {
         (text(id), text(consumer))
     }
 
-    /// Its public name, fit for logs.
+    /// Its public id, which logs may show.
     #[must_use]
     pub fn id(&self) -> &str {
         self.texts().0
     }
 
-    /// Who it was issued to.
+    /// The consumer that it was issued to.
     #[must_use]
     pub fn consumer(&self) -> &str {
         self.texts().1
     }
 
-    /// The names of its usage plans: one at most for each API.
+    /// The names of its usage plans: at most one for each API.
     #[must_use]
     pub fn plans(&self) -> &[Arc<str>] {
         &self.profile.plans
     }
 
-    /// What the operator attached to it.
+    /// The operator's metadata.
     #[must_use]
     pub(crate) fn attributes(&self) -> &[(Box<str>, Box<str>)] {
         &self.profile.attributes
     }
 
-    /// Whether it is accepted at this moment. Disabled is told before expired; the end of a rotation
-    /// is an end like another.
+    /// Whether it is accepted at this time. "Disabled" comes before "expired"; the end of a
+    /// rotated secret counts as an end of the key.
     fn admit(&self, now_ms: u64) -> Result<(), KeyReject> {
         if !self.enabled {
             Err(KeyReject::Disabled)
@@ -181,7 +180,7 @@ impl ApiKey {
         }
     }
 
-    /// Note that it is used now. Written once a second at most, so that workers seldom meet.
+    /// Records a use now. Writes at most once a second, so that workers seldom collide.
     fn touch(&self, now_ms: u64) {
         let now = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
         if self.last_used.load(Ordering::Relaxed) < now {
@@ -217,27 +216,27 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Why a presented key is not accepted. For logs: to the client they are all one.
+/// Why a presented key is rejected. For logs: a client gets one answer for all reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyReject {
     #[error("unknown key")]
     Unknown,
-    /// Switched off by the operator.
+    /// The operator has disabled it.
     #[error("key is disabled")]
     Disabled,
-    /// Past its end.
+    /// It has expired.
     #[error("key has expired")]
     Expired,
-    /// The gateway lost touch with where keys are changed: whatever it knows may be revoked.
-    #[error("keys cannot be told: their store is out of reach")]
+    /// The gateway has lost contact with the storage, so any key may be revoked.
+    #[error("keys cannot be checked: their storage is out of reach")]
     Unavailable,
 }
 
-/// A presented key that is not accepted.
+/// A rejection of a presented key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupRejection {
     pub(crate) reason: KeyReject,
-    /// The id of the key that was presented, where there is such a key.
+    /// The id of the presented key, if it exists.
     pub(crate) key: Option<Box<str>>,
 }
 
@@ -250,7 +249,7 @@ impl From<KeyReject> for LookupRejection {
     }
 }
 
-/// A moment, for look-ups. Milliseconds; both clocks may be as coarse as the kernel's tick.
+/// The time of a look-up. Milliseconds; both clocks may be as coarse as the kernel's tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LookupTime {
     /// Since 1970-01-01T00:00:00Z.
@@ -259,15 +258,15 @@ pub struct LookupTime {
     pub monotonic_ms: u64,
 }
 
-/// Until when the keys of the ledger may be believed. Written by the keeper, read at each look-up:
-/// also where the keeper itself hangs, keys are refused in time.
+/// Until when the keys of the storage may be used. The sync writes it and each look-up reads it,
+/// so that keys are refused in time although the sync itself hangs.
 #[derive(Debug)]
 pub(crate) struct Freshness {
     until_ms: AtomicU64,
 }
 
 impl Freshness {
-    /// Not at all, until it is [set](Self::set): nothing was read yet.
+    /// Not fresh until it is [set](Self::set), because nothing was loaded yet.
     #[must_use]
     pub(crate) fn none() -> Self {
         Self {
@@ -275,41 +274,42 @@ impl Freshness {
         }
     }
 
-    /// Until this moment of the monotonic clock. Milliseconds.
+    /// Keeps the keys fresh until this time of the monotonic clock. Milliseconds.
     pub(crate) fn set(&self, until_ms: u64) {
         self.until_ms.store(until_ms, Ordering::Relaxed);
     }
 
-    /// Whether they may be believed at this moment.
+    /// Whether the keys may be used at this time.
     #[must_use]
     pub(crate) fn is_fresh(&self, monotonic_ms: u64) -> bool {
         monotonic_ms < self.until_ms.load(Ordering::Relaxed)
     }
 }
 
-/// Where presented keys are looked up.
+/// The indexes of presented keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// Those of the configuration.
+    /// The keys of the configuration.
     pub configured: Arc<KeyIndex>,
-    /// Those of the ledger, where there is one.
+    /// The keys of the storage, if there is one.
     pub live: Option<LiveKeys>,
 }
 
-/// The keys of the ledger.
+/// The keys of the storage.
 #[derive(Debug, Clone)]
 pub struct LiveKeys {
     pub(crate) index: Arc<KeyIndex>,
-    /// Until when they may be believed. None: for ever, the ledger is this gateway's own.
+    /// Until when they may be used. None: for ever, because only this gateway changes the storage.
     pub(crate) freshness: Option<Arc<Freshness>>,
 }
 
 impl Keys {
-    /// Hand the key that the client presented to `take`, if it is accepted at this moment. What is
-    /// empty or longer than [`MAX_PRESENTED`] is unknown without being hashed.
+    /// Passes the presented key to `take`, if it is accepted at this time. A text that is empty or
+    /// longer than [`MAX_PRESENTED`] is unknown without being hashed.
     ///
     /// # Errors
-    /// Why it is not accepted, and which key it is.
+    ///
+    /// Why the key is rejected, and which key it is.
     pub fn find<T>(
         &self,
         presented: &[u8],

@@ -48,7 +48,7 @@ fn an_expired_certificate_is_a_warning_and_a_metric() {
     let gateway = builder.start();
     gateway
         .log()
-        .wait_for_line(|line| line.contains("ended on 2001-01-01"));
+        .wait_for_line(|line| line.contains("expired on 2001-01-01"));
     let ends = gateway
         .metrics()
         .by("windlass_certificate_expiry_timestamp_seconds", "shown_to");
@@ -141,7 +141,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
             "a key",
             key,
             key,
-            "api.pem` holds a private key, and no certificate",
+            "api.pem` holds a private key and no certificate",
         ),
         (
             "a request",
@@ -153,19 +153,19 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
             "indented",
             indented.as_bytes(),
             key,
-            "api.pem` is no PEM: line 1 begins with spaces",
+            "api.pem` is not PEM: line 1 begins with spaces",
         ),
         (
             "one line",
             one_line.as_bytes(),
             key,
-            "api.pem` is no PEM: line 1 holds `\\n`",
+            "api.pem` is not PEM: line 1 has `\\n`",
         ),
         (
             "garbled",
             garbled.as_bytes(),
             key,
-            "api.pem` is no PEM: line 2 is not base64",
+            "api.pem` is not PEM: line 2 is not base64",
         ),
         (
             "no certificate",
@@ -190,7 +190,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
             "no key",
             certificate,
             certificate,
-            "api.key` holds a certificate, and no private key",
+            "api.key` holds a certificate and no private key",
         ),
         (
             "two keys",

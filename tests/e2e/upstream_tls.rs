@@ -175,7 +175,7 @@ fn files_that_cannot_be_used_stop_the_start() {
         ),
         (
             "tls = { ca = \"gateway.key\" }",
-            "gateway.key` holds a private key, and no certificate",
+            "gateway.key` holds a private key and no certificate",
         ),
         (
             "tls = { certificate = \"ca.pem\", key = \"gateway.key\" }",

@@ -1,15 +1,16 @@
-//! A cache for each filter's name and origin, shared by its instances and all workers.
+//! A cache for each filter's name and origin, which its instances on all workers share.
 //!
-//! Promises: at most 1,024 entries and 1 MiB a filter, the least recently used go first; every
-//! entry has an end, at most a day away; writes of one entry, `increment` above all, happen one
-//! after the other and none is lost; no answer of a server outlives a change of the callouts and
-//! secrets that it came by. Both bounds hold but for the few hundred last writes, which
-//! are counted with the next ones.
+//! It promises at most 1,024 entries and 1 MiB for each filter, and evicts the least recently used
+//! entries first; that every entry expires, after at most a day; that writes of one entry,
+//! `increment` above all, happen one after the other and none is lost; and that no server's answer
+//! outlives a change of the callouts and secrets that it came through. Both bounds may be exceeded
+//! by the last few hundred writes, which are counted with the next ones.
 //!
-//! Deliberately absent: memory beyond the process, and a way to see another filter's entries.
+//! It deliberately stores nothing on disk, and gives no filter a way to see another filter's
+//! entries.
 //!
-//! The time is milliseconds of a clock that never steps back, and comes in. Whether an entry has
-//! ended is decided by it alone; the clock of moka only lets go of the memory.
+//! Callers pass the time: milliseconds of a clock that never steps back. That time alone decides
+//! whether an entry has expired; moka's own clock only frees the memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -24,17 +25,17 @@ use parking_lot::Mutex;
 
 use super::crypto::digest_of_parts;
 
-/// How many entries a filter may have.
+/// The most entries of a filter.
 pub(crate) const MAX_ENTRIES: u64 = 1024;
-/// How much a filter's entries may hold, keys included. Bytes.
+/// The most that a filter's entries may hold, keys included. Bytes.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
-/// How large one entry may be, its key included. Bytes.
+/// The largest entry, its key included. Bytes.
 pub(crate) const MAX_ENTRY: usize = 64 * 1024;
-/// How long an entry may last. Milliseconds: a day.
+/// The longest lifetime of an entry. Milliseconds: a day.
 pub(crate) const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The caches of all filters, by name and origin. Outlives reloads; a cache goes when the last
-/// config that has such a filter lets go of it.
+/// The caches of all filters, by name and origin. They outlive reloads; a cache is freed with the
+/// last configuration that has its filter.
 #[derive(Debug, Default)]
 pub(crate) struct Caches {
     by_filter: Mutex<HashMap<CacheKey, Weak<FilterCache>>>,
@@ -43,13 +44,13 @@ pub(crate) struct Caches {
 /// A filter's name, and its origin.
 type CacheKey = (Arc<str>, CacheOrigin);
 
-/// The callouts and secrets that a filter may use, as a digest. A filter of the same name with
-/// others has a cache of its own: the answer of one server does not count as another's.
+/// The digest of the callouts and secrets that a filter may use. A filter of the same name with
+/// others has a cache of its own, so that one server's answer never counts as another's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct CacheOrigin([u8; 32]);
 
 impl CacheOrigin {
-    /// Of all parts, each told from the next by its length.
+    /// The digest of all parts, each separated from the next by its length.
     #[must_use]
     pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         Self(digest_of_parts(parts))
@@ -82,9 +83,9 @@ pub(crate) struct FilterCache {
 #[derive(Debug, Clone)]
 struct CacheEntry {
     value: CacheValue,
-    /// When it ends, on the clock that comes in. Milliseconds.
+    /// When it expires, on the callers' clock. Milliseconds.
     ends_ms: u64,
-    /// What was left when its end was set; None when a later write left the end alone.
+    /// The lifetime when its end was set; None if a later write left the end unchanged.
     ttl: Option<Duration>,
 }
 
@@ -102,7 +103,7 @@ impl CacheValue {
         }
     }
 
-    /// The number that 8 bytes, little-endian, are.
+    /// The number in 8 little-endian bytes.
     fn number(&self) -> Option<i64> {
         match self {
             Self::Bytes(bytes) => bytes.as_ref().try_into().ok().map(i64::from_le_bytes),
@@ -128,23 +129,23 @@ impl FilterCache {
                 let bytes = (key.len() + entry.value.len()) as u64;
                 u32::try_from(bytes.max(share)).unwrap_or(u32::MAX)
             })
-            // The default (TinyLFU) may turn away what was just put.
+            // The default policy (TinyLFU) may reject an entry that was just inserted.
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(EntryExpiry)
             .build_with_hasher(RandomState::new());
         Self { entries }
     }
 
-    /// The value, if it is there and has not ended.
+    /// The value, if it exists and has not expired.
     #[must_use]
     pub(crate) fn find(&self, key: &str, now_ms: u64) -> Option<Arc<[u8]>> {
         let entry = self.entries.get(key)?;
         (now_ms < entry.ends_ms).then(|| entry.value.to_bytes())
     }
 
-    /// Keep a value for so many milliseconds, [`MAX_TTL_MS`] at most. False, and nothing
-    /// changes, when it is larger than [`MAX_ENTRY`] with its key. A value for no time is
-    /// forgotten at once.
+    /// Stores a value for this many milliseconds, at most [`MAX_TTL_MS`]. Returns false, and
+    /// changes nothing, if value and key together are larger than [`MAX_ENTRY`]. A value with no
+    /// lifetime is dropped at once.
     #[must_use]
     pub(crate) fn put(&self, key: &str, value: &[u8], ttl_ms: u64, now_ms: u64) -> bool {
         if key.len().saturating_add(value.len()) > MAX_ENTRY {
@@ -167,20 +168,20 @@ impl FilterCache {
             .and_compute_with(|_| Op::Remove);
     }
 
-    /// Add to a number that starts at 0 and ends `ttl_ms` after its first use; gives the sum,
-    /// which stays at the ends of its range. A value that is no number starts anew. With a key
-    /// too long to be kept, or no time to be kept, the sum is that of a number just started.
+    /// Adds to a number that starts at 0 and expires `ttl_ms` after its first use. Returns the
+    /// sum, which saturates. A value that is no number is replaced. If the key is too long or the
+    /// lifetime is 0, nothing is stored and the sum is that of a new number.
     #[must_use]
     pub(crate) fn increment(&self, key: &str, delta: i64, ttl_ms: u64, now_ms: u64) -> i64 {
         if key.len().saturating_add(size_of::<i64>()) > MAX_ENTRY {
             return delta;
         }
         let mut sum = delta;
-        self.entries.entry_by_ref(key).and_compute_with(|known| {
-            let known = known
+        self.entries.entry_by_ref(key).and_compute_with(|entry| {
+            let entry = entry
                 .map(moka::Entry::into_value)
                 .filter(|entry| now_ms < entry.ends_ms);
-            match known.and_then(|entry| Some((entry.value.number()?, entry.ends_ms))) {
+            match entry.and_then(|entry| Some((entry.value.number()?, entry.ends_ms))) {
                 Some((number, ends_ms)) => {
                     sum = number.saturating_add(delta);
                     Op::Put(CacheEntry {
@@ -208,7 +209,7 @@ impl CacheEntry {
     }
 }
 
-/// Tells moka when memory may go.
+/// Tells moka when it may free memory.
 struct EntryExpiry;
 
 impl Expiry<String, CacheEntry> for EntryExpiry {

@@ -1,5 +1,5 @@
-//! Digests for filters and caches, by aws-lc. None of them can fail. The HMAC of a secret is in
-//! [`super::secrets`].
+//! Digests for filters and caches, computed by aws-lc. None of them can fail. [`super::secrets`]
+//! has the HMAC of a secret.
 
 use aws_lc_rs::digest as hashes;
 
@@ -25,7 +25,7 @@ pub(crate) fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
     hashes::digest(algorithm, data).as_ref().to_vec()
 }
 
-/// The SHA-256 of all parts, each told from the next by its length.
+/// The SHA-256 of all parts, each separated from the next by its length.
 #[must_use]
 pub(crate) fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut context = hashes::Context::new(&hashes::SHA256);

@@ -1,11 +1,11 @@
-//! Secrets by name, read once when a config is built.
+//! Secrets by name, read once when a configuration is built.
 //!
-//! A value is wiped from memory when its config goes. It has no text form and appears in no error.
-//! Filters hold names; which filter may use which secret is checked before a call comes here. HMAC
-//! tags are compared in constant time.
+//! It promises that a value is wiped from memory when its configuration is freed, has no text form
+//! and appears in no error, and that HMAC tags are compared in constant time. Filters only have
+//! names; `wasm` checks which filter may use which secret before a call comes here.
 //!
-//! Deliberately absent: reading a secret again while the config is in use. A reload reads all of
-//! them again.
+//! It deliberately does not read a secret again while the configuration is in use: a reload reads
+//! all of them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -22,18 +22,18 @@ use super::crypto::Hash;
 use crate::keys::KeyDigest;
 use crate::model::store::SecretSource;
 
-/// The longest value. Bytes, after its trailing newline is gone.
+/// The longest value. Bytes, without its trailing newline.
 pub(crate) const MAX_SECRET: usize = 64 * 1024;
 
 /// A value that nobody sees.
 pub(crate) struct SecretValue {
     value: Zeroizing<Vec<u8>>,
-    // Made on first use: the key schedule costs more than a short message.
+    // Computed on first use: the key schedule costs more than a short message.
     keys: [OnceLock<hmac::Key>; 3],
 }
 
 impl SecretValue {
-    /// A value that is already here.
+    /// A given value.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn new(value: Vec<u8>) -> Self {
@@ -43,23 +43,24 @@ impl SecretValue {
         }
     }
 
-    /// Its text, wiped when it is dropped: for the one place that must send it, to log in to the
-    /// store. None where it is not UTF-8.
+    /// Its text, wiped when dropped, for the one caller that must send it: the login to the
+    /// storage. None if it is not UTF-8.
     #[must_use]
     pub(crate) fn login(&self) -> Option<Zeroizing<String>> {
         let text = std::str::from_utf8(&self.value).ok()?;
         Some(Zeroizing::new(text.to_owned()))
     }
 
-    /// Read a value; one trailing newline (LF or CRLF) is taken off.
+    /// Reads a value and removes one trailing newline (LF or CRLF).
     ///
     /// # Errors
-    /// It is not there, cannot be read, is empty or too long.
+    ///
+    /// It does not exist, cannot be read, is empty or too long.
     pub(crate) fn read(source: &SecretSource) -> Result<Self, SecretError> {
         Self::read_with(source, |name| std::env::var_os(name))
     }
 
-    /// The same with the environment given.
+    /// Like `read`, with a given environment.
     fn read_with(
         source: &SecretSource,
         environment: impl FnOnce(&str) -> Option<OsString>,
@@ -93,26 +94,25 @@ impl SecretValue {
         })
     }
 
-    /// How long the value is. Bytes.
+    /// The length of the value. Bytes.
     #[must_use]
     pub(crate) fn length(&self) -> usize {
         self.value.len()
     }
 
-    /// What the value would be known by, were it a key: for comparing it with what somebody
-    /// presents.
+    /// The digest that the value would have as a key, to compare it with a presented one.
     #[must_use]
     pub(crate) fn key_digest(&self) -> KeyDigest {
         KeyDigest::of(&self.value)
     }
 
-    /// What `make` makes of the value: a key, which nobody sees either.
+    /// Derives a key from the value, which cannot be printed either.
     #[must_use]
     pub(crate) fn with_value<T>(&self, make: impl FnOnce(&[u8]) -> T) -> T {
         make(&self.value)
     }
 
-    /// The value as a key that signs what the gateway itself hands out (HMAC-SHA-256).
+    /// The value as a key that signs the gateway's own tokens and cookies (HMAC-SHA-256).
     #[must_use]
     pub(crate) fn signing_key(&self) -> hmac::Key {
         self.hmac_key(Hash::Sha256).clone()
@@ -125,7 +125,7 @@ impl SecretValue {
     }
 
     /// Whether `tag` is the HMAC of the data under this secret. Compared in constant time; a
-    /// shortened tag never matches.
+    /// truncated tag never matches.
     #[must_use]
     pub(crate) fn matches_hmac(&self, hash: Hash, data: &[u8], tag: &[u8]) -> bool {
         hmac::verify(self.hmac_key(hash), data, tag).is_ok()
@@ -149,11 +149,11 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-/// The file's bytes, at most a newline and one byte more than are allowed: enough to see that it
-/// is too long.
+/// Reads at most a newline and one byte more than allowed: enough to see that the file is too
+/// long.
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     const MOST: usize = MAX_SECRET + 3;
-    // Its final size at once: a buffer that grows leaves copies behind.
+    // Allocated with its final size: a buffer that grows leaves copies behind.
     let mut value = Zeroizing::new(vec![0; MOST]);
     let mut file = File::open(path)?;
     let mut length = 0;
@@ -169,13 +169,13 @@ fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(value)
 }
 
-/// A secret that cannot be had. Names where it was looked for, never a value.
+/// Why a secret is not available. Names the source, never a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretError {
     /// The environment has no such variable.
     #[error("environment variable `{0}` is not set")]
     Unset(String),
-    /// The file is not there or not readable.
+    /// The file does not exist or cannot be read.
     #[error("file `{}` cannot be read", .path.display())]
     Unreadable {
         path: PathBuf,
@@ -184,13 +184,13 @@ pub(crate) enum SecretError {
     },
     #[error("{0} is empty")]
     Empty(SecretSource),
-    /// Too much is in it.
+    /// The value is too long.
     #[error("{0} is longer than 64 KiB")]
     TooLong(SecretSource),
 }
 
 impl SecretError {
-    /// How to mend it.
+    /// The cure.
     #[must_use]
     pub(crate) fn help(&self) -> &'static str {
         match self {
@@ -198,23 +198,25 @@ impl SecretError {
             Self::Unreadable { .. } => {
                 "check that the file exists and that the gateway's account may read it"
             }
-            Self::Empty(_) => "an empty secret protects nothing: put a random value there",
-            Self::TooLong(_) => "is it the right one? a secret is a short value",
+            Self::Empty(_) => "an empty secret protects nothing; write a random value there",
+            Self::TooLong(_) => "check the name: a secret is a short value",
         }
     }
 }
 
-/// The secrets of one config, by name.
+/// The secrets of one configuration, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
     by_name: HashMap<Arc<str>, SecretValue>,
 }
 
 impl Secrets {
-    /// Read all of them. Of two with one name the later counts; the config refuses that before.
+    /// Reads all of them. If two have one name the later wins; the configuration refuses that
+    /// before.
     ///
     /// # Errors
-    /// Every one that cannot be had, with its name.
+    ///
+    /// All secrets that are not available, with their names.
     pub(crate) fn read(
         sources: impl IntoIterator<Item = (Arc<str>, SecretSource)>,
     ) -> Result<Self, Vec<(Arc<str>, SecretError)>> {
@@ -263,7 +265,7 @@ mod tests {
         })
     }
 
-    /// A file that goes with the test.
+    /// A file that is deleted with the test.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_empty_is_named() {
+    fn a_missing_or_empty_secret_is_named() {
         let source = SecretSource::Environment("ORDERS_HMAC".into());
         let unset = SecretValue::read_with(&source, |_| None).unwrap_err();
         assert_eq!(
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn all_failures_are_told_and_no_value_is() {
+    fn all_failures_are_reported_and_no_value_is() {
         let good = Scratch::new("good", b"hunter2");
         let empty = Scratch::new("empty", b"");
         let file = |scratch: &Scratch| SecretSource::File(scratch.0.clone());

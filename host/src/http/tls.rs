@@ -1,9 +1,9 @@
-//! Certificates, keys and whom to trust, as rustls takes them.
+//! Certificates, keys and trusted authorities for rustls.
 //!
-//! The listeners, the operator's listener and the upstreams are made ready here, when a
-//! configuration is built: what cannot be used stops the start or the reload. It promises that an
-//! endpoint's certificate is checked unless the configuration says `verify = false`.
-//! Deliberately not here: handshakes, and watching the files.
+//! The build of a configuration prepares the listeners, the admin listener and the upstreams here:
+//! a file that cannot be used stops the start or the reload. It promises that an endpoint's
+//! certificate is checked unless the configuration says `verify = false`. It deliberately performs
+//! no handshakes and does not watch the files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) const HTTP1: &[u8] = b"http/1.1";
 /// HTTP/2 in ALPN.
 pub(crate) const HTTP2: &[u8] = b"h2";
 
-/// Why a certificate, its key or an authority cannot be used, and what to do about it.
+/// Why a certificate, its key or an authority cannot be used, and the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct TlsError {
@@ -37,7 +37,7 @@ pub(crate) struct TlsError {
 }
 
 impl TlsError {
-    /// Something is wrong with this file.
+    /// An error in this file.
     fn new(path: &Path, what: &str, help: &str) -> Self {
         Self {
             message: format!("`{}` {what}", path.display()),
@@ -45,28 +45,29 @@ impl TlsError {
         }
     }
 
-    /// What to do about it.
+    /// The cure.
     #[must_use]
     pub(crate) fn help(&self) -> &str {
         &self.help
     }
 }
 
-/// What rustls refuses although the files are what they should be.
+/// An error of rustls although the files are well-formed.
 impl From<Error> for TlsError {
     fn from(error: Error) -> Self {
         Self {
             message: format!("TLS cannot be set up: {error}"),
-            help: "see that the certificate and its key are of a kind that TLS 1.2 and 1.3 know"
-                .to_owned(),
+            help: "use a certificate and a key of a kind that TLS 1.2 and 1.3 support".to_owned(),
         }
     }
 }
 
-/// A listener's side: TLS 1.2 and 1.3 with this certificate, and these protocols, the best first.
+/// The configuration of a listener: TLS 1.2 and 1.3 with this certificate, and these protocols,
+/// the preferred one first.
 ///
 /// # Errors
-/// A file cannot be read, or the two do not fit.
+///
+/// A file cannot be read, or the key does not fit the certificate.
 pub(crate) fn server(
     certificate: &Path,
     key: &Path,
@@ -78,28 +79,30 @@ pub(crate) fn server(
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = to_alpn(protocols);
-    // Sessions can be resumed without a place in memory for each.
+    // Tickets let clients resume sessions without memory for each.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
 }
 
-/// What an upstream's side is made of.
+/// The settings of an upstream's side.
 #[derive(Debug)]
 pub(crate) struct ClientTls<'a> {
-    /// Who may have signed. None: whom the system trusts.
+    /// The trusted authorities. None: those of the system.
     pub(crate) ca: Option<&'a Path>,
-    /// What is shown when asked: certificate and key.
+    /// The certificate and key to present if the server asks.
     pub(crate) identity: Option<(&'a Path, &'a Path)>,
-    /// Whether certificates are checked.
+    /// Whether the server's certificate is checked.
     pub(crate) verify: bool,
-    /// What is offered, the best first.
+    /// The offered protocols, the preferred one first.
     pub(crate) protocols: &'a [&'a [u8]],
 }
 
-/// An upstream's side: TLS 1.2 and 1.3. It remembers sessions, for all who share it.
+/// The configuration of an upstream's side: TLS 1.2 and 1.3. All connections that share it also
+/// share its session cache.
 ///
 /// # Errors
-/// A file cannot be read, or does not hold what it should.
+///
+/// A file cannot be read, or has other content.
 pub(crate) fn client(
     trust: &ClientTls<'_>,
     system: &mut SystemRoots,
@@ -124,7 +127,7 @@ pub(crate) fn client(
     Ok(Arc::new(config))
 }
 
-/// What is wrong with these files, each one: [`client`] stops at the first.
+/// All errors in these files; [`client`] stops at the first.
 #[must_use]
 pub(crate) fn client_faults(trust: &ClientTls<'_>) -> Vec<TlsError> {
     let ca = trust.ca.filter(|_| trust.verify);
@@ -136,7 +139,7 @@ pub(crate) fn client_faults(trust: &ClientTls<'_>) -> Vec<TlsError> {
         .collect()
 }
 
-/// What is wrong with a certificate and its key, each one: [`server`] stops at the first.
+/// All errors in a certificate and its key; [`server`] stops at the first.
 #[must_use]
 pub(crate) fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
     let files = [chain(certificate).err(), secret(key).err()];
@@ -147,7 +150,8 @@ pub(crate) fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
     }
 }
 
-/// Whom the system trusts, read when it is asked for first: one configuration reads it once.
+/// The authorities that the system trusts. They are read on first use, so that one configuration
+/// reads them once.
 #[derive(Debug, Default)]
 pub(crate) struct SystemRoots(Option<Arc<RootCertStore>>);
 
@@ -159,14 +163,14 @@ impl SystemRoots {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            tracing::warn!(%error, "some of the system's certificates cannot be read");
+            tracing::warn!(%error, "some of the system's trusted certificates could not be read; check the system's `ca-certificates`");
         }
-        // Some systems ship old ones that are not valid any more.
+        // Some systems ship old ones that are no longer valid.
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             return Err(TlsError {
-                message: "the system has no certificates to trust".to_owned(),
-                help: "install its `ca-certificates`, or name some by `ca`".to_owned(),
+                message: "the system has no trusted certificates".to_owned(),
+                help: "install its `ca-certificates`, or name a file with `ca`".to_owned(),
             });
         }
         Ok(Arc::clone(self.0.insert(Arc::new(roots))))
@@ -181,14 +185,14 @@ fn to_alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
     protocols.iter().map(|name| name.to_vec()).collect()
 }
 
-/// A chain, its own certificate first.
+/// A chain, with the owner's certificate first.
 fn chain(path: &Path) -> Result<Vec<Certificate>, TlsError> {
     let chain = pem::certificates(path)?;
     certificate::parse(path, &chain)?;
     Ok(chain)
 }
 
-/// A key, ready to sign.
+/// A private key, ready to sign.
 fn secret(path: &Path) -> Result<(PrivateKeyDer<'static>, Arc<dyn SigningKey>), TlsError> {
     let (key, line) = pem::key(path)?;
     let signs = provider().key_provider.load_private_key(key.clone_key());
@@ -209,7 +213,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
     let (private, signs) = secret(key)?;
     let is_of = |one: &Certificate| {
         let pair = CertifiedKey::new(vec![one.der.clone()], Arc::clone(&signs));
-        // A key that does not tell its public half is taken.
+        // A key that does not reveal its public half is accepted.
         !matches!(
             pair.keys_match(),
             Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch))
@@ -217,12 +221,12 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
     };
     match chain.iter().position(is_of) {
         Some(0) => check_usable(certificate, &chain, &signs)?,
-        Some(place) => {
-            let line = chain.get(place).map_or(1, |one| one.line);
+        Some(index) => {
+            let line = chain.get(index).map_or(1, |one| one.line);
             let what = format!(
                 "holds its certificates in the wrong order: the one of the key `{}` is number {} (line {line})",
                 key.display(),
-                place + 1
+                index + 1
             );
             let help =
                 "put the certificate of the key first, then the one that signed it, and so on";
@@ -241,7 +245,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
     Ok((chain.into_iter().map(|one| one.der).collect(), private))
 }
 
-/// Whether rustls takes the certificate at the head of a chain, with its key.
+/// Checks that rustls accepts the first certificate of a chain, with its key.
 fn check_usable(
     path: &Path,
     chain: &[Certificate],
@@ -255,7 +259,7 @@ fn check_usable(
         Err(error) => error,
     };
     let what = format!("holds a certificate that TLS cannot use (line {line}): {error}");
-    let help = "ask for it anew; it must be of X.509 version 3, which `openssl x509 -req` makes only with `-extfile`, \
+    let help = "request a new one; it must have X.509 version 3, which `openssl x509 -req` makes only with `-extfile`, \
          and `openssl req -x509` always";
     Err(TlsError::new(path, &what, help))
 }
@@ -265,13 +269,13 @@ fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     for Certificate { der, line } in chain(path)? {
         roots.add(der).map_err(|error| {
             let what = format!("holds a certificate that cannot be trusted (line {line}): {error}");
-            TlsError::new(path, &what, "take it out, or ask for it anew")
+            TlsError::new(path, &what, "remove it, or request a new one")
         })?;
     }
     Ok(Arc::new(roots))
 }
 
-/// `verify = false`: any certificate is taken. That its owner has the key is still proved.
+/// `verify = false`: accepts any certificate. The server must still prove that it has the key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -293,8 +297,8 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -303,8 +307,8 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

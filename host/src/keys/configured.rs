@@ -1,4 +1,4 @@
-//! The keys of one configuration, as an index.
+//! The index of a configuration's keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,52 +8,52 @@ use super::{KeyDigest, KeyEntry, KeyIndex, KeySecret, NEVER, Profile};
 /// A key as the configuration lists it.
 #[derive(Debug, Clone)]
 pub(crate) struct ConfiguredKey {
-    /// Its public name.
+    /// Its public id.
     pub(crate) id: Arc<str>,
-    /// Who it was issued to.
+    /// The consumer that it was issued to.
     pub(crate) consumer: Arc<str>,
     pub(crate) digest: KeyDigest,
-    /// Its plans and attributes.
     pub(crate) profile: Profile,
     pub(crate) enabled: bool,
-    /// The moment from which it is refused. Milliseconds since 1970.
+    /// When it expires. Milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
 }
 
-/// Two keys that cannot stand in one config.
+/// Two keys that exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DuplicateKey {
-    /// Two with one digest.
+    /// Two keys with one digest.
     #[error("keys `{first}` and `{second}` have the same digest {digest}")]
     Digest {
-        /// The id of the earlier one.
+        /// The id of the earlier key.
         first: Arc<str>,
-        /// The id of the later one.
+        /// The id of the later key.
         second: Arc<str>,
-        /// Theirs.
+        /// The digest of both.
         digest: KeyDigest,
-        /// The later one's place in the list.
+        /// The index of the later key in the list.
         index: usize,
     },
-    /// Two with one id.
+    /// Two keys with one id.
     #[error(
         "key id `{id}` is used twice, by {first} (entry {}) and {second} (entry {})",
         .indexes.0 + 1, .indexes.1 + 1
     )]
     Id {
         id: Arc<str>,
-        /// The digest of the earlier one.
+        /// The digest of the earlier key.
         first: KeyDigest,
-        /// The digest of the later one.
+        /// The digest of the later key.
         second: KeyDigest,
-        /// Their places in the list, from 0.
+        /// Their indexes in the list, from 0.
         indexes: (usize, usize),
     },
 }
 
-/// An index over the keys, in the order of the config.
+/// Builds an index of the keys, in the order of the configuration.
 ///
 /// # Errors
+///
 /// Every pair that shares a digest or an id, not only the first.
 pub(crate) fn index_configured(
     keys: impl IntoIterator<Item = ConfiguredKey>,
@@ -62,23 +62,23 @@ pub(crate) fn index_configured(
     let mut ids: HashMap<Arc<str>, (usize, KeyDigest)> = HashMap::new();
     let mut errors = Vec::new();
     let mut entries = Vec::new();
-    for (place, key) in keys.into_iter().enumerate() {
+    for (index, key) in keys.into_iter().enumerate() {
         if let Some((earlier, first)) = ids.get(&key.id) {
             errors.push(DuplicateKey::Id {
                 id: key.id.clone(),
                 first: *first,
                 second: key.digest,
-                indexes: (*earlier, place),
+                indexes: (*earlier, index),
             });
         } else {
-            ids.insert(key.id.clone(), (place, key.digest));
+            ids.insert(key.id.clone(), (index, key.digest));
         }
         if let Some(first) = digests.get(&key.digest) {
             errors.push(DuplicateKey::Digest {
                 first: first.clone(),
                 second: key.id,
                 digest: key.digest,
-                index: place,
+                index: index,
             });
             continue;
         }

@@ -1,4 +1,4 @@
-//! The digest that stands for a key.
+//! The digest that represents a key.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,18 +7,18 @@ use std::str::FromStr;
 use aws_lc_rs::{constant_time, digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// SHA-256 (FIPS 180-4) of a key's text. Written `sha256:<64 hexadecimal digits>`.
+/// SHA-256 (FIPS 180-4) of a key's text, written `sha256:<64 hexadecimal digits>`.
 ///
-/// Keys are random, so a fast hash without salt is right: there is no dictionary to try.
-/// Compared in constant time; `Debug` shows a short prefix only.
+/// Keys are random, so a fast hash without salt is right: there is no dictionary to try. Digests
+/// are compared in constant time; `Debug` shows only a short prefix.
 #[derive(Clone, Copy, Eq)]
 pub struct KeyDigest([u8; 32]);
 
-/// How a digest's text begins.
+/// The beginning of a digest's text.
 const SCHEME: &str = "sha256:";
 
 impl KeyDigest {
-    /// Of what the client presented.
+    /// The digest of a presented text.
     #[must_use]
     pub fn of(presented: &[u8]) -> Self {
         let mut bytes = [0; 32];
@@ -29,13 +29,13 @@ impl KeyDigest {
         Self(bytes)
     }
 
-    /// One that was kept as bytes.
+    /// A stored digest.
     #[must_use]
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, for keeping.
+    /// The bytes to store.
     #[must_use]
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -85,16 +85,16 @@ impl<'de> Deserialize<'de> for KeyDigest {
     }
 }
 
-/// A text that is no digest. Never shows the text: it may be a key.
+/// Why a text is not a digest. Never shows the text: it may be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// It does not begin as one.
-    #[error("not a digest: it must begin with `sha256:`; a key itself is never kept here")]
+    /// It has another beginning.
+    #[error("not a digest: it must begin with `sha256:`; a key itself does not belong here")]
     Scheme,
     /// It has another length.
     #[error("not a digest: `sha256:` must be followed by 64 hexadecimal digits, not {0}")]
     Length(usize),
-    /// Something in it is no digit.
+    /// It has a character that is no digit.
     #[error("not a digest: only hexadecimal digits may follow `sha256:`")]
     Digit,
 }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused_and_not_repeated() {
+    fn an_invalid_digest_is_refused_and_not_repeated() {
         let parse = |text: &str| text.parse::<KeyDigest>().unwrap_err();
         assert_eq!(parse("wl_0123"), DigestError::Scheme);
         assert_eq!(parse("sha256:abcd"), DigestError::Length(4));
@@ -165,9 +165,9 @@ mod tests {
         }
 
         #[test]
-        fn equal_means_equal_bytes(one: [u8; 32], place in 0_usize..32, change in 1_u8..) {
+        fn equal_means_equal_bytes(one: [u8; 32], position in 0_usize..32, change in 1_u8..) {
             let mut other = one;
-            other[place] ^= change;
+            other[position] ^= change;
             prop_assert_eq!(KeyDigest::from_bytes(one), KeyDigest::from_bytes(one));
             prop_assert_ne!(KeyDigest::from_bytes(one), KeyDigest::from_bytes(other));
         }

@@ -1,15 +1,15 @@
-//! Keys by digest, for a million of them and one look-up a request.
+//! An index of keys by digest, for a million keys and one look-up a request.
 //!
-//! A table of shards, each an immutable list of keys in the order of their digests, which is
-//! replaced whole when one of its keys changes. A digest is evenly spread, so it needs no hash of
-//! its own: some of its bits pick the shard, others tell about where in the list it stands. The
-//! search goes over two bytes of each digest, which stay in the processor's caches; only the key that
-//! is meant comes from memory.
+//! It is a table of shards. Each shard is an immutable list of keys in the order of their digests,
+//! and is replaced as a whole when one of its keys changes. Digests are evenly spread, so they
+//! need no hash: some of their bits pick the shard, others give the approximate position in the
+//! list. The search reads two bytes of each digest, which stay in the processor's caches; only the
+//! wanted key is read from memory.
 //!
-//! Promises: a look-up takes no lock and writes nothing that workers share; a change costs a
-//! copy of one shard, some hundred keys; readers see each shard before a change or after it.
-//! Deliberately absent: a consistent view over several shards; a key that changes its secret is for a
-//! moment found by both or by neither.
+//! It promises that a look-up takes no lock and writes nothing that workers share, that a change
+//! costs a copy of one shard (some hundred keys), and that readers see each shard before a change
+//! or after it. It deliberately gives no consistent view over several shards: while a key changes
+//! its secret, both secrets or neither may find it for a moment.
 
 mod edit;
 
@@ -24,12 +24,12 @@ use parking_lot::Mutex;
 use super::{ApiKey, KeyDigest, KeyEntry, KeyReject, LookupRejection};
 use edit::{Edits, KeyLocations};
 
-/// Keys that a shard is made for.
+/// The number of keys that a shard is designed for.
 const KEYS_PER_SHARD: usize = 64;
 /// The most shards: 32 KiB of pointers.
 const MAX_SHARDS: usize = 4096;
-/// Keys that are put in at once while many are loaded: they are in memory twice until then, and
-/// each time all shards are copied.
+/// Keys that a bulk load inserts at once. Until then they are in memory twice, and each time all
+/// shards are copied.
 const BATCH: usize = 1 << 18;
 
 /// Keys by digest.
@@ -37,7 +37,7 @@ const BATCH: usize = 1 << 18;
 pub struct KeyIndex {
     /// A power of two.
     shards: Box<[ArcSwap<KeyShard>]>,
-    /// What only changes need.
+    /// Only changes need this.
     locations: Mutex<KeyLocations>,
 }
 
@@ -58,7 +58,7 @@ impl Default for KeyIndex {
 }
 
 impl KeyIndex {
-    /// An index that is quick for about so many keys, and works for any number.
+    /// An index that is fast for about this many keys, and works for any number.
     #[must_use]
     pub(crate) fn for_keys(count: usize) -> Self {
         let shards = (count / KEYS_PER_SHARD).next_power_of_two().min(MAX_SHARDS);
@@ -76,11 +76,11 @@ impl KeyIndex {
         u16::from_be_bytes([high, low]) & most
     }
 
-    fn shard(&self, place: u16) -> Option<&ArcSwap<KeyShard>> {
-        self.shards.get(usize::from(place))
+    fn shard(&self, number: u16) -> Option<&ArcSwap<KeyShard>> {
+        self.shards.get(usize::from(number))
     }
 
-    /// Hand the key with this digest to `take`, if it is accepted at this moment.
+    /// Passes the key with this digest to `take`, if it is accepted at this time.
     pub(super) fn find<T>(
         &self,
         digest: &KeyDigest,
@@ -101,22 +101,23 @@ impl KeyIndex {
         }
     }
 
-    /// Put keys in, or in the place of those with their ids. What cannot be a key is left out.
+    /// Inserts keys, and replaces those with the same ids. Entries that cannot be keys are left
+    /// out.
     pub(crate) fn put(&self, entries: impl IntoIterator<Item = KeyEntry>) {
-        let mut known = self.locations.lock();
+        let mut locations = self.locations.lock();
         let mut edits = Edits::default();
         for entry in entries {
-            edits.put(self, &mut known, &entry);
+            edits.put(self, &mut locations, &entry);
             if edits.len() >= BATCH {
                 std::mem::take(&mut edits).apply(self);
             }
         }
         edits.apply(self);
-        known.sweep();
+        locations.sweep();
     }
 
-    /// Put in many keys, one after another as they come. For the start, when none is there: all of
-    /// them are in force at the end.
+    /// Inserts many keys, one after another as they arrive. For the start, when the index is
+    /// empty: all of them are in use at the end.
     pub(crate) fn load(&self) -> BulkLoad<'_> {
         BulkLoad {
             index: self,
@@ -124,18 +125,18 @@ impl KeyIndex {
         }
     }
 
-    /// Take keys out.
+    /// Removes keys.
     pub(crate) fn remove<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        let mut known = self.locations.lock();
+        let mut locations = self.locations.lock();
         let mut edits = Edits::default();
         for id in ids {
-            edits.remove(self, &mut known, id);
+            edits.remove(self, &mut locations, id);
         }
         edits.apply(self);
-        known.sweep();
+        locations.sweep();
     }
 
-    /// Have these keys and no others.
+    /// Replaces all keys by these.
     pub(crate) fn replace(&self, entries: Vec<KeyEntry>) {
         let mut gone: HashSet<String, RandomState> = HashSet::default();
         self.each(|key| {
@@ -154,7 +155,8 @@ impl KeyIndex {
         }
     }
 
-    /// All keys, as they were put in, if each has one secret. For few: all are copied.
+    /// All keys as they were inserted, if each has one secret. Copies everything, so it is for
+    /// small indexes.
     #[must_use]
     pub(crate) fn entries(&self) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
@@ -170,10 +172,10 @@ impl KeyIndex {
     /// When the key with this id was last used. Milliseconds since 1970, to the second.
     #[must_use]
     pub(crate) fn last_used_ms(&self, id: &str) -> Option<u64> {
-        let known = self.locations.lock();
+        let locations = self.locations.lock();
         let mut last = 0;
-        for place in known.shards_of(id) {
-            if let Some(shard) = self.shard(place) {
+        for number in locations.shards_of(id) {
+            if let Some(shard) = self.shard(number) {
                 let shard = shard.load();
                 let own = shard.keys.iter().filter(|key| key.id() == id);
                 let used = own.map(|key| key.last_used.load(Ordering::Relaxed)).max();
@@ -183,14 +185,14 @@ impl KeyIndex {
         (last != 0).then(|| u64::from(last) * 1000)
     }
 
-    /// The distinct sets of plans that keys have: few, however many keys there are.
+    /// The distinct sets of plans that keys have. There are few, however many keys there are.
     #[must_use]
     pub(crate) fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
         self.locations.lock().plan_sets()
     }
 
-    /// Show the keys that were used since this was last asked, and when. Milliseconds since 1970.
-    /// Looks at every key.
+    /// Visits the keys that were used since the last visit, with the time. Milliseconds since
+    /// 1970. Looks at every key.
     pub(crate) fn touched(&self, mut visit: impl FnMut(&str, u64)) {
         self.each(|key| {
             let used = key.last_used.load(Ordering::Relaxed);
@@ -202,11 +204,11 @@ impl KeyIndex {
 }
 
 impl KeyIndex {
-    /// What [`touched`](Self::touched) told of these keys was lost: it is told again.
+    /// Marks these keys as used again, because the report of [`touched`](Self::touched) was lost.
     pub(crate) fn mark_touched<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        let known = self.locations.lock();
+        let locations = self.locations.lock();
         for id in ids {
-            for shard in known
+            for shard in locations
                 .shards_of(id)
                 .into_iter()
                 .filter_map(|at| self.shard(at))
@@ -219,7 +221,7 @@ impl KeyIndex {
     }
 }
 
-/// Many keys on their way in. With its end they are all there.
+/// A bulk load. All keys are there when it ends.
 #[derive(Debug)]
 pub(crate) struct BulkLoad<'a> {
     index: &'a KeyIndex,
@@ -227,18 +229,18 @@ pub(crate) struct BulkLoad<'a> {
 }
 
 impl BulkLoad<'_> {
-    /// About how many keys come. Room is made for them once: what grows step by step leaves behind
-    /// as much again, which an allocator keeps for long.
+    /// Announces about how many keys arrive, so that memory is allocated once. A list that grows
+    /// step by step leaves as much memory behind, which an allocator keeps for long.
     pub(crate) fn reserve(&mut self, keys: usize) {
         let shards = self.index.shards.len();
-        // Digests are evenly spread, not evenly dealt: nearly all shards have their share and
-        // less than three standard deviations more.
+        // Digests are evenly spread, but not dealt out evenly: nearly all shards have their share
+        // and less than three standard deviations more.
         let share = keys / shards;
         self.edits.reserve(share + 3 * share.isqrt());
         self.index.locations.lock().reserve(keys);
     }
 
-    /// One more.
+    /// Adds one key.
     pub(crate) fn put(&mut self, entry: &KeyEntry) {
         let index = self.index;
         self.edits.put(index, &mut index.locations.lock(), entry);
@@ -252,32 +254,32 @@ impl Drop for BulkLoad<'_> {
 }
 
 impl KeyShard {
-    /// The key with this digest. Digests are evenly spread, so the place is guessed from the first
-    /// bytes and looked for from there.
+    /// The key with this digest. Digests are evenly spread, so the search begins at the position
+    /// that the first bytes suggest.
     fn find(&self, digest: &KeyDigest) -> Option<&ApiKey> {
         let tag = tag(digest);
-        let mut place = (usize::from(tag) * self.tags.len()) >> 16;
-        let at = |place: usize| self.tags.get(place).copied();
-        while let Some(before) = place.checked_sub(1)
-            && at(before).is_some_and(|known| known >= tag)
+        let mut position = (usize::from(tag) * self.tags.len()) >> 16;
+        let at = |position: usize| self.tags.get(position).copied();
+        while let Some(before) = position.checked_sub(1)
+            && at(before).is_some_and(|other| other >= tag)
         {
-            place = before;
+            position = before;
         }
-        while at(place).is_some_and(|known| known < tag) {
-            place += 1;
+        while at(position).is_some_and(|other| other < tag) {
+            position += 1;
         }
-        while at(place) == Some(tag) {
-            let key = self.keys.get(place)?;
+        while at(position) == Some(tag) {
+            let key = self.keys.get(position)?;
             if key.digest == *digest {
                 return Some(key);
             }
-            place += 1;
+            position += 1;
         }
         None
     }
 }
 
-/// A digest's first bytes: the bits that pick a shard are not among them.
+/// The first bytes of a digest. The bits that pick the shard are not among them.
 fn tag(digest: &KeyDigest) -> u16 {
     let [high, low, ..] = *digest.as_bytes();
     u16::from_be_bytes([high, low])

@@ -1,16 +1,16 @@
-//! Making a new key.
+//! Creates new keys.
 //!
 //! An issued key is 39 characters of `[0-9A-Za-z_]`:
 //!
 //! ```text
-//! wl_ 30 random characters 6 characters of checksum
+//! wl_  30 random characters  6 characters of checksum
 //! ```
 //!
-//! The random part is base62, even over all values: 178 bits. The checksum is the CRC-32 (IEEE
-//! 802.3) of the 33 characters before it, as a number in base62 with leading zeros, the digits
-//! in the order `0-9A-Za-z`. So a leak scanner finds `wl_[0-9A-Za-z]{36}` and can tell a key
-//! from a look-alike without asking anyone, and so can a form that wants to catch a typo. The
-//! checksum guards nothing: look-ups ignore it.
+//! The random part is base62 with an even distribution: 178 bits. The checksum is the CRC-32 (IEEE
+//! 802.3) of the 33 characters before it, as a base62 number with leading zeros and the digits in
+//! the order `0-9A-Za-z`. So a leak scanner finds `wl_[0-9A-Za-z]{36}` and can distinguish a key
+//! from a look-alike without asking anyone, and a form can catch a typo. The checksum protects
+//! nothing: look-ups ignore it.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::KeyDigest;
 
-/// How every issued key begins.
+/// The beginning of every issued key.
 pub(crate) const PREFIX: &str = "wl_";
 
 /// The length of every issued key. Characters, all ASCII.
@@ -29,12 +29,12 @@ const RANDOM: usize = 30;
 const CHECKSUM: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The text of a new key. Wiped from memory when dropped; not printable by accident, not
-/// clonable.
+/// The text of a new key. It is wiped from memory when dropped, and can neither be printed by
+/// accident nor cloned.
 pub(crate) struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
-    /// The text, to be shown once to whom it is issued. Wiped in its turn.
+    /// The text, to be shown once to its owner. It is wiped when dropped.
     #[must_use]
     pub(crate) fn reveal(self) -> Zeroizing<String> {
         self.0
@@ -47,23 +47,24 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// The system gives no randomness.
+/// The system gives no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no randomness to make a key from")]
+#[error("the system gives no random bytes for a key")]
 pub(crate) struct RandomnessError;
 
-/// A new key, and the digest that stands for it from now on.
+/// A new key and its digest.
 ///
 /// # Errors
-/// The system gives no randomness.
+///
+/// The system gives no random bytes.
 pub(crate) fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
-    // Its final size at once: a string that grows leaves copies behind.
+    // Allocated with its final size: a string that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(ISSUED_LENGTH));
     text.push_str(PREFIX);
     let mut bytes = [0_u8; 64];
     while text.len() < PREFIX.len() + RANDOM {
         rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
-        // 248 = 4 * 62: what is above would favour the first characters.
+        // 248 = 4 * 62: larger values would favour the first characters.
         let even = bytes.iter().filter(|byte| **byte < 248);
         for byte in even.take(PREFIX.len() + RANDOM - text.len()) {
             text.push(base62(u32::from(*byte)));
@@ -76,7 +77,7 @@ pub(crate) fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
     Ok((SecretKey(text), digest))
 }
 
-/// Whether the text has the form of an issued key and its checksum fits: false for typos,
+/// Whether the text has the form of an issued key and a valid checksum: false for typos,
 /// look-alikes and imported keys.
 #[cfg(test)]
 #[must_use]
@@ -92,8 +93,8 @@ pub(crate) fn has_valid_checksum(text: &str) -> bool {
 }
 
 fn checksum(sum: u32) -> impl Iterator<Item = char> {
-    (0_u32..).take(CHECKSUM).map(move |place| {
-        let exponent = 5_u32.saturating_sub(place);
+    (0_u32..).take(CHECKSUM).map(move |position| {
+        let exponent = 5_u32.saturating_sub(position);
         base62(sum / 62_u32.pow(exponent))
     })
 }
@@ -141,12 +142,12 @@ mod tests {
     #[test]
     fn every_single_typo_is_seen() {
         let text = generate().unwrap().0.reveal();
-        for place in 0..text.len() {
+        for position in 0..text.len() {
             let mut bytes = text.as_bytes().to_vec();
-            bytes[place] = if bytes[place] == b'x' { b'y' } else { b'x' };
+            bytes[position] = if bytes[position] == b'x' { b'y' } else { b'x' };
             assert!(
                 !has_valid_checksum(std::str::from_utf8(&bytes).unwrap()),
-                "at {place}"
+                "at {position}"
             );
         }
         assert!(!has_valid_checksum(&text[..38]));

@@ -1,12 +1,12 @@
-//! How many keys were not accepted, and why. To the client all reasons are one; here they are
-//! told apart.
+//! Counts rejected keys by reason. A client gets one answer for all reasons; the metrics
+//! distinguish them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::KeyReject;
 
-/// What one worker counts: it alone writes, anyone may read. Aligned so that two share no cache
-/// line.
+/// The counters of one worker: only the worker writes them, and any thread may read them. Aligned
+/// so that two workers share no cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct RejectCounters {
@@ -17,7 +17,7 @@ pub(crate) struct RejectCounters {
 }
 
 impl RejectCounters {
-    /// Count one. Only the owning worker may do this.
+    /// Counts a rejection. Only the owning worker may do this.
     pub(crate) fn count(&self, why: KeyReject) {
         let counter = self.counter(why);
         let now = counter.load(Ordering::Relaxed);

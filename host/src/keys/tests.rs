@@ -1,4 +1,4 @@
-//! Look-ups, as a client meets them.
+//! Tests of look-ups.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn a_key_is_found_by_its_text() {
 }
 
 #[test]
-fn disabled_and_expired_are_told_apart() {
+fn disabled_and_expired_are_distinguished() {
     let keys = keys([
         ConfiguredKey {
             enabled: false,
@@ -76,7 +76,7 @@ fn disabled_and_expired_are_told_apart() {
 }
 
 #[test]
-fn what_is_too_long_is_unknown() {
+fn a_text_that_is_too_long_is_unknown() {
     let longest = "k".repeat(MAX_PRESENTED);
     let longer = "k".repeat(MAX_PRESENTED + 1);
     let keys = keys([key("longest", &longest), key("longer", &longer)]);
@@ -85,7 +85,7 @@ fn what_is_too_long_is_unknown() {
 }
 
 #[test]
-fn every_duplicate_is_told_with_both_names() {
+fn every_duplicate_is_reported_with_both_names() {
     let errors = index_configured([key("a", "1"), key("b", "1"), key("a", "2")]).unwrap_err();
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let (one, two) = (KeyDigest::of(b"1"), KeyDigest::of(b"2"));
@@ -99,7 +99,7 @@ fn every_duplicate_is_told_with_both_names() {
 }
 
 #[test]
-fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
+fn stale_keys_of_the_storage_are_refused_and_those_of_the_file_are_not() {
     let freshness = Arc::new(Freshness::none());
     freshness.set(100);
     let keys = Keys {
@@ -119,7 +119,7 @@ fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
     };
     assert!(find(b"live", 99).is_ok());
     assert_eq!(find(b"live", 100), Err(KeyReject::Unavailable));
-    // Whether it is a key at all cannot be told either.
+    // Not even whether the key exists can be said.
     assert_eq!(find(b"nobody's", 100), Err(KeyReject::Unavailable));
     assert!(find(b"fixed", 100).is_ok());
     freshness.set(200);

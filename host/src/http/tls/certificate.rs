@@ -1,7 +1,7 @@
-//! What certificates say of themselves: when they begin and end, and whether a chain is in order.
+//! The facts of certificates: when they begin and end, and whether a chain is in order.
 //!
-//! Serves the configuration (warnings) and the metrics. Pure, but for reading the file. Deliberately
-//! not here: whether a certificate may be trusted, which is rustls's business.
+//! It serves the configuration (warnings) and the metrics. Pure, except for reading the file. It
+//! deliberately does not decide whether a certificate may be trusted: rustls does.
 
 use std::fmt;
 use std::path::Path;
@@ -15,31 +15,32 @@ use super::TlsError;
 use super::der::{CertificateFields, certificate_fields};
 use super::pem::{self, Certificate};
 
-/// A certificate with less time than this is told of, unless it lives so shortly that this is usual.
+/// Windlass warns of a certificate with less time than this, unless its whole lifetime is so short
+/// that this is normal.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// When a chain can be used.
+/// The validity of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Validity {
-    /// From here on: the latest begin of its certificates. Seconds since 1970.
+    /// The latest begin of its certificates. Seconds since 1970.
     pub(crate) begins_s: i64,
-    /// Until here: the earliest end.
+    /// The earliest end of its certificates.
     pub(crate) ends_s: i64,
-    /// How long the certificate that ends first lives. Seconds.
+    /// The lifetime of the certificate that ends first. Seconds.
     lifetime_s: i64,
     /// The line of that certificate.
     line: usize,
-    /// The latest end of one of them. Seconds since 1970.
+    /// The latest end of its certificates. Seconds since 1970.
     last_ends_s: i64,
     /// The line of a certificate that did not sign the one before it.
     out_of_order: Option<usize>,
 }
 
-/// The certificate at the head of a chain, for the hosts that it names.
+/// The first certificate of a chain, for the hosts that it names.
 pub(crate) struct CertificateNames(CertificateDer<'static>);
 
 impl CertificateNames {
-    /// Whether it is for this host.
+    /// Whether the certificate is for this host.
     #[must_use]
     pub(crate) fn covers(&self, host: &str) -> bool {
         let (Ok(parsed), Ok(name)) = (
@@ -52,8 +53,8 @@ impl CertificateNames {
     }
 }
 
-/// The names in the first certificate of this file. None where it cannot be read, which is told where
-/// it is needed.
+/// The names in the first certificate of this file. None if it cannot be read; the error is
+/// reported where the file is used.
 #[must_use]
 pub(crate) fn names_of(path: &Path) -> Option<CertificateNames> {
     let first = pem::certificates(path).ok()?.into_iter().next()?;
@@ -61,7 +62,7 @@ pub(crate) fn names_of(path: &Path) -> Option<CertificateNames> {
     Some(CertificateNames(first.der))
 }
 
-/// What is wrong with the time of a certificate, now.
+/// A defect of the validity at this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValidityFault {
     Expired(i64),
@@ -70,11 +71,11 @@ pub(crate) enum ValidityFault {
 }
 
 impl Validity {
-    /// Of the chain in this file.
+    /// Reads the validity of the chain in this file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or holds something else.
+    /// The file cannot be read, or has other content.
     pub(crate) fn of_chain(path: &Path) -> Result<Self, TlsError> {
         let chain = pem::certificates(path)?;
         let parsed = parse(path, &chain)?;
@@ -105,7 +106,7 @@ impl Validity {
         })
     }
 
-    /// What is wrong with it at this time. Seconds since 1970.
+    /// The defect of the chain at this time. Seconds since 1970.
     #[must_use]
     pub(crate) fn fault(&self, now_s: i64) -> Option<ValidityFault> {
         let soon = i64::try_from(EXPIRY_WARNING.as_secs()).unwrap_or(i64::MAX);
@@ -121,13 +122,14 @@ impl Validity {
         }
     }
 
-    /// Whether all of them have ended: of authorities each stands for itself.
+    /// Whether all certificates have ended. Each certificate of a bundle of authorities counts by
+    /// itself.
     #[must_use]
     pub(crate) fn all_ended(&self, now_s: i64) -> bool {
         self.last_ends_s <= now_s
     }
 
-    /// The line of its file that this is about.
+    /// The line of the file that the fault is about.
     #[must_use]
     pub(crate) fn line(&self) -> usize {
         self.line
@@ -140,11 +142,11 @@ impl Validity {
     }
 }
 
-/// Read certificates.
+/// Parses certificates.
 ///
 /// # Errors
 ///
-/// One of them is none.
+/// One of them is malformed.
 pub(crate) fn parse<'a>(
     path: &Path,
     chain: &'a [Certificate],
@@ -153,15 +155,15 @@ pub(crate) fn parse<'a>(
         certificate_fields(der.as_ref()).ok_or_else(|| {
             TlsError::new(
                 path,
-                &format!("is damaged: the block that begins at line {line} is no certificate"),
-                "copy the file again, byte for byte, or ask for the certificate anew",
+                &format!("is damaged: the block that begins at line {line} is not a certificate"),
+                "copy the file again, byte for byte, or request a new certificate",
             )
         })
     });
     parsed.collect()
 }
 
-/// Seconds since 1970, now.
+/// The time now. Seconds since 1970.
 #[must_use]
 pub(crate) fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -173,34 +175,34 @@ pub(crate) fn now_s() -> i64 {
 impl fmt::Display for ValidityFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired(at) => write!(f, "ended on {}", Date(*at)),
+            Self::Expired(at) => write!(f, "expired on {}", Date(*at)),
             Self::NotYetValid(at) => write!(f, "is not valid before {}", Date(*at)),
-            Self::ExpiresSoon(at) => write!(f, "ends on {}", Date(*at)),
+            Self::ExpiresSoon(at) => write!(f, "expires on {}", Date(*at)),
         }
     }
 }
 
-/// A moment for people, in UTC.
+/// A time for people, in UTC.
 struct Date(i64);
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = u64::try_from(self.0).unwrap_or_default();
-        // The last second of the year 9999 is what a certificate without an end says.
+        // A certificate without an end has the last second of the year 9999.
         let seconds = Duration::from_secs(seconds.min(253_402_300_799));
         let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + seconds);
         write!(f, "{time}")
     }
 }
 
-/// One certificate that the gateway shows of itself.
+/// A certificate that the gateway presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServedCertificate {
-    /// To whom: `listener`, `admin`, `upstream`.
+    /// Its audience: `listener`, `admin`, `upstream`.
     pub(crate) audience: &'static str,
     /// A listener's address, or an upstream's name.
     pub(crate) name: String,
-    /// When the first of its chain ends. Seconds since 1970.
+    /// When the first certificate of its chain expires. Seconds since 1970.
     pub(crate) ends_s: i64,
 }
 
@@ -209,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_now_is_told() {
+    fn only_present_defects_are_reported() {
         const DAY: i64 = 24 * 3600;
         let of = |begins_s, ends_s| Validity {
             begins_s,
@@ -220,16 +222,16 @@ mod tests {
             out_of_order: None,
         };
         let year = of(0, 365 * DAY);
-        for (now_s, told) in [
+        for (now_s, fault) in [
             (-1, Some(ValidityFault::NotYetValid(0))),
             (0, None),
             (350 * DAY, None),
             (352 * DAY, Some(ValidityFault::ExpiresSoon(365 * DAY))),
             (365 * DAY, Some(ValidityFault::Expired(365 * DAY))),
         ] {
-            assert_eq!(year.fault(now_s), told, "{now_s}");
+            assert_eq!(year.fault(now_s), fault, "{now_s}");
         }
-        // One that lives for six days is renewed in its last third at the latest.
+        // A certificate that lives for six days is renewed in its last third at the latest.
         let short = of(0, 6 * DAY);
         assert_eq!(short.fault(4 * DAY), None);
         assert_eq!(
@@ -238,7 +240,7 @@ mod tests {
         );
         assert_eq!(
             ValidityFault::Expired(1_577_836_800).to_string(),
-            "ended on 2020-01-01T00:00:00Z"
+            "expired on 2020-01-01T00:00:00Z"
         );
     }
 }

@@ -1,31 +1,31 @@
-//! The few parts of a certificate that the gateway looks at: its dates and its names (RFC 5280
-//! section 4.1), out of DER (X.690).
+//! Reads the few fields of a certificate that the gateway uses, its dates and its names (RFC 5280
+//! section 4.1), from DER (X.690).
 //!
-//! Pure. Promises: never reads past what it was given, and says nothing of what is not there.
-//! Deliberately not here: whether a certificate is good. rustls parses all of it, and refuses what is
-//! malformed.
+//! Pure. It promises never to read past its input, and to invent nothing that is missing. It
+//! deliberately does not judge whether a certificate is valid: rustls parses all of it, and
+//! refuses malformed ones.
 
-/// Tags.
+/// The tags of ASN.1 types.
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// What is read of a certificate.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateFields<'a> {
-    /// Who signed it, as it stands there.
+    /// The signer, as encoded.
     pub(crate) issuer: &'a [u8],
-    /// Whose it is, as it stands there.
+    /// The owner, as encoded.
     pub(crate) subject: &'a [u8],
-    /// Seconds since 1970.
+    /// The start of its validity. Seconds since 1970.
     pub(crate) begins_s: i64,
-    /// Seconds since 1970.
+    /// The end of its validity. Seconds since 1970.
     pub(crate) ends_s: i64,
 }
 
-/// Read a certificate. None: it is none.
+/// Reads a certificate. None: it is not one.
 pub(crate) fn certificate_fields(certificate: &[u8]) -> Option<CertificateFields<'_>> {
     let (SEQUENCE, inside, []) = value(certificate)? else {
         return None;
@@ -54,13 +54,13 @@ pub(crate) fn certificate_fields(certificate: &[u8]) -> Option<CertificateFields
     })
 }
 
-/// A value of this tag, and what follows it.
+/// Reads a value with this tag. Returns it with the remaining bytes.
 fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, inside, rest) = value(bytes)?;
     (found == tag).then_some((inside, rest))
 }
 
-/// A tag, its value, and what follows.
+/// Reads any value. Returns its tag, the value, and the remaining bytes.
 fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -79,7 +79,7 @@ fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, inside, rest))
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 section 4.1.2.5), as seconds since 1970.
+/// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 section 4.1.2.5) as seconds since 1970.
 fn time(kind: u8, text: &[u8]) -> Option<i64> {
     let (years, rest) = text.split_at_checked(match kind {
         UTC_TIME => 2,
@@ -109,8 +109,8 @@ fn number(digits: &[u8]) -> Option<i64> {
     plain.then(|| text.parse().ok())?
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar: years begin in March, so that the leap day
-/// is the last.
+/// Days from 1970-01-01 to a day of the Gregorian calendar. Years begin in March here, so that the
+/// leap day is the last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = match month {
         1 | 2 => (year - 1, month + 9),
@@ -170,7 +170,7 @@ mod tests {
 
         #[test]
         fn days_go_on_one_by_one(since in 0_u64..100_000) {
-            // The calendar of humantime is not ours.
+            // The calendar of humantime is independent of ours.
             let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(since * 86_400);
             let text = humantime::format_rfc3339_seconds(at).to_string();
             let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();

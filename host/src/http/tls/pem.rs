@@ -1,8 +1,8 @@
-//! Certificates and keys out of PEM files, and what is wrong with a file that holds none.
+//! Reads certificates and keys from PEM files, and explains files that hold none.
 //!
-//! Serves [`super`]. Promises: an error names the file, the line where there is one, and a cure, and
-//! never a byte of what the file holds, which may be a key. Files with CRLF, with a byte-order mark or
-//! with text around the blocks are taken. Deliberately not here: what certificates say
+//! It serves [`super`]. It promises that an error names the file, the line if there is one, and a
+//! cure, and never a byte of the content, which may be a key. It accepts files with CRLF, with a
+//! byte-order mark or with text around the blocks. It deliberately does not look into certificates
 //! ([`super::certificate`]).
 
 use std::io;
@@ -14,21 +14,21 @@ use zeroize::Zeroizing;
 
 use super::TlsError;
 
-/// The largest file that is read. Bytes: a bundle of authorities has a quarter of it.
+/// The largest file. Bytes: a bundle of authorities has a quarter of it.
 const MOST: u64 = 4 << 20;
 
-/// What a file is to hold.
+/// The content that a file should have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PemContent {
     Certificate,
     Key,
 }
 
-/// A certificate, and where it stands.
+/// A certificate, and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
-    /// The line of its file where it begins.
+    /// The line of the file where it begins.
     pub(crate) line: usize,
 }
 
@@ -40,11 +40,11 @@ struct Block<'a> {
     encrypted: bool,
 }
 
-/// All certificates of a file, in its order; at least one.
+/// Reads all certificates of a file, in its order; at least one.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is not what it should be.
+/// The file cannot be read, or has other content.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
     let text = read(path, PemContent::Certificate)?;
     let blocks = blocks(path, &text, PemContent::Certificate)?;
@@ -59,11 +59,11 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
     Ok(all.map(|(der, line)| Certificate { der, line }).collect())
 }
 
-/// The one private key of a file, and its line.
+/// Reads the only private key of a file, and its line.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is not what it should be.
+/// The file cannot be read, or has other content.
 pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
     let text = read(path, PemContent::Key)?;
     let blocks = blocks(path, &text, PemContent::Key)?;
@@ -109,7 +109,7 @@ fn unreadable(path: &Path, error: &io::Error) -> TlsError {
     let (what, help) = match error.kind() {
         io::ErrorKind::NotFound => (
             "does not exist".to_owned(),
-            "write where the file is: a path that does not begin with `/` counts from the folder of the configuration",
+            "correct the path; one that does not begin with `/` is relative to the folder of the configuration",
         ),
         io::ErrorKind::PermissionDenied => (
             "cannot be read: permission denied".to_owned(),
@@ -120,13 +120,13 @@ fn unreadable(path: &Path, error: &io::Error) -> TlsError {
         }
         _ => (
             format!("cannot be read: {error}"),
-            "see that the file can be read by the user that runs Windlass",
+            "make the file readable for the user that runs Windlass",
         ),
     };
     TlsError::new(path, &what, help)
 }
 
-/// The blocks of a file, each with its end.
+/// The blocks of a file, each of which must have its end.
 fn blocks<'a>(path: &Path, text: &'a [u8], want: PemContent) -> Result<Vec<Block<'a>>, TlsError> {
     if text.trim_ascii().is_empty() {
         let help = format!("write {} into it, in PEM", want.description());
@@ -140,8 +140,8 @@ fn blocks<'a>(path: &Path, text: &'a [u8], want: PemContent) -> Result<Vec<Block
     };
     let mut all = Vec::new();
     let mut open: Option<Block<'a>> = None;
-    for (place, line) in text.split('\n').enumerate() {
-        let (number, line) = (place + 1, line.trim_end());
+    for (index, line) in text.split('\n').enumerate() {
+        let (number, line) = (index + 1, line.trim_end());
         if let Some(label) = marker(line, "BEGIN") {
             if let Some(block) = open {
                 return Err(cut_short(path, &block));
@@ -192,15 +192,15 @@ fn cut_short(path: &Path, block: &Block<'_>) -> TlsError {
 fn invalid_line_error(path: &Path, number: usize, line: &str) -> TlsError {
     let (what, help) = match line.find("-BEGIN ") {
         Some(_) if line.contains("\\n") => (
-            "holds `\\n` in the place of line ends",
+            "has `\\n` instead of line ends",
             "write real line ends, for example by `printf '%b'`",
         ),
         Some(_) if line.trim_start().len() < line.len() => (
             "begins with spaces",
-            "remove the spaces at the begin of each line",
+            "remove the spaces at the beginning of each line",
         ),
         Some(_) => (
-            "begins a block, and is not written as it must be",
+            "begins a block in a wrong form",
             "write it with five hyphens before and after, such as `-----BEGIN CERTIFICATE-----`, and nothing else in the line",
         ),
         None => (
@@ -208,7 +208,7 @@ fn invalid_line_error(path: &Path, number: usize, line: &str) -> TlsError {
             "copy the file again, byte for byte",
         ),
     };
-    TlsError::new(path, &format!("is no PEM: line {number} {what}"), help)
+    TlsError::new(path, &format!("is not PEM: line {number} {what}"), help)
 }
 
 fn damaged(path: &Path, line: usize) -> TlsError {
@@ -228,7 +228,7 @@ fn encrypted(path: &Path, line: usize) -> TlsError {
     TlsError::new(path, &what, &help)
 }
 
-/// What a file of bytes is that is no text.
+/// Explains a file of bytes that is not text.
 fn binary(path: &Path, bytes: &[u8], want: PemContent) -> TlsError {
     let shown = path.display();
     let is_text = |mark: &[u8]| bytes.starts_with(mark);
@@ -269,28 +269,28 @@ fn binary(path: &Path, bytes: &[u8], want: PemContent) -> TlsError {
             },
         ),
         _ => (
-            "is no text, and so no PEM",
+            "is not text, so it is not PEM",
             format!("name the file that holds {}", want.description()),
         ),
     };
     TlsError::new(path, what, &help)
 }
 
-/// The file has other blocks only.
+/// Explains a file that has only other blocks.
 fn wrong_content(path: &Path, blocks: &[Block<'_>], want: PemContent) -> TlsError {
     let has = |is: fn(&str) -> bool| blocks.iter().any(|block| is(block.label));
     let shown = path.display();
     let (what, help) = match want {
         PemContent::Certificate if has(is_key) => (
-            "a private key, and no certificate",
+            "a private key and no certificate",
             "name the certificate's file as `certificate`, and this one as `key`".to_owned(),
         ),
         PemContent::Certificate if has(|label| label.ends_with("CERTIFICATE REQUEST")) => (
-            "a request for a certificate, and no certificate",
-            "name the file that the authority gave back for it".to_owned(),
+            "a certificate request and no certificate",
+            "name the file that the authority issued for it".to_owned(),
         ),
         PemContent::Certificate if has(|label| matches!(label, "PKCS7" | "CMS")) => (
-            "PKCS #7, and no certificate that can be used",
+            "PKCS #7 and no usable certificate",
             format!("convert it: `openssl pkcs7 -in {shown} -print_certs -out api.pem`"),
         ),
         PemContent::Certificate
@@ -302,15 +302,15 @@ fn wrong_content(path: &Path, blocks: &[Block<'_>], want: PemContent) -> TlsErro
             )
         }
         PemContent::Key if has(|label| label == "CERTIFICATE") => (
-            "a certificate, and no private key",
+            "a certificate and no private key",
             "name the private key's file as `key`, and this one as `certificate`".to_owned(),
         ),
         PemContent::Key if has(|label| label.ends_with("PUBLIC KEY")) => (
-            "a public key, and no private key",
+            "a public key and no private key",
             "name the file of the private key that it was made from".to_owned(),
         ),
         PemContent::Key if has(|label| label == "OPENSSH PRIVATE KEY") => (
-            "a key in the form of OpenSSH",
+            "a key in OpenSSH's format",
             format!("convert a copy of it: `ssh-keygen -p -m pkcs8 -N '' -f {shown}`"),
         ),
         PemContent::Certificate | PemContent::Key => {

@@ -1,4 +1,4 @@
-//! Changes of the index: what is known of the keys beside the shards, and shards made anew.
+//! Changes of the index: the locations of keys, and new versions of shards.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use std::sync::atomic::Ordering;
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::super::{ApiKey, KeyDigest, KeyEntry, Profile};
 use super::{KeyIndex, KeyShard, tag};
+use crate::keys::{ApiKey, KeyDigest, KeyEntry, Profile};
 
-/// Where each key is, and what keys have in common.
+/// The shards of each key, and the profiles that keys share.
 #[derive(Debug, Default)]
 pub(super) struct KeyLocations {
-    /// One place for each secret of each key.
+    /// One location for each secret of each key.
     entries: HashTable<KeyLocation>,
     hasher: RandomState,
     profiles: HashSet<Arc<Profile>, RandomState>,
-    /// How many profiles there were when those that nobody has any more were last dropped.
+    /// The number of profiles when unused ones were last dropped.
     swept: usize,
     keys: usize,
 }
 
-/// The shard of a key whose id has this hash. Small: a million keys have one each.
+/// The shard of a key whose id has this hash. Small, because a million keys have one each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct KeyLocation {
     hash: u32,
@@ -30,61 +30,61 @@ struct KeyLocation {
 }
 
 impl KeyLocations {
-    /// How many keys there are.
+    /// The number of keys.
     pub(super) fn len(&self) -> usize {
         self.keys
     }
 
-    /// Make room for so many more keys.
+    /// Reserves memory for this many more keys.
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.entries.reserve(keys, |place| spread(place.hash));
+        self.entries.reserve(keys, |location| spread(location.hash));
     }
 
     fn hash(&self, id: &str) -> u32 {
-        // The table takes the upper bits for itself; these are as good.
+        // The table uses the upper bits of a hash itself, and these are as good.
         let hash = self.hasher.hash_one(id);
         u32::try_from(hash >> 32).unwrap_or(0)
     }
 
-    /// The shards where a key with this id may be.
+    /// The shards that may have a key with this id.
     pub(super) fn shards_of(&self, id: &str) -> Vec<u16> {
         let hash = self.hash(id);
         let found = self.entries.iter_hash(spread(hash));
-        let found = found.filter(|place| place.hash == hash);
-        let mut places: Vec<u16> = found.map(|place| place.shard).collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        let found = found.filter(|location| location.hash == hash);
+        let mut shards: Vec<u16> = found.map(|location| location.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
     }
 
     fn insert(&mut self, id: &str, shard: u16) {
         let hash = self.hash(id);
-        let place = KeyLocation { hash, shard };
+        let location = KeyLocation { hash, shard };
         self.entries
-            .insert_unique(spread(hash), place, |place| spread(place.hash));
+            .insert_unique(spread(hash), location, |location| spread(location.hash));
     }
 
     fn remove(&mut self, id: &str, shard: u16) {
         let hash = self.hash(id);
-        let place = KeyLocation { hash, shard };
+        let location = KeyLocation { hash, shard };
         if let Ok(found) = self
             .entries
-            .find_entry(spread(hash), |known| *known == place)
+            .find_entry(spread(hash), |other| *other == location)
         {
             found.remove();
         }
     }
 
     fn profile(&mut self, profile: &Profile) -> Arc<Profile> {
-        if let Some(known) = self.profiles.get(profile) {
-            return Arc::clone(known);
+        if let Some(shared) = self.profiles.get(profile) {
+            return Arc::clone(shared);
         }
         let kept = Arc::new(profile.clone());
         self.profiles.insert(Arc::clone(&kept));
         kept
     }
 
-    /// Drop what nobody has any more, when half of it may be that.
+    /// Drops unused profiles, when half of them may be unused.
     pub(super) fn sweep(&mut self) {
         if self.profiles.len() > 2 * self.swept.max(64) {
             self.drop_unused();
@@ -108,52 +108,53 @@ impl KeyLocations {
     }
 }
 
-/// All bits of a table's hash from those that are kept.
+/// Spreads the stored bits over the hash that the table expects.
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What is to change in which shard: so that a shard is copied once for many changes.
+/// Changes by shard, so that a shard is copied once for many changes.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     by_shard: HashMap<u16, ShardEdit, RandomState>,
     inserted: usize,
-    /// How many keys a shard is made room for.
+    /// The number of keys that a shard reserves memory for.
     share: usize,
 }
 
 #[derive(Debug, Default)]
 struct ShardEdit {
     inserted: Vec<ApiKey>,
-    /// The digests of those that go, and whose: another key may come with the same digest.
+    /// The digests and ids of removed keys. The id matters: another key may be inserted with the
+    /// same digest.
     removed: Vec<(KeyDigest, Box<str>)>,
 }
 
 impl Edits {
-    /// How many keys are to be put in.
+    /// The number of keys to insert.
     pub(super) fn len(&self) -> usize {
         self.inserted
     }
 
-    /// Make room for so many keys in each shard.
+    /// Reserves memory for this many keys in each shard.
     pub(super) fn reserve(&mut self, share: usize) {
         self.share = share;
     }
 
-    /// A key, in the place of the one with its id.
-    pub(super) fn put(&mut self, index: &KeyIndex, known: &mut KeyLocations, entry: &KeyEntry) {
-        let profile = known.profile(&entry.profile);
+    /// Inserts a key, and replaces the one with its id.
+    pub(super) fn put(&mut self, index: &KeyIndex, locations: &mut KeyLocations, entry: &KeyEntry) {
+        let profile = locations.profile(&entry.profile);
         let mut used = (0, 0);
-        if !known.shards_of(&entry.id).is_empty() {
-            used = self.remove(index, known, &entry.id);
+        if !locations.shards_of(&entry.id).is_empty() {
+            used = self.remove(index, locations, &entry.id);
         }
         let mut any = false;
         for key in ApiKey::of(entry, &profile) {
             key.last_used.fetch_max(used.0, Ordering::Relaxed);
             key.last_reported.fetch_max(used.1, Ordering::Relaxed);
-            let place = index.shard_number(&key.digest);
-            known.insert(&entry.id, place);
-            let edit = self.by_shard.entry(place).or_insert_with(|| ShardEdit {
+            let number = index.shard_number(&key.digest);
+            locations.insert(&entry.id, number);
+            let edit = self.by_shard.entry(number).or_insert_with(|| ShardEdit {
                 inserted: Vec::with_capacity(self.share),
                 removed: Vec::new(),
             });
@@ -161,15 +162,15 @@ impl Edits {
             self.inserted += 1;
             any = true;
         }
-        known.keys += usize::from(any);
+        locations.keys += usize::from(any);
     }
 
-    /// The key with this id goes. Gives when it was last used, and what of it the ledger knows.
-    /// Seconds since 1970.
+    /// Removes the key with this id. Returns when it was last used, and the last use that the
+    /// storage has. Seconds since 1970.
     pub(super) fn remove(
         &mut self,
         index: &KeyIndex,
-        known: &mut KeyLocations,
+        locations: &mut KeyLocations,
         id: &str,
     ) -> (u32, u32) {
         let mut used = (0, 0);
@@ -179,12 +180,13 @@ impl Edits {
             used.1 = used.1.max(key.last_reported.load(Ordering::Relaxed));
             any = true;
         };
-        for place in known.shards_of(id) {
+        for number in locations.shards_of(id) {
             let mut gone = 0;
-            let edit = self.by_shard.entry(place).or_default();
-            if let Some(shard) = index.shard(place) {
+            let edit = self.by_shard.entry(number).or_default();
+            if let Some(shard) = index.shard(number) {
                 for key in shard.load().keys.iter().filter(|key| key.id() == id) {
-                    // Put in and replaced by the same edits: the shard still has the first.
+                    // A key that these edits inserted and replaced: the shard still has the older
+                    // one.
                     if !is_removed(&edit.removed, key) {
                         note(key);
                         edit.removed.push((key.digest, id.into()));
@@ -202,16 +204,16 @@ impl Edits {
                 stays
             });
             for _ in 0..gone {
-                known.remove(id, place);
+                locations.remove(id, number);
             }
         }
-        known.keys -= usize::from(any);
+        locations.keys -= usize::from(any);
         used
     }
 
     pub(super) fn apply(self, index: &KeyIndex) {
-        for (place, edit) in self.by_shard {
-            if let Some(shard) = index.shard(place) {
+        for (number, edit) in self.by_shard {
+            if let Some(shard) = index.shard(number) {
                 let next = shard.load().edited(edit);
                 shard.store(Arc::new(next));
             }
@@ -219,7 +221,7 @@ impl Edits {
     }
 }
 
-/// Whether a key is among those that go.
+/// Whether a key is among the removed ones.
 fn is_removed(removed: &[(KeyDigest, Box<str>)], key: &ApiKey) -> bool {
     let mut removed = removed.iter();
     removed.any(|(digest, id)| *digest == key.digest && **id == *key.id())
@@ -249,7 +251,7 @@ impl KeyShard {
         Self::of(keys)
     }
 
-    /// Of keys in the order of their digests.
+    /// A shard of keys in the order of their digests.
     fn of(keys: Vec<ApiKey>) -> Self {
         Self {
             tags: keys.iter().map(|key| tag(&key.digest)).collect(),

@@ -1,11 +1,11 @@
-//! The index against a plain map, and what it promises of changes.
+//! Tests of the index against a plain map, and of its promises about changes.
 
 use proptest::prelude::*;
 
 use std::collections::HashMap;
 
-use super::super::{KeySecret, Profile};
 use super::*;
+use crate::keys::{KeySecret, Profile};
 
 fn entry(id: &str, texts: &[&str]) -> KeyEntry {
     KeyEntry {
@@ -49,7 +49,7 @@ fn a_rotation_has_two_secrets_until_the_older_ends() {
 }
 
 #[test]
-fn what_is_replaced_or_removed_is_found_no_more() {
+fn a_replaced_or_removed_key_is_found_no_more() {
     let index = KeyIndex::for_keys(1);
     index.put([entry("a", &["1"]), entry("b", &["2"])]);
     index.put([entry("a", &["3"])]);
@@ -72,15 +72,15 @@ fn a_secret_may_go_to_another_key_when_all_is_read_anew() {
 }
 
 #[test]
-fn what_could_not_be_written_of_last_uses_is_told_again() {
+fn last_uses_that_could_not_be_written_are_reported_again() {
     let index = KeyIndex::for_keys(1);
     index.put([entry("a", &["1"])]);
     let digest = KeyDigest::of(b"1");
     index.find(&digest, 0, &mut |key| key.touch(5_500)).unwrap();
     let touched = || {
-        let mut told = 0;
-        index.touched(|_, _| told += 1);
-        told
+        let mut reported = 0;
+        index.touched(|_, _| reported += 1);
+        reported
     };
     assert_eq!((touched(), touched()), (1, 0));
     index.mark_touched(["a", "nobody"]);
@@ -101,19 +101,19 @@ fn one_put_may_name_an_id_twice() {
 }
 
 #[test]
-fn last_use_is_told_once_and_outlives_a_change() {
+fn last_use_is_reported_once_and_outlives_a_change() {
     let index = KeyIndex::for_keys(1);
     index.put([entry("a", &["1"])]);
     let touched = || {
-        let mut told = Vec::new();
-        index.touched(|id, at_ms| told.push((id.to_owned(), at_ms)));
-        told
+        let mut reported = Vec::new();
+        index.touched(|id, at_ms| reported.push((id.to_owned(), at_ms)));
+        reported
     };
     assert_eq!(touched(), []);
     let digest = KeyDigest::of(b"1");
     index.find(&digest, 0, &mut |key| key.touch(5_500)).unwrap();
     index.put([entry("a", &["2", "1"])]);
-    // Both of its secrets tell so.
+    // Both of its secrets report the use.
     assert!(touched().contains(&("a".to_owned(), 5_000)));
     assert_eq!(touched(), []);
     assert_eq!(index.last_used_ms("a"), Some(5_000));
@@ -125,7 +125,7 @@ fn a_key_is_two_cache_lines() {
 }
 
 #[test]
-fn what_is_loaded_is_there_at_the_end() {
+fn loaded_keys_are_there_at_the_end() {
     let index = KeyIndex::default();
     let mut loading = index.load();
     for number in 0..1000 {
@@ -143,7 +143,7 @@ fn what_is_loaded_is_there_at_the_end() {
 }
 
 #[test]
-fn sets_of_plans_are_told_once_each() {
+fn sets_of_plans_are_reported_once_each() {
     let on = |id: &str, plans: &[&str]| KeyEntry {
         profile: Profile {
             plans: plans.iter().map(|plan| Arc::from(*plan)).collect(),
@@ -163,14 +163,14 @@ fn sets_of_plans_are_told_once_each() {
 }
 
 proptest! {
-    /// Whatever is put in and taken out, the index finds what a plain map finds.
+    /// The index finds exactly the keys that a plain map finds, whatever is inserted and removed.
     #[test]
     fn it_is_a_map(steps in proptest::collection::vec((0_u8..40, any::<bool>(), 0_u16..200), 0..300)) {
         let index = KeyIndex::for_keys(300);
         let mut plain: HashMap<String, String> = HashMap::new();
         for (id, put, text) in steps {
             let id = format!("id-{id}");
-            // No two keys have one text: the ledger sees to that.
+            // No two keys have one text: the storage ensures that.
             let text = format!("{id}/{text}");
             if put {
                 index.put([entry(&id, &[&text])]);
