@@ -80,7 +80,7 @@ fn a_part_of_a_rate_that_a_plan_does_not_have_is_a_conflict() {
             (409, "no_rate"),
             "{change}"
         );
-        assert!(answer.text().contains("say `rate.per_second` as well"));
+        assert!(answer.text().contains("send `rate.per_second` as well"));
     }
     let whole = r#"{ "rate": { "per_second": 2 } }"#;
     assert_eq!(

@@ -207,10 +207,10 @@ fn without_the_store_no_revoked_key_lives_on() {
     // Said once, however often it is tried.
     gateway
         .log()
-        .wait_for_line(|line| line.contains("the store of keys and plans cannot"));
+        .wait_for_line(|line| line.contains("in the storage of keys and plans"));
     let log = gateway.log().text();
     assert_eq!(
-        log.matches("the store of keys and plans cannot").count(),
+        log.matches("in the storage of keys and plans").count(),
         1,
         "{log}"
     );

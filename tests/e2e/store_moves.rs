@@ -208,7 +208,7 @@ fn what_differs_or_makes_no_sense_is_told_with_its_line_and_left_out() {
             ),
         ),
         (
-            "a day to come",
+            "a future day",
             format!(
                 "{head}{{\"usage\":{{\"plan\":\"p\",\"key\":\"k\",\"day\":\"2999-01-01\",\"used\":1}}}}\n{}",
                 "{\"end\":{\"plans\":0,\"keys\":0,\"usage\":1,\"extensions\":0}}\n"

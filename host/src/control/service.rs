@@ -1,23 +1,23 @@
-//! The rules by which keys and plans are sold: who may have which plan, what a name may look
-//! like, how a secret is rotated, what an import takes.
+//! The key service and the plan service: the rules for keys and plans. They say which plans a key
+//! may have, how a name may look, how a secret is rotated, what an import accepts.
 //!
-//! It stands between the admin API and the durable [`Storage`], which knows no rules, and is
-//! called by nobody on a request's way: every call here blocks.
+//! The admin API is above it, and the durable [`Storage`], which knows no rules, below. Every call
+//! blocks, and no request waits for one.
 //!
 //! It promises
-//! - that a change is in the ledger, and in force on this gateway, when a call returns;
-//! - that two who change one thing at the same time do not overwrite each other: a change is
-//!   made anew on what the other left, [`MAX_CONFLICT_RETRIES`] times at the most, or refused where the caller
-//!   named the revision that it knows;
-//! - that a key's text is seen by whoever created it, once, and kept nowhere;
+//! - that a change is in the storage, and in use on this gateway, when a call returns;
+//! - that two callers who change one thing at the same time do not overwrite each other: a change
+//!   is applied again to what the other left, at most [`MAX_CONFLICT_RETRIES`] times, or refused
+//!   if the caller named a revision;
+//! - that only the creator of a key sees its text, once, and that it is not stored;
 //! - that what the configuration defines is shown, and never changed, here.
 //!
-//! A plan and the keys on it are checked against each other under a lock of this gateway's. Where
-//! several gateways share a ledger, one can delete a plan in the very moment in which another
-//! puts a key on it: that key then has no plan, and its requests are refused.
+//! A lock of this gateway keeps a plan and the keys on it consistent. If several gateways share a
+//! storage, one can delete a plan at the very moment when another puts a key on it: that key then
+//! has no plan, and its requests are refused.
 //!
-//! It deliberately reads no clock (the time comes in with every call), knows no HTTP and no
-//! roles, and decides nothing about requests.
+//! It deliberately reads no clock (callers pass the time), has no HTTP and no roles, and decides
+//! nothing about requests.
 
 mod csv;
 mod error;
@@ -67,22 +67,24 @@ pub(crate) use usage::{ExtensionView, UsageReport, UsageReportQuery};
 /// How often a change is tried again when others change the same thing.
 pub(crate) const MAX_CONFLICT_RETRIES: usize = 16;
 
-/// How long what an idempotency token stands for is kept. Milliseconds.
+/// How long an idempotency token is remembered. Milliseconds.
 pub(crate) const IDEMPOTENCY_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The works of this gateway that a change must reach, and that know what the ledger does not
-/// yet: the index of keys and the counters of plans.
+/// The parts of this gateway that a change must reach, and that have usage the storage does not
+/// have yet: the index of keys and the counters of plans.
 pub(crate) trait ServiceRuntime: Send + Sync {
-    /// Bring the index up to what was committed.
+    /// Applies all commits to the index.
     ///
     /// # Errors
-    /// The ledger is out of reach; the index is brought up later.
+    ///
+    /// The storage is out of reach; the index is updated later.
     fn catch_up(&self) -> Result<(), StorageError>;
 
-    /// Write what was used to the ledger now.
+    /// Writes the usage to the storage now.
     ///
     /// # Errors
-    /// The ledger is out of reach.
+    ///
+    /// The storage is out of reach.
     fn flush(&self) -> Result<(), StorageError>;
 
     fn state(&self) -> ServiceRuntimeState;
@@ -93,15 +95,16 @@ pub(crate) trait ServiceRuntime: Send + Sync {
     /// When this gateway last saw the key with this id. Milliseconds since 1970.
     fn last_used_ms(&self, id: &str) -> Option<u64>;
 
-    /// Where a key's quota stands in the period that runs, as it is enforced; None where nothing was
+    /// The state of a key's quota in the current period, as it is enforced; None if nothing was
     /// counted yet.
     fn quota_status(&self, plan: &str, key: &str) -> Option<QuotaStatus>;
 
-    /// From now on so much remains for the key in the period that runs. None where the plan is
-    /// not known here, or has no quota.
+    /// Sets the remaining quota of a key in the current period. None if this gateway does not have
+    /// the plan, or the plan has no quota.
     ///
     /// # Errors
-    /// The counters cannot be reached, or have no room.
+    ///
+    /// The counters cannot be reached, or are full.
     fn extend(
         &self,
         plan: &str,
@@ -109,11 +112,12 @@ pub(crate) trait ServiceRuntime: Send + Sync {
         remaining: u64,
     ) -> Result<Option<QuotaExtension>, StorageError>;
 
-    /// From now on so much may be used beyond the plan's limit in the period that runs. None where
-    /// the plan is not known here, or has no quota.
+    /// Sets how much the key may use beyond the plan's limit in the current period. None if this
+    /// gateway does not have the plan, or the plan has no quota.
     ///
     /// # Errors
-    /// The counters cannot be reached, or have no room.
+    ///
+    /// The counters cannot be reached, or are full.
     fn set_extra(
         &self,
         plan: &str,
@@ -121,42 +125,42 @@ pub(crate) trait ServiceRuntime: Send + Sync {
         extra: i64,
     ) -> Result<Option<QuotaExtension>, StorageError>;
 
-    /// Add what was used elsewhere, by key and day: to the ledger, and to the counters.
+    /// Adds usage from elsewhere, by key and day, to the storage and to the counters.
     ///
     /// # Errors
-    /// The ledger or the counters cannot be reached.
+    ///
+    /// The storage or the counters cannot be reached.
     fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError>;
 
-    /// By how much several gateways together may admit more than the plan says; None for a
-    /// gateway that counts alone, and is exact.
+    /// How many requests more several gateways together may admit than the plan says; None for a
+    /// gateway that counts alone and exactly.
     fn overshoot(&self, plan: &str) -> Option<PlanOvershoot>;
 }
 
-/// How the works stand.
+/// The state of the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ServiceRuntimeState {
-    /// Whether the index is known to hold every change up to `max_staleness` ago.
+    /// Whether the index has every change older than `max_staleness`.
     pub(crate) fresh: bool,
-    /// Since when nothing was heard of the ledger.
+    /// Time since the last answer of the storage.
     pub(crate) since_contact: Duration,
-    /// Keys in the index.
     pub(crate) keys: usize,
-    /// The commit that the index shows.
+    /// The commit that the index has.
     pub(crate) revision: u64,
-    /// Calls of the ledger that failed since the start.
+    /// Calls to the storage that failed since the start.
     pub(crate) failures: u64,
-    /// Requests that were counted and are not yet in the ledger.
+    /// Rows of usage that are not yet in the storage.
     pub(crate) unwritten_rows: u64,
 }
 
-/// By how much several gateways together may admit more than a plan says.
+/// How many requests more several gateways together may admit than a plan says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlanOvershoot {
     /// Requests beyond the burst.
     pub(crate) rate: u64,
     /// Requests beyond the quota.
     pub(crate) quota: u64,
-    /// Gateways that take part now.
+    /// Gateways that share the plan now.
     pub(crate) gateways: u64,
 }
 
@@ -170,26 +174,26 @@ pub(crate) struct KeyView {
     pub(crate) origin: Origin,
 }
 
-/// A plan as it is shown.
+/// A plan for the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlanView {
     pub(crate) record: PlanRecord,
     /// Where it is defined.
     pub(crate) origin: Origin,
-    /// By how much several gateways may overstep it.
+    /// How many requests more several gateways may admit.
     pub(crate) overshoot: Option<PlanOvershoot>,
 }
 
-/// A piece of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Page<T> {
-    /// What is in it, in the order of ids or names.
+    /// Its items, in the order of ids or names.
     pub(crate) items: Vec<T>,
-    /// The last of them, where there may be more.
+    /// The last item, if there may be more.
     pub(crate) next: Option<String>,
 }
 
-/// What the configuration in use defines.
+/// The keys and plans of the configuration in use.
 #[derive(Debug, Default)]
 struct ConfiguredItems {
     /// In the order of their names.
@@ -198,12 +202,12 @@ struct ConfiguredItems {
     keys: Vec<KeyEntry>,
 }
 
-/// Sells keys and plans.
+/// The key and plan service.
 pub(crate) struct ControlService {
     storage: Arc<dyn Storage>,
     runtime: Arc<dyn ServiceRuntime>,
     configured: ArcSwap<ConfiguredItems>,
-    /// Held for reading while a key is put on a plan, for writing while a plan changes.
+    /// Locked for reading while a key is put on a plan, for writing while a plan changes.
     plans: RwLock<()>,
 }
 
@@ -216,18 +220,18 @@ impl fmt::Debug for ControlService {
 }
 
 impl ControlService {
-    /// On this ledger, for the gateway with these works.
+    /// The service for this storage and this gateway.
     #[must_use]
-    pub(crate) fn new(ledger: Arc<dyn Storage>, works: Arc<dyn ServiceRuntime>) -> Self {
+    pub(crate) fn new(storage: Arc<dyn Storage>, runtime: Arc<dyn ServiceRuntime>) -> Self {
         Self {
-            storage: ledger,
-            runtime: works,
+            storage: storage,
+            runtime: runtime,
             configured: ArcSwap::default(),
             plans: RwLock::new(()),
         }
     }
 
-    /// What the configuration in use defines: at the start, and with every reload.
+    /// Sets the configuration's keys and plans: at the start, and with every reload.
     pub(crate) fn set_configured(
         &self,
         plans: impl IntoIterator<Item = UsagePlan>,
@@ -242,22 +246,23 @@ impl ControlService {
         self.configured.store(Arc::new(fixed));
     }
 
-    /// What the ledger is, for people.
+    /// The name of the storage, for people.
     #[must_use]
     pub(crate) fn storage_name(&self) -> String {
         self.storage.name()
     }
 
-    /// How the works stand.
+    /// The state of the runtime.
     #[must_use]
     pub(crate) fn state(&self) -> ServiceRuntimeState {
         self.runtime.state()
     }
 
-    /// What was created under this token, if the request was the same.
+    /// Finds what was created under this token, if the request was the same.
     ///
     /// # Errors
-    /// The request was another one, or the ledger is out of reach.
+    ///
+    /// The request was another one, or the storage is out of reach.
     fn find_replay(
         &self,
         with: &Idempotency,
@@ -270,11 +275,13 @@ impl ControlService {
         }
     }
 
-    /// The commit is done; make it seen here. What this gateway cannot read now it reads later,
-    /// or refuses keys, so this is no error of the change.
+    /// Applies a finished commit here. If this gateway cannot read it now, it reads it later or
+    /// refuses keys, so the change itself has not failed.
     fn apply_commit(&self) {
         if let Err(error) = self.runtime.catch_up() {
-            tracing::warn!("a change is stored, and not yet in force on this gateway: {error}");
+            tracing::warn!(
+                "a change is stored but not yet in use on this gateway, which tries again by itself: {error}"
+            );
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Keeps what is in memory and what is in the [ledger](crate::store::ledger) in step.
+//! The sync: keeps memory and the [storage](crate::control::storage) in step, on one thread.
 //!
-//! One thread. From the ledger come keys and plans: into the [`KeyIndex`] and the [`LivePlans`],
-//! by asking a few times a second what was committed since. (A question also notices a connection
-//! that is dead; a subscription alone does not.) To the ledger goes what was used: from the
-//! counters, at most one interval late, and when keys were last used.
+//! Keys and plans come from the storage into the [`KeyIndex`] and the [`LivePlans`]: the thread
+//! polls a few times a second for new commits. (A poll also notices a dead connection; a
+//! subscription alone does not.) Usage goes from the counters to the storage, at most one interval
+//! late, and so do the times when keys were last used.
 //!
 //! It promises
-//! - that a commit of this process is in force here when [`catch_up`](Keeper::catch_up) returns,
-//!   and one of another gateway within a second;
-//! - that a lost connection heals by itself, and that nothing used is lost by it: what could not
-//!   be written is written later;
-//! - that with a shared ledger out of reach for longer than `max_staleness` its keys are refused
-//!   ([`Freshness`]), or believed on if the operator says so;
-//! - that a shared ledger which is out of reach at the start stops nothing: its keys are refused
-//!   until it was read, and it is tried again as at any other time.
+//! - that a commit of this process is in use here when [`catch_up`](StorageSync::catch_up)
+//!   returns, and one of another gateway within a second;
+//! - that it reconnects by itself, and that no usage is lost meanwhile: what could not be written
+//!   is written later;
+//! - that if a shared storage is out of reach for longer than `max_staleness`, its keys are
+//!   refused ([`Freshness`]), or keep working if the operator says so;
+//! - that a shared storage that is out of reach at the start stops nothing: its keys are refused
+//!   until they are loaded, and the thread keeps trying.
 //!
-//! It deliberately is on no request's way, and changes nothing in the ledger but usage.
+//! No request waits for it, and it writes nothing but usage.
 
 mod counted;
 mod entry;
@@ -41,44 +41,44 @@ use counted::CountedPeriods;
 use entry::key_entry;
 use schedule::SyncSchedule;
 
-/// Between two questions for changes.
+/// Time between two polls for changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// Between two writings of when keys were last used.
+/// Time between two writes of when keys were last used.
 const LAST_USED_INTERVAL: Duration = Duration::from_mins(1);
-/// Between two clearings of what is old.
+/// Time between two deletions of expired rows.
 const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How it works.
+/// The settings of the sync.
 #[derive(Debug, Clone, Copy)]
 pub struct SyncSettings {
-    /// Between two writings of what was used: what a crash may lose.
+    /// Time between two writes of usage: a crash may lose this much.
     pub flush_interval: Duration,
-    /// For a ledger that is shared: how long its keys are believed without contact.
+    /// For a shared storage: how long its keys are used without contact.
     pub max_staleness: Option<Duration>,
-    /// Whether they are believed on after that.
+    /// Whether they are used after that, too.
     pub allow_stale: bool,
-    /// How many days usage is kept.
+    /// How many days of usage are kept.
     pub usage_days: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyncState {
-    /// Whether the ledger's keys are as fresh as they must be.
+    /// Whether the storage's keys are as fresh as they must be.
     pub(crate) fresh: bool,
-    /// Since the last answer of the ledger.
+    /// Time since the last answer of the storage.
     pub(crate) since_contact: Duration,
-    /// How many keys the index has.
+    /// Keys in the index.
     pub(crate) keys: usize,
-    /// The commit that it is at.
+    /// The last commit that was applied.
     pub(crate) revision: Revision,
-    /// Calls of the ledger that failed.
+    /// Calls to the storage that failed.
     pub(crate) failures: u64,
-    /// Rows of usage that could not be written at the last try, and will be.
+    /// Rows of usage that the last write failed for; they are written later.
     pub(crate) unwritten_rows: u64,
 }
 
-/// The thread and what it looks after. It ends when this is dropped, with a last writing.
+/// The thread and its state. Dropping this ends the thread, after a last write.
 #[derive(Debug)]
 pub struct StorageSync {
     shared: Arc<SyncShared>,
@@ -91,17 +91,18 @@ struct SyncShared {
     index: Arc<KeyIndex>,
     plans: Arc<LivePlans>,
     freshness: Option<Arc<Freshness>>,
-    /// What look-ups go by: the same, or (where stale keys are believed) whether anything was read.
+    /// The freshness for look-ups: the same, or (if stale keys are allowed) whether anything was
+    /// loaded.
     lookup_freshness: Option<Arc<Freshness>>,
-    /// Whether everything was read once.
+    /// Whether everything was loaded once.
     loaded: AtomicBool,
     clock: TimestampClock,
     settings: SyncSettings,
-    /// The commit that index and plans are at. Held while they are brought up.
+    /// The commit that index and plans are at. Locked while they are updated.
     applied_revision: Mutex<Revision>,
-    /// The same for whoever only wants to know.
+    /// The same for readers that must not wait.
     revision: AtomicU64,
-    /// Held while usage is written, with the periods in which usage counts.
+    /// The periods in which usage counts. Locked while usage is written.
     flush_state: Mutex<CountedPeriods>,
     started: Instant,
     /// Milliseconds since `started`.
@@ -109,7 +110,7 @@ struct SyncShared {
     reachable: AtomicBool,
     failures: AtomicU64,
     unwritten_rows: AtomicU64,
-    /// Whether a successor may have the store. Changed while `flush_state` is held.
+    /// Whether a successor may have the storage. Changed only under the lock of `flush_state`.
     released: AtomicBool,
     stop_requested: Mutex<bool>,
     stop_signal: Condvar,
@@ -123,10 +124,10 @@ impl std::fmt::Debug for SyncShared {
     }
 }
 
-/// Why it does not start.
+/// Why the sync does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// The ledger cannot be read.
+    /// The storage cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The system gives no thread.
@@ -135,29 +136,30 @@ pub enum SyncError {
 }
 
 impl StorageSync {
-    /// Read all keys and plans, and keep them fresh from then on. A shared ledger that is out of
-    /// reach is read when it answers.
+    /// Loads all keys and plans, and keeps them fresh from then on. A shared storage that is out
+    /// of reach is loaded when it answers.
     ///
     /// # Errors
-    /// The ledger cannot be read, or the system gives no thread.
+    ///
+    /// The storage cannot be read, or the system gives no thread.
     pub fn start(
-        ledger: Arc<dyn Storage>,
+        storage: Arc<dyn Storage>,
         limits: Arc<dyn LimitStore>,
         clock: TimestampClock,
         settings: SyncSettings,
     ) -> Result<Self, SyncError> {
         let freshness = settings.max_staleness.map(|_| Arc::new(Freshness::none()));
-        let trusted = match &freshness {
+        let lookup_freshness = match &freshness {
             Some(_) if settings.allow_stale => Some(Arc::new(Freshness::none())),
             freshness => freshness.clone(),
         };
         let shared = Arc::new(SyncShared {
-            storage: ledger,
+            storage: storage,
             limits,
             index: Arc::default(),
             plans: Arc::default(),
             freshness,
-            lookup_freshness: trusted,
+            lookup_freshness: lookup_freshness,
             loaded: AtomicBool::new(false),
             clock,
             settings,
@@ -184,15 +186,15 @@ impl StorageSync {
                 shared.failures.fetch_add(1, Ordering::Relaxed);
                 shared.reachable.store(false, Ordering::Relaxed);
                 tracing::error!(
-                    "keys of the store are refused and it is tried again until it answers: {error}"
+                    "the storage is out of reach, and its keys are refused until it answers: {error}; check `[store]` and the network"
                 );
             }
             Err(error) => return Err(error.into()),
         }
-        let looked_after = Arc::clone(&shared);
+        let sync = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
-            .name("windlass-keeper".into())
-            .spawn(move || looked_after.run())?;
+            .name("windlass-sync".into())
+            .spawn(move || sync.run())?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -223,55 +225,60 @@ impl StorageSync {
         &self.shared.storage
     }
 
-    /// Give the counters what was used before the start. After the plans of the configuration were
-    /// enrolled, before requests come.
+    /// Adds the stored usage to the counters. To be called after the plans of the configuration
+    /// were enrolled and before the first request.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    ///
+    /// The storage cannot be read.
     pub(crate) fn restore(&self) -> Result<(), StorageError> {
         if self.is_loaded() {
             self.shared.restore()
         } else {
-            // It is done when the ledger is read.
+            // The first load does it.
             Ok(())
         }
     }
 
-    /// Whether the ledger was read since the start.
+    /// Whether the storage was loaded since the start.
     #[must_use]
     pub(crate) fn is_loaded(&self) -> bool {
         self.shared.loaded.load(Ordering::Relaxed)
     }
 
-    /// Before a plan is in force: what its keys used since the period of its quota began counts,
-    /// whatever the quota was then.
+    /// Prepares the counters before a plan is used: usage since the begin of its quota's period
+    /// counts, whatever the quota was then.
     ///
     /// # Errors
-    /// The ledger is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
         self.shared.prepare(plan)
     }
 
-    /// Add what was used elsewhere, by key and day: to the ledger, and to the counters.
+    /// Adds usage from elsewhere, by key and day, to the storage and to the counters.
     ///
     /// # Errors
-    /// The ledger or the counters are out of reach.
+    ///
+    /// The storage or the counters are out of reach.
     pub(crate) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         self.shared.add_usage(used)
     }
 
-    /// Put in force what was committed.
+    /// Applies all commits.
     ///
     /// # Errors
-    /// The ledger is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn catch_up(&self) -> Result<(), StorageError> {
         self.shared.catch_up()
     }
 
-    /// Write what was used.
+    /// Writes the usage.
     ///
     /// # Errors
-    /// The ledger is out of reach; what was used is written later.
+    ///
+    /// The storage is out of reach; the usage is written later.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
         self.shared.flush(false)
     }
@@ -291,14 +298,16 @@ impl StorageSync {
         }
     }
 
-    /// End the thread, with a last writing. Once; later calls do nothing.
+    /// Ends the thread after a last write. Later calls do nothing.
     pub(crate) fn stop(&self) {
         *self.shared.stop_requested.lock() = true;
         self.shared.stop_signal.notify_all();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that keeps keys fresh had failed");
+            tracing::error!(
+                "the thread that keeps keys fresh had panicked; the usage of its last interval may be lost"
+            );
         }
     }
 }
@@ -312,79 +321,82 @@ impl Drop for StorageSync {
 impl SyncShared {
     fn run(&self) {
         let start = Instant::now();
-        let mut due = SyncSchedule {
+        let mut schedule = SyncSchedule {
             poll: start + POLL_INTERVAL,
             flush: start + self.settings.flush_interval,
             last_used: start + LAST_USED_INTERVAL,
             cleanup: start + POLL_INTERVAL,
         };
         loop {
-            let mut ending = self.stop_requested.lock();
-            if !*ending {
-                self.stop_signal.wait_until(&mut ending, due.next());
+            let mut stop_requested = self.stop_requested.lock();
+            if !*stop_requested {
+                self.stop_signal
+                    .wait_until(&mut stop_requested, schedule.next());
             }
-            let last = *ending;
-            drop(ending);
+            let last = *stop_requested;
+            drop(stop_requested);
             let now = Instant::now();
             if last {
-                self.record_result("write what was used", self.flush(true));
+                self.record_result("write usage", self.flush(true));
                 return;
             }
-            if now >= due.poll {
-                due.poll = now + POLL_INTERVAL;
-                self.record_result("be asked for changes", self.catch_up());
+            if now >= schedule.poll {
+                schedule.poll = now + POLL_INTERVAL;
+                self.record_result("poll for changes", self.catch_up());
                 if let Err(error) = self.apply_drain_usage() {
-                    self.record_result("give what a gateway that drains has used", Err(error));
+                    self.record_result("read the usage of a draining gateway", Err(error));
                 }
             }
-            if now >= due.flush {
-                due.flush = now + self.settings.flush_interval;
-                let touch = now >= due.last_used;
+            if now >= schedule.flush {
+                schedule.flush = now + self.settings.flush_interval;
+                let touch = now >= schedule.last_used;
                 if touch {
-                    due.last_used = now + LAST_USED_INTERVAL;
+                    schedule.last_used = now + LAST_USED_INTERVAL;
                 }
-                // Where there was nothing to write its success says nothing of the store.
+                // If there was nothing to write, success would say nothing about the storage.
                 if let Err(error) = self.flush(touch) {
-                    self.record_result("take what was used", Err(error));
+                    self.record_result("write usage", Err(error));
                 }
             }
-            if now >= due.cleanup && !self.released.load(Ordering::Relaxed) {
-                due.cleanup = now + CLEANUP_INTERVAL;
-                self.record_result("forget what is old", self.delete_expired());
+            if now >= schedule.cleanup && !self.released.load(Ordering::Relaxed) {
+                schedule.cleanup = now + CLEANUP_INTERVAL;
+                self.record_result("delete expired rows", self.delete_expired());
             }
         }
     }
 
-    /// Count and log, once for each turn of events.
-    fn record_result(&self, what: &str, done: Result<(), StorageError>) {
+    /// Counts the result, and logs each change between failure and success once.
+    fn record_result(&self, action: &str, done: Result<(), StorageError>) {
         match done {
             Ok(()) => {
                 if !self.reachable.swap(true, Ordering::Relaxed) {
-                    tracing::info!("the store of keys and plans answers again");
+                    tracing::info!("the storage of keys and plans answers again");
                 }
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if self.reachable.swap(false, Ordering::Relaxed) {
-                    tracing::error!("the store of keys and plans cannot {what}: {error}");
+                    tracing::error!(
+                        "cannot {action} in the storage of keys and plans: {error}; check `[store]` and the network"
+                    );
                 } else {
-                    tracing::debug!("the store of keys and plans cannot {what}: {error}");
+                    tracing::debug!("cannot {action} in the storage of keys and plans: {error}");
                 }
             }
         }
     }
 
-    /// The ledger answered a question that was asked at this moment.
+    /// Records that the storage answered a call that began at this time.
     fn record_contact(&self, asked_ms: u64) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_contact_ms.store(since, Ordering::Relaxed);
         if let (Some(freshness), Some(max)) = (&self.freshness, self.settings.max_staleness) {
             let max = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
             freshness.set(asked_ms.saturating_add(max));
-            if let Some(trusted) = &self.lookup_freshness
+            if let Some(lookup_freshness) = &self.lookup_freshness
                 && self.settings.allow_stale
             {
-                trusted.set(u64::MAX);
+                lookup_freshness.set(u64::MAX);
             }
         }
     }
@@ -431,7 +443,7 @@ impl SyncShared {
         Ok(changes.revision)
     }
 
-    /// A plan that makes no sense was written by somebody else: keys on it have no plan.
+    /// Enrolls a plan. Another program may have written an invalid one: keys on it have no plan.
     fn enroll(&self, record: &PlanRecord) -> Result<Option<EnrolledPlan>, StorageError> {
         let plan = UsagePlan::from(record);
         if plan.check().is_ok() {
@@ -440,7 +452,9 @@ impl SyncShared {
         Ok(match self.limits.enroll(plan) {
             Ok(plan) => Some(plan),
             Err(error) => {
-                tracing::error!("the store holds a plan that cannot be used: {error}");
+                tracing::error!(
+                    "the storage has an invalid plan, and keys on it have no plan: {error}; correct the plan through the admin API"
+                );
                 None
             }
         })
@@ -454,7 +468,7 @@ impl SyncShared {
     }
 }
 
-/// On the clock that look-ups go by.
+/// The time on the clock of look-ups.
 fn monotonic_ms() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

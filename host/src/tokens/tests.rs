@@ -139,7 +139,7 @@ const PACE: Pace = Pace {
 fn settings(location: KeySetLocation, pace: Pace) -> SourceSettings {
     SourceSettings {
         fetch: FetchSettings {
-            location: location,
+            location,
             ca: None,
             timeout: Duration::from_secs(5),
         },

@@ -1,44 +1,44 @@
-//! Amazon API Gateway's file format of API keys: comma-separated values with a header line
+//! Reads Amazon API Gateway's file format of API keys: comma-separated values with a header line
 //! (developer guide, "API Gateway API key file format").
 //!
-//! The columns `name` and `key` must be there; `description`, `enabled` and `usageplanids` may
-//! be; others are ignored. Their names are in any case and order. A list of plans stands in
-//! double or single quotes. `enabled` is `true` or `false` in any case, `true` where it is empty. A
-//! name, a description and a list of plans may be [guarded](formula) as an export writes them.
+//! The columns `name` and `key` are required; `description`, `enabled` and `usageplanids` are
+//! optional; others are ignored. Their names may have any case and order. A list of plans is in
+//! double or single quotes. `enabled` is `true` or `false` in any case, and `true` if it is empty.
+//! A name, a description and a list of plans may be [guarded](formula) as an export writes them.
 //!
-//! Pure: a row becomes a key to be made, or a [`CsvWarning`] with its line and column. A warning
+//! Pure: a row becomes a key to create, or a [`CsvWarning`] with its line and column. A warning
 //! never repeats a key's text.
 
 use std::collections::HashMap;
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::super::storage::record::SecretRecord;
 use super::formula;
 use super::rules;
 use super::secret::imported_secret;
+use crate::control::storage::record::SecretRecord;
 use crate::keys::{KeyDigest, masked};
 use crate::model::name::is_name;
 use lines::{LineCounter, open_quote};
 
 mod lines;
 
-/// What is wrong with one row.
+/// An error in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CsvWarning {
-    /// Its line in the file, from 1.
+    /// The row's line in the file, from 1.
     pub(crate) line: u64,
-    /// Which of its fields, from 1.
+    /// The number of the field, from 1.
     pub(crate) column: u64,
-    /// What is wrong with it.
+    /// The error.
     pub(crate) message: String,
 }
 
-/// A row that makes sense.
+/// A valid row.
 #[derive(Debug, Clone)]
 pub(super) struct CsvRow {
     pub(crate) line: u64,
-    /// The column of the key's text, for what is found out later.
+    /// The column of the key's text, for errors that are found later.
     pub(crate) key_column: u64,
     pub(crate) name: String,
     pub(crate) description: String,
@@ -48,7 +48,7 @@ pub(super) struct CsvRow {
     pub(crate) secret: SecretRecord,
 }
 
-/// The places of the columns.
+/// The index of each column.
 #[derive(Debug)]
 struct Columns {
     name: usize,
@@ -59,9 +59,10 @@ struct Columns {
     count: usize,
 }
 
-/// Read all rows.
+/// Reads all rows.
 ///
 /// # Errors
+///
 /// The header line, or the quoting, cannot be read.
 pub(super) fn read(
     bytes: &[u8],
@@ -70,7 +71,7 @@ pub(super) fn read(
 ) -> Result<(Vec<CsvRow>, Vec<CsvWarning>), CsvWarning> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Some((line, column)) = open_quote(bytes) {
-        let message = "a `\"` begins a field here and nothing ends it, so that the rest of the file is one row; end it, or write the whole field in quotes and this one twice".to_owned();
+        let message = "a `\"` begins a field here and has no end, so the rest of the file is one row; close the quote, or quote the whole field and double this quote".to_owned();
         return Err(CsvWarning {
             line,
             column,
@@ -121,27 +122,27 @@ impl Columns {
             column: column as u64 + 1,
             message,
         };
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for (place, name) in header.iter().enumerate() {
+        let mut columns: HashMap<String, usize> = HashMap::new();
+        for (index, name) in header.iter().enumerate() {
             let name = name.to_ascii_lowercase();
             let ours = matches!(
                 &*name,
                 "name" | "key" | "description" | "enabled" | "usageplanids"
             );
-            if ours && places.insert(name.clone(), place).is_some() {
-                return Err(wrong(place, format!("column `{name}` is there twice")));
+            if ours && columns.insert(name.clone(), index).is_some() {
+                return Err(wrong(index, format!("column `{name}` is there twice")));
             }
         }
         let must = |name: &str| {
             let missing = || {
                 let message = format!(
-                    "column `{name}` is missing; the first line must name the columns, `name` and `key` among them"
+                    "column `{name}` is missing; the first line must name the columns, including `name` and `key`"
                 );
                 wrong(0, message)
             };
-            places.get(name).copied().ok_or_else(missing)
+            columns.get(name).copied().ok_or_else(missing)
         };
-        let may = |name: &str| places.get(name).copied();
+        let may = |name: &str| columns.get(name).copied();
         Ok(Self {
             name: must("name")?,
             key: must("key")?,
@@ -152,15 +153,15 @@ impl Columns {
         })
     }
 
-    /// Fields that the reader took apart because single quotes mean nothing to it.
+    /// Joins fields that the reader split because it does not know single quotes.
     fn rejoin(&self, record: StringRecord) -> StringRecord {
         if record.len() <= self.count {
             return record;
         }
-        let begins = |field: &str, place: usize| {
+        let begins = |field: &str, index: usize| {
             field.starts_with('\'')
                 && (field.len() < 2 || !field.ends_with('\''))
-                && (self.plans == Some(place) || formula::bare(field) == field)
+                && (self.plans == Some(index) || formula::bare(field) == field)
         };
         let mut whole = StringRecord::new();
         let mut open: Option<String> = None;
@@ -178,25 +179,25 @@ impl Columns {
                 }
             }
         }
-        // A quote that was never closed: as it was.
+        // A quote without an end: the record stays unchanged.
         if open.is_some() { record } else { whole }
     }
 
     fn row(&self, record: &StringRecord, line: u64, now_ms: u64) -> Result<CsvRow, CsvWarning> {
-        let wrong = |place: usize, message: String| CsvWarning {
+        let wrong = |index: usize, message: String| CsvWarning {
             line,
-            column: place as u64 + 1,
+            column: index as u64 + 1,
             message,
         };
         if record.len() > self.count {
             let message = format!(
-                "the row has {} fields, the header {}; a value with commas stands in quotes",
+                "the row has {} fields, the header {}; quote a value with commas",
                 record.len(),
                 self.count
             );
             return Err(wrong(self.count, message));
         }
-        let at = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or("");
+        let at = |index: Option<usize>| index.and_then(|index| record.get(index)).unwrap_or("");
         let name = formula::bare(at(Some(self.name)));
         if name.is_empty() {
             return Err(wrong(self.name, "`name` is empty".to_owned()));
@@ -254,14 +255,14 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
         if !is_name(name) {
             return Err("`usageplanids` holds a name that no plan can have".to_owned());
         }
-        if names.iter().take(place).any(|earlier| earlier == name) {
+        if names.iter().take(index).any(|earlier| earlier == name) {
             return Err(format!("`usageplanids` names `{}` twice", masked(name)));
         }
     }
     Ok(names)
 }
 
-/// The file is no such file.
+/// The file is in another format.
 fn csv_warning(error: &::csv::Error) -> CsvWarning {
     let position = error.position();
     let message = match error.kind() {
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_nobody_knows_are_ignored_and_space_around_values_is_no_part_of_them() {
+    fn unknown_columns_are_ignored_and_space_around_values_is_no_part_of_them() {
         let (found, warnings) =
             rows("key, colour, name\ny9tXe4GwrU65cug8QyQKE8pRwIzUFznda7iO73Gn, red, one\n");
         assert_eq!(warnings, []);
@@ -334,9 +335,9 @@ mod tests {
              list,ffffffffffffffffffff,true,\"abcdefghijabcdefghij,abcdefghijabcdefghij\"\n",
         );
         assert_eq!(good.len(), 1);
-        let places: Vec<_> = warnings.iter().map(|it| (it.line, it.column)).collect();
+        let columns: Vec<_> = warnings.iter().map(|it| (it.line, it.column)).collect();
         assert_eq!(
-            places,
+            columns,
             [(3, 2), (4, 1), (5, 3), (6, 2), (7, 5), (8, 4), (9, 4)]
         );
         assert!(warnings.iter().all(|it| !it.message.contains("abcdefghij")));

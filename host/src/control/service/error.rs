@@ -1,22 +1,21 @@
-//! Why a key or plan is not made or changed.
+//! Errors of the key and plan service.
 //!
-//! A text never repeats what may be a key: names that came with the request are [`masked`].
+//! A text never repeats what may be a key: names from the request are [`masked`].
 
 use crate::keys::{RandomnessError, masked};
 use crate::limits::PlanError;
 use crate::shared_store::StorageError;
 
-/// What is wrong with one part of a request.
+/// An error in one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidField {
-    /// Which part, as a path of names: `metadata.tier`.
+    /// The field, as a path of names: `metadata.tier`.
     pub(crate) field: String,
-    /// What is wrong with it. Never holds a key's text.
+    /// The error. Never holds a key's text.
     pub(crate) message: String,
 }
 
 impl InvalidField {
-    /// Of this part.
     pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -25,13 +24,13 @@ impl InvalidField {
     }
 }
 
-/// Why it is not done. Nothing was changed.
+/// Why a call fails. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
-    /// Some parts make no sense.
+    /// Some fields are invalid.
     #[error("{}", faults(.0))]
     Invalid(Vec<InvalidField>),
-    /// Each part makes sense, and all together do not.
+    /// The fields are valid, but contradict each other.
     #[error("{0}")]
     Inconsistent(String),
     #[error("there is no key `{}`", masked(.0))]
@@ -48,36 +47,36 @@ pub(crate) enum ServiceError {
         kind: &'static str,
         name: String,
     },
-    /// There is a plan of that name.
+    /// A plan of that name exists.
     #[error("plan `{}` exists already; choose another name, or update it", masked(.0))]
     PlanExists(String),
     /// Another key has the same text.
     #[error("key `{}` has this value already; a value belongs to one key", masked(.0))]
     KeyExists(String),
     /// Keys are on the plan.
-    #[error("plan `{}` is in use, by key `{}` for one; take its keys off it first", masked(.plan), masked(.key))]
+    #[error("plan `{}` is in use, for example by key `{}`; remove its keys from it first", masked(.plan), masked(.key))]
     PlanInUse {
         plan: String,
         /// One of the keys.
         key: String,
     },
-    /// Two plans of one key are sold for one API.
-    #[error("plans `{}` and `{}` are both sold for {}; a key has one plan for each API", masked(.first), masked(.second), shared(.api.as_deref()))]
+    /// Two plans of one key are for one API.
+    #[error("plans `{}` and `{}` are both for {}; a key has one plan for each API", masked(.first), masked(.second), shared(.api.as_deref()))]
     Overlap {
-        /// The one.
+        /// The first plan.
         first: String,
-        /// The other.
+        /// The second plan.
         second: String,
-        /// An API that both are sold for; None: all.
+        /// An API that both plans are for; None: all.
         api: Option<String>,
     },
-    /// A rotation is running.
+    /// A rotation is in progress.
     #[error(
-        "key `{}` has two live secrets already; wait until the older one ends, or send an overlap of 0 to end both now", masked(.0)
+        "key `{}` has two valid secrets already; wait until the older one ends, or send an overlap of 0 to end both now", masked(.0)
     )]
     RotationActive(String),
-    /// The plan has no rate that a part of could be changed.
-    #[error("plan `{}` has no rate yet: say `rate.per_second` as well", masked(.0))]
+    /// The plan has no rate whose part could be changed.
+    #[error("plan `{}` has no rate yet; send `rate.per_second` as well", masked(.0))]
     NoRate(String),
     /// The plan has no quota.
     #[error("plan `{}` has no quota that could be extended", masked(.0))]
@@ -85,36 +84,36 @@ pub(crate) enum ServiceError {
     /// The key is not on the plan.
     #[error("key `{}` is not on plan `{}`", masked(.key), masked(.plan))]
     NotOnPlan { key: String, plan: String },
-    /// It is not as the caller knew it.
-    #[error("{kind} `{}` is at revision {revision} by now; read it again", masked(.name))]
+    /// It is not at the revision that the caller named.
+    #[error("{kind} `{}` is at revision {revision} now; read it again", masked(.name))]
     Changed {
         /// `key` or `plan`.
         kind: &'static str,
         name: String,
-        /// As it is.
+        /// The present revision.
         revision: u64,
     },
     /// The token came with another request before.
-    #[error("this idempotency key came with another request before; use a new one")]
+    #[error("this idempotency key was used with another request before; use a new one")]
     IdempotencyMismatch,
-    /// The request made a key before, which was deleted.
+    /// The key that the request created before was deleted.
     #[error(
-        "key `{}`, which this request made before, was deleted; use a new idempotency key to make another", masked(.0)
+        "key `{}`, which this request created before, was deleted; use a new idempotency key to create another", masked(.0)
     )]
     CreatedKeyDeleted(String),
-    /// Others change it all the time.
+    /// Others keep changing it.
     #[error("{} `{}` is being changed by others; try again", .0, masked(.1))]
     TooManyConflicts(&'static str, String),
-    /// The store cannot do it.
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The system gives no randomness.
+    /// The system gives no random bytes.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
 }
 
 impl ServiceError {
-    /// One part is wrong.
+    /// One field is invalid.
     pub(super) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![InvalidField::new(field, message)])
     }

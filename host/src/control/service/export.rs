@@ -1,23 +1,24 @@
-//! All keys, a piece at a time, without their texts or digests.
+//! Exports all keys, a chunk at a time, without their texts or digests.
 
-use super::super::storage::KeyQuery;
 use super::{ControlService, KeyFilter, KeyView, Page, ServiceError};
+use crate::control::storage::KeyQuery;
 
-/// Keys in one piece.
+/// Keys of one chunk.
 const CHUNK_SIZE: usize = 250;
 
 impl ControlService {
-    /// Keys of the store that the filter holds, in the order of their ids, from after this id on.
-    /// A key that is made or changed between two pieces is shown as it is then.
+    /// The keys of the storage that the filter selects, in the order of their ids, after this id.
+    /// A key that is created or changed between two chunks is shown as it is then.
     ///
     /// # Errors
-    /// The store is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn export(
         &self,
         filter: &KeyFilter,
         after: Option<String>,
     ) -> Result<Page<KeyView>, ServiceError> {
-        let piece = self.storage.keys(&KeyQuery {
+        let chunk = self.storage.keys(&KeyQuery {
             after,
             limit: CHUNK_SIZE,
             consumer: filter.consumer.clone(),
@@ -25,9 +26,9 @@ impl ControlService {
             prefix: filter.prefix.clone(),
             begins_with: filter.begins_with.clone(),
         })?;
-        let last = piece.last().map(|key| key.record.id.clone());
-        let next = last.filter(|_| piece.len() == CHUNK_SIZE);
-        let items = piece.into_iter().map(|key| self.view_stored(key)).collect();
+        let last = chunk.last().map(|key| key.record.id.clone());
+        let next = last.filter(|_| chunk.len() == CHUNK_SIZE);
+        let items = chunk.into_iter().map(|key| self.view_stored(key)).collect();
         Ok(Page { items, next })
     }
 }

@@ -1,20 +1,20 @@
-//! Comma-separated values that a spreadsheet may open.
+//! Guards comma-separated values against spreadsheets.
 //!
 //! A spreadsheet takes a field that begins with one of `= + - @`, a tab or a carriage return for a
-//! formula, and runs it (OWASP, "CSV Injection"). Names, consumers and descriptions may be their
-//! owners' choice, so an export puts a `'` before such a field, by which a spreadsheet shows it as the
-//! text that it is; and before one that has a `'` there already, so that an import can take exactly one
-//! away.
+//! formula, and runs it (OWASP, "CSV Injection"). Names, consumers and descriptions may come from
+//! customers, so an export writes a `'` before such a field, and a spreadsheet shows it as text.
+//! It also writes one before a field that has a `'` there already, so that an import can remove
+//! exactly one.
 
 use std::borrow::Cow;
 
-/// Whether a spreadsheet takes it for a formula, but for `'`s before it.
+/// Whether a spreadsheet takes the field, without leading `'`s, for a formula.
 fn is_formula(text: &str) -> bool {
     let bare = text.trim_start_matches('\'');
     bare.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 
-/// A field as an export writes it.
+/// The field as an export writes it.
 #[must_use]
 pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     match is_formula(text) {
@@ -23,7 +23,7 @@ pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What the field of an export was.
+/// The original of an exported field.
 #[must_use]
 pub(crate) fn bare(text: &str) -> &str {
     match text.strip_prefix('\'') {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_would_run_is_guarded() {
+    fn a_field_that_a_spreadsheet_would_run_is_guarded() {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1"] {
             assert_eq!(guarded(formula), format!("'{formula}"));
         }
@@ -52,9 +52,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_field_comes_back_as_it_was(text in "['=+@a\t-]{0,6}") {
-            let told = guarded(&text);
-            prop_assert_eq!(bare(&told), &*text);
-            prop_assert!(!told.starts_with(['=', '+', '-', '@', '\t']));
+            let exported = guarded(&text);
+            prop_assert_eq!(bare(&exported), &*text);
+            prop_assert!(!exported.starts_with(['=', '+', '-', '@', '\t']));
         }
     }
 }

@@ -1,51 +1,50 @@
-//! Many keys at once, from a file.
+//! Imports many keys from a file.
 //!
-//! Rows are looked at before anything is written. What is wrong with one row is a warning, and
-//! the others are imported; or, if the caller wants so, nothing is. Keys are committed in pieces,
-//! since one commit of a million would hold up every other writer; the lock that keeps plans as
-//! they are is held for one piece at a time too, and a plan that is gone by then is a warning as
-//! well.
+//! All rows are checked before anything is written. An invalid row is a warning, and the others
+//! are imported; or, if the caller wants that, none is. Keys are committed in chunks, since one
+//! commit of a million would block every other writer. The lock that keeps plans unchanged is also
+//! taken for each chunk anew, so a plan may be gone by then: that is a warning as well.
 
-use super::super::storage::record::KeyRecord;
-use super::super::storage::{CommitError, Conflict, Write};
 use super::csv::{self, CsvRow, CsvWarning};
 use super::secret::new_id;
 use super::{ControlService, MAX_CONFLICT_RETRIES, ServiceError};
+use crate::control::storage::record::KeyRecord;
+use crate::control::storage::{CommitError, Conflict, Write};
 
 /// The most rows of one file.
 pub(crate) const MAX_ROWS: usize = 1_000_000;
 
-/// The most warnings that are told; the others are counted.
+/// The most warnings that are reported; further ones are counted.
 pub(crate) const MAX_WARNINGS: usize = 1000;
 
-/// Keys in one commit.
+/// Keys of one commit.
 const CHUNK_SIZE: usize = 1000;
 
-/// What came of an import.
+/// The report of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImportReport {
-    /// The ids of the keys that were made, in the order of the rows.
+    /// The ids of the created keys, in the order of the rows.
     pub(crate) ids: Vec<String>,
-    /// Rows that were left out: the first [`MAX_WARNINGS`] of them.
+    /// Rows that were left out: the first [`MAX_WARNINGS`].
     pub(crate) warnings: Vec<CsvWarning>,
-    /// How many were left out.
+    /// How many rows were left out.
     pub(crate) left_out: usize,
 }
 
-/// Why nothing was imported.
+/// Why nothing, or only a part, was imported.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImportError {
-    /// The file is no such file.
+    /// The file is in another format.
     #[error("line {}, column {}: {}", .0.line, .0.column, .0.message)]
     Unreadable(CsvWarning),
-    /// Some rows are wrong, and the caller wants all or nothing.
-    #[error("{} rows are wrong, and nothing was imported", .0.left_out)]
+    /// Some rows are invalid, and the caller wants all or nothing.
+    #[error("{} rows are invalid, and nothing was imported", .0.left_out)]
     Warnings(ImportReport),
-    /// The store cannot do it. What the error comes after, of `done` keys, stays imported.
+    /// The service failed. The first `done` keys stay imported.
     #[error("{error}; {done} keys were imported before")]
     Service {
         error: ServiceError,
-        /// How many keys were imported, and are there.
+        /// How many keys were imported and still exist.
         done: usize,
     },
 }
@@ -57,11 +56,13 @@ impl From<ServiceError> for ImportError {
 }
 
 impl ControlService {
-    /// Import keys from a file in Amazon's format. With `all_or_nothing` one row that is wrong
-    /// keeps all others out. `progress` is told how many rows are done, and of how many.
+    /// Imports keys from a file in Amazon's format. With `all_or_nothing` one invalid row refuses
+    /// the whole file. Calls `progress` with the number of rows done and of all rows.
     ///
     /// # Errors
-    /// The file is no such file, a row is wrong where none may be, or the store is out of reach.
+    ///
+    /// The file is in another format, a row is invalid with `all_or_nothing`, or the storage is
+    /// out of reach.
     pub(crate) fn import(
         &self,
         file: &[u8],
@@ -74,16 +75,16 @@ impl ControlService {
         let rows = self.with_plans_that_exist(rows, &mut wrong)?;
         let total = rows.len();
         progress(0, total);
-        let piece = self.storage.max_writes().clamp(1, CHUNK_SIZE);
+        let size = self.storage.max_writes().clamp(1, CHUNK_SIZE);
         let mut ids = Vec::with_capacity(total);
         if all_or_nothing {
             let rows = self.without_existing_keys(rows, &mut wrong)?;
             if !wrong.is_empty() {
                 return Err(ImportError::Warnings(report(Vec::new(), wrong)));
             }
-            self.import_all(&rows, piece, now_ms, &mut ids, progress)?;
+            self.import_all(&rows, size, now_ms, &mut ids, progress)?;
         } else {
-            for rows in rows.chunks(piece) {
+            for rows in rows.chunks(size) {
                 let made = self.import_chunk(rows.to_vec(), now_ms, &mut ids, &mut wrong);
                 if let Err(error) = made {
                     self.apply_commit();
@@ -97,7 +98,7 @@ impl ControlService {
         Ok(report(ids, wrong))
     }
 
-    /// Without the rows whose plans are not there, or cannot be a key's together.
+    /// Removes the rows whose plans do not exist, or exclude each other.
     fn with_plans_that_exist(
         &self,
         rows: Vec<CsvRow>,
@@ -115,7 +116,7 @@ impl ControlService {
         Ok(good)
     }
 
-    /// Without the rows whose text another key has.
+    /// Removes the rows whose text another key has.
     fn without_existing_keys(
         &self,
         rows: Vec<CsvRow>,
@@ -144,7 +145,7 @@ impl ControlService {
         Ok(fresh)
     }
 
-    /// One piece. Only where the store refuses it is each of its rows looked up.
+    /// Imports one chunk. Rows are looked up one by one only if the storage refuses the chunk.
     fn import_chunk(
         &self,
         rows: Vec<CsvRow>,
@@ -180,20 +181,20 @@ impl ControlService {
         ))
     }
 
-    /// All rows: in one commit where the store takes so many, else in pieces that are taken back
-    /// when one fails.
+    /// Imports all rows: in one commit if the storage accepts that, else in chunks that are undone
+    /// if one fails.
     fn import_all(
         &self,
         rows: &[CsvRow],
-        piece: usize,
+        chunk_size: usize,
         now_ms: u64,
         ids: &mut Vec<String>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(), ImportError> {
         let most = self.storage.max_writes();
-        let piece = if rows.len() <= most { most } else { piece };
+        let chunk_size = if rows.len() <= most { most } else { chunk_size };
         let mut done: Vec<(u64, Vec<String>)> = Vec::new();
-        for part in rows.chunks(piece.max(1)) {
+        for part in rows.chunks(chunk_size.max(1)) {
             match self.commit_chunk(part, now_ms) {
                 Ok((revision, made)) => {
                     ids.extend(made.iter().cloned());
@@ -215,7 +216,7 @@ impl ControlService {
         Ok(())
     }
 
-    /// These rows, if their plans are still there.
+    /// Commits these rows, if their plans still exist.
     fn commit_chunk(
         &self,
         rows: &[CsvRow],
@@ -232,7 +233,7 @@ impl ControlService {
         committed.map_err(|error| ServiceError::from(error).into())
     }
 
-    /// Delete what was imported; how many could not be.
+    /// Deletes what was imported. Returns how many keys could not be deleted.
     fn undo(&self, done: &[(u64, Vec<String>)]) -> usize {
         let mut left = 0;
         for (revision, ids) in done {
@@ -244,7 +245,9 @@ impl ControlService {
                 })
                 .collect();
             if let Err(error) = self.storage.commit(&writes) {
-                tracing::error!("keys of a failed import cannot be taken back: {error}");
+                tracing::error!(
+                    "keys of a failed import could not be deleted again: {error}; delete them through the admin API"
+                );
                 left += ids.len();
             }
         }
@@ -272,22 +275,22 @@ impl ControlService {
     }
 }
 
-/// What is wrong with sets of plans, of which there are few for many rows.
+/// Checks sets of plans once: many rows share few sets.
 struct PlanSets<'a> {
     service: &'a ControlService,
     checked: Vec<(Vec<String>, Option<String>)>,
 }
 
 impl<'a> PlanSets<'a> {
-    fn new(registrar: &'a ControlService) -> Self {
-        let known = Vec::new();
+    fn new(service: &'a ControlService) -> Self {
+        let checked = Vec::new();
         Self {
-            service: registrar,
-            checked: known,
+            service: service,
+            checked: checked,
         }
     }
 
-    /// Why the row's plans cannot be a key's: one is not there, or two are for one API.
+    /// Why a key cannot have the row's plans: one does not exist, or two are for one API.
     fn fault(&mut self, row: &CsvRow) -> Result<Option<CsvWarning>, ServiceError> {
         let found = self.checked.iter().find(|(plans, _)| *plans == row.plans);
         let message = match found {
@@ -314,7 +317,7 @@ impl<'a> PlanSets<'a> {
     }
 }
 
-/// Why a piece was not written.
+/// Why a chunk was not written.
 enum CommitOrRandomness {
     Commit(CommitError),
     Randomness(crate::keys::RandomnessError),
@@ -338,7 +341,7 @@ impl From<CommitOrRandomness> for ServiceError {
     }
 }
 
-/// An imported key belongs to a consumer of its own name.
+/// An imported key belongs to a consumer with the key's name.
 fn record(id: String, row: &CsvRow, now_ms: u64) -> KeyRecord {
     let description = Some(&row.description).filter(|text| !text.is_empty());
     let metadata = description.map(|text| ("description".to_owned(), text.clone()));

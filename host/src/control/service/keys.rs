@@ -1,16 +1,18 @@
-//! Keys: created, shown, changed, rotated, deleted.
+//! Keys: create, show, change, rotate, delete.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::super::storage::record::{KeyRecord, SecretRecord};
-use super::super::storage::{CommitError, Conflict, IdempotencyRecord, KeyQuery, StoredKey, Write};
 use super::rules;
 use super::secret::{issue_secret, new_id, provided_secret};
 use super::{
     ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError,
+};
+use crate::control::storage::record::{KeyRecord, SecretRecord};
+use crate::control::storage::{
+    CommitError, Conflict, IdempotencyRecord, KeyQuery, StoredKey, Write,
 };
 use crate::keys::{KeyDigest, KeyEntry};
 
@@ -19,35 +21,33 @@ use crate::model::store::Origin;
 /// A key to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct NewKey {
-    /// What people call it; may be empty.
+    /// A name for people; may be empty.
     pub(crate) name: String,
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     pub(crate) consumer: String,
     pub(crate) plans: Vec<String>,
-    /// What is attached to it.
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) enabled: bool,
-    /// From when on it is refused. Milliseconds since 1970.
+    /// When it expires. Milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
-    /// Its text, for one that was issued elsewhere; None: a new one is made.
+    /// Its text, if it was issued elsewhere; None: Windlass makes a new one.
     pub(crate) value: Option<Zeroizing<String>>,
 }
 
-/// What a request to create is known by.
+/// Identifies a request to create.
 #[derive(Debug, Clone)]
 pub(crate) struct Idempotency {
-    /// Who asked and the token that came with it.
+    /// The caller and its idempotency token.
     pub(crate) token: String,
     /// The SHA-256 of the request.
     pub(crate) request: [u8; 32],
 }
 
-/// A key that was made.
+/// A created key.
 #[derive(Debug)]
 pub(crate) struct CreatedKey {
     pub(crate) key: KeyView,
-    /// Its text, to be shown once. None for one that was brought along, and for a request that
-    /// was repeated.
+    /// Its text, to be shown once. None if the caller provided it, and for a repeated request.
     pub(crate) secret: Option<Zeroizing<String>>,
     /// Whether the same request created it before.
     pub(crate) replayed: bool,
@@ -61,41 +61,42 @@ pub(crate) struct RotatedKey {
     pub(crate) secret: Zeroizing<String>,
 }
 
-/// What is to be changed of a key. None: it stays.
+/// A change of a key. None: no change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyChange {
-    /// What people call it.
+    /// The name for people.
     pub(crate) name: Option<String>,
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     pub(crate) consumer: Option<String>,
     /// All of its plans.
     pub(crate) plans: Option<Vec<String>>,
-    /// All that is attached to it.
+    /// All of its metadata.
     pub(crate) metadata: Option<BTreeMap<String, String>>,
     pub(crate) enabled: Option<bool>,
-    /// From when on it is refused; `Some(None)`: never.
+    /// When it expires; `Some(None)`: never.
     #[expect(clippy::option_option, reason = "left alone, removed, or set")]
     pub(crate) expires_ms: Option<Option<u64>>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyFilter {
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     pub(crate) consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     pub(crate) plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     pub(crate) prefix: Option<String>,
-    /// Only those of which a secret begins so, as far as its first characters are kept.
+    /// Only keys with a secret that begins with this text, as far as the stored prefix goes.
     pub(crate) begins_with: Option<String>,
 }
 
 impl ControlService {
-    /// Make a key, or show the one that the same request made before.
+    /// Creates a key, or shows the one that the same request created before.
     ///
     /// # Errors
-    /// Something makes no sense, a plan does not exist, the text is another key's, or the store
-    /// is out of reach.
+    ///
+    /// A field is invalid, a plan does not exist, another key has this text, or the storage is out
+    /// of reach.
     pub(crate) fn create_key(
         &self,
         new: NewKey,
@@ -161,10 +162,10 @@ impl ControlService {
                     if let Some(before) = self.replay(once, now_ms)? {
                         return Ok(before);
                     }
-                    // It is past its end, and was not cleared away yet.
+                    // The record has expired, but was not deleted yet.
                     self.storage.delete_expired(0, now_ms)?;
                 }
-                // An id that was drawn twice: another one.
+                // The id was drawn twice: draw another.
                 Err(CommitError::Conflict(Conflict::Key(_) | Conflict::Plan(_))) => {}
                 Err(CommitError::Storage(error)) => return Err(error.into()),
             }
@@ -187,7 +188,7 @@ impl ControlService {
                 secret: None,
                 replayed: true,
             })),
-            // A late repetition is not to bring back what was taken away.
+            // A late repetition must not create a deleted key again.
             Err(ServiceError::NoKey(id)) => Err(ServiceError::CreatedKeyDeleted(id)),
             Err(error) => Err(error),
         }
@@ -196,7 +197,8 @@ impl ControlService {
     /// The key with this id.
     ///
     /// # Errors
-    /// There is none, or the store is out of reach.
+    ///
+    /// It does not exist, or the storage is out of reach.
     pub(crate) fn key(&self, id: &str) -> Result<KeyView, ServiceError> {
         if let Some(fixed) = self.configured_key(id) {
             return Ok(fixed);
@@ -204,11 +206,12 @@ impl ControlService {
         Ok(self.view_stored(self.stored(id)?))
     }
 
-    /// Keys in the order of their ids: those with a greater one than `after`, `limit` at the
-    /// most. Those of the configuration are among them.
+    /// Keys in the order of their ids: at most `limit` keys with a greater id than `after`. They
+    /// include those of the configuration.
     ///
     /// # Errors
-    /// The store is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn keys(
         &self,
         filter: &KeyFilter,
@@ -245,21 +248,22 @@ impl ControlService {
         })
     }
 
-    /// Change a key.
+    /// Changes a key.
     ///
     /// # Errors
-    /// There is none, it is not as `known` says, something makes no sense, or the store is out
+    ///
+    /// The key does not exist or is at another revision, a field is invalid, or the storage is out
     /// of reach.
     pub(crate) fn update_key(
         &self,
         id: &str,
         change: &KeyChange,
-        known: Option<u64>,
+        expected: Option<u64>,
         now_ms: u64,
     ) -> Result<KeyView, ServiceError> {
-        // A revocation waits for no change of plans, and for no import.
+        // A revocation must wait for no change of plans and for no import.
         let _plans = change.plans.is_some().then(|| self.plans.read());
-        self.change_key(id, known, now_ms, |record| {
+        self.change_key(id, expected, now_ms, |record| {
             let change = change.clone();
             put(&mut record.name, change.name);
             put(&mut record.consumer, change.consumer);
@@ -276,22 +280,23 @@ impl ControlService {
         })
     }
 
-    /// Give a key a new secret. The old one lives for `overlap` more, at the most until its own
-    /// end.
+    /// Gives a key a new secret. The old one stays valid for `overlap` more, but not beyond its
+    /// own end.
     ///
     /// # Errors
-    /// There is no such key, it has two live secrets already, or the store is out of reach.
+    ///
+    /// The key does not exist or has two valid secrets already, or the storage is out of reach.
     pub(crate) fn rotate_key(
         &self,
         id: &str,
         overlap: Duration,
-        known: Option<u64>,
+        expected: Option<u64>,
         now_ms: u64,
     ) -> Result<RotatedKey, ServiceError> {
         let (secret, text) = issue_secret(now_ms)?;
         let overlap = u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX);
         let end = now_ms.saturating_add(overlap);
-        let key = self.change_key(id, known, now_ms, |record| {
+        let key = self.change_key(id, expected, now_ms, |record| {
             let alive = |secret: &SecretRecord| secret.expires_ms.is_none_or(|end| end > now_ms);
             record.secrets.retain(|secret| overlap > 0 && alive(secret));
             if record.secrets.len() > 1 {
@@ -306,15 +311,16 @@ impl ControlService {
         Ok(RotatedKey { key, secret: text })
     }
 
-    /// Delete a key. Its usage stays.
+    /// Deletes a key. Its usage stays.
     ///
     /// # Errors
-    /// There is none, it is not as `known` says, or the store is out of reach.
-    pub(crate) fn delete_key(&self, id: &str, known: Option<u64>) -> Result<(), ServiceError> {
+    ///
+    /// The key does not exist or is at another revision, or the storage is out of reach.
+    pub(crate) fn delete_key(&self, id: &str, expected: Option<u64>) -> Result<(), ServiceError> {
         self.refuse_configured_key(id)?;
         for _ in 0..MAX_CONFLICT_RETRIES {
             let record = self.stored(id)?.record;
-            check_revision("key", id, record.revision, known)?;
+            check_revision("key", id, record.revision, expected)?;
             match self.storage.commit(&[Write::DeleteKey {
                 id: id.to_owned(),
                 expect: record.revision,
@@ -333,7 +339,7 @@ impl ControlService {
     fn change_key(
         &self,
         id: &str,
-        known: Option<u64>,
+        expected: Option<u64>,
         now_ms: u64,
         change: impl Fn(&mut KeyRecord) -> Result<(), ServiceError>,
     ) -> Result<KeyView, ServiceError> {
@@ -344,7 +350,7 @@ impl ControlService {
                 last_used_ms,
             } = self.stored(id)?;
             let expect = record.revision;
-            check_revision("key", id, expect, known)?;
+            check_revision("key", id, expect, expected)?;
             change(&mut record)?;
             record.updated_ms = now_ms;
             match self.storage.commit(&[Write::PutKey {
@@ -381,8 +387,8 @@ impl ControlService {
 
     fn configured_key(&self, id: &str) -> Option<KeyView> {
         let fixed = self.configured.load();
-        let place = fixed.keys.binary_search_by(|key| (*key.id).cmp(id));
-        let key = fixed.keys.get(place.ok()?)?;
+        let index = fixed.keys.binary_search_by(|key| (*key.id).cmp(id));
+        let key = fixed.keys.get(index.ok()?)?;
         Some(self.view_configured(key))
     }
 
@@ -438,26 +444,26 @@ impl KeyFilter {
                 key.profile.plans.iter().any(|own| **own == *plan)
             })
             && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
-            // A configuration has digests alone.
+            // The configuration has only digests.
             && self.begins_with.is_none()
     }
 }
 
-fn put<T>(place: &mut T, value: Option<T>) {
+fn put<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
-        *place = value;
+        *field = value;
     }
 }
 
-/// Whether the revision is the one that the caller knows.
+/// Checks that the object is at the revision that the caller named.
 pub(super) fn check_revision(
     kind: &'static str,
     name: &str,
     revision: u64,
-    known: Option<u64>,
+    expected: Option<u64>,
 ) -> Result<(), ServiceError> {
-    match known {
-        Some(known) if known != revision => Err(ServiceError::Changed {
+    match expected {
+        Some(expected) if expected != revision => Err(ServiceError::Changed {
             kind,
             name: name.to_owned(),
             revision,

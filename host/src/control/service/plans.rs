@@ -1,33 +1,31 @@
-//! Plans: created, shown, changed, deleted.
+//! Plans: create, show, change, delete.
 
-use super::super::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
-use super::super::storage::{CommitError, KeyQuery, Write};
 use super::keys::check_revision;
 use super::rules::{self, PlanApis};
 use super::{ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Page, PlanView, ServiceError};
 use crate::limits::UsagePlan;
 use crate::model::store::Origin;
 
-/// A plan to be made.
+/// A plan to create.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPlan {
     pub(crate) name: String,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub(crate) description: String,
     /// Its token bucket.
     pub(crate) rate: Option<RateRecord>,
     pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
     pub(crate) methods: Vec<MethodRecord>,
-    /// The APIs that it is sold for; empty: all.
+    /// The APIs that it is for; empty: all.
     pub(crate) apis: Vec<String>,
 }
 
-/// What is to be changed of a plan. None: it stays.
+/// A change of a plan. None: no change.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::option_option, reason = "left alone, removed, or set")]
 pub(crate) struct PlanChange {
-    /// For people.
+    /// The description for people.
     pub(crate) description: Option<String>,
     /// Its token bucket; `Some(None)`: none.
     pub(crate) rate: Option<Option<RateChange>>,
@@ -35,36 +33,37 @@ pub(crate) struct PlanChange {
     pub(crate) quota: Option<Option<QuotaRecord>>,
     /// All rates of single methods.
     pub(crate) methods: Option<Vec<MethodRecord>>,
-    /// All APIs that it is sold for.
+    /// All APIs that it is for.
     pub(crate) apis: Option<Vec<String>>,
 }
 
-/// A change of a token bucket. None: that part stays.
+/// A change of a token bucket. None: no change of that part.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RateChange {
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     pub(crate) per_second: Option<f64>,
     /// The bucket's size.
     pub(crate) burst: Option<u64>,
 }
 
 impl RateChange {
-    /// The bucket after it. One that was not there begins with the rate that the change names.
-    fn apply(self, plan: &str, known: Option<RateRecord>) -> Result<RateRecord, ServiceError> {
-        let per_second = self.per_second.or(known.map(|rate| rate.per_second));
+    /// The bucket after the change. If there was none, the change must have a rate.
+    fn apply(self, plan: &str, present: Option<RateRecord>) -> Result<RateRecord, ServiceError> {
+        let per_second = self.per_second.or(present.map(|rate| rate.per_second));
         let Some(per_second) = per_second else {
             return Err(ServiceError::NoRate(plan.to_owned()));
         };
-        let burst = self.burst.or(known.map(|rate| rate.burst));
+        let burst = self.burst.or(present.map(|rate| rate.burst));
         Ok(RateRecord::new(per_second, burst))
     }
 }
 
 impl ControlService {
-    /// Make a plan.
+    /// Creates a plan.
     ///
     /// # Errors
-    /// Something makes no sense, there is one of that name, or the store is out of reach.
+    ///
+    /// A field is invalid, a plan of that name exists, or the storage is out of reach.
     pub(crate) fn create_plan(&self, new: NewPlan, now_ms: u64) -> Result<PlanView, ServiceError> {
         let mut record = PlanRecord {
             name: new.name,
@@ -97,7 +96,8 @@ impl ControlService {
     /// The plan of this name.
     ///
     /// # Errors
-    /// There is none, or the store is out of reach.
+    ///
+    /// It does not exist, or the storage is out of reach.
     pub(crate) fn plan(&self, name: &str) -> Result<PlanView, ServiceError> {
         if let Some(plan) = self.configured.load().plan(name) {
             return Ok(self.view_plan(configured_record(plan), Origin::Configuration));
@@ -107,11 +107,12 @@ impl ControlService {
         Ok(self.view_plan(record, Origin::Store))
     }
 
-    /// Plans in the order of their names: those with a greater one than `after`, `limit` at the
-    /// most. One of the configuration hides one of the store with its name.
+    /// Plans in the order of their names: at most `limit` plans with a greater name than `after`.
+    /// A plan of the configuration hides one of the storage with the same name.
     ///
     /// # Errors
-    /// The store is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn plans(
         &self,
         after: Option<&str>,
@@ -140,16 +141,17 @@ impl ControlService {
         })
     }
 
-    /// Change a plan.
+    /// Changes a plan.
     ///
     /// # Errors
-    /// There is none, it is not as `known` says, something makes no sense, a key would have two
-    /// plans for one API, or the store is out of reach.
+    ///
+    /// The plan does not exist or is at another revision, a field is invalid, a key would have two
+    /// plans for one API, or the storage is out of reach.
     pub(crate) fn update_plan(
         &self,
         name: &str,
         change: &PlanChange,
-        known: Option<u64>,
+        expected: Option<u64>,
         now_ms: u64,
     ) -> Result<PlanView, ServiceError> {
         self.refuse_configured_plan(name)?;
@@ -157,7 +159,7 @@ impl ControlService {
         for _ in 0..MAX_CONFLICT_RETRIES {
             let mut record = self.stored_plan(name)?;
             let expect = record.revision;
-            check_revision("plan", name, expect, known)?;
+            check_revision("plan", name, expect, expected)?;
             let change = change.clone();
             record.description = change.description.unwrap_or(record.description);
             record.rate = match change.rate {
@@ -187,16 +189,22 @@ impl ControlService {
         Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
     }
 
-    /// Delete a plan that no key is on. Its usage stays.
+    /// Deletes a plan that no key is on. Its usage stays.
     ///
     /// # Errors
-    /// There is none, it is not as `known` says, a key is on it, or the store is out of reach.
-    pub(crate) fn delete_plan(&self, name: &str, known: Option<u64>) -> Result<(), ServiceError> {
+    ///
+    /// The plan does not exist or is at another revision, a key is on it, or the storage is out of
+    /// reach.
+    pub(crate) fn delete_plan(
+        &self,
+        name: &str,
+        expected: Option<u64>,
+    ) -> Result<(), ServiceError> {
         self.refuse_configured_plan(name)?;
         let _plans = self.plans.write();
         for _ in 0..MAX_CONFLICT_RETRIES {
             let expect = self.stored_plan(name)?.revision;
-            check_revision("plan", name, expect, known)?;
+            check_revision("plan", name, expect, expected)?;
             let on_it = self.storage.keys(&KeyQuery {
                 plan: Some(name.to_owned()),
                 limit: 1,
@@ -223,7 +231,7 @@ impl ControlService {
         Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
     }
 
-    /// Whether a key may have these plans together: all exist, and no two are sold for one API.
+    /// Checks that a key may have these plans together: all exist, and no two are for one API.
     pub(super) fn check_plans(&self, names: &[String]) -> Result<(), ServiceError> {
         let mut plans = Vec::with_capacity(names.len());
         for name in names {
@@ -238,7 +246,7 @@ impl ControlService {
         rules::check_distinct_apis(&plans.iter().map(plan_apis).collect::<Vec<_>>())
     }
 
-    /// Whether every key that is on the plan may stay so.
+    /// Checks that every key on the plan may stay on it.
     pub(super) fn check_sets(&self, plan: &PlanRecord) -> Result<(), ServiceError> {
         for set in self.runtime.plan_sets() {
             if !set.iter().any(|name| **name == *plan.name) {
@@ -285,8 +293,8 @@ impl ControlService {
 
 impl ConfiguredItems {
     fn plan(&self, name: &str) -> Option<&UsagePlan> {
-        let place = self.plans.binary_search_by(|plan| (*plan.name).cmp(name));
-        self.plans.get(place.ok()?)
+        let index = self.plans.binary_search_by(|plan| (*plan.name).cmp(name));
+        self.plans.get(index.ok()?)
     }
 }
 

@@ -1,9 +1,9 @@
-//! What names, texts and values may look like. Pure.
+//! The rules for names, texts and values. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::storage::record::{KeyRecord, PlanRecord};
 use super::error::{InvalidField, ServiceError};
+use crate::control::storage::record::{KeyRecord, PlanRecord};
 use crate::keys::masked;
 use crate::limits::UsagePlan;
 use crate::model::name::is_name;
@@ -18,8 +18,8 @@ pub(crate) const MAX_METADATA: usize = 32;
 pub(crate) const MAX_PLANS: usize = 16;
 /// The most methods with a rate of their own in one plan.
 pub(crate) const MAX_METHODS: usize = 64;
-/// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
-/// keeps exactly, also written as `5.0`.
+/// The largest whole number: the largest quota of a configuration. Every reader of JSON represents
+/// it exactly, also written as `5.0`.
 const MOST: u64 = 1_000_000_000_000;
 /// The highest rate. Requests a second.
 const FASTEST: f64 = 1e9;
@@ -30,11 +30,12 @@ const MAX_PATH: usize = 1024;
 /// space, comma and quotes.
 ///
 /// # Errors
-/// Why not. Never repeats the text.
+///
+/// The reason. Never repeats the text.
 pub(crate) fn check_imported(text: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\'');
     if !text.bytes().all(allowed) {
-        Err("holds something else than printable ASCII characters without space, comma and quotes")
+        Err("may only have printable ASCII characters without space, comma and quotes")
     } else if !(20..=128).contains(&text.len()) {
         Err("must have 20 to 128 characters")
     } else {
@@ -42,15 +43,16 @@ pub(crate) fn check_imported(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether it is one line of at most so many characters.
+/// Checks that the text is a single line of at most `longest` characters.
 ///
 /// # Errors
-/// Why not.
+///
+/// The reason.
 pub(crate) fn check_single_line(text: &str, longest: usize) -> Result<(), String> {
     let breaks =
         |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     if text.chars().any(breaks) {
-        Err("must be one line without control characters".to_owned())
+        Err("must be a single line without control characters".to_owned())
     } else if text.chars().count() > longest {
         Err(format!("has more than {longest} characters"))
     } else {
@@ -58,10 +60,11 @@ pub(crate) fn check_single_line(text: &str, longest: usize) -> Result<(), String
     }
 }
 
-/// Whether a key makes sense, but for its plans being there.
+/// Checks a key, except that its plans exist.
 ///
 /// # Errors
-/// Every part that does not.
+///
+/// Every invalid field.
 pub(crate) fn check_key(record: &KeyRecord) -> Result<(), ServiceError> {
     let mut faults = Vec::new();
     let mut check = |field: &str, result: Result<(), String>| {
@@ -72,7 +75,10 @@ pub(crate) fn check_key(record: &KeyRecord) -> Result<(), ServiceError> {
     check("name", check_single_line(&record.name, MAX_NAME));
     check("consumer", check_single_line(&record.consumer, MAX_NAME));
     if record.consumer.is_empty() {
-        check("consumer", Err("is empty; say whose key it is".to_owned()));
+        check(
+            "consumer",
+            Err("is empty; name the owner of the key".to_owned()),
+        );
     }
     check("plans", check_names(&record.plans));
     check_metadata(&record.metadata, &mut faults);
@@ -86,7 +92,7 @@ fn check_metadata(entries: &BTreeMap<String, String>, faults: &mut Vec<InvalidFi
     }
     for (name, value) in entries {
         if name == "id" {
-            let message = "is taken: the attribute `api-key.id` is the key's own id";
+            let message = "is reserved: the attribute `api-key.id` is the key's own id";
             faults.push(InvalidField::new("metadata.id", message));
         } else if !is_name(name) {
             let message = "has a name that is not 1 to 64 letters, digits, `_` and `-`";
@@ -101,25 +107,26 @@ fn check_metadata(entries: &BTreeMap<String, String>, faults: &mut Vec<InvalidFi
     }
 }
 
-/// A list of distinct names.
+/// Checks a list of distinct names.
 fn check_names(names: &[String]) -> Result<(), String> {
     if names.len() > MAX_PLANS {
         return Err(format!("has more than {MAX_PLANS} entries"));
     }
     if !names.iter().all(|name| is_name(name)) {
-        return Err("holds a name that is not 1 to 64 letters, digits, `_` and `-`".to_owned());
+        return Err("has a name that is not 1 to 64 letters, digits, `_` and `-`".to_owned());
     }
     let distinct: BTreeSet<&String> = names.iter().collect();
     if distinct.len() < names.len() {
-        return Err("names something twice".to_owned());
+        return Err("has a name twice".to_owned());
     }
     Ok(())
 }
 
-/// Whether a plan makes sense.
+/// Checks a plan.
 ///
 /// # Errors
-/// Every part that does not, or what the limits say of the whole.
+///
+/// Every invalid field, or the error of the limits about the whole plan.
 pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
     let mut faults = Vec::new();
     if !is_name(&record.name) {
@@ -175,8 +182,8 @@ fn check_methods(record: &PlanRecord, faults: &mut Vec<InvalidField>) {
         let message = format!("has more than {MAX_METHODS} entries");
         faults.push(InvalidField::new("methods", message));
     }
-    for (place, method) in record.methods.iter().enumerate() {
-        let field = format!("methods[{place}]");
+    for (index, method) in record.methods.iter().enumerate() {
+        let field = format!("methods[{index}]");
         let word = &method.method;
         if !(1..=32).contains(&word.len()) || !word.bytes().all(|byte| byte.is_ascii_uppercase()) {
             let message = "must be a method in capitals, or `ANY`";
@@ -202,16 +209,17 @@ fn finish(faults: Vec<InvalidField>) -> Result<(), ServiceError> {
     }
 }
 
-/// A plan's name and what it is sold for.
+/// A plan's name and the APIs that it is for.
 pub(crate) type PlanApis<'a> = (&'a str, Vec<&'a str>);
 
-/// Whether no two of these plans are sold for one API.
+/// Checks that no two of these plans are for one API.
 ///
 /// # Errors
+///
 /// The first two that are.
 pub(crate) fn check_distinct_apis(plans: &[PlanApis<'_>]) -> Result<(), ServiceError> {
-    for (place, (first, one)) in plans.iter().enumerate() {
-        for (second, two) in plans.iter().skip(place + 1) {
+    for (index, (first, one)) in plans.iter().enumerate() {
+        for (second, two) in plans.iter().skip(index + 1) {
             let api = match (one.is_empty(), two.is_empty()) {
                 (true, true) => Some(None),
                 (true, false) => two.first().map(|api| Some(*api)),

@@ -1,14 +1,13 @@
-//! Secrets and ids: what is random, and what is kept of a key's text.
+//! Creates secrets and ids, and the records of secrets.
 
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::super::storage::record::SecretRecord;
 use super::{ServiceError, rules};
+use crate::control::storage::record::SecretRecord;
 use crate::keys::{KeyDigest, PREFIX, RandomnessError, generate};
 
-/// The first characters of a secret that are kept: of an issued key its scheme and so many, of
-/// an imported one so many.
+/// The characters of a secret that are stored: these, after the scheme of an issued key.
 const SHOWN: usize = 4;
 
 /// The length of an id. Characters.
@@ -22,13 +21,13 @@ pub(super) fn issue_secret(now_ms: u64) -> Result<(SecretRecord, Zeroizing<Strin
     Ok((secret(digest, &text, shown, now_ms), text))
 }
 
-/// A secret that was issued elsewhere.
+/// The record of a secret that was issued elsewhere.
 pub(super) fn provided_secret(text: &str, now_ms: u64) -> Result<SecretRecord, ServiceError> {
     rules::check_imported(text).map_err(|why| ServiceError::invalid("value", why))?;
     Ok(imported_secret(text, now_ms))
 }
 
-/// The same for one that was looked at.
+/// Like `provided_secret`, for a text that was already checked.
 pub(super) fn imported_secret(text: &str, now_ms: u64) -> SecretRecord {
     secret(KeyDigest::of(text.as_bytes()), text, SHOWN, now_ms)
 }
@@ -49,7 +48,7 @@ pub(super) fn new_id() -> Result<String, RandomnessError> {
     let mut bytes = [0_u8; 32];
     while id.len() < ID {
         rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
-        // 252 = 7 * 36: what is above would favour the first characters.
+        // 252 = 7 * 36: larger values would favour the first characters.
         let even = bytes.iter().filter(|byte| **byte < 252);
         let digits = even.filter_map(|byte| DIGITS.get(usize::from(*byte) % DIGITS.len()));
         id.extend(digits.take(ID - id.len()).map(|digit| char::from(*digit)));

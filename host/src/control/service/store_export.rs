@@ -1,25 +1,25 @@
-//! The whole of a store, a piece at a time: plans, keys with the digests of their secrets, usage by
-//! day, extensions. For a backup, and to move from one store to another.
+//! Exports the whole storage, a chunk at a time: plans, keys with the digests of their secrets,
+//! usage by day, extensions. For a backup, and to move to another storage.
 //!
-//! A record that is changed between two pieces is shown as it is then. Plans and keys of the
-//! configuration are not the store's, and are not shown.
+//! A record that is changed between two chunks is exported as it is then. Plans and keys of the
+//! configuration are not in the storage, so they are not exported.
 
-use super::super::storage::record::PlanRecord;
-use super::super::storage::{KeyQuery, QuotaExtension, StoredKey, UsageQuery};
 use super::{ControlService, ServiceError};
+use crate::control::storage::record::PlanRecord;
+use crate::control::storage::{KeyQuery, QuotaExtension, StoredKey, UsageQuery};
 
-/// Keys in one piece, and keys whose usage is in one.
+/// Keys of one chunk, and keys whose usage is in one.
 const CHUNK_SIZE: usize = 250;
 
-/// The most days of usage that any store keeps, and some.
+/// More days of usage than any storage keeps.
 const MAX_DAYS: u32 = 10 * 366;
 
-/// One record of a store.
+/// One record of a storage.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StoreItem {
     Plan(PlanRecord),
     Key(StoredKey),
-    /// What a key used of a plan on one day.
+    /// The usage of a key on a plan on one day.
     Usage {
         plan: String,
         /// The key's id.
@@ -28,28 +28,30 @@ pub(crate) enum StoreItem {
         day: u32,
         used: u64,
     },
-    /// What a key may use beyond its plan's limit in the period that runs.
+    /// How many requests beyond its plan's limit a key may make in the current period.
     Extension(QuotaExtension),
 }
 
-/// Where an export goes on.
+/// The position of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum ExportCursor {
     /// At the beginning.
     #[default]
     Plans,
-    /// With the keys after this id.
+    /// In the keys, after this id.
     Keys(Option<String>),
-    /// With the usage of these plans, the last one first: of the last one after this key.
+    /// In the usage of these plans, the last one first: in the last one after this key.
     Usage(Vec<String>, Option<String>),
     Extensions,
 }
 
 impl ControlService {
-    /// A piece of everything that the store holds, and where the next one begins; None at the end.
+    /// A chunk of everything that the storage holds, and the position of the next one; None at the
+    /// end.
     ///
     /// # Errors
-    /// The store is out of reach.
+    ///
+    /// The storage is out of reach.
     pub(crate) fn export_store(
         &self,
         at: ExportCursor,
@@ -57,7 +59,7 @@ impl ControlService {
     ) -> Result<(Vec<StoreItem>, Option<ExportCursor>), ServiceError> {
         match at {
             ExportCursor::Plans => {
-                // What was used until now is in the export.
+                // The export includes the usage until now.
                 self.runtime.flush()?;
                 let plans = self.storage.plans()?.into_iter().map(StoreItem::Plan);
                 Ok((plans.collect(), Some(ExportCursor::Keys(None))))

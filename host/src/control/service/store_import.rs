@@ -1,11 +1,12 @@
-//! A whole store that was exported, brought into this one, a piece at a time.
+//! Imports an exported storage into this one, a chunk at a time.
 //!
 //! It promises
-//! - that the same file may come again: what is there and the same is left as it is, usage is never
-//!   counted twice, and a file whose end was cut is made whole by another run;
-//! - that nothing that is there is changed, unless the caller says so: what differs is told;
-//! - that every record keeps its rules: what makes no sense is left out and told with its line;
-//! - that a dry run tells the same, and writes nothing.
+//! - that the same file may be imported again: identical records stay, usage is never counted
+//!   twice, and another run completes a file that was cut short;
+//! - that no existing record is changed, unless the caller says so: records that differ are
+//!   reported;
+//! - that every record follows the rules: an invalid one is left out and reported with its line;
+//! - that a dry run gives the same report and writes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,13 +18,13 @@ use super::{ControlService, ServiceError, rules};
 use crate::limits::usage_rows::UsageDelta;
 use crate::model::name::is_name;
 
-/// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.
+/// The days of each plan and key: the line in the file, the day since 1970, and the usage.
 type UsageByKey = BTreeMap<(String, String), Vec<(u64, u32, u64)>>;
 
-/// Days after today that may have usage: clocks differ.
+/// Days after today that may have usage, because clocks differ.
 const FUTURE_DAYS: u32 = 1;
 
-/// A key to be written.
+/// A key to write.
 struct PendingKey {
     line: u64,
     record: KeyRecord,
@@ -33,11 +34,11 @@ struct PendingKey {
 
 fn digest_taken(id: &str, owner: &str) -> RecordOutcome {
     RecordOutcome::LeftOut(format!(
-        "key `{id}` has the same secret as key `{owner}`, which is there"
+        "key `{id}` has the same secret as key `{owner}`, which exists already"
     ))
 }
 
-/// What of a refusal is the record's fault: a reason to leave it out. The rest ends the import.
+/// The message, if the record is to blame and is to be left out. Any other error ends the import.
 fn record_fault(error: ServiceError) -> Result<String, ServiceError> {
     match error {
         ServiceError::Storage(_) | ServiceError::Randomness(_) => Err(error),
@@ -46,10 +47,11 @@ fn record_fault(error: ServiceError) -> Result<String, ServiceError> {
 }
 
 impl ControlService {
-    /// Bring some records in, each with its line in the file. Plans come before the keys on them.
+    /// Imports some records, each with its line in the file. Plans come before the keys on them.
     ///
     /// # Errors
-    /// The store is out of reach; the report has what was done before.
+    ///
+    /// The storage is out of reach; the report has what was done before.
     pub(crate) fn import_store(
         &self,
         items: Vec<(u64, StoreItem)>,
@@ -101,7 +103,7 @@ impl ControlService {
                     .or_default()
                     .push((line, day, used)),
                 StoreItem::Extension(extension) => {
-                    // It is reckoned from what was used.
+                    // The extension is computed from the usage.
                     self.import_usage(&std::mem::take(&mut usage), how, now_ms, report)?;
                     let done = self.import_extension(&extension, how, now_ms)?;
                     report.record_outcome(|report| &mut report.extensions, line, done);
@@ -136,7 +138,7 @@ impl ControlService {
             Some(there) if same_plan(there, &plan) => return Ok(RecordOutcome::Unchanged),
             Some(there) if how.replace => (there.revision, RecordOutcome::Replaced),
             Some(_) => {
-                let why = format!("plan `{}` is there, and another one", plan.name);
+                let why = format!("plan `{}` exists and differs", plan.name);
                 return Ok(RecordOutcome::LeftOut(why + REPLACE));
             }
         };
@@ -159,13 +161,13 @@ impl ControlService {
         match self.storage.commit(&[Write::PutPlan { record, expect }]) {
             Ok(_) => Ok(done),
             Err(CommitError::Conflict(_)) => Ok(RecordOutcome::LeftOut(format!(
-                "plan `{name}` was changed by others meanwhile; import again"
+                "plan `{name}` was changed by others meanwhile; import the file again"
             ))),
             Err(CommitError::Storage(error)) => Err(error.into()),
         }
     }
 
-    /// What is to become of a key, and which revision it replaces if it is to be written.
+    /// The outcome for a key, and the revision that it replaces if it is to be written.
     fn import_key(
         &self,
         record: &KeyRecord,
@@ -183,7 +185,7 @@ impl ControlService {
             }
             Some(there) if how.replace => (there.record.revision, RecordOutcome::Replaced),
             Some(_) => {
-                let why = format!("key `{}` is there, and another one", record.id);
+                let why = format!("key `{}` exists and differs", record.id);
                 return Ok((RecordOutcome::LeftOut(why + REPLACE), None));
             }
         };
@@ -202,7 +204,7 @@ impl ControlService {
         Ok((done, Some(expect)))
     }
 
-    /// Write keys: all in one commit, or, where others are in the way of one, each for itself.
+    /// Writes keys: all in one commit, or one by one if one of them is in conflict.
     fn commit_keys(
         &self,
         keys: Vec<PendingKey>,
@@ -216,22 +218,22 @@ impl ControlService {
             record: key.record.clone(),
             expect: key.expect,
         };
-        let piece = self.storage.max_writes().max(1);
+        let chunk = self.storage.max_writes().max(1);
         let mut keys = keys.into_iter().peekable();
         while keys.peek().is_some() {
-            let piece: Vec<PendingKey> = keys.by_ref().take(piece).collect();
+            let chunk: Vec<PendingKey> = keys.by_ref().take(chunk).collect();
             match self
                 .storage
-                .commit(&piece.iter().map(write).collect::<Vec<_>>())
+                .commit(&chunk.iter().map(write).collect::<Vec<_>>())
             {
                 Ok(_) => {
-                    for key in piece {
+                    for key in chunk {
                         report.record_outcome(|report| &mut report.keys, key.line, key.done);
                     }
                 }
                 Err(CommitError::Storage(error)) => return Err(error.into()),
                 Err(CommitError::Conflict(_)) => {
-                    for key in piece {
+                    for key in chunk {
                         let done = match self.storage.commit(&[write(&key)]) {
                             Ok(_) => key.done,
                             Err(CommitError::Storage(error)) => return Err(error.into()),
@@ -254,14 +256,14 @@ impl ControlService {
         Ok(())
     }
 
-    /// Whether the key keeps the rules, and may be here.
+    /// Checks that the key follows the rules and may exist here.
     fn check_imported(&self, record: &KeyRecord, report: &StoreReport) -> Result<(), ServiceError> {
         if !is_name(&record.id) {
             let why = "is not 1 to 64 letters, digits, `_` and `-`";
             return Err(ServiceError::invalid("id", why));
         }
         if record.secrets.is_empty() {
-            let why = "has no digest: nobody could present this key";
+            let why = "has no digest, so nobody could present this key";
             return Err(ServiceError::invalid("secrets", why));
         }
         if record.secrets.len() > MAX_SECRETS {
@@ -315,12 +317,12 @@ impl ControlService {
             };
             for (line, day, used) in days {
                 let done = if !named || *day > last_day {
-                    let why = "usage of no plan, of no key, or of a day to come";
+                    let why = "usage of an invalid plan or key, or of a future day";
                     RecordOutcome::LeftOut(why.to_owned())
                 } else {
-                    // More than in the file was used here since.
-                    let known = there.get(day).copied();
-                    let more = used.saturating_sub(known.unwrap_or(0));
+                    // This gateway has counted more than the file since the export.
+                    let counted = there.get(day).copied();
+                    let more = used.saturating_sub(counted.unwrap_or(0));
                     if more > 0 {
                         deltas.push(UsageDelta {
                             plan: plan.as_str().into(),
@@ -330,7 +332,7 @@ impl ControlService {
                             quota: None,
                         });
                     }
-                    match known {
+                    match counted {
                         None if more > 0 => RecordOutcome::Added,
                         Some(_) if more > 0 => RecordOutcome::Replaced,
                         None | Some(_) => RecordOutcome::Unchanged,
@@ -342,7 +344,7 @@ impl ControlService {
         if how.dry_run || deltas.is_empty() {
             return Ok(());
         }
-        // Plans that came before it count it.
+        // Plans that were imported before count it.
         self.apply_commit();
         self.runtime.add_usage(&deltas)?;
         Ok(())
@@ -363,7 +365,7 @@ impl ControlService {
         } = extension;
         if period.number(now_ms) != *number {
             return Ok(RecordOutcome::LeftOut(format!(
-                "the extension of key `{key}` on plan `{plan}` is of a period that does not run now"
+                "the extension of key `{key}` on plan `{plan}` is not of the current period"
             )));
         }
         let quota = match self.plan(plan) {
@@ -379,7 +381,7 @@ impl ControlService {
         if self
             .runtime
             .quota_status(plan, key)
-            .map(|standing| standing.extra)
+            .map(|status| status.extra)
             == Some(*extra)
         {
             return Ok(RecordOutcome::Unchanged);
@@ -400,14 +402,14 @@ impl ControlService {
     }
 }
 
-const REPLACE: &str = "; it is left as it is (`replace` puts that of the file in its place)";
+const REPLACE: &str = "; it stays as it is (`replace` would overwrite it)";
 
-/// The most secrets of one key: two are alive, and some ended.
+/// The most secrets of one key: two are valid, and some have expired.
 const MAX_SECRETS: usize = 16;
 /// The longest prefix of a secret. Characters.
 const MAX_PREFIX: usize = 16;
 
-/// Whether two records are one plan, whatever commits wrote them.
+/// Whether two records are the same plan, whatever commits wrote them.
 fn same_plan(there: &PlanRecord, plan: &PlanRecord) -> bool {
     let bare = |plan: &PlanRecord| PlanRecord {
         created_ms: 0,
@@ -418,7 +420,7 @@ fn same_plan(there: &PlanRecord, plan: &PlanRecord) -> bool {
     bare(there) == bare(plan)
 }
 
-/// The same of keys.
+/// Whether two records are the same key, whatever commits wrote them.
 fn same_key(there: &KeyRecord, key: &KeyRecord) -> bool {
     let bare = |key: &KeyRecord| KeyRecord {
         created_ms: 0,

@@ -1,32 +1,32 @@
-//! What an import of a store is told to do, and what it did.
+//! The options and the report of an import of a storage.
 
 use std::collections::{HashMap, HashSet};
 
-/// The most warnings that are told; the others are counted.
+/// The most warnings that are reported; further ones are counted.
 pub(crate) const MAX_STORE_WARNINGS: usize = 1000;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct StoreImport {
-    /// Tell what would be done, and write nothing.
+    /// Report the result and write nothing.
     pub(crate) dry_run: bool,
-    /// Plans and keys that are there and differ are replaced.
+    /// Replace plans and keys that exist and differ.
     pub(crate) replace: bool,
 }
 
-/// What became of the records of one kind.
+/// The numbers of records of one kind, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ImportCounts {
-    /// Records that were not there.
+    /// Records that did not exist.
     pub(crate) added: u64,
-    /// Records in whose place another was.
+    /// Records that replaced different ones.
     pub(crate) replaced: u64,
-    /// Records that are there and the same.
+    /// Records that exist and are identical.
     pub(crate) unchanged: u64,
     /// Records that were left out, each with a warning.
     pub(crate) left_out: u64,
 }
 
-/// What an import of a store did, or would do.
+/// The report of an import of a storage.
 #[derive(Debug, Default)]
 pub(crate) struct StoreReport {
     pub(crate) plans: ImportCounts,
@@ -34,18 +34,18 @@ pub(crate) struct StoreReport {
     /// Days of usage.
     pub(crate) usage: ImportCounts,
     pub(crate) extensions: ImportCounts,
-    /// Lines that hold no record.
+    /// Lines without a readable record.
     pub(crate) unreadable: u64,
-    /// Why records were left out: the line in the file and the reason, the first
-    /// [`MAX_STORE_WARNINGS`] of them.
+    /// Why records were left out: the line in the file and the reason, for the first
+    /// [`MAX_STORE_WARNINGS`].
     pub(crate) warnings: Vec<(u64, String)>,
-    /// Plans that a dry run would have made.
+    /// Plans that a dry run would have created.
     pub(super) new_plans: HashSet<String>,
-    /// Digests of keys that a dry run would have made.
+    /// Digests of keys that a dry run would have created.
     pub(super) new_digests: HashMap<[u8; 32], String>,
 }
 
-/// What became of one record.
+/// The outcome of one record.
 pub(super) enum RecordOutcome {
     Added,
     Replaced,
@@ -54,20 +54,20 @@ pub(super) enum RecordOutcome {
 }
 
 impl StoreReport {
-    /// A warning beside the records.
+    /// Adds a warning without a record.
     pub(crate) fn warn(&mut self, line: u64, message: String) {
         if self.warnings.len() < MAX_STORE_WARNINGS {
             self.warnings.push((line, message));
         }
     }
 
-    /// A line that holds no record.
+    /// Records a line without a readable record.
     pub(crate) fn record_unreadable(&mut self, line: u64, why: String) {
         self.unreadable += 1;
         self.warn(line, why);
     }
 
-    /// What became of the record of this line.
+    /// Records the outcome of this line's record.
     pub(super) fn record_outcome(
         &mut self,
         tally: fn(&mut Self) -> &mut ImportCounts,

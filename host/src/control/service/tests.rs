@@ -1,4 +1,4 @@
-//! The rules, on a ledger in a file.
+//! Tests of the rules, with an SQLite file.
 
 mod keys;
 mod plans;
@@ -14,6 +14,9 @@ use super::super::storage::record::{QuotaRecord, RateRecord};
 use super::super::storage::sqlite::SqliteStorage;
 use super::super::storage::{QuotaExtension, Storage};
 use super::*;
+use crate::control::storage::record::{QuotaRecord, RateRecord};
+use crate::control::storage::sqlite::SqliteStorage;
+use crate::control::storage::{QuotaExtension, Storage, StorageError, UsageDelta};
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
 use crate::limits::{RateLimit, UsagePlan};
 use crate::model::period::{MonthDay, Period};
@@ -21,12 +24,12 @@ use crate::model::period::{MonthDay, Period};
 const NOW: u64 = 1_800_000_000_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// Works without a gateway: they note what they are told.
+/// A runtime without a gateway, which records its calls.
 #[derive(Debug, Default)]
 struct RecordingRuntime {
     catches: Mutex<usize>,
     sets: Mutex<Vec<Vec<Arc<str>>>>,
-    standing: Mutex<Option<QuotaStatus>>,
+    status: Mutex<Option<QuotaStatus>>,
     storage: Option<Arc<SqliteStorage>>,
 }
 
@@ -55,7 +58,7 @@ impl ServiceRuntime for RecordingRuntime {
         None
     }
     fn quota_status(&self, _: &str, _: &str) -> Option<QuotaStatus> {
-        *self.standing.lock()
+        *self.status.lock()
     }
     fn extend(
         &self,
@@ -77,7 +80,7 @@ impl ServiceRuntime for RecordingRuntime {
         key: &str,
         extra: i64,
     ) -> Result<Option<QuotaExtension>, StorageError> {
-        *self.standing.lock() = Some(standing(Period::Day, 0, extra));
+        *self.status.lock() = Some(status(Period::Day, 0, extra));
         Ok(Some(QuotaExtension {
             plan: plan.to_owned(),
             key: key.to_owned(),
@@ -88,7 +91,7 @@ impl ServiceRuntime for RecordingRuntime {
     }
     fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         match &self.storage {
-            Some(ledger) => ledger.add_usage(used, &[]),
+            Some(storage) => storage.add_usage(used, &[]),
             None => Ok(()),
         }
     }
@@ -97,8 +100,8 @@ impl ServiceRuntime for RecordingRuntime {
     }
 }
 
-/// Where a quota stands now.
-fn standing(period: Period, used: u64, extra: i64) -> QuotaStatus {
+/// The state of a quota.
+fn status(period: Period, used: u64, extra: i64) -> QuotaStatus {
     QuotaStatus {
         period,
         number: period.number(NOW),
@@ -117,15 +120,15 @@ struct ServiceFixture {
 
 fn fixture() -> ServiceFixture {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Arc::new(SqliteStorage::open(&folder.path().join("keys.db")).unwrap());
-    let works = Arc::new(RecordingRuntime {
-        storage: Some(Arc::clone(&ledger)),
+    let storage = Arc::new(SqliteStorage::open(&folder.path().join("keys.db")).unwrap());
+    let runtime = Arc::new(RecordingRuntime {
+        storage: Some(Arc::clone(&storage)),
         ..RecordingRuntime::default()
     });
     ServiceFixture {
-        service: ControlService::new(Arc::clone(&ledger) as _, Arc::clone(&works) as _),
-        runtime: works,
-        storage: ledger,
+        service: ControlService::new(Arc::clone(&storage) as _, Arc::clone(&runtime) as _),
+        runtime: runtime,
+        storage: storage,
         _folder: folder,
     }
 }
@@ -157,7 +160,7 @@ fn plan(name: &str, apis: &[&str]) -> NewPlan {
 }
 
 impl ServiceFixture {
-    fn sell(&self, plans: &[&str]) -> super::keys::CreatedKey {
+    fn create(&self, plans: &[&str]) -> super::keys::CreatedKey {
         self.service.create_key(key(plans), None, NOW).unwrap()
     }
 }

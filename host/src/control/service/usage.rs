@@ -1,13 +1,11 @@
-//! What keys used of their plans, by day, and temporary extensions.
+//! The usage of keys on plans, by day, and temporary extensions.
 //!
-//! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference): for each key and day
-//! what was used, and what remained of the quota when the day ended.
+//! It corresponds to Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference): for each
+//! key and day the requests used, and the quota that remained at the end of the day.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::super::storage::UsageQuery;
-use super::super::storage::record::{PlanRecord, QuotaRecord};
 use super::{ControlService, ServiceError};
 
 use crate::model::period::Period;
@@ -17,62 +15,65 @@ pub(crate) const MAX_REPORT_DAYS: u32 = 366;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Whose usage, when.
+/// Selects the usage.
 #[derive(Debug, Clone)]
 pub(crate) struct UsageReportQuery {
     pub(crate) plan: String,
-    /// Only this key's.
+    /// Only this key.
     pub(crate) key: Option<String>,
-    /// From this day to that, both included. Days since 1970, in UTC.
+    /// The first and the last day, both included. Days since 1970, in UTC.
     pub(crate) days: RangeInclusive<u32>,
     /// Only keys with a greater id.
     pub(crate) after: Option<String>,
-    /// At most so many keys.
+    /// At most this many keys.
     pub(crate) limit: usize,
 }
 
-/// What was used.
+/// The usage of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UsageReport {
-    /// Keys that used anything in these days, in the order of their ids.
+    /// Keys with usage in these days, in the order of their ids.
     pub(crate) keys: Vec<KeyUsage>,
-    /// The last of them, where there may be more.
+    /// The last of them, if there may be more.
     pub(crate) next: Option<String>,
 }
 
-/// What one key used.
+/// The usage of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyUsage {
     pub(crate) key: String,
-    /// For each day of the report what was used, and what remained of the quota; None where the
-    /// plan has none.
+    /// For each day of the report the requests used, and the remaining quota; None if the plan has
+    /// none.
     pub(crate) days: Vec<(u64, Option<u64>)>,
 }
 
-/// A quota that was extended.
+/// An extended quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExtensionView {
-    /// What remains from now on, in this period.
+    /// The remaining quota in this period.
     pub(crate) remaining: u64,
     pub(crate) period: Period,
-    /// When it ends. Milliseconds since 1970.
+    /// When the period ends. Milliseconds since 1970.
     pub(crate) ends_ms: u64,
-    /// What may be used beyond the plan's limit in it; below 0 where less may be.
+    /// How many requests beyond the plan's limit may be made in it; negative if fewer may be.
     pub(crate) extra: i64,
 }
 
 impl ControlService {
-    /// What keys used of a plan. What remained is told by the plan as it is now; an extension
-    /// counts in the period that runs. Of a deleted key it is told for as long as it is kept.
+    /// The usage of keys on a plan. The remaining quota is computed with the present plan; an
+    /// extension counts in the current period. The usage of a deleted key is reported for as long
+    /// as it is kept.
     ///
     /// # Errors
-    /// There is no such plan, neither such a key nor usage of it, the days make no sense, or the store is out of reach.
+    ///
+    /// The plan does not exist, neither the key nor any usage of it exists, the days contradict
+    /// each other, or the storage is out of reach.
     pub(crate) fn usage(
         &self,
-        ask: &UsageReportQuery,
+        query: &UsageReportQuery,
         now_ms: u64,
     ) -> Result<UsageReport, ServiceError> {
-        let (first, last) = (*ask.days.start(), *ask.days.end());
+        let (first, last) = (*query.days.start(), *query.days.end());
         if last < first {
             return Err(ServiceError::Inconsistent(
                 "`to` is before `from`".to_owned(),
@@ -82,46 +83,46 @@ impl ControlService {
             let message = format!("`from` to `to` is more than {MAX_REPORT_DAYS} days");
             return Err(ServiceError::Inconsistent(message));
         }
-        let plan = self.plan(&ask.plan)?.record;
+        let plan = self.plan(&query.plan)?.record;
         self.runtime.flush()?;
-        if let Some(key) = &ask.key {
-            self.check_key_of_plan(key, &ask.plan)?;
+        if let Some(key) = &query.key {
+            self.check_key_of_plan(key, &query.plan)?;
         }
         let begin = plan.quota.map_or(first, |quota| day_of_start(quota, first));
         let rows = self.storage.usage(&UsageQuery {
-            plan: ask.plan.clone(),
-            key: ask.key.clone(),
+            plan: query.plan.clone(),
+            key: query.key.clone(),
             from_day: begin,
             to_day: last,
-            after: ask.after.clone(),
-            limit: ask.limit + 1,
+            after: query.after.clone(),
+            limit: query.limit + 1,
         })?;
         let mut by_key: BTreeMap<String, BTreeMap<u32, u64>> = BTreeMap::new();
         for row in rows {
             by_key.entry(row.key).or_default().insert(row.day, row.used);
         }
-        if let Some(key) = &ask.key {
+        if let Some(key) = &query.key {
             by_key.entry(key.clone()).or_default();
         }
-        let more = by_key.len() > ask.limit;
+        let more = by_key.len() > query.limit;
         let mut keys: Vec<KeyUsage> = by_key
             .into_iter()
-            .take(ask.limit)
+            .take(query.limit)
             .map(|(key, used)| {
-                let days = self.days(&plan, &key, &used, ask.days.clone(), now_ms);
+                let days = self.days(&plan, &key, &used, query.days.clone(), now_ms);
                 KeyUsage { key, days }
             })
             .collect();
         let next = keys.last().map(|usage| usage.key.clone());
-        // One that used something earlier in the period, and nothing in these days.
-        keys.retain(|usage| ask.key.is_some() || usage.days.iter().any(|(used, _)| *used > 0));
+        // Without a key that has usage earlier in the period and none in these days.
+        keys.retain(|usage| query.key.is_some() || usage.days.iter().any(|(used, _)| *used > 0));
         Ok(UsageReport {
             keys,
             next: next.filter(|_| more),
         })
     }
 
-    /// Whether there is such a key, or one that was deleted used anything of the plan.
+    /// Checks that the key exists, or that a deleted key has used the plan.
     fn check_key_of_plan(&self, key: &str, plan: &str) -> Result<(), ServiceError> {
         let missing = match self.key(key) {
             Ok(_) => return Ok(()),
@@ -150,7 +151,7 @@ impl ControlService {
         days: RangeInclusive<u32>,
         now_ms: u64,
     ) -> Vec<(u64, Option<u64>)> {
-        let standing = self.runtime.quota_status(&plan.name, key);
+        let status = self.runtime.quota_status(&plan.name, key);
         let today = day_of(now_ms);
         days.map(|day| {
             let on_it = used.get(&day).copied().unwrap_or(0);
@@ -158,14 +159,13 @@ impl ControlService {
                 let number = quota.period.number(start_of(day));
                 let spent = used.range(day_of_start(quota, day)..=day);
                 let spent: u64 = spent.map(|(_, used)| *used).sum();
-                // A standing of another period, of which the ledger alone knows, says nothing here.
-                let standing = standing.filter(|standing| {
-                    (standing.period, standing.number) == (quota.period, number)
-                });
-                let extra = standing.map_or(0, |standing| standing.extra);
-                // The ledger may have lost what the counters have not.
-                let spent = match standing {
-                    Some(standing) if day >= today => standing.used,
+                // A status of another period, which only the storage has, does not apply here.
+                let status = status
+                    .filter(|status| (status.period, status.number) == (quota.period, number));
+                let extra = status.map_or(0, |status| status.extra);
+                // The storage may have lost usage that the counters have.
+                let spent = match status {
+                    Some(status) if day >= today => status.used,
                     Some(_) | None => spent,
                 };
                 let limit = quota.limit.saturating_add_signed(extra);
@@ -176,11 +176,12 @@ impl ControlService {
         .collect()
     }
 
-    /// From now on so much of the plan's quota remains for the key, in the period that runs.
+    /// Sets the remaining quota of a key on a plan in the current period.
     ///
     /// # Errors
-    /// There is no such plan or key, the key is not on the plan, the plan has no quota, or the
-    /// store is out of reach.
+    ///
+    /// The plan or the key does not exist, the key is not on the plan, the plan has no quota, or
+    /// the storage is out of reach.
     pub(crate) fn extend(
         &self,
         plan: &str,
@@ -198,8 +199,7 @@ impl ControlService {
         }
         let extension = self.runtime.extend(plan, key, remaining)?;
         let extension = extension.ok_or_else(|| ServiceError::NoQuota(plan.to_owned()))?;
-        // What was used in a period that is over goes first: written later, it would end the
-        // extension.
+        // Usage of an earlier period is written first: written later, it would end the extension.
         self.runtime.flush()?;
         self.storage.extend(&extension)?;
         Ok(ExtensionView {
@@ -211,7 +211,7 @@ impl ControlService {
     }
 }
 
-/// The day of this moment. Days since 1970.
+/// The day of this time. Days since 1970.
 pub(super) fn day_of(ms: u64) -> u32 {
     u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX)
 }
@@ -220,7 +220,7 @@ fn start_of(day: u32) -> u64 {
     u64::from(day) * DAY_MS
 }
 
-/// The first day of the quota's period that holds this day.
+/// The first day of the quota's period that contains this day.
 fn day_of_start(quota: QuotaRecord, day: u32) -> u32 {
     let number = quota.period.number(start_of(day));
     u32::try_from(quota.period.start_ms(number) / DAY_MS).unwrap_or(day)

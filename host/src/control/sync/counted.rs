@@ -1,8 +1,9 @@
-//! In which periods the usage of a plan counts, so that what is enforced and what is reported agree
-//! when the period of its quota changes.
+//! The periods in which the usage of a plan counts, so that limits and reports agree when the
+//! period of its quota changes.
 //!
-//! The report adds up days; a counter counts one period. When a quota gets another kind of period,
-//! the counters are brought what the ledger has of it by day, and from then on they count in both.
+//! A report adds up days; a counter counts one period. When a quota gets another kind of period,
+//! the sync adds the usage that the storage has by day to the counters, and from then on they
+//! count in both periods.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -24,22 +25,23 @@ const CHUNK_SIZE: usize = 1000;
 pub(super) struct CountedPeriods(HashMap<Arc<str>, HashSet<Period>>);
 
 impl SyncShared {
-    /// See [`Keeper::prepare`](super::Keeper::prepare).
+    /// See [`StorageSync::prepare`](super::StorageSync::prepare).
     pub(super) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
         let Some(quota) = plan.quota else {
             return Ok(());
         };
         let (name, period) = (&*plan.name, quota.period);
         let now = self.clock.now();
-        // Nothing is written until it is done: what is not written and what is are added up once.
+        // No other write may happen meanwhile: written and unwritten usage are added up exactly
+        // once.
         let mut counted = self.flush_state.lock();
-        let known = counted.0.get(&plan.name);
+        let periods = counted.0.get(&plan.name);
         let tracked = self.limits.periods(name).contains(&period);
-        if tracked && known.is_some_and(|known| known.contains(&period)) {
+        if tracked && periods.is_some_and(|periods| periods.contains(&period)) {
             return Ok(());
         }
         let since_ms = match self.storage.quota_since(name, period, now.wall_ms) {
-            // Of a store that was never read nothing is known: its keys are refused as well.
+            // A storage that was never loaded cannot be asked; its keys are refused anyway.
             Err(StorageError::Unreachable { .. }) if !self.loaded.load(Ordering::Relaxed) => {
                 return Ok(());
             }
@@ -47,20 +49,20 @@ impl SyncShared {
         };
         let number = period.number(now.wall_ms);
         let starts_ms = period.start_ms(number);
-        if known.is_none() && since_ms <= starts_ms {
-            // It had this kind of period all the time: the start restores what was used in it.
+        if periods.is_none() && since_ms <= starts_ms {
+            // The plan had this kind of period all the time: the start restores its usage.
             self.limits.track(name, period, now);
         } else {
             self.write(false)?;
             self.limits.track(name, period, now);
             self.add_used(name, period, number)?;
         }
-        let known = counted.0.entry(Arc::clone(&plan.name)).or_default();
-        known.insert(period);
+        let periods = counted.0.entry(Arc::clone(&plan.name)).or_default();
+        periods.insert(period);
         Ok(())
     }
 
-    /// See [`Keeper::add_usage`](super::Keeper::add_usage).
+    /// See [`StorageSync::add_usage`](super::StorageSync::add_usage).
     pub(super) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         let now_ms = self.clock.now().wall_ms;
         let _one_at_a_time = self.flush_state.lock();
@@ -68,7 +70,7 @@ impl SyncShared {
         let mut rows = Vec::new();
         let mut plans: HashSet<&str> = HashSet::new();
         for delta in used {
-            // What a counter has in its periods is not what the ledger has of them.
+            // The counters of a plan may differ from what the storage has for their periods.
             if plans.insert(&*delta.plan) {
                 self.storage.reset_quota_since(&delta.plan)?;
             }
@@ -91,7 +93,8 @@ impl SyncShared {
         self.limits.add_used(&rows, UncountedUsage::Additional)
     }
 
-    /// Bring the counters of a plan what its keys used in this period, as the ledger has it by day.
+    /// Adds to the counters of a plan the usage of its keys in this period, as the storage has it
+    /// by day.
     fn add_used(&self, plan: &str, period: Period, number: u32) -> Result<(), StorageError> {
         let day = |ms: u64| u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX);
         let mut query = UsageQuery {

@@ -1,4 +1,4 @@
-//! From a key as it is kept to a key as it is looked up.
+//! Converts a stored key to a key for look-ups.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::control::storage::StoredKey;
 use crate::control::storage::record::KeyRecord;
 use crate::keys::{KeyEntry, KeySecret, Profile};
 
-/// What the index needs of a key.
+/// The entry of the index for a key.
 pub(super) fn key_entry(stored: StoredKey) -> KeyEntry {
     let KeyRecord {
         id,

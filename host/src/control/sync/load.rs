@@ -1,5 +1,5 @@
-//! Reads everything: at the start, when a ledger answers for the first time, and when it is another
-//! one than before.
+//! Loads everything: at the start, when a storage answers for the first time, and when the storage
+//! was replaced by another.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,19 +8,21 @@ use super::super::storage::record::PlanRecord;
 use super::super::storage::{LoadedRecord, Revision};
 use super::SyncShared;
 use super::entry::key_entry;
+use crate::control::storage::record::PlanRecord;
+use crate::control::storage::{LoadedRecord, Revision, StorageError};
 use crate::limits::EnrolledPlans;
 use crate::shared_store::StorageError;
 
 impl SyncShared {
     pub(super) fn restore(&self) -> Result<(), StorageError> {
         let now_ms = self.clock.now().wall_ms;
-        // What a gateway that drains has left stands in the quotas from here on.
+        // From here on the quotas contain the usage that a draining gateway has left.
         drop(self.storage.take_drain_usage()?);
         self.storage
             .load_quotas(now_ms, &mut |row| self.limits.restore(&row))
     }
 
-    /// Everything, a piece at a time.
+    /// Loads everything, a chunk at a time.
     pub(super) fn load(&self) -> Result<Revision, StorageError> {
         let mut loading = self.index.load();
         let mut plans = Vec::new();
@@ -45,7 +47,7 @@ impl SyncShared {
         Ok(plans)
     }
 
-    /// Everything for the first time, though requests may have come.
+    /// Loads everything for the first time, when requests may already have come.
     pub(super) fn load_first_time(&self) -> Result<Revision, StorageError> {
         let revision = self.load_anew()?;
         self.restore()?;
@@ -54,16 +56,16 @@ impl SyncShared {
             keys = self.index.len(),
             plans = self.plans.snapshot().len(),
             revision,
-            "keys and plans are read from {}",
+            "keys and plans were loaded from {}",
             self.storage.name()
         );
         Ok(revision)
     }
 
-    /// Everything anew, and nothing else any more.
+    /// Loads everything again, and drops everything else.
     pub(super) fn reload(&self) -> Result<Revision, StorageError> {
         tracing::error!(
-            "the store {} is not the one that was there before (restored, or emptied): keys and plans are read anew",
+            "the storage {} was replaced (restored or emptied), and keys and plans are loaded again; if nobody did that, check the storage",
             self.storage.name()
         );
         self.load_anew()

@@ -1,8 +1,8 @@
-//! When the keeper does what.
+//! The schedule of the sync's thread.
 
 use std::time::Instant;
 
-/// When what is to be done.
+/// The times of the next actions.
 pub(super) struct SyncSchedule {
     pub(crate) poll: Instant,
     pub(crate) flush: Instant,

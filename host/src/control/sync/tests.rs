@@ -1,4 +1,4 @@
-//! In step with a ledger in a file.
+//! Tests of the sync with an SQLite file.
 
 use std::path::Path;
 
@@ -9,6 +9,10 @@ use super::super::storage::sqlite::SqliteStorage;
 use super::super::storage::tests::{self as fixture, secret};
 use super::super::storage::{UsageQuery, UsageRow, Write};
 use super::*;
+use crate::control::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
+use crate::control::storage::sqlite::SqliteStorage;
+use crate::control::storage::tests::{self as fixture, secret};
+use crate::control::storage::{QuotaRow, UsageQuery, UsageRow, Write};
 use crate::keys::{KeyReject, Keys, LookupTime};
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};
@@ -16,7 +20,7 @@ use crate::model::period::{MonthDay, Period};
 
 fn settings(max_staleness: Option<Duration>) -> SyncSettings {
     SyncSettings {
-        // Writing is asked for.
+        // Tests write explicitly.
         flush_interval: Duration::from_hours(1),
         max_staleness,
         allow_stale: false,
@@ -28,13 +32,13 @@ fn limits() -> Arc<LocalLimits> {
     Arc::new(LocalLimits::default().with_recording())
 }
 
-fn keeper(path: &Path, limits: &Arc<LocalLimits>) -> StorageSync {
-    let ledger = Arc::new(SqliteStorage::open(path).unwrap());
+fn sync(path: &Path, limits: &Arc<LocalLimits>) -> StorageSync {
+    let storage = Arc::new(SqliteStorage::open(path).unwrap());
     let limits: Arc<dyn LimitStore> = limits.clone();
-    StorageSync::start(ledger, limits, TimestampClock::start(), settings(None)).unwrap()
+    StorageSync::start(storage, limits, TimestampClock::start(), settings(None)).unwrap()
 }
 
-/// A key that is presented as its id.
+/// A key whose text is its id.
 fn key(id: &str) -> KeyRecord {
     KeyRecord {
         secrets: vec![secret(id)],
@@ -59,10 +63,10 @@ fn plan(limit: u64) -> PlanRecord {
     }
 }
 
-fn find(keeper: &StorageSync, text: &str) -> Result<String, KeyReject> {
+fn find(sync: &StorageSync, text: &str) -> Result<String, KeyReject> {
     let keys = Keys {
         configured: Arc::default(),
-        live: Some(keeper.live_keys()),
+        live: Some(sync.live_keys()),
     };
     let now = LookupTime {
         wall_ms: 5_000,
@@ -72,55 +76,55 @@ fn find(keeper: &StorageSync, text: &str) -> Result<String, KeyReject> {
     found.map_err(|rejected| rejected.reason)
 }
 
-fn commit(keeper: &StorageSync, write: Write) -> Revision {
-    let revision = keeper.storage().commit(&[write]).unwrap();
-    keeper.catch_up().unwrap();
+fn commit(sync: &StorageSync, write: Write) -> Revision {
+    let revision = sync.storage().commit(&[write]).unwrap();
+    sync.catch_up().unwrap();
     revision
 }
 
-fn take(keeper: &StorageSync, plan: &EnrolledPlan, cost: u64) -> Decision {
-    keeper.shared.limits.take(&TakeRequest {
+fn take(sync: &StorageSync, plan: &EnrolledPlan, cost: u64) -> Decision {
+    sync.shared.limits.take(&TakeRequest {
         plan: Some(plan),
         key: "a",
         method: None,
         route: None,
         gateway: None,
         cost,
-        now: keeper.shared.clock.now(),
+        now: sync.shared.clock.now(),
     })
 }
 
 #[test]
-fn what_is_committed_is_in_force_after_catching_up() {
+fn commits_are_in_use_after_catching_up() {
     let folder = TempDir::new().unwrap();
-    let keeper = keeper(&folder.path().join("db"), &limits());
+    let sync = sync(&folder.path().join("db"), &limits());
     let (record, expect) = (key("a"), 0);
-    let first = commit(&keeper, Write::PutKey { record, expect });
-    assert_eq!(find(&keeper, "a"), Ok("a".to_owned()));
+    let first = commit(&sync, Write::PutKey { record, expect });
+    assert_eq!(find(&sync, "a"), Ok("a".to_owned()));
     let record = KeyRecord {
         enabled: false,
         ..key("a")
     };
     let expect = first;
-    let second = commit(&keeper, Write::PutKey { record, expect });
-    assert_eq!(find(&keeper, "a"), Err(KeyReject::Disabled));
+    let second = commit(&sync, Write::PutKey { record, expect });
+    assert_eq!(find(&sync, "a"), Err(KeyReject::Disabled));
     let (id, expect) = ("a".to_owned(), second);
-    let third = commit(&keeper, Write::DeleteKey { id, expect });
-    assert_eq!(find(&keeper, "a"), Err(KeyReject::Unknown));
-    assert_eq!(keeper.state().revision, third);
+    let third = commit(&sync, Write::DeleteKey { id, expect });
+    assert_eq!(find(&sync, "a"), Err(KeyReject::Unknown));
+    assert_eq!(sync.state().revision, third);
     let (record, expect) = (plan(5), 0);
-    let fourth = commit(&keeper, Write::PutPlan { record, expect });
-    assert!(keeper.plans().snapshot().find("gold").is_some());
+    let fourth = commit(&sync, Write::PutPlan { record, expect });
+    assert!(sync.plans().snapshot().find("gold").is_some());
     let (name, expect) = ("gold".to_owned(), fourth);
-    commit(&keeper, Write::DeletePlan { name, expect });
-    assert!(keeper.plans().snapshot().find("gold").is_none());
+    commit(&sync, Write::DeletePlan { name, expect });
+    assert!(sync.plans().snapshot().find("gold").is_none());
 }
 
 #[test]
 fn keys_plans_and_usage_are_there_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("db");
-    let first = keeper(&path, &limits());
+    let first = sync(&path, &limits());
     let (record, expect) = (key("a"), 0);
     commit(&first, Write::PutKey { record, expect });
     let (record, expect) = (plan(10), 0);
@@ -130,7 +134,7 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
     assert!(take(&first, &gold, 7).allowed);
     drop(first);
 
-    let second = keeper(&path, &limits());
+    let second = sync(&path, &limits());
     assert_eq!(find(&second, "a"), Ok("a".to_owned()));
     assert_eq!(second.index().last_used_ms("a"), Some(5_000));
     second.restore().unwrap();
@@ -154,28 +158,27 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
 fn usage_that_cannot_be_written_is_written_later() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("db");
-    let keeper = keeper(&path, &limits());
+    let sync = sync(&path, &limits());
     let (record, expect) = (plan(10), 0);
-    commit(&keeper, Write::PutPlan { record, expect });
-    let gold = Arc::clone(keeper.plans().snapshot().find("gold").unwrap());
-    assert!(take(&keeper, &gold, 2).allowed);
+    commit(&sync, Write::PutPlan { record, expect });
+    let gold = Arc::clone(sync.plans().snapshot().find("gold").unwrap());
+    assert!(take(&sync, &gold, 2).allowed);
     let hinder = rusqlite::Connection::open(&path).unwrap();
     hinder
         .execute_batch(
             "CREATE TRIGGER no BEFORE INSERT ON usage BEGIN SELECT raise(ABORT, 'no'); END",
         )
         .unwrap();
-    keeper.flush().unwrap_err();
-    assert_eq!(keeper.state().unwritten_rows, 1);
-    assert!(take(&keeper, &gold, 3).allowed);
+    sync.flush().unwrap_err();
+    assert_eq!(sync.state().unwritten_rows, 1);
+    assert!(take(&sync, &gold, 3).allowed);
     hinder.execute_batch("DROP TRIGGER no").unwrap();
-    keeper.flush().unwrap();
+    sync.flush().unwrap();
     let mut rows = Vec::new();
-    let now_ms = keeper.shared.clock.now().wall_ms;
-    keeper
-        .storage()
+    let now_ms = sync.shared.clock.now().wall_ms;
+    sync.storage()
         .load_quotas(now_ms, &mut |row: QuotaRow| rows.push(row.usage.used))
         .unwrap();
     assert_eq!(rows, [5]);
-    assert_eq!(keeper.state().unwritten_rows, 0);
+    assert_eq!(sync.state().unwritten_rows, 0);
 }

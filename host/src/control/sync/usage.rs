@@ -1,27 +1,27 @@
-//! What was used, on its way to the ledger and from it.
+//! Moves usage to the storage and from it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{LastUse, StorageError, StorageSync, SyncShared};
 
-/// Rows that are written in one transaction.
+/// Rows of one transaction.
 const ROWS_PER_TRANSACTION: usize = 4096;
 
 impl StorageSync {
-    /// Write what was used, and let a successor have the store. What is used after this is added to
-    /// what the successor counts.
+    /// Writes the usage, and releases the storage to a successor. Later usage is added to the
+    /// successor's counters.
     pub(crate) fn release(&self) {
         let shared = &self.shared;
         let one_at_a_time = shared.flush_state.lock();
-        // What cannot be written now is written later, as all that is used from here on.
-        shared.record_result("take what was used", shared.write(true));
+        // If this write fails, a later one has the rows, as all later usage.
+        shared.record_result("write usage", shared.write(true));
         shared.released.store(true, Ordering::Relaxed);
         shared.storage.release();
         drop(one_at_a_time);
     }
 
-    /// Whether a successor may have the store.
+    /// Whether a successor may have the storage.
     #[must_use]
     pub(crate) fn is_released(&self) -> bool {
         self.shared.released.load(Ordering::Relaxed)
@@ -29,13 +29,13 @@ impl StorageSync {
 }
 
 impl SyncShared {
-    /// Count what is used by way of a gateway that drains.
+    /// Counts the usage of a gateway that drains.
     pub(super) fn apply_drain_usage(&self) -> Result<(), StorageError> {
         if self.released.load(Ordering::Relaxed) {
             return Ok(());
         }
-        for late in self.storage.take_drain_usage()? {
-            self.limits.add_drain_usage(&late);
+        for usage in self.storage.take_drain_usage()? {
+            self.limits.add_drain_usage(&usage);
         }
         Ok(())
     }
@@ -45,9 +45,9 @@ impl SyncShared {
         self.write(touched)
     }
 
-    /// While `flush_state` is held.
+    /// The caller must have locked `flush_state`.
     pub(super) fn write(&self, touched: bool) -> Result<(), StorageError> {
-        let leaving = self.released.load(Ordering::Relaxed);
+        let released = self.released.load(Ordering::Relaxed);
         let mut used = Vec::new();
         self.limits
             .take_pending_usage(&mut |delta| used.push(delta));
@@ -63,9 +63,9 @@ impl SyncShared {
         let mut failed = None;
         let mut unsaved = 0;
         for rows in used.chunks(ROWS_PER_TRANSACTION) {
-            // After a failure the rest waits for the next time, too.
+            // After a failure the remaining rows wait for the next write, too.
             let saved = match failed {
-                None if leaving => self.storage.add_drain_usage(rows),
+                None if released => self.storage.add_drain_usage(rows),
                 None => self.storage.add_usage(rows, &[]),
                 Some(_) => Ok(()),
             };

@@ -171,5 +171,5 @@ fn a_failure_names_its_cure() {
         .write(b"one\ntwo\n", &mut || true)
         .unwrap_err();
     assert_eq!(lost, 2);
-    assert!(failure.cure().contains("make room"), "{failure}");
+    assert!(failure.cure().contains("free space"), "{failure}");
 }

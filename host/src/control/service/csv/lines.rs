@@ -1,7 +1,7 @@
-//! Where in a file something stands, which the reader of fields does not tell well.
+//! Positions in a file: the reader of fields does not report them reliably.
 
-/// Counts lines, whatever ends them: the reader's own count stands where it was before it skipped
-/// the end of a line and empty ones.
+/// Counts lines, whatever ends them. The reader's own count is from before it skipped line ends
+/// and empty lines.
 pub(crate) struct LineCounter<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -9,14 +9,13 @@ pub(crate) struct LineCounter<'a> {
 }
 
 impl<'a> LineCounter<'a> {
-    /// Of this file.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let (at, line) = (0, 1);
         Self { bytes, at, line }
     }
 
-    /// The line of the row that begins at this byte, or after the ends of lines that are there.
-    /// Asked in the order of the rows.
+    /// The line of the row that begins at this byte, or after line ends at this byte. Rows must be
+    /// asked in order.
     pub(crate) fn of(&mut self, byte: u64) -> u64 {
         let byte = usize::try_from(byte).unwrap_or(usize::MAX);
         while let Some(this) = self.bytes.get(self.at)
@@ -33,7 +32,7 @@ impl<'a> LineCounter<'a> {
     }
 }
 
-/// Where the reader is, as far as quotes matter.
+/// The reader's state with regard to quotes.
 #[derive(Clone, Copy)]
 enum QuoteState {
     Begin,
@@ -43,8 +42,8 @@ enum QuoteState {
     Quote,
 }
 
-/// The line and the column of the quote that begins a field and that nothing ends. Quotes mean what
-/// they mean to the reader: one within a bare field is a character, two within quotes are one.
+/// The line and column of an opening quote without an end. Quotes have the reader's meaning: one
+/// within a bare field is a character, two within quotes are one.
 pub(crate) fn open_quote(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut at = QuoteState::Begin;
     let (mut line, mut column) = (1, 1);
@@ -52,7 +51,7 @@ pub(crate) fn open_quote(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut before = 0;
     for &byte in bytes {
         if byte == b'\n' && before == b'\r' {
-            // One end of a line, which was counted.
+            // The second byte of a line end, which was counted.
             before = byte;
             continue;
         }
@@ -88,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_quote_is_open_where_the_reader_takes_it_for_one() {
-        for (text, place) in [
+        for (text, position) in [
             ("a,b\n\"c,d\n", Some((2, 1))),
             ("a,b\r\n\r\nc,\"d\r\ne,f", Some((3, 2))),
             ("a,\"b\"\"\n", Some((1, 2))),
@@ -99,12 +98,12 @@ mod tests {
             ("\"\"\"\"", None),
             ("", None),
         ] {
-            assert_eq!(open_quote(text.as_bytes()), place, "{text:?}");
+            assert_eq!(open_quote(text.as_bytes()), position, "{text:?}");
         }
     }
 
     proptest! {
-        /// With the end that it lacks the reader sees the same, and one field less open.
+        /// With a closing quote added, the reader sees the same and no open field.
         #[test]
         fn the_reader_agrees(text in "[ab\",\\r\\n ]{0,24}") {
             let fields = |text: &str| -> Vec<String> {
@@ -114,7 +113,7 @@ mod tests {
                 let records = reader.records().map(Result::unwrap);
                 records.flat_map(|record| record.iter().map(str::to_owned).collect::<Vec<_>>()).collect()
             };
-            // What is added is part of a field that is open, and else a row of its own.
+            // The addition is part of an open field, or else a row of its own.
             let with = fields(&format!("{text}\nzz"));
             let last = with.last().map(String::as_str).unwrap_or_default();
             prop_assert_eq!(open_quote(text.as_bytes()).is_none(), last == "zz");

@@ -1,35 +1,38 @@
-//! Keys.
+//! Tests of keys.
 
 use super::*;
 
 #[test]
 fn a_key_is_shown_once_and_kept_as_a_digest() {
-    let shop = fixture();
-    let made = shop.sell(&[]);
+    let fixture = fixture();
+    let made = fixture.create(&[]);
     let secret = made.secret.unwrap();
     assert!(has_valid_checksum(&secret));
     let id = made.key.record.id;
     assert_eq!(id.len(), 16);
-    let kept = shop
+    let kept = fixture
         .storage
         .key_by_digest(&KeyDigest::of(secret.as_bytes()))
         .unwrap()
         .unwrap();
     assert_eq!(kept.record.id, id);
     assert_eq!(kept.record.secrets[0].prefix, &secret[..7]);
-    let shown = shop.service.key(&id).unwrap();
+    let shown = fixture.service.key(&id).unwrap();
     assert!(!format!("{shown:?}").contains(secret.as_str()));
-    assert_eq!(*shop.runtime.catches.lock(), 1, "a commit is put in force");
+    assert_eq!(*fixture.runtime.catches.lock(), 1, "a commit is applied");
 }
 
 #[test]
 fn an_imported_value_is_taken_as_it_is_and_belongs_to_one_key() {
-    let shop = fixture();
+    let fixture = fixture();
     let mut new = key(&[]);
     new.value = Some(Zeroizing::new("apikey1234abcdefghij0123456789".to_owned()));
-    let made = shop.service.create_key(new.clone(), None, NOW).unwrap();
+    let made = fixture.service.create_key(new.clone(), None, NOW).unwrap();
     assert!(made.secret.is_none());
-    let again = shop.service.create_key(new.clone(), None, NOW).unwrap_err();
+    let again = fixture
+        .service
+        .create_key(new.clone(), None, NOW)
+        .unwrap_err();
     assert!(matches!(again, ServiceError::KeyExists(owner) if owner == made.key.record.id));
     for wrong in [
         "short",
@@ -37,26 +40,33 @@ fn an_imported_value_is_taken_as_it_is_and_belongs_to_one_key() {
         "has,a,comma,and,is,long,enough",
     ] {
         new.value = Some(Zeroizing::new(wrong.to_owned()));
-        let refused = shop.service.create_key(new.clone(), None, NOW).unwrap_err();
+        let refused = fixture
+            .service
+            .create_key(new.clone(), None, NOW)
+            .unwrap_err();
         assert!(!refused.to_string().contains(wrong), "{refused}");
     }
 }
 
 #[test]
 fn a_repeated_request_shows_the_key_it_made_and_another_is_refused() {
-    let shop = fixture();
+    let fixture = fixture();
     let once = |request: u8| Idempotency {
         token: "ops:1".to_owned(),
         request: [request; 32],
     };
-    let create = |request| shop.service.create_key(key(&[]), Some(&once(request)), NOW);
+    let create = |request| {
+        fixture
+            .service
+            .create_key(key(&[]), Some(&once(request)), NOW)
+    };
     let first = create(1).unwrap();
     let second = create(1).unwrap();
     assert!(!first.replayed && second.replayed && second.secret.is_none());
     assert_eq!(first.key.record.id, second.key.record.id);
     assert!(matches!(create(2), Err(ServiceError::IdempotencyMismatch)));
     let later = NOW + IDEMPOTENCY_TTL_MS + 1;
-    let fresh = shop
+    let fresh = fixture
         .service
         .create_key(key(&[]), Some(&once(2)), later)
         .unwrap();
@@ -65,11 +75,11 @@ fn a_repeated_request_shows_the_key_it_made_and_another_is_refused() {
 
 #[test]
 fn a_rotation_keeps_two_live_secrets_until_its_deadline() {
-    let shop = fixture();
-    let made = shop.sell(&[]);
+    let fixture = fixture();
+    let made = fixture.create(&[]);
     let id = made.key.record.id;
     let hour = Duration::from_secs(3600);
-    let rotate = |overlap, now| shop.service.rotate_key(&id, overlap, None, now);
+    let rotate = |overlap, now| fixture.service.rotate_key(&id, overlap, None, now);
     let rotated = rotate(hour, NOW).unwrap();
     let secrets = &rotated.key.record.secrets;
     assert_eq!(secrets.len(), 2);
@@ -96,15 +106,18 @@ fn a_rotation_keeps_two_live_secrets_until_its_deadline() {
 
 #[test]
 fn a_change_keeps_what_it_does_not_name_and_minds_the_revision() {
-    let shop = fixture();
-    let made = shop.sell(&[]).key.record;
+    let fixture = fixture();
+    let made = fixture.create(&[]).key.record;
     let change = KeyChange {
         enabled: Some(false),
         expires_ms: Some(Some(NOW + 1)),
         ..KeyChange::default()
     };
-    let update =
-        |change: &KeyChange, known| shop.service.update_key(&made.id, change, known, NOW + 5);
+    let update = |change: &KeyChange, expected| {
+        fixture
+            .service
+            .update_key(&made.id, change, expected, NOW + 5)
+    };
     let now = update(&change, Some(made.revision)).unwrap().record;
     assert_eq!((now.enabled, now.expires_ms), (false, Some(NOW + 1)));
     assert_eq!((&now.name, now.updated_ms), (&made.name, NOW + 5));
@@ -116,19 +129,19 @@ fn a_change_keeps_what_it_does_not_name_and_minds_the_revision() {
         ..KeyChange::default()
     };
     assert_eq!(update(&never, None).unwrap().record.expires_ms, None);
-    shop.service.delete_key(&made.id, None).unwrap();
+    fixture.service.delete_key(&made.id, None).unwrap();
     assert!(matches!(update(&never, None), Err(ServiceError::NoKey(_))));
 }
 
 #[test]
 fn concurrent_changes_of_one_key_are_all_kept() {
-    let shop = Arc::new(fixture());
-    let id = shop.sell(&[]).key.record.id;
+    let fixture = Arc::new(fixture());
+    let id = fixture.create(&[]).key.record.id;
     let threads: Vec<_> = (0..4)
         .map(|number| {
-            let (shop, id) = (Arc::clone(&shop), id.clone());
+            let (fixture, id) = (Arc::clone(&fixture), id.clone());
             std::thread::spawn(move || {
-                let rules = &shop.service;
+                let rules = &fixture.service;
                 rules.change_for_test(&id, number);
             })
         })
@@ -136,12 +149,12 @@ fn concurrent_changes_of_one_key_are_all_kept() {
     for thread in threads {
         thread.join().unwrap();
     }
-    let record = shop.service.key(&id).unwrap().record;
+    let record = fixture.service.key(&id).unwrap().record;
     assert_eq!(record.metadata.len(), 4, "{:?}", record.metadata);
 }
 
 impl ControlService {
-    /// Adds an entry on the revision that it read, again until nobody was faster.
+    /// Adds an entry to the revision that it read, and repeats until nobody was faster.
     fn change_for_test(&self, id: &str, number: u32) {
         loop {
             let record = self.key(id).unwrap().record;
@@ -161,8 +174,8 @@ impl ControlService {
 }
 
 #[test]
-fn every_fault_of_a_key_is_told() {
-    let shop = fixture();
+fn every_invalid_field_of_a_key_is_reported() {
+    let fixture = fixture();
     let mut new = key(&["no such plan"]);
     new.name = "two\nlines".to_owned();
     new.consumer = String::new();
@@ -171,7 +184,8 @@ fn every_fault_of_a_key_is_told() {
         ("a b".to_owned(), String::new()),
     ]
     .into();
-    let ServiceError::Invalid(faults) = shop.service.create_key(new, None, NOW).unwrap_err() else {
+    let ServiceError::Invalid(faults) = fixture.service.create_key(new, None, NOW).unwrap_err()
+    else {
         panic!("another error");
     };
     let fields: Vec<&str> = faults.iter().map(|fault| &*fault.field).collect();
@@ -190,8 +204,8 @@ fn every_fault_of_a_key_is_told() {
 
 #[test]
 fn keys_come_in_pages() {
-    let shop = fixture();
-    let mut ids: Vec<String> = (0..7).map(|_| shop.sell(&[]).key.record.id).collect();
+    let fixture = fixture();
+    let mut ids: Vec<String> = (0..7).map(|_| fixture.create(&[]).key.record.id).collect();
     let fixed = KeyEntry {
         id: "aaa-config".to_owned(),
         consumer: "acme".to_owned(),
@@ -204,12 +218,12 @@ fn keys_come_in_pages() {
         expires_ms: None,
         last_used_ms: None,
     };
-    shop.service.set_configured([], [fixed]);
+    fixture.service.set_configured([], [fixed]);
     ids.push("aaa-config".to_owned());
     ids.sort();
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = shop
+        let page = fixture
             .service
             .keys(&KeyFilter::default(), after.as_deref(), 3)
             .unwrap();
@@ -221,7 +235,7 @@ fn keys_come_in_pages() {
         }
     }
     assert_eq!(found, ids);
-    let refused = shop.service.delete_key("aaa-config", None).unwrap_err();
+    let refused = fixture.service.delete_key("aaa-config", None).unwrap_err();
     assert!(
         refused.to_string().contains("defined in the configuration"),
         "{refused}"
@@ -230,5 +244,5 @@ fn keys_come_in_pages() {
         consumer: Some("nobody".to_owned()),
         ..KeyFilter::default()
     };
-    assert_eq!(shop.service.keys(&nobody, None, 3).unwrap().items, []);
+    assert_eq!(fixture.service.keys(&nobody, None, 3).unwrap().items, []);
 }
