@@ -247,7 +247,7 @@ impl<'a> QueuePosition<'a> {
         let looks = !state.has_waiter(want);
         let number = state.enter(want);
         queue.waiting.store(state.waiters.len(), Ordering::SeqCst);
-        drop(line);
+        drop(state);
         // The other half of the fence in `wake_next`.
         fence(Ordering::SeqCst);
         Ok((Self { queue, number }, looks))
@@ -287,7 +287,7 @@ impl Drop for QueuePosition<'_> {
         self.queue
             .waiting
             .store(state.waiters.len(), Ordering::SeqCst);
-        drop(line);
+        drop(state);
         // It left after it was woken and before it looked.
         if was_woken {
             self.wake_behind();

@@ -251,7 +251,7 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
         let most = rules::MAX_PLANS;
         return Err(format!("`usageplanids` has more than {most} entries"));
     }
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         if !is_name(name) {
             return Err("`usageplanids` holds a name that no plan can have".to_owned());
         }

@@ -10,16 +10,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::super::storage::record::{QuotaRecord, RateRecord};
-use super::super::storage::sqlite::SqliteStorage;
-use super::super::storage::{QuotaExtension, Storage};
 use super::*;
 use crate::control::storage::record::{QuotaRecord, RateRecord};
 use crate::control::storage::sqlite::SqliteStorage;
-use crate::control::storage::{QuotaExtension, Storage, StorageError, UsageDelta};
+use crate::control::storage::{QuotaExtension, Storage};
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
+use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{RateLimit, UsagePlan};
 use crate::model::period::{MonthDay, Period};
+use crate::shared_store::StorageError;
 
 const NOW: u64 = 1_800_000_000_000;
 const DAY_MS: u64 = 86_400_000;

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::{ControlService, ServiceError};
+use crate::control::storage::UsageQuery;
+use crate::control::storage::record::PlanRecord;
+use crate::control::storage::record::QuotaRecord;
 
 use crate::model::period::Period;
 

@@ -4,12 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::storage::record::PlanRecord;
-use super::super::storage::{LoadedRecord, Revision};
 use super::SyncShared;
 use super::entry::key_entry;
 use crate::control::storage::record::PlanRecord;
-use crate::control::storage::{LoadedRecord, Revision, StorageError};
+use crate::control::storage::{LoadedRecord, Revision};
 use crate::limits::EnrolledPlans;
 use crate::shared_store::StorageError;
 

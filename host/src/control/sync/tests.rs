@@ -4,15 +4,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::super::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
-use super::super::storage::sqlite::SqliteStorage;
-use super::super::storage::tests::{self as fixture, secret};
-use super::super::storage::{UsageQuery, UsageRow, Write};
 use super::*;
 use crate::control::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::storage::tests::{self as fixture, secret};
-use crate::control::storage::{QuotaRow, UsageQuery, UsageRow, Write};
+use crate::control::storage::{UsageQuery, UsageRow, Write};
 use crate::keys::{KeyReject, Keys, LookupTime};
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};

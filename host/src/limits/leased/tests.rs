@@ -10,6 +10,8 @@ mod burst;
 mod shares;
 
 use super::*;
+use crate::limits::plan::MethodRate;
+use crate::limits::usage::QuotaLimit;
 use crate::model::period::{MonthDay, Period};
 use crate::shared_store::test_server::RedisServer;
 

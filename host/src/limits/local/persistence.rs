@@ -5,7 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::LocalLimits;
+use crate::limits::counter::{CounterRequest, PendingUsage, TakenAmounts, UsageCounter};
+use crate::limits::outbox::OwnerUsage;
+use crate::limits::plan::EnrolledPlan;
+use crate::limits::table::{CounterOwner, CounterTable};
+use crate::limits::ticket::TakenCounter;
+use crate::limits::time::Timestamp;
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::limits::{AppliedExtension, ExtendError, QuotaStatus};
 use crate::model::period::Period;
 
 /// How many counters are told of while one lock is held.
