@@ -14,7 +14,7 @@ use super::attempt::{Attempt, AttemptResult, RunningAttempt};
 use super::original::KeptRequest;
 use super::pick::{LeaveOut, Pick};
 use super::retry::{
-    self, ClosedPart, ConnectionUse, Decision, History, OutcomeKind, Repeatable, Retry,
+    self, ClosedPart, ConnectionUse, History, OutcomeKind, Repeatable, Retry, RetryDecision,
     UnprocessedBy,
 };
 use crate::exchange::AttemptOutcome;
@@ -53,7 +53,7 @@ impl<'a> Dispatch<'a> {
         let mut ended = self.ended(attempt, result);
         let retry = self.retry(attempt.pick(), ended.kept.is_some(), attempt.usage());
         let decision = retry.decide(ended.kind);
-        if decision == Decision::Resend
+        if decision == RetryDecision::Resend
             && let Some(next) = self.resend(attempt, &mut ended)
         {
             return next;
@@ -198,7 +198,7 @@ impl<'a> Dispatch<'a> {
         kind: OutcomeKind,
     ) -> Option<RetryTarget> {
         let mut decision = retry.decide(kind);
-        if let Decision::Elsewhere { free } = decision {
+        if let RetryDecision::Elsewhere { free } = decision {
             if let Some(follow) = self.elsewhere(free, |_| true) {
                 return Some(follow);
             }
@@ -206,7 +206,7 @@ impl<'a> Dispatch<'a> {
             decision = retry.decide(kind);
         }
         match decision {
-            Decision::Repeat {
+            RetryDecision::Repeat {
                 after,
                 new_connection,
             } => self.repeat(pick, after, new_connection),
@@ -299,7 +299,7 @@ impl<'a> Dispatch<'a> {
         let kept = self.original.is_kept(running.has_request);
         let mut retry = self.retry(running.pick, kept, running.usage);
         let mut decision = retry.decide(OutcomeKind::TryTimeout);
-        if let Decision::Elsewhere { free } = decision {
+        if let RetryDecision::Elsewhere { free } = decision {
             // Not to one that may be down: this one is at work.
             if let Some(follow) = self.elsewhere(free, |known| !known.has_failed_last()) {
                 return Some(follow);
@@ -307,7 +307,7 @@ impl<'a> Dispatch<'a> {
             retry.untried = false;
             decision = retry.decide(OutcomeKind::TryTimeout);
         }
-        let Decision::Repeat { new_connection, .. } = decision else {
+        let RetryDecision::Repeat { new_connection, .. } = decision else {
             return None;
         };
         (self.take_from_budget() && self.stay(running.pick)).then_some(RetryTarget {

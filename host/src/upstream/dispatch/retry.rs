@@ -1,7 +1,7 @@
 //! Whether a request is sent again, and where: the decision alone.
 //!
 //! It is pure: what came of an attempt, the request, its history, the budget and the upstream's
-//! `retries` go in, a [`Decision`] comes out. A request that an endpoint may have acted on is sent
+//! `retries` go in, a [`RetryDecision`] comes out. A request that an endpoint may have acted on is sent
 //! again only if its method is idempotent (RFC 9110 section 9.2.2), all of its body was kept, and the
 //! budget has a retry left. The table of all cases is docs/explanation/retries.md, made from this
 //! module's test. Deliberately not here: the endpoint, which [`crate::balance`] picks.
@@ -66,7 +66,7 @@ pub(super) enum ClosedPart {
 
 /// What Windlass does after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum RetryDecision {
     /// The client gets the answer.
     Answer,
     /// The same endpoint gets the request again at once, over another connection. It is no attempt of
@@ -145,12 +145,12 @@ pub(super) struct ConnectionUse {
 impl Retry<'_> {
     /// What to do after this outcome.
     #[must_use]
-    pub(super) fn decide(&self, outcome: OutcomeKind) -> Decision {
+    pub(super) fn decide(&self, outcome: OutcomeKind) -> RetryDecision {
         if outcome == OutcomeKind::TryTimeout {
             return self.leave_early();
         }
         if self.is_resent(outcome) {
-            return Decision::Resend;
+            return RetryDecision::Resend;
         }
         self.next_attempt(outcome)
             .unwrap_or_else(|| outcome.last_word())
@@ -181,7 +181,7 @@ impl Retry<'_> {
         }
     }
 
-    fn next_attempt(&self, outcome: OutcomeKind) -> Option<Decision> {
+    fn next_attempt(&self, outcome: OutcomeKind) -> Option<RetryDecision> {
         let free = self.is_unsent(outcome);
         let wanted = match free {
             true => self.rules.on.contains(&RetryOn::Connect),
@@ -192,28 +192,28 @@ impl Retry<'_> {
             return None;
         }
         if self.untried && (free || self.budget) {
-            return Some(Decision::Elsewhere { free });
+            return Some(RetryDecision::Elsewhere { free });
         }
         let after = wait(self.history.repeats, self.jitter);
         let may = self.budget && after < time_left && outcome != OutcomeKind::Left;
-        may.then_some(Decision::Repeat {
+        may.then_some(RetryDecision::Repeat {
             after,
             new_connection: !self.connection.shared,
         })
     }
 
     /// `try_timeout` has passed: the attempt is given up only for another that begins at once.
-    fn leave_early(&self) -> Decision {
+    fn leave_early(&self) -> RetryDecision {
         if !self.may_repeat() || self.is_last() || !self.budget {
-            return Decision::KeepWaiting;
+            return RetryDecision::KeepWaiting;
         }
         match (self.untried, self.history.endpoints) {
-            (true, _) => Decision::Elsewhere { free: false },
-            (false, 0 | 1) => Decision::Repeat {
+            (true, _) => RetryDecision::Elsewhere { free: false },
+            (false, 0 | 1) => RetryDecision::Repeat {
                 after: Duration::ZERO,
                 new_connection: !self.connection.shared,
             },
-            (false, _) => Decision::KeepWaiting,
+            (false, _) => RetryDecision::KeepWaiting,
         }
     }
 
@@ -253,13 +253,13 @@ impl Retry<'_> {
 
 impl OutcomeKind {
     /// What the client gets if nothing follows.
-    fn last_word(self) -> Decision {
+    fn last_word(self) -> RetryDecision {
         match self {
-            Self::Answered(_) => Decision::Answer,
-            Self::Unsent(code) | Self::Failed(code) => Decision::GiveUp(code),
-            Self::Unprocessed(_) | Self::Closed(_) => Decision::GiveUp(Code::UpstreamClosed),
-            Self::Left => Decision::GiveUp(Code::EndpointLeft),
-            Self::TimedOut | Self::TryTimeout => Decision::GiveUp(Code::FirstByteTimeout),
+            Self::Answered(_) => RetryDecision::Answer,
+            Self::Unsent(code) | Self::Failed(code) => RetryDecision::GiveUp(code),
+            Self::Unprocessed(_) | Self::Closed(_) => RetryDecision::GiveUp(Code::UpstreamClosed),
+            Self::Left => RetryDecision::GiveUp(Code::EndpointLeft),
+            Self::TimedOut | Self::TryTimeout => RetryDecision::GiveUp(Code::FirstByteTimeout),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::OutcomeKind::{
     Answered, Closed, Failed, Left, TimedOut, TryTimeout, Unprocessed, Unsent,
 };
 use super::UnprocessedBy::{GoAway, RefusedStream};
-use super::{Code, Decision, OutcomeKind, RetryOn};
+use super::{Code, OutcomeKind, RetryDecision, RetryOn};
 
 mod table;
 
@@ -18,18 +18,20 @@ const BEGIN: &str = "<!-- cases -->\n";
 const END: &str = "<!-- /cases -->\n";
 
 /// What Windlass does, as the page says it.
-fn words(decision: Decision) -> String {
+fn words(decision: RetryDecision) -> String {
     match decision {
-        Decision::Answer => "passes the answer on".to_owned(),
-        Decision::Resend => {
+        RetryDecision::Answer => "passes the answer on".to_owned(),
+        RetryDecision::Resend => {
             "sends the request again at once to the same endpoint, over another connection"
                 .to_owned()
         }
-        Decision::Elsewhere { free: true } => {
+        RetryDecision::Elsewhere { free: true } => {
             "retries at once on another endpoint, and takes nothing from the budget".to_owned()
         }
-        Decision::Elsewhere { free: false } => "retries at once on another endpoint".to_owned(),
-        Decision::Repeat {
+        RetryDecision::Elsewhere { free: false } => {
+            "retries at once on another endpoint".to_owned()
+        }
+        RetryDecision::Repeat {
             after,
             new_connection,
         } => {
@@ -43,8 +45,8 @@ fn words(decision: Decision) -> String {
             };
             format!("{begin} on an endpoint that it tried before, {over}")
         }
-        Decision::KeepWaiting => "goes on waiting for the answer".to_owned(),
-        Decision::GiveUp(code) => format!("answers {} `{code}`", code.status().as_u16()),
+        RetryDecision::KeepWaiting => "goes on waiting for the answer".to_owned(),
+        RetryDecision::GiveUp(code) => format!("answers {} `{code}`", code.status().as_u16()),
     }
 }
 
@@ -135,10 +137,10 @@ fn all() -> impl Iterator<Item = (Given, OutcomeKind)> {
     })
 }
 
-fn sends_again(decision: Decision) -> bool {
+fn sends_again(decision: RetryDecision) -> bool {
     matches!(
         decision,
-        Decision::Resend | Decision::Elsewhere { .. } | Decision::Repeat { .. }
+        RetryDecision::Resend | RetryDecision::Elsewhere { .. } | RetryDecision::Repeat { .. }
     )
 }
 
@@ -168,7 +170,7 @@ fn an_attempt_after_the_last_never_follows() {
         given.history.attempts = given.rules.attempts as usize;
         let decision = given.decide(outcome);
         assert!(
-            !sends_again(decision) || decision == Decision::Resend,
+            !sends_again(decision) || decision == RetryDecision::Resend,
             "{outcome:?}"
         );
     }
@@ -181,7 +183,7 @@ fn a_spent_budget_pays_for_nothing() {
         let decision = given.decide(outcome);
         let free = matches!(
             decision,
-            Decision::Resend | Decision::Elsewhere { free: true }
+            RetryDecision::Resend | RetryDecision::Elsewhere { free: true }
         );
         assert!(free || !sends_again(decision), "{outcome:?}");
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::config::{Retries, RetryOn, StatusRanges};
 use crate::error::Code;
 use crate::upstream::dispatch::retry::ClosedPart::{Connection, Stream};
-use crate::upstream::dispatch::retry::Decision;
 use crate::upstream::dispatch::retry::OutcomeKind::{
     self, Answered, Closed, Failed, Left, TimedOut, TryTimeout, Unprocessed, Unsent,
 };
+use crate::upstream::dispatch::retry::RetryDecision;
 use crate::upstream::dispatch::retry::UnprocessedBy::{GoAway, RefusedStream};
 use crate::upstream::dispatch::retry::{
     ConnectionUse, History, MAX_UNPROCESSED, Repeatable, Retry,
@@ -30,7 +30,7 @@ pub(super) type Case = (
     &'static str,
     OutcomeKind,
     &'static [fn(&mut Given)],
-    Decision,
+    RetryDecision,
 );
 
 impl Given {
@@ -64,7 +64,7 @@ impl Given {
         }
     }
 
-    pub(super) fn decide(&self, outcome: OutcomeKind) -> Decision {
+    pub(super) fn decide(&self, outcome: OutcomeKind) -> RetryDecision {
         self.retry().decide(outcome)
     }
 
@@ -180,18 +180,21 @@ impl Given {
 const REFUSED: OutcomeKind = Unsent(Code::ConnectFailed);
 const CLOSED: OutcomeKind = Closed(Connection);
 const GOAWAY: OutcomeKind = Unprocessed(GoAway);
-const FREE: Decision = Decision::Elsewhere { free: true };
-const ELSEWHERE: Decision = Decision::Elsewhere { free: false };
+const FREE: RetryDecision = RetryDecision::Elsewhere { free: true };
+const ANSWER: RetryDecision = RetryDecision::Answer;
+const RESEND: RetryDecision = RetryDecision::Resend;
+const KEEP_WAITING: RetryDecision = RetryDecision::KeepWaiting;
+const ELSEWHERE: RetryDecision = RetryDecision::Elsewhere { free: false };
 
-const fn repeat(milliseconds: u64, new_connection: bool) -> Decision {
-    Decision::Repeat {
+const fn repeat(milliseconds: u64, new_connection: bool) -> RetryDecision {
+    RetryDecision::Repeat {
         after: Duration::from_millis(milliseconds),
         new_connection,
     }
 }
 
-const fn give_up(code: Code) -> Decision {
-    Decision::GiveUp(code)
+const fn give_up(code: Code) -> RetryDecision {
+    RetryDecision::GiveUp(code)
 }
 
 pub(super) const SECTIONS: &[(&str, &[Case])] = &[
@@ -263,21 +266,21 @@ const UNSENT_ALONE: &[Case] = &[
 #[rustfmt::skip]
 const STALE: &[Case] = &[
     ("the connection was closed meanwhile and took nothing of the request",
-        REFUSED, &[Given::reused], Decision::Resend),
+        REFUSED, &[Given::reused], RESEND),
     ("the connection was closed meanwhile and took nothing of a `POST`",
-        REFUSED, &[Given::reused, Given::post], Decision::Resend),
+        REFUSED, &[Given::reused, Given::post], RESEND),
     ("the connection was closed meanwhile, took nothing of the request, and `attempts` is 1",
-        REFUSED, &[Given::reused, Given::once], Decision::Resend),
+        REFUSED, &[Given::reused, Given::once], RESEND),
     ("the connection ends before an answer",
-        CLOSED, &[Given::reused], Decision::Resend),
+        CLOSED, &[Given::reused], RESEND),
     ("an HTTP/2 connection ends before an answer",
-        CLOSED, &[Given::reused, Given::shared], Decision::Resend),
+        CLOSED, &[Given::reused, Given::shared], RESEND),
     ("the connection ends before an answer and `attempts` is 1",
-        CLOSED, &[Given::reused, Given::once], Decision::Resend),
+        CLOSED, &[Given::reused, Given::once], RESEND),
     ("the connection ends before an answer and the budget is spent",
-        CLOSED, &[Given::reused, Given::spent], Decision::Resend),
+        CLOSED, &[Given::reused, Given::spent], RESEND),
     ("the connection ends before an answer and `on` does not list `reset`",
-        CLOSED, &[Given::reused, Given::on_connect], Decision::Resend),
+        CLOSED, &[Given::reused, Given::on_connect], RESEND),
     ("the connection ends before an answer, and the request was sent again for that reason already",
         CLOSED, &[Given::reused, Given::fresh], ELSEWHERE),
     ("the connection ends before the answer to a `POST`",
@@ -291,13 +294,13 @@ const STALE: &[Case] = &[
 #[rustfmt::skip]
 const UNPROCESSED: &[Case] = &[
     ("the endpoint closes the connection with a GOAWAY",
-        GOAWAY, &[Given::shared], Decision::Resend),
+        GOAWAY, &[Given::shared], RESEND),
     ("the endpoint closes the connection of a `POST` with a GOAWAY",
-        GOAWAY, &[Given::shared, Given::post], Decision::Resend),
+        GOAWAY, &[Given::shared, Given::post], RESEND),
     ("the endpoint closes the connection with a GOAWAY and `attempts` is 1",
-        GOAWAY, &[Given::shared, Given::once], Decision::Resend),
+        GOAWAY, &[Given::shared, Given::once], RESEND),
     ("the endpoint closes the connection with a GOAWAY and the budget is spent",
-        GOAWAY, &[Given::shared, Given::spent], Decision::Resend),
+        GOAWAY, &[Given::shared, Given::spent], RESEND),
     ("the endpoint closes the connection with a GOAWAY and the body is larger than `max_body`",
         GOAWAY, &[Given::shared, Given::too_long], give_up(Code::UpstreamClosed)),
     ("a GOAWAY turns the request away for the 21st time, or as a connection's first request for the third time",
@@ -353,17 +356,17 @@ const SLOW: &[Case] = &[
     ("`try_timeout` passes",
         TryTimeout, &[Given::try_timeout], ELSEWHERE),
     ("`try_timeout` passes for a `POST`",
-        TryTimeout, &[Given::try_timeout, Given::post], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::post], KEEP_WAITING),
     ("`try_timeout` passes for a `PUT` whose body is larger than `max_body`",
-        TryTimeout, &[Given::try_timeout, Given::too_long], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::too_long], KEEP_WAITING),
     ("`try_timeout` passes for a request for an upgrade",
-        TryTimeout, &[Given::try_timeout, Given::upgrade], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::upgrade], KEEP_WAITING),
     ("`try_timeout` passes and the budget is spent",
-        TryTimeout, &[Given::try_timeout, Given::spent], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::spent], KEEP_WAITING),
     ("`try_timeout` passes in the last of `attempts`",
-        TryTimeout, &[Given::try_timeout, Given::last], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::last], KEEP_WAITING),
     ("`try_timeout` passes and the last result of every other endpoint was a fault",
-        TryTimeout, &[Given::try_timeout, Given::all_tried], Decision::KeepWaiting),
+        TryTimeout, &[Given::try_timeout, Given::all_tried], KEEP_WAITING),
     ("`try_timeout` passes for the only endpoint",
         TryTimeout, &[Given::try_timeout, Given::only], repeat(0, true)),
     ("`try_timeout` passes for the only endpoint, over HTTP/2",
@@ -383,29 +386,29 @@ const SLOW: &[Case] = &[
 #[rustfmt::skip]
 const ANSWERED: &[Case] = &[
     ("the endpoint answers 200",
-        Answered(200), &[Given::on_503], Decision::Answer),
+        Answered(200), &[Given::on_503], ANSWER),
     ("the endpoint answers 503 and `statuses` does not list it",
-        Answered(503), &[], Decision::Answer),
+        Answered(503), &[], ANSWER),
     ("the endpoint answers 503 and `statuses` lists it",
         Answered(503), &[Given::on_503], ELSEWHERE),
     ("the endpoint answers 502 and `statuses` is `\"500-599\"`",
         Answered(502), &[Given::on_5xx], ELSEWHERE),
     ("the endpoint answers a `POST` with a listed status",
-        Answered(503), &[Given::on_503, Given::post], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::post], ANSWER),
     ("the endpoint answers a `PUT` whose body is larger than `max_body` with a listed status",
-        Answered(503), &[Given::on_503, Given::too_long], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::too_long], ANSWER),
     ("the endpoint answers a request for an upgrade with a listed status",
-        Answered(503), &[Given::on_503, Given::upgrade], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::upgrade], ANSWER),
     ("the endpoint answers with a listed status in the last of `attempts`",
-        Answered(503), &[Given::on_503, Given::last], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::last], ANSWER),
     ("the endpoint answers with a listed status and the budget is spent",
-        Answered(503), &[Given::on_503, Given::spent], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::spent], ANSWER),
     ("the endpoint answers with a listed status and no time is left",
-        Answered(503), &[Given::on_503, Given::late], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::late], ANSWER),
     ("the only endpoint answers with a listed status",
         Answered(503), &[Given::on_503, Given::only], repeat(25, true)),
     ("the only endpoint answers with a listed status and less time is left than the wait takes",
-        Answered(503), &[Given::on_503, Given::only, Given::nearly_late], Decision::Answer),
+        Answered(503), &[Given::on_503, Given::only, Given::nearly_late], ANSWER),
 ];
 
 #[rustfmt::skip]
