@@ -3,7 +3,7 @@
 //! [`Dispatch::run`] is the loop, and owns what outlives an attempt: the request and its kept body
 //! ([`original`], [`replay`]), the endpoints that were tried, and the time. For each attempt it picks
 //! an endpoint ([`pick`]); the [`attempt`] has the endpoint's lease and the connection, and gives an
-//! outcome. What [`next`] follows, [`retry`] decides, within a [`budget`]. The answer's [`body`] keeps
+//! outcome. [`retry`] decides what follows, within a [`budget`], and [`next`] does it. The answer's [`body`] keeps
 //! the connection; an [`upgrade`] makes a tunnel of it. Deliberately not here: which endpoint is best
 //! ([`crate::balance`]), and connections ([`super::connection`]).
 
@@ -92,7 +92,7 @@ impl<'a> Dispatch<'a> {
         if let Some(total) = context.timeouts.total {
             context.watch.arm(TimeoutKind::Total, milliseconds(total));
         }
-        // What is rare is boxed here and below: the future is as large as its largest part.
+        // Rare waits are boxed here and below: the future is as large as its largest part.
         let mut attempt = match self.pick_first() {
             Some(picked) => Attempt::new(context, picked?),
             None => {
@@ -205,14 +205,14 @@ impl<'a> Dispatch<'a> {
 mod tests {
     use super::*;
 
-    /// What an `async fn` is as a value. Bytes.
+    /// The size of an `async fn` as a value. Bytes.
     fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn the_future_of_a_dispatch_stays_small() {
-        // What waits for room, connects or rests is boxed, so that it costs nothing here.
+        // Waits for room, for a connection and for the next attempt are boxed, so that they add nothing.
         let size = size::<&mut Dispatch<'_>, Body, _>(Dispatch::run);
         println!("{size} bytes");
         assert!(size <= 640, "{size} bytes");

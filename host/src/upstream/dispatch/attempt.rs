@@ -47,7 +47,7 @@ pub(super) struct Attempt<'a> {
     sent_at: u64,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 pub(super) enum AttemptResult {
     /// The response's head is in the exchange.
     Answered(EndpointBody),
@@ -189,7 +189,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// What came of an attempt, once something did.
+/// The outcome of an attempt, once there is one.
 fn poll_result(
     context: &DispatchContext<'_>,
     pick: &Pick,

@@ -20,7 +20,7 @@ use crate::upstream::connection::pool::Pool;
 use crate::upstream::connection::transport::TransportError;
 use crate::upstream::queue::ActiveRequest;
 
-/// What a response uses until it is over.
+/// All that a response uses until it is over.
 #[derive(Debug)]
 pub(crate) struct ResponseResources {
     /// The connection, or the stream on one.
@@ -138,7 +138,7 @@ impl HttpBody for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        // What was read whole is the client's, whatever passed meanwhile.
+        // A body that was read to its end is the client's, whatever time-out passed meanwhile.
         if this.resources.is_some()
             && let Some(error) = this.over()
         {

@@ -20,7 +20,7 @@ pub(crate) struct Budget {
     before: Cell<WindowCounts>,
 }
 
-/// What happened in one window.
+/// Requests and retries of one window.
 #[derive(Debug, Clone, Copy, Default)]
 struct WindowCounts {
     number: u64,

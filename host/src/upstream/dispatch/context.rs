@@ -33,7 +33,7 @@ pub(crate) struct DispatchContext<'a> {
     pub(crate) timeouts: Timeouts,
     /// Whether `timeouts.total` is the request's own deadline.
     pub(crate) deadline: bool,
-    /// What the request asks its connection to become.
+    /// The protocol that the request asks its connection to become.
     pub(crate) upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub(crate) keep_head: bool,
@@ -48,7 +48,7 @@ impl DispatchContext<'_> {
         self.watch.shared.clock.now()
     }
 
-    /// What is left of the time that the whole exchange may take, if there is an end to it.
+    /// The time that is left for the whole exchange, if `timeouts.total` is set.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let total = self.timeouts.total?;
         Some(total.saturating_sub(self.came.elapsed()))

@@ -1,4 +1,4 @@
-//! What follows an attempt: the answer, an error, or the request again, as [`super::retry`] decides.
+//! The step after an attempt: the answer, an error, or the request again, as [`super::retry`] decides.
 //!
 //! Promises: the filters do not run again; the time for the first byte is that of all attempts
 //! together; without an endpoint for it, a retry takes nothing from the budget. Deliberately not here:
@@ -23,11 +23,11 @@ use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::endpoint::state::EndpointState;
 use crate::upstream::fault::AttemptError;
 
-/// What follows an attempt.
+/// The step after an attempt.
 pub(super) enum Next {
     /// The attempt is ready for this request.
     Send(Box<Request<Body>>),
-    /// What came is the answer.
+    /// The client gets the answer that came.
     Answer(EndpointBody),
     Fail(AttemptError),
 }
@@ -48,7 +48,7 @@ pub(super) struct RetryTarget {
 }
 
 impl<'a> Dispatch<'a> {
-    /// What follows an attempt.
+    /// The step after an attempt.
     pub(super) fn next(&mut self, attempt: &mut Attempt<'_>, result: AttemptResult) -> Next {
         let mut ended = self.ended(attempt, result);
         let retry = self.retry(attempt.pick(), ended.kept.is_some(), attempt.usage());

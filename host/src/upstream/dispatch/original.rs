@@ -12,7 +12,7 @@ use crate::config::UpstreamProtocol;
 use crate::http::body::Body;
 use crate::upstream::connection::EndpointConnection;
 
-/// What of a request outlives its attempts.
+/// The part of a request that outlives its attempts.
 #[derive(Debug, Default)]
 pub(super) struct OriginalRequest {
     /// Whether its head is still in the exchange.
@@ -21,7 +21,7 @@ pub(super) struct OriginalRequest {
     replay: Option<ReplayBody>,
 }
 
-/// What is left of a request that was sent.
+/// The part that is left of a request that was sent.
 pub(super) enum KeptRequest {
     /// Its body is kept, and its head is in the exchange.
     Body,
@@ -75,7 +75,7 @@ impl OriginalRequest {
         }
     }
 
-    /// What can be sent again of a request that was sent, if all of it can.
+    /// The request that was sent, to be sent again, if all of it can.
     pub(super) fn kept(&self, connection: Option<&mut EndpointConnection>) -> Option<KeptRequest> {
         match &self.replay {
             // Restarted when it is sent: from then on the earlier reader gets nothing.

@@ -157,7 +157,7 @@ impl HttpBody for ReplayReader {
                 return Poll::Ready(None);
             }
             Some(Err(error)) => {
-                // What is kept has no end.
+                // The kept chunks have no end.
                 state.is_incomplete = true;
                 return Poll::Ready(Some(Err(error)));
             }

@@ -26,7 +26,7 @@ const MAX_UNPROCESSED: u8 = 20;
 /// Counts as so many of them: an endpoint that turns away a connection's first request takes none.
 const FIRST_UNPROCESSED: u8 = 7;
 
-/// What came of an attempt, without its connection, its request and its error's text.
+/// The outcome of an attempt, without its connection, its request and its error's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutcomeKind {
     /// The endpoint answered with this status.
@@ -56,7 +56,7 @@ pub(super) enum UnprocessedBy {
     RefusedStream,
 }
 
-/// What ended before an answer.
+/// The part of a connection that ended before an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClosedPart {
     Connection,
@@ -64,7 +64,7 @@ pub(super) enum ClosedPart {
     Stream,
 }
 
-/// What Windlass does after an attempt.
+/// The step that Windlass takes after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryDecision {
     /// The client gets the answer.
@@ -118,7 +118,7 @@ pub(super) struct Repeatable {
     pub(super) time_left: Duration,
 }
 
-/// What happened before.
+/// Earlier attempts of the same request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct History {
     /// Attempts so far, the present one included.
@@ -143,7 +143,7 @@ pub(super) struct ConnectionUse {
 }
 
 impl Retry<'_> {
-    /// What to do after this outcome.
+    /// Decide the step after this outcome.
     #[must_use]
     pub(super) fn decide(&self, outcome: OutcomeKind) -> RetryDecision {
         if outcome == OutcomeKind::TryTimeout {
@@ -252,7 +252,7 @@ impl Retry<'_> {
 }
 
 impl OutcomeKind {
-    /// What the client gets if nothing follows.
+    /// The answer or the error that the client gets if nothing follows.
     fn last_word(self) -> RetryDecision {
         match self {
             Self::Answered(_) => RetryDecision::Answer,
@@ -264,7 +264,7 @@ impl OutcomeKind {
     }
 }
 
-/// Whether an answer with this status is passed on without a decision: what every request asks.
+/// Whether an answer with this status is passed on without a decision. Every request asks this.
 #[must_use]
 pub(super) fn is_answer(rules: &Retries, attempts: usize, status: u16) -> bool {
     attempts >= rules.attempts as usize || !rules.statuses.holds(status)

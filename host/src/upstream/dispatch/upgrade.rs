@@ -38,7 +38,7 @@ const MOST_BODY: usize = 64 * 1024;
 /// The most chunks that it may come in.
 const MOST_CHUNKS: usize = 4096;
 
-/// What such a request asks for, and what the endpoint made of it.
+/// The upgrade that a request asks for, and the endpoint's answer to it.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     protocol: HeaderValue,
@@ -57,7 +57,7 @@ pub(crate) struct Upgrade {
 #[derive(Debug)]
 pub(crate) struct UpgradedConnection {
     pub(crate) stream: Box<dyn Duplex>,
-    /// What was read of it already.
+    /// Bytes that were read of it already.
     pub(crate) read: Bytes,
     /// Counts the request as active at the endpoint.
     pub(crate) active: ActiveRequest,
@@ -77,7 +77,7 @@ pub(crate) struct UpgradedConnection {
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Duplex for T {}
 
-/// What a tunnel holds until it ends.
+/// The connection or stream of a tunnel, until it ends.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, and given back when it is dropped")]
 pub(crate) enum Carrier {
@@ -88,8 +88,8 @@ pub(crate) enum Carrier {
 }
 
 impl Upgrade {
-    /// What a request asks for, if it may. An extended `CONNECT` becomes the `GET` that it stands
-    /// for.
+    /// The upgrade that a request asks for, if it may. An extended `CONNECT` becomes the `GET` that it
+    /// replaces.
     pub(crate) fn wanted(parts: &mut Parts, has_body: bool) -> Option<Self> {
         if parts.version == Version::HTTP_2 {
             return match has_body {
@@ -199,7 +199,7 @@ impl Upgrade {
     }
 }
 
-/// What there is of a request's body before the request is sent.
+/// The part of a request's body that was read before the request is sent.
 #[derive(Debug)]
 pub(crate) enum Gathered {
     /// All of it. An endpoint may then switch as soon as it likes (RFC 9110 section 7.8: the client

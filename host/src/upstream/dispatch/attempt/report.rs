@@ -1,5 +1,5 @@
-//! Who is to blame for an attempt that failed: what its connection knows, and what its endpoint's state
-//! records.
+//! Reports a failed attempt: finds its cause by what the connection knows, and records it in the
+//! endpoint's state.
 
 use super::{Attempt, AttemptResult};
 use crate::error::Causes;
@@ -88,7 +88,7 @@ pub(super) fn too_many_fields(context: &DispatchContext<'_>, pick: &Pick) -> Att
     }
 }
 
-/// What the failure of a request's body does to the endpoint is not the endpoint's fault.
+/// An exchange that ends because the request's body failed is not the endpoint's fault.
 /// The connection says the cause over HTTP/1.1 only.
 fn blame_body(context: &DispatchContext<'_>, fault: AttemptError) -> AttemptError {
     match (fault, context.watch.body_fault()) {

@@ -17,7 +17,7 @@ use table::{Case, Given, SECTIONS};
 const BEGIN: &str = "<!-- cases -->\n";
 const END: &str = "<!-- /cases -->\n";
 
-/// What Windlass does, as the page says it.
+/// The decision, as the page says it.
 fn words(decision: RetryDecision) -> String {
     match decision {
         RetryDecision::Answer => "passes the answer on".to_owned(),

@@ -14,7 +14,7 @@ use crate::upstream::dispatch::retry::{
     ConnectionUse, History, MAX_UNPROCESSED, Repeatable, Retry,
 };
 
-/// What a decision is made of; a case changes it as its sentence says.
+/// Input of a decision; a case changes it as its sentence says.
 pub(super) struct Given {
     pub(super) rules: Retries,
     pub(super) request: Repeatable,
