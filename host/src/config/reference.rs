@@ -57,9 +57,7 @@ fn chapter(section: &Section, level: &str) -> String {
 
 fn row(field: &dyn Described) -> String {
     let cell = |text: String| text.replace('|', "\\|");
-    let default = field
-        .default()
-        .unwrap_or_else(|| "must be there".to_owned());
+    let default = field.default().unwrap_or_else(|| "required".to_owned());
     let mut row = String::new();
     // Writing to a `String` cannot fail.
     let _ = writeln!(

@@ -12,23 +12,24 @@ use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::model::admin::Role;
 
-/// The operator's listener: `/metrics`, `/livez`, `/readyz`, and the admin API. Without it there is
-/// none.
+/// The operator's listener: `/metrics`, `/livez`, `/readyz` and the admin API. Without this table
+/// there is none.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[admin]", short = "address", private, check = check)]
 #[hint("token" => "they are called `tokens`, a list")]
 #[hint("certificate" => "it stands in `tls = { certificate = \"..\", key = \"..\" }`")]
 pub struct Admin {
-    /// Where it is bound: a loopback address, or any other with `tls` and at least one token.
+    /// The address to listen on: a loopback address, or any other with `tls` and at least one
+    /// token.
     #[key(required = "127.0.0.1:9080")]
     pub address: SocketAddr,
-    /// The tokens of those who may use the admin API.
+    /// The tokens that may use the admin API.
     #[key(absent = "none", entries)]
     pub tokens: Vec<AdminToken>,
-    /// Its certificate. A reload reads the files anew; whether there is one takes a restart.
+    /// The certificate. A reload reads the files again; adding or removing `tls` takes a restart.
     #[key(absent = "plain HTTP")]
     pub tls: Option<ListenerTls>,
-    /// The largest request body, such as a file of keys to import; beyond it 413.
+    /// The largest request body, such as a file of keys to import. A larger one gets 413.
     #[key(default = "64MiB", within = "1KiB"..="4GiB")]
     pub max_body: u64,
 }
@@ -41,13 +42,13 @@ const NO_TOKENS: &str =
 #[table(heading = "tokens = [{ .. }]", private)]
 #[hint("token value env file" => NO_TOKENS)]
 pub struct AdminToken {
-    /// Its name in the audit log; unique.
+    /// Its unique name in the audit log.
     #[key(required = "ops", kind = TOKEN_NAME)]
     pub name: Arc<str>,
-    /// Whether it may look only, or change things too.
+    /// `read` may look; `write` may also change things.
     #[key(required = "read")]
     pub role: Role,
-    /// The `[secret.<name>]` that holds it.
+    /// The `[secret.<name>]` that holds the token.
     #[key(required = "<name of a [secret.x]>", kind = TOKEN_SECRET)]
     pub secret: usize,
     /// The entry in the file.

@@ -12,29 +12,30 @@ use crate::config::read::Table;
 use crate::config::value::path;
 use crate::model::error_body::ErrorStyle;
 
-/// Routes that are sold together. The name is the attribute `api.id`.
+/// A group of routes that plans can be sold for and that report errors in one format. The name is
+/// the attribute `api.id`.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[api.<name>]", check = keep_base_path)]
 #[hint("stage_variables" => "they are called `variables`")]
 pub struct Api {
     #[key(with = Table::name)]
     pub(crate) name: Arc<str>,
-    /// Its stage, the attribute `api.stage`.
+    /// Its stage: the attribute `api.stage`.
     #[key(default = "default")]
     pub stage: Arc<str>,
-    /// The path before those of its routes; filters and upstreams see the path without it.
+    /// The path before the paths of its routes. Filters and upstreams see the path without it.
     #[key(absent = "none", kind = BASE_PATH, synonyms = "path")]
     pub base_path: Option<String>,
-    /// Its stage variables, the attributes `api.variable.<name>`.
+    /// Its stage variables: the attributes `api.variable.<name>`.
     #[key(absent = "none")]
     pub variables: BTreeMap<String, String>,
-    /// How the gateway words its own errors: as `application/problem+json` (RFC 9457), or as Amazon
-    /// API Gateway does.
+    /// The format of the gateway's own errors: `problem` is `application/problem+json` (RFC 9457),
+    /// `aws` is that of Amazon API Gateway.
     #[key(default = "problem")]
     pub errors: ErrorStyle,
-    /// Other answers in the place of the gateway's own, by the code of the error or the reason of
-    /// the refusal.
-    #[key(absent = "the gateway's own words", named)]
+    /// Responses that replace the gateway's own, by the code of the error or the reason of the
+    /// refusal.
+    #[key(absent = "the gateway's own responses", named)]
     pub responses: Vec<ApiResponse>,
 }
 

@@ -9,63 +9,62 @@ use crate::config::MAX_DOCUMENT;
 use crate::config::read::Table;
 use crate::config::value::{duration, size};
 
-/// How much a filter may use; beyond it the call fails.
+/// How much a filter may use. A call that needs more fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
 #[table(heading = "limits = { .. }", check = room)]
 pub struct FilterLimits {
-    /// The processor time of one call. A call for a gathered body may use as much again for each 64
-    /// KiB of it. If a call may use more than 10 ms, the worker goes on with other requests
-    /// meanwhile.
+    /// The CPU time of one call. A call for a gathered body may use as much again for each 64 KiB
+    /// of it. If a call may use more than 10 ms, the worker serves other requests meanwhile.
     #[key(absent = "`\"10ms\"`; `\"1s\"` for `builtin:sdk-metadata`", within = "1ms"..="1m")]
     pub cpu: Option<Duration>,
-    /// The processor time of starting an instance and giving it its settings.
+    /// The CPU time to start an instance and give it its settings.
     #[key(default = "1s", within = "1ms"..="1m")]
     pub start_cpu: Duration,
-    /// How long a request waits for an instance while all are at work or being made; beyond it 503
+    /// How long a request waits for an instance while all are busy or starting; then 503
     /// `filter_busy`.
     #[key(default = "10s", within = "1ms"..="1m")]
     pub wait: Duration,
-    /// The linear memory of one instance; at most `max_memory` of `[wasm]`.
+    /// The linear memory of one instance, at most `max_memory` of `[wasm]`.
     #[key(default = "64MiB", within = "64KiB"..="4GiB")]
     pub memory: u64,
-    /// The most of a body that `whole` or `more` may gather; beyond it 413 or 502.
+    /// The largest body that `whole` or `more` may gather. A larger one gets 413 or 502.
     #[key(default = "1MiB", within = "0B"..="1GiB")]
     pub body: u64,
-    /// The largest file that `documents` may name.
+    /// The largest file in `documents`.
     #[key(default = "4MiB", within = "1B"..=MAX_DOCUMENT)]
     pub document: u64,
 }
 
-/// When an instance is given up for a new one, whichever comes first.
+/// When Windlass replaces an instance with a new one: as soon as one of these limits is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
 #[table(heading = "recycle = { .. }")]
 pub struct Recycle {
-    /// After this many calls, by chance up to a fifth more or less.
-    #[key(default = 10000, within = 1..=1_000_000_000)]
+    /// After this many calls, at random up to a fifth more or fewer.
+    #[key(default = 10_000, within = 1..=1_000_000_000)]
     pub calls: NonZeroU32,
     /// After this time.
     #[key(default = "10m", within = "1s"..="720h")]
     pub age: Duration,
-    /// When its memory has grown by this since it got its settings.
+    /// When its memory has grown by this much since it got its settings.
     #[key(default = "32MiB", within = "64KiB"..="4GiB")]
     pub growth: u64,
 }
 
-/// When a filter that keeps failing is not called any more for a while; `on_error` says what
-/// happens then.
+/// When Windlass stops calling a filter that keeps failing for a while. `on_error` says what
+/// happens to requests meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
 #[table(heading = "breaker = { .. }", check = first_within_longest)]
 pub struct Breaker {
-    /// After this many failures, in a row or within `window`.
+    /// After this many failures in a row or within `window`.
     #[key(default = 5, within = 1..=1_000_000)]
     pub failures: NonZeroU32,
-    /// The time within which failures are counted.
+    /// The time in which failures are counted.
     #[key(default = "10s")]
     pub window: Duration,
-    /// How long it is not called the first time; doubles with each failure after that.
+    /// How long the first pause lasts. Each further failure doubles it.
     #[key(default = "1s")]
     pub backoff: Duration,
-    /// The longest that it is not called; at least `backoff`.
+    /// The longest pause, at least `backoff`.
     #[key(default = "1m")]
     pub max_backoff: Duration,
 }

@@ -12,9 +12,9 @@ use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::{Refused, url};
 
-/// A server that filters ask while they decide about a request: an authorizer, or an endpoint of
-/// token introspection. Filters reach no other, and only those of their
-/// `allow = { callouts = ["<name>"] }`. Redirects are not followed.
+/// A server that filters may ask while they decide about a request, such as an authorizer or a
+/// token introspection endpoint. A filter reaches only the servers in its `allow = { callouts =
+/// ["<name>"] }`. Windlass does not follow redirects.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[callout.<name>]", check = check)]
 #[hint("timeout_ms" => "it is called `timeout`, such as `\"500ms\"`")]
@@ -23,38 +23,39 @@ use crate::config::value::{Refused, url};
 pub struct Callout {
     #[key(with = Table::name)]
     pub(crate) name: Arc<str>,
-    /// Where it is. A filter's call can add to its path.
+    /// The URL of the server. A filter's call can add to the path.
     #[key(required = "https://auth.example/check", kind = URL, synonyms = "address uri endpoint")]
     pub url: Uri,
-    /// Certificates in PEM: one of them must have signed the server's; relative to this file.
-    #[key(absent = "whom the system trusts")]
+    /// Certificates in PEM, relative to this file. One of them must have signed the server's
+    /// certificate.
+    #[key(absent = "those of the system")]
     pub ca: Option<PathBuf>,
-    /// Ask another machine without TLS: whoever is on the way reads what is sent, and answers
-    /// instead.
+    /// Whether Windlass may ask another machine without TLS. Anyone on the way can then read the
+    /// request and forge the response.
     #[key(default = false)]
     allow_http: bool,
-    /// Let the URL's name lead to loopback, link-local and cloud metadata addresses. An address
-    /// that the URL names literally, and `localhost`, need no leave.
+    /// Whether the name in the URL may resolve to loopback, link-local and cloud metadata
+    /// addresses. `localhost`, and an address that is written in the URL, are always allowed.
     #[key(default = false)]
     pub allow_local: bool,
-    /// For a whole call: the wait for a free place, the connection, the request and the answer.
+    /// For a whole call: the queue, the connection, the request and the response.
     #[key(default = "5s", within = "10ms"..="1m")]
     pub timeout: Duration,
-    /// The largest body of a request.
+    /// The largest request body.
     #[key(default = "256KiB", within = "0B"..="16MiB")]
     pub max_request: u64,
-    /// The largest body of an answer.
+    /// The largest response body.
     #[key(default = "256KiB", within = "0B"..="16MiB")]
     pub max_response: u64,
-    /// How many calls may be under way at once; more wait.
+    /// The most concurrent calls. More wait in a queue.
     #[key(default = 100, within = 1..=10_000, synonyms = "concurrency")]
     pub max_concurrent: usize,
-    /// How many calls may wait for a free place; more fail at once.
+    /// The most calls in the queue. More fail at once.
     #[key(default = 1000, within = 0..=1_000_000)]
     pub max_waiting: usize,
-    /// How the user and the password of Basic credentials are written: `plain` as they are, `form`
-    /// in the encoding of forms, as authorization servers read the credentials of their clients
-    /// (RFC 6749, section 2.3.1).
+    /// How the user and password of Basic credentials are written: `plain` as they are, `form`
+    /// form-encoded, as authorization servers expect the credentials of their clients (RFC 6749,
+    /// section 2.3.1).
     #[key(default = "plain")]
     pub basic: BasicForm,
     /// The table's name in the file.

@@ -9,20 +9,20 @@ use crate::config::field::{FromValue, Parsed};
 use crate::config::read::Table;
 use crate::config::value::{Refused, size};
 
-/// Totals of the filter engine. Fixed for the life of the process.
+/// Totals of the filter engine. They take a restart to change.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[wasm]", check = one_within_all)]
 pub struct Wasm {
-    /// The most filter instances at once.
+    /// The most filter instances at a time.
     #[key(default = 1000, within = 1..=100_000)]
     pub max_instances: NonZeroU32,
     /// The linear memory of all instances together.
     #[key(default = "1GiB", within = "1MiB"..="1TiB")]
     pub memory: u64,
-    /// The most that one filter may be allowed by its `limits.memory`; at most `memory`.
+    /// The most that `limits.memory` of one filter may allow; at most `memory`.
     #[key(default = "256MiB", within = "1MiB"..="4GiB")]
     pub max_memory: u64,
-    /// The folder of compiled components, relative to this file; `"off"` keeps none.
+    /// The folder of compiled components, relative to this file. `"off"` keeps none.
     #[key(absent = "`$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`")]
     pub cache: CompileCache,
 }
@@ -62,10 +62,11 @@ fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[log]")]
 pub struct Log {
-    /// The least important of the gateway's own lines that is written, to standard error.
+    /// The least severe messages that Windlass logs to standard error.
     #[key(default = "info")]
     pub level: LogLevel,
-    /// Where one line of JSON for each request goes; a file is relative to this one.
+    /// Where Windlass writes the access log, one line of JSON for each request. A file is relative
+    /// to this one.
     #[key(default = "off")]
     pub access: AccessLog,
 }

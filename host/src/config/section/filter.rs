@@ -25,35 +25,37 @@ use crate::model::filter::{HostInterface, Isolation, OnError};
 pub struct FilterConfig {
     #[key(with = Table::name)]
     pub name: Arc<str>,
-    /// Its plugin: one that comes with the gateway, or a `.wasm` file relative to this one.
+    /// The plugin: one that comes with the gateway, or a `.wasm` file relative to this one.
     #[key(required = "builtin:api-key", synonyms = "path wasm")]
     pub plugin: PluginSource,
     /// The `plugin` value in the file.
     #[key(span_of = "plugin")]
     pub(crate) plugin_span: Span,
-    /// The plugin's own keys, described in its README.
+    /// The plugin's own settings, described in its README.
     #[key(absent = "an empty table")]
     pub settings: Settings,
-    /// Files that the plugin reads while it gets its settings, by the names that its README says;
-    /// relative to this file, at most 32. A reload reads them again.
+    /// Files that the plugin reads when it gets its settings, by the names that its README lists.
+    /// Paths are relative to this file; at most 32 files. A reload reads them again.
     #[key(absent = "none", kind = Documents)]
     pub documents: Vec<FilterDocument>,
-    /// Its grants.
+    /// What the filter may use.
     #[key(absent = "nothing; for a `builtin:` plugin what its README lists")]
     pub allow: Option<Allow>,
-    /// How much it may use.
+    /// How much the filter may use.
     #[key(default = "{}")]
     pub limits: FilterLimits,
-    /// When it fails: refuse the request (500 `filter_failed`), or go on without it.
+    /// What happens when the filter fails: `deny` refuses the request (500 `filter_failed`); `skip`
+    /// goes on without the filter.
     #[key(default = "deny")]
     pub on_error: OnError,
-    /// Whether an instance serves one call after another, or each call has a fresh one.
+    /// With `shared`, an instance serves one call after another; with `request`, each call gets a
+    /// new instance.
     #[key(default = "shared")]
     pub isolation: Isolation,
-    /// When an instance is given up for a new one.
+    /// When Windlass replaces an instance.
     #[key(default = "{}")]
     pub recycle: Recycle,
-    /// When it keeps failing and is not called any more for a while.
+    /// When Windlass stops calling a filter that keeps failing.
     #[key(default = "{}")]
     pub breaker: Breaker,
     /// Whether all that it is started with could be read.
@@ -112,20 +114,20 @@ impl Default for Settings {
     }
 }
 
-/// The grants of a filter. Importing an interface is not being allowed to use it.
+/// What a filter may use. Importing an interface does not grant it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, FromTable)]
 #[table(heading = "allow = { .. }")]
 pub struct Allow {
-    /// Host interfaces; `exchange`, `documents` and `log` need no grant.
+    /// Host interfaces that it may call. `exchange`, `documents` and `log` need no grant.
     #[key(absent = "none")]
     pub interfaces: Vec<HostInterface>,
-    /// Attributes that it may write; reading needs no grant.
+    /// Attributes that it may write. Reading needs no grant.
     #[key(absent = "none", each = ATTRIBUTE)]
     pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to.
     #[key(absent = "none", each = Reference(Group::Upstream))]
     pub upstreams: Vec<usize>,
-    /// Secrets that it may use, by name, through `crypto` and `callout`.
+    /// Secrets that it may use by name, through `crypto` and `callout`.
     #[key(absent = "none", each = Reference(Group::Secret))]
     pub secrets: Vec<usize>,
     /// The `[callout.<name>]` that it may ask, through `callout`.

@@ -17,31 +17,31 @@ use crate::config::value::{digest, instant};
 
 const ONLY_DIGESTS: &str = "only the digest of a key stands in the file: `windlass key new` makes a key and prints its `digest`";
 
-/// An API key, by its digest only: `windlass key new` makes one and prints this entry.
+/// An API key, stored as its digest. `windlass key new` makes a key and prints this entry.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[[key]]", private, title = title, check = digest_once)]
 #[hint("key value secret" => ONLY_DIGESTS)]
 #[hint("name" => "a key has an `id`, and a `consumer` whom it was issued to")]
 pub struct Key {
-    /// Its public name, the attribute `api-key.id`; unique.
+    /// Its unique public name: the attribute `api-key.id`.
     #[key(required = "acme-1", kind = ID)]
     pub id: Arc<str>,
-    /// The consumer that it was issued to, the attribute `consumer.id`.
+    /// The consumer that it was issued to: the attribute `consumer.id`.
     #[key(required = "acme")]
     pub consumer: Arc<str>,
-    /// The SHA-256 of its text, as `sha256:` and 64 hex digits; unique, and never the key itself.
+    /// The SHA-256 digest of the key, as `sha256:` and 64 hex digits; never the key itself.
     #[key(required = "sha256:<64 hex digits>")]
     pub digest: [u8; 32],
     /// The places of its usage plans: one for each API at most.
     #[key(flatten = KeyPlans)]
     pub plans: Vec<usize>,
-    /// Whether it is accepted.
+    /// Whether the key is accepted.
     #[key(default = true)]
     pub enabled: bool,
-    /// When it ends.
+    /// When the key expires.
     #[key(absent = "never")]
     pub expires: Option<SystemTime>,
-    /// More facts about it; filters read these through the `keys` interface.
+    /// Other attributes of the key. Filters read them through the `keys` interface.
     #[key(absent = "none")]
     pub attributes: BTreeMap<String, String>,
     /// The entry in the file.
@@ -52,10 +52,10 @@ pub struct Key {
 #[derive(FromTable)]
 #[table(into = Vec<usize>, make = plans)]
 struct KeyPlans {
-    /// Its usage plan, where it has one only.
+    /// Its usage plan, if it has only one.
     #[key(absent = "no plan", kind = Reference(Group::Plan))]
     plan: Option<usize>,
-    /// Its usage plans: one for each API at most.
+    /// Its usage plans, at most one for each API.
     #[key(absent = "that of `plan`", each = Placed(Reference(Group::Plan)))]
     plans: Vec<(usize, Span)>,
 }

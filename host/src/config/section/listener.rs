@@ -10,46 +10,46 @@ use super::tls::ListenerTls;
 use crate::config::read::Table;
 use crate::config::value::size;
 
-/// A socket that clients connect to. At least one.
+/// A socket that clients connect to. At least one is needed.
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "[[listener]]", short = "address", title = title, check = check)]
 #[hint("port" => "write it in the address: `address = \"0.0.0.0:8080\"`")]
 #[hint("bind listen" => "it is called `address`: `address = \"0.0.0.0:8080\"`")]
 #[hint("certificate" => "it stands in `tls = { certificate = \"..\", key = \"..\" }`")]
 pub struct Listener {
-    /// Where it is bound; port 0 lets the system choose.
+    /// The address to listen on. With port 0 the system picks a port.
     #[key(required = "0.0.0.0:8080")]
     pub(crate) address: SocketAddr,
-    /// Its certificate; HTTP/2 is then offered too.
+    /// The certificate. Windlass then also offers HTTP/2.
     #[key(absent = "clear text")]
     pub tls: Option<ListenerTls>,
-    /// From the first byte of a request's head to its end; then 408. Also for a TLS handshake, and
-    /// from the accept to the first byte.
+    /// From the first byte of a request's head to its end; then 408. It also limits a TLS
+    /// handshake, and the time from accept to the first byte.
     #[key(default = "10s")]
     pub header_timeout: Duration,
-    /// How long a connection may idle between requests.
+    /// How long a connection may stay idle between requests.
     #[key(default = "75s")]
     pub keep_alive_timeout: Duration,
-    /// Between two pieces of a request's body; then 408.
+    /// Between two chunks of a request's body; then 408.
     #[key(default = "30s")]
     pub body_idle_timeout: Option<Duration>,
-    /// How long a client may take nothing of a response.
+    /// How long a client may go without reading any of a response.
     #[key(default = "30s")]
     pub write_timeout: Duration,
-    /// The largest request head; beyond it 431.
+    /// The largest request head. A larger one gets 431.
     #[key(default = "32KiB", within = "1KiB"..="1MiB")]
     pub max_head: usize,
-    /// The longest request target; beyond it 414.
+    /// The longest request target. A longer one gets 414.
     #[key(default = "8KiB", within = "256B"..="1MiB")]
     pub max_uri: usize,
-    /// The most fields of a request head; beyond it 431.
+    /// The most header fields in a request. More get 431.
     #[key(default = 100, within = 1..=1000)]
     pub max_headers: usize,
-    /// The most connections open at once. When it is reached, the one that has idled longest is
-    /// closed for a new one; where none idles, new ones wait.
-    #[key(default = 10000, within = 1..=10_000_000)]
+    /// The most open connections. At the limit, Windlass closes the connection that has been idle
+    /// longest to accept a new one; if none is idle, new ones wait.
+    #[key(default = 10_000, within = 1..=10_000_000)]
     pub max_connections: usize,
-    /// The most requests at once on one HTTP/2 connection.
+    /// The most concurrent requests on one HTTP/2 connection.
     #[key(default = 100, within = 1..=10_000)]
     pub max_streams: u32,
 }

@@ -12,7 +12,7 @@ use crate::config::source::Span;
 use crate::config::value::{message, path};
 use crate::model::period::{FirstDay, Period, PeriodKind};
 
-/// A usage plan: how much each key of it may ask for. At least one of `rate`, `quota` and `methods`.
+/// A usage plan: how much each of its keys may use. At least one of `rate`, `quota` and `methods`.
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "[plan.<name>]", keys = some_bound, check = check)]
 #[hint("api" => "it is called `apis`, a list")]
@@ -23,10 +23,10 @@ pub struct Plan {
     /// Its token bucket.
     #[key(flatten = PlanRateKeys)]
     pub rate: Option<Rate>,
-    /// How many requests in a period.
+    /// How many requests a key may make in a period.
     #[key(absent = "no quota")]
     pub quota: Option<Quota>,
-    /// Rates of single methods: a request must have room in that of its method and in that of the
+    /// Rates of single methods. A request needs room in the bucket of its method and in that of the
     /// plan.
     #[key(
         absent = "none",
@@ -35,20 +35,20 @@ pub struct Plan {
         few = "leave it out where single methods have no rate of their own"
     )]
     pub methods: Vec<PlanMethod>,
-    /// The APIs that it is sold for; its counters are of all of them together.
-    #[key(absent = "all APIs, and routes of none", each = Reference(Group::Api), least = 1)]
+    /// The APIs that the plan covers. Its counters count the requests to all of them together.
+    #[key(absent = "all APIs, and routes without one", each = Reference(Group::Api), least = 1)]
     pub apis: Vec<usize>,
     /// The table's name in the file.
     #[key(with = Table::span)]
     pub(crate) span: Span,
 }
 
-/// How many requests each key of the plan may make in a period, counted in UTC.
+/// How many requests each key of the plan may make in a period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
 #[table(heading = "quota = { .. }")]
 #[hint("offset" => "there is none; the day on which a period starts is `starts_on`: `\"monday\"`, or 15 of a month")]
 pub struct Quota {
-    /// How many requests a period.
+    /// The number of requests in a period.
     #[key(required = 1000, within = 1..=1_000_000_000_000)]
     pub limit: u64,
     /// The period, in UTC.
@@ -59,10 +59,10 @@ pub struct Quota {
 #[derive(FromTable)]
 #[table(into = Period, build = period)]
 struct PeriodKeys {
-    /// Its period: a day from midnight, a week or a month from its first day; in UTC.
+    /// The period: a day from midnight, a week or a month from its first day, in UTC.
     #[key(required = "day")]
     period: PeriodKind,
-    /// The day on which a week or a month starts: a weekday, or a day of the month.
+    /// The first day of a week or a month: a weekday, or a day of the month.
     #[key(
         absent = "`\"sunday\"` for a week, `1` for a month",
         synonyms = "start first_day"
@@ -74,10 +74,10 @@ struct PeriodKeys {
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "methods = [{ .. }]", check = method_once)]
 pub struct PlanMethod {
-    /// Its method; `ANY` is each that has no rate of its own.
+    /// The method. `ANY` stands for every method that has no rate of its own.
     #[key(required = "GET", kind = METHOD)]
     pub method: String,
-    /// Its path, as the route has it.
+    /// The path, as the route writes it.
     #[key(required = "/orders/{id}", kind = PATH)]
     pub path: String,
     /// Its token bucket.

@@ -17,7 +17,8 @@ pub struct Rate {
 #[derive(FromTable)]
 #[table(into = Option<Rate>, make = of_clients)]
 pub(crate) struct ClientRateKeys {
-    /// Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.
+    /// Requests per second of all clients together, on each gateway. Requests beyond it get 429
+    /// `throttled`.
     #[key(absent = "no rate")]
     rate: Option<f64>,
     #[key(flatten)]
@@ -28,7 +29,7 @@ pub(crate) struct ClientRateKeys {
 #[derive(FromTable)]
 #[table(into = Option<Rate>, make = of_plan)]
 pub(crate) struct PlanRateKeys {
-    /// Requests a second: how fast the bucket of a key fills again.
+    /// Requests per second for each key: how fast its token bucket refills.
     #[key(absent = "no rate")]
     rate: Option<f64>,
     #[key(flatten)]
@@ -39,7 +40,7 @@ pub(crate) struct PlanRateKeys {
 #[derive(FromTable)]
 #[table(into = Rate, make = of_method)]
 pub(crate) struct MethodRateKeys {
-    /// Requests a second: how fast the bucket of a key fills again.
+    /// Requests per second for each key: how fast its token bucket refills.
     #[key(required = 1)]
     rate: f64,
     #[key(flatten)]
@@ -48,7 +49,7 @@ pub(crate) struct MethodRateKeys {
 
 #[derive(FromTable)]
 struct BurstKey {
-    /// The size of the bucket: how many requests can come at once.
+    /// The size of the token bucket: how many requests can arrive at once.
     #[key(absent = "the rate, rounded up", within = 1..=1_000_000_000)]
     burst: Option<u64>,
 }

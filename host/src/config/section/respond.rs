@@ -17,7 +17,7 @@ pub struct FixedResponse {
     /// Its status.
     #[key(default = 200, within = 200..=599)]
     pub(crate) status: StatusCode,
-    /// Its fields; those of framing and of the connection belong to the gateway.
+    /// Its header fields. The gateway writes those of framing and of the connection itself.
     #[key(absent = "none")]
     pub headers: HeaderMap,
     /// Its body.
@@ -29,10 +29,10 @@ pub struct FixedResponse {
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "redirect = { .. }", short = "to")]
 pub struct Redirect {
-    /// Where it leads; `${path}` is the request's path, `${query}` its query with the `?`.
+    /// Where it leads. `${path}` is the request's path, `${query}` its query including the `?`.
     #[key(required = "https://example.com${path}${query}", kind = TARGET, synonyms = "location url")]
     pub(crate) to: String,
-    /// Its status; 307 and 308 keep the method and the body.
+    /// Its status. 307 and 308 keep the method and the body.
     #[key(default = 308, kind = Numbers(&[301, 302, 303, 307, 308]))]
     pub status: StatusCode,
 }

@@ -14,9 +14,9 @@ use crate::config::value::message::is_bodiless;
 use crate::config::value::template;
 use crate::model::error_body::ResponsePart;
 
-/// Another answer than the gateway's own. `<code>` is one of [errors.md](errors.md), the reason of a
-/// filter's refusal (its README lists them; `quota_spent`, `api_key_missing`), or, where there is
-/// none for that, `default_4xx` or `default_5xx`.
+/// A response that replaces the gateway's own. `<code>` is one of [errors.md](errors.md), the
+/// reason of a filter's refusal (its README lists them, such as `quota_spent` and
+/// `api_key_missing`), or, for everything else, `default_4xx` or `default_5xx`.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[api.<name>.responses.<code>]", short = "body", keys = check_empty, make = response)]
 pub struct ApiResponse {
@@ -26,13 +26,13 @@ pub struct ApiResponse {
     /// Its status.
     #[key(absent = "that of the error", within = 200..=599, synonyms = "statusCode")]
     pub status: Option<StatusCode>,
-    /// Its fields, beside those of the error (`retry-after`); those of framing belong to the
-    /// gateway.
+    /// Its header fields, besides those of the error (`retry-after`). The gateway writes framing
+    /// fields itself.
     #[key(absent = "none")]
     pub headers: HeaderMap,
-    /// Its body; `${status}`, `${code}`, `${message}` and `${request_id}` stand for the error's,
-    /// escaped for JSON where the `content-type` is JSON, as it is by default.
-    #[key(absent = "the gateway's own words", kind = Template, synonyms = "template")]
+    /// Its body. `${status}`, `${code}`, `${message}` and `${request_id}` stand for those of the
+    /// error, escaped for JSON if the `content-type` is JSON, which is the default.
+    #[key(absent = "the gateway's own text", kind = Template, synonyms = "template")]
     pub body: Option<Vec<ResponsePart>>,
     /// Whether values are escaped for JSON: whether its `content-type` is JSON. It is, where
     /// `headers` has none.

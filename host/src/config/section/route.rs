@@ -52,13 +52,13 @@ pub struct RouteConfig {
     pub(crate) span: Span,
 }
 
-/// Which requests go through which filters to where. Exactly one of `upstream`, `split`, `respond`
-/// and `redirect`.
+/// Which requests go through which filters, and where they go then. Exactly one of `upstream`,
+/// `split`, `respond` and `redirect`.
 #[derive(FromTable)]
 #[table(heading = "[[route]]", title = title, into = RouteConfig, make = route)]
 #[hint("filter plugins" => "it is called `filters`, a list in the order in which they run")]
 pub(super) struct RouteKeys {
-    /// Its name, the attribute `route.id`; unique.
+    /// Its unique name: the attribute `route.id`.
     #[key(
         absent = "its methods, hosts and path, such as `GET,PUT api.example.com/orders/{id}` or `ANY /orders`"
     )]
@@ -66,22 +66,22 @@ pub(super) struct RouteKeys {
     /// The API that it belongs to.
     #[key(absent = "no API", kind = Reference(Group::Api))]
     api: Option<usize>,
-    /// Its pattern: `{name}` is one segment, `{name+}` at the end one or more, `$default` what no
-    /// other route takes.
+    /// The path pattern: `{name}` matches one segment, `{name+}` at the end matches one or more,
+    /// `$default` matches what no other route does.
     #[key(required = "/orders/{id}", kind = PATH)]
     path: Option<String>,
-    /// Its methods.
+    /// The methods that it matches.
     #[key(absent = "`[\"ANY\"]`", each = METHOD, least = 1)]
     methods: Vec<Option<Method>>,
-    /// Its hosts; `*.` stands for every name below.
+    /// The hosts that it matches. `*.` stands for every name below a domain.
     #[key(absent = "any host", each = HOST, least = 1)]
     hosts: Vec<String>,
-    /// Its filters, in the order in which they run.
+    /// The filters, in the order in which they run.
     #[key(absent = "none", repeats)]
     filters: Vec<FilterReference>,
     #[key(flatten = EndKeys)]
     end: Option<RouteEnd>,
-    /// The largest request body; beyond it 413.
+    /// The largest request body. A larger one gets 413.
     #[key(default = "10MiB", within = "0B"..="1TiB")]
     max_body: Option<u64>,
     #[key(flatten)]

@@ -33,11 +33,11 @@ pub struct Secret {
 #[derive(FromTable)]
 #[table(into = SecretSource, build = one_source)]
 struct SecretKeys {
-    /// The environment variable that holds it.
-    #[key(absent = "then `file` must be there", kind = VARIABLE)]
+    /// The environment variable that holds the value.
+    #[key(absent = "required without `file`", kind = VARIABLE)]
     env: Option<String>,
-    /// The file that holds it, relative to this one; one newline at its end is left out.
-    #[key(absent = "then `env` must be there", kind = FILE, synonyms = "path")]
+    /// The file that holds the value, relative to this one. One newline at its end is ignored.
+    #[key(absent = "required without `env`", kind = FILE, synonyms = "path")]
     file: Option<PathBuf>,
 }
 

@@ -20,45 +20,46 @@ use crate::config::value::name::pseudonym;
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "[server]", check = proxies::check)]
 pub struct Server {
-    /// How many worker threads carry requests.
+    /// The number of worker threads that carry requests.
     #[key(absent = "one for each core", within = 1..=1024)]
     pub workers: Option<NonZeroUsize>,
-    /// How long a stop waits for requests that are running.
+    /// How long Windlass waits at a stop for requests that are still running.
     #[key(default = "30s", within = "0s"..="24h")]
     pub drain_timeout: Duration,
-    /// How long a stop goes on taking requests after `/readyz` says 503, before it drains: a load
-    /// balancer in front finds out meanwhile.
+    /// How long Windlass keeps accepting requests at a stop after `/readyz` answers 503 and before
+    /// it drains, so that a load balancer in front notices.
     #[key(default = "0s", within = "0s"..="1h")]
     pub drain_delay: Duration,
-    /// The proxies in front of Windlass: it believes their `X-Forwarded-*` or `Forwarded` fields
-    /// about the client and its request, and drops those of every other client.
-    #[key(absent = "nobody's")]
+    /// The proxies in front of Windlass. It believes the `X-Forwarded-*` or `Forwarded` fields that
+    /// they send, and drops these fields from every other client.
+    #[key(absent = "none")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Fields that every client may send, although Windlass drops them by default: claims of who
-    /// asks (`x-real-ip`, `x-consumer-*`, ..), and names with `_` that can be taken for them.
+    /// Fields that every client may send although Windlass drops them by default: claims about the
+    /// sender (`x-real-ip`, `x-consumer-*` and others), and names with `_` that can be mistaken for
+    /// them.
     #[key(absent = "none")]
     pub client_fields: Vec<HeaderName>,
-    /// The DNS servers that Windlass asks for the names of endpoints: the next one if one fails, or
-    /// is slow.
-    #[key(absent = "the system's", each = RESOLVER)]
+    /// The DNS servers that resolve the names of endpoints. If one fails or is slow, Windlass asks
+    /// the next.
+    #[key(absent = "those of the system", each = RESOLVER)]
     pub(crate) resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway.
     #[key(flatten = ClientRateKeys)]
     pub rate: Option<Rate>,
-    /// The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 200 bytes
-    /// each, 600 with a Redis: one for each bound and value that is counted. Each bound has an
-    /// equal share of one half, and the other half is for whoever comes first. Beyond that new
-    /// values share one for each bound.
-    #[key(default = 200000, within = 1..=100_000_000)]
+    /// The most counters in memory for limits without a key (`builtin:rate-limit`): one for each
+    /// limit and counted value, about 200 bytes each, 600 with Redis. Half of the room is divided
+    /// equally among the limits, the other half goes to whichever limit needs it first. Beyond
+    /// that, new values of a limit share one counter.
+    #[key(default = 200_000, within = 1..=100_000_000)]
     pub max_rate_counters: usize,
-    /// The most proofs of clients' keys (DPoP, `builtin:jwt`) in memory, some 40 bytes each: each
-    /// until it is too old. Beyond it 503 `too_many_proofs`. One client has half of the room at
-    /// most.
-    #[key(default = 900000, within = 1..=100_000_000)]
+    /// The most proofs of clients' keys in memory (DPoP, `builtin:jwt`), about 40 bytes each. Each
+    /// is kept until it is too old. Beyond it, requests get 503 `too_many_proofs`. One client can
+    /// use at most half of the room.
+    #[key(default = 900_000, within = 1..=100_000_000)]
     pub max_used_proofs: usize,
-    /// How requests name this gateway in `Via`, by which a loop is found: 508 `loop_detected`.
+    /// The name of this gateway in `Via`. Windlass uses it to detect loops (508 `loop_detected`).
     /// Gateways that share a name count as one.
-    #[key(absent = "a random name, another one at each start", kind = PSEUDONYM)]
+    #[key(absent = "a random name, a new one at each start", kind = PSEUDONYM)]
     pub via: Option<String>,
     /// Whether all of [`Self::resolvers`] could be read.
     #[key(with = are_resolvers_whole)]

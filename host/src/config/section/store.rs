@@ -11,9 +11,9 @@ use crate::config::source::Span;
 use crate::config::value::{duration, store};
 use crate::model::store::OnUnavailable;
 
-/// Where keys, plans and usage are kept: in a file of this gateway's own, or in a Redis or Valkey
-/// that several share. Exactly one of `path` and `url`. Without it there are only those of this
-/// file, and counters are lost with the process.
+/// Where Windlass keeps keys, plans and usage: in a file of its own, or in a Redis or Valkey that
+/// several gateways share. Exactly one of `path` and `url`. Without this table there are only the
+/// keys and plans of this file, and counters are lost when the process ends.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[store]", short = "path", private, keys = some_store, check = stale_by_one)]
 #[hint("address" => "it is called `url`: `url = \"redis://localhost:6379/0\"`")]
@@ -21,33 +21,34 @@ pub struct Store {
     /// A file of this gateway's own, or a server that several share.
     #[key(flatten = PlaceKeys)]
     pub place: StorePlace,
-    /// How often counters are written: what a crash may lose of them. Keys and plans are written at
-    /// once.
+    /// How often Windlass writes counters: how much of them a crash can lose. Keys and plans are
+    /// written at once.
     #[key(default = "500ms", within = "50ms"..="10s")]
     pub flush_interval: Duration,
-    /// How long nothing may be heard of changes, before `on_stale` holds and `/readyz` fails.
+    /// How long Windlass may hear nothing about changes before `on_stale` applies and `/readyz`
+    /// fails.
     #[key(default = "10s", within = "1s"..="10m")]
     pub max_staleness: Duration,
-    /// Whether keys of the store are refused then (503 `keys_unavailable`), or hold as they were
-    /// last.
+    /// What to do when key data is stale: `deny` rejects requests with keys of the store (503
+    /// `keys_unavailable`); `allow` keeps using the last known data.
     #[key(default = "deny")]
     pub on_stale: OnStale,
-    /// How limits answer when `url` is out of reach and no share of the budget is left here: no,
-    /// yes, or as this gateway alone would.
+    /// What limits do when `url` cannot be reached and no share of the budget is left here: `deny`
+    /// refuses requests, `allow` lets them pass, `local` applies the limit of this gateway alone.
     #[key(default = "deny")]
     pub on_unavailable: OnUnavailable,
-    /// The most requests that one gateway takes out of a shared budget at once: less is more exact,
-    /// more is fewer calls of `url`.
+    /// The most requests that one gateway takes out of a shared budget at a time. A smaller number
+    /// is more exact; a larger one needs fewer calls to `url`.
     #[key(default = 100, within = 1..=1_000_000)]
     pub max_lease: u64,
-    /// The longest that a request waits for `url` to tell this gateway's share of a budget, before
-    /// it is answered 503 `limits_unavailable`.
+    /// The longest that a request waits for this gateway's share of a budget from `url`; then 503
+    /// `limits_unavailable`.
     #[key(default = "1s", within = "0s"..="10s")]
     pub max_wait: Duration,
-    /// The most counters in memory, one for each key and plan that is in use.
+    /// The most counters in memory: one for each key and plan in use.
     #[key(default = 1_000_000, within = 1..=100_000_000)]
     pub max_counters: usize,
-    /// How many days usage is kept by day.
+    /// How many days Windlass keeps daily usage.
     #[key(default = 400, within = 1..=4000)]
     pub usage_days: u32,
     /// The table's header in the file.
@@ -58,12 +59,12 @@ pub struct Store {
 #[derive(FromTable)]
 #[table(into = StorePlace, build = place)]
 struct PlaceKeys {
-    /// The SQLite file, relative to this one; it is made where there is none.
-    #[key(absent = "then `url` must be there", kind = FILE, synonyms = "file")]
+    /// The SQLite file, relative to this one. Windlass creates it if it does not exist.
+    #[key(absent = "required without `url`", kind = FILE, synonyms = "file")]
     path: Option<PathBuf>,
-    /// The Redis or Valkey: `redis://[user@]host[:port][/database]`, `rediss://` with TLS, or
-    /// `unix:/socket`.
-    #[key(absent = "then `path` must be there", kind = URL, synonyms = "redis")]
+    /// The Redis or Valkey server: `redis://[user@]host[:port][/database]`, `rediss://` with TLS,
+    /// or `unix:/socket`.
+    #[key(absent = "required without `path`", kind = URL, synonyms = "redis")]
     url: Option<String>,
     #[key(flatten)]
     redis: RedisPlace,
@@ -84,14 +85,14 @@ pub struct RedisPlace {
     /// `redis://`, `rediss://` or `unix:`; never with a password.
     #[key(skip)]
     pub url: String,
-    /// The `[secret.<name>]` that holds the password for `url`.
+    /// The `[secret.<name>]` that holds the password of `url`.
     #[key(absent = "no password", kind = SecretName)]
     pub password: Option<usize>,
-    /// The beginning of the names of all its keys in `url`: gateways with the same one share keys,
-    /// plans and budgets.
+    /// The prefix of all keys in `url`. Gateways with the same prefix share keys, plans and
+    /// budgets.
     #[key(default = "windlass", kind = PREFIX)]
     pub prefix: String,
-    /// For one call of `url`.
+    /// For one call to `url`.
     #[key(default = "1s", within = "10ms"..="10s")]
     pub timeout: Duration,
 }

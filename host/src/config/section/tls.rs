@@ -8,14 +8,14 @@ use crate::config::field::{FromValue, Nested, PRIVATE_FILE, SERVER_NAME, Switch}
 use crate::config::read::Table;
 use crate::config::source::Span;
 
-/// The certificate of a listener. Both files are read at the start and at every reload.
+/// The certificate of a listener. Windlass reads both files at the start and at every reload.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "tls = { .. }")]
 pub struct ListenerTls {
-    /// Its chain in PEM, its own certificate first; relative to this file.
+    /// The certificate chain in PEM, its own certificate first, relative to this file.
     #[key(required = "api.pem", synonyms = "cert")]
     pub certificate: PathBuf,
-    /// Its private key in PEM, relative to this file.
+    /// The private key in PEM, relative to this file.
     #[key(required = "api.key", kind = PRIVATE_FILE)]
     pub key: PathBuf,
     /// The `tls` value in the file.
@@ -23,25 +23,26 @@ pub struct ListenerTls {
     pub(crate) span: Span,
 }
 
-/// How TLS is spoken with endpoints. The files are read when the configuration is put in use.
+/// How Windlass uses TLS to endpoints. It reads the files when it puts the configuration in use.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "tls = { .. }", short = "ca", check = unverified)]
 #[hint("insecure_skip_verify skip_verify insecure" => "to check no certificate, write `verify = false`")]
 #[hint("enabled" => "write `tls = true`, or `tls = false` for clear text")]
 pub struct UpstreamTls {
-    /// Certificates in PEM: one of them must have signed the endpoint's; relative to this file.
+    /// Certificates in PEM, relative to this file. One of them must have signed the endpoint's
+    /// certificate.
     #[key(
-        absent = "whom the system trusts",
+        absent = "those of the system",
         synonyms = "ca_file ca_cert ca_certificate root_ca"
     )]
     pub(crate) ca: Option<PathBuf>,
-    /// The name that the endpoint's certificate must hold, and that it is asked for (SNI).
-    #[key(absent = "that in the endpoint's address", kind = SERVER_NAME, synonyms = "sni hostname host server_name")]
+    /// The name that the endpoint's certificate must have, and that Windlass asks for (SNI).
+    #[key(absent = "the name in the endpoint's address", kind = SERVER_NAME, synonyms = "sni hostname host server_name")]
     pub(crate) name: Option<String>,
     /// What the gateway shows of itself where it is asked.
     #[key(flatten = IdentityKeys)]
     pub(crate) identity: Option<Identity>,
-    /// Whether certificates are checked; without, anybody can pose as an endpoint.
+    /// Whether Windlass verifies certificates. Without that, anyone can pose as an endpoint.
     #[key(default = true)]
     pub(crate) verify: bool,
     /// The `tls` value in the file.
@@ -52,11 +53,8 @@ pub struct UpstreamTls {
 #[derive(FromTable)]
 #[table(into = Option<Identity>, make = identity)]
 struct IdentityKeys {
-    /// The certificate that the gateway shows of itself, in PEM; relative to this file.
-    #[key(
-        absent = "none is shown",
-        synonyms = "cert client_cert client_certificate"
-    )]
+    /// The gateway's client certificate in PEM, relative to this file.
+    #[key(absent = "none", synonyms = "cert client_cert client_certificate")]
     certificate: Option<PathBuf>,
     /// The private key of `certificate` in PEM, relative to this file.
     #[key(absent = "none", kind = PRIVATE_FILE, synonyms = "client_key")]

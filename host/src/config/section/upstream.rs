@@ -53,7 +53,7 @@ const HEALTH: &str = "it is called `health`: `health = { path = \"/healthz\" }`"
 pub struct UpstreamConfig {
     #[key(with = Table::name)]
     pub(crate) name: Arc<str>,
-    /// Its endpoints, at least one.
+    /// The endpoints, at least one.
     #[key(
         required = r#"[{ address = "10.0.0.1:8080" }]"#,
         entries,
@@ -64,57 +64,58 @@ pub struct UpstreamConfig {
     /// How an endpoint is picked.
     #[key(flatten)]
     pub balance: Balance,
-    /// Asks each endpoint whether it is well.
-    #[key(absent = "endpoints are not asked")]
+    /// Checks the health of each endpoint.
+    #[key(absent = "no checks")]
     pub(crate) health: Option<HealthCheck>,
-    /// Takes endpoints out by the results of requests.
+    /// Ejects endpoints because of the results of requests.
     #[key(default = "{}", synonyms = "outlier_detection passive_health")]
     pub ejection: Ejection,
-    /// When a request is tried once more.
+    /// When Windlass retries a request.
     #[key(default = "{}")]
     pub(crate) retries: Retries,
-    /// How much an endpoint is given at once.
+    /// How many requests and connections each endpoint gets.
     #[key(default = "{}")]
     pub(crate) limits: EndpointLimits,
-    /// For a new connection, its TLS handshake included; then 504.
+    /// For a new connection, including its TLS handshake; then 504.
     #[key(default = "2s")]
     pub connect_timeout: Duration,
     /// From the end of the request to the head of the response; then 504.
     #[key(default = "30s", synonyms = "response_timeout")]
     pub first_byte_timeout: Duration,
-    /// Between two pieces of a body, or of what passes after an upgrade; then the exchange is cut.
+    /// Between two chunks of a body, or of data after an upgrade; then Windlass ends the exchange.
     #[key(default = "1m", synonyms = "send_timeout write_timeout")]
     pub idle_timeout: Option<Duration>,
-    /// From when a request comes to the upstream, a wait for room included, to the end of the
-    /// response; then 504, or the response is cut.
+    /// From when the request reaches the upstream, including time in the queue, to the end of the
+    /// response; then 504, or the response is cut off.
     #[key(default = "none", synonyms = "request_timeout")]
     pub total_timeout: Option<Duration>,
-    /// How long what runs on an endpoint that is drained or removed may go on, streams too; then it
-    /// is cut.
+    /// How long requests and streams may go on at an endpoint that is drained or removed; then
+    /// Windlass cuts them off.
     #[key(default = "5m", within = "0s"..="24h")]
     pub(crate) drain_timeout: Option<Duration>,
-    /// How long an unused connection is kept; less than the endpoints keep theirs.
+    /// How long Windlass keeps an unused connection. Make it shorter than the endpoints keep
+    /// theirs.
     #[key(default = "1m")]
     pub keep_alive_timeout: Duration,
     /// The most unused connections that a worker keeps for each endpoint.
     #[key(default = 128, within = 0..=100_000)]
     pub max_idle: usize,
-    /// The largest response head; beyond it 502.
+    /// The largest response head. A larger one gets 502.
     #[key(default = "64KiB", within = "1KiB"..="1MiB")]
     pub max_head: usize,
-    /// The most fields of a response head; beyond it 502.
+    /// The most header fields in a response. More get 502.
     #[key(default = 1000, within = 1..=10_000)]
     pub max_headers: usize,
-    /// The `host` that goes upstream: the one that the client sent, the endpoint's address, or this
-    /// name.
+    /// The `host` that Windlass sends: `preserve` is the client's, `endpoint` is the endpoint's
+    /// address, and a name is sent as it is.
     #[key(default = "preserve")]
     pub host: HostRule,
-    /// Whether TLS is spoken with the endpoints, or not (clear text); `true` is a table without
-    /// keys.
+    /// Whether Windlass uses TLS to the endpoints; `false` is clear text. `true` is the same as a
+    /// table without keys.
     #[key(default = false)]
     pub tls: Option<UpstreamTls>,
-    /// The protocol with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where
-    /// the endpoint can.
+    /// The protocol to the endpoints. `auto` is HTTP/1.1 in clear text, and with TLS HTTP/2 if the
+    /// endpoint supports it.
     #[key(default = "auto")]
     pub protocol: UpstreamProtocol,
 }

@@ -30,29 +30,29 @@ pub struct Verifier {
     /// Where its keys come from.
     #[key(flatten = SourceKeys)]
     pub keys: KeysFrom,
-    /// The values of `iss` that are accepted.
+    /// The accepted values of `iss`.
     #[key(
-        absent = "with `discovery_url` that of the document, else any",
+        absent = "with `discovery_url` the document's issuer, else any",
         least = 1
     )]
     pub issuers: Vec<String>,
     /// For whom a token must be. None: anybody.
     #[key(flatten = AudienceKeys)]
     pub audiences: Option<Vec<String>>,
-    /// The values of `alg` that are accepted.
+    /// The accepted values of `alg`.
     #[key(absent = "all but HMAC; with `secret` the HMAC ones", each = ALGORITHM, least = 1)]
     pub algorithms: Vec<&'static str>,
-    /// The values of `typ` that are accepted, such as `"at+jwt"` (RFC 9068).
-    #[key(absent = "any, and none", least = 1)]
+    /// The accepted values of `typ`, such as `"at+jwt"` (RFC 9068).
+    #[key(absent = "any, or none", least = 1)]
     pub types: Vec<String>,
-    /// How far the issuer's clock may be off, for `exp`, `nbf` and `iat`.
+    /// How far the issuer's clock may be off when Windlass checks `exp`, `nbf` and `iat`.
     #[key(default = "30s", within = "0s"..="10m", synonyms = "leeway clock_skew")]
     pub skew: Duration,
-    /// Whether a token without `exp`, which never ends, is refused.
+    /// Whether to refuse a token without `exp`, which never expires.
     #[key(default = true)]
     pub require_exp: bool,
-    /// The most that may have passed since `iat`, which a token must have then.
-    #[key(absent = "no bound", within = "1s"..="8784h")]
+    /// The longest time since `iat`. A token must then have an `iat`.
+    #[key(absent = "no limit", within = "1s"..="8784h")]
     pub max_age: Option<Duration>,
     /// Claims that a token must have.
     #[key(
@@ -63,12 +63,13 @@ pub struct Verifier {
         synonyms = "claims"
     )]
     pub required: Vec<RequiredClaim>,
-    /// Accept tokens that are bound to a client certificate (`cnf.x5t#S256`, RFC 8705) without a
-    /// look at one: where a proxy before the gateway, or the endpoint, compares them.
+    /// Whether to accept tokens that are bound to a client certificate (`cnf.x5t#S256`, RFC 8705)
+    /// without checking that certificate: for setups in which a proxy in front of the gateway, or
+    /// the endpoint, checks it.
     #[key(default = false)]
     pub(crate) certificate_bound: bool,
-    /// The most memory for verified tokens, which are kept so that the next request with one costs
-    /// a look-up; `"0B"` keeps none.
+    /// The most memory for verified tokens. A token in this cache is not verified again. `"0B"`
+    /// turns the cache off.
     #[key(default = "16MiB", within = "0B"..="16GiB")]
     pub cache: u64,
     /// The table's name in the file.
@@ -79,28 +80,30 @@ pub struct Verifier {
 #[derive(FromTable)]
 #[table(into = Option<Vec<String>>, make = audiences)]
 struct AudienceKeys {
-    /// One of a token's `aud` must be one of these. If a token has no `aud`, its `client_id` counts.
-    #[key(absent = "then `any_audience = true` must be there", least = 1)]
+    /// A token's `aud` must contain one of these. If a token has no `aud`, its `client_id` counts.
+    #[key(absent = "required without `any_audience = true`", least = 1)]
     audiences: Vec<String>,
-    /// Accept tokens for anybody: also those that the issuer made for another service.
+    /// Whether to accept tokens for any audience, including those that the issuer made for another
+    /// service.
     #[key(default = false)]
     any_audience: bool,
 }
 
-/// A claim that a token must have: with any value but null, with one of several, or as a list that
-/// has one of several.
+/// A claim that a token must have: with any value except null, with one of several values, or as a
+/// list that contains one of several values.
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "required = [{ .. }]", short = "claim", keys = one_of_or_contains)]
 #[hint("value equals" => "it is called `one_of`, a list")]
 #[hint("values" => "it is called `one_of`, or `contains` where the claim is a list")]
 pub struct RequiredClaim {
-    /// Its name; with a `/` before it a JSON pointer (RFC 6901), such as `"/realm_access/roles"`.
+    /// Its name, or a JSON pointer (RFC 6901) if it begins with `/`, such as
+    /// `"/realm_access/roles"`.
     #[key(required = "groups", synonyms = "name")]
     pub claim: String,
-    /// Values, one of which it must be. `1` is not `"1"`.
+    /// The claim must be one of these values. `1` is not `"1"`.
     #[key(absent = "any value", least = 1)]
     pub one_of: Vec<Json>,
-    /// Values, one of which it must have; it must be a list.
+    /// The claim must be a list that contains one of these values.
     #[key(absent = "it need not be a list", least = 1)]
     pub contains: Vec<Json>,
 }

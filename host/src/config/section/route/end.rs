@@ -24,15 +24,15 @@ pub enum RouteEnd {
 #[derive(FromTable)]
 #[table(into = Option<RouteEnd>, make = end)]
 pub(super) struct EndKeys {
-    /// Where the request goes after the filters.
-    #[key(absent = "the route ends in the gateway", kind = Reference(Group::Upstream))]
+    /// The upstream that gets the request after the filters.
+    #[key(absent = "the gateway answers itself", kind = Reference(Group::Upstream))]
     upstream: Option<usize>,
     #[key(flatten = SplitKeys)]
     split: Option<RouteSplit>,
-    /// Answers with a fixed response after the filters.
+    /// A fixed response after the filters.
     #[key(absent = "no fixed response")]
     respond: Option<FixedResponse>,
-    /// Answers with a redirect after the filters.
+    /// A redirect after the filters.
     #[key(absent = "no redirect")]
     redirect: Option<Redirect>,
 }

@@ -24,7 +24,7 @@ pub struct RouteSplit {
 #[derive(FromTable)]
 #[table(into = Option<RouteSplit>, make = split)]
 pub(super) struct SplitKeys {
-    /// Several upstreams in the place of `upstream`, each with its share: for a canary.
+    /// Several upstreams instead of `upstream`, each with a share of the requests: for a canary.
     #[key(
         absent = "one upstream",
         entries = ShareKeys,
@@ -32,9 +32,9 @@ pub(super) struct SplitKeys {
         few = "for one upstream, write `upstream = \"<name>\"` in the place of `split`"
     )]
     split: Vec<(usize, u32)>,
-    /// The key that keeps a sender with its upstream of `split`; raising a weight then only moves
-    /// senders to it. A request without it goes by chance.
-    #[key(absent = "chance, for each request")]
+    /// The key that keeps a client on one upstream of `split`: a larger weight then only moves
+    /// clients to that upstream. Requests without the key are split at random.
+    #[key(absent = "at random, for each request")]
     split_on: Option<HashKey>,
 }
 
@@ -45,7 +45,7 @@ struct ShareKeys {
     /// The upstream.
     #[key(required = "<name>", kind = Reference(Group::Upstream), synonyms = "name")]
     upstream: usize,
-    /// Its share, relative to the others; 0 takes none.
+    /// Its share of the requests, relative to the others. 0 gets none.
     #[key(required = 5, within = 0..=MAX_WEIGHT)]
     weight: u32,
 }

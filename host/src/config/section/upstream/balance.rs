@@ -18,8 +18,8 @@ use crate::model::word::Word;
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(check = only_with_hash)]
 pub struct Balance {
-    /// How an endpoint is picked: in turn, the one with the fewest active requests, the less loaded
-    /// of two drawn by chance, or by a key of the request; all by weight.
+    /// How Windlass picks an endpoint: in turn, the one with the fewest active requests, the less
+    /// loaded of two random ones, or by a key of the request. Every policy respects `weight`.
     #[key(
         name = "balance",
         default = "round-robin",
@@ -27,32 +27,33 @@ pub struct Balance {
         synonyms = "policy lb_policy load_balancing algorithm"
     )]
     pub policy: BalancePolicy,
-    /// The key of `consistent-hash`; a request without it is spread by weight. An affinity that a
+    /// The key of `consistent-hash`. Requests without it are spread by weight. An affinity that a
     /// filter hints comes first.
     #[key(absent = "`\"client\"`, its IP address")]
     pub(crate) hash_on: HashKey,
-    /// How much of its fair share of the active requests an endpoint takes by `consistent-hash`
-    /// before a key goes elsewhere; in percent.
+    /// How much of its fair share of the active requests an endpoint may have before
+    /// `consistent-hash` sends its keys elsewhere, in percent.
     #[key(default = 125, within = 101..=10_000)]
     pub(crate) hash_bound: u32,
-    /// How long an endpoint that joins, or is well again, takes to get its whole share, which grows
-    /// evenly.
-    #[key(absent = "its whole share at once", within = "100ms"..="15m")]
+    /// How long an endpoint that joins or becomes healthy again takes to reach its full share,
+    /// which grows evenly.
+    #[key(absent = "its full share at once", within = "100ms"..="15m")]
     pub(crate) slow_start: Option<Duration>,
-    /// With fewer available endpoints than this, requests go to all that are not draining, as if
-    /// they were well; `"0"`: never, 503 when none is left.
+    /// If fewer than this number or share of the active tier is healthy, Windlass ignores health
+    /// and balances across every endpoint in the tier that is not draining. With `"0"` it never
+    /// does: requests get 503 when no healthy endpoint is left.
     #[key(default = "0")]
     pub(crate) fail_open: Threshold,
-    /// With fewer available endpoints than this, a priority group gives way to the next.
+    /// If fewer than this number or share of a tier is available, Windlass uses the next tier.
     #[key(default = "1")]
     pub(crate) failover: Threshold,
-    /// Labels, such as `{ zone = "a" }`: endpoints that carry them are used before others of their
-    /// priority.
+    /// Labels of preferred endpoints, such as `{ zone = "a" }`. Windlass uses endpoints that have
+    /// all of these labels before others of the same priority.
     #[key(absent = "none")]
     pub(crate) prefer: BTreeMap<String, String>,
-    /// Keeps a client on its endpoint while that is available.
+    /// Keeps a client on one endpoint while that endpoint is available.
     #[key(
-        absent = "a client may get another endpoint with each request",
+        absent = "each request may go to another endpoint",
         synonyms = "session affinity"
     )]
     pub(crate) sticky: Option<Sticky>,

@@ -8,39 +8,40 @@ use super::StatusRanges;
 use crate::config::read::Table;
 use crate::config::value::duration;
 
-/// Takes an endpoint out for a while by the results of requests. A fault: no connection, none in
-/// time, an end before the response's head, no answer in time, or one of `statuses`.
+/// Ejects an endpoint for a while because of the results of requests. Faults are: no connection, no
+/// connection in time, a connection that ends before the response's head, no response in time, and
+/// one of `statuses`.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "ejection = { .. }", short = "faults", check = check)]
 #[hint("false" => "for no ejection write `{ faults = 0 }`")]
 #[hint("true" => "it is on where it is left out")]
 #[hint("enabled" => "for no ejection write `faults = 0`")]
 pub struct Ejection {
-    /// After so many faults in a row; 0: never.
+    /// After this many faults in a row. 0 never ejects.
     #[key(default = 5, within = 0..=10_000, synonyms = "errors failures max_fails consecutive_errors consecutive_5xx")]
     pub(crate) faults: u32,
-    /// When a smaller share of an interval's results is good; in percent, 0: never.
+    /// If a smaller share of an interval's results is good, in percent. 0 never ejects.
     #[key(default = 0, within = 0..=100)]
     pub(crate) min_success: u32,
-    /// With fewer results in an interval, no share is told.
+    /// With fewer results in an interval, Windlass does not look at `min_success`.
     #[key(default = 50, within = 1..=1_000_000)]
     pub(crate) min_requests: u32,
-    /// The time over which the share of good results is told.
+    /// The interval over which Windlass measures the share of good results.
     #[key(default = "10s", within = "100ms"..="1h")]
     pub(crate) interval: Duration,
-    /// Statuses that are faults of the endpoint too. They count for all routes: list those that
-    /// only a broken endpoint answers with.
+    /// Statuses that count as faults. They apply to all routes: list only those that a broken
+    /// endpoint sends.
     #[key(absent = "none")]
     pub statuses: StatusRanges,
-    /// How long it is out the first time; twice as long with each time after that, until it has
-    /// been well for as long as it was out.
+    /// How long the first ejection lasts. Each further one lasts twice as long, until the endpoint
+    /// has been healthy for as long as it was out.
     #[key(default = "10s", synonyms = "duration fail_timeout base_ejection_time")]
     pub(crate) backoff: Duration,
-    /// The longest that it is out; at least `backoff`.
+    /// The longest ejection, at least `backoff`.
     #[key(default = "5m", synonyms = "max_ejection_time")]
     pub(crate) max_backoff: Duration,
-    /// The most endpoints that are out at once; in percent, rounded down, so that the only endpoint
-    /// never is.
+    /// The most endpoints that are ejected at a time, in percent, rounded down: with less than 100,
+    /// a single endpoint never is.
     #[key(default = 50, within = 0..=100, synonyms = "max_ejection_percent")]
     pub(crate) max_share: u32,
 }

@@ -23,20 +23,21 @@ use crate::config::value::address;
 #[hint("url host" => "it is called `address`: `address = \"10.0.0.1:8080\"`")]
 #[hint("port" => "write it in the address: `address = \"10.0.0.1:8080\"`")]
 pub struct Endpoint {
-    /// Its IP address or name, with the port; a name stands for all its addresses, and is asked
-    /// for again as its TTL says.
+    /// Its IP address or name, with the port. A name stands for all its addresses; Windlass
+    /// resolves it again when its TTL ends.
     #[key(required = "10.0.0.1:8080", kind = ADDRESS)]
     pub(crate) address: String,
     /// The address in the file.
     #[key(span_of = "address")]
     pub span: Span,
-    /// Its share of the requests, relative to the others; 0 takes none.
+    /// Its share of the requests, relative to the others. 0 gets none.
     #[key(default = 1, within = 0..=MAX_WEIGHT)]
     pub weight: u32,
-    /// Its group: 0 is used first, the next one when too few of it are available (`failover`).
+    /// Its tier. Windlass uses tier 0 first, and the next one when too few endpoints are available
+    /// (`failover`).
     #[key(default = 0, within = 0..=15, synonyms = "tier")]
     pub(crate) priority: u8,
-    /// For route hints of filters, and `prefer`.
+    /// Labels for the route hints of filters, and for `prefer`.
     #[key(absent = "none")]
     pub labels: BTreeMap<String, String>,
 }

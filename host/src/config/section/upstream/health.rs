@@ -11,8 +11,8 @@ use crate::config::read::Table;
 use crate::config::section::UpstreamTls;
 use crate::config::value::{Refused, duration, host, name::line};
 
-/// Asks each endpoint, once a gateway, whether it is well. Until the first answer an endpoint is
-/// used.
+/// Checks the health of each endpoint, once for each gateway. An endpoint is used until its first
+/// check.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "health = { .. }", short = "path", check = in_time)]
 #[hint("false enabled" => "for no checks leave `health` out")]
@@ -22,23 +22,24 @@ pub(crate) struct HealthCheck {
     /// How it is asked.
     #[key(flatten = ProbeKeys)]
     pub(crate) probe: Probe,
-    /// The port that is asked.
+    /// The port to check.
     #[key(absent = "that of the endpoint", within = 1..=65_535)]
     pub(crate) port: Option<u16>,
-    /// Whether the check speaks TLS: `false` for clear text where requests speak TLS, `true` or a
-    /// table for the other way round.
+    /// Whether the check uses TLS: `false` for clear text while requests use TLS, `true` or a table
+    /// for the opposite.
     #[key(absent = "as with requests: the upstream's `tls`", kind = TLS)]
     pub(crate) tls: CheckTls,
-    /// Between two questions, by chance up to a tenth more or less.
+    /// Between two checks, at random up to a tenth more or less.
     #[key(default = "5s", within = "50ms"..="1h")]
     pub(crate) interval: Duration,
-    /// For one answer, its connection included.
+    /// For one check, including its connection.
     #[key(default = "2s", within = "10ms"..="5m")]
     pub(crate) timeout: Duration,
-    /// So many good answers in a row make an endpoint healthy.
+    /// After this many good checks in a row the endpoint is healthy.
     #[key(default = 2, within = 1..=100, synonyms = "healthy_threshold success")]
     pub(crate) rise: u32,
-    /// So many bad answers in a row make it unhealthy; the very first answer decides alone.
+    /// After this many bad checks in a row the endpoint is unhealthy. The very first check decides
+    /// alone.
     #[key(default = 3, within = 1..=100, synonyms = "unhealthy_threshold failures max_fails")]
     pub(crate) fall: u32,
 }
@@ -66,13 +67,13 @@ impl From<Option<UpstreamTls>> for CheckTls {
 #[derive(FromTable)]
 #[table(into = Probe, make = probe)]
 struct ProbeKeys {
-    /// How it is asked: by an HTTP request, by a connection, or by the gRPC health protocol
+    /// The kind of check: an HTTP request, a TCP connection, or the gRPC health protocol
     /// (`grpc.health.v1`).
     #[key(default = "http", synonyms = "type")]
     kind: ProbeKind,
     #[key(flatten)]
     http: HttpCheck,
-    /// The service that the gRPC health protocol is asked for.
+    /// The service to ask for in the gRPC health protocol.
     #[key(absent = "the whole server", kind = SERVICE)]
     service: String,
 }
@@ -101,7 +102,7 @@ pub(crate) enum Probe {
 /// What an HTTP check sends and wants.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 pub(crate) struct HttpCheck {
-    /// The path of the HTTP request, with its query.
+    /// The path of the HTTP request, including the query.
     #[key(default = "/", kind = TARGET, synonyms = "uri url")]
     pub(crate) path: String,
     /// The method of the HTTP request.
@@ -110,10 +111,10 @@ pub(crate) struct HttpCheck {
     /// The `host` field of the HTTP request.
     #[key(absent = "the endpoint's address", kind = HOST)]
     pub(crate) host: Option<String>,
-    /// The statuses of a good answer.
+    /// The statuses of a healthy endpoint.
     #[key(default = "200-399", synonyms = "status statuses")]
     pub(crate) expect: StatusRanges,
-    /// A text that the first 64 KiB of a good answer's body contain.
+    /// A text that the first 64 KiB of the response body must contain.
     #[key(absent = "any body")]
     pub(crate) body: Option<String>,
 }

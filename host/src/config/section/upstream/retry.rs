@@ -8,9 +8,9 @@ use super::StatusRanges;
 use crate::config::read::Table;
 use crate::config::value::duration;
 
-/// When a request is tried once more: at once on another endpoint, or, where there is none, after
-/// 12 to 250 ms on the same one over another connection. Only if nothing of it was sent, or its
-/// method is idempotent (RFC 9110 section 9.2.2) and its whole body was kept.
+/// When Windlass retries a request: at once on another endpoint or, if there is none, after 12 to
+/// 250 ms on the same endpoint over another connection. It does so only if nothing of the request
+/// was sent, or if its method is idempotent (RFC 9110 section 9.2.2) and its whole body was kept.
 #[derive(Debug, Clone, PartialEq, FromTable)]
 #[table(heading = "retries = { .. }", short = "attempts", check = check)]
 #[hint("max max_retries count" => "it is called `attempts`, the first one included")]
@@ -20,34 +20,35 @@ use crate::config::value::duration;
 #[hint("backoff delay" => "it is no setting: another endpoint is asked at once, the same one after 12 to 250 ms")]
 #[hint("methods" => "only what is idempotent is sent again (RFC 9110 section 9.2.2)")]
 pub(crate) struct Retries {
-    /// The most attempts, the first one included, each on another endpoint while there is one that
-    /// was not tried; 1: no retry. A request whose unused connection was closed meanwhile, or that
-    /// the endpoint turned away unread, goes to the same endpoint on another connection and is not
-    /// counted.
+    /// The most attempts, including the first. Each goes to an endpoint that was not tried yet, if
+    /// there is one. With 1 there are no retries. If an unused connection was closed meanwhile, or
+    /// the endpoint refused the request unread, Windlass tries the same endpoint on another
+    /// connection and does not count that.
     #[key(default = 2, within = 1..=10)]
     pub(crate) attempts: u32,
-    /// After which faults: no connection, an end of the connection before the response's first
-    /// byte, no response in time.
+    /// The faults to retry after: no connection, a connection that ends before the first byte of
+    /// the response, no response in time.
     #[key(default = r#"["connect", "reset"]"#)]
     pub(crate) on: Vec<RetryOn>,
-    /// After which responses; the last attempt's goes to the client whatever it is.
+    /// The statuses to retry after. The client gets the response of the last attempt, whatever it
+    /// is.
     #[key(absent = "none", synonyms = "codes")]
     pub(crate) statuses: StatusRanges,
-    /// From the end of the request to the head of the response, for an attempt that another
-    /// follows: not the last one, nor a request that cannot be sent again, nor one that no endpoint
-    /// or the budget has room for. The only endpoint of an upstream is tried again.
+    /// From the end of the request to the head of the response, for an attempt that another can
+    /// follow. It does not apply to the last attempt, to a request that cannot be sent again, or if
+    /// no endpoint or budget is left for a retry. The only endpoint of an upstream is tried again.
     #[key(
         absent = "`first_byte_timeout`, which is that of all attempts together",
         synonyms = "timeout"
     )]
     pub(crate) try_timeout: Option<Duration>,
-    /// The largest request body that is kept to be sent again.
+    /// The largest request body that Windlass keeps for a retry.
     #[key(default = "64KiB", within = "0B"..="64MiB")]
     pub(crate) max_body: usize,
-    /// Retries for each hundred requests, of each worker; attempts that sent nothing are free.
+    /// Retries for each hundred requests, for each worker. Attempts that sent nothing are free.
     #[key(default = 20, within = 0..=1000)]
     pub(crate) budget: u32,
-    /// Retries a second beside `budget`, of all workers together.
+    /// Retries per second besides `budget`, for all workers together.
     #[key(default = 10, within = 0..=1_000_000)]
     pub(crate) budget_rate: u32,
 }
@@ -124,8 +125,9 @@ pub(super) fn in_time(
     }
 }
 
-/// How much each endpoint is given at once, by all workers together. When none takes more, requests
-/// wait in a queue; beyond it, or too long, 503 with `Retry-After`.
+/// How many requests and connections each endpoint gets, from all workers together. If no endpoint
+/// has room, requests wait in a queue. If the queue is full, or the wait too long, they get 503
+/// with `Retry-After`.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "limits = { .. }", short = "max_active", keys = idle_queue)]
 #[hint("false" => "for no limits leave it out")]
@@ -133,13 +135,13 @@ pub(crate) struct EndpointLimits {
     /// The most active requests on one endpoint.
     #[key(absent = "no limit", within = 1..=1_000_000, synonyms = "max_requests max_concurrent")]
     pub(crate) max_active: Option<u32>,
-    /// The most connections to one endpoint, unused ones included.
+    /// The most connections to one endpoint, including unused ones.
     #[key(absent = "no limit", within = 1..=1_000_000)]
     pub(crate) max_connections: Option<u32>,
-    /// The most requests of one upstream that wait; 0: none waits.
+    /// The most requests of one upstream in the queue. 0 turns the queue off.
     #[key(default = 128, within = 0..=100_000, synonyms = "max_pending max_queue")]
     pub(crate) queue: usize,
-    /// How long one of them waits.
+    /// How long a request may wait in the queue.
     #[key(default = "1s", within = "1ms"..="5m", synonyms = "timeout")]
     pub(crate) queue_timeout: Duration,
 }

@@ -10,8 +10,8 @@ use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::balance::{cookie_domain, cookie_name, cookie_path, sticky_field};
 
-/// How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats.
-/// It holds over reloads and restarts, and on every gateway with the same secret.
+/// Keeps a client on its endpoint by a signed cookie, or by a signed header field that the client
+/// repeats. It survives reloads and restarts, and works on every gateway with the same secret.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "sticky = { .. }", short = "cookie", private, keys = only_cookies, check = attributes)]
 #[hint("true" => "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`")]
@@ -24,18 +24,18 @@ pub(crate) struct Sticky {
     /// How a client says where it belongs.
     #[key(flatten = StickyKeys)]
     pub(crate) by: StickyBy,
-    /// The `[secret.<name>]` that signs it.
+    /// The `[secret.<name>]` that signs the cookie or field.
     #[key(required = "<name of a [secret.x]>", kind = SecretName)]
     pub(crate) secret: usize,
-    /// How long it holds after the client's last request: each response renews it, at most once a
+    /// How long a client stays after its last request. Each response renews it, at most once a
     /// second.
     #[key(default = "1h", within = "1s"..="168h", synonyms = "ttl max_age expires")]
     pub(crate) duration: Duration,
     /// How the cookie is set, where it is one.
     #[key(flatten)]
     pub(crate) cookie: Cookie,
-    /// Clients whose endpoint drains or has weight 0 move to another, or they stay, on one that
-    /// drains until the upstream's `drain_timeout` is over.
+    /// What happens to clients whose endpoint drains or has weight 0: `move` sends them to another;
+    /// `stay` keeps them, on a draining endpoint until the upstream's `drain_timeout` ends.
     #[key(default = "move", synonyms = "drain")]
     pub(crate) on_drain: OnDrain,
     /// The table in the file.
@@ -46,10 +46,11 @@ pub(crate) struct Sticky {
 #[derive(FromTable)]
 #[table(into = StickyBy, build = by)]
 struct StickyKeys {
-    /// The cookie's name. It always has `HttpOnly`.
+    /// The name of the cookie. The cookie always has `HttpOnly`.
     #[key(absent = "no cookie", kind = COOKIE, synonyms = "name")]
     cookie: Option<String>,
-    /// The field, for clients without cookies: the response tells it, the client repeats it.
+    /// The header field, for clients without cookies: Windlass sends it in the response, and the
+    /// client repeats it.
     #[key(absent = "no field", kind = HEADER)]
     header: Option<HeaderName>,
 }
@@ -65,17 +66,16 @@ pub(crate) enum StickyBy {
 /// The attributes of a cookie.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 pub(crate) struct Cookie {
-    /// Whether the cookie is sent back over TLS only.
+    /// Whether browsers send the cookie over TLS only.
     #[key(default = true)]
     pub(crate) secure: bool,
-    /// Which requests that come from other sites the cookie goes with (`SameSite`): followed links,
-    /// none, or all.
+    /// Which requests from other sites carry the cookie (`SameSite`): followed links, none, or all.
     #[key(default = "lax", synonyms = "samesite sameSite SameSite")]
     pub(crate) same_site: SameSite,
-    /// The domain that the cookie goes to, with all names below it (`Domain`).
+    /// The domain that gets the cookie, including all names below it (`Domain`).
     #[key(absent = "the host that set it", kind = DOMAIN)]
     pub(crate) domain: Option<String>,
-    /// The path that the cookie goes to, with all below it (`Path`), as clients see it.
+    /// The path that gets the cookie, including all paths below it (`Path`), as clients see it.
     #[key(default = "/", kind = PATH)]
     pub(crate) path: String,
 }

@@ -16,22 +16,22 @@ const JWKS_FILE: Parsed<PathBuf> = Parsed::new("a file", jwks_file);
 #[derive(FromTable)]
 #[table(into = KeysFrom, build = source)]
 pub(super) struct SourceKeys {
-    /// The issuer's JWK set (RFC 7517): fetched before the configuration is in use, and again ahead
-    /// of its end, as `cache-control` says.
-    #[key(absent = "then one of the others must be there", kind = URL, synonyms = "jwks_uri")]
+    /// The issuer's JWK set (RFC 7517). Windlass fetches it before it uses the configuration, and
+    /// again before it expires, as `cache-control` says.
+    #[key(absent = "one of the four is required", kind = URL, synonyms = "jwks_uri")]
     jwks_url: Option<String>,
     /// The issuer's discovery document (OpenID Connect Discovery, RFC 8414), which says where its
-    /// JWK set is; it must be of one of `issuers`.
-    #[key(absent = "then one of the others must be there", kind = URL, synonyms = "discovery")]
+    /// JWK set is. Its issuer must be one of `issuers`.
+    #[key(absent = "one of the four is required", kind = URL, synonyms = "discovery")]
     discovery_url: Option<String>,
-    /// A file with a JWK set, relative to this one; a reload reads it again.
-    #[key(absent = "then one of the others must be there", kind = JWKS_FILE)]
+    /// A file with a JWK set, relative to this one. A reload reads it again.
+    #[key(absent = "one of the four is required", kind = JWKS_FILE)]
     jwks_file: Option<PathBuf>,
-    /// The `[secret.<name>]` that tokens are signed with by HMAC, of at least 32 bytes (64 for
-    /// HS512).
-    #[key(absent = "then one of the others must be there", kind = SecretName)]
+    /// The `[secret.<name>]` that signs tokens by HMAC: at least 32 bytes, 64 for HS512.
+    #[key(absent = "one of the four is required", kind = SecretName)]
     secret: Option<usize>,
-    /// Fetch keys without TLS from another machine: whoever is on the way can make tokens.
+    /// Whether Windlass may fetch keys from another machine without TLS. Anyone on the way can then
+    /// forge tokens.
     #[key(default = false)]
     allow_http: bool,
     #[key(flatten)]
@@ -57,25 +57,26 @@ pub struct KeyFetch {
     /// Whether it is that of a discovery document.
     #[key(skip)]
     pub is_discovery: bool,
-    /// Certificates in PEM: one of them must have signed the key server's; relative to this file.
-    #[key(absent = "whom the system trusts", kind = JWKS_FILE)]
+    /// Certificates in PEM, relative to this file. One of them must have signed the key server's
+    /// certificate.
+    #[key(absent = "those of the system", kind = JWKS_FILE)]
     pub ca: Option<PathBuf>,
-    /// For one fetch of the keys, the discovery document included.
+    /// For one fetch of the keys, including the discovery document.
     #[key(default = "5s", within = "10ms"..="1m")]
     pub timeout: Duration,
-    /// How long keys are fresh where the answer does not say.
+    /// How long keys are fresh if the response does not say.
     #[key(default = "10m", within = "100ms"..="24h", synonyms = "cache_duration")]
     pub refresh: Duration,
-    /// The least between two fetches that tokens with an unknown `kid` cause; and how long keys are
-    /// fresh at least.
+    /// The least time between two fetches that tokens with an unknown `kid` cause, and the least
+    /// time that keys are fresh.
     #[key(default = "30s", within = "100ms"..="10m")]
     pub cooldown: Duration,
-    /// How long keys are used after the last good answer of a key server that fails; then tokens
-    /// are refused.
+    /// How long Windlass keeps using keys after the last good response of a key server that fails.
+    /// After that it refuses tokens.
     #[key(default = "2h", within = "1s"..="168h")]
     pub max_stale: Duration,
-    /// Whether a key server that does not answer is no error at a start or reload: tokens are
-    /// refused until it does.
+    /// Whether Windlass may start or reload while the key server does not answer. It refuses tokens
+    /// until the server does.
     #[key(default = false)]
     pub start_without_keys: bool,
 }
