@@ -123,7 +123,7 @@ fn taken(field_name: &Ident, field: &Field, settings: &mut Settings) -> Result<S
         crate::config::field::Field {
             key: #name,
             kind: #kind,
-            absent: crate::config::field::Absent::#absent,
+            absent: crate::config::field::Absence::#absent,
             doc: #doc,
             synonyms: #synonyms,
         }

@@ -29,7 +29,7 @@ fn one_field_makes_the_reader_and_the_reference() {
         r#"key:"interval""#,
         r#"doc:"Howoften.Inall.""#,
         "<Durationascrate::config::field::FromValue>::KIND.within(50u64,3600000u64)",
-        r#"Absent::Default("\"10s\"")"#,
+        r#"Absence::Default("\"10s\"")"#,
         r#"synonyms:"period""#,
         "letinterval=table.take(",
         "interval:interval?.into()",
@@ -103,7 +103,7 @@ fn a_field_without_a_key_is_filled_from_the_table() {
     ] {
         let code = table(field).unwrap();
         assert!(code.contains(part), "{part} is not in {code}");
-        assert!(!code.contains("Absent"), "{code}");
+        assert!(!code.contains("Absence"), "{code}");
     }
 }
 

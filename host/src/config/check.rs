@@ -103,8 +103,8 @@ pub(super) fn hash_params(reader: &mut Reader, routes: &[RouteConfig], filters: 
 /// Whether requests of a route come to an upstream, by its end or by a filter's word.
 fn leads(route: &RouteConfig, filters: &[FilterConfig], upstream: usize) -> bool {
     let ends = match &route.end {
-        RouteEnd::Upstream(place) => *place == upstream,
-        RouteEnd::Split(split) => split.groups.iter().any(|(place, _)| *place == upstream),
+        RouteEnd::Upstream(index) => *index == upstream,
+        RouteEnd::Split(split) => split.groups.iter().any(|(index, _)| *index == upstream),
         RouteEnd::Respond(_) | RouteEnd::Redirect(_) => false,
     };
     let filters = route.filters.iter().filter_map(|at| filters.get(at.filter));

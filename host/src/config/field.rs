@@ -72,7 +72,7 @@ pub(crate) struct Field<K> {
     /// Its name in the file.
     pub(crate) key: &'static str,
     pub(crate) kind: K,
-    pub(crate) absent: Absent,
+    pub(crate) absent: Absence,
     /// One sentence.
     pub(crate) doc: &'static str,
     /// Names that people look for, with spaces between.
@@ -81,7 +81,7 @@ pub(crate) struct Field<K> {
 
 /// What holds where a key is absent.
 #[derive(Clone, Copy)]
-pub(crate) enum Absent {
+pub(crate) enum Absence {
     /// The key must be there: an example, as TOML.
     Required(&'static str),
     /// This value, as TOML.
@@ -90,7 +90,7 @@ pub(crate) enum Absent {
     Words(&'static str),
 }
 
-impl Absent {
+impl Absence {
     /// The table without any key: the defaults of its keys hold.
     const EMPTY: &str = "{}";
 }
@@ -230,10 +230,10 @@ impl<K: Kind> Described for Field<K> {
 
     fn default(&self) -> Option<String> {
         match self.absent {
-            Absent::Required(_) => None,
-            Absent::Default(Absent::EMPTY) => Some("the defaults of its keys".to_owned()),
-            Absent::Default(value) => Some(format!("`{value}`")),
-            Absent::Words(words) => Some(words.to_owned()),
+            Absence::Required(_) => None,
+            Absence::Default(Absence::EMPTY) => Some("the defaults of its keys".to_owned()),
+            Absence::Default(value) => Some(format!("`{value}`")),
+            Absence::Words(words) => Some(words.to_owned()),
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) struct Names {
 #[derive(Debug)]
 struct Name {
     group: Group,
-    place: usize,
+    index: usize,
     text: String,
     span: Span,
     used: bool,
@@ -87,10 +87,10 @@ impl Names {
                 .and_then(|value| value.get_ref().as_table());
             let mut keys: Vec<_> = table.into_iter().flat_map(|table| table.keys()).collect();
             keys.sort_by_key(|key| key.span().start);
-            for (place, key) in keys.into_iter().enumerate() {
+            for (index, key) in keys.into_iter().enumerate() {
                 names.list.push(Name {
                     group,
-                    place,
+                    index,
                     text: key.get_ref().to_string(),
                     span: key.span().into(),
                     used: false,
@@ -106,26 +106,26 @@ impl Names {
         self.list.iter().filter(same).map(|name| name.text.as_str())
     }
 
-    /// The place of a name in its group.
-    pub(crate) fn place(&self, group: Group, text: &str) -> Option<usize> {
+    /// The index of a name in its group.
+    pub(crate) fn index(&self, group: Group, text: &str) -> Option<usize> {
         let mut names = self.list.iter();
         let name = names.find(|name| name.group == group && name.text == text)?;
-        Some(name.place)
+        Some(name.index)
     }
 
-    /// The name at a place of a group.
-    pub(crate) fn at(&self, group: Group, place: usize) -> &str {
+    /// The name at an index of a group.
+    pub(crate) fn at(&self, group: Group, index: usize) -> &str {
         let mut names = self.list.iter();
-        let name = names.find(|name| name.group == group && name.place == place);
+        let name = names.find(|name| name.group == group && name.index == index);
         name.map_or("", |name| &name.text)
     }
 
-    /// The place of a name in its group, which is used from now on.
+    /// The index of a name in its group, which is used from now on.
     pub(crate) fn use_name(&mut self, group: Group, text: &str) -> Option<usize> {
         let mut names = self.list.iter_mut();
         let name = names.find(|name| name.group == group && name.text == text)?;
         name.used = true;
-        Some(name.place)
+        Some(name.index)
     }
 
     /// The names that nothing used, and where they are defined.
@@ -144,7 +144,7 @@ mod tests {
         let root = DeTable::parse("[filter.z]\n[upstream.u]\n[filter.a]\nx = 1").unwrap();
         let mut names = Names::collect(root.get_ref());
         assert_eq!(names.of(Group::Filter).collect::<Vec<_>>(), ["z", "a"]);
-        assert_eq!(names.place(Group::Filter, "a"), Some(1));
+        assert_eq!(names.index(Group::Filter, "a"), Some(1));
         assert_eq!(names.at(Group::Filter, 1), "a");
         assert_eq!(names.at(Group::Plan, 0), "");
         assert_eq!(names.use_name(Group::Filter, "a"), Some(1));

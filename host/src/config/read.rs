@@ -21,8 +21,8 @@ use super::check;
 use super::field::FromTable;
 use super::mask;
 use super::names::Names;
-use super::places;
 use super::problem::{Problem, Problems};
+use super::references;
 use super::section::Config;
 use super::source::{Source, Span};
 
@@ -39,12 +39,12 @@ pub(super) struct Reader {
     pub(crate) seen: BTreeMap<(String, String), Span>,
     /// The most memory that a filter may ask for: `[wasm]` is read before the filters. Bytes.
     pub(crate) max_memory: u64,
-    /// What stands before the paths of an API's routes, by the API's place: APIs are read before
+    /// What stands before the paths of an API's routes, by the API's index: APIs are read before
     /// routes.
     pub(crate) base_paths: BTreeMap<usize, String>,
-    /// The APIs whose base path could not be read, by place.
+    /// The APIs whose base path could not be read, by index.
     pub(crate) unsure_apis: BTreeSet<usize>,
-    /// The APIs of a plan, by the plan's place: plans are read before keys.
+    /// The APIs of a plan, by the plan's index: plans are read before keys.
     pub(crate) plan_apis: BTreeMap<usize, Vec<usize>>,
     /// The path parameters that upstreams hash on: whether a route has them is known at the end.
     pub(crate) hash_params: Vec<HashParam>,
@@ -58,7 +58,7 @@ pub(super) struct Reader {
 
 /// `hash_on = "param:<name>"`.
 pub(super) struct HashParam {
-    /// The upstream's place.
+    /// The upstream's index.
     pub(crate) upstream: usize,
     /// The parameter.
     pub(crate) name: String,
@@ -148,7 +148,7 @@ impl Config {
         let problems = with_syntax(reader.problems, syntax);
         let config = config.filter(|_| is_whole).map(|mut config| {
             config.warnings = problems.clone();
-            places::settle(&mut config, &names);
+            references::resolve(&mut config, &names);
             config
         });
         (config, problems)

@@ -125,14 +125,14 @@ impl Kind for Numbers {
 }
 
 /// A number of things a second: positive, at most a billion.
-pub(crate) struct Rate;
+pub(crate) struct PerSecond;
 
 impl FromValue for f64 {
-    type Kind = Rate;
-    const KIND: Rate = Rate;
+    type Kind = PerSecond;
+    const KIND: PerSecond = PerSecond;
 }
 
-impl Kind for Rate {
+impl Kind for PerSecond {
     type Value = f64;
 
     fn words(&self) -> String {

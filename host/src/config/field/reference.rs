@@ -1,6 +1,6 @@
 //! A name that is defined elsewhere in the file.
 //!
-//! Where that is a secret's, what stands there in its place may be the secret itself: it is not
+//! Where that is a secret's, what stands there in its index may be the secret itself: it is not
 //! shown.
 
 use serde_json::{Value as Json, json};
@@ -14,7 +14,7 @@ use crate::config::value::nearest;
 pub(crate) struct Reference(pub(crate) Group);
 
 impl Kind for Reference {
-    /// The place in the group's list.
+    /// The index in the group's list.
     type Value = usize;
 
     fn words(&self) -> String {
@@ -28,8 +28,8 @@ impl Kind for Reference {
     fn read(&self, slot: &mut Slot<'_>) -> Option<usize> {
         let text = slot.text(&self.words())?;
         let span = slot.span();
-        if let Some(place) = slot.names().use_name(self.0, text) {
-            return Some(place);
+        if let Some(index) = slot.names().use_name(self.0, text) {
+            return Some(index);
         }
         if slot.is_incomplete() {
             return None;
@@ -62,7 +62,7 @@ impl Kind for Reference {
 pub(crate) struct SecretName;
 
 impl Kind for SecretName {
-    /// The secret's place in the list.
+    /// The secret's index in the list.
     type Value = usize;
 
     fn words(&self) -> String {
@@ -78,8 +78,8 @@ impl Kind for SecretName {
             slot.mask();
         }
         let text = slot.text(&self.words())?;
-        if let Some(place) = slot.names().use_name(Group::Secret, text) {
-            return Some(place);
+        if let Some(index) = slot.names().use_name(Group::Secret, text) {
+            return Some(index);
         }
         slot.mask();
         if slot.is_incomplete() {

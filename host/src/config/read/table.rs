@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Reader, Slot};
 use crate::config::elsewhere;
-use crate::config::field::{Absent, Described, Field, Kind, Section};
+use crate::config::field::{Absence, Described, Field, Kind, Section};
 use crate::config::problem::{Problem, Problems};
 use crate::config::source::{Source, Span};
 use crate::config::value::nearest;
@@ -62,18 +62,18 @@ impl<'a> Table<'a> {
             }
         }
         match field.absent {
-            Absent::Default(text) => {
+            Absence::Default(text) => {
                 let default = DeValue::parse(text).ok()?;
                 let span = self.span;
                 field
                     .kind
                     .read(&mut self.slot(field.key, default.get_ref(), span))
             }
-            Absent::Required(example) if !self.has(field.key) => {
+            Absence::Required(example) if !self.has(field.key) => {
                 self.missing(field.key, example);
                 None
             }
-            Absent::Required(_) | Absent::Words(_) => None,
+            Absence::Required(_) | Absence::Words(_) => None,
         }
     }
 

@@ -46,12 +46,12 @@ const BASE_PATH: Parsed<String> =
 fn keep_base_path(table: &mut Table<'_>, api: &Api) {
     let is_base_whole = table.are_whole(&["base_path"]);
     let reader = table.reader();
-    if let Some(place) = reader.names.place(Group::Api, &api.name) {
+    if let Some(index) = reader.names.index(Group::Api, &api.name) {
         if let Some(base_path) = &api.base_path {
-            reader.base_paths.insert(place, base_path.clone());
+            reader.base_paths.insert(index, base_path.clone());
         }
         if !is_base_whole {
-            reader.unsure_apis.insert(place);
+            reader.unsure_apis.insert(index);
         }
     }
 }

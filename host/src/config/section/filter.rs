@@ -36,7 +36,7 @@ pub struct FilterConfig {
     pub settings: Settings,
     /// Files that the plugin reads when it gets its settings, by the names that its README lists.
     /// Paths are relative to this file; at most 32 files. A reload reads them again.
-    #[key(absent = "none", kind = Documents)]
+    #[key(absent = "none", kind = DocumentFiles)]
     pub documents: Vec<FilterDocument>,
     /// What the filter may use.
     #[key(absent = "nothing; for a `builtin:` plugin what its README lists")]
@@ -157,9 +157,9 @@ fn is_whole(table: &mut Table<'_>) -> bool {
 }
 
 /// Names of documents, and their files.
-pub(crate) struct Documents;
+pub(crate) struct DocumentFiles;
 
-impl Documents {
+impl DocumentFiles {
     const MAP: Map<Placed<Parsed<PathBuf>>> = Map {
         of: Placed(Parsed::new("a path", document)),
         key: name,
@@ -167,7 +167,7 @@ impl Documents {
     };
 }
 
-impl Kind for Documents {
+impl Kind for DocumentFiles {
     type Value = Vec<FilterDocument>;
 
     fn words(&self) -> String {

@@ -32,7 +32,7 @@ pub struct Key {
     /// The SHA-256 digest of the key, as `sha256:` and 64 hex digits; never the key itself.
     #[key(required = "sha256:<64 hex digits>")]
     pub digest: [u8; 32],
-    /// The places of its usage plans: one for each API at most.
+    /// The indexes of its usage plans: one for each API at most.
     #[key(flatten = KeyPlans)]
     pub plans: Vec<usize>,
     /// Whether the key is accepted.
@@ -133,7 +133,7 @@ fn digest_once(table: &mut Table<'_>, key: &Key) {
     }
 }
 
-/// The places of its plans; reports both keys, and two plans for one API.
+/// The indexes of its plans; reports both keys, and two plans for one API.
 fn plans(table: &mut Table<'_>, keys: KeyPlans) -> Vec<usize> {
     let KeyPlans { plan, plans } = keys;
     if table.has("plan") && table.has("plans") {

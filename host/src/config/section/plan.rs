@@ -117,8 +117,8 @@ fn check(table: &mut Table<'_>, plan: &Plan) {
         above(table, &plan.methods, whole);
     }
     let reader = table.reader();
-    if let Some(place) = reader.names.place(Group::Plan, &plan.name) {
-        reader.plan_apis.insert(place, plan.apis.clone());
+    if let Some(index) = reader.names.index(Group::Plan, &plan.name) {
+        reader.plan_apis.insert(index, plan.apis.clone());
     }
 }
 

@@ -46,9 +46,9 @@ const TARGET: Parsed<String> = Parsed::new(
 .matching("^(https?://|/)");
 
 /// The fields of an answer that the file words.
-pub(crate) struct Fields;
+pub(crate) struct HeaderFields;
 
-impl Fields {
+impl HeaderFields {
     const MAP: Map<Parsed<HeaderValue>> = Map {
         of: Parsed::new("the value of a field", |text, _| field_value(text)),
         key: |name| Ok(field_name(name)?.as_str().to_owned()),
@@ -57,11 +57,11 @@ impl Fields {
 }
 
 impl FromValue for HeaderMap {
-    type Kind = Fields;
-    const KIND: Fields = Fields;
+    type Kind = HeaderFields;
+    const KIND: HeaderFields = HeaderFields;
 }
 
-impl Kind for Fields {
+impl Kind for HeaderFields {
     type Value = HeaderMap;
 
     fn words(&self) -> String {

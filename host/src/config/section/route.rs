@@ -27,7 +27,7 @@ pub use end::*;
 pub struct RouteConfig {
     /// Its name: the attribute `route.id`. Unique.
     pub name: Arc<str>,
-    /// The place of its API in the configuration's list.
+    /// The index of its API in the configuration's list.
     pub api: Option<usize>,
     /// Its pattern: `/orders/{id}`, `/files/{rest+}`, or `$default`.
     pub path: String,
@@ -108,15 +108,15 @@ pub struct RouteTimeouts {
     pub(crate) total: Option<Duration>,
 }
 
-/// The place of what is wrong itself, or is not there: no list has it.
+/// The index of what is wrong itself, or is not there: no list has it.
 ///
 /// Only in a configuration that has errors.
 pub(crate) const NOWHERE: usize = usize::MAX;
 
-/// A filter's place in a route's chain.
+/// A filter in a route's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterReference {
-    /// The filter's place in the configuration's list, or [`NOWHERE`].
+    /// The filter's index in the configuration's list, or [`NOWHERE`].
     pub filter: usize,
     /// The word in the route's list.
     pub span: Span,

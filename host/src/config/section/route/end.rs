@@ -13,7 +13,7 @@ pub(crate) use super::split::RouteSplit;
 /// Where a request goes after the chain.
 #[derive(Debug)]
 pub enum RouteEnd {
-    /// To the upstream at this place of the configuration's list.
+    /// To the upstream at this index of the configuration's list.
     Upstream(usize),
     /// To one of several upstreams, by weight.
     Split(RouteSplit),

@@ -15,7 +15,7 @@ use crate::config::value::path;
 /// Several upstreams, each with its share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSplit {
-    /// Places in the configuration's list of upstreams, and weights.
+    /// Indexes in the configuration's list of upstreams, and weights.
     pub(crate) groups: Vec<(usize, u32)>,
     /// What keeps a request's sender in its group. None: chance.
     pub(crate) on: Option<HashKey>,
@@ -71,8 +71,8 @@ fn split(table: &mut Table<'_>, keys: SplitKeys) -> Option<RouteSplit> {
             )
             .help("give one of them a weight from 1 to 1000");
     }
-    let places: HashSet<usize> = groups.iter().map(|(place, _)| *place).collect();
-    if places.len() < groups.len() {
+    let indexes: HashSet<usize> = groups.iter().map(|(index, _)| *index).collect();
+    if indexes.len() < groups.len() {
         let span = table.span_of("split");
         table
             .error(span, "`split` names an upstream twice")

@@ -21,15 +21,15 @@ pub(super) fn check(table: &mut Table<'_>, server: &Server) {
         return;
     }
     let pairs = || blocks.iter().zip(&spans).enumerate();
-    for (place, (block, span)) in pairs() {
+    for (index, (block, span)) in pairs() {
         if block.network() != block.addr() {
             loose(table, *block, *span);
             continue;
         }
         let other = pairs().find(|(other, (wider, _))| {
-            *other != place
+            *other != index
                 && wider.contains(block)
-                && (*other < place || wider.prefix_len() < block.prefix_len())
+                && (*other < index || wider.prefix_len() < block.prefix_len())
         });
         if let Some((_, (wider, _))) = other {
             let message =

@@ -139,7 +139,7 @@ fn only_with_hash(table: &mut Table<'_>, balance: &Balance) {
 fn remember(table: &mut Table<'_>, param: &str) {
     let (name, span) = (table.name(), table.span_of("hash_on"));
     let reader = table.reader();
-    if let Some(upstream) = reader.names.place(Group::Upstream, &name) {
+    if let Some(upstream) = reader.names.index(Group::Upstream, &name) {
         reader.hash_params.push(HashParam {
             upstream,
             name: param.to_owned(),

@@ -44,7 +44,7 @@ pub enum KeysFrom {
     Fetched(KeyFetch),
     /// A JWK set in this file.
     File(PathBuf),
-    /// The secret at this place of the configuration's list.
+    /// The secret at this index of the configuration's list.
     Secret(usize),
 }
 
