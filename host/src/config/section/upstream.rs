@@ -20,7 +20,7 @@ use crate::config::read::Table;
 use crate::config::value::balance::statuses;
 use crate::config::value::host;
 
-pub use balance::*;
+pub(crate) use balance::*;
 pub(crate) use ejection::*;
 pub(crate) use endpoint::*;
 pub(crate) use health::*;
