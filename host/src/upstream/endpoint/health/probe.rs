@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, Write};
+use prost::Message as _;
 
 use crate::config::{HealthCheck, HttpCheck, Probe};
 
@@ -26,8 +27,10 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Who asks.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")));
-/// `SERVING` of `grpc.health.v1.HealthCheckResponse`.
-const SERVING: u64 = 1;
+/// `SERVING` of `grpc.health.v1.HealthCheckResponse.ServingStatus`.
+const SERVING: i32 = 1;
+/// `NOT_SERVING` of it.
+const NOT_SERVING: i32 = 2;
 
 /// How an endpoint is reached.
 pub(crate) trait Reach {
@@ -180,59 +183,43 @@ async fn is_serving(response: Response<Incoming>) -> Result<(), String> {
     }
     match serving_status(&bytes) {
         Some(SERVING) => Ok(()),
-        Some(2) => Err("it says that it is not serving".to_owned()),
+        Some(NOT_SERVING) => Err("it says that it is not serving".to_owned()),
         Some(_) | None => Err("it does not say that it is serving".to_owned()),
     }
 }
 
-/// A length-prefixed `HealthCheckRequest { string service = 1; }`.
-fn message(service: &str) -> Vec<u8> {
-    let mut field = Vec::new();
-    if !service.is_empty() {
-        field.push(0x0a);
-        let mut length = service.len();
-        while length >= 0x80 {
-            field.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
-            length >>= 7;
-        }
-        field.push(u8::try_from(length).unwrap_or(0));
-        field.extend_from_slice(service.as_bytes());
-    }
-    let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-    [&[0], &length.to_be_bytes()[..], &field].concat()
+/// `grpc.health.v1.HealthCheckRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
 }
 
-/// `ServingStatus status = 1` of a length-prefixed `HealthCheckResponse`; 0 where it is left out.
-fn serving_status(message: &[u8]) -> Option<u64> {
-    let (head, mut fields) = message.split_at_checked(5)?;
+/// `grpc.health.v1.HealthCheckResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckResponse {
+    /// A `ServingStatus`.
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// A request as gRPC frames it: not compressed, with its length before it.
+fn message(service: &str) -> Vec<u8> {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let length = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX);
+    [&[0], &length.to_be_bytes()[..], &request.encode_to_vec()].concat()
+}
+
+/// The status in a response as gRPC frames it; 0 where it is left out.
+fn serving_status(message: &[u8]) -> Option<i32> {
+    let (head, message) = message.split_at_checked(5)?;
     if head.first() != Some(&0) {
         return None;
     }
-    let mut status = 0;
-    while fields.has_remaining() {
-        let (tag, value) = (varint(&mut fields)?, varint(&mut fields)?);
-        if tag == 0x08 {
-            status = value;
-        } else if tag & 7 == 2 {
-            fields = fields.get(usize::try_from(value).ok()?..)?;
-        } else if tag & 7 != 0 {
-            return None;
-        }
-    }
-    Some(status)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
+    let response = HealthCheckResponse::decode(message).ok()?;
+    Some(response.status)
 }
 
 /// A target with scheme and authority, as HTTP/2 wants it.
