@@ -12,7 +12,7 @@ mod show;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +34,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest answer. Bytes. A whole store is written out as it arrives, so this is no memory.
 const MAX_ANSWER: u64 = 1 << 40;
-
-/// The files where systems have their trusted certificates.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// Characters that stay as they are in a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -422,21 +414,31 @@ fn token(arguments: &ConnectionArguments) -> Result<Option<Zeroizing<String>>, C
     Ok(token.filter(|token| !token.is_empty()))
 }
 
-/// The certificates to trust.
+/// The certificates to trust: those of `--ca`, else those of `SSL_CERT_FILE` or of the system.
 fn trusted(arguments: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, CommandError> {
-    let own = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let system = || {
-        BUNDLES
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.is_file())
-    };
-    let Some(path) = arguments.ca.clone().or(own).or_else(system) else {
-        return Err(CommandError::Usage(
-            "this system has no trusted certificates; name a file of them with `--ca`".to_owned(),
-        ));
-    };
-    let text = fs::read(&path).map_err(|error| {
+    match &arguments.ca {
+        Some(path) => read_certificates(path),
+        None => system_certificates(),
+    }
+}
+
+fn system_certificates() -> Result<Vec<Certificate<'static>>, CommandError> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let cause = found.errors.first();
+        let cause = cause.map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(CommandError::Usage(format!(
+            "this system has no trusted certificates{cause}; name a file of them with `--ca`"
+        )));
+    }
+    let certificates = found.certs.iter();
+    Ok(certificates
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .collect())
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CommandError> {
+    let text = fs::read(path).map_err(|error| {
         CommandError::Usage(format!("`{}` cannot be read: {error}", path.display()))
     })?;
     let items = ureq::tls::parse_pem(&text);

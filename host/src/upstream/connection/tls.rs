@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
@@ -102,16 +102,18 @@ impl EndpointTls {
     }
 }
 
-/// What rustls says in words of its own code.
+/// The error of a handshake, with a cure in place of words that only rustls understands.
 fn plain_error(error: io::Error) -> io::Error {
-    if error.to_string().contains("CaUsedAsEndEntity") {
-        io::Error::other(
+    let cause = error.get_ref().and_then(|error| error.downcast_ref());
+    if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) = cause
+        && let Some(webpki::Error::CaUsedAsEndEntity) = other.0.downcast_ref()
+    {
+        return io::Error::other(
             "its certificate is one of an authority's (`CA:TRUE`), as `openssl req -x509` makes it, which no server may show; \
              let it show one that is not, signed by that authority",
-        )
-    } else {
-        error
+        );
     }
+    error
 }
 
 fn server_name(name: &str) -> Option<ServerName<'static>> {
