@@ -10,6 +10,7 @@ mod sticky_endpoint;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -22,7 +23,6 @@ use super::connection::tls::EndpointTls;
 use super::endpoint::health::{Backoff, Change, CheckThresholds, Health, Now};
 use super::endpoint::state::{EndpointState, now};
 use super::endpoint::upstream_state::{EndpointChanges, UpstreamState};
-use super::hash_key::hash;
 use super::headers::authority;
 use super::queue::RequestQueue;
 use super::sticky::{EndpointDigest, StickyTokens};
@@ -324,8 +324,9 @@ impl Upstream {
     pub(crate) fn connection_key(&self) -> u64 {
         let config = &self.config;
         let tls = self.tls.as_ref().map_or(0, EndpointTls::id);
-        let settings = (config.max_head, config.max_headers, config.protocol, tls);
-        hash(format!("{settings:?}").as_bytes())
+        let mut hasher = DefaultHasher::new();
+        (config.max_head, config.max_headers, config.protocol, tls).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether many requests may share a connection to an endpoint.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::breaker::BreakerSettings;
 
 /// The bounds of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FilterBounds {
     /// CPU time of one phase call. Calls for a whole body get more: [`Self::cpu_for_body`].
     pub(crate) cpu: Duration,

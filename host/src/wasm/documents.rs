@@ -55,8 +55,7 @@ impl Document {
     }
 }
 
-/// Shows the digest in place of the bytes: two filters of one component with the same settings, and
-/// with documents of the same names and digests, are one ([`super::registry`]).
+/// Shows the digest in place of the bytes.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
@@ -67,6 +66,13 @@ impl fmt::Debug for Document {
 }
 
 impl Documents {
+    /// The digest of each, by name: two filters with the same ones have the same documents.
+    #[must_use]
+    pub(crate) fn digests(&self) -> BTreeMap<String, [u8; 32]> {
+        let digest = |(name, document): (&String, &Document)| (name.clone(), document.digest);
+        self.by_name.iter().map(digest).collect()
+    }
+
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Document> {
         self.by_name.get(name)

@@ -5,7 +5,7 @@
 //! no configuration uses any more is dropped with its last request. If a callout or a secret that a
 //! filter may use changes, the filter is made anew, with an empty cache.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -106,9 +106,32 @@ impl From<Diagnostic> for SettingsComplaint {
 /// The identity of a filter: two of one key are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FilterKey {
-    digest: ComponentDigest,
-    /// As text, with the digests of documents, callouts and secrets.
-    spec: String,
+    component: ComponentDigest,
+    name: Arc<str>,
+    settings: String,
+    /// The digests of its documents: a key can outlive its filter, and keeps no bytes.
+    documents: BTreeMap<String, [u8; 32]>,
+    grants: Grants,
+    origin: CacheOrigin,
+    bounds: FilterBounds,
+    on_error: OnError,
+    isolation: Isolation,
+}
+
+impl FilterKey {
+    fn new(component: &CompiledComponent, spec: &FilterSpec) -> Self {
+        Self {
+            component: component.digest(),
+            name: Arc::clone(&spec.name),
+            settings: spec.settings.clone(),
+            documents: spec.documents.digests(),
+            grants: spec.grants.clone(),
+            origin: spec.origin,
+            bounds: spec.bounds,
+            on_error: spec.on_error,
+            isolation: spec.isolation,
+        }
+    }
 }
 
 /// Makes and shares filters.
@@ -196,10 +219,7 @@ impl FilterRegistry {
         component: CompiledComponent,
         spec: FilterSpec,
     ) -> Result<Arc<Filter>, LoadError> {
-        let key = FilterKey {
-            digest: component.digest(),
-            spec: format!("{spec:?}"),
-        };
+        let key = FilterKey::new(&component, &spec);
         let mut filters = self.filters.lock();
         filters.retain(|_, filter| filter.strong_count() > 0);
         if let Some(filter) = filters.get(&key).and_then(Weak::upgrade) {

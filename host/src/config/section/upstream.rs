@@ -140,7 +140,7 @@ impl FromValue for HostRule {
 }
 
 /// What is spoken with endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 #[hint("h1" => "did you mean `\"http1\"`?")]
 #[hint("h2" => "did you mean `\"http2\"`?")]
 #[hint("h2c" => "did you mean `\"http2\"`? On clear text it is HTTP/2 with prior knowledge")]
