@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass::internals::store::{
-    KeyDigest, KeyRecord, Keys, LocalLimits, LookupTime, SecretRecord, SqliteStorage, Storage as _,
-    StorageSync, SyncSettings, TimestampClock, Write,
+    KeyDigest, KeyRecord, Keys, LocalLimits, SecretRecord, SqliteStorage, Storage as _,
+    StorageSync, SyncSettings, Timestamp, Write,
 };
 
 /// The one that the gateway has.
@@ -77,8 +77,7 @@ impl Stand {
             usage_days: 400,
         };
         let limits = Arc::new(LocalLimits::default().with_recording());
-        let keeper = StorageSync::start(ledger, limits, TimestampClock::start(), settings)
-            .expect("a keeper");
+        let keeper = StorageSync::start(ledger, limits, settings).expect("a keeper");
         println!(
             "{count} keys: read in {:.2} s, {} MiB more in memory, {} MiB in all",
             began.elapsed().as_secs_f64(),
@@ -97,9 +96,9 @@ impl Stand {
 
     /// Nanoseconds for one, with the digest, and with what a filter is told.
     fn look_up(&self, round: usize) -> f64 {
-        let now = LookupTime {
+        let now = Timestamp {
             wall_ms: 1_000_000 + round as u64 * 10_000,
-            monotonic_ms: 0,
+            monotonic_ns: 0,
         };
         let mut random = fastrand::Rng::with_seed(round as u64);
         let texts: Vec<String> = (0..LOOK_UPS)

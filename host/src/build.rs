@@ -51,8 +51,9 @@ use crate::exchange::{BasePath, RouteInfo, Via};
 use crate::keys::LiveKeys;
 use crate::keys::RejectCounters;
 use crate::limits;
-use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters, TimestampClock};
+use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::proxy::gateway::{Gateway, Route};
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::tokens::KeySources;
 use crate::upstream::endpoint::dns::{DnsResolver, LookupError, ResolvedAddresses};
@@ -76,7 +77,6 @@ pub struct ProcessResources {
     /// Whom the configuration in use asks for names.
     dns: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
-    clock: TimestampClock,
     gateways_built: AtomicU64,
     gateways_in_memory: Arc<AtomicU64>,
     restart_only: RestartOnly,
@@ -127,9 +127,8 @@ impl ProcessResources {
     ///
     /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
-        let clock = TimestampClock::start();
-        let durable = storage::open(config, clock)?;
-        Self::open(config, workers, clock, durable)
+        let durable = storage::open(config)?;
+        Self::open(config, workers, durable)
     }
 
     /// The same without its store, which a gateway that runs may have: for `windlass check`.
@@ -141,12 +140,7 @@ impl ProcessResources {
         config: &Config,
         workers: NonZeroUsize,
     ) -> Result<Self, ProcessResourcesError> {
-        let laid = Self::open(
-            config,
-            workers,
-            TimestampClock::start(),
-            StorageServices::none(config),
-        )?;
+        let laid = Self::open(config, workers, StorageServices::none(config))?;
         Ok(Self {
             is_for_check: true,
             ..laid
@@ -156,7 +150,6 @@ impl ProcessResources {
     fn open(
         config: &Config,
         workers: NonZeroUsize,
-        clock: TimestampClock,
         durable: StorageServices,
     ) -> Result<Self, ProcessResourcesError> {
         let instances = config.wasm.max_instances.get();
@@ -184,12 +177,11 @@ impl ProcessResources {
             maintenance: Maintenance::start(leaving)?,
             dns: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
             workers,
-            control: ControlServices::open(&durable, clock),
+            control: ControlServices::open(&durable),
             limits: durable.limits,
             leased: durable.leased,
             rates: durable.rates,
             sync: durable.sync,
-            clock,
             gateways_built: AtomicU64::new(0),
             gateways_in_memory: Arc::default(),
             restart_only: RestartOnly::from_config(config),
@@ -270,7 +262,7 @@ impl ProcessResources {
             && !self.limits.periods(&plan.name).contains(&quota.period)
         {
             self.limits
-                .track(&plan.name, quota.period, self.clock.now());
+                .track(&plan.name, quota.period, Timestamp::now());
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ pub mod store {
     pub use crate::control::storage::sqlite::SqliteStorage;
     pub use crate::control::storage::{Storage, Write};
     pub use crate::control::sync::{StorageSync, SyncSettings};
-    pub use crate::keys::{KeyDigest, Keys, LookupTime};
-    pub use crate::limits::{LocalLimits, TimestampClock};
+    pub use crate::keys::{KeyDigest, Keys};
+    pub use crate::limits::LocalLimits;
+    pub use crate::runtime::clock::Timestamp;
 }

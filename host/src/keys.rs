@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
+use crate::runtime::clock::Timestamp;
+
 mod configured;
 mod digest;
 mod index;
@@ -249,15 +251,6 @@ impl From<KeyReject> for LookupRejection {
     }
 }
 
-/// The time of a look-up. Milliseconds; both clocks may be as coarse as the kernel's tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LookupTime {
-    /// Since 1970-01-01T00:00:00Z.
-    pub wall_ms: u64,
-    /// On the clock of [`Freshness`].
-    pub monotonic_ms: u64,
-}
-
 /// Until when the keys of the storage may be used. The sync writes it and each look-up reads it,
 /// so that keys are refused in time although the sync itself hangs.
 #[derive(Debug)]
@@ -313,7 +306,7 @@ impl Keys {
     pub fn find<T>(
         &self,
         presented: &[u8],
-        now: LookupTime,
+        now: Timestamp,
         take: impl FnOnce(&ApiKey) -> T,
     ) -> Result<T, LookupRejection> {
         if presented.is_empty() || presented.len() > MAX_PRESENTED {
@@ -328,7 +321,9 @@ impl Keys {
         let found = match self.configured.find(&digest, now.wall_ms, &mut accept) {
             Err(unknown) if unknown.reason == KeyReject::Unknown => match &self.live {
                 None => Err(unknown),
-                Some(live) if live.is_stale(now.monotonic_ms) => Err(KeyReject::Unavailable.into()),
+                Some(live) if live.is_stale(now.monotonic_ms()) => {
+                    Err(KeyReject::Unavailable.into())
+                }
                 Some(live) => live.index.find(&digest, now.wall_ms, &mut accept),
             },
             found => found,

@@ -52,7 +52,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod ticket;
-mod time;
 mod usage;
 pub(crate) mod usage_rows;
 
@@ -64,6 +63,7 @@ use counter::LimitRefusal;
 
 use crate::model::period::Period;
 
+use crate::runtime::clock::Timestamp;
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
@@ -77,8 +77,6 @@ pub(crate) use rates::{
 };
 pub(crate) use shared::SharedRate;
 pub(crate) use ticket::{LimitTicket, LimitTickets};
-pub(crate) use time::Timestamp;
-pub use time::TimestampClock;
 pub(crate) use usage::QuotaLimit;
 
 /// The most shards of a table.

@@ -1,7 +1,9 @@
-//! What the process gives every thread: its files, its listening sockets, and a net below its panics.
+//! What the process gives every thread: its clocks, its files, its listening sockets, and a net
+//! below its panics.
 //!
 //! Promises: it knows no request. Only `http` and the stops above use it.
 
+pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod panics;
 pub(crate) mod sockets;

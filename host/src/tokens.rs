@@ -28,11 +28,10 @@ mod waiters;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use smallvec::SmallVec;
 
+use crate::runtime::clock::Timestamp;
 use crate::verifier::token::MAX_TOKEN;
 use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
@@ -42,32 +41,6 @@ pub(crate) use filter_rejects::FilterRejects;
 pub(crate) use source::{KeySource, KeySources};
 pub(crate) use used_proofs::{ProofUse, UsedProofs};
 pub(crate) use waiters::FetchSignal;
-
-/// The present time, on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TokenTime {
-    /// Seconds since 1970.
-    pub(crate) wall: f64,
-    /// On a clock that never steps back.
-    pub(crate) monotonic: Duration,
-}
-
-impl TokenTime {
-    /// The time of the last tick of the kernel's timer. A token's end does not depend on
-    /// milliseconds, and these clocks are cheaper.
-    #[must_use]
-    pub(crate) fn coarse() -> Self {
-        let read = |clock| {
-            let time = clock_gettime(clock);
-            let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-            Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-        };
-        Self {
-            wall: read(ClockId::RealtimeCoarse).as_secs_f64(),
-            monotonic: read(ClockId::MonotonicCoarse),
-        }
-    }
-}
 
 /// The source of a verifier's keys.
 #[derive(Debug)]
@@ -131,7 +104,7 @@ impl TokenVerifier {
     /// again after the fetch is not patient.
     #[cfg(test)]
     #[must_use]
-    pub(crate) fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
+    pub(crate) fn ask(&self, token: &str, now: Timestamp, patient: bool) -> TokenAnswer {
         self.ask_with(digest(token).as_ref(), token, now, patient)
     }
 
@@ -139,7 +112,7 @@ impl TokenVerifier {
         &self,
         digest: Option<&TokenDigest>,
         token: &str,
-        now: TokenTime,
+        now: Timestamp,
         patient: bool,
     ) -> TokenAnswer {
         let answer = match digest {
@@ -156,7 +129,7 @@ impl TokenVerifier {
         &self,
         digest: &TokenDigest,
         token: &str,
-        now: TokenTime,
+        now: Timestamp,
         patient: bool,
     ) -> TokenAnswer {
         let revision = match &self.keys {
@@ -166,7 +139,7 @@ impl TokenVerifier {
                 None => return TokenAnswer::NoKeys,
             },
         };
-        let found = match self.cache.find(digest, now.wall, revision) {
+        let found = match self.cache.find(digest, now.unix_seconds(), revision) {
             Some(found) => found,
             None => {
                 // The keys may be newer than the revision. That does no harm: nobody finds a
@@ -190,15 +163,15 @@ impl TokenVerifier {
     }
 
     /// Verifies a token. None: there are no keys that may be used.
-    fn verify(&self, token: &str, now: TokenTime) -> Option<Result<VerifiedToken, TokenError>> {
-        let verify = |keys| verifier::verify(token, keys, &self.rules, now.wall);
+    fn verify(&self, token: &str, now: Timestamp) -> Option<Result<VerifiedToken, TokenError>> {
+        let verify = |keys| verifier::verify(token, keys, &self.rules, now.unix_seconds());
         Some(match &self.keys {
             VerifierKeys::Fixed(keys) => verify(keys),
             VerifierKeys::Fetched(source) => verify(&source.current_keys(now)?.keys),
         })
     }
 
-    fn ask_for_newer(&self, now: TokenTime) -> Option<FetchSignal> {
+    fn ask_for_newer(&self, now: Timestamp) -> Option<FetchSignal> {
         match &self.keys {
             VerifierKeys::Fixed(_) => None,
             VerifierKeys::Fetched(source) => source.ask_for_newer(now),
@@ -266,7 +239,7 @@ impl TokenVerifiers {
         &self,
         names: &'a [impl AsRef<str>],
         token: &str,
-        now: TokenTime,
+        now: Timestamp,
         patient: bool,
     ) -> Result<VerifierAnswer<'_>, NoVerifier> {
         let found = names.iter().map(AsRef::as_ref);

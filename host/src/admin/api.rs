@@ -29,7 +29,7 @@ mod upstreams;
 mod usage;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -42,6 +42,7 @@ use super::Running;
 use super::envelope::ApiCaller;
 use super::problem::ApiProblem;
 use crate::control::service::ControlService;
+use crate::runtime::clock::Timestamp;
 
 /// Calls of the service that may run at once.
 const MAX_CALLS: usize = 8;
@@ -175,8 +176,7 @@ fn internal_error() -> ApiProblem {
 
 /// The time now. Milliseconds since 1970.
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    Timestamp::now().wall_ms
 }
 
 /// Writes an entry of the audit log: the caller, the action and its object.

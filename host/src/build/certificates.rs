@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
 use crate::http::tls::certificate;
-use crate::http::tls::certificate::{ServedCertificate, Validity, ValidityFault, now_s};
+use crate::http::tls::certificate::{ServedCertificate, Validity, ValidityFault};
+use crate::runtime::clock::Timestamp;
 
 /// All that this configuration shows. Warns of those that clients refuse, or will soon.
 pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
@@ -115,7 +116,8 @@ fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
     let Some(path) = tls.ca.as_deref().filter(|_| tls.verify) else {
         return;
     };
-    if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(now_s())) {
+    if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(Timestamp::now().unix_s()))
+    {
         let message = format!(
             "upstream `{upstream}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
             path.display()
@@ -129,7 +131,7 @@ fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
 
 fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mut Problems) {
     let shown = path.display();
-    if let Some(overdue) = validity.fault(now_s()) {
+    if let Some(overdue) = validity.fault(Timestamp::now().unix_s()) {
         let line = validity.line();
         let (follows, help) = match overdue {
             ValidityFault::Expired(_) => (

@@ -1,7 +1,6 @@
 //! The secrets, keys and plans of a configuration.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ProcessResources, callouts, named_grants, verifiers};
 use crate::config::{self, Config, Problems};
@@ -10,6 +9,7 @@ use crate::keys::{
     ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
 };
 use crate::limits::{EnrolledPlans, MethodRate, PlanBook, QuotaLimit, RateLimit, UsagePlan};
+use crate::runtime::clock::unix_ms;
 use crate::wasm::Services;
 
 /// Build them. None where something is wrong.
@@ -34,7 +34,6 @@ pub(crate) fn services(
         plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         rates: Arc::clone(&foundation.rates),
-        clock: foundation.clock,
         secrets: Arc::new(secrets?),
         verifiers: Arc::new(verifiers),
         callouts: Arc::new(callouts),
@@ -78,7 +77,7 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
                     .collect(),
             },
             enabled: key.enabled,
-            expires_ms: key.expires.map(since_1970),
+            expires_ms: key.expires.map(unix_ms),
         }
     });
     match index_configured(keys) {
@@ -90,12 +89,6 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
             None
         }
     }
-}
-
-/// Milliseconds.
-fn since_1970(moment: SystemTime) -> u64 {
-    let time = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The later of the two.

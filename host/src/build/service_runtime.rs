@@ -11,7 +11,8 @@ use crate::control::storage::QuotaExtension;
 use crate::control::sync::StorageSync;
 use crate::keys::KeyIndex;
 use crate::limits::usage_rows::UsageDelta;
-use crate::limits::{ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStatus, TimestampClock};
+use crate::limits::{ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStatus};
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 /// The works of one process.
@@ -19,7 +20,6 @@ pub(crate) struct GatewayServiceRuntime {
     sync: Arc<StorageSync>,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
-    clock: TimestampClock,
     /// The plans of the configuration in use, with the store's.
     plans: ArcSwap<PlanBook>,
     /// The keys of the configuration in use.
@@ -40,14 +40,12 @@ impl GatewayServiceRuntime {
         keeper: Arc<StorageSync>,
         limits: Arc<dyn LimitStore>,
         leased: Option<Arc<LeasedLimits>>,
-        clock: TimestampClock,
     ) -> Self {
         let live = Arc::clone(keeper.plans());
         Self {
             sync: keeper,
             limits,
             leased,
-            clock,
             plans: ArcSwap::from_pointee(PlanBook::new(Default::default(), live)),
             fixed: ArcSwap::default(),
         }
@@ -91,7 +89,7 @@ impl ServiceRuntime for GatewayServiceRuntime {
     }
 
     fn quota_status(&self, plan: &str, key: &str) -> Option<QuotaStatus> {
-        let now = self.clock.now();
+        let now = Timestamp::now();
         let plans = self.plans.load();
         plans.with(plan, |plan| self.limits.quota_status(plan?, key, now))
     }
@@ -109,7 +107,7 @@ impl ServiceRuntime for GatewayServiceRuntime {
                 cause: "it drains; ask the one that takes its place".to_owned(),
             });
         }
-        let now = self.clock.now();
+        let now = Timestamp::now();
         let plans = self.plans.load();
         let extended = plans.with(plan, |plan| match plan {
             None => Err(ExtendError::NoQuota),

@@ -13,7 +13,7 @@ use crate::control::sync::{StorageSync, SyncSettings};
 use crate::filter_store::secrets::SecretValue;
 use crate::limits::{
     LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, RateCounters,
-    RateFigures, TimestampClock,
+    RateFigures,
 };
 use crate::shared_store::redis_server::RedisSettings;
 
@@ -76,14 +76,13 @@ pub(crate) struct ControlServices {
 
 impl ControlServices {
     /// Where there is a `[store]`.
-    pub(crate) fn open(durable: &StorageServices, clock: TimestampClock) -> Option<Self> {
+    pub(crate) fn open(durable: &StorageServices) -> Option<Self> {
         let keeper = durable.sync.as_ref()?;
         let limits = Arc::clone(&durable.limits);
         let works = Arc::new(GatewayServiceRuntime::new(
             Arc::clone(keeper),
             limits,
             durable.leased.clone(),
-            clock,
         ));
         let reached: Arc<dyn ServiceRuntime> = works.clone();
         Some(Self {
@@ -105,10 +104,7 @@ impl ControlServices {
 }
 
 /// Open the store and read it, as the configuration says.
-pub(crate) fn open(
-    config: &Config,
-    clock: TimestampClock,
-) -> Result<StorageServices, ProcessResourcesError> {
+pub(crate) fn open(config: &Config) -> Result<StorageServices, ProcessResourcesError> {
     let Some(store) = &config.store else {
         return Ok(StorageServices::none(config));
     };
@@ -124,8 +120,8 @@ pub(crate) fn open(
             config::StorePlace::Redis(place) => {
                 let settings = redis(config, place)?;
                 let ledger = RedisStorage::open(&settings)?;
-                let leased = LeasedLimits::start(&settings, policy(store), clock)?;
-                let rates = rate_leases(settings, policy(store), most_rates, clock)?;
+                let leased = LeasedLimits::start(&settings, policy(store))?;
+                let rates = rate_leases(settings, policy(store), most_rates)?;
                 let rates = RateCounters::shared(rates);
                 (Arc::new(ledger), leased.clone(), Some(leased), rates)
             }
@@ -138,7 +134,7 @@ pub(crate) fn open(
         usage_days: store.usage_days,
     };
     let name = ledger.name();
-    let keeper = StorageSync::start(ledger, Arc::clone(&limits), clock, settings)?;
+    let keeper = StorageSync::start(ledger, Arc::clone(&limits), settings)?;
     if keeper.is_loaded() {
         let state = keeper.state();
         tracing::info!(
@@ -162,7 +158,6 @@ fn rate_leases(
     mut settings: RedisSettings,
     policy: LeasePolicy,
     max_counters: usize,
-    clock: TimestampClock,
 ) -> Result<Arc<LeasedLimits>, ProcessResourcesError> {
     settings.prefix.push_str(":rates");
     let policy = LeasePolicy {
@@ -170,7 +165,7 @@ fn rate_leases(
         recording: false,
         ..policy
     };
-    Ok(LeasedLimits::start(&settings, policy, clock)?)
+    Ok(LeasedLimits::start(&settings, policy)?)
 }
 
 /// How a Redis is spoken to, with its password.

@@ -29,13 +29,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::storage::record::PlanRecord;
 use super::storage::{Changes, LastUse, Revision, Storage, StoredKey};
 use crate::keys::{Freshness, KeyIndex, LiveKeys};
 use crate::limits::usage_rows::UsageDelta;
-use crate::limits::{EnrolledPlan, LimitStore, LivePlans, TimestampClock, UsagePlan};
+use crate::limits::{EnrolledPlan, LimitStore, LivePlans, UsagePlan};
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use counted::CountedPeriods;
 use entry::key_entry;
@@ -96,7 +96,6 @@ struct SyncShared {
     lookup_freshness: Option<Arc<Freshness>>,
     /// Whether everything was loaded once.
     loaded: AtomicBool,
-    clock: TimestampClock,
     settings: SyncSettings,
     /// The commit that index and plans are at. Locked while they are updated.
     applied_revision: Mutex<Revision>,
@@ -145,7 +144,6 @@ impl StorageSync {
     pub fn start(
         storage: Arc<dyn Storage>,
         limits: Arc<dyn LimitStore>,
-        clock: TimestampClock,
         settings: SyncSettings,
     ) -> Result<Self, SyncError> {
         let freshness = settings.max_staleness.map(|_| Arc::new(Freshness::none()));
@@ -161,7 +159,6 @@ impl StorageSync {
             freshness,
             lookup_freshness: lookup_freshness,
             loaded: AtomicBool::new(false),
-            clock,
             settings,
             applied_revision: Mutex::new(0),
             revision: AtomicU64::new(0),
@@ -175,7 +172,7 @@ impl StorageSync {
             stop_requested: Mutex::new(false),
             stop_signal: Condvar::new(),
         });
-        let asked_ms = monotonic_ms();
+        let asked_ms = Timestamp::now().monotonic_ms();
         match shared.load() {
             Ok(revision) => {
                 *shared.applied_revision.lock() = revision;
@@ -289,7 +286,8 @@ impl StorageSync {
         let contact = Duration::from_millis(shared.last_contact_ms.load(Ordering::Relaxed));
         let freshness = shared.freshness.as_ref();
         SyncState {
-            fresh: freshness.is_none_or(|freshness| freshness.is_fresh(monotonic_ms())),
+            fresh: freshness
+                .is_none_or(|freshness| freshness.is_fresh(Timestamp::now().monotonic_ms())),
             since_contact: shared.started.elapsed().saturating_sub(contact),
             keys: shared.index.len(),
             revision: shared.revision.load(Ordering::Relaxed),
@@ -403,7 +401,7 @@ impl SyncShared {
 
     fn catch_up(&self) -> Result<(), StorageError> {
         let mut at = self.applied_revision.lock();
-        let asked_ms = monotonic_ms();
+        let asked_ms = Timestamp::now().monotonic_ms();
         *at = if self.loaded.load(Ordering::Relaxed) {
             let changes = self.storage.changes(*at)?;
             if changes.reload_required {
@@ -461,19 +459,11 @@ impl SyncShared {
     }
 
     fn delete_expired(&self) -> Result<(), StorageError> {
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = Timestamp::now().wall_ms;
         let today = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
         let before = today.saturating_sub(self.settings.usage_days);
         self.storage.delete_expired(before, now_ms)
     }
-}
-
-/// The time on the clock of look-ups.
-fn monotonic_ms() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds * 1000 + nanoseconds / 1_000_000
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::runtime::clock::unix_ms;
+
 /// The time of day of an arrival: found out when somebody first asks for it, as few do, and the same from then on.
 #[derive(Debug, Default)]
 pub(crate) struct ArrivalTime(AtomicU64);
@@ -30,8 +32,7 @@ impl ArrivalTime {
 
 fn find(arrived: Instant) -> u64 {
     let at = SystemTime::now().checked_sub(arrived.elapsed());
-    let since = at.unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    unix_ms(at.unwrap_or(UNIX_EPOCH))
 }
 
 #[cfg(test)]

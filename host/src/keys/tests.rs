@@ -23,10 +23,10 @@ fn keys(listed_keys: impl IntoIterator<Item = ConfiguredKey>) -> Keys {
     }
 }
 
-fn at(wall_ms: u64) -> LookupTime {
-    LookupTime {
+fn at(wall_ms: u64) -> Timestamp {
+    Timestamp {
         wall_ms,
-        monotonic_ms: 0,
+        monotonic_ns: 0,
     }
 }
 
@@ -109,10 +109,10 @@ fn stale_keys_of_the_storage_are_refused_and_those_of_the_file_are_not() {
         }),
         ..keys([key("fixed", "fixed")])
     };
-    let find = |text: &[u8], monotonic_ms| {
-        let now = LookupTime {
+    let find = |text: &[u8], monotonic_ms: u64| {
+        let now = Timestamp {
             wall_ms: 0,
-            monotonic_ms,
+            monotonic_ns: monotonic_ms * 1_000_000,
         };
         let found = keys.find(text, now, |key| key.id().to_owned());
         found.map_err(|rejected| rejected.reason)

@@ -5,10 +5,10 @@ mod outcome;
 use std::cmp::Ordering;
 
 use super::bucket::{Bucket, Shape};
-use super::time::Timestamp;
 use super::usage::{PeriodUsage, QuotaLimit};
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
+use crate::runtime::clock::Timestamp;
 
 use outcome::signed;
 pub(super) use outcome::{BoundWaits, CounterSnapshot, LimitRefusal, TakenAmounts};

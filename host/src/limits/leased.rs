@@ -64,7 +64,6 @@ use super::local::LocalLimits;
 use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::shared::SharedRate;
 use super::ticket::LimitTicket;
-use super::time::{Timestamp, TimestampClock};
 use super::{
     AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
     QuotaStatus, TakeRequest, UncountedUsage,
@@ -72,6 +71,7 @@ use super::{
 use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisSettings};
 use entry::{Shortage, TakeOutlook};
@@ -124,7 +124,6 @@ struct LeaseShared {
     leases: Leases,
     server: RedisPool,
     policy: LeasePolicy,
-    clock: TimestampClock,
     /// Of this gateway, among those that share the budget.
     id: String,
     stats: LeaseStats,
@@ -150,7 +149,6 @@ impl LeasedLimits {
     pub(crate) fn start(
         settings: &RedisSettings,
         policy: LeasePolicy,
-        clock: TimestampClock,
     ) -> Result<Arc<Self>, StorageError> {
         let local = LocalLimits::new(policy.max_counters);
         let shared = Arc::new(LeaseShared {
@@ -162,7 +160,6 @@ impl LeasedLimits {
             leases: Leases::new(policy.max_counters),
             server: RedisPool::new(settings)?,
             policy,
-            clock,
             id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             stats: LeaseStats::default(),
             queue: Mutex::default(),
@@ -242,7 +239,7 @@ impl LeasedLimits {
     #[must_use]
     pub(crate) fn state(&self) -> LeaseState {
         let shared = &self.shared;
-        shared.stats.state(shared.leases.len(), shared.clock.now())
+        shared.stats.state(shared.leases.len(), Timestamp::now())
     }
 }
 
@@ -359,7 +356,7 @@ impl LimitStore for LeasedLimits {
             if let Some(mut held) = leases.lock(hash)
                 && let Some(entry) = held.find(from.space, hash, &from.key)
             {
-                entry.give_back(ticket.cost, &from.amounts, self.shared.clock.now());
+                entry.give_back(ticket.cost, &from.amounts, Timestamp::now());
             }
         }
         self.shared.local.give_back(ticket);

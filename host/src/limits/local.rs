@@ -17,13 +17,13 @@ use super::shard_count;
 use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
 use super::table::{CounterOwner, CounterTable};
 use super::ticket::{LimitTicket, TakenCounter};
-use super::time::Timestamp;
 use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
     QuotaStatus, TakeRequest, UncountedUsage,
 };
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 mod persistence;

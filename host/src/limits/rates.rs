@@ -30,10 +30,10 @@ use smallvec::SmallVec;
 use super::bucket::Shape;
 use super::leased::{LeaseState, LeasedLimits};
 use super::plan::{EnrolledPlan, RateLimit, UsagePlan};
-use super::time::Timestamp;
 use super::{
     BoundKind, Decision, DecisionSignal, Level, LimitStore, LimitTicket, NEVER_MS, TakeRequest,
 };
+use crate::runtime::clock::Timestamp;
 use key::KeyText;
 use table::{BoundDemand, BoundOutcome, Gauge, RateTable};
 use window::WindowSpan;

@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 use super::counter::{PendingUsage, UsageCounter};
 use super::outbox::{Outbox, OwnerUsage};
 use super::room::{Division, Room};
-use super::time::Timestamp;
+use crate::runtime::clock::Timestamp;
 
 /// How many counters the cursor looks at with every new one, and every so many takings.
 const STEPS: usize = 4;

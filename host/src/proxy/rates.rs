@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 use crate::error::{Code, RequestError};
 use crate::exchange::{Exchange, RouteInfo};
 use crate::limits::{BoundKind, Decision, Level, NEVER_MS, TakeRequest};
+use crate::runtime::clock::Timestamp;
 use crate::wasm::Services;
 
 /// draft-ietf-httpapi-ratelimit-headers: what is left.
@@ -35,7 +36,7 @@ pub(crate) fn take(
         route: route.rates.route.as_ref(),
         gateway: route.rates.gateway.as_ref(),
         cost: 1,
-        now: services.clock.now(),
+        now: Timestamp::now(),
     });
     match decision.refused_by {
         None => {

@@ -11,11 +11,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 
-use super::TokenTime;
 use super::UsedProofs;
 use super::fetch::{EntityTag, FetchError, FetchSettings, Fetched, Fetcher, without_query};
 pub(crate) use super::freshness::Pace;
 use super::waiters::{FetchSignal, Waiters};
+use crate::runtime::clock::Timestamp;
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
 
@@ -175,44 +175,44 @@ impl KeySource {
 
     /// The keys, if they may be used.
     #[must_use]
-    pub(crate) fn current_keys(&self, now: TokenTime) -> Option<Arc<CurrentKeys>> {
+    pub(crate) fn current_keys(&self, now: Timestamp) -> Option<Arc<CurrentKeys>> {
         let current = self.shared.current.load_full()?;
         self.is_usable(&current, now).then_some(current)
     }
 
     /// The revision of the keys, if they may be used: another number means other keys.
     #[must_use]
-    pub(crate) fn revision(&self, now: TokenTime) -> Option<u64> {
+    pub(crate) fn revision(&self, now: Timestamp) -> Option<u64> {
         let current = self.shared.current.load();
         let current = current.as_ref()?;
         self.is_usable(current, now).then_some(current.revision)
     }
 
-    fn is_usable(&self, current: &CurrentKeys, now: TokenTime) -> bool {
-        let age = now.monotonic.saturating_sub(current.confirmed);
+    fn is_usable(&self, current: &CurrentKeys, now: Timestamp) -> bool {
+        let age = now.monotonic().saturating_sub(current.confirmed);
         age < self.shared.settings.pace.max_stale
     }
 
     /// Asks for newer keys for a request with an unknown key id. None: requests did so less than
     /// `cooldown` ago, so the keys are as new as they may be.
     #[must_use]
-    pub(crate) fn ask_for_newer(&self, now: TokenTime) -> Option<FetchSignal> {
+    pub(crate) fn ask_for_newer(&self, now: Timestamp) -> Option<FetchSignal> {
         let mut state = self.shared.fetch_state.lock();
         if state.order == FetchOrder::Wait && !state.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
-            let is_soon = |last| now.monotonic.saturating_sub(last) < cooldown;
+            let is_soon = |last| now.monotonic().saturating_sub(last) < cooldown;
             if state.last_caused.is_some_and(is_soon) {
                 return None;
             }
             state.order = FetchOrder::Fetch;
-            state.last_caused = Some(now.monotonic);
+            state.last_caused = Some(now.monotonic());
             self.shared.changed.notify_all();
         }
         state.waiting.join()
     }
 
     #[must_use]
-    pub(crate) fn state(&self, now: TokenTime) -> SourceState {
+    pub(crate) fn state(&self, now: Timestamp) -> SourceState {
         let state = self.shared.fetch_state.lock();
         let current = self.shared.current.load();
         let current = current.as_ref();
@@ -220,7 +220,7 @@ impl KeySource {
             keys: current.map_or(0, |current| current.keys.keys().len()),
             good: state.succeeded,
             failed: state.failed,
-            since_answer: current.map(|current| now.monotonic.saturating_sub(current.confirmed)),
+            since_answer: current.map(|current| now.monotonic().saturating_sub(current.confirmed)),
             usable: current.is_some_and(|current| self.is_usable(current, now)),
         }
     }
@@ -261,7 +261,7 @@ impl SourceShared {
         fetched: Result<Fetched, FetchError>,
         tag: &mut Option<EntityTag>,
     ) -> Duration {
-        let now = TokenTime::coarse().monotonic;
+        let now = Timestamp::coarse().monotonic();
         let pace = &self.settings.pace;
         let outcome = fetched.map(|fetched| {
             self.replace_keys(fetched.keys, now);

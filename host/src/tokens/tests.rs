@@ -5,6 +5,7 @@ mod cache;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -123,10 +124,17 @@ fn token(name: &str) -> String {
 }
 
 /// A time at which the tokens are valid.
-fn now() -> TokenTime {
-    TokenTime {
-        wall: cases()["now"].as_f64().unwrap(),
-        ..TokenTime::coarse()
+fn now() -> Timestamp {
+    Timestamp {
+        wall_ms: cases()["now"].as_u64().unwrap() * 1000,
+        ..Timestamp::coarse()
+    }
+}
+/// The same, when only the monotonic clock has gone on.
+fn much_later(time: Duration) -> Timestamp {
+    Timestamp {
+        wall_ms: now().wall_ms,
+        ..now().after(time)
     }
 }
 
@@ -248,10 +256,7 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
         matches!(answer, TokenAnswer::Refused(TokenError::UnknownKey)),
         "{answer:?}"
     );
-    let later = TokenTime {
-        monotonic: now().monotonic + PACE.cooldown,
-        ..now()
-    };
+    let later = much_later(PACE.cooldown);
     server.answer(|_| json(&set("main")));
     let answer = verifier.ask(&unknown, later, true);
     assert!(matches!(answer, TokenAnswer::Pending(_)), "{answer:?}");
@@ -295,10 +300,7 @@ fn an_outage_leaves_known_keys_in_use_up_to_max_stale() {
     wait_until(|| source.state(now()).failed > 2);
     let answer = verifier.ask(&token("RS256"), now(), true);
     assert!(matches!(answer, TokenAnswer::Accepted(_)), "{answer:?}");
-    let too_late = TokenTime {
-        monotonic: now().monotonic + pace.max_stale,
-        ..now()
-    };
+    let too_late = much_later(pace.max_stale);
     let answer = verifier.ask(&token("RS256"), too_late, true);
     assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     assert!(!source.state(too_late).usable);

@@ -20,8 +20,8 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::connection::tls::EndpointTls;
-use super::endpoint::health::{Backoff, Change, CheckThresholds, Health, Now};
-use super::endpoint::state::{EndpointState, now};
+use super::endpoint::health::{Backoff, Change, CheckThresholds, Health};
+use super::endpoint::state::EndpointState;
 use super::endpoint::upstream_state::{EndpointChanges, UpstreamState};
 use super::headers::authority;
 use super::queue::RequestQueue;
@@ -29,6 +29,7 @@ use super::sticky::{EndpointDigest, StickyTokens};
 use crate::balance::{Balancer, BalancerSettings, Member};
 use crate::config as model;
 use crate::model::endpoint::EndpointHealth;
+use crate::runtime::clock::Timestamp;
 
 pub(crate) use sticky_endpoint::StickyEndpoint;
 
@@ -177,7 +178,8 @@ impl Upstream {
                 let drained = changes().find_map(|change| change.drained);
                 let drained = drained.unwrap_or(false);
                 let change = known.health(|health| {
-                    (health.is_drained() != drained).then(|| health.drain(drained, now()))
+                    (health.is_drained() != drained)
+                        .then(|| health.drain(drained, Timestamp::now()))
                 });
                 known.log(&self.state.name, change.flatten().as_ref());
                 let host = HeaderValue::from_str(authority(entry.address, self.tls.is_some()));
@@ -277,7 +279,7 @@ impl Upstream {
         let limit = self.config.drain_timeout;
         self.state
             .leaving
-            .begin(&self.state.name, known, limit, now());
+            .begin(&self.state.name, known, limit, Timestamp::now());
     }
 
     /// The endpoints of the file that were not removed or added again, then those that were added.
@@ -341,7 +343,7 @@ impl Upstream {
 
     /// Show the balancer the present health of its endpoints.
     pub(crate) fn update_balancer(&self) {
-        let (members, now) = (self.endpoint_set(), now());
+        let (members, now) = (self.endpoint_set(), Timestamp::now());
         for endpoint in &members.endpoints {
             let slow_start = self.config.balance.slow_start;
             endpoint.state.health(|health| {
@@ -360,7 +362,7 @@ impl Upstream {
     }
 
     /// Time has passed: slow starts advance, and ejections end.
-    pub(crate) fn tick(&self, now: Now) {
+    pub(crate) fn tick(&self, now: Timestamp) {
         let slow_start = self.config.balance.slow_start;
         for endpoint in &self.endpoint_set().endpoints {
             let change = endpoint.state.health(|health| health.tick(slow_start, now));
@@ -378,7 +380,9 @@ impl Upstream {
             rise: check.rise,
             fall: check.fall,
         };
-        self.update_health(known, |health| health.record_check(answer, counts, now()));
+        self.update_health(known, |health| {
+            health.record_check(answer, counts, Timestamp::now())
+        });
     }
 
     /// Change the health of an endpoint, and show the balancer the change.
@@ -425,7 +429,7 @@ impl Upstream {
             first: rules.backoff,
             longest: rules.max_backoff,
         };
-        let change = known.health(|health| health.eject(why, backoff, now()));
+        let change = known.health(|health| health.eject(why, backoff, Timestamp::now()));
         drop(changing);
         known.reset_faults();
         known.log(&self.state.name, change.as_ref());
@@ -445,7 +449,7 @@ impl Upstream {
     #[must_use]
     pub(crate) fn state(&self, known: &EndpointState) -> EndpointHealth {
         let slow_start = self.config.balance.slow_start;
-        known.health(|health| health.state(slow_start, now()))
+        known.health(|health| health.state(slow_start, Timestamp::now()))
     }
 }
 

@@ -1,11 +1,10 @@
 //! A filter's circuit breaker: it suspends a filter that fails too often.
 //!
 //! All workers share it. A request through a healthy filter reads one atomic. The caller passes the
-//! time in ([`monotonic_nanos`]), so that tests choose it.
+//! time in, so that tests choose it.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -152,12 +151,6 @@ impl CircuitBreaker {
         self.open_until.store(until, Ordering::Relaxed);
         BreakerChange::Open(time)
     }
-}
-
-/// Nanoseconds since the first call.
-pub(super) fn monotonic_nanos() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    nanos(START.elapsed())
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -13,6 +13,7 @@ use super::defined_rates::PendingRates;
 use super::services::Services;
 use crate::exchange::{AttributeValue, Exchange};
 use crate::limits::{DecisionSignal, EnrolledPlan, TakeRequest};
+use crate::runtime::clock::Timestamp;
 
 /// A charge of a guest's call that only the store can decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,6 @@ pub(super) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
 
 /// The request to all bounds that apply to the exchange. An exchange takes from shared rates once.
 pub(super) fn describe<'a>(
-    services: &Services,
     exchange: &'a Exchange,
     plan: &'a EnrolledPlan,
     key: &'a str,
@@ -107,7 +107,7 @@ pub(super) fn describe<'a>(
         route: rates.and_then(|rates| rates.route.as_ref()),
         gateway: rates.and_then(|rates| rates.gateway.as_ref()),
         cost,
-        now: services.clock.now(),
+        now: Timestamp::now(),
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn awaited_answer_for(
     cost: u64,
 ) -> Option<DecisionSignal> {
     services.plans.with(plan, |plan| {
-        let take = describe(services, exchange, plan?, key, cost);
+        let take = describe(exchange, plan?, key, cost);
         services.limits.wait(&take)
     })
 }

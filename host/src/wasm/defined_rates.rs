@@ -12,6 +12,7 @@ use super::services::Services;
 use crate::exchange::{AttributeValue, Exchange};
 use crate::limits::{DecisionSignal, RateBound, RateBounds, RateDecision, RateKey, RateKeys};
 use crate::route;
+use crate::runtime::clock::Timestamp;
 
 /// The largest limit and burst that every counter can hold.
 const MAX_VALUE: u64 = 4_000_000_000;
@@ -48,7 +49,7 @@ impl Eq for PendingRates {}
 impl PendingRates {
     /// The answer to wait for; none if the demand can be decided now.
     pub(crate) fn wait(&self, services: &Services) -> Option<DecisionSignal> {
-        let now = services.clock.now();
+        let now = Timestamp::now();
         services
             .rates
             .wait(&self.bounds, &self.keys, self.cost, now)
@@ -132,14 +133,14 @@ impl DefinedRates {
         if found.denied != 0 {
             return None;
         }
-        let now = services.clock.now();
+        let now = Timestamp::now();
         services
             .rates
             .wait(self.enrolled(services), &found.keys, cost, now)
     }
 
     pub(super) fn take(&self, services: &Services, keys: &RateKeys, cost: u64) -> RateDecision {
-        let now = services.clock.now();
+        let now = Timestamp::now();
         services
             .rates
             .take(self.enrolled(services), keys, cost, now)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::bounds::FilterBounds;
-use super::breaker::{BreakerChange, CircuitBreaker, Permit, monotonic_nanos};
+use super::breaker::{BreakerChange, CircuitBreaker, Permit};
 use super::component::{CompiledComponent, Phases};
 use super::facts::Facts;
 use super::failure::CallFailure;
@@ -17,6 +17,7 @@ use super::pool::InstancePool;
 use crate::exchange::Exchange;
 use crate::model::filter::{HostInterface, Isolation, OnError};
 use crate::model::request_id::RequestId;
+use crate::runtime::clock::monotonic_ns;
 
 /// A filter's counts on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]
@@ -173,12 +174,12 @@ impl Filter {
     /// How long its breaker will keep it suspended.
     #[must_use]
     pub(crate) fn suspended_for(&self) -> Duration {
-        self.breaker.remaining(monotonic_nanos())
+        self.breaker.remaining(monotonic_ns())
     }
 
     #[inline]
     pub(super) fn permit(&self) -> Permit {
-        self.breaker.permit(monotonic_nanos)
+        self.breaker.permit(monotonic_ns)
     }
 
     /// Whether its instances serve many requests.
@@ -236,7 +237,7 @@ impl Filter {
 
     /// Record a failure with the breaker.
     pub(super) fn record_failure(&self, permit: Permit) {
-        match self.breaker.record_failure(permit, monotonic_nanos()) {
+        match self.breaker.record_failure(permit, monotonic_ns()) {
             BreakerChange::No => {}
             BreakerChange::Open(time) => tracing::error!(
                 filter = &*self.source.name,

@@ -27,6 +27,8 @@ pub(super) mod response_edits;
 
 use super::state::InstanceState;
 
+use crate::runtime::clock::Timestamp;
+
 impl super::bindings::types::Host for InstanceState {}
 
 /// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents`, `rates.define` and `jwt.define` are for phases,
@@ -39,7 +41,6 @@ fn in_phase(state: &InstanceState) -> wasmtime::Result<()> {
 }
 
 /// The clock of caches: milliseconds that never step.
-fn now_ms(state: &InstanceState) -> u64 {
-    let services = state.services.as_ref();
-    services.map_or(0, |services| services.clock.now().monotonic_ms())
+fn now_ms() -> u64 {
+    Timestamp::now().monotonic_ms()
 }

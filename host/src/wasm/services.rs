@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::callout::Callouts;
 use crate::filter_store::secrets::Secrets;
 use crate::keys::{Keys, RejectCounters};
-use crate::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
+use crate::limits::{LimitStore, PlanBook, RateCounters};
 use crate::tokens::TokenVerifiers;
 
 /// The services of one configuration. Each worker has a copy, so that workers share no reference count.
@@ -28,7 +28,6 @@ pub(crate) struct Services {
     /// The counters of bounds without a key; they outlive the configuration, too.
     pub(crate) rates: Arc<RateCounters>,
     /// The clock of the counters; one a process.
-    pub(crate) clock: TimestampClock,
     pub(crate) secrets: Arc<Secrets>,
     /// The verifiers of tokens, by name.
     pub(crate) verifiers: Arc<TokenVerifiers>,

@@ -19,6 +19,8 @@ use wasmtime::{Result, StoreContextMut, bail};
 use super::output::StreamKind;
 use super::state::InstanceState;
 
+use crate::runtime::clock::monotonic_ns;
+
 /// The most random bytes that one call gives.
 const MAX_RANDOM: u64 = 64 * 1024;
 
@@ -334,12 +336,6 @@ fn wall_clock() -> Datetime {
     }
 }
 
-/// Nanoseconds on the clock that guests see; it starts with the process.
-fn monotonic() -> u64 {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
-}
-
 fn timer(store: &mut Context<'_>, nanos: u64) -> Result<Resource<Pollable>> {
     store.data_mut().charge_call()?;
     let now = Instant::now();
@@ -366,7 +362,7 @@ fn serve_clocks(
                 Ok((resolution,))
             })?;
         }
-        (_, "now") => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((monotonic(),)))?,
+        (_, "now") => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((monotonic_ns(),)))?,
         (_, "resolution") => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((1_u64,)))?,
         (_, "subscribe-duration") => {
             linked.func_wrap(name, |mut store: Context<'_>, (nanos,): (u64,)| {
@@ -375,7 +371,7 @@ fn serve_clocks(
         }
         (_, "subscribe-instant") => {
             linked.func_wrap(name, |mut store: Context<'_>, (when,): (u64,)| {
-                Ok((timer(&mut store, when.saturating_sub(monotonic()))?,))
+                Ok((timer(&mut store, when.saturating_sub(monotonic_ns()))?,))
             })?;
         }
         _ => return Ok(false),

@@ -3,7 +3,7 @@
 use crate::model::endpoint::EndpointHealth;
 use crate::observe::metrics::{MetricFamily, MetricKind, float};
 use crate::proxy::gateway::Gateway;
-use crate::upstream::endpoint::state::now;
+use crate::runtime::clock::Timestamp;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
 pub(crate) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
@@ -83,7 +83,7 @@ fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
 fn add_draining(gateway: &Gateway, active: &mut MetricFamily) {
     for plan in &gateway.upstreams {
         let members = plan.endpoint_set();
-        for left in plan.state.leaving.list(&plan.state.name, now()) {
+        for left in plan.state.leaving.list(&plan.state.name, Timestamp::now()) {
             let mut endpoints = members.endpoints.iter();
             if !endpoints.any(|endpoint| endpoint.state.id == left.state.id) {
                 let labels = [

@@ -3,7 +3,8 @@
 use super::float;
 use crate::observe::metrics::{MetricFamily, MetricKind};
 use crate::proxy::gateway::Gateway;
-use crate::tokens::{TokenTime, VerifierKeys};
+use crate::runtime::clock::Timestamp;
+use crate::tokens::VerifierKeys;
 use crate::verifier::TokenError;
 
 pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
@@ -40,7 +41,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     for (why, count) in gateway.services.verifiers.filter_rejects.values() {
         rejects.push(&[("verifier", ""), ("why", why)], float(count));
     }
-    let now = TokenTime::coarse();
+    let now = Timestamp::coarse();
     for verifier in gateway.services.verifiers.all() {
         let name = ("verifier", &*verifier.name);
         // No verifier gives these reasons.

@@ -4,7 +4,6 @@
 //! a new key at each start.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -19,10 +18,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The issuer's URL, which its tokens carry.
+use crate::runtime::clock::Timestamp;
 const URL: &str = "http://127.0.0.1:9104";
 
 /// The validity of a token. Seconds.
-const LIFETIME: u64 = 3600;
+const LIFETIME: i64 = 3600;
 
 struct Issuer {
     pair: EcdsaKeyPair,
@@ -78,10 +78,7 @@ async fn token(
     State(issuer): State<Arc<Issuer>>,
     Query(wanted): Query<TokenQuery>,
 ) -> Result<String, StatusCode> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let now = Timestamp::now().unix_s();
     let header = json!({ "typ": "JWT", "alg": "ES256", "kid": issuer.key_id });
     let claims = json!({
         "iss": URL, "aud": "shop", "sub": wanted.sub, "scope": wanted.scope, "iat": now, "exp": now + LIFETIME,

@@ -4,6 +4,7 @@
 mod promises;
 mod redis;
 
+use std::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::record::{KeyRecord, PlanRecord, QuotaRecord, RateRecord, SecretRecord};
@@ -12,12 +13,12 @@ use super::sqlite::SqliteStorage;
 use super::{LoadedRecord, Revision, Storage, StoredKey, Write};
 use crate::keys::KeyDigest;
 use crate::model::period::{MonthDay, Period};
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::test_server::{RedisServer, settings};
 
 /// Now. Milliseconds since 1970.
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(now.as_millis()).unwrap()
+    Timestamp::now().wall_ms
 }
 
 /// One test for each promise and each ledger.

@@ -15,6 +15,7 @@ use crate::control::storage::UsageQuery;
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::limits::{UncountedUsage, UsagePlan};
 use crate::model::period::Period;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 /// Keys whose usage is read at once.
@@ -31,7 +32,7 @@ impl SyncShared {
             return Ok(());
         };
         let (name, period) = (&*plan.name, quota.period);
-        let now = self.clock.now();
+        let now = Timestamp::now();
         // No other write may happen meanwhile: written and unwritten usage are added up exactly
         // once.
         let mut counted = self.flush_state.lock();
@@ -64,7 +65,7 @@ impl SyncShared {
 
     /// See [`StorageSync::add_usage`](super::StorageSync::add_usage).
     pub(super) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = Timestamp::now().wall_ms;
         let _one_at_a_time = self.flush_state.lock();
         self.storage.add_usage(used, &[])?;
         let mut rows = Vec::new();

@@ -9,11 +9,12 @@ use super::entry::key_entry;
 use crate::control::storage::record::PlanRecord;
 use crate::control::storage::{LoadedRecord, Revision};
 use crate::limits::EnrolledPlans;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 impl SyncShared {
     pub(super) fn restore(&self) -> Result<(), StorageError> {
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = Timestamp::now().wall_ms;
         // From here on the quotas contain the usage that a draining gateway has left.
         drop(self.storage.take_drain_usage()?);
         self.storage

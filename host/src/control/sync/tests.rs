@@ -9,7 +9,7 @@ use crate::control::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::storage::tests::{self as fixture, secret};
 use crate::control::storage::{UsageQuery, UsageRow, Write};
-use crate::keys::{KeyReject, Keys, LookupTime};
+use crate::keys::{KeyReject, Keys};
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};
 use crate::model::period::{MonthDay, Period};
@@ -31,7 +31,7 @@ fn limits() -> Arc<LocalLimits> {
 fn sync(path: &Path, limits: &Arc<LocalLimits>) -> StorageSync {
     let storage = Arc::new(SqliteStorage::open(path).unwrap());
     let limits: Arc<dyn LimitStore> = limits.clone();
-    StorageSync::start(storage, limits, TimestampClock::start(), settings(None)).unwrap()
+    StorageSync::start(storage, limits, settings(None)).unwrap()
 }
 
 /// A key whose text is its id.
@@ -64,9 +64,9 @@ fn find(sync: &StorageSync, text: &str) -> Result<String, KeyReject> {
         configured: Arc::default(),
         live: Some(sync.live_keys()),
     };
-    let now = LookupTime {
+    let now = Timestamp {
         wall_ms: 5_000,
-        monotonic_ms: monotonic_ms(),
+        ..Timestamp::now()
     };
     let found = keys.find(text.as_bytes(), now, |key| key.id().to_owned());
     found.map_err(|rejected| rejected.reason)
@@ -86,7 +86,7 @@ fn take(sync: &StorageSync, plan: &EnrolledPlan, cost: u64) -> Decision {
         route: None,
         gateway: None,
         cost,
-        now: sync.shared.clock.now(),
+        now: Timestamp::now(),
     })
 }
 
@@ -138,7 +138,7 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
     assert!(!take(&second, &gold, 4).allowed);
     assert!(take(&second, &gold, 3).allowed);
     second.flush().unwrap();
-    let today = u32::try_from(second.shared.clock.now().wall_ms / DAY_MS).unwrap();
+    let today = u32::try_from(Timestamp::now().wall_ms / DAY_MS).unwrap();
     let used = second.storage().usage(&UsageQuery {
         plan: "gold".to_owned(),
         from_day: today - 1,
@@ -171,7 +171,7 @@ fn usage_that_cannot_be_written_is_written_later() {
     hinder.execute_batch("DROP TRIGGER no").unwrap();
     sync.flush().unwrap();
     let mut rows = Vec::new();
-    let now_ms = sync.shared.clock.now().wall_ms;
+    let now_ms = Timestamp::now().wall_ms;
     sync.storage()
         .load_quotas(now_ms, &mut |row: QuotaRow| rows.push(row.usage.used))
         .unwrap();

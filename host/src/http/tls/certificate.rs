@@ -163,15 +163,6 @@ pub(crate) fn parse<'a>(
     parsed.collect()
 }
 
-/// The time now. Seconds since 1970.
-#[must_use]
-pub(crate) fn now_s() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
-}
-
 impl fmt::Display for ValidityFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use super::lease::{Availability, BudgetLease, Refill};
 use crate::limits::counter::TakenAmounts;
 use crate::limits::plan::{EnrolledPlan, MethodRate, RateLimit};
-use crate::limits::time::Timestamp;
 use crate::limits::usage::QuotaLimit;
 use crate::limits::{BoundKind, Level, TakeRequest};
+use crate::runtime::clock::Timestamp;
 
 use crate::model::period::Period;
 

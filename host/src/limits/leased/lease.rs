@@ -5,7 +5,7 @@
 //! may be used until the lease ends. So what a gateway that was killed may have used untold is one
 //! lease at most.
 
-use crate::limits::time::Timestamp;
+use crate::runtime::clock::Timestamp;
 
 /// What is not used for so long goes back. Nanoseconds.
 const RETURN_AFTER_NS: u64 = 1_000_000_000;

@@ -16,6 +16,7 @@ use crate::limits::time::Timestamp;
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::RedisScript;
 
@@ -60,9 +61,9 @@ pub(super) struct RefillCaller {
 pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
     let mut next_shard = 0;
     let mut silent = 0;
-    let mut swept = shared.clock.now();
-    while let Some(mut owners) = shared.wait(speaker.max_wait(shared.clock.now())) {
-        let now = shared.clock.now();
+    let mut swept = Timestamp::now();
+    while let Some(mut owners) = shared.wait(speaker.max_wait(Timestamp::now())) {
+        let now = Timestamp::now();
         speaker.take_ready(shared, now, &mut owners);
         let round_ns = u64::try_from(REFILL_INTERVAL.as_nanos()).unwrap_or(u64::MAX);
         let is_round = now.monotonic_ns.saturating_sub(swept.monotonic_ns) >= round_ns;
@@ -95,7 +96,7 @@ pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
 fn choose_all(shared: &LeaseShared, choose: impl Fn(&LeaseEntry) -> bool) -> Vec<LeaseOwner> {
     let mut owners = Vec::new();
     for shard in 0..shared.leases.shards() {
-        let now = shared.clock.now();
+        let now = Timestamp::now();
         shared.leases.sweep(shard, now, &choose, &mut owners);
     }
     owners
@@ -184,7 +185,7 @@ impl RefillCaller {
                     // It was told of meanwhile.
                     return None;
                 }
-                Some(entry.request(shared.clock.now(), ending))
+                Some(entry.request(Timestamp::now(), ending))
             });
             let orders = orders.collect();
             self.number += 1;
@@ -220,7 +221,7 @@ impl RefillCaller {
             }
         };
         shared.note_contact();
-        let now = shared.clock.now();
+        let now = Timestamp::now();
         for (orders, answer) in orders.iter().zip(&answers) {
             self.settle(shared, orders, answer, now);
         }

@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};
+use crate::limits::BoundKind;
+use crate::limits::Decision;
+use crate::limits::TakeRequest;
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{BoundKind, Decision, LimitStore, TakeRequest};
 use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
+use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 impl LeaseShared {
@@ -103,12 +107,12 @@ impl LeaseShared {
         if let Some(mut held) = self.leases.lock(hash)
             && let Some(entry) = held.find(plan.number, hash, key)
         {
-            entry.revoke_quota(self.clock.now());
+            entry.revoke_quota(Timestamp::now());
         }
     }
 
     pub(super) fn note_contact(&self) {
-        if self.stats.note_contact(self.clock.now()) {
+        if self.stats.note_contact(Timestamp::now()) {
             tracing::info!(
                 store = self.server.name(),
                 "the store of limits is within reach again"

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::limits::time::Timestamp;
+use crate::runtime::clock::Timestamp;
 
 /// Counted as it happens.
 #[derive(Debug)]

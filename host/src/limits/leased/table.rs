@@ -12,7 +12,7 @@ use super::entry::LeaseEntry;
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::room::{Division, Room};
 use crate::limits::shard_count;
-use crate::limits::time::Timestamp;
+use crate::runtime::clock::Timestamp;
 
 /// Whose leases: found again by the refilling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

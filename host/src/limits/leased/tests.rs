@@ -39,19 +39,13 @@ fn policy(max_lease: u64, on_unavailable: OnUnavailable) -> LeasePolicy {
 struct TestGateway {
     limits: Arc<LeasedLimits>,
     plan: EnrolledPlan,
-    clock: TimestampClock,
 }
 
 impl TestGateway {
     fn start(server: &RedisServer, plan: &UsagePlan, policy: LeasePolicy) -> Self {
-        let clock = TimestampClock::start();
-        let limits = LeasedLimits::start(&settings(server), policy, clock).unwrap();
+        let limits = LeasedLimits::start(&settings(server), policy).unwrap();
         let plan = limits.enroll(plan.clone()).unwrap();
-        Self {
-            limits,
-            plan,
-            clock,
-        }
+        Self { limits, plan }
     }
 
     fn ask(&self, key: &str, cost: u64) -> Decision {
@@ -68,7 +62,7 @@ impl TestGateway {
                 route: None,
                 gateway: None,
                 cost,
-                now: self.clock.now(),
+                now: Timestamp::now(),
             };
             if Instant::now() < end
                 && let Some(mut answer) = self.limits.wait(&take)
@@ -295,7 +289,7 @@ fn without_its_store_the_policy_answers() {
         gateway.until("it to be there", |gateway| gateway.limits.state().reachable);
         // What was let in meanwhile is settled.
         gateway.until("the debts to be settled", |gateway| {
-            let now = gateway.clock.now();
+            let now = Timestamp::now();
             let standing = gateway
                 .limits
                 .quota_status(&gateway.plan, "k", now)
@@ -418,11 +412,14 @@ fn what_one_gateway_does_not_use_another_does() {
         let mut held = shared.leases.lock(hash).unwrap();
         let entry = held.find(gateway.plan.number, hash, "k").unwrap();
         let lease = &entry.quota.as_ref().unwrap().lease;
-        lease.available(gateway.clock.now()) > 0
+        lease.available(Timestamp::now()) > 0
     });
-    let (clock, of) = (last.clock, last.plan);
+    let of = last.plan;
     last = TestGateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
-    let standing = last.limits.quota_status(&of, "k", clock.now()).unwrap();
+    let standing = last
+        .limits
+        .quota_status(&of, "k", Timestamp::now())
+        .unwrap();
     assert_eq!(standing.used, 8, "{standing:?}");
     last.admit("k", 92);
 }
@@ -439,7 +436,7 @@ fn an_extension_is_in_force_on_every_gateway() {
             gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
         });
     }
-    let now = gateways[0].clock.now();
+    let now = Timestamp::now();
     let limits = &gateways[0].limits;
     let extended = limits.extend(&gateways[0].plan, "k", 50, now).unwrap();
     assert_eq!(

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use super::entry::{LeaseEntry, LeaseWaiter, refill};
 use super::lease::{Availability, BudgetLease, Refill};
 use crate::limits::plan::EnrolledPlan;
-use crate::limits::time::Timestamp;
 use crate::limits::{DecisionSignal, TakeRequest};
+use crate::runtime::clock::Timestamp;
 
 /// Requests that wait for one key's share; more are told that it is not known.
 const MAX_WAITERS: usize = 10_000;

@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::LocalLimits;
-use crate::limits::counter::{CounterRequest, PendingUsage, TakenAmounts, UsageCounter};
+use crate::limits::AppliedExtension;
+use crate::limits::ExtendError;
+use crate::limits::QuotaStatus;
+use crate::limits::counter::CounterRequest;
+use crate::limits::counter::PendingUsage;
+use crate::limits::counter::UsageCounter;
+use crate::limits::counter::outcome::TakenAmounts;
 use crate::limits::outbox::OwnerUsage;
 use crate::limits::plan::EnrolledPlan;
-use crate::limits::table::{CounterOwner, CounterTable};
+use crate::limits::table::CounterOwner;
+use crate::limits::table::CounterTable;
 use crate::limits::ticket::TakenCounter;
-use crate::limits::time::Timestamp;
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::limits::{AppliedExtension, ExtendError, QuotaStatus};
 use crate::model::period::Period;
+use crate::runtime::clock::Timestamp;
 
 /// How many counters are told of while one lock is held.
 const BATCH: usize = 128;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::*;
-use crate::limits::{LeasePolicy, TimestampClock};
+use crate::limits::LeasePolicy;
 use crate::model::store::OnUnavailable;
 use crate::shared_store::test_server::RedisServer;
 
@@ -199,7 +199,7 @@ fn what_is_given_back_may_be_taken_again() {
 }
 
 /// Counters of a gateway that denies without its store.
-fn shared(server: &RedisServer) -> (RateCounters, TimestampClock) {
+fn shared(server: &RedisServer) -> RateCounters {
     let policy = LeasePolicy {
         max_lease: 10,
         on_unavailable: OnUnavailable::Deny,
@@ -207,30 +207,29 @@ fn shared(server: &RedisServer) -> (RateCounters, TimestampClock) {
         max_wait: Duration::from_secs(2),
         recording: false,
     };
-    let clock = TimestampClock::start();
     let settings = crate::shared_store::test_server::settings(server);
-    let leased = LeasedLimits::start(&settings, policy, clock).unwrap();
-    (RateCounters::shared(leased), clock)
+    let leased = LeasedLimits::start(&settings, policy).unwrap();
+    RateCounters::shared(leased)
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_request_that_one_bound_refuses_waits_for_no_other() {
     let server = RedisServer::forgetful();
-    let (counters, clock) = shared(&server);
+    let counters = shared(&server);
     let bounds = [bound("address", 5, false), bound("all", 1, false)];
     let bounds = counters.enroll("limit", &bounds);
     let all = [None, Some(RateKey::ALL)];
     let end = Instant::now() + Duration::from_secs(30);
-    while let Some(share) = counters.wait(&bounds, &all, 1, clock.now()) {
+    while let Some(share) = counters.wait(&bounds, &all, 1, Timestamp::now()) {
         assert!(Instant::now() < end, "the store gives no share");
         let _ = share.blocking_recv();
     }
-    assert!(counters.take(&bounds, &all, 1, clock.now()).allowed);
+    assert!(counters.take(&bounds, &all, 1, Timestamp::now()).allowed);
     // Nobody has asked for this address: its share is not known.
     let both = [address("192.0.2.1"), Some(RateKey::ALL)];
-    assert!(counters.wait(&bounds, &both, 1, clock.now()).is_none());
-    let refused = counters.take(&bounds, &both, 1, clock.now());
+    assert!(counters.wait(&bounds, &both, 1, Timestamp::now()).is_none());
+    let refused = counters.take(&bounds, &both, 1, Timestamp::now());
     assert!(!refused.allowed && !refused.unavailable && refused.pending.is_none());
     let refusing = refused.levels.iter().filter(|level| level.refused);
     let refusing: Vec<_> = refusing.map(|level| level.bound).collect();
@@ -241,12 +240,12 @@ fn a_request_that_one_bound_refuses_waits_for_no_other() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn with_a_store_a_flood_at_one_filter_leaves_room_for_the_values_of_another() {
     let server = RedisServer::forgetful();
-    let (counters, clock) = shared(&server);
+    let counters = shared(&server);
     let flooded = counters.enroll("by-header", &[bound("header", 5, false)]);
     let calm = counters.enroll("by-address", &[bound("address", 2, false)]);
     let share = |bounds: &RateBounds, new: u32| {
         let key = Some(RateKey::octets(&new.to_le_bytes()));
-        let asked = counters.take(bounds, &[key], 1, clock.now());
+        let asked = counters.take(bounds, &[key], 1, Timestamp::now());
         asked.pending.is_some_and(|pending| pending[0] == key)
     };
     let own = (0..1_000).filter(|new| share(&flooded, *new)).count();
@@ -259,16 +258,16 @@ fn with_a_store_a_flood_at_one_filter_leaves_room_for_the_values_of_another() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn without_the_store_a_refused_request_asks_no_shared_bucket() {
     let mut server = RedisServer::forgetful();
-    let (counters, clock) = shared(&server);
+    let counters = shared(&server);
     let bounds = counters.enroll("limit", &[bound("address", 5, false)]);
     server.kill();
     let end = Instant::now() + Duration::from_secs(30);
     let of = |text: &str| [address(text)];
-    while let Some(share) = counters.wait(&bounds, &of("192.0.2.1"), 1, clock.now()) {
+    while let Some(share) = counters.wait(&bounds, &of("192.0.2.1"), 1, Timestamp::now()) {
         assert!(Instant::now() < end, "the store is not missed");
         let _ = share.blocking_recv();
     }
-    let refused = counters.take(&bounds, &of("192.0.2.2"), 1, clock.now());
+    let refused = counters.take(&bounds, &of("192.0.2.2"), 1, Timestamp::now());
     assert!(!refused.allowed && refused.unavailable && refused.pending.is_none());
     let leases = counters.leases().unwrap();
     assert!(!leases.reachable);
@@ -279,7 +278,7 @@ fn without_the_store_a_refused_request_asks_no_shared_bucket() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
     let server = RedisServer::forgetful();
-    let (counters, clock) = shared(&server);
+    let counters = shared(&server);
     let shadow = RateBound {
         shadow: true,
         ..bound("shadow", 9, false)
@@ -288,7 +287,7 @@ fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
     let end = Instant::now() + Duration::from_secs(30);
     let real = [Some(RateKey::ALL), None];
     let known = || {
-        while let Some(share) = counters.wait(&bounds, &real, 1, clock.now()) {
+        while let Some(share) = counters.wait(&bounds, &real, 1, Timestamp::now()) {
             assert!(Instant::now() < end, "the store gives no share");
             // It may have given none: then the next one is waited for.
             let _ = share.blocking_recv();
@@ -297,14 +296,14 @@ fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
     known();
     // Nobody has asked for this value of the shadow: its share is not known.
     let both = [Some(RateKey::ALL), Some(RateKey::octets(b"new"))];
-    let taken = counters.take(&bounds, &both, 1, clock.now());
+    let taken = counters.take(&bounds, &both, 1, Timestamp::now());
     assert!(taken.allowed && taken.pending.is_some(), "{taken:?}");
     let left = |decision: &RateDecision| decision.levels[0].level.remaining;
     assert_eq!(left(&taken), 4);
     known();
-    let again = counters.take(&bounds, &real, 1, clock.now());
+    let again = counters.take(&bounds, &real, 1, Timestamp::now());
     assert_eq!(left(&again), 3, "nobody gave back the one before");
     counters.give_back(taken.ticket.expect("something was taken"));
     known();
-    assert_eq!(left(&counters.take(&bounds, &real, 1, clock.now())), 3);
+    assert_eq!(left(&counters.take(&bounds, &real, 1, Timestamp::now())), 3);
 }

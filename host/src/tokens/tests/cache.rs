@@ -27,7 +27,10 @@ fn a_token_is_verified_once_and_found_until_it_ends() {
     let first = accepted(verifier.ask(&text, now(), true));
     let second = accepted(verifier.ask(&text, now(), true));
     assert!(Arc::ptr_eq(&first, &second));
-    let at = |wall| TokenTime { wall, ..now() };
+    let at = |seconds: f64| Timestamp {
+        wall_ms: u64::try_from(Duration::from_secs_f64(seconds).as_millis()).unwrap(),
+        ..now()
+    };
     let last = accepted(verifier.ask(&text, at(first.ends - 0.001), true));
     assert!(Arc::ptr_eq(&first, &last));
     let answer = verifier.ask(&text, at(first.ends), true);
@@ -71,10 +74,7 @@ fn kept_tokens_go_with_their_key_and_with_stale_keys() {
     let verifier = verifier(&source);
     let text = token("RS256");
     accepted(verifier.ask(&text, now(), true));
-    let too_late = TokenTime {
-        monotonic: now().monotonic + PACE.max_stale,
-        ..now()
-    };
+    let too_late = much_later(PACE.max_stale);
     let answer = verifier.ask(&text, too_late, true);
     assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     accepted(verifier.ask(&text, now(), true));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::http::watch::milliseconds;
 use crate::model::endpoint::EndpointHealth;
+use crate::runtime::clock::Timestamp;
 
 pub(crate) mod probe;
 
@@ -36,15 +37,7 @@ pub(crate) struct Change {
     pub(crate) reason: String,
 }
 
-/// A moment, on both clocks. Milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Now {
-    /// Since 1970, for people.
-    pub(crate) wall_ms: u64,
-    /// Monotonic, for differences.
-    pub(crate) monotonic_ms: u64,
-}
-
+/// Monotonic, for differences.
 /// How many results in a row decide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckThresholds {
@@ -99,9 +92,9 @@ struct EjectionRecord {
 impl Health {
     /// The health of an endpoint that joins others: its slow start begins now.
     #[must_use]
-    pub(crate) fn joining(now: Now) -> Self {
+    pub(crate) fn joining(now: Timestamp) -> Self {
         Self {
-            available_since_ms: Some(now.monotonic_ms),
+            available_since_ms: Some(now.monotonic_ms()),
             ..Self::default()
         }
     }
@@ -111,7 +104,7 @@ impl Health {
         &mut self,
         answer: Result<(), String>,
         counts: CheckThresholds,
-        now: Now,
+        now: Timestamp,
     ) -> Option<Change> {
         let well = answer.is_ok();
         let short = |why: &String| why.chars().take(MAX_REASON).collect::<String>().into();
@@ -135,14 +128,14 @@ impl Health {
     }
 
     /// Checks are off: their results no longer count.
-    pub(crate) fn clear_checks(&mut self, now: Now) -> Option<Change> {
+    pub(crate) fn clear_checks(&mut self, now: Timestamp) -> Option<Change> {
         self.checked = CheckResults::default();
         self.last_check_fault = None;
         self.record_change("it is no longer checked", now)
     }
 
     /// Eject it for its faults, for longer than the time before.
-    pub(crate) fn eject(&mut self, why: &str, backoff: Backoff, now: Now) -> Option<Change> {
+    pub(crate) fn eject(&mut self, why: &str, backoff: Backoff, now: Timestamp) -> Option<Change> {
         if self.ejected.is_some() {
             return None;
         }
@@ -150,14 +143,14 @@ impl Health {
         // Forget an ejection that ended as long ago as it lasted.
         let recent = self
             .last_ejection
-            .filter(|before| now.monotonic_ms < before.until_ms.saturating_add(before.length_ms));
+            .filter(|before| now.monotonic_ms() < before.until_ms.saturating_add(before.length_ms));
         let length_ms = match recent {
             Some(before) => before.length_ms.saturating_mul(2),
             None => first,
         };
         let length_ms = length_ms.clamp(first, milliseconds(backoff.longest).max(first));
         let ejected = EjectionRecord {
-            until_ms: now.monotonic_ms.saturating_add(length_ms),
+            until_ms: now.monotonic_ms().saturating_add(length_ms),
             length_ms,
         };
         self.ejected = Some(ejected);
@@ -166,10 +159,10 @@ impl Health {
     }
 
     /// Time has passed: an ejection may be over.
-    pub(crate) fn tick(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
+    pub(crate) fn tick(&mut self, slow_start: Option<Duration>, now: Timestamp) -> Option<Change> {
         let over = self
             .ejected
-            .is_some_and(|ejected| now.monotonic_ms >= ejected.until_ms);
+            .is_some_and(|ejected| now.monotonic_ms() >= ejected.until_ms);
         if over {
             self.ejected = None;
         }
@@ -181,8 +174,8 @@ impl Health {
     }
 
     /// An operator drains it, or ends the drain.
-    pub(crate) fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
-        self.drained_ms = drained.then_some(now.monotonic_ms);
+    pub(crate) fn drain(&mut self, drained: bool, now: Timestamp) -> Option<Change> {
+        self.drained_ms = drained.then_some(now.monotonic_ms());
         self.record_change(
             if drained {
                 "an operator drains it"
@@ -208,7 +201,7 @@ impl Health {
     }
 
     #[must_use]
-    pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> EndpointHealth {
+    pub(crate) fn state(&self, slow_start: Option<Duration>, now: Timestamp) -> EndpointHealth {
         match self.base_state() {
             EndpointHealth::Healthy if self.ramp(slow_start, now) < WHOLE_SHARE => {
                 EndpointHealth::Starting
@@ -219,7 +212,7 @@ impl Health {
 
     /// The part of its weight that counts. Permille; 0 if it gets no requests.
     #[must_use]
-    pub(crate) fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
+    pub(crate) fn share(&self, slow_start: Option<Duration>, now: Timestamp) -> u32 {
         match self.base_state() {
             EndpointHealth::Healthy | EndpointHealth::Starting => self.ramp(slow_start, now),
             EndpointHealth::Unhealthy | EndpointHealth::Ejected | EndpointHealth::Draining => 0,
@@ -234,9 +227,9 @@ impl Health {
 
     /// Whether sticky clients may stay on it, for so long after the start of its drain.
     #[must_use]
-    pub(crate) fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
+    pub(crate) fn keeps_clients(&self, limit: Option<Duration>, now: Timestamp) -> bool {
         let is_over = self.drained_ms.zip(limit).is_some_and(|(since_ms, limit)| {
-            now.monotonic_ms.saturating_sub(since_ms) >= milliseconds(limit)
+            now.monotonic_ms().saturating_sub(since_ms) >= milliseconds(limit)
         });
         !is_over && self.ejected.is_none() && self.checked.passing != Some(false)
     }
@@ -277,12 +270,12 @@ impl Health {
         self.history.iter()
     }
 
-    fn ramp(&self, slow_start: Option<Duration>, now: Now) -> u32 {
+    fn ramp(&self, slow_start: Option<Duration>, now: Timestamp) -> u32 {
         let (Some(since_ms), Some(length)) = (self.available_since_ms, slow_start) else {
             return WHOLE_SHARE;
         };
         let length_ms = milliseconds(length);
-        let passed = now.monotonic_ms.saturating_sub(since_ms).min(length_ms);
+        let passed = now.monotonic_ms().saturating_sub(since_ms).min(length_ms);
         let share = passed.saturating_mul(u64::from(WHOLE_SHARE)) / length_ms;
         u32::try_from(share)
             .unwrap_or(WHOLE_SHARE)
@@ -290,14 +283,14 @@ impl Health {
     }
 
     /// Record a change of state, if there is one.
-    fn record_change(&mut self, why: &str, now: Now) -> Option<Change> {
+    fn record_change(&mut self, why: &str, now: Timestamp) -> Option<Change> {
         let to = self.base_state();
         let from = self.reported.replace(to).unwrap_or(EndpointHealth::Healthy);
         if from == to {
             return None;
         }
         if to == EndpointHealth::Healthy {
-            self.available_since_ms = Some(now.monotonic_ms);
+            self.available_since_ms = Some(now.monotonic_ms());
         }
         let change = Change {
             at_ms: now.wall_ms,

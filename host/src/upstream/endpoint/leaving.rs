@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::health::Now;
 use super::state::EndpointState;
 use crate::http::watch::milliseconds;
+use crate::runtime::clock::Timestamp;
 
 /// All endpoints of the process that leave.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl LeavingEndpoints {
         upstream: &Arc<str>,
         known: &Arc<EndpointState>,
         limit: Option<Duration>,
-        now: Now,
+        now: Timestamp,
     ) {
         let mut leavers = self.0.lock();
         let there = leavers
@@ -55,7 +55,7 @@ impl LeavingEndpoints {
             None => leavers.push(LeavingEntry {
                 upstream: Arc::clone(upstream),
                 state: Arc::clone(known),
-                leaving_since_ms: Some(now.monotonic_ms),
+                leaving_since_ms: Some(now.monotonic_ms()),
                 limit,
             }),
         }
@@ -63,13 +63,13 @@ impl LeavingEndpoints {
 
     /// What of an upstream leaves and has something to end.
     #[must_use]
-    pub(crate) fn list(&self, upstream: &str, now: Now) -> Vec<LeavingStatus> {
+    pub(crate) fn list(&self, upstream: &str, now: Timestamp) -> Vec<LeavingStatus> {
         let leavers = self.0.lock();
         let leavers = leavers.iter();
         let leavers = leavers.filter(|leaver| *leaver.upstream == *upstream);
         let left = leavers.map(|leaver| {
-            let since_ms = leaver.leaving_since_ms.unwrap_or(now.monotonic_ms);
-            let passed = now.monotonic_ms.saturating_sub(since_ms);
+            let since_ms = leaver.leaving_since_ms.unwrap_or(now.monotonic_ms());
+            let passed = now.monotonic_ms().saturating_sub(since_ms);
             let limit = leaver.limit.map(milliseconds);
             LeavingStatus {
                 state: Arc::clone(&leaver.state),
@@ -88,7 +88,7 @@ impl LeavingEndpoints {
 
     /// Time has passed: what took too long is cut. Who has nothing left may get something yet, from
     /// requests that have a former configuration, and is gone with the last of these.
-    pub(crate) fn tick(&self, now: Now) {
+    pub(crate) fn tick(&self, now: Timestamp) {
         self.0.lock().retain_mut(|leaver| {
             let LeavingEntry {
                 upstream, state: known, ..
@@ -99,8 +99,8 @@ impl LeavingEndpoints {
                 leaver.leaving_since_ms = None;
                 return Arc::strong_count(known) > 1;
             }
-            let since_ms = *leaver.leaving_since_ms.get_or_insert(now.monotonic_ms);
-            let passed = now.monotonic_ms.saturating_sub(since_ms);
+            let since_ms = *leaver.leaving_since_ms.get_or_insert(now.monotonic_ms());
+            let passed = now.monotonic_ms().saturating_sub(since_ms);
             let is_over = leaver
                 .limit
                 .is_some_and(|limit| passed >= milliseconds(limit));
@@ -131,10 +131,10 @@ mod tests {
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(100));
 
-    fn at(steady_ms: u64) -> Now {
-        Now {
+    fn at(steady_ms: u64) -> Timestamp {
+        Timestamp {
             wall_ms: 0,
-            monotonic_ms: steady_ms,
+            monotonic_ns: steady_ms * 1_000_000,
         }
     }
 

@@ -20,7 +20,8 @@ use super::check_target::CheckTarget;
 use super::dns::{DnsResolver, LookupError, ResolvedAddresses};
 use super::health::probe;
 use super::leaving::LeavingEndpoints;
-use super::state::{EndpointState, EndpointTotals, now};
+use super::state::{EndpointState, EndpointTotals};
+use crate::runtime::clock::Timestamp;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};
 
 /// How often time-dependent state is updated.
@@ -165,7 +166,7 @@ async fn end_leaving(leaving: Arc<LeavingEndpoints>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        leaving.tick(now());
+        leaving.tick(Timestamp::now());
     }
 }
 
@@ -186,7 +187,7 @@ async fn maintain_upstream(plan: Arc<Upstream>, names: Arc<DnsResolver>) {
             start_checks(&plan, &members.endpoints, &mut checks);
             start_lookups(&plan, &names, &mut asked);
         }
-        plan.tick(now());
+        plan.tick(Timestamp::now());
         shares.eject_failing(&plan);
     }
 }
@@ -199,7 +200,9 @@ fn start_checks(
 ) {
     if plan.config.health.is_none() {
         for endpoint in endpoints {
-            plan.update_health(&endpoint.state, |health| health.clear_checks(now()));
+            plan.update_health(&endpoint.state, |health| {
+                health.clear_checks(Timestamp::now())
+            });
         }
         return;
     }
@@ -333,7 +336,7 @@ impl SuccessRates {
     /// Eject endpoints with too few good results, once an interval.
     fn eject_failing(&mut self, plan: &Upstream) {
         let rules = &plan.config.ejection;
-        let now_ms = now().monotonic_ms;
+        let now_ms = Timestamp::now().monotonic_ms();
         let interval = u64::try_from(rules.interval.as_millis()).unwrap_or(u64::MAX);
         if rules.min_success == 0 || now_ms < self.checked_at_ms.saturating_add(interval) {
             return;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::health::{Change, Health, Now};
+use super::health::{Change, Health};
 use crate::balance::EndpointLoad;
 use crate::config::EndpointLimits;
 use crate::observe::stats::Counter;
@@ -278,18 +278,5 @@ impl EndpointTotals {
         self.attempts += tally.attempts.value();
         self.faults += tally.faults.value();
         self.connects += tally.connects.value();
-    }
-}
-
-/// The present moment, on both clocks.
-#[must_use]
-pub(crate) fn now() -> Now {
-    use std::time::{Instant, SystemTime};
-    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let short = |millis: u128| u64::try_from(millis).unwrap_or(u64::MAX);
-    Now {
-        wall_ms: wall.map_or(0, |wall| short(wall.as_millis())),
-        monotonic_ms: short(BEGAN.elapsed().as_millis()),
     }
 }

@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use super::dns::ResolvedAddresses;
 use super::health::Health;
 use super::leaving::LeavingEndpoints;
-use super::state::{EndpointState, now};
+use super::state::EndpointState;
 use crate::balance::EndpointLoad;
+use crate::runtime::clock::Timestamp;
 use crate::upstream::health_report::HealthReport;
 use crate::upstream::queue::RequestQueue;
 
@@ -108,7 +109,7 @@ impl UpstreamState {
             Err(_) => Arc::from(format!("{configured}/{}", address.ip())),
         };
         let health = if joins {
-            Health::joining(now())
+            Health::joining(Timestamp::now())
         } else {
             Health::default()
         };

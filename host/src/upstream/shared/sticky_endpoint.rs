@@ -6,8 +6,7 @@
 use super::{EndpointSet, Upstream, UpstreamEndpoint};
 use crate::exchange::Exchange;
 use crate::model::head::ResponseHead;
-use crate::upstream::endpoint::health::Now;
-use crate::upstream::endpoint::state::now;
+use crate::runtime::clock::Timestamp;
 use crate::upstream::sticky::StickyToken;
 
 /// The endpoint that a client is kept on.
@@ -30,7 +29,7 @@ impl Upstream {
         exchange: &Exchange,
     ) -> Option<StickyEndpoint> {
         let sticky = self.sticky.as_ref()?;
-        let now = now();
+        let now = Timestamp::now();
         let token = sticky.requested(&exchange.request.headers, now.wall_ms)?;
         let place = *members.by_digest.get(&token.endpoint)?;
         let endpoint = members.endpoints.get(place)?;
@@ -42,7 +41,7 @@ impl Upstream {
     }
 
     /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
-    fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Now) -> bool {
+    fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Timestamp) -> bool {
         let is_usual = endpoint.weight > 0 && endpoint.state.load.share() > 0;
         let limit = self.config.drain_timeout;
         !is_usual
@@ -60,7 +59,7 @@ impl Upstream {
         response: &mut ResponseHead,
     ) {
         let Some(sticky) = &self.sticky else { return };
-        let end_s = sticky.next_end_s(now().wall_ms);
+        let end_s = sticky.next_end_s(Timestamp::now().wall_ms);
         let is_known = wanted.is_some_and(|wanted| {
             wanted.end_s >= end_s && wanted.identity == target.state.identity()
         });

@@ -9,7 +9,7 @@ impl Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let value = self.filter_services.cache.find(&key, super::now_ms(self));
+        let value = self.filter_services.cache.find(&key, super::now_ms());
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -19,7 +19,7 @@ impl Host for InstanceState {
         Ok(self
             .filter_services
             .cache
-            .put(&key, &value, ttl_ms, super::now_ms(self)))
+            .put(&key, &value, ttl_ms, super::now_ms()))
     }
 
     fn delete(&mut self, key: String) -> Result<()> {
@@ -35,6 +35,6 @@ impl Host for InstanceState {
         Ok(self
             .filter_services
             .cache
-            .increment(&key, delta, ttl_ms, super::now_ms(self)))
+            .increment(&key, delta, ttl_ms, super::now_ms()))
     }
 }

@@ -11,7 +11,8 @@ use wasmtime::{Result, StoreContextMut, bail, format_err};
 use super::edit::attribute_name;
 use super::proof::{self, ProofArgument};
 use crate::exchange::{AttributeValue, RejectedToken};
-use crate::tokens::{FetchSignal, TokenAnswer, TokenTime};
+use crate::runtime::clock::Timestamp;
+use crate::tokens::{FetchSignal, TokenAnswer};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
 use crate::wasm::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
 use crate::wasm::bindings::types::Message;
@@ -200,7 +201,7 @@ fn ask_verifiers(
     let Some(services) = state.services.as_ref() else {
         return Ok(VerifierOutcome::Rejected(TokenError::Issuer, None));
     };
-    let now = TokenTime::coarse();
+    let now = Timestamp::coarse();
     let asked = services
         .verifiers
         .ask(&check.verifiers, token, now, state.may_rerun)?;

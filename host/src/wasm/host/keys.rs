@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
 
 use crate::exchange::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
 use crate::keys;
-use crate::keys::{KeyReject, LookupRejection, LookupTime};
+use crate::keys::{KeyReject, LookupRejection};
+use crate::runtime::clock::Timestamp;
 use crate::wasm::bindings::keys::{
     ApiKey, FieldError, Host, IdentifyError, KeyReject as WitReject,
 };
@@ -27,22 +27,6 @@ fn reject(reject: KeyReject) -> Result<WitReject> {
     }
 }
 
-/// Both clocks as of the last tick of the kernel's timer: some milliseconds are nothing to a key's
-/// end, and these clocks are the cheaper ones.
-fn coarse_now() -> LookupTime {
-    LookupTime {
-        wall_ms: milliseconds(ClockId::RealtimeCoarse),
-        monotonic_ms: milliseconds(ClockId::MonotonicCoarse),
-    }
-}
-
-fn milliseconds(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds * 1000 + nanoseconds / 1_000_000
-}
-
 impl InstanceState {
     /// Hand what was found to `take`, which may change everything but the services. They are taken
     /// out meanwhile: nothing is counted or copied.
@@ -54,9 +38,9 @@ impl InstanceState {
         let Some(services) = self.services.take() else {
             return Ok(Err(WitReject::Unknown));
         };
-        let found = services
-            .keys
-            .find(presented, coarse_now(), |key| take(self, &services, key));
+        let found = services.keys.find(presented, Timestamp::coarse(), |key| {
+            take(self, &services, key)
+        });
         if let (Err(rejected), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
             rejects.count(rejected.reason);
         }

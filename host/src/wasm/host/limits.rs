@@ -4,6 +4,7 @@ use wasmtime::Result;
 
 use crate::exchange::{Exchange, KeyRejection, NoPlan, RejectedKey};
 use crate::limits::{BoundKind, Decision, EnrolledPlan, Level};
+use crate::runtime::clock::Timestamp;
 use crate::wasm::bindings::limits::{
     Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
     Uncharged,
@@ -79,7 +80,7 @@ fn take(
     patient: bool,
     (key, cost): (&str, u64),
 ) -> Decision {
-    let take = describe(services, exchange, plan, key, cost);
+    let take = describe(exchange, plan, key, cost);
     let decision = services.limits.take(&take);
     if decision.pending && !patient {
         drop(services.limits.wait(&take));
@@ -185,7 +186,7 @@ impl Host for InstanceState {
             wasmtime::bail!("called `limits.take-inline` outside of an exchange");
         };
         let scope = services.limits.scope(&self.name);
-        let now = services.clock.now();
+        let now = Timestamp::now();
         let limits = services.limits.clone();
         let decision = limits.take_inline(scope, &key, cost, capacity, refill_per_second, now);
         Ok(self.keep(decision))

@@ -7,7 +7,8 @@ use wasmtime::{Result, StoreContextMut};
 
 use crate::exchange::Exchange;
 use crate::route::path::{normalize, split_query};
-use crate::tokens::{ProofUse, TokenTime};
+use crate::runtime::clock::Timestamp;
+use crate::tokens::ProofUse;
 use crate::verifier::proof::{self, ProofDemands, ProofError};
 use crate::wasm::bindings::tokens::ProofError as WitProofError;
 use crate::wasm::state::InstanceState;
@@ -47,7 +48,7 @@ pub(crate) fn check(
     let (Some(services), Some(exchange)) = (&state.services, &mut state.exchange) else {
         return Ok(Err(rejected(ProofError::Missing)));
     };
-    let now = TokenTime::coarse().wall;
+    let now = Timestamp::coarse().unix_seconds();
     let checked = {
         let demands = ProofDemands {
             method: exchange.request.method.as_str(),

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::{labels, present, present_small, small_number};
 use crate::admin::date;
 use crate::model::endpoint::EndpointHealth;
+use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::leaving::LeavingStatus;
-use crate::upstream::endpoint::state::now;
 use crate::upstream::endpoint::upstream_state::{AddedEndpoint, EndpointChanges};
 use crate::upstream::registry::EndpointChange;
 use crate::upstream::shared::{Upstream, UpstreamEndpoint};
@@ -187,7 +187,7 @@ impl From<&Upstream> for UpstreamResource {
         let members = plan.endpoint_set();
         let endpoints = members.endpoints.iter();
         let changes = plan.state.overrides().into_iter();
-        let leaving = plan.state.leaving.list(&plan.state.name, now());
+        let leaving = plan.state.leaving.list(&plan.state.name, Timestamp::now());
         Self {
             name: plan.config.name.to_string(),
             fails_open: members.balancer.fails_open(),

@@ -82,7 +82,7 @@ fn the_lease_of_a_gateway_that_stands_still_is_used_by_others_and_not_by_it() {
         route: None,
         gateway: None,
         cost: 1,
-        now: gateways[0].clock.now(),
+        now: Timestamp::now(),
     });
     assert!(!late.allowed, "{late:?}");
     gateways[1].admit("k", 8);
@@ -107,7 +107,7 @@ fn a_request_that_the_routes_rate_refuses_waits_for_no_share() {
         route: Some(&route),
         gateway: None,
         cost: 1,
-        now: gateway.clock.now(),
+        now: Timestamp::now(),
     };
     // The share of a key that is new is not known.
     assert!(limits.wait(&take(Some(&gateway.plan), "first")).is_some());
@@ -126,7 +126,7 @@ fn what_this_gateway_alone_has_used_up_is_refused_without_a_wait() {
     let server = RedisServer::forgetful();
     let gateway = TestGateway::start(&server, &rate(0.001, 5), policy(5, OnUnavailable::Deny));
     gateway.admit("k", 5);
-    let now = gateway.clock.now();
+    let now = Timestamp::now();
     let take = TakeRequest {
         plan: Some(&gateway.plan),
         key: "k",

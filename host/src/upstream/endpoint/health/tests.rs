@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+use crate::runtime::clock::Timestamp;
+
 const COUNTS: CheckThresholds = CheckThresholds { rise: 2, fall: 3 };
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(10),
@@ -11,10 +13,10 @@ const BACKOFF: Backoff = Backoff {
 };
 const NO_RAMP: Option<Duration> = None;
 
-fn at(seconds: u64) -> Now {
-    Now {
+fn at(seconds: u64) -> Timestamp {
+    Timestamp {
         wall_ms: 1_700_000_000_000 + seconds * 1000,
-        monotonic_ms: seconds * 1000,
+        monotonic_ns: seconds * 1_000_000_000,
     }
 }
 

@@ -1,0 +1,99 @@
+//! The clocks: the wall clock, which may step, and the monotonic one, which never does.
+//!
+//! The monotonic clock counts from the process's start, so 0 is before everything. What a worker
+//! reads for its time-outs is [`super::worker_shared`]'s, and is not asked of the system.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timestamp {
+    /// Since the process's start. Nanoseconds.
+    pub monotonic_ns: u64,
+    /// Since 1970-01-01T00:00:00Z. Milliseconds. A wall clock set before 1970 counts as 1970.
+    pub wall_ms: u64,
+}
+
+impl Timestamp {
+    #[must_use]
+    pub(crate) fn now() -> Self {
+        Self {
+            monotonic_ns: monotonic_ns(),
+            wall_ms: nanoseconds(ClockId::Realtime) / 1_000_000,
+        }
+    }
+
+    /// Both clocks as of the last tick of the kernel's timer, some milliseconds ago: these are
+    /// cheaper.
+    #[must_use]
+    pub(crate) fn coarse() -> Self {
+        Self {
+            monotonic_ns: nanoseconds(ClockId::MonotonicCoarse).saturating_sub(*BEGINNING),
+            wall_ms: nanoseconds(ClockId::RealtimeCoarse) / 1_000_000,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn monotonic_ms(self) -> u64 {
+        self.monotonic_ns / 1_000_000
+    }
+
+    #[must_use]
+    pub(crate) fn monotonic(self) -> Duration {
+        Duration::from_nanos(self.monotonic_ns)
+    }
+
+    /// The wall clock in whole seconds, as certificates count.
+    #[must_use]
+    pub(crate) fn unix_s(self) -> i64 {
+        i64::try_from(self.wall_ms / 1000).unwrap_or(i64::MAX)
+    }
+
+    /// The wall clock in seconds, as tokens count.
+    #[must_use]
+    pub(crate) fn unix_seconds(self) -> f64 {
+        Duration::from_millis(self.wall_ms).as_secs_f64()
+    }
+
+    /// The same moment some time later.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self {
+            monotonic_ns: self.monotonic_ns.saturating_add(fit(time.as_nanos())),
+            wall_ms: self.wall_ms.saturating_add(fit(time.as_millis())),
+        }
+    }
+}
+
+/// Nanoseconds since the process's start.
+#[must_use]
+pub(crate) fn monotonic_ns() -> u64 {
+    nanoseconds(ClockId::Monotonic).saturating_sub(*BEGINNING)
+}
+
+/// Milliseconds from 1970 to this moment; 0 for an earlier one.
+#[must_use]
+pub(crate) fn unix_ms(moment: SystemTime) -> u64 {
+    fit(moment
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis())
+}
+
+/// The first look at the monotonic clock.
+static BEGINNING: LazyLock<u64> = LazyLock::new(|| nanoseconds(ClockId::Monotonic));
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanoseconds
+}
+
+fn fit(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
