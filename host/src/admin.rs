@@ -7,7 +7,6 @@
 
 mod access;
 mod api;
-pub(crate) mod date;
 mod envelope;
 mod leases;
 mod metrics;

@@ -6,6 +6,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod balance;
+pub(crate) mod date;
 pub(crate) mod endpoint;
 pub(crate) mod error_body;
 pub(crate) mod filter;

@@ -11,7 +11,7 @@ use super::admin_client::{
 };
 use super::keys::segment;
 use super::output::eprint_line;
-use crate::admin::date::{day, read_day};
+use crate::model::date::{day, read_day};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct UsageArguments {

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use windlass_config_derive::Word;
+
+use super::date::{DAY_MS, LAST_MS, date_of, days_to};
 
 /// A quota's period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,11 +162,8 @@ impl FromStr for Period {
     }
 }
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// 1970-01-01 was a Thursday.
 const THURSDAY: u64 = 4;
-/// 9999-12-31T23:59:59.999Z. A clock beyond it counts as this.
-const LAST_MS: u64 = 253_402_300_799_999;
 
 impl Period {
     /// The period of this kind that starts on this day; without a day a week starts on Sunday and a
@@ -199,7 +199,7 @@ impl Period {
         }
     }
 
-    /// The number of the period that holds this moment. Consecutive periods have consecutive
+    /// The number of the period that holds this moment; the end of 9999 for a later one. Consecutive periods have consecutive
     /// numbers; number 0 holds 1970-01-01.
     #[must_use]
     pub(crate) fn number(self, wall_ms: u64) -> u32 {
@@ -233,33 +233,21 @@ impl Period {
     }
 }
 
-// The calendar as a count of days from 0000-03-01, so that leap days end a year: Howard
-// Hinnant, "chrono-compatible low-level date algorithms" (`civil_from_days`, `days_from_civil`).
-
-/// From 0000-03-01 to 1970-01-01. Days.
-const EPOCH: u64 = 719_468;
-/// Days in 400 years.
-const ERA: u64 = 146_097;
-
 /// Months since January 1970.
 fn month_of(day: u64) -> u64 {
-    let day = day + EPOCH;
-    let (era, day) = (day / ERA, day % ERA);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    // March of year 0 is month 2 of the count.
-    ((era * 400 + year) * 12 + month_from_march + 2).saturating_sub(1970 * 12)
+    let date = date_of(day);
+    let months = (i64::from(date.year()) - 1970) * 12 + i64::from(date.month()) - 1;
+    u64::try_from(months).unwrap_or(0)
 }
 
-/// Days from 1970-01-01 to the first of the month.
+/// Days from 1970-01-01 to the first of the month; the end of 9999 for a later one.
 fn first_day_of(month: u64) -> u64 {
-    let from_march = 1970 * 12 + month - 2;
-    let (year, month) = (from_march / 12, from_march % 12);
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_era =
-        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * month + 2) / 5;
-    (era * ERA + day_of_era).saturating_sub(EPOCH)
+    let year = i16::try_from(1970 + month / 12);
+    let month = i8::try_from(month % 12 + 1);
+    let first = year.ok().zip(month.ok());
+    let first = first.and_then(|(year, month)| Date::new(year, month, 1).ok());
+    let days = first.map(|first| u64::try_from(days_to(first)).unwrap_or(0));
+    days.unwrap_or(LAST_MS / DAY_MS + 1)
 }
 
 #[cfg(test)]

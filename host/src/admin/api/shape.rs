@@ -16,6 +16,7 @@ use utoipa::openapi::schema::{
 use zeroize::Zeroizing;
 
 use crate::control::service::{self, ExtensionView, ImportReport};
+use crate::model::date;
 use crate::model::name::NAME_PATTERN;
 use crate::model::period::{FirstDay, PeriodKind};
 
@@ -24,8 +25,6 @@ pub(crate) use key::{
 };
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
-
-use crate::admin::date;
 
 /// A single line: no control characters and no line separators.
 pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";

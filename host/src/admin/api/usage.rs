@@ -14,10 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::params::{self, NoParams, PlanAndKey, QueryParams};
 use super::shape::{ExtendedQuota, MOST, QuotaExtend, UsageResource};
 use super::{ApiState, audit, body, json, now_ms};
-use crate::admin::date;
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{UsageReport, UsageReportQuery, guarded};
+use crate::model::date;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

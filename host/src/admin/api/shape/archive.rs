@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 
 use super::plan::{PlanMethodRate, PlanQuota, PlanRate};
 use super::starts_on;
-use crate::admin::date;
 use crate::control::service::{ImportCounts, StoreItem, StoreReport};
 use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{QuotaExtension, StoredKey};
+use crate::model::date;
 use crate::model::period::{FirstDay, PeriodKind};
 
 /// The version of the format. A newer one is refused.

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{metadata, names, nullable, present, secret_in, secret_out, whole_number};
-use crate::admin::date;
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{CsvWarning, KeyChange, KeyView, NewKey, Page};
+use crate::model::date;
 use crate::model::store::Origin;
 
 /// A key, without its text.

@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 use super::starts_on;
 use super::{Strict, names, nullable, present, present_whole, whole_number};
-use crate::admin::date;
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{NewPlan, Page, PlanChange, PlanView, RateChange};
 use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
+use crate::model::date;
 use crate::model::period::{FirstDay, PeriodKind};
 use crate::model::store::Origin;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{labels, present, present_small, small_number};
-use crate::admin::date;
+use crate::model::date;
 use crate::model::endpoint::EndpointHealth;
 use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint::health::Change;
