@@ -58,23 +58,34 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain of the filters on these seats, in this order. What they find behind their host
-    /// interfaces is in `services`; `words` are those of the route's errors.
+    /// A chain of these filters, in this order. Their host interfaces use `services`; `words` is the format
+    /// of the route's errors.
     #[must_use]
     pub(crate) fn new(
-        seats: Vec<Rc<WorkerFilter>>,
+        worker_filters: Vec<Rc<WorkerFilter>>,
         services: Arc<Services>,
         words: Arc<ErrorFormat>,
     ) -> Self {
-        let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
-        let edits =
-            |seat: &Rc<WorkerFilter>| !seat.filter().facts().advice.response_edits.is_empty();
+        let has =
+            |phase: fn(&Phases) -> bool| worker_filters.iter().any(|s| phase(&s.filter().phases()));
+        let edits = |worker_filter: &Rc<WorkerFilter>| {
+            !worker_filter
+                .filter()
+                .facts()
+                .advice
+                .response_edits
+                .is_empty()
+        };
         Self {
-            has_response_edits: seats.iter().any(edits),
+            has_response_edits: worker_filters.iter().any(edits),
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
-            head_fields: trailers::head_fields(seats.iter().map(|seat| seat.filter())),
-            worker_filters: seats.into(),
+            head_fields: trailers::head_fields(
+                worker_filters
+                    .iter()
+                    .map(|worker_filter| worker_filter.filter()),
+            ),
+            worker_filters: worker_filters.into(),
             services,
             words,
         }
@@ -85,8 +96,8 @@ impl Chain {
         self.worker_filters.is_empty()
     }
 
-    /// Whether any filter looks at the response or at the end of the exchange, so that the
-    /// request's head must be kept after it went upstream.
+    /// Whether a filter has a response or log phase, so that the request's head must be kept after it went
+    /// upstream.
     #[must_use]
     pub fn keeps_request(&self) -> bool {
         self.has_response || self.has_log
@@ -98,7 +109,7 @@ impl Chain {
 pub struct Passage {
     chain: Rc<Chain>,
     exchange: ExchangeCell,
-    /// Places whose request phase let the request pass, in order.
+    /// Positions of the filters whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
     /// How a filter ended the request's body while it went upstream.
     body_end: RefCell<Option<Box<BodyEnd>>>,
@@ -111,7 +122,7 @@ pub(crate) enum BodyEnd {
     Failed(RequestError),
 }
 
-/// An answer, and the filter that gave it.
+/// A response, and the filter that gave it.
 #[derive(Debug)]
 pub struct Refusal {
     pub(crate) answer: Box<FilterResponse>,
@@ -120,7 +131,7 @@ pub struct Refusal {
 }
 
 impl Passage {
-    /// The beginning of a way.
+    /// The start of an exchange's way.
     #[must_use]
     pub fn new(chain: Rc<Chain>, held: ExchangeCell) -> Rc<Self> {
         Rc::new(Self {
@@ -155,35 +166,45 @@ impl Passage {
         if !self.chain.has_log {
             return;
         }
-        for (place, seat) in self.worker_filters() {
-            let filter = seat.filter();
-            // What is looked at after the exchange is no trial of what happens during one.
+        for (position, worker_filter) in self.worker_filters() {
+            let filter = worker_filter.filter();
+            // A log phase is not used to probe a filter whose breaker was open.
             if !filter.phases().log || filter.is_suspended() {
                 continue;
             }
-            match seat.check_out() {
-                Ok(out) => self.run_log(place, seat, out),
-                Err(not_now) => Box::pin(self.run_log_when_ready(place, seat, not_now)).await,
+            match worker_filter.check_out() {
+                Ok(out) => self.run_log(position, worker_filter, out),
+                Err(not_now) => {
+                    Box::pin(self.run_log_when_ready(position, worker_filter, not_now)).await
+                }
             }
         }
     }
 
-    fn run_log(&self, place: u16, seat: &WorkerFilter, out: CheckedOut) {
-        let caller = self.call_context(place, seat);
-        let (exchange, _) = seat.filter().on_log(caller, out, self.exchange.take());
+    fn run_log(&self, position: u16, worker_filter: &WorkerFilter, out: CheckedOut) {
+        let caller = self.call_context(position, worker_filter);
+        let (exchange, _) = worker_filter
+            .filter()
+            .on_log(caller, out, self.exchange.take());
         self.exchange.put(exchange);
     }
 
-    async fn run_log_when_ready(&self, place: u16, seat: &WorkerFilter, not_now: CheckOutError) {
-        match seat.wait_if_busy(not_now).await {
-            Ok(out) if seat.runs_on_fiber() => {
-                let caller = self.call_context(place, seat);
-                seat.filter()
+    async fn run_log_when_ready(
+        &self,
+        position: u16,
+        worker_filter: &WorkerFilter,
+        not_now: CheckOutError,
+    ) {
+        match worker_filter.wait_if_busy(not_now).await {
+            Ok(out) if worker_filter.runs_on_fiber() => {
+                let caller = self.call_context(position, worker_filter);
+                worker_filter
+                    .filter()
                     .on_log_on_fiber(caller, out, &self.exchange)
                     .await;
             }
-            Ok(out) => self.run_log(place, seat, out),
-            // It was said and counted.
+            Ok(out) => self.run_log(position, worker_filter, out),
+            // The failure was logged and counted.
             Err(_) => {}
         }
     }
@@ -199,23 +220,29 @@ impl Passage {
         missing.map(CallFailure::MissingAttribute)
     }
 
-    /// The filters' seats, with their places in the chain.
+    /// The worker's filters, with their positions in the chain.
     fn worker_filters(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<WorkerFilter>)> {
         self.chain
             .worker_filters
             .iter()
             .enumerate()
-            .map(|(place, seat)| (u16::try_from(place).unwrap_or(u16::MAX), seat))
+            .map(|(position, worker_filter)| {
+                (u16::try_from(position).unwrap_or(u16::MAX), worker_filter)
+            })
     }
 
-    fn worker_filter(&self, place: u16) -> Option<&Rc<WorkerFilter>> {
-        self.chain.worker_filters.get(usize::from(place))
+    fn worker_filter(&self, position: u16) -> Option<&Rc<WorkerFilter>> {
+        self.chain.worker_filters.get(usize::from(position))
     }
 
-    fn call_context<'a>(&'a self, place: u16, seat: &'a WorkerFilter) -> CallContext<'a> {
+    fn call_context<'a>(
+        &'a self,
+        position: u16,
+        worker_filter: &'a WorkerFilter,
+    ) -> CallContext<'a> {
         CallContext {
-            worker_filter: seat,
-            position: place,
+            worker_filter: worker_filter,
+            position,
             services: &self.chain.services,
             may_rerun: false,
             shows_body: false,
@@ -223,9 +250,9 @@ impl Passage {
     }
 }
 
-/// What a failure means for the request: an error, or (`skip`) nothing.
+/// The effect of a failure on the request: an error, or with `skip` none.
 fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
-    // Keys that cannot be told are never skipped: a revoked one would live on.
+    // If keys cannot be checked, the filter is never skipped: a revoked key would be accepted.
     let of_keys = matches!(failure, CallFailure::Keys(_) | CallFailure::TokenKeys(_));
     if filter.on_error() == OnError::Skip && !of_keys {
         return Ok(());
@@ -248,7 +275,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::NoRoom(_)
         | CallFailure::Upstream(_) => Code::FilterFailed,
     };
-    // Whole seconds, as the field has them, and no less than it takes.
+    // Whole seconds, rounded up.
     let wait = match code {
         Code::FilterSuspended => Some(filter.suspended_for().as_millis().div_ceil(1000).max(1)),
         Code::FilterBusy => Some(1),

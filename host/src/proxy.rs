@@ -45,25 +45,25 @@ use worker::WorkerConnection;
 /// A request that has arrived.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// What is known of it.
+    /// Its exchange, so far.
     pub(crate) exchange: Box<Exchange>,
     pub(crate) body: Body,
-    /// Which of the fields that concern the connection it has.
+    /// The flags of the fields that matter to the gateway.
     pub(crate) header_flags: headers::HeaderFlags,
-    /// Whether it may go on.
+    /// The error of a head that is refused.
     pub(crate) head_check: Result<(), Code>,
-    /// What it asks its connection to become.
+    /// The protocol that it asks its connection to switch to.
     pub(crate) upgrade: Option<Box<Upgrade>>,
-    /// Whether it is one of HTTP/1.0.
+    /// Whether it is an HTTP/1.0 request.
     pub(crate) is_http10: bool,
 }
 
-/// Answer a request. One that becomes a tunnel is left in the slot, where its client's connection
-/// is its own; a stream of HTTP/2 has a task for it.
+/// Answer a request. If it becomes a tunnel, the tunnel goes into the slot for an HTTP/1.1 connection, and
+/// into a task for an HTTP/2 stream.
 ///
 /// # Errors
 ///
-/// None: what goes wrong is an answer.
+/// None: every failure becomes a response.
 pub(crate) async fn handle(
     connection: Rc<WorkerConnection>,
     arrival: Arrival,
@@ -81,7 +81,7 @@ pub(crate) async fn handle(
         Ok(answer) => answer,
         Err(error) => run.refuse(&error, &ErrorFormat::default()),
     };
-    // Behind a head that is refused there may be anything: it is not read, and the connection closes.
+    // Anything may follow a refused head: it is not read, and the connection closes.
     if let (Body::Client(unread), Ok(())) = (&mut body, arrival.head_check) {
         unread.drain().await;
     }
@@ -89,18 +89,18 @@ pub(crate) async fn handle(
     Ok(answer::respond(run, answer, &slot))
 }
 
-/// An exchange on its way, from its head to its end. However it ends (answered, cut, or given up
-/// because the client went away), it is dropped, and that finishes it.
+/// An exchange on its way, from its head to its end. However it ends (answered, cut, or dropped since the
+/// client closed), dropping it finishes it.
 #[derive(Debug)]
 struct RunningExchange {
     connection: Rc<WorkerConnection>,
     generation: Rc<Generation>,
     exchange: ExchangeCell,
-    /// Its way through the chain, where the route has one.
+    /// Its way through the chain, if the route has one.
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
-    /// Which fields the request came with.
+    /// The flags of the request's fields.
     header_flags: headers::HeaderFlags,
     is_options: bool,
     sent: u64,
@@ -142,13 +142,13 @@ impl RunningExchange {
         };
         answer.unwrap_or_else(|panic| match self.exchange.is_present() {
             true => Err(RequestError::with_source(Code::Internal, panic.message())),
-            // The exchange is lost, and with it all that an answer is made of.
+            // The exchange is lost, and with it the data for a response.
             false => panic.resume(),
         })
     }
 
-    /// The stops of a request, in order: route, chain in, upstream, chain out. The answer's head
-    /// is left in the exchange. What is left of the request's body stays where it is.
+    /// The stops of a request, in order: route, chain in, upstream, chain out. The response's head stays in
+    /// the exchange, and the rest of the request's body where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
         if self.is_options
@@ -198,7 +198,7 @@ impl RunningExchange {
         let passage = Passage::new(Rc::clone(chain), self.exchange.clone());
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
-            // Its filters that answer preflights did not; the others must not see it.
+            // The filters that answer preflights let it pass; the others must not see it.
             Ok(RequestDecision::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
             Ok(RequestDecision::Forward) => {
                 self.answer_at_route_end(route, chain.keeps_request(), body)
@@ -216,8 +216,8 @@ impl RunningExchange {
                 body,
                 !matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_)),
             ),
-            // What a filter did to the body on its way up is the cause; what the endpoint made
-            // of the broken request is not.
+            // If a filter ended the body on its way up, that is the cause, and not the endpoint's response to
+            // the broken request.
             Err(error) => match passage.take_body_end() {
                 Some(BodyEnd::Answer(refusal)) => (passage.put_refusal(refusal), true),
                 Some(BodyEnd::Failed(error)) => (self.refuse(&error, &route.words), true),
@@ -227,8 +227,8 @@ impl RunningExchange {
         Ok(passage.response(body, made).await)
     }
 
-    /// Where the route ends: an upstream, or an answer of its own. The rates that its requests share
-    /// are asked before, where no filter did.
+    /// The end of the route: an upstream, or a response of its own. The shared rates are charged before, if
+    /// no filter charged them.
     async fn answer_at_route_end(
         &self,
         route: &Route,
@@ -359,9 +359,9 @@ impl RunningExchange {
         })
     }
 
-    /// The answer breaks off after its head.
+    /// The response breaks off after its head.
     fn break_off(&self, error: &BodyError) {
-        // What a filter did is known to its passage.
+        // The passage knows if a filter ended it.
         let passage = self.passage.as_ref();
         match passage.and_then(|passage| passage.take_body_end()) {
             Some(BodyEnd::Answer(refusal)) => self.exchange.with(|exchange| {
@@ -384,7 +384,7 @@ impl RunningExchange {
         }
     }
 
-    /// The exchange ends before its answer does. What is known of it already stays.
+    /// The exchange ends before its response does. An outcome that is recorded already stays.
     fn record_failure(&self, code: Code) {
         let is_first = self.exchange.with(|exchange| {
             let failure = &mut exchange.outcome.failure;
@@ -397,7 +397,7 @@ impl RunningExchange {
         }
     }
 
-    /// Whether the response's head is looked at after it was sent.
+    /// Whether the log or a filter reads the response's head after it was sent.
     fn keeps_response(&self) -> bool {
         self.passage
             .as_ref()
@@ -408,7 +408,7 @@ impl RunningExchange {
         self.connection.stats().filter_answers.add(1);
     }
 
-    /// The end of an exchange: all numbers are known.
+    /// The end of an exchange: log it, count it, and run its log phases.
     fn finish(&mut self) {
         let stats = self.connection.stats();
         let answered = self.exchange.with(|exchange| {
@@ -458,7 +458,7 @@ impl Drop for RunningExchange {
     fn drop(&mut self) {
         match self.exchange.is_present() {
             true => self.finish(),
-            // A panic took the exchange along and ends this connection. A second one here would end the process.
+            // A panic took the exchange and ends this connection. A second panic here would end the process.
             false => self.connection.stats().requests_active.subtract(1),
         }
     }

@@ -5,37 +5,37 @@ use crate::model::filter::OnError;
 use crate::wasm::facts::{BoundSource, Facts};
 use crate::wasm::grants::Grants;
 
-/// A filter that stands where an attribute that it requires is not there for certain.
+/// A filter whose position does not guarantee an attribute that it requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
-    /// The filter's place in the chain.
+    /// The filter's position in the chain.
     pub(crate) position: usize,
     pub(crate) attribute: String,
     /// Whether the filter works without it, but not as it is meant: it counts by it.
     pub(crate) is_counted_by: bool,
-    /// What is wrong with the filters before it.
+    /// The reason why the attribute may be missing.
     pub(crate) cause: MissingAttributeCause,
 }
 
-/// Why an attribute is not there for certain.
+/// The reason why an attribute may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingAttributeCause {
     /// No filter of the chain sets it.
     Nobody,
-    /// The filter at this later place sets it.
+    /// The filter at this later position sets it.
     Later(usize),
-    /// The filter at this place sets it in some cases only.
+    /// The filter at this position sets it in some cases only.
     Sometimes(usize),
-    /// The filter at this place sets it, but is left out when it fails.
+    /// The filter at this position sets it, but is skipped if it fails.
     Skipped(usize),
 }
 
-/// A filter of a chain, as far as it is known.
+/// A filter of a chain, loaded or not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OrderedFilter<'a> {
-    /// One that is loaded: what it said of itself, and what happens when it fails.
+    /// A loaded filter: its facts, and how a request goes on when it fails.
     Loaded(&'a Facts, OnError),
-    /// One that is not, and sets at most what this allows. None: anything.
+    /// A filter that is not loaded, and sets at most the attributes that this allows; none for any.
     Unknown(Option<&'a Grants>),
 }
 
@@ -59,8 +59,8 @@ impl OrderedFilter<'_> {
     }
 }
 
-/// Check the order of a chain, given what each filter said of itself. Nothing is said of an attribute
-/// that an unknown filter may provide in time.
+/// Check the order of a chain by the facts of its filters. An attribute that a filter which is not loaded
+/// may provide in time is not reported.
 #[must_use]
 pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> {
     let mut found = Vec::new();
@@ -103,7 +103,7 @@ pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> 
     found
 }
 
-/// The attributes that a filter counts by and could go without. Another place tells of those that no filter sets.
+/// The attributes that a filter counts by and could go without. A lint reports those that no filter sets.
 fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
     let sources = facts
         .advice
@@ -117,7 +117,7 @@ fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
     attributes.filter(|name| !facts.requires.iter().any(|required| required == name))
 }
 
-/// Why the attribute is not there for certain at this place; none where it is.
+/// The reason why the attribute may be missing at this position; none if it is guaranteed.
 fn missing(
     filters: &[OrderedFilter<'_>],
     place: usize,

@@ -19,7 +19,7 @@ use crate::error::{Code, RequestError};
 use crate::http::body::{Body, BodyError};
 use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
 
-/// Which way the body goes.
+/// The direction of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// To the upstream.
@@ -28,10 +28,10 @@ pub(crate) enum Direction {
     Response,
 }
 
-/// One filter in the body's way.
+/// One filter that a body passes.
 pub(crate) struct Stage {
     position: u16,
-    /// What the filter asked to see again, with more.
+    /// The bytes that the filter asked to see again, with more.
     kept: Chunk,
     /// Whether the filter wants no further call.
     done: bool,
@@ -40,11 +40,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// The filter at this place of the chain.
+    /// The filter at this position of the chain.
     #[must_use]
-    pub(crate) fn new(place: u16) -> Self {
+    pub(crate) fn new(position: u16) -> Self {
         Self {
-            position: place,
+            position,
             kept: Chunk::new(),
             done: false,
             wait: None,
@@ -52,7 +52,7 @@ impl Stage {
     }
 }
 
-/// A body with filters in its way.
+/// A body that passes filters.
 pub(crate) struct Pipe {
     passage: Rc<Passage>,
     direction: Direction,
@@ -71,7 +71,7 @@ pub(crate) struct BufferedBody {
 }
 
 impl Pipe {
-    /// Put these stages in the body's way.
+    /// Let the body pass these stages.
     #[must_use]
     pub(crate) fn new(
         passage: Rc<Passage>,
@@ -95,7 +95,7 @@ impl Pipe {
     ///
     /// # Errors
     ///
-    /// None: it has more than `max` bytes. Some: it did not reach its end.
+    /// None if it has more than `max` bytes, some if it failed before its end.
     pub(crate) async fn buffer(
         passage: &Rc<Passage>,
         direction: Direction,
@@ -118,13 +118,13 @@ impl Pipe {
                 through,
             )))
         };
-        let mut piece = Chunk::new();
+        let mut chunk = Chunk::new();
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
             match frame.map_err(Some)?.into_data() {
                 Ok(data) => {
-                    piece.append(data);
-                    if piece.len() > max {
+                    chunk.append(data);
+                    if chunk.len() > max {
                         return Err(None);
                     }
                 }
@@ -133,13 +133,10 @@ impl Pipe {
         }
         // A filter may make trailers of its own, so there are always some to edit.
         let trailers = Some(trailers.unwrap_or_default());
-        Ok(BufferedBody {
-            chunk: piece,
-            trailers,
-        })
+        Ok(BufferedBody { chunk, trailers })
     }
 
-    /// The last call for a body that is empty: what the stages make of nothing.
+    /// The only call of the stages for an empty body.
     ///
     /// # Errors
     ///
@@ -149,30 +146,30 @@ impl Pipe {
             self.begin_chunk(Chunk::new(), true);
         }
         ready!(self.poll_pass(context))?;
-        let mut piece = Chunk::new();
-        self.out.drain(..).for_each(|bytes| piece.append(bytes));
-        Poll::Ready(Ok(piece))
+        let mut chunk = Chunk::new();
+        self.out.drain(..).for_each(|bytes| chunk.append(bytes));
+        Poll::Ready(Ok(chunk))
     }
 
-    /// Begin to pass a piece through the stages.
-    fn begin_chunk(&mut self, piece: Chunk, last: bool) {
+    /// Begin to pass a chunk through the stages.
+    fn begin_chunk(&mut self, chunk: Chunk, last: bool) {
         if last {
             self.ended = true;
             self.trailers.get_or_insert_default();
         }
         self.in_transit = Some(ChunkInTransit {
-            chunk: piece,
+            chunk,
             last,
             stage: 0,
         });
     }
 
-    /// Pass the piece in hand through the stages, and what comes out to `out`.
+    /// Pass the present chunk through the stages, and the result to `out`.
     fn poll_pass(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         while let Some(passing) = &mut self.in_transit {
             let Some(stage) = self.stages.get_mut(passing.stage) else {
-                let piece = std::mem::take(&mut passing.chunk);
-                self.out.extend(piece.into_parts());
+                let chunk = std::mem::take(&mut passing.chunk);
+                self.out.extend(chunk.into_parts());
                 self.in_transit = None;
                 break;
             };
@@ -195,11 +192,11 @@ impl Pipe {
             };
             let fresh = std::mem::replace(&mut passing.chunk, std::mem::take(&mut stage.kept));
             passing.chunk.join(fresh);
-            let piece = &mut passing.chunk;
-            match ways.call(stage, out, piece, &mut self.trailers, last) {
+            let chunk = &mut passing.chunk;
+            match ways.call(stage, out, chunk, &mut self.trailers, last) {
                 Ok(ChunkOutcome::Forward) => passing.stage += 1,
                 Ok(ChunkOutcome::Keep) => {
-                    stage.kept = std::mem::take(piece);
+                    stage.kept = std::mem::take(chunk);
                     self.in_transit = None;
                 }
                 Err(error) => {
@@ -221,11 +218,11 @@ impl Pipe {
     }
 }
 
-/// A piece on its way through the stages.
+/// A chunk on its way through the stages.
 struct ChunkInTransit {
     chunk: Chunk,
     last: bool,
-    /// The stage that it meets next.
+    /// Its next stage.
     stage: usize,
 }
 
@@ -237,32 +234,32 @@ enum ChunkOutcome {
     Keep,
 }
 
-/// What a stage's call needs beside the stage.
+/// The arguments of a stage's call.
 struct StageCall<'a> {
     passage: &'a Passage,
     direction: Direction,
 }
 
 impl StageCall<'_> {
-    /// An instance for the stage's next call, or why there is none; no seat, no call. While one is
-    /// waited for, or a phase on a fiber has the exchange, the worker goes on.
+    /// An instance for the stage's next call, or the reason why there is none. The worker serves other
+    /// requests while this waits for an instance, or for a phase on a fiber that has the exchange.
     fn poll_check_out(
         &self,
         stage: &mut Stage,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<CheckedOut, CallFailure>>> {
-        let Some(seat) = self.passage.worker_filter(stage.position) else {
+        let Some(worker_filter) = self.passage.worker_filter(stage.position) else {
             return Poll::Ready(None);
         };
         ready!(self.passage.exchange.poll_present(context));
         if stage.wait.is_none() {
-            match seat.check_out() {
-                // A piece is shown at once, also to a filter whose other calls run on a fiber.
+            match worker_filter.check_out() {
+                // A call for a chunk runs at once, even if the filter's other calls run on a fiber.
                 Ok(out) | Err(CheckOutError::OnFiber(out)) => return Poll::Ready(Some(Ok(out))),
                 Err(CheckOutError::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
                 Err(CheckOutError::Wait(permit)) => {
-                    let seat = Rc::clone(seat);
-                    stage.wait = Some(Box::pin(async move { seat.wait(permit).await }));
+                    let worker_filter = Rc::clone(worker_filter);
+                    stage.wait = Some(Box::pin(async move { worker_filter.wait(permit).await }));
                 }
             }
         }
@@ -278,25 +275,25 @@ impl StageCall<'_> {
         &self,
         stage: &mut Stage,
         out: Result<CheckedOut, CallFailure>,
-        piece: &mut Chunk,
+        chunk: &mut Chunk,
         trailers: &mut Option<HeaderMap>,
         last: bool,
     ) -> Result<ChunkOutcome, BodyError> {
-        let Some(seat) = self.passage.worker_filter(stage.position) else {
+        let Some(worker_filter) = self.passage.worker_filter(stage.position) else {
             return Ok(ChunkOutcome::Forward);
         };
-        let filter = seat.filter();
+        let filter = worker_filter.filter();
         let cap = filter.body_cap();
         let mut none = None;
         let call = BodyCall {
-            chunk: piece,
+            chunk,
             trailers: if last { trailers } else { &mut none },
             last,
             head_open: false,
             edited: &mut false,
             cap: cap.max(chunk_room(cap)),
         };
-        let caller = self.passage.call_context(stage.position, seat);
+        let caller = self.passage.call_context(stage.position, worker_filter);
         let verdict = out.and_then(|out| {
             let exchange = self.passage.exchange.take();
             let (exchange, verdict) = match self.direction {
@@ -309,7 +306,7 @@ impl StageCall<'_> {
         match verdict {
             Ok(BodyVerdict::Next) => Ok(ChunkOutcome::Forward),
             Ok(BodyVerdict::More) if last => Ok(ChunkOutcome::Forward),
-            Ok(BodyVerdict::More) if piece.len() > cap => {
+            Ok(BodyVerdict::More) if chunk.len() > cap => {
                 let code = match self.direction {
                     Direction::Request => Code::BodyTooLarge,
                     Direction::Response => Code::ResponseTooLarge,
@@ -322,7 +319,7 @@ impl StageCall<'_> {
                 Ok(ChunkOutcome::Forward)
             }
             Ok(BodyVerdict::Respond(answer)) => {
-                filter.count(seat.worker(), |figures| &figures.answers, 1);
+                filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(self.refuse(Refusal { answer, filter }))
             }
@@ -347,8 +344,8 @@ impl StageCall<'_> {
     }
 }
 
-/// Edits of a piece may grow it beyond the filter's cap on gathering, within reason: pieces as
-/// they arrive are up to 64 KiB whatever the cap.
+/// Edits may make a chunk larger than the filter's cap on whole bodies, within reason: chunks arrive with
+/// up to 64 KiB whatever the cap.
 fn chunk_room(cap: u64) -> u64 {
     cap.max(256 * 1024)
 }
@@ -399,7 +396,7 @@ impl HttpBody for Pipe {
     }
 }
 
-/// A gathered body that has trailers.
+/// A whole body that has trailers.
 pub(crate) struct BufferedBodyStream {
     parts: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
@@ -408,9 +405,9 @@ pub(crate) struct BufferedBodyStream {
 impl BufferedBodyStream {
     /// This body, with these trailers.
     #[must_use]
-    pub(crate) fn new(piece: Chunk, trailers: HeaderMap) -> Self {
+    pub(crate) fn new(chunk: Chunk, trailers: HeaderMap) -> Self {
         Self {
-            parts: piece.into_parts().collect(),
+            parts: chunk.into_parts().collect(),
             trailers: Some(trailers),
         }
     }

@@ -15,53 +15,59 @@ use crate::wasm::{
     WorkerFilter,
 };
 
-/// What the request phases decided.
+/// The outcome of the request phases.
 #[derive(Debug)]
 pub enum RequestDecision {
     /// The request goes on.
     Forward,
-    /// A filter answers.
+    /// A filter responds.
     Answer(Refusal),
 }
 
-/// How a filter took the whole body.
+/// The outcome of a filter's call for the whole body.
 enum WholeBodyOutcome {
     /// It lets the request pass.
     Passed,
-    /// It failed, and the request goes on as if it were not there.
+    /// It failed, and the request goes on without it.
     Skipped,
-    /// It answers.
+    /// It responds.
     Answered(Refusal),
 }
 
 impl Passage {
-    /// Run the request phases. What is left of the body, or what became of it, stays in `body`:
-    /// an answer that needed nothing of it leaves it to be drained.
+    /// Run the request phases. The rest of the body, or the body that filters made, stays in `body`: a
+    /// response that did not need it leaves it to be drained.
     ///
     /// # Errors
     ///
-    /// A filter failed, or the body that one asked for could not be had.
+    /// A filter failed, or the body that one asked for could not be read.
     pub async fn request(
         self: &Rc<Self>,
         body: &mut Body,
     ) -> Result<RequestDecision, RequestError> {
         self.expect_trailers(body);
         let mut stages = Vec::new();
-        for (place, seat) in self.worker_filters() {
-            let filter = seat.filter();
+        for (position, worker_filter) in self.worker_filters() {
+            let filter = worker_filter.filter();
             if !filter.phases().request {
-                self.entered.borrow_mut().push(place);
+                self.entered.borrow_mut().push(position);
                 continue;
             }
             let verdict = match self.max_wait(filter) {
-                None => match self.run_request(place, seat, false) {
+                None => match self.run_request(position, worker_filter, false) {
                     Ok(verdict) => verdict,
-                    // Boxed: it hardly ever comes to this, and the future of a request is copied.
+                    // Boxed, since this is rare, and a large future makes every request slower.
                     Err(not_now) => {
-                        Box::pin(self.run_request_when_ready(place, seat, false, not_now)).await
+                        Box::pin(self.run_request_when_ready(
+                            position,
+                            worker_filter,
+                            false,
+                            not_now,
+                        ))
+                        .await
                     }
                 },
-                Some(most) => self.run_when_decidable(place, seat, most).await,
+                Some(most) => self.run_when_decidable(position, worker_filter, most).await,
             };
             let mode = match verdict {
                 Ok(RequestVerdict::Next(mode)) => mode,
@@ -76,10 +82,10 @@ impl Passage {
             };
             match mode {
                 BodyMode::Skip => {}
-                BodyMode::Chunks => stages.push(Stage::new(place)),
+                BodyMode::Chunks => stages.push(Stage::new(position)),
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
-                    match self.buffer_request(place, max, body, through).await? {
+                    match self.buffer_request(position, max, body, through).await? {
                         WholeBodyOutcome::Passed => {}
                         WholeBodyOutcome::Skipped => continue,
                         WholeBodyOutcome::Answered(refusal) => {
@@ -88,7 +94,7 @@ impl Passage {
                     }
                 }
             }
-            self.entered.borrow_mut().push(place);
+            self.entered.borrow_mut().push(position);
         }
         Ok(match self.stream_request(body, stages).await? {
             Some(refusal) => RequestDecision::Answer(refusal),
@@ -96,56 +102,59 @@ impl Passage {
         })
     }
 
-    /// Run a filter's request phase, if that can be done at once.
+    /// Run a filter's request phase, if it can run at once.
     pub(super) fn run_request(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         patient: bool,
     ) -> Result<Result<RequestVerdict, CallFailure>, CheckOutError> {
-        if let Some(missing) = self.missing_attribute(seat.filter()) {
+        if let Some(missing) = self.missing_attribute(worker_filter.filter()) {
             return Ok(Err(missing));
         }
-        let out = seat.check_out()?;
-        Ok(self.call_on_request(place, seat, patient, out))
+        let out = worker_filter.check_out()?;
+        Ok(self.call_on_request(position, worker_filter, patient, out))
     }
 
     pub(super) async fn run_request_when_ready(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         patient: bool,
         not_now: CheckOutError,
     ) -> Result<RequestVerdict, CallFailure> {
-        let out = seat.wait_if_busy(not_now).await?;
-        if seat.runs_on_fiber() {
-            let mut caller = self.call_context(place, seat);
+        let out = worker_filter.wait_if_busy(not_now).await?;
+        if worker_filter.runs_on_fiber() {
+            let mut caller = self.call_context(position, worker_filter);
             caller.may_rerun = patient;
-            return seat
+            return worker_filter
                 .filter()
                 .on_request_on_fiber(caller, out, &self.exchange)
                 .await;
         }
-        self.call_on_request(place, seat, patient, out)
+        self.call_on_request(position, worker_filter, patient, out)
     }
 
     #[inline]
     fn call_on_request(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         patient: bool,
         out: CheckedOut,
     ) -> Result<RequestVerdict, CallFailure> {
-        let mut caller = self.call_context(place, seat);
+        let mut caller = self.call_context(position, worker_filter);
         caller.may_rerun = patient;
-        let (exchange, verdict) = seat.filter().on_request(caller, out, self.exchange.take());
+        let (exchange, verdict) =
+            worker_filter
+                .filter()
+                .on_request(caller, out, self.exchange.take());
         self.exchange.put(exchange);
         verdict
     }
 
-    /// Put the `chunks` filters in the body's way. A request without a body meets them at once,
-    /// so that it goes upstream without one.
+    /// Let the body pass the filters that asked for `chunks`. They see the end of a request without a body
+    /// at once, so that it goes upstream without one.
     async fn stream_request(
         self: &Rc<Self>,
         body: &mut Body,
@@ -171,7 +180,7 @@ impl Passage {
         }
     }
 
-    /// A body that filters ended is an answer or a failure.
+    /// A body that filters ended becomes a response or a failure.
     fn take_body_result(&self, error: BodyError) -> Result<Refusal, RequestError> {
         match self.take_body_end() {
             Some(super::BodyEnd::Answer(refusal)) => Ok(refusal),
@@ -180,10 +189,10 @@ impl Passage {
         }
     }
 
-    /// Gather the body through the filters before this one, and show this one the whole.
+    /// Buffer the body through the filters before this one, and call this one with the whole body.
     async fn buffer_request(
         self: &Rc<Self>,
-        place: u16,
+        position: u16,
         max: u64,
         body: &mut Body,
         through: Vec<Stage>,
@@ -203,10 +212,10 @@ impl Passage {
                 return self.take_body_result(error).map(WholeBodyOutcome::Answered);
             }
         };
-        let Some(seat) = self.worker_filter(place) else {
+        let Some(worker_filter) = self.worker_filter(position) else {
             return Err(Code::Internal.into());
         };
-        let filter = seat.filter();
+        let filter = worker_filter.filter();
         let mut edited = false;
         let call = BodyCall {
             chunk: &mut piece,
@@ -217,7 +226,7 @@ impl Passage {
             cap: filter.body_cap(),
         };
         match self
-            .call_body_phase(place, seat, Direction::Request, call)
+            .call_body_phase(position, worker_filter, Direction::Request, call)
             .await
         {
             Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
@@ -228,7 +237,7 @@ impl Passage {
                 Ok(WholeBodyOutcome::Passed)
             }
             Ok(BodyVerdict::Respond(answer)) => {
-                filter.count(seat.worker(), |figures| &figures.answers, 1);
+                filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Ok(WholeBodyOutcome::Answered(Refusal { answer, filter }))
             }
@@ -240,8 +249,8 @@ impl Passage {
         }
     }
 
-    /// A body that filters may have edited is another one: what described the old one goes
-    /// (RFC 9530 digests; RFC 9110, section 8.8.3 strong entity tags).
+    /// Remove the fields that described the body before filters edited it (RFC 9530 digests; RFC 9110,
+    /// section 8.8.3 strong entity tags).
     pub(super) fn drop_body_headers(&self, direction: Direction) {
         self.exchange.with(|exchange| {
             let headers = match direction {
@@ -269,21 +278,21 @@ impl Passage {
     /// Run a filter's phase for a whole body.
     pub(super) async fn call_body_phase(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         direction: Direction,
         call: BodyCall<'_>,
     ) -> Result<BodyVerdict, CallFailure> {
-        let filter = seat.filter();
-        let out = match seat.check_out() {
+        let filter = worker_filter.filter();
+        let out = match worker_filter.check_out() {
             Ok(out) => out,
-            Err(not_now) => Box::pin(seat.wait_if_busy(not_now)).await?,
+            Err(not_now) => Box::pin(worker_filter.wait_if_busy(not_now)).await?,
         };
-        let caller = self.call_context(place, seat);
+        let caller = self.call_context(position, worker_filter);
         let is_request = direction == Direction::Request;
         if filter.runs_on_fiber_for_body(call.chunk.len()) {
-            let aside = filter.on_body_on_fiber(caller, out, &self.exchange, call, is_request);
-            return Box::pin(aside).await;
+            let running = filter.on_body_on_fiber(caller, out, &self.exchange, call, is_request);
+            return Box::pin(running).await;
         }
         let exchange = self.exchange.take();
         let (exchange, verdict) = match direction {
@@ -294,8 +303,8 @@ impl Passage {
         verdict
     }
 
-    /// A gathered body: with its trailers, where it has some. They are named in the head (RFC
-    /// 9110, section 6.6.2): the connection sends no others.
+    /// A whole body, with its trailers if it has some. The head names them (RFC 9110, section 6.6.2), since
+    /// the connection sends no others.
     pub(super) fn rebuild_body(
         &self,
         direction: Direction,

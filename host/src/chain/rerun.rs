@@ -11,14 +11,14 @@ use tokio::time::{Instant, timeout_at};
 use super::Passage;
 use crate::wasm::{CallFailure, DecisionSignal, Filter, RequestVerdict, WorkerFilter};
 
-/// How often a phase is called again, when another share lacks each time.
+/// How often a phase runs again, if another share is missing each time.
 const MAX_RERUNS: u32 = 4;
 
-/// The longest that a request waits for newer keys: a fetch of them ends before. Without answer the token is refused.
+/// The longest wait for newer keys. A fetch ends before; without its result the token is refused.
 const KEY_WAIT: Duration = Duration::from_mins(2);
 
 impl Passage {
-    /// How long a request may wait for what a filter's request phase asks for. None: it asks for nothing of that kind.
+    /// How long a request may wait for a filter's request phase; none if the phase never waits.
     pub(super) fn max_wait(&self, filter: &Filter) -> Option<Duration> {
         let services = &self.chain.services;
         let keys = filter.verifies_tokens().then_some(KEY_WAIT);
@@ -32,34 +32,37 @@ impl Passage {
 
     async fn run_phase(
         &self,
-        place: u16,
-        seat: &Rc<WorkerFilter>,
+        position: u16,
+        worker_filter: &Rc<WorkerFilter>,
         patient: bool,
     ) -> Result<RequestVerdict, CallFailure> {
-        match self.run_request(place, seat, patient) {
+        match self.run_request(position, worker_filter, patient) {
             Ok(verdict) => verdict,
             Err(not_now) => {
-                Box::pin(self.run_request_when_ready(place, seat, patient, not_now)).await
+                Box::pin(self.run_request_when_ready(position, worker_filter, patient, not_now))
+                    .await
             }
         }
     }
 
-    /// Run a filter's request phase, when its share is known or cannot be waited for.
+    /// Run a filter's request phase, after a wait for its share if that is needed.
     pub(super) async fn run_when_decidable(
         &self,
-        place: u16,
-        seat: &Rc<WorkerFilter>,
+        position: u16,
+        worker_filter: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
-        let verdict = self.rerun_until_decided(place, seat, most).await;
+        let verdict = self
+            .rerun_until_decided(position, worker_filter, most)
+            .await;
         self.exchange.with(|exchange| exchange.callouts = None);
         verdict
     }
 
     async fn rerun_until_decided(
         &self,
-        place: u16,
-        seat: &Rc<WorkerFilter>,
+        position: u16,
+        worker_filter: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
         let services = &self.chain.services;
@@ -69,13 +72,13 @@ impl Passage {
         };
         let expected = || {
             self.exchange
-                .with(|exchange| seat.filter().expected_share(services, exchange))
+                .with(|exchange| worker_filter.filter().expected_share(services, exchange))
         };
         wait.wait_for_all(expected).await;
         let mut tries = 0;
         while tries < MAX_RERUNS && !wait.is_over() {
             tries += 1;
-            match self.run_phase(place, seat, true).await {
+            match self.run_phase(position, worker_filter, true).await {
                 Err(CallFailure::Share(share)) => {
                     let wanted = || {
                         self.exchange
@@ -84,12 +87,12 @@ impl Passage {
                     wait.wait_for_all(wanted).await;
                 }
                 Err(CallFailure::NewerKeys(keys)) => {
-                    // Once: whoever finds the key unknown after that is told so at once.
+                    // Once: if the key is still unknown after that, the guest learns it at once.
                     let mut keys = Some(keys);
                     wait.wait_for_all(|| keys.take()).await;
                 }
                 Err(CallFailure::Callout(answer)) => {
-                    // The phase makes a bounded number of calls, and each is waited for once.
+                    // The phase makes a bounded number of calls, with one wait for each.
                     tries -= 1;
                     let mut answer = Some(answer);
                     wait.wait_for_all(|| answer.take()).await;
@@ -97,14 +100,14 @@ impl Passage {
                 verdict => return verdict,
             }
         }
-        self.run_phase(place, seat, false).await
+        self.run_phase(position, worker_filter, false).await
     }
 }
 
-/// One request's wait, over all that it waits for.
+/// The wait of one request, with one limit for all its reasons.
 struct PatientWait {
     longest: Duration,
-    /// Set when it first waits.
+    /// Set at the first wait.
     end: Option<Instant>,
 }
 
@@ -113,7 +116,7 @@ impl PatientWait {
         self.end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Wait for answers until there is none to wait for, or until the end.
+    /// Wait for answers until none is missing, or until the limit.
     async fn wait_for_all(&mut self, mut next: impl FnMut() -> Option<DecisionSignal>) {
         while !self.is_over()
             && let Some(answer) = next()
@@ -121,7 +124,7 @@ impl PatientWait {
             let end = *self
                 .end
                 .get_or_insert_with(|| Instant::now() + self.longest);
-            // Without an answer the policy decides; one that was dropped says nothing.
+            // Without an answer the policy decides; a dropped answer counts as none.
             if timeout_at(end, answer).await.is_err() {
                 return;
             }

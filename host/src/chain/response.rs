@@ -15,16 +15,15 @@ use crate::wasm::{
     WorkerFilter,
 };
 
-/// The response's body on its way back.
+/// The response's body on its way back to the client.
 struct ResponseInProgress {
     body: Body,
     stages: Vec<Stage>,
-    /// Whether body phases still apply: not to a body that the gateway or a filter made in the
-    /// place of the upstream's, nor where there is none.
+    /// Whether body phases apply: not to a body that the gateway or a filter made, and not if there is none.
     open: bool,
-    /// Whether the answer is one to `HEAD`, whose `GET` would have a body that meets body phases.
+    /// Whether this responds to a `HEAD`, whose `GET` would have a body that meets body phases.
     hidden: bool,
-    /// Whether it is, and a filter would have edited that body.
+    /// Whether a filter would have edited that body.
     edited: bool,
 }
 
@@ -42,8 +41,8 @@ impl ResponseInProgress {
 }
 
 impl Passage {
-    /// Run the response phases on the head in the exchange. `from_gateway` says that the gateway or a
-    /// filter made the response: its body meets no body phase.
+    /// Run the response phases on the head in the exchange. `from_gateway`: the gateway or a filter made the
+    /// response, so no body phase sees its body.
     pub async fn response(self: &Rc<Self>, body: Body, made: bool) -> Body {
         let entered = std::mem::take(&mut *self.entered.borrow_mut());
         if !self.chain.has_response {
@@ -60,12 +59,12 @@ impl Passage {
             body,
             stages: Vec::new(),
         };
-        for place in entered.into_iter().rev() {
-            let Some(seat) = self.worker_filter(place) else {
+        for position in entered.into_iter().rev() {
+            let Some(worker_filter) = self.worker_filter(position) else {
                 continue;
             };
-            let filter = seat.filter();
-            if let Err(error) = self.apply_edits(place, seat) {
+            let filter = worker_filter.filter();
+            if let Err(error) = self.apply_edits(position, worker_filter) {
                 back = ResponseInProgress::from_gateway(
                     self.replace_response(Replacement::Error(error)),
                 );
@@ -74,15 +73,16 @@ impl Passage {
             if !filter.phases().response {
                 continue;
             }
-            let verdict = match seat.check_out() {
-                Ok(out) => self.call_on_response(place, seat, out),
+            let verdict = match worker_filter.check_out() {
+                Ok(out) => self.call_on_response(position, worker_filter, out),
                 Err(not_now) => {
-                    Box::pin(self.call_on_response_when_ready(place, seat, not_now)).await
+                    Box::pin(self.call_on_response_when_ready(position, worker_filter, not_now))
+                        .await
                 }
             };
-            let turned = match verdict {
+            let replaced = match verdict {
                 Ok(ResponseVerdict::Next(mode)) => {
-                    self.apply_body_mode(place, mode, &mut back).await
+                    self.apply_body_mode(position, mode, &mut back).await
                 }
                 Ok(ResponseVerdict::Replace(answer)) => {
                     let filter = filter.name().clone();
@@ -90,8 +90,8 @@ impl Passage {
                 }
                 Err(failure) => decide(filter, failure).map_err(Replacement::Error),
             };
-            if let Err(turn) = turned {
-                back = ResponseInProgress::from_gateway(self.replace_response(turn));
+            if let Err(replacement) = replaced {
+                back = ResponseInProgress::from_gateway(self.replace_response(replacement));
             }
         }
         if back.edited {
@@ -109,42 +109,45 @@ impl Passage {
     #[inline]
     fn call_on_response(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         out: CheckedOut,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let caller = self.call_context(place, seat);
-        let (exchange, verdict) = seat.filter().on_response(caller, out, self.exchange.take());
+        let caller = self.call_context(position, worker_filter);
+        let (exchange, verdict) =
+            worker_filter
+                .filter()
+                .on_response(caller, out, self.exchange.take());
         self.exchange.put(exchange);
         verdict
     }
 
     async fn call_on_response_when_ready(
         &self,
-        place: u16,
-        seat: &WorkerFilter,
+        position: u16,
+        worker_filter: &WorkerFilter,
         not_now: CheckOutError,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let out = seat.wait_if_busy(not_now).await?;
-        if seat.runs_on_fiber() {
-            let caller = self.call_context(place, seat);
-            return seat
+        let out = worker_filter.wait_if_busy(not_now).await?;
+        if worker_filter.runs_on_fiber() {
+            let caller = self.call_context(position, worker_filter);
+            return worker_filter
                 .filter()
                 .on_response_on_fiber(caller, out, &self.exchange)
                 .await;
         }
-        self.call_on_response(place, seat, out)
+        self.call_on_response(position, worker_filter, out)
     }
 
     /// Carry out a body mode.
     async fn apply_body_mode(
         self: &Rc<Self>,
-        place: u16,
+        position: u16,
         mode: BodyMode,
         back: &mut ResponseInProgress,
     ) -> Result<(), Replacement> {
         match mode {
-            // The fields of the answer are those of the body that the filter would have made of it.
+            // The response's fields must be those of the body that the filter would have made.
             BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => {
                 back.edited = true;
                 Ok(())
@@ -152,13 +155,13 @@ impl Passage {
             _ if !back.open => Ok(()),
             BodyMode::Skip => Ok(()),
             BodyMode::Chunks => {
-                back.stages.push(Stage::new(place));
+                back.stages.push(Stage::new(position));
                 Ok(())
             }
             BodyMode::Whole(max) => {
                 let body = std::mem::take(&mut back.body);
                 let through = std::mem::take(&mut back.stages);
-                back.body = self.buffer_response(place, max, body, through).await?;
+                back.body = self.buffer_response(position, max, body, through).await?;
                 Ok(())
             }
         }
@@ -166,7 +169,7 @@ impl Passage {
 
     async fn buffer_response(
         self: &Rc<Self>,
-        place: u16,
+        position: u16,
         max: u64,
         body: Body,
         through: Vec<Stage>,
@@ -183,10 +186,10 @@ impl Passage {
                 None => Replacement::Error(RequestError::with_source(error.code(), error)),
             },
         })?;
-        let Some(seat) = self.worker_filter(place) else {
+        let Some(worker_filter) = self.worker_filter(position) else {
             return Ok(piece.into_bytes().into());
         };
-        let filter = seat.filter();
+        let filter = worker_filter.filter();
         let mut edited = false;
         let call = BodyCall {
             chunk: &mut piece,
@@ -197,7 +200,7 @@ impl Passage {
             cap: filter.body_cap(),
         };
         let verdict = self
-            .call_body_phase(place, seat, Direction::Response, call)
+            .call_body_phase(position, worker_filter, Direction::Response, call)
             .await;
         if edited {
             self.drop_body_headers(Direction::Response);
@@ -207,7 +210,7 @@ impl Passage {
                 Ok(self.rebuild_body(Direction::Response, piece, trailers))
             }
             Ok(BodyVerdict::Respond(answer)) => {
-                filter.count(seat.worker(), |figures| &figures.answers, 1);
+                filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(Replacement::Answer(Refusal { answer, filter }))
             }
@@ -218,9 +221,9 @@ impl Passage {
         }
     }
 
-    /// Put another response in the place of the one in hand; gives its body.
-    fn replace_response(&self, turn: Replacement) -> Body {
-        self.exchange.with(|exchange| match turn {
+    /// Replace the response; gives the new body.
+    fn replace_response(&self, replacement: Replacement) -> Body {
+        self.exchange.with(|exchange| match replacement {
             Replacement::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
             Replacement::Error(error) => put_error(exchange, &error, self.words()),
         })
@@ -232,7 +235,7 @@ impl Passage {
     }
 }
 
-/// Why the response becomes another one.
+/// The reason why another response replaces this one.
 enum Replacement {
     Answer(Refusal),
     Error(RequestError),
@@ -247,7 +250,7 @@ fn may_have_body(exchange: &Exchange) -> bool {
     )
 }
 
-/// Make a filter's answer the response. An empty body on an error status is worded by the host.
+/// Make a filter's response the response. If it is an error with an empty body, the host writes the body.
 fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &ErrorFormat) -> Body {
     let answer = *refusal.answer;
     let mut head = ResponseHead {

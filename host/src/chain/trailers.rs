@@ -19,7 +19,7 @@ use crate::exchange::names;
 use crate::http::body::{Body, BodyError};
 use crate::wasm::Filter;
 
-/// The fields that these filters read, set or remove, as they said when they were configured.
+/// The fields that these filters said in `configure` that they read, set or remove.
 pub(super) fn head_fields<'a>(filters: impl Iterator<Item = &'a Arc<Filter>>) -> Box<[HeaderName]> {
     let mut fields: Vec<HeaderName> = filters
         .map(|filter| &filter.facts().advice)
@@ -51,7 +51,7 @@ impl Passage {
         });
     }
 
-    /// After the last filter: this body, without the trailers that it must not have.
+    /// After the last filter: the body without the trailers that it must not have.
     pub(crate) fn guard_trailers(&self, body: Body) -> Body {
         let edited = self
             .exchange
@@ -61,7 +61,7 @@ impl Passage {
             return body;
         }
         match body {
-            // All of it is here, and it has no trailers.
+            // The body is complete, and has no trailers.
             whole @ (Body::Empty | Body::Full(_)) => whole,
             source => Body::Filtered(Box::new(Guarded {
                 source,

@@ -21,8 +21,8 @@ use crate::model::head::ResponseHead;
 use crate::upstream::dispatch::upgrade::{Upgrade, UpgradedConnection};
 use crate::upstream::headers;
 
-/// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
-/// with what stands before the API's paths.
+/// Replace `${path}` and `${query}` by the request's own. The path is the client's, with the base path of
+/// the API.
 pub(crate) fn redirection(
     redirect: &Redirect,
     base: Option<&BasePath>,
@@ -31,7 +31,7 @@ pub(crate) fn redirection(
     let base = base.map_or("", |base| &base.path);
     let mut to = String::with_capacity(redirect.to.len() + base.len() + target.as_str().len());
     let mut rest = &*redirect.to;
-    // In one pass: what the client sent is not looked at for variables.
+    // In one pass: variables in the client's own text are not replaced.
     while let Some((before, after)) = rest.split_once("${") {
         to.push_str(before);
         rest = match after.split_once('}') {
@@ -62,7 +62,7 @@ pub(crate) fn redirection(
     })
 }
 
-/// Put the answer together.
+/// Make the response for the connection.
 pub(super) fn respond(
     mut run: RunningExchange,
     mut body: Body,
@@ -72,7 +72,7 @@ pub(super) fn respond(
     if let Some(upgrade) = run.upgrade.take() {
         match take_tunnel(&mut run, &upgrade) {
             Some(taken) => return answer_upgrade(run, &upgrade, taken, slot),
-            // hyper would take any success for an agreement.
+            // hyper would treat any success as a switch of protocols.
             None if upgrade.is_stream() && run.exchange.with(|exchange| is_success(exchange)) => {
                 body = run.refuse(&Code::UpstreamProtocol.into(), &ErrorFormat::default());
             }
@@ -94,11 +94,11 @@ pub(super) fn respond(
     let last = run.connection.worker.draining.get()
         || watch.is_body_left()
         || (run.is_http10 && ends_by_closing(&body));
-    // HTTP/2 says such things of the connection itself, and ends each request by itself.
+    // HTTP/2 has frames for this, and each request ends by itself.
     if last && !run.connection.is_shared() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    // To an answer of HTTP/1.1 hyper adds `keep-alive`, if a client of HTTP/1.0 asked for that.
+    // hyper adds `keep-alive` to an HTTP/1.1 response if an HTTP/1.0 client asked for it.
     let version = if last && run.is_http10 {
         Version::HTTP_10
     } else {
@@ -118,15 +118,15 @@ pub(super) fn respond(
     response
 }
 
-/// Frame the answer: no content where the method or the status has none, and no field that describes
-/// content which a `GET` would not be answered with (RFC 9110 sections 6.4.1 and 8.6).
+/// Frame the response: no content if the method or the status has none, and no field that describes content
+/// that a `GET` would not get (RFC 9110 sections 6.4.1 and 8.6).
 fn frame(status: StatusCode, is_head: bool, headers: &mut HeaderMap, body: Body) -> Body {
     let has_content = !matches!(
         status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
     );
     if !has_content {
-        // A filter may have given this status to an answer that had content.
+        // A filter may have set this status on a response that had content.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
             headers.remove(name);
         }
@@ -141,8 +141,8 @@ fn frame(status: StatusCode, is_head: bool, headers: &mut HeaderMap, body: Body)
     Body::Empty
 }
 
-/// Whether a client of HTTP/1.0, which knows no chunks, finds the end of this body only where the
-/// connection ends (RFC 9112 section 6.3).
+/// Whether an HTTP/1.0 client, which cannot read chunks, finds the end of this body only by the end of the
+/// connection (RFC 9112 section 6.3).
 fn ends_by_closing(body: &Body) -> bool {
     !body.is_end_stream() && body.size_hint().exact().is_none()
 }
@@ -152,8 +152,8 @@ fn is_success(exchange: &Exchange) -> bool {
     head.is_some_and(|head| head.status.is_success())
 }
 
-/// The endpoint's side, if the request becomes a tunnel: the endpoint has agreed, and no filter
-/// answered otherwise.
+/// The endpoint's side, if the request becomes a tunnel: the endpoint agreed, and no filter replaced the
+/// response.
 fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<UpgradedConnection> {
     let taken = upgrade.upgraded.borrow_mut().take()?;
     let status = run
@@ -162,7 +162,7 @@ fn take_tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<UpgradedC
     (status == Some(StatusCode::SWITCHING_PROTOCOLS)).then_some(taken)
 }
 
-/// Say that it was agreed on; what comes after the answer passes through a tunnel.
+/// Confirm the switch; the bytes after the response pass through a tunnel.
 fn answer_upgrade(
     run: RunningExchange,
     upgrade: &Upgrade,
@@ -188,7 +188,7 @@ fn answer_upgrade(
         endpoint: taken,
     };
     if let Some(stream) = upgrade.stream.borrow_mut().take() {
-        // RFC 8441 section 5: a success says it all.
+        // RFC 8441 section 5: a success confirms the switch.
         headers.remove(SEC_WEBSOCKET_ACCEPT);
         tokio::task::spawn_local(async move {
             match stream.await {
@@ -205,17 +205,17 @@ fn answer_upgrade(
     response
 }
 
-/// The longest piece that a shared connection is given at once: its frame (RFC 9113, section 4.2). It takes a piece
-/// whole once the client has room for a byte, and what it has taken has no time-out.
+/// The largest chunk that a shared connection gets at once: its frame (RFC 9113, section 4.2). The connection
+/// takes a whole chunk once the client's window has a byte, and a chunk that it has taken has no timeout.
 const MAX_CHUNK: usize = 16 * 1024;
 
-/// An answer's body. With its end, or when it is dropped, the exchange is finished.
+/// A response's body. Its end, or its drop, finishes the exchange.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     body: Body,
     /// The rest of the last frame of `body`.
     rest: Bytes,
-    /// The exchange; none where it goes on as a tunnel.
+    /// The exchange; none if it goes on as a tunnel.
     exchange: Option<RunningExchange>,
     /// Whether it breaks off, once what came before is written.
     broken: bool,
@@ -257,8 +257,8 @@ impl HttpBody for ResponseBody {
                 run.ended = true;
                 Poll::Ready(None)
             }
-            // hyper throws away what it has not written yet, the head too, when a body fails. While
-            // the body has nothing to say it writes.
+            // If a body fails, hyper discards the bytes that it has not written yet, even the head. It writes
+            // them while the body is pending.
             Poll::Ready(Some(Err(error))) => {
                 run.break_off(&error);
                 this.broken = true;
@@ -300,7 +300,7 @@ fn split_chunk(frame: Frame<Bytes>, rest: &mut Bytes) -> Frame<Bytes> {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
+        // hyper drops a body when its length is written, even over HTTP/2, where its end is still to come.
         let is_whole = self.is_end_stream() || self.size_hint().exact() == Some(0);
         let ended = is_whole && !self.broken;
         if let Some(run) = &mut self.exchange {

@@ -18,7 +18,7 @@ use crate::upstream::headers;
 /// A route that was found.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundRoute {
-    /// Its place in the configuration.
+    /// Its index in the configuration.
     pub(crate) index: usize,
     /// Whether the request is a preflight that filters of the route answer, and nobody else.
     pub(crate) is_preflight: bool,
@@ -93,8 +93,8 @@ fn preflight(generation: &Generation, host: &str, head: &RequestHead) -> Option<
     chain.is_some().then_some(found)
 }
 
-/// A path that a less careful server takes for that of another route must not pass by a filter of
-/// that route.
+/// If a less careful server could read the path as the path of another route, the request must not bypass
+/// the filters of that route.
 fn refuse_two_readings(
     gateway: &Gateway,
     host: &str,
@@ -118,8 +118,8 @@ fn refuse_two_readings(
     Ok(())
 }
 
-/// An endpoint answers `HEAD` as it does `GET` (RFC 9110 section 9.3.2): where `GET` must pass by a
-/// filter, `HEAD` must not come by another route.
+/// An endpoint answers `HEAD` as it does `GET` (RFC 9110 section 9.3.2): if `GET` must pass a filter, `HEAD`
+/// must not bypass it by another route.
 fn refuse_head(
     gateway: &Gateway,
     host: &str,
@@ -143,14 +143,14 @@ fn refuse_head(
     }
 }
 
-/// A request that its route has sent on before.
+/// A request that its route has forwarded before.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the request is in a loop: route `{0}` forwarded it before, and an endpoint of its upstream leads back to this gateway"
 )]
 struct LoopDetected(Arc<str>);
 
-/// An error if the route would send a request to an upstream that it has sent there before.
+/// Refuse a request that the route has forwarded to an upstream before.
 pub(crate) fn check_loop(route: &Route, exchange: &Exchange) -> Option<RequestError> {
     let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     let info = exchange.route.as_ref()?;
@@ -160,7 +160,7 @@ pub(crate) fn check_loop(route: &Route, exchange: &Exchange) -> Option<RequestEr
     is_back.then(error)
 }
 
-/// From here on the request's path is what stands below that of the API.
+/// Remove the base path of the API from the request's path.
 fn strip_base(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError> {
     let head = &mut exchange.request;
     let cut = route::skip(head.target.path(), base.segments);
@@ -177,8 +177,7 @@ fn strip_base(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestErr
     Ok(())
 }
 
-/// How an error is worded where no route was found: as the API does whose paths begin as the
-/// request's does.
+/// The format of an error without a route: that of the API whose base path the request's path has.
 pub(crate) fn words<'g>(
     generation: &'g Generation,
     exchange: &Exchange,

@@ -22,20 +22,20 @@ use crate::upstream::Upstream;
 use crate::upstream::endpoint::dns::DnsResolver;
 use crate::wasm::{Filter, Services};
 
-/// All that one configuration built.
+/// Everything that one configuration built.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Which one it is, counted from 1.
+    /// Its number, counted from 1.
     pub(crate) number: u64,
-    /// Whose `X-Forwarded-*` fields are believed.
+    /// The proxies whose `X-Forwarded-*` fields are trusted.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) client_fields: Vec<HeaderName>,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Listener>,
-    /// How TLS is spoken on them, where it is.
+    /// The TLS settings of each listener that has TLS.
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
-    /// The certificates that it shows of itself.
+    /// The certificates that it serves, for `/metrics`.
     pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) router: Router,
     /// Finds the API of a path that no route has.
@@ -48,14 +48,14 @@ pub struct Gateway {
     pub filters: Vec<Arc<Filter>>,
     /// Keys, plans and secrets.
     pub(crate) services: Arc<Services>,
-    /// Whom it asks for the names of endpoints.
+    /// The resolver of endpoint names.
     pub(crate) dns: Arc<DnsResolver>,
     /// How long a drain waits.
     pub(crate) drain_timeout: Duration,
-    /// How long a stop goes on taking requests before it drains.
+    /// How long a stop keeps accepting requests before it drains.
     pub(crate) drain_delay: Duration,
     pub(crate) workers: u32,
-    /// How many are in memory.
+    /// Counts the gateways in memory.
     pub(crate) alive: Arc<AtomicU64>,
 }
 
@@ -69,20 +69,20 @@ impl Drop for Gateway {
 /// One route, ready for use.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// What is told of it.
+    /// Its facts, for filters and logs.
     pub(crate) info: RouteInfo,
     /// Its filters, in order.
     pub(crate) filters: Vec<Arc<Filter>>,
-    /// How its errors are worded.
+    /// The format of its errors.
     pub(crate) words: Arc<ErrorFormat>,
     /// Whether it lists `OPTIONS` in its methods.
     pub(crate) lists_options: bool,
     /// Where it ends.
     pub(crate) end: RouteEnd,
-    /// Picks one of several upstreams, where it has them.
+    /// Picks one of its upstreams, if it has several.
     pub(crate) split: Option<WeightedSplit>,
     /// The largest request body. Bytes.
     pub(crate) max_body: Option<u64>,
-    /// Lowers the upstream's time-outs.
+    /// Timeouts that lower those of the upstream.
     pub(crate) timeouts: RouteTimeouts,
 }

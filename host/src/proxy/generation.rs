@@ -12,21 +12,21 @@ use crate::exchange::{Exchange, RouteInfo};
 use crate::upstream::{LocalUpstream, Pools};
 use crate::wasm::{Filter, Services, WorkerFilter};
 
-/// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
-/// copy, so that workers share no cache line.
+/// One worker's view of a [`Gateway`]. The data that every request touches is the worker's own copy, so that
+/// workers share no cache line.
 #[derive(Debug)]
 pub struct Generation {
-    /// What the workers share.
+    /// The gateway that the workers share.
     pub(crate) gateway: Arc<Gateway>,
     /// The upstreams, with this worker's connections.
     pub(crate) upstreams: Vec<LocalUpstream>,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Rc<Listener>>,
-    /// What is told of the routes.
+    /// The facts of the routes.
     pub(crate) infos: Vec<Arc<RouteInfo>>,
     /// The chains of the routes.
     pub chains: Vec<Rc<Chain>>,
-    /// For each route the chain that a preflight meets: its filters that answer those, if it has any.
+    /// For each route, the chain of its filters that answer preflights, if it has any.
     pub(crate) preflights: Vec<Option<Rc<Chain>>>,
 }
 
@@ -35,7 +35,7 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// One of them gives no more now.
+    /// One of them is used up for now.
     pub(crate) fn take_rates(
         &self,
         route: &Route,
@@ -78,7 +78,7 @@ impl Generation {
         })
     }
 
-    /// How often its time-outs are to be looked at. Milliseconds.
+    /// How often its timeouts are checked. Milliseconds.
     #[must_use]
     pub(crate) fn tick(&self) -> u64 {
         let listeners = self.gateway.listeners.iter().flat_map(|listener| {
@@ -96,7 +96,7 @@ impl Generation {
                 plan.config.idle_timeout,
                 plan.config.total_timeout,
                 Some(plan.config.keep_alive_timeout),
-                // Whoever waits for a connection gets an unused one of another worker's then.
+                // A request that waits for a connection can then open one in place of another worker's idle one.
                 plan.config
                     .limits
                     .max_connections

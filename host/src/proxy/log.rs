@@ -11,17 +11,17 @@ use crate::exchange::{Exchange, RejectedKey};
 use crate::http::body::BodyError;
 use crate::proxy::worker::Worker;
 
-/// The request is answered with this error.
+/// Log a request that is answered with this error.
 pub(super) fn log_refused(worker: &Worker, exchange: &Exchange, error: &RequestError) {
-    // A filter's own faults are told where it is called.
+    // The call of a filter logs the filter's own faults.
     let quietly = error.side() == Side::Gateway && error.filter().is_some();
     write_line(worker, exchange, error.code(), quietly, &Causes(error));
 }
 
-/// The answer breaks off after its head.
+/// Log a response that breaks off after its head.
 pub(super) fn log_broken_off(worker: &Worker, exchange: &Exchange, error: &BodyError) {
     let cause = Causes(error);
-    // A filter ended it; or it is a tunnel, which either side may leave as it likes.
+    // A filter ended it, or it is a tunnel, which either side may end at any time.
     let quietly = matches!(
         error,
         BodyError::Ended | BodyError::TunnelIdle | BodyError::TunnelBroken(_)
@@ -35,7 +35,7 @@ pub(super) fn log_broken_off(worker: &Worker, exchange: &Exchange, error: &BodyE
     }
 }
 
-/// A filter refused the request, and why its API key was rejected is known.
+/// Log the reason why a filter rejected the request's API key.
 pub(super) fn log_rejected_key(worker: &Worker, exchange: &Exchange, rejected: &RejectedKey) {
     let Some(left_out) = worker.should_log_key(rejected.why) else {
         return;

@@ -25,11 +25,11 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// The gateway's own answer to an `OPTIONS` request. None: the request goes on.
+/// The gateway's own response to an `OPTIONS` request; none if the request goes on.
 ///
 /// # Errors
 ///
-/// Nothing is at the path, or `Max-Forwards` is not a number.
+/// No route has the path, or `Max-Forwards` is not a number.
 pub(super) fn answer(
     generation: &Generation,
     exchange: &mut Exchange,
@@ -65,7 +65,7 @@ fn allowing(methods: &[&Method]) -> ResponseHead {
     }
 }
 
-/// What `Max-Forwards` says, which is lowered by one for the next server. None: there is none.
+/// The value of `Max-Forwards`, if there is one. The field is lowered by one for the next server.
 fn take_max_forwards(headers: &mut HeaderMap) -> Result<Option<u32>, RequestError> {
     let mut lines = headers.get_all(MAX_FORWARDS).iter();
     let text = match (lines.next(), lines.next()) {
@@ -76,7 +76,7 @@ fn take_max_forwards(headers: &mut HeaderMap) -> Result<Option<u32>, RequestErro
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Code::MalformedRequest.into());
     }
-    // A number that is too large for us is as large as we can say.
+    // A number beyond ours counts as our largest.
     let left = text.parse().unwrap_or(u32::MAX);
     if let Some(lower) = left.checked_sub(1) {
         headers.insert(MAX_FORWARDS, lower.into());

@@ -9,18 +9,18 @@ use crate::limits::{BoundKind, Decision, Level, NEVER_MS, TakeRequest};
 use crate::runtime::clock::Timestamp;
 use crate::wasm::Services;
 
-/// draft-ietf-httpapi-ratelimit-headers: what is left.
+/// The remaining requests (draft-ietf-httpapi-ratelimit-headers).
 static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-/// The same: what may be used.
+/// The limit (draft-ietf-httpapi-ratelimit-headers).
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
 
-/// Take from the rates of the exchange's route and of the gateway, unless that was done.
+/// Charge the rates of the exchange's route and of the gateway, unless a filter did.
 ///
 /// # Errors
 ///
-/// One of them gives no more now.
+/// One of them is used up for now.
 pub(crate) fn take(
     services: &Services,
     route: &RouteInfo,
@@ -47,7 +47,7 @@ pub(crate) fn take(
     }
 }
 
-/// The answer says when to come again, and how much may be asked.
+/// Add the fields that say when to retry, and how many requests are allowed.
 fn throttled(bound: BoundKind, decision: &Decision) -> RequestError {
     let mut error = RequestError::from(Code::Throttled);
     if decision.retry_after_ms != NEVER_MS {

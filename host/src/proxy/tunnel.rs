@@ -22,10 +22,10 @@ use crate::http::body::BodyError;
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::dispatch::upgrade::UpgradedConnection;
 
-/// How much is on its way in either direction. Bytes.
+/// The buffer of each direction. Bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// Where a connection finds the tunnel that its last request became.
+/// The slot in which a connection finds the tunnel that its last request became.
 pub(crate) type TunnelSlot = Rc<RefCell<Option<Box<Tunnel>>>>;
 
 /// A request that became a tunnel.
@@ -36,8 +36,8 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Pass bytes until either side ends it; `read` was read of the client already. To be awaited
-    /// in the task that the client's watch wakes.
+    /// Pass bytes until either side ends the tunnel. `read` was read from the client already. Await this in
+    /// the task that the client's watch wakes.
     pub(crate) async fn pass(self, client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
         let Self {
             exchange: mut run,
@@ -87,7 +87,7 @@ impl Tunnel {
             })
             .await
         };
-        // The places are free once the connection, or the stream, is closed.
+        // Release the lease and the permits after the connection, or the stream, is closed.
         drop(endpoint);
         match ended {
             Ok(Ok(_)) => run.ended = true,
@@ -102,9 +102,9 @@ impl Tunnel {
     }
 }
 
-/// Why a tunnel ends before its sides end it.
+/// The reason why the gateway ends a tunnel.
 enum TunnelEnd {
-    /// The gateway's time to drain is over.
+    /// The time of the gateway's drain is over.
     Stopped,
     Error(BodyError),
 }
@@ -128,7 +128,7 @@ fn end_reason(watch: &Watch) -> Option<TunnelEnd> {
     Some(TunnelEnd::Error(error))
 }
 
-/// A side of a tunnel: what is read of it is counted, and is a sign of life.
+/// A side of a tunnel. The bytes that are read from it are counted, and restart the idle timeout.
 struct MeteredIo<'a, S> {
     stream: S,
     watch: &'a Watch,

@@ -32,18 +32,18 @@ mod ids;
 
 pub(crate) use ids::next_id;
 
-/// One worker. Lives on its thread only.
+/// One worker. It stays on its thread.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Its place among the workers, from 0.
+    /// Its index among the workers.
     pub(crate) index: usize,
-    /// What others may see of it.
+    /// The part that other threads can see.
     pub(crate) shared: Arc<WorkerShared>,
-    /// Whether it is draining: every answer closes its connection.
+    /// Whether it drains: every response closes its connection.
     pub(crate) draining: Cell<bool>,
-    /// How often the deadlines are looked at. Milliseconds.
+    /// How often the deadlines are checked. Milliseconds.
     pub(crate) tick: Cell<u64>,
-    /// Its end of the access log, where there is one.
+    /// Its input of the access log, if there is one.
     pub(crate) access: Option<LogBuffer>,
     /// Exchanges that have ended and whose log phases have not run.
     pub(crate) log_phases: LogPhaseQueue,
@@ -57,8 +57,8 @@ pub(crate) struct Worker {
 /// The most exchanges that wait for their log phases.
 const MAX_LOG_PHASES: usize = 1024;
 
-/// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
-/// filters cost lines and not memory.
+/// Exchanges that have ended and whose log phases have not run. The queue is bounded, so that slow log
+/// filters lose lines and do not use up memory.
 #[derive(Debug, Default)]
 pub(crate) struct LogPhaseQueue {
     waiting: RefCell<VecDeque<Rc<Passage>>>,
@@ -67,7 +67,7 @@ pub(crate) struct LogPhaseQueue {
 }
 
 impl LogPhaseQueue {
-    /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
+    /// Queue the log phases of this exchange. If the queue is full, they do not run.
     pub(crate) fn push(&self, passage: Rc<Passage>) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= MAX_LOG_PHASES {
@@ -78,7 +78,7 @@ impl LogPhaseQueue {
         self.filled.notify_one();
     }
 
-    /// Run log phases as they come, between the worker's other tasks. For ever.
+    /// Run queued log phases between the worker's other tasks, forever.
     pub(crate) async fn run(&self) {
         loop {
             let next = self.waiting.borrow_mut().pop_front();
@@ -92,7 +92,7 @@ impl LogPhaseQueue {
         }
     }
 
-    /// Run all that wait: the worker ends.
+    /// Run all queued log phases, at the end of the worker.
     pub(crate) async fn finish(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for passage in waiting {
@@ -101,7 +101,7 @@ impl LogPhaseQueue {
     }
 }
 
-/// Run the log phases of one exchange. A panic of our own code ends them, and not those of others.
+/// Run the log phases of one exchange. A panic of the gateway's code ends only these.
 async fn log(passage: &Passage) {
     let mut logging = pin!(passage.log());
     let logged = poll_fn(|context| panics::poll_caught(logging.as_mut(), context)).await;
@@ -139,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// Whether the log gets one more line with this code now; with how many were left out before it.
+    /// Whether the log may have another line with this code now, with the number that were left out before.
     #[must_use]
     pub(crate) fn should_log(&self, code: Code) -> Option<u64> {
         self.log_limits
@@ -147,8 +147,8 @@ impl Worker {
             .take(self.shared.clock.now())
     }
 
-    /// Whether the log gets one more line about a key that was rejected for this cause now; with how
-    /// many were left out before it.
+    /// Whether the log may have another line about a key that was rejected for this cause now, with the
+    /// number that were left out before.
     #[must_use]
     pub(crate) fn should_log_key(&self, why: KeyRejection) -> Option<u64> {
         let limit = self.key_log_limits.get(why as usize)?;
@@ -161,7 +161,7 @@ impl Worker {
         Rc::clone(&self.generation.borrow())
     }
 
-    /// Give new requests another configuration. The old one is gone with its last request.
+    /// Give new requests another configuration. The old one is dropped with its last request.
     pub(crate) fn put_in_use(&self, generation: Rc<Generation>) {
         self.tick.set(generation.tick());
         drop(self.generation.replace(generation));
@@ -195,7 +195,7 @@ impl WorkerConnection {
         self.client.secure = secure;
     }
 
-    /// The connection for one of many exchanges on it, with time-outs of its own.
+    /// The connection as one of its exchanges sees it, with timeouts of its own.
     #[must_use]
     pub(crate) fn exchange(&self) -> Self {
         Self {
