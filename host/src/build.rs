@@ -63,7 +63,7 @@ use crate::wasm::FilterRegistry;
 use crate::wasm::component_cache::{ComponentCache, user_folder};
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 
-/// What outlives configurations.
+/// The state of the process that outlives configurations.
 pub struct ProcessResources {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
@@ -74,7 +74,7 @@ pub struct ProcessResources {
     rejects: Arc<[RejectCounters]>,
     upstreams: UpstreamRegistry,
     maintenance: Maintenance,
-    /// Whom the configuration in use asks for names.
+    /// The resolver of the configuration in use.
     dns: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
     gateways_built: AtomicU64,
@@ -82,9 +82,9 @@ pub struct ProcessResources {
     restart_only: RestartOnly,
     key_sources: KeySources,
     callout_thread: OnceLock<CalloutThread>,
-    /// Whether it is laid for a check, which puts nothing in use.
+    /// Whether it is made for a check, which puts nothing in use.
     is_for_check: bool,
-    /// Names this gateway in `Via` where the configuration does not.
+    /// The gateway's name in `Via`, if the configuration gives none.
     via: String,
 }
 
@@ -96,7 +96,7 @@ impl std::fmt::Debug for ProcessResources {
     }
 }
 
-/// Why the foundation cannot be laid.
+/// The reason why the process's resources cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessResourcesError {
     /// The filter engine does not start.
@@ -115,13 +115,13 @@ pub enum ProcessResourcesError {
         secret: Arc<str>,
         cause: String,
     },
-    /// What keeps keys fresh does not start.
+    /// The sync of keys and plans does not start.
     #[error("`[store]` cannot be used")]
     Sync(#[from] SyncError),
 }
 
 impl ProcessResources {
-    /// Lay it for this configuration and so many workers.
+    /// Make the resources for this configuration and this many workers.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl ProcessResources {
         Self::open(config, workers, durable)
     }
 
-    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    /// The same without the store, which a running gateway may use: for `windlass check`.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl ProcessResources {
         })
     }
 
-    /// How many keys each worker did not accept, for metrics.
+    /// How many keys each worker rejected, for metrics.
     #[must_use]
     pub(crate) fn rejects(&self) -> &[RejectCounters] {
         &self.rejects
@@ -204,7 +204,7 @@ impl ProcessResources {
         &self.upstreams
     }
 
-    /// The addresses that the name of an endpoint stands for. Waits; not to be called on a worker.
+    /// The addresses of an endpoint's name. Blocks, so do not call it on a worker.
     ///
     /// # Errors
     ///
@@ -219,19 +219,19 @@ impl ProcessResources {
         &self.registry
     }
 
-    /// What keeps keys, plans and usage, where there is a `[store]`.
+    /// The sync of keys, plans and usage, if there is a `[store]`.
     #[must_use]
     pub(crate) fn sync(&self) -> Option<&Arc<StorageSync>> {
         self.sync.as_ref()
     }
 
-    /// Sells keys and plans, where there is a `[store]`.
+    /// The key and plan service, if there is a `[store]`.
     #[must_use]
     pub(crate) fn service(&self) -> Option<&Arc<ControlService>> {
         self.control.as_ref().map(|selling| &selling.service)
     }
 
-    /// What this configuration defines cannot be sold otherwise from now on.
+    /// The service cannot redefine the keys and plans of this configuration from now on.
     pub fn put_in_use(&self, gateway: &Gateway) {
         if let Some(selling) = &self.control {
             selling.put_in_use(gateway);
@@ -253,7 +253,7 @@ impl ProcessResources {
         keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
     }
 
-    /// Before a plan of a configuration is in force: what was used in the period of its quota counts.
+    /// Load the usage in the period of each plan's quota, before the plans of a configuration are in force.
     fn prepare(&self, plan: &limits::UsagePlan) -> Result<(), StorageError> {
         if let Some(keeper) = &self.sync {
             return keeper.prepare(plan);
@@ -267,8 +267,8 @@ impl ProcessResources {
         Ok(())
     }
 
-    /// Give the counters what was used before the start: once, when the first configuration's plans
-    /// are known and no request has come.
+    /// Load the usage from before the start into the counters: once, after the first configuration is built
+    /// and before the first request.
     ///
     /// # Errors
     ///
@@ -280,15 +280,15 @@ impl ProcessResources {
         }
     }
 
-    /// A successor may use the store from now on: the gateway drains. What is used after this is
-    /// added to what the successor counts.
+    /// The gateway drains, and a successor may use the store from now on. Later usage is added to the
+    /// successor's counts.
     pub(crate) fn release_storage(&self) {
         if let Some(keeper) = &self.sync {
             keeper.release();
         }
     }
 
-    /// Write what was used, give back what is leased, and end the threads that look after the store.
+    /// Write the usage, give back the leases, and end the threads that look after the store.
     pub(crate) fn close(&self) {
         if let Some(keeper) = &self.sync {
             keeper.stop();
@@ -299,15 +299,15 @@ impl ProcessResources {
         self.rates.stop();
     }
 
-    /// How many configurations are in memory: one, and during a reload those that requests still
-    /// run on.
+    /// How many configurations are in memory: one, and after a reload those that requests still use.
     #[must_use]
     pub(crate) fn gateways_in_memory(&self) -> u64 {
         self.gateways_in_memory.load(Ordering::Relaxed)
     }
 
-    /// Sockets are bound before the first configuration is in use, and a request finds its
-    /// listener by its place: other addresses are an error, other totals only take no effect.
+    /// Report changes that a reload cannot make. Sockets are bound before the first configuration is in use,
+    /// and a request finds its listener by its index: so other addresses are an error, and other totals
+    /// only have no effect.
     fn check_restart_only(&self, config: &Config, problems: &mut Problems) {
         let fixed = RestartOnly::from_config(config);
         if self.restart_only.addresses != fixed.addresses {
@@ -326,8 +326,8 @@ impl ProcessResources {
         }
     }
 
-    /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
-    /// None where there was an error.
+    /// Build a gateway from a configuration. All warnings and errors go to `problems`. None if there was an
+    /// error.
     pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
         self.check_restart_only(&config, problems);
         let services = keys::services(&config, self, problems);
@@ -340,12 +340,12 @@ impl ProcessResources {
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
         plans::check(&config, problems);
-        // Made anew with each configuration: the system's files may hold something else as well.
+        // Made anew with each configuration, since the system's files may have changed, too.
         let names = Arc::new(DnsResolver::new(&config.server.resolvers));
         let answered = upstreams::look_up_names(&config, &self.maintenance, &names);
         let tls = listeners::tls(&config, problems);
         let certificates = certificates::check(&config, problems);
-        // Last: what is wrong with the rest is known then.
+        // Last, after the errors of the rest are found.
         let upstreams = upstreams::build(&config, &self.upstreams, &answered, secrets, problems);
         if problems.is_fatal() {
             return None;

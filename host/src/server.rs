@@ -40,10 +40,10 @@ pub(crate) use listen::BindError;
 use listen::Loads;
 use thread::{TransferredConnection, WorkerSetup};
 
-/// Sockets that are bound and not served yet.
+/// Sockets that are bound, and not served yet.
 #[derive(Debug)]
 pub struct BoundListeners {
-    /// All that listen for one listener, in the order of the listeners.
+    /// The sockets of each listener, in the order of the listeners.
     sockets: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
     workers: usize,
@@ -58,30 +58,31 @@ pub struct StartError {
     cause: io::Error,
 }
 
-/// What the workers are told.
+/// A command for the workers.
 #[derive(Debug)]
 enum WorkerCommand {
-    /// Use this configuration from now on; answer when it is so.
+    /// Use this configuration from now on; confirm when it is in use.
     Use(Arc<Gateway>, oneshot::Sender<()>),
     /// A successor has the sockets of this listener: a drain leaves their queues alone.
     HandOver(usize),
-    /// Take no new connection, finish what runs, and end within the time. Once more: within this time.
+    /// Drain: accept no new connection, finish the active requests, and end within this time. A second one
+    /// changes the time.
     Drain(Duration),
 }
 
-/// How a drain went.
+/// The outcome of a drain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Drained {
     /// Connections that ended by themselves.
     pub(crate) finished: u64,
-    /// Connections that were cut when the time was over.
+    /// Connections that were cut at the end of the time.
     pub(crate) cut: u64,
 }
 
 #[derive(Debug)]
 pub struct Workers {
     addresses: Vec<SocketAddr>,
-    /// Of all that the workers accept from, by listener, until they are asked for.
+    /// Duplicates of the listening sockets, by listener, until they are taken.
     duplicates: Vec<Vec<TcpListener>>,
     shared: Vec<Arc<WorkerShared>>,
     controls: Vec<mpsc::UnboundedSender<WorkerCommand>>,
@@ -118,7 +119,7 @@ impl BoundListeners {
     ///
     /// # Errors
     ///
-    /// The system gives no thread or runtime. Threads that did start end.
+    /// The system gives no thread or runtime. Threads that started end.
     pub fn start(
         self,
         gateway: &Arc<Gateway>,
@@ -163,8 +164,7 @@ impl BoundListeners {
 /// A worker's sockets, each with its listener.
 type WorkerSockets = Vec<(usize, TcpListener)>;
 
-/// Listen on all sockets, and spread them over so many workers. Gives duplicates of them, too, by
-/// listener.
+/// Listen on all sockets, and spread them over the workers. Gives duplicates of them by listener, too.
 fn distribute_sockets(
     all: Vec<Vec<TcpListener>>,
     workers: usize,
@@ -185,21 +185,21 @@ fn distribute_sockets(
 }
 
 impl Workers {
-    /// Where the listeners are, in the order of the configuration: with the port that the
-    /// system chose where it was 0.
+    /// The addresses of the listeners, in the order of the configuration. A port 0 is replaced by the one
+    /// that the system chose.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// What each worker counts, for the admin's metrics.
+    /// The shared part of each worker, for metrics.
     #[must_use]
     pub(crate) fn shared(&self) -> &[Arc<WorkerShared>] {
         &self.shared
     }
 
-    /// Use this configuration for all requests that come from now on. Returns when every worker
-    /// does; requests that run end on the configuration that they began with.
+    /// Use this configuration for all new requests. Returns when every worker does. Active requests end with
+    /// the configuration that they began with.
     pub(crate) async fn put_in_use(&self, gateway: &Arc<Gateway>) {
         let mut done = Vec::new();
         for control in &self.controls {
@@ -212,7 +212,7 @@ impl Workers {
             }
         }
         for heard in done {
-            // A worker that is gone uses nothing any more.
+            // A worker that has ended needs no configuration.
             let _ = heard.await;
         }
     }
@@ -227,31 +227,31 @@ impl Workers {
             .collect()
     }
 
-    /// A successor has the sockets of this listener: a drain that is told after this stops accepting,
-    /// and leaves to the successor those who are queued.
+    /// A successor has the sockets of this listener: a later drain stops accepting, and leaves queued clients
+    /// to the successor.
     pub(crate) fn hand_over(&self, listener: usize) {
         for control in &self.controls {
-            // A worker that is gone accepts nothing.
+            // A worker that has ended accepts nothing.
             let _ = control.send(WorkerCommand::HandOver(listener));
         }
     }
 
-    /// Stop gently: accept what is queued, answer what has begun, cut the rest after `limit`. Once
-    /// more, with a shorter time: that one holds from then on.
+    /// Drain: accept queued clients, answer requests that have begun, and cut the rest after `limit`. A second
+    /// call with a shorter time replaces it.
     pub fn drain(&self, limit: Duration) {
         for control in &self.controls {
-            // A worker that is gone has nothing to drain.
+            // A worker that has ended has nothing to drain.
             let _ = control.send(WorkerCommand::Drain(limit));
         }
     }
 
-    /// Wait for the last worker to end, on a thread of its own: the workers were told to drain.
+    /// Wait for the last worker to end, on a thread of its own, after a drain was started.
     #[must_use]
     pub(crate) fn wait_for_end(&mut self) -> oneshot::Receiver<Drained> {
         let (done, ended) = oneshot::channel();
         let threads = std::mem::take(&mut self.threads);
         let join = move || {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have stopped waiting.
             let _ = done.send(join(threads));
         };
         let thread = std::thread::Builder::new().name("windlass-drain".into());

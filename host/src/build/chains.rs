@@ -32,7 +32,7 @@ pub(crate) fn build(
     config.routes.iter().map(chain).collect()
 }
 
-/// Check the order of a route's filters, also where some of them did not load.
+/// Check the order of a route's filters, even if some of them did not load.
 pub(super) fn check(
     config: &Config,
     route: &config::RouteConfig,
@@ -58,7 +58,7 @@ pub(super) fn check(
     host_facts(config, route, filters, problems);
 }
 
-/// Reports facts of the host that a filter cannot work without, and that no request of the route has.
+/// Report facts of the host that a filter requires, and that no request of the route has.
 fn host_facts(
     config: &Config,
     route: &config::RouteConfig,
@@ -135,7 +135,7 @@ fn provider(
     }
 }
 
-/// The most that a filter sets, whatever its settings are. None where nobody knows.
+/// The attributes that a filter can set at most, whatever its settings; none if unknown.
 fn settable_by(filter: &config::FilterConfig) -> Option<Grants> {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return None;
@@ -208,7 +208,7 @@ fn report(
 }
 
 impl Route {
-    /// Whether one of its filters asks of a request what none of the other's does.
+    /// Whether one of its filters checks a request in a way that no filter of the other route does.
     #[must_use]
     pub(crate) fn requires_filter_beyond(&self, other: &Self) -> bool {
         let called =
@@ -218,21 +218,21 @@ impl Route {
     }
 }
 
-/// What stands before a route's path.
+/// The base path of a route.
 fn base<'c>(config: &'c Config, route: &config::RouteConfig) -> &'c str {
     let api = route.api.and_then(|place| config.apis.get(place));
     let base = api.and_then(|api| api.base_path.as_deref());
     base.unwrap_or_default()
 }
 
-/// Whether it is certain which requests a route takes.
+/// Whether the requests that a route takes are certain.
 fn is_certain(config: &Config, route: &config::RouteConfig) -> bool {
     let is_base_known = route.api.is_none_or(|place| place < config.apis.len());
     route.is_match_whole && is_base_known
 }
 
-/// The router of all routes. None where routes conflict, or where it is not certain of one which
-/// requests it takes: such a route conflicts with none.
+/// The router of all routes. None if routes conflict, or if the requests of a route are uncertain, since
+/// such a route is not checked for conflicts.
 pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
     let routes = config.routes.iter();
     let routes: Vec<_> = routes.filter(|route| is_certain(config, route)).collect();

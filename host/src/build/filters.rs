@@ -23,9 +23,9 @@ use crate::wasm::{Filter, FilterRegistry};
 /// The largest plugin file that is read. Bytes.
 const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
 
-/// Load all filters, in the order of the configuration; none for each that does not load, and for each
-/// of which something could not be read: its plugin may refuse just what that left out. `secrets` is none
-/// where one of them cannot be read.
+/// Load all filters, in the order of the configuration. None for each that does not load, and for each with a
+/// setting that could not be read, since its plugin might complain about exactly that. `secrets` is none if
+/// one of them cannot be read.
 pub(crate) fn load(
     config: &Config,
     registry: &FilterRegistry,
@@ -49,7 +49,7 @@ pub(crate) fn load(
     loaded
 }
 
-/// All filters write into one `/metrics`.
+/// Refuse series that cannot be in one `/metrics`, which all filters share.
 fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut Problems) {
     let filters = config.filters.iter().zip(loaded);
     let filters: Vec<_> = filters
@@ -208,8 +208,8 @@ fn call_cpu(filter: &config::FilterConfig) -> Duration {
     filter.limits.cpu.unwrap_or(by_default)
 }
 
-/// A call of an interface that is imported and not granted traps. The warning has the line that grants it, ready
-/// to paste. Toolchains that import all that a world names make this a warning, not an error.
+/// Warn of interfaces that are imported and not granted: a call traps. The warning has the line that grants
+/// them, ready to paste. It is no error, since some toolchains import every interface of a world.
 fn warn_of_denied(
     config: &Config,
     filter: &config::FilterConfig,
@@ -233,7 +233,7 @@ fn warn_of_denied(
         .help(format!("to grant it: {}", allow_line(&grants)));
 }
 
-/// Fields with odd names that filters read: they are not taken for look-alikes of others.
+/// Fields with unusual names that filters read: they are not treated as look-alikes of others.
 pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item = HeaderName> {
     let filters = filters.iter().flatten();
     let names = filters.flat_map(|filter| &filter.facts().advice.read_fields);
@@ -242,7 +242,8 @@ pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item
         .filter_map(|name| HeaderName::try_from(&**name).ok())
 }
 
-/// The filter's own warnings; and one if it may be left out, where an endpoint trusts a field that it sets.
+/// Report the filter's own warnings, and warn if it may be skipped although endpoints trust a field that it
+/// sets.
 fn report_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let name = &filter.name;
     let advice = &loaded.facts().advice;
@@ -265,7 +266,8 @@ fn report_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut 
     }
 }
 
-/// Sliding windows are counted by each gateway, and a limit that is meant for all would not hold.
+/// Refuse sliding windows with a shared store: each gateway counts its own, so a limit for all would not
+/// hold.
 fn refuse_windows(
     config: &Config,
     filter: &config::FilterConfig,
@@ -290,11 +292,11 @@ fn refuse_windows(
     }
 }
 
-/// A piece of a body is on its way between two connections while a filter looks at it, so such a
-/// call runs to its end at once.
+/// Warn of filters with much CPU time for each chunk: a chunk is between two connections, so its call cannot
+/// run on a fiber.
 fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let phases = loaded.phases();
-    // No plugin of ours asks for a body in `chunks`.
+    // No `builtin:` plugin asks for a body in `chunks`.
     let is_builtin = matches!(filter.plugin, PluginSource::Builtin(_));
     if is_builtin || !loaded.runs_on_fiber() || !(phases.request_body || phases.response_body) {
         return;

@@ -17,8 +17,7 @@ use crate::upstream::hash_key::hash;
 use crate::upstream::registry::UpstreamRegistry;
 use crate::upstream::sticky::StickyTokens;
 
-/// Ask these servers for all names of a configuration at once, so that a name server that is away is
-/// waited for once.
+/// Resolve all names of a configuration at once, so that an unreachable name server costs its timeout once.
 pub(crate) fn look_up_names(
     config: &Config,
     rounds: &Maintenance,
@@ -109,7 +108,7 @@ fn states<'c>(
     upstreams.map(group).collect()
 }
 
-/// How TLS is spoken with an upstream's endpoints, and with their checks.
+/// TLS with an upstream's endpoints, and with their checks.
 fn tls(
     upstream: &config::UpstreamConfig,
     system: &mut SystemRoots,
@@ -145,7 +144,7 @@ fn tls(
 
 type TlsPair = (Option<EndpointTls>, Option<EndpointTls>);
 
-/// What the names of a configuration stand for.
+/// The addresses of a configuration's names.
 pub(crate) type ResolvedNames = HashMap<String, Result<ResolvedAddresses, LookupError>>;
 
 fn check_name(
@@ -178,7 +177,7 @@ fn check_name(
         .help("give an address such as `10.0.0.1:8080`, or a name that this machine can resolve");
 }
 
-/// Warns of an endpoint that is one of this gateway's own listeners: its requests come back.
+/// Warn of an endpoint that is a listener of this gateway: its requests come back.
 fn warn_of_own_listener(
     config: &Config,
     upstream: &config::UpstreamConfig,
@@ -202,18 +201,18 @@ fn warn_of_own_listener(
     }
 }
 
-/// Whether whoever connects to this address comes to this listener.
+/// Whether a connection to this address comes to this listener.
 fn leads_to(listener: SocketAddr, address: SocketAddr) -> bool {
     let (bound, ip) = (listener.ip().to_canonical(), address.ip().to_canonical());
     listener.port() == address.port() && (bound == ip || (bound.is_unspecified() && is_own(ip)))
 }
 
-/// Whether an address is one of this machine's: only then a socket can be bound to it.
+/// Whether an address belongs to this machine: only then can a socket be bound to it.
 fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// What picks one of a route's upstreams, where it has several.
+/// The weighted split of a route's upstreams, if it has several.
 pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Upstream>]) -> Option<WeightedSplit> {
     let RouteEnd::Split(split) = end else {
         return None;

@@ -29,7 +29,7 @@ pub struct ClientBody {
     limit: Option<u64>,
     taken: u64,
     ended: bool,
-    /// Where the client may wait for a `100 Continue`, until the body is first asked for.
+    /// Set while the client may wait for a `100 Continue`, until the body is first polled.
     continue_pending: Option<Rc<WorkerConnection>>,
 }
 
@@ -53,11 +53,11 @@ impl ClientBody {
         }
     }
 
-    /// Take no more than so many bytes.
+    /// Accept no more than this many bytes.
     ///
     /// # Errors
     ///
-    /// It is known already that there are more.
+    /// Its length says that there are more.
     pub(crate) fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
         self.limit = Some(limit);
         match self.incoming.size_hint().exact() {
@@ -93,8 +93,8 @@ impl ClientBody {
         }
     }
 
-    /// Read what is here already of a body that nobody wants, so that the connection can go on.
-    /// Gives up at [`MAX_DRAINED`] bytes, or when the client has to be waited for.
+    /// Read the part of an unwanted body that has already arrived, so that the connection can go on. Stops
+    /// after [`MAX_DRAINED`] bytes, or when it would have to wait for the client.
     pub(crate) async fn drain(&mut self) {
         if self.continue_pending.is_some() {
             return;
@@ -111,7 +111,7 @@ impl ClientBody {
                             None => return Poll::Ready(()),
                         }
                     }
-                    // hyper passes on what it has when it is asked, at its next turn.
+                    // hyper passes its bytes on at its next poll.
                     Poll::Pending if pauses == 0 => {
                         pauses += 1;
                         cx.waker().wake_by_ref();
@@ -164,12 +164,12 @@ impl HttpBody for ClientBody {
             }
             this.watch.begin_body_wait();
             if this.watch.is_stream() {
-                // Whoever sends it on may be another task than the exchange's.
+                // Another task than the exchange's may forward the body.
                 this.watch.set_body_waker(cx.waker());
             }
         }
         let outcome = match polled {
-            // A connection that carries one request ends by itself.
+            // A connection with one request ends by itself.
             Poll::Pending if this.watch.is_stream() && this.watch.expired(TimeoutKind::Body) => {
                 Err(BodyError::ClientStalled)
             }
@@ -191,7 +191,7 @@ impl HttpBody for ClientBody {
                 this.watch.fail_body(error.code());
                 this.abandon();
             }
-            // Trailers are the last of a body, after which HTTP/1.1 asks for no more.
+            // Trailers end a body, and HTTP/1.1 polls no further.
             Ok(frame) if frame.is_trailers() || this.incoming.is_end_stream() => this.finish(),
             Ok(_) => {}
         }

@@ -27,7 +27,7 @@ use crate::http::coalesce;
 use crate::http::stream::Stream;
 use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
 
-/// With this an HTTP/2 connection begins (RFC 9113 section 3.4).
+/// The preface of an HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The I/O of one client connection.
@@ -38,13 +38,13 @@ pub(crate) struct ClientIo {
     pending_output: Bytes,
     write_timer: WriteTimer,
     reading: MessagePosition,
-    /// What came too early: it belongs to the next message.
+    /// Bytes that came too early: they belong to the next message.
     read_ahead: BytesMut,
-    /// Whether nothing was read yet.
+    /// Whether no byte was read yet.
     is_new: bool,
-    /// Whether hyper asked for more while there is nothing that it may have yet.
+    /// Whether hyper asked for bytes while it may have none.
     waits: bool,
-    /// Whether hyper has written a part of what it has to write.
+    /// Whether hyper has written a part of a message.
     in_write: bool,
 }
 
@@ -65,13 +65,13 @@ impl ClientIo {
         }
     }
 
-    /// The stream, and what was read of it and not given to hyper.
+    /// The stream, and the bytes that were read and not given to hyper.
     #[must_use]
     pub(crate) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream.into_inner(), self.read_ahead.freeze())
     }
 
-    /// Whether hyper writes an answer that no request asked for: its own to an unreadable head.
+    /// Whether hyper writes its automatic response to an unreadable head.
     fn is_automatic(&self) -> bool {
         matches!(
             self.watch.phase(),
@@ -79,7 +79,7 @@ impl ClientIo {
         )
     }
 
-    /// Take hyper's automatic answer, and write ours instead of it.
+    /// Replace hyper's automatic response by the gateway's.
     fn replace_automatic(&mut self, start: &[u8]) {
         if self.watch.is_refused() {
             return;
@@ -94,7 +94,7 @@ impl ClientIo {
         self.watch.note_refused();
     }
 
-    /// Write interim answers before what hyper writes next, which is the final one's head, or a
+    /// Write interim responses before hyper's next bytes, which are the final response's head or a
     /// `100 Continue`.
     #[inline]
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -110,7 +110,7 @@ impl ClientIo {
                 ready!(self.poll_own_output(cx))?;
                 self.pending_output = self.watch.interim.take().concat().into();
             } else if !self.watch.takes_interim() {
-                // The final answer follows that `100 Continue` in one write.
+                // The final response follows that `100 Continue` in one write.
                 let late = self.watch.interim.take();
                 tracing::debug!(count = late.len(), "interim answers came too late");
             }
@@ -145,11 +145,11 @@ impl ClientIo {
         self.write_timer.track(&self.watch, outcome)
     }
 
-    /// Go on to the next message, or to the body of this one, where it is time.
+    /// Go on to the next message, or to the body of this one, if it is time.
     fn poll_next_message(&mut self) -> Poll<io::Result<()>> {
         if matches!(self.reading, MessagePosition::AfterHead) {
             if self.watch.phase() == ConnectionPhase::Head {
-                // hyper looks for more of a head that ends here.
+                // hyper looks for more of a head that ended here.
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
             self.reading = MessagePosition::body(self.watch.body_length());
@@ -169,9 +169,9 @@ impl ClientIo {
 
     /// Whether the client has closed its side, or all of the connection, while its request is answered.
     ///
-    /// hyper does not read then. If the whole request was read, the socket wakes this task as soon as
-    /// the client sends or closes. If something waits unread (a pipelined request, or a body that nobody
-    /// takes), only the watch's periodic look notices that the client is gone.
+    /// hyper does not read then. If the whole request was read, the socket wakes this task as soon as the
+    /// client sends or closes. If bytes wait unread (a pipelined request, or a body that nothing reads), only
+    /// the watch's periodic check notices that the client is gone.
     fn has_client_left(&self, cx: &mut Context<'_>) -> bool {
         let looks = self.watch.has_signals() && self.watch.take_client_check();
         if self.watch.phase() == ConnectionPhase::Busy && self.has_whole_request() {
@@ -197,7 +197,7 @@ impl ClientIo {
         matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
-    /// Read, and keep what was read.
+    /// Read, and keep the bytes.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [const { MaybeUninit::<u8>::uninit() }; PREFACE.len()];
         let mut piece = ReadBuf::uninit(&mut space);
@@ -208,7 +208,7 @@ impl ClientIo {
         Poll::Ready(Ok(piece.filled().len()))
     }
 
-    /// What came first may be the beginning of HTTP/2's preface, which hyper must see whole.
+    /// The first bytes may begin an HTTP/2 preface, which hyper must see whole.
     fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.read_ahead.len() < PREFACE.len() && PREFACE.starts_with(&self.read_ahead) {
             if ready!(self.poll_ahead(cx))? == 0 {
@@ -220,7 +220,7 @@ impl ClientIo {
     }
 }
 
-/// Reads into a buffer what belongs to the present message, and keeps the rest.
+/// Reads the bytes of the present message into a buffer, and keeps the rest.
 struct MessageTap<'a> {
     stream: &'a mut Stream,
     reading: &'a mut MessagePosition,
@@ -246,7 +246,7 @@ impl AsyncRead for MessageTap<'_> {
                 this.watch.begin_head();
                 this.read_ahead.extend_from_slice(read);
                 buffer.set_filled(before);
-                // An empty read would be the end.
+                // An empty read would mean the end.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -261,7 +261,7 @@ impl AsyncRead for MessageTap<'_> {
     }
 }
 
-/// How many of these bytes hyper may have now. The watch is told of heads.
+/// How many of these bytes hyper may have now. Notes heads in the watch.
 fn count_allowed(reading: &mut MessagePosition, watch: &Watch, bytes: &[u8]) -> usize {
     if matches!(reading, MessagePosition::Head(_)) && !bytes.is_empty() {
         watch.begin_head();
@@ -298,7 +298,7 @@ impl Read for ClientIo {
         let count = count_allowed(&mut this.reading, &this.watch, bytes);
         buffer.put_slice(&this.read_ahead.split_to(count));
         if this.read_ahead.is_empty() {
-            // Few clients send ahead, and few of those always.
+            // Few clients send ahead, and few of those always do.
             this.read_ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))
@@ -344,7 +344,7 @@ impl Write for ClientIo {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         ready!(self.poll_interim(cx))?;
-        // TLS holds back what the socket did not take.
+        // TLS keeps the bytes that the socket did not accept.
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         ready!(self.track_write(outcome))?;
         self.watch.on_flushed();

@@ -32,14 +32,13 @@ use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
 use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, Tunnel, TunnelSlot};
 
-/// hyper's own number, for which it has room without an allocation.
+/// hyper's default: with it, hyper needs no allocation for fields.
 const HYPER_MAX_HEADERS: usize = 100;
-/// The smallest buffer that hyper takes. Bytes.
+/// The smallest buffer that hyper accepts. Bytes.
 const MIN_BUFFER: usize = 8 * 1024;
-/// How much of a body hyper gathers before it waits. Bytes.
+/// How much of a body hyper buffers before it waits. Bytes.
 const BODY_BUFFER: usize = 128 * 1024;
-/// How long a closed connection is read on, so that its client can take the answer. RFC 9112
-/// section 9.6.
+/// How long Windlass reads on after the last response, so that the client gets it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 /// The most that is read then. Bytes.
 const LINGER_BYTES: u64 = 1024 * 1024;
@@ -61,7 +60,7 @@ pub(crate) async fn serve(
     connection.set_secure(stream.is_tls());
     let connection = Rc::new(connection);
     if stream.protocol() == Some(HTTP2) {
-        // Boxed, so that the task of an HTTP/1.1 connection keeps no room for a future that it never runs.
+        // Boxed, so that the task of an HTTP/1.1 connection has no room for a future that it never runs.
         return Box::pin(http2::serve(connection, stream, Bytes::new())).await;
     }
     let other = Rc::clone(&connection);
@@ -91,7 +90,7 @@ pub(crate) async fn serve(
 fn builder(listener: &Listener) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // The watch times heads, and answers 408; hyper would close without a word.
+        // The watch times heads, and answers 408; hyper would close without a response.
         .header_read_timeout(None)
         // `ClientIo` notices a client that leaves. Otherwise hyper reads while it answers, and takes a new
         // buffer of 8 KiB for each request, since the present one is in use.
@@ -105,21 +104,21 @@ fn builder(listener: &Listener) -> http1::Builder {
 }
 
 enum ConnectionEnd {
-    /// Nothing is left to be said.
+    /// Everything was written.
     Quietly,
-    /// The client takes nothing: reset it.
+    /// The client reads nothing: reset the connection.
     Cut(Stream),
-    /// Say why, past hyper.
+    /// Write a response past hyper.
     Refuse(Stream, Code),
-    /// The last answer was written, and the client may still be sending.
+    /// The last response was written, and the client may still send.
     Linger(Stream),
-    /// It carries something else from here on; so much was read of it already.
+    /// It carries another protocol now; these bytes of it were read already.
     Upgraded(Stream, Bytes, Box<Tunnel>),
     /// It is an HTTP/2 connection, which began with these bytes.
     Http2(Stream, Bytes),
 }
 
-/// hyper's connection, and the signs of the watch.
+/// hyper's connection, and the signals of the watch.
 struct Serving<S: HttpService<Incoming>> {
     hyper: Option<http1::Connection<ClientIo, S>>,
     watch: Arc<Watch>,
@@ -160,7 +159,7 @@ where
     S: HttpService<Incoming, ResBody = proxy::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Act on the watch's signs. None: go on.
+    /// Act on the watch's signals; none if the connection goes on.
     fn act_on_signals(&mut self) -> Option<ConnectionEnd> {
         if self.watch.is_cut() || self.watch.expired(TimeoutKind::Write) {
             return self.stream().map(ConnectionEnd::Cut);
@@ -204,7 +203,7 @@ where
             };
         }
         let unread = self.watch.phase() == ConnectionPhase::Head || self.watch.is_body_abandoned();
-        // The preface of HTTP/2 after a request is not answered by hyper.
+        // hyper does not answer an HTTP/2 preface after a request.
         let unanswered = matches!(&outcome, Err(error) if error.is_parse() )
             && self.watch.phase() == ConnectionPhase::Head
             && !self.watch.is_refused();
@@ -221,7 +220,7 @@ where
     }
 }
 
-/// The stream, and all that was read of it and not used.
+/// The stream, and the bytes that were read and not used.
 fn read_parts<S>(parts: http1::Parts<ClientIo, S>) -> (Stream, Bytes) {
     let (stream, ahead) = parts.io.into_parts();
     if ahead.is_empty() {
@@ -231,21 +230,21 @@ fn read_parts<S>(parts: http1::Parts<ClientIo, S>) -> (Stream, Bytes) {
     }
 }
 
-/// Reset the connection: what is in the socket's buffer will not be taken.
+/// Reset the connection: the client will not read the bytes in the socket's buffer.
 fn cut(stream: &Stream) {
     if let Err(error) = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a stalled connection could not be reset");
     }
 }
 
-/// Answer a head that never became one, and close.
+/// Answer a head that could not be read, and close.
 async fn refuse(mut stream: Stream, watch: &Watch, code: Code) {
     let answer = refusal::encode(&watch.shared, code);
     let writing = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await
     };
-    // The socket takes it at once, but for a client that reads nothing.
+    // The socket accepts it at once, unless the client reads nothing.
     match tokio::time::timeout(LINGER, writing).await {
         Ok(Ok(())) => linger(stream).await,
         Ok(Err(error)) => tracing::debug!(%error, "a refused client is gone"),
@@ -253,11 +252,11 @@ async fn refuse(mut stream: Stream, watch: &Watch, code: Code) {
     }
 }
 
-/// Read on for a while after the last answer: closing with unread bytes in the socket would
-/// reset the connection, and the client would lose the answer.
+/// Read on for a while after the last response: closing with unread bytes in the socket would reset the
+/// connection, and the client would lose the response.
 async fn linger(mut stream: Stream) {
     let reading = async {
-        // After a `CONNECT` hyper leaves this to whoever made it.
+        // After a `CONNECT` hyper leaves this to the caller.
         if let Err(error) = stream.shutdown().await {
             tracing::debug!(%error, "a refused client is gone");
         }

@@ -18,7 +18,7 @@ use crate::upstream::Pools;
 pub(crate) struct Connections {
     slots: RefCell<WatchSlots>,
     ended: Notify,
-    /// Whether this worker makes room by itself: its idle connections are for its own new ones.
+    /// Whether this worker makes room by itself: its idle connections give way to its own new ones.
     pub(crate) makes_room: Cell<bool>,
 }
 
@@ -34,7 +34,7 @@ struct ConnectionEntry {
     listener: usize,
 }
 
-/// A connection's place; dropping it gives the place back.
+/// The registration of a connection, until dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionRegistration {
     connections: Rc<Connections>,
@@ -42,7 +42,7 @@ pub(crate) struct ConnectionRegistration {
 }
 
 impl Connections {
-    /// Look after a connection that came by this listener until the place is dropped.
+    /// Register a connection of this listener until the result is dropped.
     pub(crate) fn add(
         self: &Rc<Self>,
         watch: Arc<Watch>,
@@ -76,20 +76,20 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Until one of them ends.
+    /// Wait until one of them ends.
     pub(crate) async fn wait_for_end(&self) {
         self.ended.notified().await;
     }
 
-    /// Until there is none.
+    /// Wait until there is none.
     pub(crate) async fn wait_until_empty(&self) {
         while !self.is_empty() {
             self.wait_for_end().await;
         }
     }
 
-    /// Close those that have waited longest for a request: so many at the most, and none that came or
-    /// was answered within the last `rest` milliseconds.
+    /// Close those that have been idle longest: up to this many, and none that came or was answered within the
+    /// last `rest` milliseconds.
     pub(crate) fn close_idle(&self, most: usize, rest: u64) {
         let slots = self.slots.borrow();
         let mut idle: Vec<(u64, &Watch)> = slots
@@ -112,8 +112,7 @@ impl Connections {
         }
     }
 
-    /// Close the connection of this listener that has waited for a request longest. False: none
-    /// waits for one.
+    /// Close the connection of this listener that has been idle longest. False if none is idle.
     pub(crate) fn close_longest_idle(&self, listener: usize) -> bool {
         let slots = self.slots.borrow();
         let entries = slots.watches.iter().flatten();
@@ -138,7 +137,7 @@ impl Drop for ConnectionRegistration {
     }
 }
 
-/// Look at every deadline once a tick, for ever.
+/// Check every deadline once a tick, forever.
 pub(crate) async fn watch_deadlines(
     worker: Rc<Worker>,
     connections: Rc<Connections>,

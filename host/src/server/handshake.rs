@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::http::stream::Stream;
 use crate::http::watch::{TimeoutKind, Watch};
 
-/// Shake hands. None: it failed, or took too long.
+/// Do the handshake; none if it failed or took too long.
 pub(crate) async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,

@@ -31,7 +31,7 @@ use crate::upstream::coding::{self, Coding};
 use crate::upstream::dispatch::upgrade::Upgrade;
 use crate::upstream::headers::HeaderFlags;
 
-/// Take a request in.
+/// Make an exchange of a request's head.
 pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incoming>) -> Arrival {
     let (mut parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
@@ -47,7 +47,7 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
     let upgrade = requested_upgrade(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
     if verdict.is_err() && parts.method == Method::CONNECT {
-        // Bytes that follow it belong to no request of this connection (RFC 9110 section 9.3.6).
+        // The bytes after it belong to no request of this connection (RFC 9110 section 9.3.6).
         connection.watch.abandon_body();
     }
     let body = if has_body {
@@ -67,7 +67,7 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
     }
 }
 
-/// What the request asks its connection to become: few ask for anything.
+/// The protocol that the request asks its connection to switch to, if it asks for one.
 fn requested_upgrade(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Option<Box<Upgrade>> {
     let asks = parts.method == Method::CONNECT || seen.upgrade();
     let wanted = asks.then(|| Upgrade::wanted(parts, has_body)).flatten();
@@ -145,7 +145,7 @@ fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) ->
         if seen.cookie() {
             join_cookies(&mut parts.headers);
         }
-        // hyper bounds the size of a head, to which each field adds 32 bytes, and not its fields.
+        // hyper bounds the size of a head, counting 32 bytes more for each field, but not the number of fields.
         if parts.headers.len() > connection.listener.max_headers {
             return Err(Code::HeadersTooLarge);
         }
@@ -172,7 +172,7 @@ fn has_unknown_expectation(headers: &HeaderMap) -> bool {
     expected.any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Exactly one valid `Host`; the authority of an absolute target takes its place.
+/// Require exactly one valid `Host`; the authority of an absolute target replaces it.
 fn check_host(
     connection: &WorkerConnection,
     parts: &mut Parts,
@@ -181,7 +181,7 @@ fn check_host(
     match (seen.hosts(), parts.headers.get(HOST)) {
         (1, Some(host)) if is_host(host.as_bytes()) => {}
         (0, _) if parts.version == Version::HTTP_10 => {
-            // HTTP/1.0 knows no `Host`: the address that was connected to is meant.
+            // HTTP/1.0 has no `Host`: use the address that the client connected to.
             let host = connection.listener.address.to_string();
             let host = HeaderValue::try_from(host).map_err(|_| Code::BadHost)?;
             parts.headers.insert(HOST, host);
@@ -211,7 +211,7 @@ fn complete_path(parts: &mut Parts) -> Result<(), Code> {
     Ok(())
 }
 
-/// `:authority` takes the place of `Host`, which may be there too if it says the same.
+/// Use `:authority` as the host. A `Host` beside it must be the same.
 fn check_authority(parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     let named = parts.headers.get(HOST);
     match (seen.hosts(), named, parts.uri.authority()) {
@@ -235,7 +235,7 @@ fn check_authority(parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     }
 }
 
-/// HTTP/2 may send one `Cookie` as several fields; elsewhere it is one (RFC 9113 section 8.2.3).
+/// Join the `Cookie` fields that HTTP/2 may have split (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers
         .get_all(COOKIE)
@@ -293,14 +293,14 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// The head has a `Transfer-Encoding`: it must be `chunked` and stand alone.
+/// Check a head's `Transfer-Encoding`: it must be one `chunked`, without `Content-Length`.
 fn check_chunked(connection: &WorkerConnection, headers: &HeaderMap) -> Result<(), Code> {
     match coding::from_headers(headers) {
         Coding::Chunked => {}
         Coding::Unknown => return Err(Code::UnknownTransferCoding),
         Coding::Malformed => return Err(Code::MalformedRequest),
     }
-    // hyper drops the `Content-Length` beside it, wherever that stands.
+    // hyper drops a `Content-Length` beside it, before or after it.
     if connection.watch.names_length() || headers.contains_key(CONTENT_LENGTH) {
         return Err(Code::MalformedRequest);
     }

@@ -31,23 +31,23 @@ use crate::http::watch::{TimeoutKind, Watch};
 use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, TunnelSlot};
 
-/// What a client may send of one body before it is taken. Bytes.
+/// The window of one stream: how much of a body a client may send ahead. Bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// What a client may send of all bodies before they are taken. Bytes.
+/// The window of the connection: how much of all bodies a client may send ahead. Bytes.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// How much of one answer is gathered before it waits. Bytes.
+/// How much of one response is buffered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Streams that a client has reset and that we have not seen yet: beyond it the connection ends
+/// The most streams that a client has reset before Windlass has seen them. Beyond that the connection ends
 /// (CVE-2023-44487, "rapid reset").
 const MAX_PENDING_RESETS: usize = 20;
-/// Streams that we reset because of a client's errors: beyond it the connection ends.
+/// The most streams that Windlass resets for a client's errors. Beyond that the connection ends.
 const MAX_OWN_RESETS: usize = 128;
-/// How much larger than `max_head` a head may be to be refused by the gateway, in words that its client
-/// knows: hyper answers a larger one with a bare 431. Bytes.
+/// How much larger than `max_head` a head may be for the gateway to refuse it with its own error: hyper
+/// answers a larger one with a bare 431. Bytes.
 const EXCESS: usize = 96 * 1024;
-/// How long a client may say nothing before it is asked for a sign of life.
+/// How long a client may be silent before it gets a PING.
 const PING: Duration = Duration::from_secs(30);
-/// How long it may then take.
+/// How long it may take to answer that.
 const PONG: Duration = Duration::from_secs(20);
 
 /// Serve a client until its connection ends. `read` is what was read of it already.
@@ -88,7 +88,7 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
         }
         let polled = hyper.as_mut().poll(cx).map(Some);
         if polled.is_pending() && watch.take_paused() {
-            // hyper has taken no request of the head that it read last.
+            // hyper has not accepted the request of the head that it read last.
             cx.waker().wake_by_ref();
         }
         polled

@@ -18,7 +18,7 @@ use crate::runtime::sockets::handover::Predecessor;
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody else has it.
+    /// Another process uses the address.
     #[error(
         "address `{address}` is in use; stop what listens there (`ss -ltnp` names it), or change `address` of this `[[listener]]`"
     )]
@@ -28,18 +28,18 @@ pub enum BindError {
         "this user may not bind address `{address}`; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
     )]
     Denied { address: SocketAddr },
-    /// Something else.
+    /// Any other error.
     #[error("address `{address}` cannot be bound; is it an address of this machine?")]
     Other {
         address: SocketAddr,
-        /// As the system says it.
+        /// The system's error.
         #[source]
         cause: io::Error,
     },
 }
 
-/// Bind one listener: a socket for each worker at least, all on one port. They listen already,
-/// unless a gateway that drains has the address too.
+/// Bind one listener: a socket for each worker at least, all on one port. They listen already, unless a
+/// gateway that drains uses the address too.
 pub(crate) fn bind(
     address: SocketAddr,
     workers: usize,
@@ -52,7 +52,7 @@ pub(crate) fn bind(
     })
 }
 
-/// How many connections each worker holds, and how many came by each listener.
+/// How many connections each worker and each listener have.
 #[derive(Debug)]
 pub(crate) struct Loads {
     workers: Vec<Load>,
@@ -60,7 +60,7 @@ pub(crate) struct Loads {
     demands: Vec<RoomDemand>,
 }
 
-/// How many workers want room for a new connection of one listener, and whether that was said.
+/// How many workers want room for a new connection of one listener, and whether that was logged.
 #[derive(Debug, Default)]
 struct RoomDemand {
     workers: AtomicUsize,
@@ -83,7 +83,7 @@ impl Loads {
         })
     }
 
-    /// A worker wants room for a connection of this listener, until what is returned is dropped.
+    /// A worker wants room for a connection of this listener, until the result is dropped.
     pub(crate) fn request_room(self: &Arc<Self>, listener: usize) -> RoomRequest {
         if let Some(want) = self.demands.get(listener) {
             want.workers.fetch_add(1, Relaxed);
@@ -94,24 +94,24 @@ impl Loads {
         }
     }
 
-    /// The listeners for which some worker wants room.
+    /// The listeners for which a worker wants room.
     pub(crate) fn demanded_listeners(&self) -> impl Iterator<Item = usize> {
         let wants = self.demands.iter().enumerate();
         let wants = wants.filter(|(_, want)| want.workers.load(Relaxed) > 0);
         wants.map(|(listener, _)| listener)
     }
 
-    /// Whether it is to be said that this listener is full, or that it is not any more: once each.
+    /// Whether to log that this listener is full, or no longer full: once each.
     pub(crate) fn should_report(&self, listener: usize, is_full: bool) -> bool {
         let want = self.demands.get(listener);
         want.is_some_and(|want| {
-            // The load comes first: it leaves the cache line shared, and a swap at each accept would not.
+            // Load first: a load leaves the cache line shared, and a swap at each accept would not.
             want.reported.load(Relaxed) != is_full
                 && want.reported.swap(is_full, Relaxed) != is_full
         })
     }
 
-    /// How many connections came by this listener.
+    /// How many connections this listener has.
     #[must_use]
     pub(crate) fn on_listener(&self, listener: usize) -> usize {
         self.listeners
@@ -119,7 +119,7 @@ impl Loads {
             .map_or(0, |load| load.0.load(Relaxed))
     }
 
-    /// How many connections this worker holds.
+    /// How many connections this worker has.
     #[must_use]
     pub(crate) fn on_worker(&self, worker: usize) -> usize {
         self.workers
@@ -127,8 +127,8 @@ impl Loads {
             .map_or(0, |load| load.0.load(Relaxed))
     }
 
-    /// Who should serve a connection that `worker` has accepted: itself, unless the least-loaded
-    /// one holds fewer by more than an eighth and two.
+    /// The worker that should serve a connection that `worker` has accepted: itself, unless the least-loaded
+    /// one has fewer by more than an eighth and two.
     #[must_use]
     pub(crate) fn choose(&self, worker: usize) -> usize {
         let own = self.on_worker(worker);
@@ -158,7 +158,7 @@ impl Loads {
     }
 }
 
-/// That a worker wants room for a connection of a listener.
+/// A worker's wish for room for a connection of a listener, until dropped.
 #[derive(Debug)]
 pub(crate) struct RoomRequest {
     loads: Arc<Loads>,

@@ -6,20 +6,20 @@
 //! to that head. For bytes that hyper accepts, the end is the same as hyper's; bytes that it refuses
 //! end the connection. hyper decides whether a message is well-formed.
 
-/// How much of the beginning of a line is kept while the rest is on its way: a field's name that
-/// matters, and the byte after it.
+/// How much of the beginning of a line is kept until the rest arrives: the name of a field that matters, and
+/// the byte after it.
 const LINE_START_LENGTH: usize = 15;
 const LENGTH: &[u8] = b"content-length";
 /// The first line of HTTP/2's preface, which hyper wants to see whole.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
 
-/// Where one of a client's messages is read.
+/// The position in a client's message.
 #[derive(Debug)]
 pub(super) enum MessagePosition {
     Head(HeadScan),
-    /// Its head was read whole, and how its body is framed is not known yet.
+    /// After its head; the framing of its body is not known yet.
     AfterHead,
-    /// In a body, of which so many bytes are left.
+    /// In a body with this many bytes left.
     Length(u64),
     /// In a body in chunks.
     Chunks(ChunkScan),
@@ -30,7 +30,7 @@ pub(super) enum MessagePosition {
 }
 
 impl MessagePosition {
-    /// In a body of this length, if it has one; none: in chunks.
+    /// Begin a body of this length, or in chunks if none.
     pub(super) fn body(length: Option<u64>) -> Self {
         match length {
             Some(0) => Self::End,
@@ -39,8 +39,8 @@ impl MessagePosition {
         }
     }
 
-    /// How many of these bytes belong to the present message. `ended` is told when its head ends, and
-    /// whether that head has a `Content-Length`.
+    /// How many of these bytes belong to the present message. Calls `ended` when its head ends, with whether
+    /// the head has a `Content-Length`.
     pub(super) fn count_own(&mut self, bytes: &[u8], ended: impl FnOnce(bool)) -> usize {
         let end = match self {
             Self::Head(scan) => {
@@ -84,7 +84,7 @@ impl Default for MessagePosition {
     }
 }
 
-/// The beginning of a line whose end is still on its way.
+/// The beginning of a line whose end has not arrived.
 #[derive(Debug, Default, Clone, Copy)]
 struct LineStart {
     bytes: [u8; LINE_START_LENGTH],
@@ -100,13 +100,13 @@ impl LineStart {
         self.length = self.length.saturating_add(bytes.len());
     }
 
-    /// As much of the line as is kept. A longer one stays longer than each name that is looked for.
+    /// The kept part of the line. It is long enough to differ from every name that is searched for.
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
 }
 
-/// Whether this line is `Content-Length`. Its first [`LINE_START_LENGTH`] bytes tell.
+/// Whether this line is `Content-Length`, by its first [`LINE_START_LENGTH`] bytes.
 fn names_length(line: &[u8]) -> bool {
     line.split_at_checked(LENGTH.len())
         .is_some_and(|(name, rest)| {
@@ -118,7 +118,7 @@ fn names_length(line: &[u8]) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
     line: LineStart,
-    /// Whether the request line was read. Empty lines before it count for nothing.
+    /// Whether the request line was read. Empty lines before it are ignored.
     has_begun: bool,
     is_preface: bool,
     /// Whether a line of it is `Content-Length`.
@@ -126,12 +126,12 @@ pub(super) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Where the head ends, if it does in these bytes.
+    /// The end of the head, if it is in these bytes.
     fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut begin = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
             let rest = bytes.get(begin..end).unwrap_or_default();
-            // Most lines come in one piece.
+            // Most lines arrive whole.
             let is_last = match self.line.length {
                 0 => self.end_line(rest, rest.len()),
                 _ => {
@@ -167,7 +167,7 @@ impl HeadScan {
     }
 }
 
-/// Where a body in chunks is read.
+/// The position in a body in chunks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum ChunkPosition {
     #[default]
@@ -175,7 +175,7 @@ enum ChunkPosition {
     Extension,
     Data,
     DataEnd,
-    /// The begin of a trailer's line, or of the last one.
+    /// The beginning of a trailer, or of the empty line at the end.
     Line,
     LastLineEnd,
     Trailer,
@@ -190,7 +190,7 @@ pub(super) struct ChunkScan {
 }
 
 impl ChunkScan {
-    /// Where the body ends, if it does in these bytes.
+    /// The end of the body, if it is in these bytes.
     fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
@@ -228,7 +228,7 @@ impl ChunkScan {
                 }
                 ChunkPosition::Line => self.position = ChunkPosition::Trailer,
                 ChunkPosition::LastLineEnd => return Some(bytes.len() - after.len()),
-                // hyper takes a line of a trailer to its carriage return, and the byte after it.
+                // hyper reads a trailer up to its carriage return, and the byte after it.
                 ChunkPosition::Trailer => rest = self.skip(rest, b'\r', ChunkPosition::TrailerEnd),
                 ChunkPosition::TrailerEnd => {
                     self.position = ChunkPosition::Line;
@@ -239,7 +239,7 @@ impl ChunkScan {
         None
     }
 
-    /// What comes after this byte, where the next state begins.
+    /// The state after this byte.
     fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: ChunkPosition) -> &'a [u8] {
         match memchr::memchr(to, bytes) {
             Some(place) => {

@@ -8,7 +8,7 @@ use crate::error::{Code, ErrorDetails, ErrorFormat};
 use crate::proxy::worker::next_id;
 use crate::runtime::worker_shared::WorkerShared;
 
-/// A whole answer, ready for the socket, which is closed after it. It is counted here.
+/// A whole response, ready for the socket, which closes after it. This counts it.
 #[must_use]
 pub(crate) fn encode(common: &WorkerShared, code: Code) -> Bytes {
     let id = next_id();

@@ -27,43 +27,43 @@ use crate::runtime::sockets;
 use crate::runtime::worker_shared::WorkerShared;
 use crate::upstream::Pools;
 
-/// How long accepting rests when the system is out of sockets or memory.
+/// How long accepting pauses if the system is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A listener that was full has room again when one of so many of its places is free.
+/// A listener that was full is no longer full when this share of its connections is free, as a divisor.
 const FREE_SHARE: usize = 10;
 /// How long a draining worker waits for the request of a connection that it found in the accept
 /// queue. Milliseconds.
 const DRAIN_GRACE: u64 = 1000;
-/// How long a worker waits for the connections that it has cut.
+/// How long a worker waits for connections that it has cut.
 const CUT_GRACE: Duration = Duration::from_secs(1);
 
-/// How many idle connections are closed at once when files are short.
+/// How many idle connections are closed at once if open files run out.
 const MAX_CLOSED_IDLE: usize = 16;
-/// How long a connection is left in peace before it gives way. Milliseconds.
+/// How long a connection must be idle before it can be closed for another. Milliseconds.
 const MIN_IDLE_MS: u64 = 500;
 
-/// A worker's stack: room for a guest's own (512 KiB) and for what calls it. Bytes.
+/// A worker's stack: room for a guest's (512 KiB) and for the host's calls. Bytes.
 const STACK: usize = 4 * 1024 * 1024;
 
-/// All that a worker's thread begins with.
+/// The arguments of a worker's thread.
 pub(crate) struct WorkerSetup {
-    /// Its place among the workers.
+    /// Its index among the workers.
     pub(crate) index: usize,
     /// Its sockets, each with its listener.
     pub(crate) sockets: Vec<(usize, TcpListener)>,
-    /// What others see of it.
+    /// The part that other threads see.
     pub(crate) common: Arc<WorkerShared>,
-    /// Who holds how many connections.
+    /// How many connections each worker has.
     pub(crate) loads: Arc<Loads>,
-    /// To hand connections to the other workers.
+    /// The channels to give connections to the other workers.
     pub(crate) transfer_senders: Vec<mpsc::UnboundedSender<TransferredConnection>>,
-    /// What the other workers hand over. As many as there are connections at the most.
+    /// Connections from the other workers. The number of all connections bounds it.
     pub(crate) transferred: mpsc::UnboundedReceiver<TransferredConnection>,
-    /// What it is told.
+    /// Its commands.
     pub(crate) commands: mpsc::UnboundedReceiver<WorkerCommand>,
     /// Its first configuration.
     pub(crate) gateway: Arc<Gateway>,
-    /// Its end of the access log, where there is one.
+    /// Its input of the access log, if there is one.
     pub(crate) access: Option<LogBuffer>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct TransferredConnection {
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
 pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
-    // A local runtime cannot leave the thread that made it, so the thread makes it and says here whether it could.
+    // A local runtime cannot leave the thread that made it, so the thread makes it and reports the outcome here.
     let (told, heard) = std::sync::mpsc::sync_channel(1);
     let name = format!("worker-{}", kit.index);
     let thread = std::thread::Builder::new()
@@ -92,7 +92,7 @@ pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
                 Ok(runtime) => (Some(runtime), Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            // Whoever started this waits for it.
+            // The starter waits for this.
             let _ = told.send(outcome);
             runtime.map_or_else(Drained::default, |runtime| {
                 runtime.block_on(run_worker(kit))
@@ -104,7 +104,7 @@ pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
     Ok(thread)
 }
 
-/// What the tasks of a worker share.
+/// The data that a worker's tasks share.
 struct WorkerContext {
     worker: Rc<Worker>,
     pools: Rc<Pools>,
@@ -116,7 +116,7 @@ struct WorkerContext {
     handed_over: RefCell<Vec<usize>>,
 }
 
-/// A worker's life.
+/// Run a worker, from its start to the end of its drain.
 async fn run_worker(kit: WorkerSetup) -> Drained {
     let pools = Rc::default();
     let generation = Generation::new(kit.gateway, kit.index, &pools);
@@ -167,7 +167,7 @@ async fn run_worker(kit: WorkerSetup) -> Drained {
     drained
 }
 
-/// Do as told, until told to drain.
+/// Carry out commands, until one says to drain.
 async fn run_commands(
     floor: &WorkerContext,
     controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
@@ -177,7 +177,7 @@ async fn run_commands(
             Some(WorkerCommand::Use(gateway, done)) => {
                 let generation = Generation::new(gateway, floor.worker.index, &floor.pools);
                 floor.worker.put_in_use(generation);
-                // Whoever asked may have stopped waiting.
+                // The receiver may have stopped waiting.
                 let _ = done.send(());
             }
             Some(WorkerCommand::HandOver(listener)) => {
@@ -189,7 +189,7 @@ async fn run_commands(
     }
 }
 
-/// Let the connections end, and cut those that do not. The time can be shortened meanwhile.
+/// Let the connections end, and cut those that do not end in time. A command can shorten the time.
 async fn drain(
     floor: &WorkerContext,
     limit: Duration,
@@ -207,7 +207,7 @@ async fn drain(
             },
             Some(control) = controls.recv() => match control {
                 WorkerCommand::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
-                // Whoever asked finds that nobody answers. The sockets are closed.
+                // The sender notices the closed channel.
                 WorkerCommand::Use(..) | WorkerCommand::HandOver(_) => {}
             },
         }
@@ -229,14 +229,14 @@ async fn drain(
     }
 }
 
-/// Serve what other workers hand over until this one drains, and then what was handed before.
+/// Serve the connections of other workers until this one drains, and then those that came before.
 async fn serve_transferred(
     floor: Rc<WorkerContext>,
     mut handed: mpsc::UnboundedReceiver<TransferredConnection>,
 ) {
     loop {
         if floor.worker.draining.get() {
-            // From here on the others get back what they hand over.
+            // From here on the others get their connections back.
             handed.close();
         }
         let received = tokio::select! {
@@ -252,7 +252,7 @@ async fn serve_transferred(
     }
 }
 
-/// Accept on one socket until the worker drains, and then what is queued.
+/// Accept on one socket until the worker drains, and then the queued clients.
 async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -287,7 +287,7 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
         }
     }
     if floor.handed_over.borrow().contains(&listener) {
-        // A filter would be the successor's, too.
+        // A socket filter would apply to the successor's socket, too.
         return;
     }
     if let Ok(socket) = socket.into_std() {
@@ -299,8 +299,7 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
 }
 
 impl WorkerContext {
-    /// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
-    /// only with time.
+    /// After a failed accept: a client that left needs nothing; a lack of sockets or memory needs a pause.
     async fn pause_accepting(&self, error: &io::Error) {
         match error.kind() {
             io::ErrorKind::ConnectionAborted
@@ -313,7 +312,7 @@ impl WorkerContext {
         }
     }
 
-    /// Accepting pauses, for lack of files or of memory.
+    /// Log that accepting pauses, for lack of files or of memory.
     fn report_pause(&self, error: Option<&io::Error>) {
         if let Some(times) = descriptors::count_pause(self.worker.shared.clock.now()) {
             tracing::warn!(
@@ -330,7 +329,7 @@ impl WorkerContext {
         let Some(limits) = generation.listeners.get(listener) else {
             return false;
         };
-        // Nothing is locked between this look and the count: two workers may both take the last place.
+        // There is no lock between this look and the count: two workers may both accept the last connection.
         let (open, most) = (self.loads.on_listener(listener), limits.max_connections);
         if open >= most {
             return true;
@@ -341,9 +340,8 @@ impl WorkerContext {
         false
     }
 
-    /// There is a new connection: where its listener has as many as it may, the one that has idled
-    /// longest makes room for it. Where none idles, it waits, and those that come later wait in the
-    /// kernel's queue.
+    /// Make room for a new connection. If its listener is full, the connection that has idled longest is
+    /// closed. If none is idle, the new one waits here, and later ones wait in the kernel's queue.
     async fn make_room(&self, listener: usize) {
         if !self.is_full(listener) {
             return;
@@ -355,7 +353,7 @@ impl WorkerContext {
         while self.is_full(listener) && !self.worker.draining.get() {
             let closed = self.connections.close_longest_idle(listener);
             stats.connections_gave_way.add(u64::from(closed));
-            // Where none of this worker's idles, the others look among theirs.
+            // If none of this worker's is idle, the others look among theirs.
             self.connections.makes_room.set(closed);
             self.wait_for_room().await;
         }
@@ -375,8 +373,7 @@ impl WorkerContext {
         }
     }
 
-    /// Until one of this worker's connections ends, or for a moment: it may have been another
-    /// worker's.
+    /// Wait until one of this worker's connections ends, or for a moment, since another worker's may end.
     async fn wait_for_room(&self) {
         tokio::select! {
             () = self.stop.notified() => {}
@@ -385,7 +382,7 @@ impl WorkerContext {
         }
     }
 
-    /// Serve a connection here, or hand it to whoever holds far fewer.
+    /// Serve a connection here, or give it to a worker that has far fewer.
     fn serve_or_transfer(
         &self,
         stream: tokio::net::TcpStream,
@@ -394,7 +391,7 @@ impl WorkerContext {
     ) {
         let own = self.worker.index;
         let chosen = self.loads.choose(own);
-        // Counted before the other worker has it: the next choice is made by these counts.
+        // Counted before the other worker has it, since the next choice uses these counts.
         let ticket = self.loads.count_connection(chosen, listener);
         let hander = if chosen == own {
             None
@@ -413,7 +410,7 @@ impl WorkerContext {
                     listener,
                     ticket,
                 };
-                // A worker that drains takes no more.
+                // A worker that drains accepts no more.
                 if let Err(SendError(handed)) = hander.send(handed) {
                     self.serve_queued(handed.stream, remote, listener);
                 }
@@ -450,7 +447,7 @@ impl WorkerContext {
         };
         let tls = generation.gateway.tls.get(listener).cloned().flatten();
         if limits.tls.is_some() && tls.is_none() {
-            // A build that succeeds has one for each; in clear text nothing is served in its place.
+            // A successful build has one for each. Windlass never serves clear text instead.
             tracing::error!(listener = %limits.address, "a connection was closed: the listener has no certificate");
             return;
         }

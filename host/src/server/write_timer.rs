@@ -4,12 +4,12 @@ use std::task::Poll;
 
 use crate::http::watch::{TimeoutKind, Watch};
 
-/// Tells the watch when writing stops, and when it goes on.
+/// Notes in the watch when writing stalls, and when it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct WriteTimer(bool);
 
 impl WriteTimer {
-    /// What came of a write.
+    /// Record the outcome of a write.
     pub(crate) fn track<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
         if outcome.is_pending() {
             self.0 = true;
