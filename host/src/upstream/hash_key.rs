@@ -8,7 +8,7 @@ use http::header::COOKIE;
 use crate::config::HashKey;
 use crate::exchange::{AttributeValue, Exchange};
 
-/// The key of this request as a number, where it has one. What a filter hinted comes first.
+/// The key of this request as a number, if it has one. A filter's hint goes first.
 #[must_use]
 pub(crate) fn find_hash(exchange: &Exchange, by: &HashKey) -> Option<u64> {
     if let Some(affinity) = &exchange.hint().affinity {
@@ -44,9 +44,8 @@ pub(crate) fn find_hash(exchange: &Exchange, by: &HashKey) -> Option<u64> {
     }
 }
 
-/// What stands for a text where a number is needed: the same on every gateway and after every
-/// restart, so that a key goes to the same endpoint from everywhere. FNV-1a, 64 bits; the balancer
-/// mixes it.
+/// The hash of a text: the same on every gateway and after every restart, so that a key goes to the same
+/// endpoint from everywhere. FNV-1a, 64 bits; the balancer mixes it.
 #[must_use]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -9,11 +9,11 @@ use super::headers;
 use crate::upstream::identity_fields;
 use crate::upstream::identity_fields::FieldKind;
 
-/// What HTTP/2 adds for each field. Bytes.
+/// The bytes that HTTP/2 counts for each field beside its name and value.
 const PER_FIELD: usize = 32;
 
-/// Which of the fields that matter here a head has: found in one pass, since most heads have
-/// few of them, and a look-up costs as much as a pass.
+/// Flags for the fields that matter here, found in one pass, since most heads have few of them, and one
+/// look-up costs as much as a pass.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HeaderFlags {
     fields: u16,
@@ -37,10 +37,10 @@ impl HeaderFlags {
     pub(super) const PROXY_AUTH: u16 = 1 << 12;
     const VIA: u16 = 1 << 13;
     const PADDED: u16 = 1 << 14;
-    /// There is a `Connection` that names other fields.
+    /// The head has a `Connection` that names other fields.
     pub(super) const NAMES_FIELDS: u16 = 1 << 15;
 
-    /// Look at the head of an answer: only for fields that [`strip`](super::headers::strip) removes.
+    /// Read the head of a response: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
     pub(crate) fn of_response(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
@@ -51,7 +51,7 @@ impl HeaderFlags {
         seen
     }
 
-    /// Look at a request's head.
+    /// Read a request's head.
     #[must_use]
     pub(crate) fn of_request(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
@@ -61,8 +61,7 @@ impl HeaderFlags {
             if is_padded(value.as_bytes()) {
                 seen.fields |= Self::PADDED;
             }
-            // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
-            // it is once joined.
+            // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): count it as one.
             if seen.has(Self::COOKIE) && name == "cookie" {
                 seen.size -= "cookie".len() + PER_FIELD - "; ".len();
             }
@@ -160,7 +159,7 @@ impl HeaderFlags {
         self.has(Self::VIA)
     }
 
-    /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 has taken off already.
+    /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 removes.
     #[must_use]
     pub(crate) fn padded(self) -> bool {
         self.has(Self::PADDED)

@@ -26,7 +26,7 @@ use crate::http::client_connection::ClientConnection;
 use crate::upstream::identity_fields;
 use crate::upstream::identity_fields::FieldKind;
 
-/// Names the exchange to the endpoint and to the client.
+/// The id of the exchange, for the endpoint and the client.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A proof of a client's key (RFC 9449 section 4.1).
 static DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -39,8 +39,8 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
-/// Remove from a head what concerns only the connection that it came on. `te: trailers` stays:
-/// the gateway passes trailers on.
+/// Remove the fields that concern only the connection of a head. `te: trailers` stays, since the gateway
+/// forwards trailers.
 pub(crate) fn strip(headers: &mut HeaderMap, seen: HeaderFlags) {
     if seen.has(HeaderFlags::NAMES_FIELDS) {
         strip_named(headers);
@@ -67,7 +67,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, seen: HeaderFlags) {
         }
     }
     if seen.has(HeaderFlags::PROXY_AUTH) {
-        // RFC 9110 section 11.7: they are for the nearest proxy.
+        // RFC 9110 section 11.7: these are for the nearest proxy.
         for name in &PROXY_AUTH {
             headers.remove(name);
         }
@@ -81,7 +81,7 @@ static PROXY_AUTH: [HeaderName; 3] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
-/// Remove `Connection` and what it names. `host` stays whatever it says.
+/// Remove `Connection` and the fields that it names, but never `host`.
 fn strip_named(headers: &mut HeaderMap) {
     let Entry::Occupied(connection) = headers.entry(CONNECTION) else {
         return;
@@ -116,17 +116,17 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
         .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Whom the operator believes, and what.
+/// The clients that the operator trusts, and the fields that all may send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardingTrust<'a> {
-    /// Proxies whose word counts.
+    /// Trusted proxies.
     pub(crate) proxies: &'a [IpNet],
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) fields: &'a [HeaderName],
 }
 
-/// Make a request's head fit to be sent on: strip it, say who sent it, name it. From here on
-/// `exchange.client` is who the trusted proxies say it is, and `exchange.id` what they named it.
+/// Prepare a request's head for forwarding: strip it, add the fields about the client, and the request id.
+/// From here on `exchange.client` and `exchange.id` are those that trusted proxies gave.
 pub(crate) fn forward(
     connection: &ClientConnection,
     trust: ForwardingTrust<'_>,
@@ -139,7 +139,7 @@ pub(crate) fn forward(
     strip(headers, seen);
     exchange.takes_trailers = seen.has(HeaderFlags::TE) && headers.contains_key(TE);
     if seen.expect() {
-        // The gateway itself answers an expectation, when it begins to read the body.
+        // The gateway answers an expectation itself when it begins to read the body.
         headers.remove(EXPECT);
     }
     if seen.has(HeaderFlags::AMBIGUOUS) {
@@ -162,16 +162,16 @@ pub(crate) fn forward(
     exchange.request.headers.insert(&REQUEST_ID, id);
 }
 
-/// Whether a field that a filter reads may be sent by every client: one with an odd name, but not one
-/// that can be taken for a claim.
+/// Whether every client may send a field that a filter reads: a field with an unusual name, but not one that
+/// looks like an identity field.
 #[must_use]
 pub(crate) fn is_allowed_from_clients(name: &str) -> bool {
     identity_fields::field_kind(name) == FieldKind::Ambiguous
         && identity_fields::field_kind(&names::normalize(name)) != FieldKind::Identity
 }
 
-/// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
-/// 9110 section 6.5.1), and some servers put both together.
+/// Remove identity and routing fields from a request's trailers: they belong to the head (RFC 9110 section
+/// 6.5.1), and some servers merge both.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     identity_fields::drop_identity_fields(trailers, &[]);
     identity_fields::drop_look_alikes(trailers, &[]);
@@ -187,7 +187,7 @@ fn scheme(connection: &ClientConnection) -> HeaderValue {
     HeaderValue::from_static(if connection.secure { "https" } else { "http" })
 }
 
-/// Say what was taken off the front of the path, after what a trusted proxy took off before.
+/// Add the prefix that was removed from the path, after the one that a trusted proxy removed.
 pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
     let before = headers.get(&FORWARDED_PREFIX).map(HeaderValue::as_bytes);
     let before = before.map(|before| before.strip_suffix(b"/").unwrap_or(before));
@@ -196,8 +196,8 @@ pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
     headers.insert(&FORWARDED_PREFIX, whole.unwrap_or_else(|| prefix.clone()));
 }
 
-/// The connection is a trusted proxy's: append to what it says, and take from it who the client
-/// is (the rightmost address that is not a trusted proxy's), how it came, and what it is named.
+/// The connection comes from a trusted proxy: append to its fields, and read from them the client (the
+/// rightmost address that is not a trusted proxy's), its scheme, and the request id.
 fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &mut Exchange) {
     incoming_ids::adopt_ids(exchange);
     let headers = &mut exchange.request.headers;
@@ -206,7 +206,7 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
     let forwarded = join_values(headers, &FORWARDED);
     let elements = hops::elements(&forwarded);
     if list.is_empty() {
-        // An endpoint that reads the one field is told what the other says.
+        // Write both forms, since an endpoint may read only one.
         let known = elements.iter().map(|hop| match hops::address(hop.node) {
             Some(ip) => ip.to_string(),
             None => "unknown".to_owned(),
@@ -264,7 +264,7 @@ fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     list
 }
 
-/// What goes as `host` to this endpoint.
+/// The `host` field for this endpoint.
 pub(crate) fn set_host(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mut HeaderMap) {
     match (&plan.config.host, &plan.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
@@ -312,8 +312,8 @@ pub(crate) fn build_request(
     request
 }
 
-/// What hyper does not say by itself: that a body of unknown size is chunked whatever the
-/// method, and that a method which usually has a body has none.
+/// Framing that hyper does not add by itself: `chunked` for a body of unknown size with any method, and
+/// a length of 0 for a method that usually has a body.
 fn framing(method: &Method, body: &Body) -> Option<(HeaderName, HeaderValue)> {
     if body.is_empty() {
         let usual = *method == Method::POST || *method == Method::PUT || *method == Method::PATCH;
@@ -323,8 +323,8 @@ fn framing(method: &Method, body: &Body) -> Option<(HeaderName, HeaderValue)> {
     unknown.then(|| (TRANSFER_ENCODING, CHUNKED.clone()))
 }
 
-/// An address without its port, where that is the scheme's own: a client leaves it out (RFC 9110
-/// section 4.2.3), and some servers know no other name.
+/// An address without its port, if that is the scheme's default: clients leave it out (RFC 9110 section
+/// 4.2.3), and some servers accept no other name.
 #[must_use]
 pub(crate) fn authority(address: &str, is_tls: bool) -> &str {
     let port = if is_tls { ":443" } else { ":80" };

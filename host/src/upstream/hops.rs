@@ -10,16 +10,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::uri::Scheme;
 use ipnet::IpNet;
 
-/// Who the client is, as a list of hops says.
+/// The client, by a list of hops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ForwardedClient {
     /// Its address.
     pub(crate) ip: IpAddr,
-    /// How many hops are named after it.
+    /// How many hops follow it.
     pub(crate) hops_after: usize,
 }
 
-/// The rightmost address that is no trusted proxy's; if all are, the leftmost. An entry that is no
+/// The rightmost address that is not a trusted proxy's, or the leftmost if all are. An entry that is no
 /// address ends the search.
 pub(super) fn client<'a>(
     trusted: &[IpNet],
@@ -73,7 +73,7 @@ pub(super) fn address(hop: &[u8]) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
-/// Without the quotes around it.
+/// The text without its quotes.
 fn unquoted(text: &str) -> &str {
     let inside = text
         .strip_prefix('"')
@@ -81,7 +81,7 @@ fn unquoted(text: &str) -> &str {
     inside.map_or(text, str::trim)
 }
 
-/// Without the zone of a link-local address (RFC 4007 section 11): it means nothing elsewhere.
+/// The address without the zone of a link-local one (RFC 4007 section 11), which means nothing elsewhere.
 fn without_zone(text: &str) -> &str {
     match text.split_once('%') {
         Some((ip, zone)) if !zone.is_empty() && ip.contains(':') => ip,
@@ -89,7 +89,7 @@ fn without_zone(text: &str) -> &str {
     }
 }
 
-/// RFC 7239 section 6: digits, or obfuscated.
+/// Whether this is a port by RFC 7239 section 6: digits, or obfuscated.
 fn is_port(text: &str) -> bool {
     let hidden = |name: &str| {
         !name.is_empty()
@@ -101,7 +101,7 @@ fn is_port(text: &str) -> bool {
     digits || text.strip_prefix('_').is_some_and(hidden)
 }
 
-/// How the request came, of the words of `X-Forwarded-Proto`.
+/// The scheme of a word of `X-Forwarded-Proto`.
 pub(super) fn scheme(word: &[u8]) -> Option<Scheme> {
     let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
     if is("https") || is("wss") {
@@ -113,7 +113,7 @@ pub(super) fn scheme(word: &[u8]) -> Option<Scheme> {
     }
 }
 
-/// Of a list in which each proxy wrote one word, the client's; of any other, the nearest proxy's.
+/// The client's word of a list with one word for each proxy; of any other list, the nearest proxy's.
 pub(super) fn client_word<'a>(
     words: &[&'a [u8]],
     hops: usize,
@@ -134,7 +134,7 @@ pub(super) struct Element<'a> {
     pub(crate) proto: Option<&'a [u8]>,
 }
 
-/// The hops of `Forwarded`. One without `for=` is a hop that says nothing of its client.
+/// The hops of `Forwarded`. A hop without `for=` says nothing about its client.
 pub(super) fn elements(list: &[u8]) -> Vec<Element<'_>> {
     let elements = split_unquoted(list, b',').into_iter();
     elements
@@ -159,7 +159,7 @@ pub(super) fn elements(list: &[u8]) -> Vec<Element<'_>> {
         .collect()
 }
 
-/// Split at a byte that is not inside of quotes.
+/// Split at a byte outside of quotes.
 fn split_unquoted(text: &[u8], at: u8) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let pieces = text.split(|byte| {

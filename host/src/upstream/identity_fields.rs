@@ -12,19 +12,19 @@ use smallvec::SmallVec;
 
 use crate::exchange::names;
 
-/// What a name is. Few requests have any of these.
+/// The kind of a name. Few requests have any but the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldKind {
     /// Anything else.
     Other,
-    /// A claim of who asks, or of how the request came.
+    /// An identity field: it says who sent the request, or how it came.
     Identity,
-    /// A name with a character that another may be taken for.
+    /// A name that a server may read as another.
     Ambiguous,
 }
 
-/// Claims of addresses, hosts, schemes and paths, of a client's certificate, and of who has logged in:
-/// those that may be meant by a name. `*` ends what only has to begin so.
+/// The identity fields: addresses, hosts, schemes and paths, a client's certificate, and who has logged in.
+/// `*` ends a prefix.
 fn identity_fields_like(name: &[u8]) -> &'static [&'static str] {
     match name {
         [b'x', b'-', b'a', ..] => &[
@@ -69,7 +69,7 @@ fn identity_fields_like(name: &[u8]) -> &'static [&'static str] {
             "forwarded-*",
             "front-end-https",
         ],
-        // CGI takes `proxy` for the variable `HTTP_PROXY`, and some clients for their proxy.
+        // CGI makes `proxy` the variable `HTTP_PROXY`, which some clients use as their proxy.
         [b'p', ..] => &["proxy", "proxy-client-ip"],
         [b'r', ..] => &["remote-addr", "remote-user*"],
         [b's', ..] => &["ssl-client*"],
@@ -79,7 +79,7 @@ fn identity_fields_like(name: &[u8]) -> &'static [&'static str] {
     }
 }
 
-/// What else a look-alike must not be taken for: framing, credentials, identity.
+/// Other names that a look-alike must not imitate: framing, credentials, identity.
 const GUARDED_PREFIXES: &[&str] = &[
     "accept-",
     "access-control-",
@@ -132,7 +132,7 @@ const GUARDED_PREFIXES: &[&str] = &[
 /// The same, whole names.
 const GUARDED_NAMES: &[&str] = &["api-key", "auth-token", "keep-alive", "user-id"];
 
-/// What a field of this name is. Names are in lower case.
+/// The kind of a field with this name, in lower case.
 pub(super) fn field_kind(name: &str) -> FieldKind {
     if names::is_ambiguous(name) {
         return FieldKind::Ambiguous;
@@ -152,7 +152,7 @@ fn is_identity_field(name: &str) -> bool {
     })
 }
 
-/// Remove what a client claims of itself, but what the operator lets pass.
+/// Remove the identity fields that a client sent, except those that the operator allows.
 pub(super) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName]) {
     let claims = matching(headers, passed, |name| {
         field_kind(name.as_str()) == FieldKind::Identity
@@ -162,8 +162,7 @@ pub(super) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName
     }
 }
 
-/// Remove the fields whose names can be taken for that of a field which matters, or of one that is
-/// there too.
+/// Remove the look-alikes of fields that matter, and of other fields of the same request.
 pub(super) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
     let alike = matching(headers, passed, |name| {
         if field_kind(name.as_str()) != FieldKind::Ambiguous {

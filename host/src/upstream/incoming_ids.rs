@@ -8,7 +8,7 @@ use crate::model::request_id::RequestId;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What a trusted proxy named the request, and the trace that it is part of.
+/// The id that a trusted proxy gave the request, and its trace.
 pub(super) fn adopt_ids(exchange: &mut Exchange) {
     let headers = &exchange.request.headers;
     let id = only(headers, &REQUEST_ID).and_then(RequestId::from_proxy);
@@ -19,7 +19,7 @@ pub(super) fn adopt_ids(exchange: &mut Exchange) {
     }
 }
 
-/// The value of a field that is there exactly once.
+/// The value of a field that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

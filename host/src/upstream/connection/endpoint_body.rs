@@ -12,14 +12,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::stream_io::StreamIo;
 use super::transport::TransportError;
 
-/// What follows the head of a response.
+/// The part of a response after its head.
 #[derive(Debug)]
 pub(crate) enum EndpointBody {
     /// A body over HTTP/1.1.
     Http1(hyper::body::Incoming),
     /// A body over HTTP/2.
     Http2(StreamBody),
-    /// The endpoint agreed to a `CONNECT`: bytes both ways.
+    /// The endpoint accepted a `CONNECT`: bytes in both directions.
     Tunnel(Box<StreamIo>),
 }
 
@@ -42,7 +42,7 @@ impl EndpointBody {
         }
     }
 
-    /// Whether nothing more comes.
+    /// Whether it has ended.
     #[must_use]
     pub(crate) fn is_end_stream(&self) -> bool {
         match self {
@@ -52,7 +52,7 @@ impl EndpointBody {
         }
     }
 
-    /// How much comes, as far as it is known.
+    /// The size of the rest, as far as it is known.
     #[must_use]
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
@@ -67,17 +67,17 @@ impl EndpointBody {
 #[derive(Debug)]
 pub(crate) struct StreamBody {
     stream: RecvStream,
-    /// What is left of the length that the head gave. Bytes.
+    /// The rest of the length in the head. Bytes.
     left: Option<u64>,
     /// Whether only trailers may come.
     has_data_ended: bool,
 }
 
 impl StreamBody {
-    /// What follows a head with these fields.
+    /// The body after a head with these fields.
     #[must_use]
     pub(crate) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
-        // h2 lets no length pass that is none, or that another one contradicts.
+        // h2 refuses lengths that are invalid or contradict each other.
         let length = headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let empty = stream.is_end_stream().then_some(0);
@@ -95,7 +95,7 @@ impl StreamBody {
         if !self.has_data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) => {
-                    // It fails for more than was read only.
+                    // It fails only beyond the bytes that were read.
                     let _ = self.stream.flow_control().release_capacity(bytes.len());
                     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.left = self.left.map(|left| left.saturating_sub(length));
@@ -112,8 +112,8 @@ impl StreamBody {
     }
 }
 
-/// An endpoint that has answered may reset a stream without an error (RFC 9113 section 8.1). Whether the
-/// response was whole is for whoever reads it.
+/// An endpoint that has answered may reset a stream without an error (RFC 9113 section 8.1). The reader of
+/// the response decides whether it was complete.
 fn unless_ended(error: h2::Error) -> Option<Result<Frame<Bytes>, h2::Error>> {
     (error.reason() != Some(Reason::NO_ERROR)).then_some(Err(error))
 }

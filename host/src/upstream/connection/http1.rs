@@ -28,17 +28,17 @@ use crate::upstream::endpoint::state::ConnectionPermit;
 
 type Http1Driver = http1::Connection<EndpointIo, Body>;
 
-/// What hyper says of a request.
+/// hyper's outcome of a request.
 type SendResult = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>;
 
-/// A connection that can be used for one request after another.
+/// A connection for one request after another.
 #[derive(Debug)]
 pub(crate) struct Http1Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<InlineDriver>>,
     record: HeadRecord,
     interims: InterimResponses,
-    /// What hyper does not get of a response's head.
+    /// The fields of a response's head that hyper does not get.
     head_overflow: HeadOverflow,
     /// Whether the request on it asks for another protocol.
     switches: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Http1Connection {
     pub(crate) reused: bool,
 }
 
-/// What moves the bytes, where no task does.
+/// The future that moves the bytes, if no task does.
 #[derive(Debug)]
 struct InlineDriver {
     driver: Http1Driver,
@@ -54,7 +54,7 @@ struct InlineDriver {
 }
 
 impl Http1Connection {
-    /// From what hyper's handshake gives.
+    /// From the parts of hyper's handshake.
     #[must_use]
     pub(crate) fn new(
         sender: http1::SendRequest<Body>,
@@ -78,7 +78,7 @@ impl Http1Connection {
         }
     }
 
-    /// Send a request. What is returned is polled by [`Self::poll_response`] only.
+    /// Send a request. Only [`Self::poll_response`] polls the result.
     pub(crate) fn send(
         &mut self,
         request: Request<Body>,
@@ -104,7 +104,7 @@ impl Http1Connection {
         self.switches = true;
     }
 
-    /// The endpoint does not agree: what is left of the request's body is sent while the response comes.
+    /// The endpoint refuses the switch: the rest of the request's body is sent while the response comes.
     pub(crate) fn decline_upgrade(&mut self) {
         self.switches = false;
         if !self.record.is_on() {
@@ -112,7 +112,7 @@ impl Http1Connection {
         }
     }
 
-    /// Whether the response's head has more fields than it may.
+    /// Whether the response's head has too many fields.
     #[must_use]
     pub(crate) fn has_too_many_fields(&self) -> bool {
         self.head_overflow.is_too_many()
@@ -132,8 +132,7 @@ impl Http1Connection {
         Some((stream, read, place))
     }
 
-    /// The request that was sent last, if it had no body: to be sent once more on another
-    /// connection.
+    /// The request that was sent last, if it had no body, so that another connection can send it again.
     #[must_use]
     pub(crate) fn sent_request(&self) -> Option<Request<Body>> {
         self.record.parse_request()
@@ -245,13 +244,13 @@ impl Http1Connection {
         }
     }
 
-    /// Whether its bytes are moved by whoever waits for a response.
+    /// Whether the task that waits for a response moves the bytes.
     #[must_use]
     pub(crate) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
 
-    /// Whether it is known to be of no more use.
+    /// Whether it can carry no further request.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -263,10 +262,10 @@ impl Http1Connection {
         self.sender.is_ready()
     }
 
-    /// Wait until a request can be sent. False: it is of no more use.
+    /// Wait until a request can be sent. False if none can any more.
     pub(crate) async fn ready(&mut self) -> bool {
         if self.is_inline() {
-            // hyper says by itself if nothing can be sent on it any more.
+            // hyper reports by itself if the connection can send nothing any more.
             return true;
         }
         std::future::poll_fn(|cx| self.sender.poll_ready(cx))

@@ -26,14 +26,14 @@ use crate::http::body::Body;
 use crate::http::stream::Stream;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
-/// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs
-/// so much; more where the endpoint sends it in tiny frames, each of which has a head of its own.
+/// The window of one response. Bytes. A client that reads nothing costs this much, and more if the endpoint
+/// sends tiny frames, each of which has a head of its own.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// What may be on the way of all responses of a connection. Bytes: of as many as there hardly are,
 /// since clients that take nothing would hold up all others on it. Not without a bound: h2 takes from
 /// it how many tiny frames it keeps.
 const CONNECTION_WINDOW: u32 = 512 * STREAM_WINDOW;
-/// How much of one request's body is gathered before it waits. Bytes.
+/// How much of one request's body is buffered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// What stands for the number of requests that an endpoint takes at once, before it has said it.
@@ -42,26 +42,26 @@ const UNKNOWN: usize = 99_999;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Http2Connection {
-    /// Whoever has it opens a stream, which may have to wait for room on the connection.
+    /// Opens streams, which may have to wait for the connection.
     sender: Mutex<SendRequest<Bytes>>,
     secure: bool,
-    /// Whether the endpoint takes an extended `CONNECT`.
+    /// Whether the endpoint accepts an extended `CONNECT`.
     connects: bool,
-    /// How many requests the endpoint takes at once.
+    /// How many requests the endpoint accepts at once.
     max_streams: Cell<usize>,
     active: Cell<usize>,
     /// Who waits for room is told here.
     capacity_notify: Rc<Notify>,
-    /// Requests that were given a place on it.
+    /// Requests that got a slot on it.
     requests_sent: Cell<u64>,
     first_rejected: FirstRejected,
-    /// It takes no more requests.
+    /// It accepts no more requests.
     is_closing: Cell<bool>,
     in_use_since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
     liveness: Rc<Liveness>,
     silence: SilenceTracker,
-    /// Requests that wait for the head of an answer.
+    /// Requests that wait for the head of a response.
     waiting: Cell<usize>,
 }
 
@@ -97,7 +97,7 @@ impl Http2Connection {
             ended @ Poll::Ready(_) => ended,
         })
         .await?;
-        // One that the endpoint has closed meanwhile says so.
+        // Fails if the endpoint has closed it meanwhile.
         poll_fn(|cx| sender.poll_ready(cx)).await?;
         let shared = Rc::new(Self {
             secure,
@@ -166,7 +166,7 @@ impl Http2Connection {
         self.in_use_since.set(now);
     }
 
-    /// Since when it is used. Milliseconds.
+    /// The time since which it is used. Milliseconds.
     #[must_use]
     pub(crate) fn in_use_since(&self) -> u64 {
         self.in_use_since.get()
@@ -178,7 +178,7 @@ impl Http2Connection {
         self.active.get()
     }
 
-    /// Whether the endpoint takes one more now.
+    /// Whether the endpoint accepts one more request now.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
         self.active.get() < self.max_streams.get()
@@ -190,7 +190,7 @@ impl Http2Connection {
         self.requests_sent.get() < lifetime
     }
 
-    /// Whether it takes another request, or has some to end.
+    /// Whether it accepts another request, or has active ones.
     #[must_use]
     pub(crate) fn is_usable(&self, lifetime: u64) -> bool {
         !self.is_closed() && (self.has_requests_left(lifetime) || self.active.get() > 0)
@@ -202,7 +202,7 @@ impl Http2Connection {
         self.is_closing.get()
     }
 
-    /// Look whether it is alive: ask the endpoint, or give the connection up. Milliseconds.
+    /// Check whether it is alive: send a PING, or declare the connection dead. Milliseconds.
     pub(crate) fn check_liveness(&self, now: u64, endpoint: &str) {
         let (active, waits) = (self.active.get() > 0, self.waiting.get() > 0);
         match self
@@ -242,7 +242,7 @@ impl Http2Connection {
         now.saturating_sub(since) > longest
     }
 
-    /// A place for one request.
+    /// Take a slot for one request.
     #[must_use]
     pub(crate) fn reserve_stream(self: &Rc<Self>) -> Http2Stream {
         self.active.set(self.active.get() + 1);
@@ -258,7 +258,7 @@ impl Http2Connection {
     }
 }
 
-/// A place for one request, until its response is over.
+/// A slot for one request, until its response is over.
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
     shared: Rc<Http2Connection>,
@@ -270,7 +270,7 @@ pub(crate) struct Http2Stream {
 }
 
 impl Http2Stream {
-    /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
+    /// Whether the endpoint accepts an extended `CONNECT` (RFC 8441).
     #[must_use]
     pub(crate) fn supports_connect(&self) -> bool {
         self.shared.connects
@@ -348,7 +348,7 @@ impl Drop for Http2Stream {
     }
 }
 
-/// A request waits for the head of its answer, until this drops.
+/// A request that waits for the head of its response, until dropped.
 struct ResponseWait(Rc<Http2Connection>);
 
 impl ResponseWait {
@@ -365,14 +365,14 @@ impl Drop for ResponseWait {
     }
 }
 
-/// Moves the bytes of a connection, and tells those who use it how it is.
+/// Moves the bytes of a connection, and updates its shared state.
 #[derive(Debug)]
 struct Http2Driver {
     connection: client::Connection<MonitoredIo, Bytes>,
     shared: Weak<Http2Connection>,
     liveness: Rc<Liveness>,
     pings: Option<PingPong>,
-    /// Whether a PING waits for its answer.
+    /// Whether a PING waits for its acknowledgement.
     pinged: bool,
 }
 

@@ -10,18 +10,18 @@ use std::task::Waker;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The most that one may take. What is longer is not looked at. Bytes.
+/// The longest interim response that is read. Longer ones are ignored. Bytes.
 const MAX_BYTES: usize = 16 * 1024;
 /// The most fields of one.
 const MAX_FIELDS: usize = 64;
-/// The most of one request. What comes then is not looked at.
+/// The most of one request. Further ones are ignored.
 pub(super) const MAX_PER_REQUEST: usize = 100;
 /// How many may wait to be taken.
 const MAX_WAITING: usize = 16;
-/// The bytes of an answer that tell the first digit of its status.
+/// The bytes of a response up to the first digit of its status.
 const START: usize = b"HTTP/1.1 1".len();
 
-/// An interim answer.
+/// An interim response.
 #[derive(Debug)]
 pub(crate) struct InterimResponse {
     /// Its status, never 100 or 101.
@@ -29,7 +29,7 @@ pub(crate) struct InterimResponse {
     pub(crate) headers: HeaderMap,
 }
 
-/// Those of the request that one connection carries. Shared by the connection and its I/O.
+/// The interim responses of a connection's request. Shared by the connection and its I/O.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InterimResponses(Arc<InterimState>);
 
@@ -54,19 +54,19 @@ impl InterimResponses {
         self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request is sent: its answer comes next.
+    /// A request is sent: its response comes next.
     pub(crate) fn begin(&self) {
         self.0.seen.store(0, Relaxed);
         self.0.is_watching.store(true, Relaxed);
     }
 
-    /// Whether the final answer has not begun to come.
+    /// Whether the final response has not begun to arrive.
     #[must_use]
     pub(crate) fn is_expecting(&self) -> bool {
         self.0.is_watching.load(Relaxed)
     }
 
-    /// These bytes came.
+    /// Read these bytes.
     pub(crate) fn observe(&self, bytes: &[u8]) {
         let is_new = self.0.seen.load(Relaxed) == 0;
         if is_new && bytes.len() >= START && !is_interim(bytes) {
@@ -115,7 +115,7 @@ impl InterimResponses {
         wake(heads);
     }
 
-    /// The rest is the final answer, or nothing that can be read.
+    /// The rest is the final response, or cannot be read.
     fn stop(&self, heads: &mut InterimHeads) {
         self.0.is_watching.store(false, Relaxed);
         heads.partial = Vec::new();
@@ -135,7 +135,7 @@ impl InterimResponses {
         std::mem::take(&mut self.heads().complete)
     }
 
-    /// Whom to wake, where the bytes are moved by another task.
+    /// The task to wake, if another task moves the bytes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         match &mut self.heads().waker {
             Some(known) => known.clone_from(waker),
@@ -150,7 +150,7 @@ fn wake(heads: &InterimHeads) {
     }
 }
 
-/// Whether an answer begins with a status of 1xx.
+/// Whether a response begins with a status of 1xx.
 fn is_interim(bytes: &[u8]) -> bool {
     matches!(
         bytes,

@@ -23,13 +23,13 @@ pub(crate) struct EndpointIo {
     stream: TokioIo<Stream>,
     record: HeadRecord,
     heads: HeadReader,
-    /// What hyper is to be given before anything else is read.
+    /// Bytes for hyper before anything else is read.
     pending_input: Bytes,
     interims: InterimResponses,
     wake_signal: WakeSignal,
-    /// Whether the last read found nothing, and will be woken for what comes.
+    /// Whether the last read found nothing, so that the socket wakes this task.
     waits: bool,
-    /// Dropped after the stream: the place is free when the socket is closed.
+    /// Dropped after the stream: the permit is released when the socket is closed.
     permit: ConnectionPermit,
 }
 
@@ -91,7 +91,7 @@ impl EndpointIo {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         match &outcome {
             Poll::Ready(Ok(count)) => self.record.append(bytes.get(..*count).unwrap_or_default()),
-            // On a connection that is gone already: it is to be sent once more all the same.
+            // Even if the connection is gone already, the head may have to be sent again.
             Poll::Ready(Err(_)) => self.record.append(bytes),
             Poll::Pending => {}
         }
@@ -116,13 +116,13 @@ impl Read for EndpointIo {
         }
         self.wake_signal.reset();
         let outcome = self.read(cx, buffer);
-        // What TLS waits for may be another thing than something to read.
+        // TLS may wait for something other than a read.
         self.waits = outcome.is_pending() && !self.stream.inner().is_tls();
         outcome
     }
 }
 
-/// Looks at heads and interim answers before hyper does.
+/// Reads heads and interim responses before hyper does.
 struct ResponseTap<'a> {
     stream: &'a mut Stream,
     heads: &'a mut HeadReader,

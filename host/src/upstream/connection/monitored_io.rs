@@ -18,7 +18,7 @@ use crate::upstream::endpoint::state::ConnectionPermit;
 pub(crate) struct MonitoredIo {
     stream: Stream,
     liveness: Rc<Liveness>,
-    /// Dropped after the stream: the place is free when the socket is closed.
+    /// Dropped after the stream: the permit is released when the socket is closed.
     _permit: ConnectionPermit,
 }
 
