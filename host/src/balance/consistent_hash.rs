@@ -34,11 +34,11 @@ const NO_OWNER: u32 = u32::MAX;
 pub(super) struct ConsistentHash {
     /// Percent of the fair share of what is active.
     bound: u64,
-    /// Places among the tier.
+    /// The owner of each slot, by its index in the tier.
     owners: Box<[u32]>,
-    /// What they won with.
+    /// Their winning bids.
     scores: Box<[f32]>,
-    /// Who they are, in the order of the tier.
+    /// The identities of the endpoints, in the order of the tier.
     identities: Box<[(u64, u32)]>,
     /// The load that was last looked at.
     seen: AtomicU64,
@@ -191,8 +191,8 @@ impl ConsistentHash {
         more <= self.bound(load, candidate)
     }
 
-    /// What a candidate may have at this load: what is active for each unit of weight, one more
-    /// included, in parts of 2^20.
+    /// The most active requests of a candidate at this load. The load is the active requests for each unit of
+    /// weight, one more included, in parts of 2^20.
     fn bound(&self, load: u64, candidate: Candidate) -> u64 {
         let fair = load.saturating_mul(u64::from(candidate.weight));
         // The load is in parts of 2^20, the bound in percent.
@@ -200,7 +200,7 @@ impl ConsistentHash {
     }
 }
 
-/// What a member of this weight bids for a place: the most likely highest with the most weight.
+/// The bid of a member of this weight for a slot: more weight makes the highest bid more likely.
 #[expect(clippy::cast_possible_truncation, reason = "a score need not be exact")]
 fn score(place: usize, identity: u64, weight: u32) -> f32 {
     if weight == 0 {

@@ -116,7 +116,7 @@ fn draw_part(left: &mut f64, part: f64) -> bool {
     within
 }
 
-/// What one look at all shows.
+/// The result of one look at all endpoints.
 struct LoadSummary {
     /// The least loaded.
     candidate: Candidate,

@@ -23,7 +23,7 @@ pub struct Member {
     pub max_active: u32,
 }
 
-/// What one pick has to heed.
+/// The conditions of one pick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PickOptions<'a> {
     /// Endpoints that must not be picked, such as those that were tried.
@@ -32,7 +32,7 @@ pub struct PickOptions<'a> {
     pub labels: &'a [(String, String)],
     /// Any bits that differ from pick to pick.
     pub random: u64,
-    /// What a consistent pick goes by. None: such a request is spread by weight.
+    /// The key of a consistent pick; none if the request is spread by weight.
     pub hash: Option<u64>,
     /// The identity of the endpoint that is wanted, and taken if it takes requests.
     pub sticky: Option<u64>,
@@ -41,7 +41,7 @@ pub struct PickOptions<'a> {
 }
 
 impl Member {
-    /// What of its weight counts, whole being a thousand.
+    /// The share of its weight that counts, in permille.
     fn effective_weight(&self, open: bool) -> u64 {
         let share = if open {
             self.load.last_resort_share()

@@ -7,7 +7,7 @@ use super::load::{LoadCell, WHOLE};
 use super::member::{MAX_WEIGHT, Member, PickOptions};
 use super::random;
 
-/// What every pick reads of an endpoint.
+/// The part of an endpoint that every pick reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemberRow {
     cell: &'static LoadCell,
@@ -117,7 +117,7 @@ impl<'a> TierView<'a> {
                 None => return last,
             }
         }
-        // What changed meanwhile: any is as good.
+        // It changed meanwhile, so any is as good.
         last
     }
 

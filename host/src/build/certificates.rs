@@ -13,7 +13,7 @@ use crate::runtime::clock::Timestamp;
 pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
     let mut all = Vec::new();
     let mut one = |to, name: String, path: &Path, span: Span| {
-        // What cannot be read is told where it is needed.
+        // A file that cannot be read is reported by its user.
         let Ok(validity) = Validity::of_chain(path) else {
             return;
         };

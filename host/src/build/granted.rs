@@ -10,8 +10,7 @@ use crate::model::filter::HostInterface;
 use crate::wasm::Filter;
 use crate::wasm::grants::Grants;
 
-/// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
-/// lists.
+/// The grants of a filter: its `allow`, or the list of its `builtin:` plugin.
 pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     if let Some(allow) = &filter.allow {
         let upstreams = allow.upstreams.iter();

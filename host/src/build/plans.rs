@@ -14,7 +14,7 @@ const MAX_NAMED: usize = 3;
 
 const CURE: &str = "add a filter with `plugin = \"builtin:usage-plan\"` to their `filters`, after the one that finds the key";
 
-/// What a route does about keys and plans.
+/// Whether a route accepts keys and enforces plans.
 struct RouteKeyPolicy<'a> {
     route: &'a config::RouteConfig,
     /// A filter of it finds keys.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Span, StorePlace};
 
-/// What a reload cannot change.
+/// The settings that a reload cannot change.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RestartOnly {
     workers: Option<NonZeroUsize>,

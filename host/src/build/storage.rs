@@ -91,7 +91,7 @@ impl ControlServices {
         })
     }
 
-    /// What this configuration defines is shown, and cannot be changed.
+    /// The keys and plans of this configuration are shown, and cannot be changed.
     pub(crate) fn put_in_use(&self, gateway: &Gateway) {
         let services = &gateway.services;
         let keys = Arc::clone(&services.keys.configured);

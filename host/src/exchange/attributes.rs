@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What the attributes of one exchange may hold: names and values together. Bytes.
+/// The largest size of an exchange's attributes, names and values together. Bytes.
 pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
 /// A typed fact.
@@ -19,7 +19,7 @@ pub(crate) enum AttributeValue {
 }
 
 impl AttributeValue {
-    /// What it counts against the limit. Bytes.
+    /// Its size against the limit. Bytes.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         match self {

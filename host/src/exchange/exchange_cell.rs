@@ -17,7 +17,7 @@ pub struct ExchangeCell(Rc<ExchangeCellState>);
 
 struct ExchangeCellState {
     exchange: Cell<Option<Box<Exchange>>>,
-    /// Who found it away.
+    /// The tasks that wait for it.
     waiting: RefCell<Vec<Waker>>,
 }
 

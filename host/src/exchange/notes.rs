@@ -1,6 +1,6 @@
 //! A filter's private state between the phases of one exchange.
 
-/// What the notes of one place in a chain may hold: keys and values together. Bytes.
+/// The largest size of a filter's notes, keys and values together. Bytes.
 pub(crate) const MAX_NOTE_BYTES: usize = 4 * 1024;
 
 /// The notes of all places in the chain. Few, so a list that is searched.
@@ -17,7 +17,7 @@ struct Note {
 }
 
 impl Notes {
-    /// What this place in the chain noted under the key.
+    /// The note of the filter at this position, by its key.
     #[must_use]
     pub(crate) fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
         self.entries

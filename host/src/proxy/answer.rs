@@ -313,7 +313,7 @@ impl Drop for ResponseBody {
 mod tests {
     use super::*;
 
-    /// What is left of the length, and whether anything is left of the body.
+    /// The rest of the length, and whether anything of the body is left.
     fn framed(status: u16, is_head: bool, length: Option<u64>, body: Body) -> (Option<u64>, bool) {
         let status = StatusCode::from_u16(status).unwrap();
         let length = length.map(|length| (CONTENT_LENGTH, length.into()));

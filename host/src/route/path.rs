@@ -139,12 +139,12 @@ fn is_plain_query(query: &str) -> bool {
     query.bytes().all(is_query_byte)
 }
 
-/// What may stand raw in a path, `/` and `%` included.
+/// The bytes that may be raw in a path, `/` and `%` included.
 const fn is_path_byte(byte: u8) -> bool {
     is_visible(byte) && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'\\' | b'`')
 }
 
-/// What may stand raw in a query. Wider than RFC 3986 section 3.4, as clients are.
+/// The bytes that may be raw in a query: more than in RFC 3986 section 3.4, since clients send them.
 const fn is_query_byte(byte: u8) -> bool {
     is_visible(byte) && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'`')
 }

@@ -29,7 +29,7 @@ pub(super) enum Segment {
     Greedy,
 }
 
-/// What is wrong with a pattern or a host, and the cure where one can be named.
+/// The fault of a pattern or a host, and its cure if there is one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PatternError {
     pub(super) message: String,

@@ -35,7 +35,7 @@ use super::trie::{self, Methods};
 /// identity.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouteSpec<'a> {
-    /// What stands before the path: `/shop/v1`, or nothing. Its segments are literal. A route of
+    /// The base path: `/shop/v1`, or empty. Its segments are literal. A route of
     /// `/` takes the base path itself too, and `$default` what begins with it.
     pub(crate) base: &'a str,
     /// `/orders/{id}`, `/files/{rest+}` or `$default`.
@@ -55,7 +55,7 @@ pub(crate) enum MethodMatch {
     Only(Method),
 }
 
-/// What is wrong with one route. The text names what it complains of, not the route.
+/// The fault of one route. The text names the fault, not the route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct RouteError {
@@ -87,7 +87,7 @@ pub(crate) enum RoutePart {
 pub(crate) struct Match {
     /// Its place in the list that the router was built from.
     pub(crate) route: usize,
-    /// What its pattern bound.
+    /// The parameters that its pattern bound.
     pub(crate) params: PathParams,
 }
 

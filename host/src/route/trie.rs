@@ -182,7 +182,7 @@ impl Search<'_> {
         None
     }
 
-    /// What a node has for all below it, if no branch further down had more. There are no
+    /// The fallback of a node for everything below it, if no branch further down has one. There are no
     /// parameters on the way to it.
     fn use_fallback(&mut self, node: &Node) {
         if self.greedy.is_none()

@@ -16,10 +16,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The least and the most that is kept back for the gateway itself.
 const GATEWAY_SHARE: (u64, u64) = (32, 512);
 
-/// What a gateway has open by itself: standard streams, the store, a log, a listener.
+/// The files that a gateway has open by itself: standard streams, the store, a log, a listener.
 const GATEWAY_FILES: u64 = 32;
 
-/// What each worker has open by itself, sockets of listeners aside.
+/// The files that each worker has open by itself, listening sockets aside.
 const PER_WORKER: u64 = 4;
 
 /// Numbers from here on are not for clients.

@@ -1,4 +1,4 @@
-//! What the connections of one worker share, and other threads may read: a coarse clock and counters.
+//! The data that a worker's connections share and other threads may read: a coarse clock and counters.
 //!
 //! Only the worker writes here. Deliberately not here: what belongs to its thread alone (`proxy::worker`).
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::observe::stats::WorkerStats;
 
-/// What a worker's connections share, and other threads may read.
+/// The data that a worker's connections share and other threads may read.
 #[derive(Debug)]
 pub(crate) struct WorkerShared {
     /// The worker's coarse clock.

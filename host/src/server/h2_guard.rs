@@ -37,7 +37,7 @@ pub(crate) struct H2GuardIo {
     write_timer: WriteTimer,
     incoming: IncomingFrames,
     outgoing: OutgoingFrames,
-    /// What was read and may not pass yet.
+    /// Bytes that were read and may not pass yet.
     read_ahead: BytesMut,
     /// The most that trailers may take. Bytes.
     max_trailers: usize,

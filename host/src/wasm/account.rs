@@ -8,7 +8,7 @@ const MAX_HOST_CALLS: u32 = 10_000;
 /// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
 const MAX_RETAINED: usize = 1024 * 1024;
 
-/// What one phase call used so far.
+/// The account of one phase call.
 #[derive(Debug)]
 pub(crate) struct Account {
     calls: u32,

@@ -32,7 +32,7 @@ pub(crate) enum Permit {
     Suspended,
 }
 
-/// What a failure did.
+/// The effect of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerChange {
     /// Nothing yet.

@@ -192,7 +192,7 @@ impl Filter {
         &self.source.bounds
     }
 
-    /// What it may use.
+    /// Its grants.
     pub(super) fn grants(&self) -> &Grants {
         &self.source.grants
     }

@@ -64,7 +64,7 @@ pub(crate) enum Phase {
 pub(crate) struct InstanceState {
     /// The filter's name, for logs and scopes.
     pub(crate) name: Arc<str>,
-    /// What the filter may use.
+    /// The filter's grants.
     pub(crate) grants: Arc<Grants>,
     /// The filter's own services: its cache and series.
     pub(crate) filter_services: Arc<FilterServices>,

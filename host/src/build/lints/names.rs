@@ -74,7 +74,7 @@ fn texts(
     }
 }
 
-/// What stands between `${` and `}`; `$${` is a literal.
+/// The names between `${` and `}`; `$${` is a literal.
 fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     let starts = text.match_indices("${").filter(|(at, _)| {
         let before = text.get(..*at).unwrap_or_default();

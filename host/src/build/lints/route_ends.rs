@@ -11,7 +11,7 @@ use crate::config::{
     self, Config, FixedResponse, Problems, Redirect, RouteConfig, RouteEnd, StickyBy,
 };
 
-/// What a route answers itself.
+/// The response that a route gives itself.
 pub(super) fn lint(
     known: &LintContext<'_>,
     place: usize,

@@ -4,7 +4,7 @@ use super::LintContext;
 use crate::config::{self, Problems, Span};
 use crate::keys::KeyDigest;
 
-/// What is shorter is guessed. Bytes: of random hex digits, 64 bits.
+/// A shorter secret can be guessed. Bytes: random hex digits of this length have 64 bits.
 const MIN_SECRET_BYTES: usize = 16;
 
 /// Look at those that let somebody in, and at keys of nothing.

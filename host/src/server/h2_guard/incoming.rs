@@ -47,7 +47,7 @@ impl Frame {
     }
 }
 
-/// What of some bytes may pass.
+/// The part of some bytes that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PassedFrames {
     pub(super) count: usize,
@@ -60,7 +60,7 @@ pub(super) struct PassedFrames {
 pub(super) struct IncomingFrames {
     preface: usize,
     frame: Frame,
-    /// What is left of the frame, its own head included. Bytes.
+    /// The rest of the frame, its own head included. Bytes.
     left: usize,
     /// The latest stream that the client has opened.
     latest: u32,

@@ -17,7 +17,7 @@ pub(super) struct OutgoingFrames {
     head: [u8; HEAD],
     /// How much of the head was written. Bytes.
     have: usize,
-    /// What is left of the frame after its head. Bytes.
+    /// The rest of the frame after its head. Bytes.
     left: usize,
     /// Whether the next frame continues a head.
     in_head: bool,

@@ -62,7 +62,7 @@ impl InstanceState {
     }
 }
 
-/// What the log says of a key that cannot be charged, if a filter refuses it for that.
+/// The log's entry about a key that cannot be charged, if a filter rejects the key for that.
 fn rejected(why: KeyRejection, key: &str, plan: Option<&str>) -> RejectedKey {
     RejectedKey {
         why,

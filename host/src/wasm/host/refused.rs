@@ -1,5 +1,5 @@
-//! What the log says of edits, secrets and series that the gateway refused: once for each filter
-//! and name, with the grant that is missing where there is one.
+//! Logs edits, secrets and series that the gateway refused: once for each filter and name, with the
+//! missing grant if there is one.
 
 use http::HeaderName;
 
@@ -9,7 +9,7 @@ use crate::wasm::notices::{Notice, printable};
 use crate::wasm::reserved_fields::is_reserved;
 use crate::wasm::state::InstanceState;
 
-/// What a filter tried to edit.
+/// The part of an exchange that a filter tried to edit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RefusedEdit<'a> {
     /// A field, by its name.
