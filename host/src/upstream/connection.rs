@@ -12,7 +12,7 @@
 //! - [`pool`] keeps the connections of a worker, and learns the [`request_limit`] of an endpoint's
 //!   HTTP/2 connections.
 //!
-//! [`super::attempt`] takes a connection from the pool and sends a request on it.
+//! [`super::dispatch`] takes a connection from the pool and sends a request on it.
 
 use std::task::{Context, Poll};
 

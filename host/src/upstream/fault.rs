@@ -1,7 +1,7 @@
 //! The reasons why an attempt at an endpoint gives no response.
 //!
 //! Each has a text for the log, and an error code for the client ([`AttemptError::code`]).
-//! [`super::attempt`] decides by them whether it retries and whether the endpoint is to blame.
+//! [`super::dispatch`] decides by them whether it retries and whether the endpoint is to blame.
 
 use std::io;
 

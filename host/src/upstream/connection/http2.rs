@@ -277,7 +277,7 @@ impl Http2Stream {
     }
 
     /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
-    /// that comes back is made fit for HTTP/1.1 again by [`exchange::to_http1`]. `keep`: one without a
+    /// that comes back is made fit for HTTP/1.1 again by [`super::http2_request::to_http1`]. `keep`: one without a
     /// body is kept, for [`Self::sent_request`]. `inform` is given the interim answers that come before.
     ///
     /// # Errors
@@ -310,7 +310,7 @@ impl Http2Stream {
         lifetime.record_rejection(&self.shared.first_rejected, self.number, now);
     }
 
-    /// It had waited since `began` in vain: see [`super::Line::timed_out`]. Milliseconds.
+    /// It had waited since `began` in vain: see [`super::EndpointConnection::timed_out`]. Milliseconds.
     pub(crate) fn timed_out(&self, began: u64, now: u64) {
         let Http2Connection {
             liveness: pulse,
