@@ -51,7 +51,7 @@ fn what_stops_a_start_is_an_error() {
         (
             "the store is no database",
             "[store]\npath = \"junk.db\"",
-            "is not a database of SQLite",
+            "is not an SQLite database",
         ),
         (
             "an address of another machine",

@@ -224,8 +224,8 @@ impl ControlService {
     #[must_use]
     pub(crate) fn new(storage: Arc<dyn Storage>, runtime: Arc<dyn ServiceRuntime>) -> Self {
         Self {
-            storage: storage,
-            runtime: runtime,
+            storage,
+            runtime,
             configured: ArcSwap::default(),
             plans: RwLock::new(()),
         }

@@ -1,21 +1,22 @@
-//! The durable keys, plans and usage: what outlives the process, or is shared by several gateways.
+//! The durable keys, plans and usage: everything that outlives the process, or that several
+//! gateways share.
 //!
-//! One trait, [`Storage`], two implementations: [`SqliteLedger`](sqlite::SqliteLedger), a file of
-//! one gateway's own, and [`RedisLedger`](redis::RedisLedger), a Redis or Valkey that several
-//! share.
+//! There is one trait, [`Storage`], with two implementations:
+//! [`SqliteStorage`](sqlite::SqliteStorage), a file of one gateway, and
+//! [`RedisStorage`](redis::RedisStorage), a Redis or Valkey that several share.
 //!
 //! It promises
-//! - that a commit is atomic, and that what was acknowledged is there after the process was
-//!   killed;
-//! - that every commit has a *revision*, a number that only grows, so that whoever knows one can
-//!   ask for what changed since;
+//! - that a commit is atomic, and that an acknowledged one survives the end of the process;
+//! - that every commit has a *revision*, a number that only grows, so that a reader can ask for
+//!   the changes since one;
 //! - that writers who read the same thing do not overwrite each other: each write names the
 //!   revision that it replaces;
-//! - that no text of a key comes near it: it gets digests.
+//! - that it never sees the text of a key, only digests.
 //!
-//! It deliberately knows no rules (who may have which plan, what a name may look like: that is
-//! whoever commits), no counters (those are [`limits`](crate::limits)), and nobody on a
-//! request's way: every call here blocks, and is made by the keeper's thread or the admin's.
+//! It deliberately has no rules (which plan a key may have, how a name may look: the
+//! [`service`](super::service) has those) and no counters ([`limits`](crate::limits)). Every call
+//! blocks; the thread of the sync and the admin listener's threads make them, and no request waits
+//! for one.
 
 pub(crate) mod record;
 pub(crate) mod redis;
@@ -33,149 +34,170 @@ use record::{KeyRecord, PlanRecord};
 
 use crate::model::period::Period;
 
-/// Where keys, plans and usage are kept. All calls block.
+/// The storage of keys, plans and usage. All calls block.
 pub trait Storage: Send + Sync + fmt::Debug {
-    /// What it is, for logs: a path, or an address without its password.
+    /// Its name for logs: a path, or an address without its password.
     fn name(&self) -> String;
 
-    /// Show every key and plan, as of one moment.
+    /// Visits every key and plan, as of one moment.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn load(&self, visit: &mut dyn FnMut(LoadedRecord)) -> Result<Revision, StorageError>;
 
-    /// What was committed after this revision.
+    /// The changes after this revision.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn changes(&self, since: Revision) -> Result<Changes, StorageError>;
 
-    /// Write all of these, or none.
+    /// Writes all of these, or none.
     ///
     /// # Errors
-    /// Something was changed by others meanwhile, or the store is out of reach.
+    ///
+    /// Others changed something meanwhile, or the storage is out of reach.
     fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError>;
 
-    /// How many writes one commit takes: a limit of the store's, not of its callers.
+    /// The most writes of one commit: a limit of the storage, not of its callers.
     fn max_writes(&self) -> usize {
         usize::MAX
     }
 
-    /// A key by its id.
+    /// The key with this id.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn key(&self, id: &str) -> Result<Option<StoredKey>, StorageError>;
 
-    /// A key by the digest of one of its secrets.
+    /// The key with a secret of this digest.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StorageError>;
 
     /// Keys in the order of their ids.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, StorageError>;
 
-    /// A plan by its name.
+    /// The plan of this name.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn plan(&self, name: &str) -> Result<Option<PlanRecord>, StorageError>;
 
     /// All plans, in the order of their names.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn plans(&self) -> Result<Vec<PlanRecord>, StorageError>;
 
-    /// What was created under this idempotency token, until it is forgotten.
+    /// The object that was created under this idempotency token, until the token expires.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn idempotency_record(
         &self,
         token: &str,
         now_ms: u64,
     ) -> Result<Option<IdempotencyRecord>, StorageError>;
 
-    /// Since when the plan's quota has had this kind of period: now, if it had another before. Of
-    /// what was used before that, only usage by day tells. Milliseconds since 1970.
+    /// Since when the plan's quota has had this kind of period: now, if it had another before. For
+    /// the time before that there is only usage by day. Milliseconds since 1970.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError>;
 
-    /// What was used of this plan was brought in by day: whoever counts its quota by period must add
-    /// it up anew, as if [`quota_since`](Self::quota_since) had never been asked.
+    /// Forgets what [`quota_since`](Self::quota_since) returned, because usage of this plan was
+    /// imported by day: a quota's period must be added up again.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError>;
 
-    /// The plans of which anything was used, in no order; also those that are gone.
+    /// The plans with any usage, in no order; deleted plans included.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn usage_plans(&self) -> Result<Vec<String>, StorageError>;
 
-    /// Add to what was used, and note when keys were last used. One atomic step.
+    /// Adds usage, and records when keys were last used, in one atomic step.
     ///
     /// # Errors
-    /// The store is out of reach or broken; then nothing was added.
+    ///
+    /// The storage is out of reach or broken; then nothing was added.
     fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError>;
 
-    /// Let another process have the store, from now on also: this gateway drains.
+    /// Lets another process use the storage too, because this gateway drains.
     fn release(&self) {}
 
-    /// The same as [`add_usage`](Self::add_usage) after [`release`](Self::let_go): what somebody else
-    /// counts by now is added to, and not replaced.
+    /// Adds usage after [`release`](Self::release): it is added to the successor's counts, and
+    /// does not replace them.
     ///
     /// # Errors
-    /// The store is out of reach or broken; then nothing was added.
+    ///
+    /// The storage is out of reach or broken; then nothing was added.
     fn add_drain_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         self.add_usage(used, &[])
     }
 
-    /// What a gateway that drains has added since the last call, once, and how quotas stand with it.
+    /// Takes the usage that a draining gateway has added since the last call, with the quotas that
+    /// include it.
     ///
     /// # Errors
-    /// The store is out of reach or broken; then it is taken the next time.
+    ///
+    /// The storage is out of reach or broken; then the next call takes it.
     fn take_drain_usage(&self) -> Result<Vec<DrainUsage>, StorageError> {
         Ok(Vec::new())
     }
 
-    /// Show what was used in quota periods that are not over at this moment, extensions included.
+    /// Visits the usage of quota periods that have not ended by this time, extensions included.
     /// For the start.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow))
     -> Result<(), StorageError>;
 
-    /// Set what a key may use beyond its plan's limit in one period. Durable when it returns.
+    /// Sets how many requests beyond its plan's limit a key may make in one period. Durable when
+    /// it returns.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError>;
 
-    /// What was used, by key and day, in the order of both.
+    /// Usage by key and day, in the order of both.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError>;
 
-    /// Forget what nobody asks for any more: usage of days before this one (days since 1970),
-    /// tokens past their end, and deletions that every gateway has long seen.
+    /// Deletes expired rows: usage of days before this one (days since 1970), expired tokens, and
+    /// deletions that every gateway has seen long ago.
     ///
     /// # Errors
-    /// The store is out of reach or broken.
+    ///
+    /// The storage is out of reach or broken.
     fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError>;
 }
 
-/// A plan that an earlier version wrote has an `offset`, which has no meaning any more.
+/// Warns that an earlier version wrote a plan with an `offset`, which has no meaning any more.
 fn warn_of_offset(plan: &str) {
     tracing::warn!(
         plan,
@@ -184,19 +206,20 @@ fn warn_of_offset(plan: &str) {
     );
 }
 
-/// Counts commits, from 0 (nothing was ever written).
+/// The number of commits; 0 means that nothing was ever written.
 pub(crate) type Revision = u64;
 
-/// One thing that [`Storage::load`] shows.
+/// A record that [`Storage::load`] visits.
 #[derive(Debug)]
 pub enum LoadedRecord {
-    /// About how many keys follow: comes before the first of them, so that room is made for all.
+    /// The approximate number of keys. Comes before the first of them, so that memory can be
+    /// reserved.
     KeyCount(usize),
     Key(StoredKey),
     Plan(PlanRecord),
 }
 
-/// A key, and what is noted of it without a commit.
+/// A key, with the facts that are stored without a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredKey {
     pub(crate) record: KeyRecord,
@@ -204,13 +227,13 @@ pub struct StoredKey {
     pub(crate) last_used_ms: Option<u64>,
 }
 
-/// What was committed since some revision.
+/// The changes since some revision.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The revision that these lead to.
+    /// The revision after these changes.
     pub(crate) revision: Revision,
-    /// Whether the store cannot tell (it was restored from a backup, or lost what it had):
-    /// everything must be loaded anew.
+    /// Whether the storage cannot tell (it was restored from a backup, or lost data): everything
+    /// must be loaded again.
     pub(crate) reload_required: bool,
     /// Keys as they are now; None: deleted.
     pub(crate) keys: Vec<(String, Option<KeyRecord>)>,
@@ -218,47 +241,47 @@ pub struct Changes {
     pub(crate) plans: Vec<(String, Option<PlanRecord>)>,
 }
 
-/// One write of a commit. `expect` is the revision of what it replaces ([`KeyRecord::revision`]),
-/// 0 where there must be nothing. A record's own `revision` is set by the commit.
+/// One write of a commit. `expect` is the revision of the record that it replaces
+/// ([`KeyRecord::revision`]), 0 if there must be none. The commit sets a record's own `revision`.
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Create or replace a key.
     PutKey {
-        /// The key as it is to be.
+        /// The new key.
         record: KeyRecord,
-        /// What it replaces.
+        /// The revision that it replaces.
         expect: Revision,
     },
     /// Delete a key. Its usage stays.
     DeleteKey {
         id: String,
-        /// As it is.
+        /// Its present revision.
         expect: Revision,
     },
     /// Create or replace a plan.
     PutPlan {
-        /// The plan as it is to be.
+        /// The new plan.
         record: PlanRecord,
-        /// What it replaces.
+        /// The revision that it replaces.
         expect: Revision,
     },
     /// Delete a plan. Its usage stays.
     DeletePlan {
         name: String,
-        /// As it is.
+        /// Its present revision.
         expect: Revision,
     },
-    /// Note what an idempotency token created.
+    /// Records the object that an idempotency token created.
     PutToken {
         token: String,
-        /// What it stands for.
+        /// The object.
         what: IdempotencyRecord,
-        /// When it may be forgotten. Milliseconds since 1970.
+        /// When the token expires. Milliseconds since 1970.
         until_ms: u64,
     },
 }
 
-/// What an idempotency token stands for.
+/// The object that an idempotency token created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
     /// The SHA-256 of the request that came with it.
@@ -269,18 +292,18 @@ pub struct IdempotencyRecord {
 
 #[derive(Debug, Clone, Default)]
 pub struct KeyQuery {
-    /// Only those with a greater id.
+    /// Only keys with a greater id.
     pub(crate) after: Option<String>,
-    /// At most so many.
+    /// At most this many keys.
     pub(crate) limit: usize,
-    /// Only this consumer's.
+    /// Only keys of this consumer.
     pub(crate) consumer: Option<String>,
-    /// Only those on this plan.
+    /// Only keys on this plan.
     pub(crate) plan: Option<String>,
-    /// Only those whose name or id begins so.
+    /// Only keys whose name or id begins with this text.
     pub(crate) prefix: Option<String>,
-    /// Only those of which a secret begins so. Where more characters are given than are kept of a
-    /// secret, those that are kept must fit.
+    /// Only keys with a secret that begins with this text. If the text is longer than the stored
+    /// prefix, the stored prefix must match.
     pub(crate) begins_with: Option<String>,
 }
 
@@ -292,7 +315,7 @@ pub struct QuotaExtension {
     pub(crate) key: String,
     pub(crate) period: Period,
     pub(crate) number: u32,
-    /// What may be used beyond the limit in it; below 0 where less may be.
+    /// Requests that may be made beyond the limit in it; negative if fewer may be.
     pub(crate) extra: i64,
 }
 
@@ -305,23 +328,23 @@ pub struct LastUse {
     pub(crate) at_ms: u64,
 }
 
-/// Whose usage, when.
+/// Selects usage.
 #[derive(Debug, Clone, Default)]
 pub struct UsageQuery {
     pub(crate) plan: String,
-    /// Only this key's.
+    /// Only this key.
     pub(crate) key: Option<String>,
     /// The first day. Days since 1970, in UTC.
     pub(crate) from_day: u32,
-    /// The last day, itself included.
+    /// The last day, inclusive.
     pub(crate) to_day: u32,
     /// Only keys with a greater id.
     pub(crate) after: Option<String>,
-    /// At most so many keys.
+    /// At most this many keys.
     pub(crate) limit: usize,
 }
 
-/// What one key used on one day. Days without usage have no row.
+/// The usage of one key on one day. Days without usage have no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
     /// The key's id.
@@ -331,18 +354,18 @@ pub struct UsageRow {
     pub(crate) used: u64,
 }
 
-/// Nothing was written.
+/// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// What is there is not what the writer expected.
+    /// The stored record is not the one that the writer expected.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The store cannot do it.
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// What is there is not what the writer expected.
+/// The stored record is not the one that the writer expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// The key was changed, deleted or created meanwhile.
@@ -354,11 +377,11 @@ pub enum Conflict {
     /// Another key has the same secret.
     #[error("key `{id}` has the same secret as key `{owner}`")]
     Digest {
-        /// Whose write was refused.
+        /// The key whose write was refused.
         id: String,
         owner: String,
     },
-    /// The idempotency token stands for something already.
+    /// The idempotency token was used already.
     #[error("the idempotency key was used meanwhile")]
     Token,
 }

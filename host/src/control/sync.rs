@@ -152,12 +152,12 @@ impl StorageSync {
             freshness => freshness.clone(),
         };
         let shared = Arc::new(SyncShared {
-            storage: storage,
+            storage,
             limits,
             index: Arc::default(),
             plans: Arc::default(),
             freshness,
-            lookup_freshness: lookup_freshness,
+            lookup_freshness,
             loaded: AtomicBool::new(false),
             settings,
             applied_revision: Mutex::new(0),

@@ -1,15 +1,15 @@
-//! A Redis or Valkey, and a few connections to it.
+//! A Redis or Valkey server, and a small pool of connections to it.
 //!
-//! Promises: connecting, asking and being answered each end after the time-out that was set; a
-//! connection that failed is not used again; the next call connects anew; no text of it holds the
-//! password. After a failover the calls follow the name of the server to its new master: a server
-//! that answers as a replica, or that it cannot serve writes now, is left, and its name is resolved
-//! anew. A connection is used for half a minute at most, so that a name which moves is followed even
-//! if the old server goes on answering.
+//! It promises that connecting, sending and waiting for an answer each end after the configured
+//! timeout; that a failed connection is not used again and the next call opens another; and that
+//! no text holds the password. After a failover the calls follow the server's name to its new
+//! master: it leaves a server that answers as a replica, or that cannot serve writes now, and
+//! resolves the name again. A connection is used for at most half a minute, so that it follows a
+//! name that moves even if the old server still answers.
 //!
-//! Deliberately absent: clusters that redirect (all keys have one hash tag, so one address of a
-//! proxy or of the node serves them), sentinels, and waiting for a server to come back: the next
-//! call tries.
+//! It deliberately supports no clusters that redirect (all keys have one hash tag, so the address
+//! of a proxy or of one node serves them) and no sentinels, and does not wait for a server to come
+//! back: the next call tries.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -26,14 +26,14 @@ use super::StorageError;
 
 /// The version of what is where. A later program's is refused.
 pub(crate) const SCHEMA: u32 = 1;
-/// Connections that are kept for the next call.
+/// Idle connections that are kept for the next call.
 const MAX_IDLE: usize = 4;
-/// How long a connection is used, so that a name that moved is followed.
+/// How long a connection is used, so that it follows a name that moves.
 const MAX_AGE: Duration = Duration::from_secs(30);
-/// How long a server that said it is a master is taken for one without being asked again.
+/// How long a server that reported to be a master is trusted without asking again.
 const MASTER_FOR: Duration = Duration::from_secs(1);
 
-/// Where a Redis or Valkey is, and how to speak to it.
+/// The address of a Redis or Valkey, and the settings of its connections.
 #[derive(Clone)]
 pub(crate) struct RedisSettings {
     /// `redis://host:port/database`, `rediss://` for TLS (with the system's certificates, or
@@ -41,10 +41,10 @@ pub(crate) struct RedisSettings {
     pub(crate) url: String,
     /// The password, unless the URL has it.
     pub(crate) password: Option<Zeroizing<String>>,
-    /// Before the names of all keys, as their hash tag: 1 to 80 of `[A-Za-z0-9_.:-]`. Gateways
-    /// with one prefix share everything.
+    /// The hash tag before the names of all keys: 1 to 80 of `[A-Za-z0-9_.:-]`. Gateways with one
+    /// prefix share everything.
     pub(crate) prefix: String,
-    /// The longest that connecting, asking or being answered may take, each.
+    /// The timeout of connecting, sending and waiting for an answer, each.
     pub(crate) timeout: Duration,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// A server, and connections to it that wait for their next use.
+/// A server, and its idle connections.
 pub(crate) struct RedisPool {
     client: Client,
     name: String,
@@ -67,23 +67,23 @@ pub(crate) struct RedisPool {
     idle: Mutex<Vec<RedisConnection>>,
 }
 
-/// A connection.
+/// A connection, and the facts about its server.
 struct RedisConnection {
     connection: Connection,
-    /// Names the server's process: another one since may have lost what was written.
+    /// Identifies the server's process: after a restart the server may have lost data.
     process: Option<String>,
-    /// When it was made.
+    /// When it was opened.
     made: Instant,
-    /// When the server last said that it is a master.
+    /// When the server last reported to be a master.
     role_checked: Instant,
 }
 
-/// What a call learned beside its answer.
+/// The answer of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RedisReply<T> {
-    /// What was asked for.
+    /// The value.
     pub(crate) value: T,
-    /// The server's process that answered, where it tells.
+    /// The server's process that answered, if it reports that.
     pub(crate) process: Option<String>,
 }
 
@@ -97,10 +97,11 @@ impl fmt::Debug for RedisPool {
 }
 
 impl RedisPool {
-    /// Read the settings. Connects to nothing.
+    /// Checks the settings. Connects to nothing.
     ///
     /// # Errors
-    /// The URL or the prefix makes no sense.
+    ///
+    /// The URL or the prefix is invalid.
     pub(crate) fn new(settings: &RedisSettings) -> Result<Self, StorageError> {
         let wrong = |what: &str| StorageError::Failed {
             name: "redis".to_owned(),
@@ -111,9 +112,9 @@ impl RedisPool {
             return Err(wrong("the prefix must be 1 to 80 of `[A-Za-z0-9_.:-]`"));
         }
         let info = settings.url.as_str().into_connection_info();
-        // The cause is not repeated: it may quote the URL, and with it the password.
+        // The cause is left out: it may quote the URL, and with it the password.
         let mut info = info.map_err(|_| {
-            wrong("its URL makes no sense; write `redis://host:port`, or `rediss://` for TLS")
+            wrong("its URL is invalid; write `redis://host:port`, or `rediss://` for TLS")
         })?;
         let mut login = info.redis_settings().clone().set_skip_set_lib_name();
         if let Some(password) = &settings.password {
@@ -123,37 +124,39 @@ impl RedisPool {
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         info = info.set_redis_settings(login);
         if tls {
-            // Whoever came first chose; it is the same one everywhere in this program.
+            // Fails if a provider is installed already; this program always installs the same one.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let client = Client::open(info).map_err(|_| wrong("its URL makes no sense"))?;
+        let client = Client::open(info)
+            .map_err(|_| wrong("its URL is invalid; write `redis://host:port`"))?;
         Ok(Self {
             client,
             name,
-            // The braces make it a hash tag: a cluster keeps all such keys on one node, as scripts need it.
+            // The braces make it a hash tag: a cluster keeps all such keys on one node, which
+            // scripts require.
             prefix: format!("{{{}}}:", settings.prefix),
             timeout: settings.timeout,
             idle: Mutex::default(),
         })
     }
 
-    /// What it is, for logs: its address.
+    /// Its name for logs: the address.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The longest that connecting, asking or being answered may take, each.
+    /// The timeout of connecting, sending and waiting for an answer, each.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The name of a key in it.
+    /// The full name of a key.
     pub(crate) fn key(&self, name: &str) -> String {
         [&self.prefix, name].concat()
     }
 
-    /// Ask what may be asked twice: once more on a new connection where one from earlier turns out
-    /// to be dead, or to lead to a server that is no master any more.
+    /// Makes a call that may be repeated. It is repeated on a new connection if an idle one turns
+    /// out to be dead, or its server is no longer the master.
     pub(crate) fn read<T>(
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
@@ -161,8 +164,8 @@ impl RedisPool {
         self.try_twice(true, |connection, _| ask(connection))
     }
 
-    /// The same for a call that writes, that the server carries out once however often it comes, and
-    /// that is told the server's process before. A replica refuses it.
+    /// Like `read`, for a call that writes and that the server executes once however often it
+    /// arrives. It gets the server's process. A replica refuses it.
     pub(crate) fn repeat<T>(
         &self,
         ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
@@ -175,13 +178,13 @@ impl RedisPool {
         asks_role: bool,
         mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
     ) -> Result<RedisReply<T>, StorageError> {
-        let line = self.idle_connection().map(|mut line| {
-            if asks_role && line.role_checked.elapsed() >= MASTER_FOR {
-                line.check_role()?;
+        let connection = self.idle_connection().map(|mut connection| {
+            if asks_role && connection.role_checked.elapsed() >= MASTER_FOR {
+                connection.check_role()?;
             }
-            self.run(line, &mut ask)
+            self.run(connection, &mut ask)
         });
-        match line {
+        match connection {
             Some(Err(error)) if is_closed(&error) || is_not_master(&error) => {
                 self.idle.lock().clear();
             }
@@ -189,12 +192,12 @@ impl RedisPool {
             None => {}
         }
         self.connect()
-            .and_then(|line| self.run(line, &mut ask))
+            .and_then(|connection| self.run(connection, &mut ask))
             .map_err(|error| self.storage_error(&error))
     }
 
-    /// Ask what must not happen twice: a connection from earlier is tried out before. A server that
-    /// refuses to write has written nothing, so that a new connection may try once more.
+    /// Makes a call that must not be repeated. An idle connection is tested first. A server that
+    /// refuses to write has written nothing, so a new connection may try once more.
     pub(crate) fn write<T>(
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
@@ -202,20 +205,21 @@ impl RedisPool {
         let mut ask = |connection: &mut Connection, _: &str| ask(connection);
         let alive = self
             .idle_connection()
-            .map(|mut line| line.check_role().map(|()| line));
+            .map(|mut connection| connection.check_role().map(|()| connection));
         let outcome = match alive {
-            Some(Ok(line)) => self.run(line, &mut ask),
-            // One that stands still does so for everybody: it was waited for long enough.
+            Some(Ok(connection)) => self.run(connection, &mut ask),
+            // A server that hangs does so on every connection, and the timeout is over already.
             Some(Err(error)) if error.is_timeout() => Err(error),
             Some(Err(_)) | None => {
                 self.idle.lock().clear();
-                self.connect().and_then(|line| self.run(line, &mut ask))
+                self.connect()
+                    .and_then(|connection| self.run(connection, &mut ask))
             }
         };
         let outcome = match outcome {
-            Err(error) if is_not_master(&error) => {
-                self.connect().and_then(|line| self.run(line, &mut ask))
-            }
+            Err(error) if is_not_master(&error) => self
+                .connect()
+                .and_then(|connection| self.run(connection, &mut ask)),
             outcome => outcome,
         };
         outcome
@@ -223,30 +227,34 @@ impl RedisPool {
             .map_err(|error| self.storage_error(&error))
     }
 
-    /// A connection that waits for its next use.
+    /// An idle connection that is young enough.
     fn idle_connection(&self) -> Option<RedisConnection> {
-        // The lock is not to be held while it is asked.
+        // The lock must not be held while the server is asked.
         let mut idle = self.idle.lock();
-        idle.retain(|line| line.made.elapsed() < MAX_AGE);
+        idle.retain(|connection| connection.made.elapsed() < MAX_AGE);
         idle.pop()
     }
 
     fn run<T>(
         &self,
-        mut line: RedisConnection,
+        mut connection: RedisConnection,
         ask: &mut impl FnMut(&mut Connection, &str) -> RedisResult<T>,
     ) -> RedisResult<RedisReply<T>> {
-        let process = line.process.clone();
-        let outcome = ask(&mut line.connection, process.as_deref().unwrap_or_default());
-        // After any other fault an answer may still come, and would be taken for the next one's.
+        let process = connection.process.clone();
+        let outcome = ask(
+            &mut connection.connection,
+            process.as_deref().unwrap_or_default(),
+        );
+        // After any other error an answer may still arrive, and would be taken for that of the
+        // next call.
         let keep = |error: &RedisError| is_server_reply(error) && !is_not_master(error);
         if outcome.as_ref().err().is_none_or(keep) {
             let mut idle = self.idle.lock();
             if idle.len() < MAX_IDLE {
-                idle.push(line);
+                idle.push(connection);
             }
         } else {
-            // The others are of the same age.
+            // The other idle connections have the same age.
             self.idle.lock().clear();
         }
         outcome.map(|value| RedisReply { value, process })
@@ -256,24 +264,24 @@ impl RedisPool {
         let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        let mut line = RedisConnection::new(connection);
-        line.check_role()?;
-        let told = cmd("INFO")
+        let mut connection = RedisConnection::new(connection);
+        connection.check_role()?;
+        let info = cmd("INFO")
             .arg("server")
-            .query::<String>(&mut line.connection);
-        line.process = match told {
+            .query::<String>(&mut connection.connection);
+        connection.process = match info {
             Ok(text) => text
                 .lines()
-                .find_map(|line| line.strip_prefix("run_id:"))
+                .find_map(|connection| connection.strip_prefix("run_id:"))
                 .map(|run| run.trim().to_owned()),
-            // It may forbid the command; then restarts are noticed by the data alone.
+            // The server may forbid the command; then only the data shows restarts.
             Err(error) if is_server_reply(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(line)
+        Ok(connection)
     }
 
-    /// What went wrong, for people.
+    /// The error for people.
     pub(crate) fn storage_error(&self, error: &RedisError) -> StorageError {
         let name = self.name.clone();
         let cause = if error.is_timeout() {
@@ -300,12 +308,12 @@ impl RedisPool {
         }
     }
 
-    /// A later program wrote what it holds.
+    /// The error for data of a newer program.
     pub(crate) fn newer_schema_error(&self, version: &str) -> StorageError {
         StorageError::Corrupt {
             name: self.name.clone(),
             what: format!(
-                "what it holds has the schema version {version}, and this program knows no newer one \
+                "its data has the schema version {version}, and this program supports none newer \
                  than {}; run the version that wrote it, or another `prefix`",
                 SCHEMA,
             ),
@@ -324,8 +332,8 @@ impl RedisConnection {
         }
     }
 
-    /// See that the server is there, and a master. A replica reads what its master had a while ago,
-    /// or had before it was cut off from it.
+    /// Checks that the server answers and is a master. A replica may return old data of its
+    /// master, or data from before it was cut off.
     fn check_role(&mut self) -> RedisResult<()> {
         match cmd("ROLE").query::<Value>(&mut self.connection) {
             Ok(Value::Array(words)) => {
@@ -333,13 +341,13 @@ impl RedisConnection {
                     && &**role == b"slave"
                 {
                     let kind = ErrorKind::Server(ServerErrorKind::ReadOnly);
-                    let text = "it is a replica, and the name of the store leads to it";
+                    let text = "it is a replica, and the address of the storage leads to it";
                     return Err((kind, text).into());
                 }
             }
-            // It tells no role: a write says what it is.
+            // The server reports no role: a write shows what it is.
             Ok(_) => {}
-            // It may forbid the command.
+            // The server may forbid the command.
             Err(error) if is_server_reply(&error) && !is_not_master(&error) => {}
             Err(error) => return Err(error),
         }
@@ -348,8 +356,8 @@ impl RedisConnection {
     }
 }
 
-/// Whether the server says that it does not serve, or not as the master: after a failover its name
-/// leads elsewhere. It has carried nothing out.
+/// Whether the server reports that it does not serve, or not as the master. After a failover its
+/// name leads elsewhere. It has executed nothing.
 fn is_not_master(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(
@@ -365,12 +373,12 @@ fn is_not_master(error: &RedisError) -> bool {
     }
 }
 
-/// Whether the server answered, if only to refuse.
+/// Whether the server answered, even with an error.
 fn is_server_reply(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the connection was closed before.
+/// Whether the connection was closed already.
 fn is_closed(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_timeout()
 }
@@ -383,7 +391,7 @@ fn name_of(address: &ConnectionAddr, database: i64) -> String {
     format!("redis `{address}`{database}")
 }
 
-/// A Lua script, sent once and then named by its digest.
+/// A Lua script, which is sent once and then called by its digest.
 #[derive(Debug)]
 pub(crate) struct RedisScript {
     parts: &'static [&'static str],
@@ -391,7 +399,7 @@ pub(crate) struct RedisScript {
 }
 
 impl RedisScript {
-    /// Of these pieces of text, one after the other.
+    /// Joins these parts to a script.
     pub(crate) const fn new(parts: &'static [&'static str]) -> Self {
         Self {
             parts,
@@ -446,10 +454,10 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_and_not_repeated() {
+    fn invalid_settings_are_refused_and_not_repeated() {
         for url in ["hunter2", "http://hunter2@x", "redis://x/hunter2"] {
             let error = RedisPool::new(&settings(url)).unwrap_err().to_string();
-            assert!(error.contains("URL makes no sense"), "{error}");
+            assert!(error.contains("URL is invalid"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
         for prefix in ["", "a}b", "a b"] {

@@ -284,10 +284,7 @@ struct PlanSets<'a> {
 impl<'a> PlanSets<'a> {
     fn new(service: &'a ControlService) -> Self {
         let checked = Vec::new();
-        Self {
-            service: service,
-            checked: checked,
-        }
+        Self { service, checked }
     }
 
     /// Why a key cannot have the row's plans: one does not exist, or two are for one API.

@@ -126,8 +126,8 @@ fn fixture() -> ServiceFixture {
     });
     ServiceFixture {
         service: ControlService::new(Arc::clone(&storage) as _, Arc::clone(&runtime) as _),
-        runtime: runtime,
-        storage: storage,
+        runtime,
+        storage,
         _folder: folder,
     }
 }

@@ -1,4 +1,4 @@
-//! Keys and plans as they are kept.
+//! The stored form of keys and plans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,60 +13,60 @@ use crate::model::period::{MonthDay, Period, PeriodKind, Weekday};
 /// An API key, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// Its public name, the attribute `api-key.id`: 1 to 64 of `[A-Za-z0-9_-]`. Never changes.
+    /// Its public id, the attribute `api-key.id`: 1 to 64 of `[A-Za-z0-9_-]`. It never changes.
     pub id: String,
-    /// What people call it; may be empty.
+    /// A name for people; may be empty.
     pub name: String,
-    /// Whom it was issued to, the attribute `consumer.id`.
+    /// The consumer that it was issued to, the attribute `consumer.id`.
     pub consumer: String,
     /// The names of its usage plans.
     pub plans: Vec<String>,
-    /// What the operator attached to it, the attributes `api-key.<name>`.
+    /// The operator's metadata, the attributes `api-key.<name>`.
     pub metadata: BTreeMap<String, String>,
     pub enabled: bool,
     /// Milliseconds since 1970.
     pub created_ms: u64,
     /// Milliseconds since 1970.
     pub updated_ms: u64,
-    /// From when on it is refused. Milliseconds since 1970.
+    /// When it expires. Milliseconds since 1970.
     pub expires_ms: Option<u64>,
-    /// What it is presented as: the newest first, and during a rotation the one before it.
+    /// Its secrets: the newest first, and during a rotation the previous one.
     pub secrets: Vec<SecretRecord>,
-    /// The commit that wrote it; 0 before the first.
+    /// The commit that wrote it; 0 before the first commit.
     #[serde(default)]
     pub revision: Revision,
 }
 
-/// One text that a key is presented as, by its digest.
+/// One secret of a key, as a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRecord {
     pub digest: KeyDigest,
-    /// Its first characters, to recognise it by: too few to help anybody guess the rest.
+    /// Its first characters, to recognise it by: too few to help with guessing the rest.
     pub prefix: String,
     /// Milliseconds since 1970.
     pub created_ms: u64,
-    /// From when on it is refused: the deadline of a rotation. Milliseconds since 1970.
+    /// When it expires: the deadline of a rotation. Milliseconds since 1970.
     pub expires_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanRecord {
-    /// Its name: counters belong to it. Never changes.
+    /// Its name, which its counters belong to. It never changes.
     pub(crate) name: String,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub(crate) description: String,
     /// Its token bucket.
     pub(crate) rate: Option<RateRecord>,
     pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
     pub(crate) methods: Vec<MethodRecord>,
-    /// The APIs that it is sold for; empty: all.
+    /// The APIs that it is for; empty: all.
     pub(crate) apis: Vec<String>,
     /// Milliseconds since 1970.
     pub(crate) created_ms: u64,
     /// Milliseconds since 1970.
     pub(crate) updated_ms: u64,
-    /// The commit that wrote it; 0 before the first.
+    /// The commit that wrote it; 0 before the first commit.
     #[serde(default)]
     pub(crate) revision: Revision,
 }
@@ -74,14 +74,14 @@ pub struct PlanRecord {
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RateRecord {
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     pub(crate) per_second: f64,
     /// The bucket's size.
     pub(crate) burst: u64,
 }
 
 impl RateRecord {
-    /// A bucket of this size; of none that is named: the rate, rounded up, as in the configuration.
+    /// A bucket of this size; by default the rate, rounded up, as in the configuration.
     #[must_use]
     pub(crate) fn new(per_second: f64, burst: Option<u64>) -> Self {
         let burst = burst.unwrap_or_else(|| default_burst(per_second));
@@ -89,29 +89,29 @@ impl RateRecord {
     }
 }
 
-/// How many requests can come at once where a rate does not say.
+/// The burst if a rate does not give one.
 #[must_use]
 pub(crate) fn default_burst(per_second: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it saturates, and a rate that is no rate is refused by itself"
+        reason = "it saturates, and an invalid rate is refused elsewhere"
     )]
     let burst = per_second.ceil() as u64;
     burst.max(1)
 }
 
-/// A number of requests for each period.
+/// A number of requests in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredQuota", into = "StoredQuota")]
 pub(crate) struct QuotaRecord {
-    /// How many a period.
+    /// Requests in each period.
     pub(crate) limit: u64,
     /// The period, in UTC.
     pub(crate) period: Period,
 }
 
-/// A quota as it is written.
+/// The serialized form of a quota.
 #[derive(Serialize, Deserialize)]
 struct StoredQuota {
     limit: u64,
@@ -123,8 +123,8 @@ struct StoredQuota {
     /// The first day of a month that does not begin on the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_day: Option<u8>,
-    /// Always 0, for gateways of an earlier version that share the store. They subtracted it from
-    /// the limit of a plan's first period; one that they wrote is not read.
+    /// Always 0, for gateways of an earlier version that share the storage. They subtracted it
+    /// from the limit of a plan's first period. It is ignored when it is read.
     #[serde(default, skip_deserializing)]
     offset: u64,
 }
@@ -169,7 +169,7 @@ pub(crate) struct MethodRecord {
     pub(crate) method: String,
     /// The path of the route, as its pattern is written.
     pub(crate) path: String,
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     pub(crate) per_second: f64,
     /// The bucket's size.
     pub(crate) burst: u64,

@@ -1,18 +1,18 @@
 //! Keys, plans and usage in a Redis or Valkey that several gateways share.
 //!
-//! Promises
+//! It promises
 //! - that every commit is one Lua script, which checks everything before it writes anything;
-//! - that no script takes long: what may be large is read and written in pieces;
-//! - that a server which lost what it had (emptied, restored, restarted, failed over to a replica)
-//!   is noticed by the next [`changes`](Ledger::changes), which says so;
+//! - that no script takes long: large data is read and written in chunks;
+//! - that the next [`changes`](Storage::changes) notices and reports a server that lost data
+//!   (emptied, restored, restarted, failed over to a replica);
 //! - that everything is under one hash tag, `{prefix}:`, so that one node of a cluster has it all.
 //!
-//! How durable it is, the server's own settings say: with `appendonly yes` and `appendfsync
-//! always` what was acknowledged is on its disk, with `everysec` a crash of its machine may take
-//! the last second. One that keeps nothing over a restart is warned of when it is read.
+//! The server's own settings decide how durable it is: with `appendonly yes` and `appendfsync
+//! always` an acknowledged commit is on its disk, with `everysec` a crash of its machine may lose
+//! the last second. Windlass warns of a server that persists nothing when it loads from it.
 //!
-//! A call that ends in a time-out may have done what it was asked: a commit that was not answered
-//! is looked up by whoever made it, usage that was not acknowledged may be added twice.
+//! A call that times out may have been executed: the caller of a commit without an answer looks it
+//! up, and usage without an acknowledgement may be added twice.
 //!
 //! It needs Redis 7 or a Valkey: scripts that read the time and then write.
 //!
@@ -52,7 +52,8 @@ use crate::model::period::Period;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};
 
-/// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
+/// Writes of one commit: a script with this many occupies the server for less than a tenth of a
+/// second.
 const MAX_WRITES: usize = 2000;
 /// Changes, or keys, that one script reads.
 const CHUNK_SIZE: usize = 1000;
@@ -62,7 +63,7 @@ static COMMIT: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/com
 static CHANGES: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/changes.lua")]);
 static PAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("redis/page.lua")]);
 
-/// A name, and its record where there is one.
+/// A name, and its record if there is one.
 type NamedRow = (String, Option<Vec<u8>>);
 /// A key's id, its record, and when it was last used.
 type KeyRow = (String, Option<Vec<u8>>, Option<u64>);
@@ -71,24 +72,25 @@ type KeyRow = (String, Option<Vec<u8>>, Option<u64>);
 #[derive(Debug)]
 pub(crate) struct RedisStorage {
     server: RedisPool,
-    /// What a store that is found empty gets as its id.
+    /// The id that an empty server gets.
     id: String,
-    /// What was last loaded from.
+    /// The instance that was loaded last.
     instance: Mutex<Option<StorageInstance>>,
 }
 
-/// Where what somebody knows comes from: only with the same one, revisions can be compared.
+/// The instance that data comes from: only revisions of the same one can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct StorageInstance {
     store: String,
     process: Option<String>,
 }
 
-/// See whether a server can be used, for `windlass check`. Writes nothing.
+/// Checks whether a server can be used, for `windlass check`. Writes nothing.
 ///
 /// # Errors
-/// The settings make no sense, the server is out of reach or refuses them, or what it holds is of
-/// another schema.
+///
+/// The settings are invalid, the server is out of reach or refuses them, or its data has another
+/// schema.
 pub(crate) fn check(settings: &RedisSettings) -> Result<(), StorageError> {
     static LOOK: RedisScript = RedisScript::new(&["return redis.call('HGET', KEYS[1], 'schema')"]);
     let server = RedisPool::new(settings)?;
@@ -102,23 +104,26 @@ pub(crate) fn check(settings: &RedisSettings) -> Result<(), StorageError> {
 }
 
 impl RedisStorage {
-    /// Connect, and see that it can be used. One that is out of reach may be there later.
+    /// Connects, and checks that the server can be used. A server that is out of reach may answer
+    /// later, so that is no error.
     ///
     /// # Errors
-    /// The settings make no sense, the server refuses them, or what it holds is of a later schema.
+    ///
+    /// The settings are invalid, the server refuses them, or its data has a newer schema.
     pub(crate) fn open(settings: &RedisSettings) -> Result<Self, StorageError> {
-        let ledger = Self {
+        let storage = Self {
             server: RedisPool::new(settings)?,
             id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             instance: Mutex::default(),
         };
-        match ledger.page("key-ids", None, 1) {
-            Ok(_) | Err(StorageError::Unreachable { .. }) => Ok(ledger),
+        match storage.page("key-ids", None, 1) {
+            Ok(_) | Err(StorageError::Unreachable { .. }) => Ok(storage),
             Err(error) => Err(error),
         }
     }
 
-    /// Some servers do not let themselves be asked; then nothing is said.
+    /// Warns if the server may lose data. Some servers refuse the question; then there is no
+    /// warning.
     fn warn_of_loss(&self) {
         let setting = |name: &str| -> Option<String> {
             let ask = |connection: &mut Connection| {
@@ -136,21 +141,21 @@ impl RedisStorage {
             if save.is_empty() {
                 tracing::warn!(
                     store,
-                    "the store keeps nothing: a restart of it loses all keys and plans; set \
+                    "the storage persists nothing: its restart loses all keys and plans; set \
                      `appendonly yes` in its configuration"
                 );
             } else {
                 tracing::warn!(
                     store,
                     save,
-                    "a crash of the store loses what was written since its last snapshot; set \
+                    "a crash of the storage loses everything since its last snapshot; set \
                      `appendonly yes` in its configuration"
                 );
             }
         }
     }
 
-    /// Plans that an earlier version wrote may have an `offset`, which is not read any more.
+    /// Warns of plans of an earlier version with an `offset`, which is ignored now.
     fn warn_of_offsets(&self) -> Result<(), StorageError> {
         let rows: Vec<(String, Vec<u8>)> =
             self.read_command(&["HGETALL", &self.server.key("plans")])?;
@@ -164,7 +169,7 @@ impl RedisStorage {
         self.server.key("meta")
     }
 
-    /// Keys with greater ids, some of them, and the revision at which they were read.
+    /// Some of the keys with greater ids, and the revision at which they were read.
     fn page(
         &self,
         ids: &str,
@@ -186,7 +191,7 @@ impl RedisStorage {
         Ok((StorageInstance { store, process }, revision, rows))
     }
 
-    /// The key of a row; None where it was deleted while it was read.
+    /// The key of a row; None if it was deleted while it was read.
     fn stored(&self, row: KeyRow) -> Result<Option<StoredKey>, StorageError> {
         let (id, text, last_used_ms) = row;
         text.map(|text| {
@@ -202,13 +207,13 @@ impl RedisStorage {
         StorageError::Corrupt {
             name: self.server.name().to_owned(),
             what: format!(
-                "what it holds of {kind} `{name}` cannot be read: {error}; write the {kind} anew, or \
+                "its record of {kind} `{name}` cannot be read: {error}; write the {kind} again, or \
                  restore a backup"
             ),
         }
     }
 
-    /// One command that reads.
+    /// Runs one command that reads.
     fn read_command<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, StorageError> {
         let ask = |connection: &mut Connection| -> RedisResult<T> {
             let mut words = words.iter();
@@ -219,14 +224,14 @@ impl RedisStorage {
         Ok(self.server.read(ask)?.value)
     }
 
-    /// What is stored under this id.
+    /// The record with this id.
     fn find(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
         let text = self.read_command(&["HGET", &self.server.key("keys"), id])?;
         let last_used_ms = self.read_command(&["HGET", &self.server.key("last-used"), id])?;
         self.stored((id.to_owned(), text, last_used_ms))
     }
 
-    /// One page of changes, and the revision that the store has.
+    /// One page of changes, and the revision of the server.
     fn changes_page(&self, changes: &mut Changes) -> Result<Revision, StorageError> {
         let since = changes.revision;
         let answer = self.server.read(|connection| {
@@ -242,8 +247,8 @@ impl RedisStorage {
         let process = answer.process;
         let found = StorageInstance { store, process };
         let mut origin = self.instance.lock();
-        let known = origin.get_or_insert_with(|| found.clone());
-        if *known != found || revision < since || floor > since {
+        let instance = origin.get_or_insert_with(|| found.clone());
+        if *instance != found || revision < since || floor > since {
             changes.reload_required = true;
             return Ok(since);
         }
@@ -272,7 +277,7 @@ impl Storage for RedisStorage {
     fn load(&self, visit: &mut dyn FnMut(LoadedRecord)) -> Result<Revision, StorageError> {
         self.warn_of_loss();
         self.warn_of_offsets()?;
-        // What changes after the first page is told by the changes since its revision.
+        // Changes after the first page are found as changes since its revision.
         let (origin, revision, mut rows) = self.page("key-ids", None, CHUNK_SIZE)?;
         for plan in self.plans()? {
             visit(LoadedRecord::Plan(plan));
@@ -333,7 +338,7 @@ impl Storage for RedisStorage {
                 return word().parse().map_err(|_| {
                     CommitError::Storage(StorageError::Failed {
                         name: self.name(),
-                        cause: "it told no revision".to_owned(),
+                        cause: "it returned no revision".to_owned(),
                     })
                 });
             }
@@ -374,7 +379,7 @@ impl Storage for RedisStorage {
         let filtered = query.prefix.is_some()
             || query.begins_with.is_some()
             || query.consumer.is_some() && query.plan.is_some();
-        let piece = if filtered {
+        let page_size = if filtered {
             CHUNK_SIZE
         } else {
             query.limit.clamp(1, CHUNK_SIZE)
@@ -382,7 +387,7 @@ impl Storage for RedisStorage {
         let mut found = Vec::new();
         let mut after = query.after.clone();
         while found.len() < query.limit {
-            let (_, _, rows) = self.page(&ids, after.as_deref(), piece)?;
+            let (_, _, rows) = self.page(&ids, after.as_deref(), page_size)?;
             let Some((last, ..)) = rows.last() else {
                 break;
             };

@@ -1,17 +1,18 @@
-//! The ledger of one gateway: a file of SQLite.
+//! The storage of one gateway: an SQLite file.
 //!
 //! It promises
 //! - that a commit is on the disk when it returns (write-ahead log, `synchronous = FULL`);
-//! - that a file which is damaged, comes from another program or from a newer Windlass stops the
-//!   start, and is left as it is;
-//! - that one gateway has it at a time: a lock on a file beside it, which the system lets go of
-//!   when the process ends, however it ends. The file itself is not locked: it can be read and
-//!   backed up (`sqlite3 FILE .backup`) while the gateway runs;
-//! - that a gateway that drains lets a successor have it ([`late`]): from then on it only adds to
-//!   what the successor counts, each time in one transaction, and nothing is lost or counted twice.
+//! - that a file that is damaged, or comes from another program or a newer Windlass, stops the
+//!   start and is not changed;
+//! - that only one gateway has it at a time: it locks a file beside it, and the system releases
+//!   that lock when the process ends, however it ends. The database itself is not locked: it can
+//!   be read and backed up (`sqlite3 FILE .backup`) while the gateway runs;
+//! - that a draining gateway lets a successor have it ([`drain_usage`]): from then on it only adds
+//!   to the successor's counts, each time in one transaction, and nothing is lost or counted
+//!   twice.
 //!
-//! Two connections, each behind a lock: one writes, one reads, so that a long list holds up no
-//! commit. Deliberately absent: keys' texts, and anything about them but digests.
+//! It has two connections, each behind a lock: one writes and one reads, so that a long list
+//! blocks no commit. It deliberately stores no key's text, only digests.
 
 mod commit;
 mod drain_usage;
@@ -43,51 +44,53 @@ use crate::limits::usage_rows::UsageDelta;
 use crate::model::period::Period;
 use crate::shared_store::StorageError;
 
-/// How long a write waits for one by somebody else (a backup's end, an operator's shell).
+/// How long a write waits for another program's (the end of a backup, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two tries.
+/// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(25);
-/// What of a path is encoded in SQLite's URIs.
+/// The characters of a path that are encoded in SQLite's URIs.
 const IN_URI: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'.')
     .remove(b'-')
     .remove(b'_');
 
-/// A ledger in a file.
+/// The storage in a file.
 #[derive(Debug)]
 pub struct SqliteStorage {
     path: PathBuf,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
-    /// Held until the ledger is let go of.
+    /// Held until the storage is released.
     lock: Mutex<Option<File>>,
 }
 
 impl SqliteStorage {
-    /// Open the file, or make it where there is none (readable by its owner only).
+    /// Opens the file, or creates it (readable by its owner only).
     ///
     /// # Errors
-    /// It cannot be opened, is another gateway's, is damaged, or was written by something else.
+    ///
+    /// It cannot be opened, belongs to another gateway, is damaged, or was written by another
+    /// program.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let lock = lock(path)?;
         check_header(path)?;
-        // SQLite would make it with the mode that the umask leaves, and others might read it.
+        // SQLite would create it with the mode that the umask leaves, and others might read it.
         let make = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(path);
         make.map_err(|cause| cannot_open(path, &cause))?;
-        // Each connection is behind a mutex of ours.
+        // Each connection is behind a mutex here, so SQLite needs none.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = |path: &Path| -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(BUSY)?;
-            // What is damaged is left as it is: nothing is written by closing.
+            // A damaged file stays unchanged: closing writes nothing.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
             connection.set_prepared_statement_cache_capacity(64);
@@ -97,10 +100,10 @@ impl SqliteStorage {
         schema::migrate(&mut writer, path)?;
         let reader = open(path).map_err(|error| failed(path, error))?;
         let settings = [
-            // With a write-ahead log, less would let a power failure take back what was committed.
+            // With a write-ahead log, a lower level would let a power failure undo a commit.
             (&writer, "synchronous", "FULL"),
             (&reader, "query_only", "ON"),
-            // Negative: KiB, not pages.
+            // A negative number means KiB, not pages.
             (&reader, "cache_size", "-8192"),
         ];
         for (connection, name, value) in settings {
@@ -122,14 +125,15 @@ impl SqliteStorage {
         run(&self.reader.lock()).map_err(|error| failed(&self.path, error))
     }
 
-    /// Run in one transaction, which is on the disk when this returns.
+    /// Runs a transaction, which is on the disk when this returns.
     fn write<T>(
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
         let mut writer = self.writer.lock();
         let done =
-            // Immediate: one that begins by reading can be refused the lock later, and `busy_timeout` does not help.
+            // Immediate: a transaction that begins by reading can be refused the lock later, and
+            // `busy_timeout` does not help.
             rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
                 .and_then(|transaction| {
                     let value = run(&transaction)?;
@@ -143,13 +147,13 @@ impl SqliteStorage {
 impl Drop for SqliteStorage {
     fn drop(&mut self) {
         if self.lock.get_mut().is_none() {
-            // Somebody else writes by now.
+            // A successor writes by now.
             return;
         }
-        // So that the log beside the file is empty when nothing runs. It is no loss where it fails.
+        // Empties the log beside the file for a time when nothing runs. A failure loses nothing.
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         if let Err(error) = self.writer.get_mut().query_row(checkpoint, [], |_| Ok(())) {
-            tracing::debug!("the store's log stays beside it: {error}");
+            tracing::debug!("the storage's write-ahead log stays beside its file: {error}");
         }
     }
 }
@@ -168,7 +172,7 @@ impl Storage for SqliteStorage {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
-        // The inner result rolls the transaction back without being the store's fault.
+        // The inner result rolls the transaction back although the storage has not failed.
         let mut writer = self.writer.lock();
         commit::commit(&mut writer, writes).map_err(|error| match error {
             commit::SqliteCommitError::Conflict(conflict) => conflict.into(),
@@ -229,7 +233,8 @@ impl Storage for SqliteStorage {
     }
 
     fn take_drain_usage(&self) -> Result<Vec<DrainUsage>, StorageError> {
-        // Asked four times a second, and nearly always empty: that is not worth the writer's lock.
+        // This runs four times a second and the table is nearly always empty, so the writer's lock
+        // is not taken for it.
         if self.read(drain_usage::is_empty)? {
             return Ok(Vec::new());
         }
@@ -260,21 +265,21 @@ impl Storage for SqliteStorage {
 /// Whether a file is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileUse {
-    /// Nobody has it.
+    /// No process uses it.
     Free,
-    /// A gateway that runs has it.
+    /// A running gateway uses it.
     ByAnother,
 }
 
-/// Whether [`SqliteStorage::open`] could open this file, without touching it.
+/// Checks whether [`SqliteStorage::open`] could open this file, without touching it.
 ///
 /// # Errors
 ///
-/// Why it could not.
+/// The reason why it could not.
 pub(crate) fn check(path: &Path) -> Result<FileUse, StorageError> {
     let kind = |kind| cannot_open(path, &std::io::Error::from(kind));
     let folder = folder_of(path);
-    // The file behind a link is made in a folder of its own.
+    // The file behind a symbolic link is created in the folder of its target.
     let linked = std::fs::read_link(path).map(|target| folder.join(target));
     if !folder.is_dir() || linked.is_ok_and(|target| !folder_of(&target).is_dir()) {
         return Err(kind(std::io::ErrorKind::NotFound));
@@ -282,24 +287,24 @@ pub(crate) fn check(path: &Path) -> Result<FileUse, StorageError> {
     if path.is_dir() {
         return Err(StorageError::Failed {
             name: display_path(path),
-            cause: "it is a folder: name a file in it".into(),
+            cause: "it is a folder; name a file in it".into(),
         });
     }
     let (read, write) = (Access::READ_OK, Access::WRITE_OK);
     let is_there = path
         .try_exists()
         .map_err(|cause| cannot_open(path, &cause))?;
-    // The files beside it, which SQLite and the lock need, are made in the folder.
+    // SQLite and the lock need files beside it, which are created in the folder.
     let may = access(folder, write | Access::EXEC_OK).is_ok()
         && (!is_there || access(path, read | write).is_ok());
     if !may {
         return Err(kind(std::io::ErrorKind::PermissionDenied));
     }
-    let held = match File::open(lock_path(path)) {
+    let in_use = match File::open(lock_path(path)) {
         Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
         Err(_) => false,
     };
-    if held {
+    if in_use {
         return Ok(FileUse::ByAnother);
     }
     if is_there {
@@ -314,10 +319,10 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// A file without marks that has tables is another program's. Nobody has it open, so that it can be
-/// read as it is, without the files that SQLite makes beside it.
+/// A file without marks that has tables belongs to another program. No process has it open, so it
+/// can be read as it is, without the files that SQLite creates beside it.
 fn check_owner(path: &Path) -> Result<(), StorageError> {
-    if std::fs::metadata(path).is_ok_and(|known| known.len() == 0) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
         return Ok(());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -328,14 +333,14 @@ fn check_owner(path: &Path) -> Result<(), StorageError> {
     schema::check_owner(&connection, path)
 }
 
-/// The file whose lock says who has the store.
+/// The path of the lock file.
 fn lock_path(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-lock");
     beside.into()
 }
 
-/// Take the lock beside the file.
+/// Locks the file beside the database.
 fn lock(path: &Path) -> Result<File, StorageError> {
     let file = OpenOptions::new()
         .create(true)
@@ -344,7 +349,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
         .open(lock_path(path))
         .map_err(|cause| cannot_open(path, &cause))?;
     let end = Instant::now() + PATIENCE;
-    // The gateway that was told to end a moment ago lets go of it when its drain begins.
+    // A gateway that was asked to end a moment ago releases the lock when its drain begins.
     while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() >= end {
             return Err(StorageError::Failed {
@@ -357,8 +362,8 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     Ok(file)
 }
 
-/// Look at the file's first bytes before SQLite does: it is not to be touched unless it is ours.
-/// Offsets: SQLite file format, section 1.3.
+/// Checks the file's first bytes before SQLite opens it, because a foreign file must not be
+/// touched. Offsets: SQLite file format, section 1.3.
 fn check_header(path: &Path) -> Result<(), StorageError> {
     let mut head = [0_u8; 100];
     let mut file = match File::open(path) {
@@ -374,7 +379,7 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
     if !is_sqlite {
         return Err(corrupt(
             path,
-            "is not a database of SQLite, or is damaged at its very beginning; it is left as it is: restore it from a backup, or name another file in `[store] path`",
+            "is not an SQLite database, or its beginning is damaged; it was not changed; restore it from a backup, or name another file in `[store] path`",
         ));
     }
     let number = |at: usize| {
@@ -392,11 +397,11 @@ fn cannot_open(path: &Path, cause: &std::io::Error) -> StorageError {
     StorageError::Failed {
         name: display_path(path),
         cause: match cause.kind() {
-            std::io::ErrorKind::NotFound => "its folder does not exist: make it first".into(),
+            std::io::ErrorKind::NotFound => "its folder does not exist; create it first".into(),
             std::io::ErrorKind::PermissionDenied => {
-                "this user may not read and write it, or its folder".into()
+                "the user of Windlass may not read and write it, or its folder".into()
             }
-            _ => format!("it cannot be opened: {cause}"),
+            _ => format!("it could not be opened: {cause}"),
         },
     }
 }
@@ -408,13 +413,13 @@ fn corrupt(path: &Path, what: &str) -> StorageError {
     }
 }
 
-/// What SQLite says, with the cure where there is one.
+/// The error of SQLite, with a cure if there is one.
 fn failed(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(
             path,
             &format!(
-                "is damaged ({error}); it is left as it is: restore it from a backup, or move it away to begin with an empty one"
+                "is damaged ({error}); it was not changed; restore it from a backup, or move it away to begin with an empty one"
             ),
         ),
         Some(ErrorCode::DiskFull) => StorageError::Unreachable {
@@ -423,14 +428,14 @@ fn failed(path: &Path, error: rusqlite::Error) -> StorageError {
         },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StorageError::Unreachable {
             name: display_path(path),
-            cause: "another program holds it locked".into(),
+            cause: "another program has locked it".into(),
         },
         Some(_) | None => match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..) => corrupt(
                 path,
-                &format!("holds something that no Windlass wrote ({error}); it is left as it is"),
+                &format!("has data that no Windlass wrote ({error}); it was not changed"),
             ),
             other => StorageError::Failed {
                 name: display_path(path),

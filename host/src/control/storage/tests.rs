@@ -1,4 +1,4 @@
-//! What every ledger promises, proved on each: the file's always, Redis' where there is a
+//! Tests of the promises of every storage: of the file always, and of Redis if there is a
 //! redis-server.
 
 mod promises;
@@ -16,12 +16,12 @@ use crate::model::period::{MonthDay, Period};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::test_server::{RedisServer, settings};
 
-/// Now. Milliseconds since 1970.
+/// The time now. Milliseconds since 1970.
 fn now_ms() -> u64 {
     Timestamp::now().wall_ms
 }
 
-/// One test for each promise and each ledger.
+/// One test for each promise and each storage.
 macro_rules! on_every_storage {
     ($($promise:ident)*) => {
         mod sqlite {
@@ -49,13 +49,13 @@ macro_rules! on_every_storage {
 }
 
 on_every_storage! {
-    what_is_committed_is_found
-    who_expects_something_else_writes_nothing
+    commits_are_found
+    a_writer_that_expects_another_revision_writes_nothing
     a_commit_is_whole_or_not_at_all
     a_secret_is_one_keys
     a_rotated_key_is_found_by_both_secrets
     deleting_leaves_nothing_to_find
-    changes_tell_what_is_now
+    changes_have_the_present_records
     a_revision_that_never_was_is_lost
     loading_shows_everything_once
     pages_have_no_gaps
@@ -66,11 +66,10 @@ on_every_storage! {
     usage_adds_up_by_day
     usage_is_paged_by_key
     quotas_are_loaded_with_their_extensions
-    what_is_old_is_forgotten
+    expired_rows_are_deleted
 }
 
-/// A key that is presented as `<id>-1`.
-/// Any key. It is presented as its id and `-1`.
+/// A key whose text is its id and `-1`.
 pub(crate) fn key(id: &str) -> KeyRecord {
     KeyRecord {
         id: id.to_owned(),
@@ -87,7 +86,7 @@ pub(crate) fn key(id: &str) -> KeyRecord {
     }
 }
 
-/// What is presented as this text.
+/// The record of the secret with this text.
 pub(crate) fn secret(text: &str) -> SecretRecord {
     SecretRecord {
         digest: KeyDigest::of(text.as_bytes()),
@@ -127,25 +126,25 @@ fn put_plan(record: PlanRecord) -> Write {
     Write::PutPlan { record, expect }
 }
 
-/// Write these keys as new, in one commit.
-fn create(ledger: &dyn Storage, ids: &[&str]) -> Revision {
+/// Writes these keys as new, in one commit.
+fn create(storage: &dyn Storage, ids: &[&str]) -> Revision {
     let writes: Vec<_> = ids.iter().map(|id| put(key(id))).collect();
-    ledger.commit(&writes).unwrap()
+    storage.commit(&writes).unwrap()
 }
 
-fn record(ledger: &dyn Storage, id: &str) -> KeyRecord {
-    ledger.key(id).unwrap().expect("the key").record
+fn record(storage: &dyn Storage, id: &str) -> KeyRecord {
+    storage.key(id).unwrap().expect("the key").record
 }
 
 fn ids(keys: &[StoredKey]) -> Vec<&str> {
     keys.iter().map(|key| &*key.record.id).collect()
 }
 
-/// All that is shown: the revision, the keys, the names of the plans.
-fn load(ledger: &dyn Storage) -> (Revision, Vec<StoredKey>, Vec<String>) {
+/// Everything that `load` visits: the revision, the keys, the names of the plans.
+fn load(storage: &dyn Storage) -> (Revision, Vec<StoredKey>, Vec<String>) {
     let (mut keys, mut plans) = (Vec::new(), Vec::new());
     let mut expected = None;
-    let revision = ledger.load(&mut |loaded| match loaded {
+    let revision = storage.load(&mut |loaded| match loaded {
         LoadedRecord::KeyCount(count) => expected = Some(count),
         LoadedRecord::Key(key) => {
             assert!(expected.is_some(), "the count comes before the keys");

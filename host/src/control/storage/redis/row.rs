@@ -1,25 +1,25 @@
-//! Records as they are kept, and writes as the script reads them. Pure.
+//! The format of stored records, and the arguments that the script reads. Pure.
 
 use std::fmt::Write as _;
 
 use ::redis::ScriptInvocation;
 use serde::de::DeserializeOwned;
 
-use super::super::record::{KeyRecord, PlanRecord};
-use super::super::{IdempotencyRecord, KeyQuery, Revision, Write};
+use crate::control::storage::record::{KeyRecord, PlanRecord};
+use crate::control::storage::{IdempotencyRecord, KeyQuery, Revision, Write};
 
-/// A row that cannot be read.
+/// Why a row cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RowError {
-    /// It does not begin with a revision.
-    #[error("no revision is before it")]
+    /// It has no revision.
+    #[error("it has no revision")]
     Revision,
-    /// What follows is no record.
+    /// Its record is malformed.
     #[error(transparent)]
     Record(#[from] serde_json::Error),
 }
 
-/// A revision, a space, JSON.
+/// Splits a row into its revision and its record: a revision, a space, JSON.
 fn split<T: DeserializeOwned>(row: &[u8]) -> Result<(Revision, T), RowError> {
     let space = row.iter().position(|byte| *byte == b' ');
     let (revision, json) = space
@@ -32,13 +32,11 @@ fn split<T: DeserializeOwned>(row: &[u8]) -> Result<(Revision, T), RowError> {
     Ok((revision, serde_json::from_slice(json)?))
 }
 
-/// A key.
 pub(super) fn key(row: &[u8]) -> Result<KeyRecord, RowError> {
     let (revision, record) = split::<KeyRecord>(row)?;
     Ok(KeyRecord { revision, ..record })
 }
 
-/// A plan.
 pub(super) fn plan(row: &[u8]) -> Result<PlanRecord, RowError> {
     let (revision, record) = split::<PlanRecord>(row)?;
     Ok(PlanRecord { revision, ..record })
@@ -55,7 +53,7 @@ pub(super) fn has_offset(row: &[u8]) -> bool {
     })
 }
 
-/// What a token stands for, if it still does.
+/// The object that a token created, unless the token has expired.
 pub(super) fn remembered(row: &str, now_ms: u64) -> Option<IdempotencyRecord> {
     let mut words = row.splitn(3, ' ');
     let until_ms: u64 = words.next()?.parse().ok()?;
@@ -71,7 +69,7 @@ pub(super) fn remembered(row: &str, now_ms: u64) -> Option<IdempotencyRecord> {
     })
 }
 
-/// Whether a key is one of those that were asked for, but for their order.
+/// Whether a key matches the query, except for its order.
 pub(super) fn matches_query(record: &KeyRecord, query: &KeyQuery) -> bool {
     let consumer = query.consumer.as_ref();
     let plan = query.plan.as_ref();
@@ -126,8 +124,8 @@ pub(super) fn write(call: &mut ScriptInvocation<'_>, write: &Write) {
     }
 }
 
-/// Records are maps of texts and numbers, which JSON can always say; a rate that is no number was
-/// refused before.
+/// Records are maps of texts and numbers, which JSON can always represent; a rate that is no
+/// number was refused before.
 fn json(record: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(record).unwrap_or_default()
 }
@@ -137,8 +135,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_damaged_is_told() {
-        for (row, told) in [
+    fn a_damaged_row_is_reported() {
+        for (row, message) in [
             ("", "no revision"),
             ("x {}", "no revision"),
             ("7", "no revision"),
@@ -146,7 +144,7 @@ mod tests {
             ("7 {}", "missing field"),
         ] {
             let error = key(row.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(told), "{row:?}: {error}");
+            assert!(error.contains(message), "{row:?}: {error}");
         }
     }
 

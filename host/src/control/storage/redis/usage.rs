@@ -1,11 +1,13 @@
-//! What was used, and what is forgotten.
+//! Usage in Redis, and the deletion of expired rows.
 
 use std::collections::BTreeMap;
 
 use ::redis::Connection;
 
-use super::super::{CommitError, LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
 use super::{CHUNK_SIZE, PRELUDE, RedisStorage};
+use crate::control::storage::{
+    CommitError, LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write,
+};
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 use crate::shared_store::StorageError;
@@ -15,16 +17,16 @@ static ADD: RedisScript = RedisScript::new(&[PRELUDE, include_str!("add_usage.lu
 static USAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("usage.lua")]);
 static FORGET: RedisScript = RedisScript::new(&[PRELUDE, include_str!("forget.lua")]);
 
-/// How long a deletion can be told as a change. Milliseconds.
+/// How long a deletion is reported as a change. Milliseconds.
 const GONE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// How long what was used in a period is kept after its end, for clocks that differ. Milliseconds.
+/// How long the usage of a period is kept after its end, for clocks that differ. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;
-/// The most days and keys that one script reads, multiplied.
+/// The most days times keys that one script reads.
 const MAX_CELLS: u64 = 20_000;
 
-/// Add to what was used.
+/// Adds usage.
 pub(super) fn add(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     used: &[UsageDelta],
     touched: &[LastUse],
 ) -> Result<(), StorageError> {
@@ -36,7 +38,7 @@ pub(super) fn add(
             return Ok(());
         }
         add_batch(
-            ledger,
+            storage,
             deltas.unwrap_or_default(),
             touches.unwrap_or_default(),
         )?;
@@ -44,12 +46,12 @@ pub(super) fn add(
 }
 
 fn add_batch(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     used: &[UsageDelta],
     touched: &[LastUse],
 ) -> Result<(), StorageError> {
     let mut call = ADD.call();
-    call.key(ledger.meta()).arg(&ledger.id).arg(used.len());
+    call.key(storage.meta()).arg(&storage.id).arg(used.len());
     for delta in used {
         call.arg(&*delta.plan)
             .arg(&*delta.key)
@@ -67,7 +69,7 @@ fn add_batch(
     for touch in touched {
         call.arg(&*touch.key).arg(touch.at_ms);
     }
-    ledger
+    storage
         .server
         .write(|connection| call.invoke::<()>(connection))
 }
@@ -76,22 +78,22 @@ fn ends_ms(period: Period, number: u32) -> u64 {
     period.end_ms(number).saturating_add(GRACE_MS)
 }
 
-/// Set what may be used beyond a limit.
+/// Sets how many requests may be made beyond a limit.
 pub(super) fn extend(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     extension: &QuotaExtension,
 ) -> Result<(), StorageError> {
     let name = format!("{}:{}", extension.period, extension.number);
     let field = format!("{}\n{}", extension.plan, extension.key);
-    let () = ledger.read_command(&[
+    let () = storage.read_command(&[
         "HSET",
-        &ledger.server.key(&format!("extra:{name}")),
+        &storage.server.key(&format!("extra:{name}")),
         &field,
         &extension.extra.to_string(),
     ])?;
-    ledger.read_command(&[
+    storage.read_command(&[
         "ZADD",
-        &ledger.server.key("quotas"),
+        &storage.server.key("quotas"),
         &ends_ms(extension.period, extension.number).to_string(),
         &name,
     ])
@@ -99,13 +101,13 @@ pub(super) fn extend(
 
 /// Since when a plan's quota has had this kind of period.
 pub(super) fn quota_since(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     plan: &str,
     period: Period,
     now_ms: u64,
 ) -> Result<u64, StorageError> {
-    let kept = ledger.server.key("quota-since");
-    let found: Option<String> = ledger.read_command(&["HGET", &kept, plan])?;
+    let kept = storage.server.key("quota-since");
+    let found: Option<String> = storage.read_command(&["HGET", &kept, plan])?;
     let found = found.as_deref().and_then(|row| row.split_once(' '));
     if let Some((name, since)) = found
         && name.parse() == Ok(period)
@@ -113,36 +115,36 @@ pub(super) fn quota_since(
     {
         return Ok(since_ms);
     }
-    let () = ledger.read_command(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
+    let () = storage.read_command(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
     Ok(now_ms)
 }
 
-/// Show what was used of quotas, and their extensions.
+/// Visits the usage of quotas, and their extensions.
 pub(super) fn load_quotas(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     now_ms: u64,
     visit: &mut dyn FnMut(QuotaRow),
 ) -> Result<(), StorageError> {
-    let quotas = ledger.server.key("quotas");
+    let quotas = storage.server.key("quotas");
     let names: Vec<String> =
-        ledger.read_command(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
+        storage.read_command(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
     for name in names {
-        let place = name.split_once(':').and_then(|(name, number)| {
+        let parsed = name.split_once(':').and_then(|(name, number)| {
             let period: Period = name.parse().ok()?;
             Some((period, number.parse::<u32>().ok()?))
         });
-        let Some((period, number)) = place else {
+        let Some((period, number)) = parsed else {
             continue;
         };
         if period.end_ms(number) <= now_ms {
             continue;
         }
-        // Extensions are few: somebody made each of them.
+        // Extensions are few: an operator made each of them.
         let mut extras = BTreeMap::new();
-        for_each(ledger, &format!("extra:{name}"), &mut |owner, extra| {
+        for_each(storage, &format!("extra:{name}"), &mut |owner, extra| {
             extras.insert(owner.to_owned(), (extra, false));
         })?;
-        for_each(ledger, &format!("quota:{name}"), &mut |owner, used| {
+        for_each(storage, &format!("quota:{name}"), &mut |owner, used| {
             let extra = extras.get_mut(owner).map(|(extra, shown)| {
                 *shown = true;
                 *extra
@@ -167,7 +169,7 @@ fn show(
     extra: i64,
     visit: &mut dyn FnMut(QuotaRow),
 ) {
-    // A plan's name may hold anything; a key's id holds no line's end.
+    // A plan's name may have any character; a key's id has no line end.
     if let Some((plan, key)) = owner.rsplit_once('\n') {
         visit(QuotaRow {
             plan: plan.to_owned(),
@@ -182,13 +184,14 @@ fn show(
     }
 }
 
-/// Walk a hash of numbers, a piece at a time; what is there all the while is shown at least once.
+/// Visits a hash of numbers, a chunk at a time. A field that exists all the time is visited at
+/// least once.
 fn for_each(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     hash: &str,
     show: &mut dyn FnMut(&str, i64),
 ) -> Result<(), StorageError> {
-    let hash = ledger.server.key(hash);
+    let hash = storage.server.key(hash);
     let mut cursor = 0_u64;
     loop {
         let ask = |connection: &mut Connection| {
@@ -196,7 +199,7 @@ fn for_each(
             ask.arg(&hash).arg(cursor).arg("COUNT").arg(CHUNK_SIZE);
             ask.query::<(u64, Vec<(String, i64)>)>(connection)
         };
-        let (next, rows) = ledger.server.read(ask)?.value;
+        let (next, rows) = storage.server.read(ask)?.value;
         for (field, value) in rows {
             show(&field, value);
         }
@@ -207,17 +210,17 @@ fn for_each(
     }
 }
 
-/// What was used, by key and day.
+/// The usage by key and day.
 pub(super) fn query(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     query: &UsageQuery,
 ) -> Result<Vec<UsageRow>, StorageError> {
     let days = u64::from(query.to_day.saturating_sub(query.from_day)) + 1;
-    let piece = (MAX_CELLS / days).clamp(1, CHUNK_SIZE as u64);
+    let chunk = (MAX_CELLS / days).clamp(1, CHUNK_SIZE as u64);
     let mut begin = match (&query.key, &query.after) {
         (Some(key), None) => format!("[{key}"),
         (Some(key), Some(after)) if key > after => format!("[{key}"),
-        // Nothing that was asked for comes after.
+        // The wanted key comes before this position.
         (Some(_), Some(_)) => return Ok(Vec::new()),
         (None, Some(after)) => format!("({after}"),
         (None, None) => "-".to_owned(),
@@ -229,22 +232,22 @@ pub(super) fn query(
     let mut found: Vec<UsageRow> = Vec::new();
     let mut keys = 0;
     loop {
-        let answer = ledger.server.read(|connection| {
+        let answer = storage.server.read(|connection| {
             USAGE
                 .call()
-                .key(ledger.meta())
-                .arg(&ledger.id)
+                .key(storage.meta())
+                .arg(&storage.id)
                 .arg(&query.plan)
                 .arg(query.from_day)
                 .arg(query.to_day)
                 .arg(&begin)
                 .arg(&end)
-                .arg(piece)
+                .arg(chunk)
                 .invoke::<(Option<String>, Vec<(String, u32, i64)>)>(connection)
         })?;
         let (last, rows) = answer.value;
         for (key, day, used) in rows {
-            // A day that was given back more than it took shows as one without usage.
+            // A day with more given back than taken counts as one without usage.
             let Some(used) = u64::try_from(used).ok().filter(|used| *used > 0) else {
                 continue;
             };
@@ -263,46 +266,46 @@ pub(super) fn query(
     }
 }
 
-/// Forget what nobody asks for any more, a piece at a time.
+/// Deletes expired rows, a chunk at a time.
 pub(super) fn delete_expired(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     before_day: u32,
     now_ms: u64,
 ) -> Result<(), StorageError> {
     loop {
-        let (more, owners) = ledger.server.write(|connection| {
+        let (more, owners) = storage.server.write(|connection| {
             FORGET
                 .call()
-                .key(ledger.meta())
-                .arg(&ledger.id)
+                .key(storage.meta())
+                .arg(&storage.id)
                 .arg(before_day)
                 .arg(now_ms)
                 .arg(now_ms.saturating_sub(GONE_MS))
                 .arg(CHUNK_SIZE)
                 .invoke::<(bool, Vec<Option<String>>)>(connection)
         })?;
-        let removed = delete_expired_secrets(ledger, owners.into_iter().flatten(), now_ms)?;
+        let removed = delete_expired_secrets(storage, owners.into_iter().flatten(), now_ms)?;
         if !more && !removed {
             return Ok(());
         }
     }
 }
 
-/// Take secrets past their end out of these keys. What others change meanwhile is left for the next
-/// time. Gives whether there may be more.
+/// Removes expired secrets from these keys. A key that others change meanwhile waits for the next
+/// time. Returns whether there may be more.
 fn delete_expired_secrets(
-    ledger: &RedisStorage,
+    storage: &RedisStorage,
     owners: impl Iterator<Item = String>,
     now_ms: u64,
 ) -> Result<bool, StorageError> {
     let mut removed = false;
     for id in owners {
-        let Some(mut key) = ledger.key(&id)? else {
+        let Some(mut key) = storage.key(&id)? else {
             continue;
         };
         let before = key.record.secrets.len();
         let mut is_newest = true;
-        // The newest one says how the key ended.
+        // The newest one stays, because it shows how the key ended.
         key.record.secrets.retain(|secret| {
             std::mem::take(&mut is_newest) || secret.expires_ms.is_none_or(|end| end > now_ms)
         });
@@ -313,7 +316,7 @@ fn delete_expired_secrets(
             expect: key.record.revision,
             record: key.record,
         };
-        match ledger.commit(&[write]) {
+        match storage.commit(&[write]) {
             Ok(_) => removed = true,
             Err(CommitError::Conflict(_)) => {}
             Err(CommitError::Storage(error)) => return Err(error),

@@ -1,11 +1,11 @@
-//! Writing keys and plans, all of them or none.
+//! Writes keys and plans, all of them or none.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::super::Conflict;
-use super::super::record::{KeyRecord, PlanRecord};
 use super::{Revision, Write, rows};
+use crate::control::storage::Conflict;
+use crate::control::storage::record::{KeyRecord, PlanRecord};
 
 /// Why nothing was written.
 pub(super) enum SqliteCommitError {
@@ -59,7 +59,7 @@ pub(super) fn commit(
     Ok(revision)
 }
 
-/// What stands in the place of a record; 0 for nothing.
+/// The revision of the stored record; 0 if there is none.
 fn stored_revision(
     connection: &Connection,
     table: &'static str,
@@ -90,7 +90,8 @@ fn put_key(
         delete_key_lists(connection, &old.record)?;
     }
     let Some((newest, older)) = key.secrets.split_first() else {
-        // A key that nobody can present is a fault of the caller's; refuse it as a conflict.
+        // Nobody could present a key without a secret. That is an error of the caller, refused as
+        // a conflict.
         return Err(Conflict::Key(key.id.clone()).into());
     };
     for secret in &key.secrets {
@@ -158,7 +159,7 @@ fn delete_key(
     Ok(())
 }
 
-/// Take a key out of the lists beside its row.
+/// Removes a key from the lists beside its row.
 fn delete_key_lists(connection: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
     for secret in &key.secrets {
         connection
@@ -206,7 +207,7 @@ fn delete_plan(
     Ok(())
 }
 
-/// Note that something was deleted, or that it is there again.
+/// Records that something was deleted, or that it exists again.
 fn record_deletion(
     connection: &Connection,
     kind: &str,

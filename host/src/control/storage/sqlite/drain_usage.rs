@@ -1,9 +1,9 @@
-//! What is used by way of a gateway that drains, when a successor has the store.
+//! The usage of a draining gateway, when a successor has the storage.
 //!
-//! The successor counts quotas in memory and writes where they stand; what is written over that would
-//! be lost. So the one that drains leaves what it counts in a table of its own, and the successor
-//! takes it from there: one transaction adds it to the stored quotas and clears the table, and what it
-//! gives is added in memory. Usage by day is a sum, and is written by both.
+//! The successor counts quotas in memory and writes their totals; anything written over these
+//! would be lost. So the draining gateway leaves its usage in a table of its own, and the
+//! successor takes it from there: one transaction adds it to the stored quotas and clears the
+//! table, and the successor adds it to its counters. Usage by day is a sum, so both write it.
 
 use rusqlite::{Connection, params};
 
@@ -12,7 +12,7 @@ use crate::limits::usage_rows::QuotaUsage;
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
 
-/// One row as it stands in the table.
+/// A row of the table.
 struct DrainUsageRow {
     plan: String,
     key: String,
@@ -22,7 +22,7 @@ struct DrainUsageRow {
     number: Option<u32>,
 }
 
-/// Leave what was used.
+/// Adds usage to the table.
 pub(super) fn add(connection: &Connection, used: &[UsageDelta]) -> rusqlite::Result<()> {
     let by_day: Vec<_> = used
         .iter()
@@ -47,7 +47,7 @@ pub(super) fn add(connection: &Connection, used: &[UsageDelta]) -> rusqlite::Res
     Ok(())
 }
 
-/// Whether there is nothing to take.
+/// Whether the table is empty.
 pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     let text = "SELECT NOT EXISTS (SELECT 1 FROM late_usage)";
     connection
@@ -55,7 +55,7 @@ pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
         .query_row([], |row| row.get(0))
 }
 
-/// Add what was left to the stored quotas, and give it.
+/// Moves the rows of the table to the stored quotas, and returns them.
 pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<DrainUsage>> {
     let text = "SELECT plan, key, day, used, period, number FROM late_usage ORDER BY rowid";
     let mut left = connection.prepare_cached(text)?;
@@ -78,8 +78,8 @@ pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<DrainUsage>>
     Ok(taken)
 }
 
-/// The quota as it stands then: of the period that the row names, else of any that holds its day.
-/// None where the plan has no quota, or where that period is over.
+/// The quota after adding the row: of the period that the row names, or else of any period that
+/// contains its day. None if the plan has no quota, or if that period has ended.
 fn add_to_quotas(
     connection: &Connection,
     row: &DrainUsageRow,
@@ -125,15 +125,15 @@ fn add_to_quotas(
     Ok(late)
 }
 
-/// How the key's quotas stand, with their extensions: one for each kind of period that the plan's
-/// quota has or had.
+/// The key's quotas with their extensions: one for each kind of period that the plan's quota has
+/// or had.
 fn quotas(
     connection: &Connection,
     row: &DrainUsageRow,
 ) -> rusqlite::Result<Vec<(QuotaUsage, i64)>> {
     let text = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
-    let mut known = connection.prepare_cached(text)?;
-    let rows = known.query_map(params![row.plan, row.key], |found| {
+    let mut statement = connection.prepare_cached(text)?;
+    let rows = statement.query_map(params![row.plan, row.key], |found| {
         Ok((
             QuotaUsage {
                 period: found.get(0)?,

@@ -1,11 +1,11 @@
-//! Reading keys and plans.
+//! Reads keys and plans.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 
-use super::super::record::{KeyRecord, PlanRecord, SecretRecord};
 use super::{Changes, IdempotencyRecord, KeyQuery, LoadedRecord, Revision, StoredKey};
+use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::keys::KeyDigest;
 
 /// The columns of a key, in the order of [`stored`].
@@ -34,7 +34,7 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T
     })
 }
 
-/// A column of JSON, most often empty: then nothing is parsed.
+/// A column of JSON that is mostly empty: then nothing is parsed.
 fn json_or_empty<T: DeserializeOwned + Default>(
     row: &Row<'_>,
     column: usize,
@@ -86,7 +86,7 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
     connection.query_row("SELECT revision FROM commits", [], |row| row.get(0))
 }
 
-/// One statement after another sees one moment: a read transaction holds it.
+/// Runs several statements that see the same state, by a read transaction.
 fn in_read_transaction<T>(
     connection: &Connection,
     run: impl FnOnce() -> rusqlite::Result<T>,
@@ -178,7 +178,7 @@ pub(super) fn key_of(
 }
 
 pub(super) fn keys(connection: &Connection, query: &KeyQuery) -> rusqlite::Result<Vec<StoredKey>> {
-    // Only what is asked for stands in the statement, so that each form has its index.
+    // The statement only has the conditions of the query, so that each form can use its index.
     let mut text = format!("SELECT {KEY} FROM keys WHERE id > :after");
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let after = query.after.as_deref().unwrap_or_default();

@@ -1,14 +1,14 @@
-//! What is particular to the file. What holds for every ledger is in `ledger/tests.rs`.
+//! Tests of the file. The tests of every storage are in `storage/tests.rs`.
 
 use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::super::record::KeyRecord;
-use super::super::tests::key;
-use super::super::{KeyQuery, Write};
 use super::*;
+use crate::control::storage::record::KeyRecord;
+use crate::control::storage::tests::key;
+use crate::control::storage::{KeyQuery, Write};
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
 
@@ -18,17 +18,17 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn put(ledger: &SqliteStorage, record: KeyRecord) {
+fn put(storage: &SqliteStorage, record: KeyRecord) {
     let write = Write::PutKey { record, expect: 0 };
-    ledger.commit(&[write]).unwrap();
+    storage.commit(&[write]).unwrap();
 }
 
-fn ids(ledger: &SqliteStorage) -> Vec<String> {
+fn ids(storage: &SqliteStorage) -> Vec<String> {
     let query = KeyQuery {
         limit: 100,
         ..KeyQuery::default()
     };
-    let keys = ledger.keys(&query).unwrap();
+    let keys = storage.keys(&query).unwrap();
     keys.into_iter().map(|key| key.record.id).collect()
 }
 
@@ -37,21 +37,21 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn what_was_committed_is_there_when_it_is_opened_again() {
+fn commits_are_there_when_the_file_is_opened_again() {
     let (_folder, path) = folder();
     put(&SqliteStorage::open(&path).unwrap(), key("a"));
-    let ledger = SqliteStorage::open(&path).unwrap();
-    assert_eq!(ids(&ledger), ["a"]);
+    let storage = SqliteStorage::open(&path).unwrap();
+    assert_eq!(ids(&storage), ["a"]);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "others may not read it");
 }
 
 #[test]
-fn one_gateway_has_it_at_a_time() {
+fn one_gateway_has_the_file_at_a_time() {
     let (_folder, path) = folder();
     let first = SqliteStorage::open(&path).unwrap();
-    let told = refusal(&path);
-    assert!(told.contains("another gateway has it"), "{told}");
+    let message = refusal(&path);
+    assert!(message.contains("another gateway has it"), "{message}");
     drop(first);
     SqliteStorage::open(&path).unwrap();
 }
@@ -61,8 +61,8 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     let (_folder, path) = folder();
     for content in ["no database", &"x".repeat(5000)] {
         fs::write(&path, content).unwrap();
-        let told = refusal(&path);
-        assert!(told.contains("is not a database"), "{told}");
+        let message = refusal(&path);
+        assert!(message.contains("is not an SQLite database"), "{message}");
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
     }
 }
@@ -74,8 +74,8 @@ fn a_database_of_another_program_is_left_as_it_is() {
     other.execute_batch("CREATE TABLE notes (text)").unwrap();
     drop(other);
     let before = fs::read(&path).unwrap();
-    let told = refusal(&path);
-    assert!(told.contains("of another program"), "{told}");
+    let message = refusal(&path);
+    assert!(message.contains("of another program"), "{message}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -90,41 +90,41 @@ fn newer_tables_stop_the_start_and_are_left_as_they_are() {
         .unwrap();
     drop(newer);
     let before = fs::read(&path).unwrap();
-    let told = refusal(&path);
-    assert!(told.contains("version 999"), "{told}");
-    assert!(told.contains("run the newer Windlass"), "{told}");
+    let message = refusal(&path);
+    assert!(message.contains("version 999"), "{message}");
+    assert!(message.contains("run the newer Windlass"), "{message}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]
-fn a_damaged_file_is_told_when_it_is_read_and_left_as_it_is() {
+fn a_damaged_file_is_reported_when_it_is_read_and_left_as_it_is() {
     let (_folder, path) = folder();
-    let ledger = SqliteStorage::open(&path).unwrap();
+    let storage = SqliteStorage::open(&path).unwrap();
     let writes: Vec<_> = (0..2000)
         .map(|number| Write::PutKey {
             record: key(&format!("key-{number:04}")),
             expect: 0,
         })
         .collect();
-    ledger.commit(&writes).unwrap();
-    drop(ledger);
+    storage.commit(&writes).unwrap();
+    drop(storage);
     let mut bytes = fs::read(&path).unwrap();
-    // Every page but the first few: the tables' roots are still there.
+    // Every page but the first few: the roots of the tables stay intact.
     for byte in bytes.iter_mut().skip(64 * 1024) {
         *byte = 0xa5;
     }
     fs::write(&path, &bytes).unwrap();
-    let told = match SqliteStorage::open(&path) {
-        Ok(ledger) => ledger.load(&mut |_| {}).unwrap_err().to_string(),
+    let message = match SqliteStorage::open(&path) {
+        Ok(storage) => storage.load(&mut |_| {}).unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
-    assert!(told.contains("is damaged"), "{told}");
-    assert!(told.contains("restore it from a backup"), "{told}");
+    assert!(message.contains("is damaged"), "{message}");
+    assert!(message.contains("restore it from a backup"), "{message}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
 #[test]
-fn files_of_every_version_are_brought_up() {
+fn files_of_every_version_are_migrated() {
     for (version, _) in schema::VERSIONS.iter().enumerate() {
         let (_folder, path) = folder();
         let old = Connection::open(&path).unwrap();
@@ -138,13 +138,13 @@ fn files_of_every_version_are_brought_up() {
             old.pragma_update(None, "user_version", version).unwrap();
         }
         drop(old);
-        let ledger = SqliteStorage::open(&path).unwrap();
-        put(&ledger, key("a"));
-        assert_eq!(ids(&ledger), ["a"]);
+        let storage = SqliteStorage::open(&path).unwrap();
+        put(&storage, key("a"));
+        assert_eq!(ids(&storage), ["a"]);
     }
 }
 
-/// The first version never changes: files of it are out there.
+/// The first version never changes, because files of it are in use.
 #[test]
 fn the_first_version_is_as_it_was() {
     let first = schema::VERSIONS[0];
@@ -158,21 +158,21 @@ fn the_first_version_is_as_it_was() {
 #[test]
 fn a_backup_can_be_made_while_it_is_open() {
     let (_folder, path) = folder();
-    let ledger = SqliteStorage::open(&path).unwrap();
-    put(&ledger, key("a"));
+    let storage = SqliteStorage::open(&path).unwrap();
+    put(&storage, key("a"));
     let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let copy = path.with_extension("copy");
     reader
         .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
         .unwrap();
-    put(&ledger, key("b"));
+    put(&storage, key("b"));
     assert_eq!(ids(&SqliteStorage::open(&copy).unwrap()), ["a"]);
 }
 
 #[test]
 fn usage_that_no_integer_holds_ends_at_the_largest() {
     let (_folder, path) = folder();
-    let ledger = SqliteStorage::open(&path).unwrap();
+    let storage = SqliteStorage::open(&path).unwrap();
     let delta = UsageDelta {
         plan: "gold".into(),
         key: "a".into(),
@@ -181,7 +181,9 @@ fn usage_that_no_integer_holds_ends_at_the_largest() {
         quota: None,
     };
     for _ in 0..2 {
-        ledger.add_usage(std::slice::from_ref(&delta), &[]).unwrap();
+        storage
+            .add_usage(std::slice::from_ref(&delta), &[])
+            .unwrap();
     }
     let query = UsageQuery {
         plan: "gold".to_owned(),
@@ -190,11 +192,11 @@ fn usage_that_no_integer_holds_ends_at_the_largest() {
         limit: 10,
         ..UsageQuery::default()
     };
-    let rows = ledger.usage(&query).unwrap();
+    let rows = storage.usage(&query).unwrap();
     assert_eq!(rows[0].used, i64::MAX.unsigned_abs());
 }
 
-/// What a gateway that drains has used.
+/// The usage of a draining gateway.
 fn used(plan: &str, key: &str, used: i64, quota: Option<u64>) -> UsageDelta {
     UsageDelta {
         plan: plan.into(),
@@ -209,19 +211,21 @@ fn used(plan: &str, key: &str, used: i64, quota: Option<u64>) -> UsageDelta {
     }
 }
 
-fn quota(ledger: &SqliteStorage, key: &str) -> Option<u64> {
+fn quota(storage: &SqliteStorage, key: &str) -> Option<u64> {
     let mut found = None;
     let visit = &mut |row: QuotaRow| {
         if row.key == key {
             found = Some(row.usage.used);
         }
     };
-    ledger.load_quotas(40 * 24 * 60 * 60 * 1000, visit).unwrap();
+    storage
+        .load_quotas(40 * 24 * 60 * 60 * 1000, visit)
+        .unwrap();
     found
 }
 
 #[test]
-fn a_gateway_that_drains_adds_to_what_its_successor_counts() {
+fn a_draining_gateway_adds_to_the_counts_of_its_successor() {
     let (_folder, path) = folder();
     let old = SqliteStorage::open(&path).unwrap();
     old.add_usage(&[used("gold", "a", 7, Some(7))], &[])
@@ -229,7 +233,7 @@ fn a_gateway_that_drains_adds_to_what_its_successor_counts() {
     old.release();
     let new = SqliteStorage::open(&path).unwrap();
     assert_eq!(quota(&new, "a"), Some(7));
-    // The successor writes where it stands, and the old one what it used.
+    // The successor writes its total, and the old gateway its usage.
     new.add_usage(&[used("gold", "a", 2, Some(9))], &[])
         .unwrap();
     old.add_drain_usage(&[
@@ -237,7 +241,7 @@ fn a_gateway_that_drains_adds_to_what_its_successor_counts() {
         used("gold", "b", 1, Some(1)),
     ])
     .unwrap();
-    // A day that is over is told without its quota.
+    // A day whose period has ended is reported without its quota.
     old.add_drain_usage(&[used("gold", "a", -1, None)]).unwrap();
     let late = new.take_drain_usage().unwrap();
     let late: Vec<_> = late

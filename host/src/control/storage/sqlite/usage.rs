@@ -1,4 +1,4 @@
-//! Writing and reading what was used.
+//! Writes and reads usage.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
@@ -18,7 +18,7 @@ impl FromSql for Period {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?;
         name.parse()
-            .map_err(|_| FromSqlError::Other(format!("`{name}` is no period").into()))
+            .map_err(|_| FromSqlError::Other(format!("`{name}` is not a period").into()))
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn recount(connection: &Connection, plan: &str) -> rusqlite::Result<(
 }
 
 pub(super) fn plans(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    // From one plan to the next by the index: a scan would read a row for each key and day.
+    // Steps from one plan to the next by the index: a scan would read a row for each key and day.
     let text = "WITH RECURSIVE each (plan) AS (SELECT min(plan) FROM usage UNION ALL \
          SELECT (SELECT min(plan) FROM usage WHERE plan > each.plan) FROM each WHERE plan IS NOT NULL) \
          SELECT plan FROM each WHERE plan IS NOT NULL";
@@ -178,11 +178,11 @@ pub(super) fn delete_expired(
 ) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM usage WHERE day < ?1", [before_day])?;
     connection.execute("DELETE FROM tokens WHERE until_ms <= ?1", [fit(now_ms)])?;
-    // The gateway whose file this is has long seen what was deleted so many commits ago.
+    // The only gateway of this file has seen deletions this many commits ago.
     let seen = "DELETE FROM deleted WHERE revision < (SELECT revision FROM commits) - 10000";
     connection.execute(seen, [])?;
     for period in periods(connection)? {
-        // One period is kept, for a clock that steps back.
+        // The previous period is kept, for a clock that steps back.
         let number = period.number(now_ms).saturating_sub(1);
         let old = "DELETE FROM quotas WHERE period = ?1 AND number < ?2";
         connection.execute(old, params![period, number])?;

@@ -1,78 +1,78 @@
-//! The promises, each as a function of the ledger that is to keep it.
+//! The promises, each as a function of the storage that has to keep it.
 
 mod usage;
 
 use std::sync::Arc;
 
 pub(super) use self::usage::{
-    a_quota_has_its_period_since_it_was_changed, quotas_are_loaded_with_their_extensions,
-    usage_adds_up_by_day, usage_is_paged_by_key, what_is_old_is_forgotten,
+    a_quota_has_its_period_since_it_was_changed, expired_rows_are_deleted,
+    quotas_are_loaded_with_their_extensions, usage_adds_up_by_day, usage_is_paged_by_key,
 };
 use self::usage::{delta, row, usage};
-use super::super::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};
-use super::super::{
+use super::{create, ids, key, load, now_ms, plan, put, put_plan, record, secret};
+use crate::control::storage::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};
+use crate::control::storage::{
     CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, Storage, UsageQuery, Write,
 };
-use super::{create, ids, key, load, now_ms, plan, put, put_plan, record, secret};
 use crate::keys::KeyDigest;
 
 /// 2024-03-13T12:00:00Z, a Wednesday.
 const NOON_MS: u64 = 1_710_331_200_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-fn conflict(ledger: &dyn Storage, writes: &[Write]) -> Conflict {
-    match ledger.commit(writes) {
+fn conflict(storage: &dyn Storage, writes: &[Write]) -> Conflict {
+    match storage.commit(writes) {
         Err(CommitError::Conflict(conflict)) => conflict,
         other => panic!("no conflict: {other:?}"),
     }
 }
 
-pub(super) fn what_is_committed_is_found(ledger: &dyn Storage) {
-    assert_eq!(ledger.key("a").unwrap(), None);
-    assert_eq!(ledger.plan("gold").unwrap(), None);
-    assert_eq!(load(ledger).0, 0);
-    let first = create(ledger, &["a"]);
-    let second = ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+pub(super) fn commits_are_found(storage: &dyn Storage) {
+    assert_eq!(storage.key("a").unwrap(), None);
+    assert_eq!(storage.plan("gold").unwrap(), None);
+    assert_eq!(load(storage).0, 0);
+    let first = create(storage, &["a"]);
+    let second = storage.commit(&[put_plan(plan("gold"))]).unwrap();
     assert!(0 < first && first < second);
     let expected = KeyRecord {
         revision: first,
         ..key("a")
     };
-    let found = ledger.key("a").unwrap().unwrap();
+    let found = storage.key("a").unwrap().unwrap();
     assert_eq!((found.record, found.last_used_ms), (expected, None));
     let expected = PlanRecord {
         revision: second,
         ..plan("gold")
     };
-    assert_eq!(ledger.plan("gold").unwrap(), Some(expected.clone()));
-    assert_eq!(ledger.plans().unwrap(), [expected]);
+    assert_eq!(storage.plan("gold").unwrap(), Some(expected.clone()));
+    assert_eq!(storage.plans().unwrap(), [expected]);
     let digest = KeyDigest::of(b"a-1");
     assert_eq!(
-        ledger.key_by_digest(&digest).unwrap(),
-        ledger.key("a").unwrap()
+        storage.key_by_digest(&digest).unwrap(),
+        storage.key("a").unwrap()
     );
-    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-2")).unwrap(), None);
+    assert_eq!(storage.key_by_digest(&KeyDigest::of(b"a-2")).unwrap(), None);
 }
 
-pub(super) fn who_expects_something_else_writes_nothing(ledger: &dyn Storage) {
-    let first = create(ledger, &["a"]);
-    let mut changed = record(ledger, "a");
+pub(super) fn a_writer_that_expects_another_revision_writes_nothing(storage: &dyn Storage) {
+    let first = create(storage, &["a"]);
+    let mut changed = record(storage, "a");
     changed.name = "another".to_owned();
-    let second = ledger.commit(&[put(changed.clone())]).unwrap();
+    let second = storage.commit(&[put(changed.clone())]).unwrap();
     // It names the revision before.
     assert_eq!(
-        conflict(ledger, &[put(changed.clone())]),
+        conflict(storage, &[put(changed.clone())]),
         Conflict::Key("a".to_owned())
     );
     // New, where there is one; and changed, where there is none.
     assert_eq!(
-        conflict(ledger, &[put(key("a"))]),
+        conflict(storage, &[put(key("a"))]),
         Conflict::Key("a".to_owned())
     );
     let mut absent = key("b");
     absent.revision = second;
     assert_eq!(
-        conflict(ledger, &[put(absent)]),
+        conflict(storage, &[put(absent)]),
         Conflict::Key("b".to_owned())
     );
     let delete = |id: &str, expect| Write::DeleteKey {
@@ -80,12 +80,12 @@ pub(super) fn who_expects_something_else_writes_nothing(ledger: &dyn Storage) {
         expect,
     };
     assert_eq!(
-        conflict(ledger, &[delete("a", first)]),
+        conflict(storage, &[delete("a", first)]),
         Conflict::Key("a".to_owned())
     );
-    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
+    storage.commit(&[put_plan(plan("gold"))]).unwrap();
     assert_eq!(
-        conflict(ledger, &[put_plan(plan("gold"))]),
+        conflict(storage, &[put_plan(plan("gold"))]),
         Conflict::Plan("gold".to_owned())
     );
     let stale = Write::DeletePlan {
@@ -93,16 +93,16 @@ pub(super) fn who_expects_something_else_writes_nothing(ledger: &dyn Storage) {
         expect: first,
     };
     assert_eq!(
-        conflict(ledger, &[stale]),
+        conflict(storage, &[stale]),
         Conflict::Plan("gold".to_owned())
     );
-    assert_eq!(record(ledger, "a").revision, second);
-    assert_eq!(record(ledger, "a").name, "another");
+    assert_eq!(record(storage, "a").revision, second);
+    assert_eq!(record(storage, "a").name, "another");
 }
 
-pub(super) fn a_commit_is_whole_or_not_at_all(ledger: &dyn Storage) {
-    create(ledger, &["a"]);
-    let before = load(ledger);
+pub(super) fn a_commit_is_whole_or_not_at_all(storage: &dyn Storage) {
+    create(storage, &["a"]);
+    let before = load(storage);
     let writes = [
         put_plan(plan("gold")),
         put(key("b")),
@@ -116,28 +116,28 @@ pub(super) fn a_commit_is_whole_or_not_at_all(ledger: &dyn Storage) {
         },
         put(key("a")),
     ];
-    assert_eq!(conflict(ledger, &writes), Conflict::Key("a".to_owned()));
-    assert_eq!(load(ledger), before);
-    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"b-1")).unwrap(), None);
-    assert_eq!(ledger.idempotency_record("t", now_ms()).unwrap(), None);
-    let done = ledger.commit(&writes[..3]).unwrap();
-    assert_eq!(record(ledger, "b").revision, done);
-    assert_eq!(ledger.plan("gold").unwrap().unwrap().revision, done);
-    // One key twice in one commit: the second cannot know the first.
+    assert_eq!(conflict(storage, &writes), Conflict::Key("a".to_owned()));
+    assert_eq!(load(storage), before);
+    assert_eq!(storage.key_by_digest(&KeyDigest::of(b"b-1")).unwrap(), None);
+    assert_eq!(storage.idempotency_record("t", now_ms()).unwrap(), None);
+    let done = storage.commit(&writes[..3]).unwrap();
+    assert_eq!(record(storage, "b").revision, done);
+    assert_eq!(storage.plan("gold").unwrap().unwrap().revision, done);
+    // One key twice in one commit: the second write cannot name the revision of the first.
     let twice = [put(key("c")), put(key("c"))];
-    assert_eq!(conflict(ledger, &twice), Conflict::Key("c".to_owned()));
-    assert_eq!(ledger.key("c").unwrap(), None);
+    assert_eq!(conflict(storage, &twice), Conflict::Key("c".to_owned()));
+    assert_eq!(storage.key("c").unwrap(), None);
 }
 
-pub(super) fn a_secret_is_one_keys(ledger: &dyn Storage) {
-    create(ledger, &["a"]);
+pub(super) fn a_secret_is_one_keys(storage: &dyn Storage) {
+    create(storage, &["a"]);
     let mut thief = key("b");
     thief.secrets.push(secret("a-1"));
     let refused = Conflict::Digest {
         id: "b".to_owned(),
         owner: "a".to_owned(),
     };
-    assert_eq!(conflict(ledger, &[put(thief.clone())]), refused);
+    assert_eq!(conflict(storage, &[put(thief.clone())]), refused);
     // Two new ones in one commit.
     let (one, mut other) = (key("c"), key("d"));
     other.secrets = one.secrets.clone();
@@ -145,159 +145,159 @@ pub(super) fn a_secret_is_one_keys(ledger: &dyn Storage) {
         id: "d".to_owned(),
         owner: "c".to_owned(),
     };
-    assert_eq!(conflict(ledger, &[put(one), put(other)]), refused);
-    // It may go from one to the other when the one lets go of it first.
-    let mut gives = record(ledger, "a");
+    assert_eq!(conflict(storage, &[put(one), put(other)]), refused);
+    // A secret may move from one key to another if the first key gives it up before.
+    let mut gives = record(storage, "a");
     gives.secrets = vec![secret("a-2")];
-    ledger.commit(&[put(gives), put(thief)]).unwrap();
-    let owner = ledger
+    storage.commit(&[put(gives), put(thief)]).unwrap();
+    let owner = storage
         .key_by_digest(&KeyDigest::of(b"a-1"))
         .unwrap()
         .unwrap();
     assert_eq!(owner.record.id, "b");
 }
 
-pub(super) fn a_rotated_key_is_found_by_both_secrets(ledger: &dyn Storage) {
-    create(ledger, &["a"]);
-    let mut rotated = record(ledger, "a");
+pub(super) fn a_rotated_key_is_found_by_both_secrets(storage: &dyn Storage) {
+    create(storage, &["a"]);
+    let mut rotated = record(storage, "a");
     if let Some(old) = rotated.secrets.first_mut() {
         old.expires_ms = Some(now_ms() + DAY_MS);
     }
     rotated.secrets.insert(0, secret("a-2"));
-    ledger.commit(&[put(rotated.clone())]).unwrap();
+    storage.commit(&[put(rotated.clone())]).unwrap();
     for text in ["a-1", "a-2"] {
         let digest = KeyDigest::of(text.as_bytes());
-        let found = ledger.key_by_digest(&digest).unwrap().unwrap();
+        let found = storage.key_by_digest(&digest).unwrap().unwrap();
         assert_eq!(found.record.secrets, rotated.secrets, "{text}");
     }
-    let mut done = record(ledger, "a");
+    let mut done = record(storage, "a");
     done.secrets.pop();
-    ledger.commit(&[put(done)]).unwrap();
-    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
+    storage.commit(&[put(done)]).unwrap();
+    assert_eq!(storage.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
     assert!(
-        ledger
+        storage
             .key_by_digest(&KeyDigest::of(b"a-2"))
             .unwrap()
             .is_some()
     );
 }
 
-pub(super) fn deleting_leaves_nothing_to_find(ledger: &dyn Storage) {
-    create(ledger, &["a", "b"]);
-    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
-    let gold = ledger.plan("gold").unwrap().unwrap();
+pub(super) fn deleting_leaves_nothing_to_find(storage: &dyn Storage) {
+    create(storage, &["a", "b"]);
+    storage.commit(&[put_plan(plan("gold"))]).unwrap();
+    let gold = storage.plan("gold").unwrap().unwrap();
     let deletes = [
         Write::DeleteKey {
             id: "a".to_owned(),
-            expect: record(ledger, "a").revision,
+            expect: record(storage, "a").revision,
         },
         Write::DeletePlan {
             name: "gold".to_owned(),
             expect: gold.revision,
         },
     ];
-    ledger.commit(&deletes).unwrap();
-    assert_eq!(ledger.key("a").unwrap(), None);
-    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
-    assert_eq!(ledger.plans().unwrap(), []);
+    storage.commit(&deletes).unwrap();
+    assert_eq!(storage.key("a").unwrap(), None);
+    assert_eq!(storage.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
+    assert_eq!(storage.plans().unwrap(), []);
     let rest = KeyQuery {
         limit: 10,
         plan: Some("gold".to_owned()),
         ..KeyQuery::default()
     };
-    assert_eq!(ids(&ledger.keys(&rest).unwrap()), ["b"]);
+    assert_eq!(ids(&storage.keys(&rest).unwrap()), ["b"]);
     // Its secret and its id are free again.
     let mut again = key("a");
     again.name = "the second".to_owned();
-    ledger.commit(&[put(again)]).unwrap();
-    assert_eq!(record(ledger, "a").name, "the second");
+    storage.commit(&[put(again)]).unwrap();
+    assert_eq!(record(storage, "a").name, "the second");
 }
 
-pub(super) fn changes_tell_what_is_now(ledger: &dyn Storage) {
-    let none = ledger.changes(0).unwrap();
+pub(super) fn changes_have_the_present_records(storage: &dyn Storage) {
+    let none = storage.changes(0).unwrap();
     assert_eq!(
         (none.revision, none.reload_required, none.keys.len()),
         (0, false, 0)
     );
-    let first = create(ledger, &["a", "b", "c"]);
-    ledger.commit(&[put_plan(plan("gold"))]).unwrap();
-    let mut changed = record(ledger, "b");
+    let first = create(storage, &["a", "b", "c"]);
+    storage.commit(&[put_plan(plan("gold"))]).unwrap();
+    let mut changed = record(storage, "b");
     changed.enabled = false;
-    ledger.commit(&[put(changed)]).unwrap();
+    storage.commit(&[put(changed)]).unwrap();
     let delete = Write::DeleteKey {
         id: "c".to_owned(),
         expect: first,
     };
-    let last = ledger.commit(&[delete]).unwrap();
-    let told = ledger.changes(first).unwrap();
-    assert_eq!((told.revision, told.reload_required), (last, false));
-    let mut keys = told.keys;
+    let last = storage.commit(&[delete]).unwrap();
+    let changes = storage.changes(first).unwrap();
+    assert_eq!((changes.revision, changes.reload_required), (last, false));
+    let mut keys = changes.keys;
     keys.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
-        ("b".to_owned(), Some(record(ledger, "b"))),
+        ("b".to_owned(), Some(record(storage, "b"))),
         ("c".to_owned(), None),
     ];
     assert_eq!(keys, expected);
-    let plans: Vec<_> = told.plans.iter().map(|(name, _)| &**name).collect();
+    let plans: Vec<_> = changes.plans.iter().map(|(name, _)| &**name).collect();
     assert_eq!(plans, ["gold"]);
-    let all = ledger.changes(0).unwrap();
+    let all = storage.changes(0).unwrap();
     assert_eq!((all.keys.len(), all.plans.len()), (3, 1));
-    let none = ledger.changes(last).unwrap();
+    let none = storage.changes(last).unwrap();
     assert_eq!((none.revision, none.reload_required), (last, false));
     assert!(none.keys.is_empty() && none.plans.is_empty());
-    // A deleted one that comes again is there.
-    ledger.commit(&[put(key("c"))]).unwrap();
-    let told = ledger.changes(last).unwrap();
+    // A deleted key that is created again exists.
+    storage.commit(&[put(key("c"))]).unwrap();
+    let changes = storage.changes(last).unwrap();
     assert!(
-        matches!(&*told.keys, [(id, Some(_))] if id == "c"),
-        "{told:?}"
+        matches!(&*changes.keys, [(id, Some(_))] if id == "c"),
+        "{changes:?}"
     );
 }
 
-pub(super) fn a_revision_that_never_was_is_lost(ledger: &dyn Storage) {
-    let revision = create(ledger, &["a"]);
-    assert!(!ledger.changes(revision).unwrap().reload_required);
-    assert!(ledger.changes(revision + 1).unwrap().reload_required);
+pub(super) fn a_revision_that_never_was_is_lost(storage: &dyn Storage) {
+    let revision = create(storage, &["a"]);
+    assert!(!storage.changes(revision).unwrap().reload_required);
+    assert!(storage.changes(revision + 1).unwrap().reload_required);
 }
 
-pub(super) fn loading_shows_everything_once(ledger: &dyn Storage) {
-    // More than one page of any store.
+pub(super) fn loading_shows_everything_once(storage: &dyn Storage) {
+    // More than one page of any storage.
     let all: Vec<_> = (0..2500).map(|number| format!("k{number:04}")).collect();
-    for some in all.chunks(ledger.max_writes().min(2000)) {
+    for some in all.chunks(storage.max_writes().min(2000)) {
         let writes: Vec<_> = some.iter().map(|id| put(key(id))).collect();
-        ledger.commit(&writes).unwrap();
+        storage.commit(&writes).unwrap();
     }
-    ledger
+    storage
         .commit(&[put_plan(plan("gold")), put_plan(plan("blue"))])
         .unwrap();
     let touched = LastUse {
         key: Arc::from("k0007"),
         at_ms: 5_000,
     };
-    ledger.add_usage(&[], &[touched]).unwrap();
-    let (revision, mut keys, mut plans) = load(ledger);
+    storage.add_usage(&[], &[touched]).unwrap();
+    let (revision, mut keys, mut plans) = load(storage);
     keys.sort_by(|one, other| one.record.id.cmp(&other.record.id));
     plans.sort();
     assert_eq!(ids(&keys), all);
     assert_eq!(plans, ["blue", "gold"]);
     assert_eq!(keys[7].last_used_ms, Some(5_000));
     assert_eq!(keys[8].last_used_ms, None);
-    let changes = ledger.changes(revision).unwrap();
+    let changes = storage.changes(revision).unwrap();
     assert_eq!((changes.revision, changes.keys.len()), (revision, 0));
-    let everything = ledger.changes(0).unwrap();
+    let everything = storage.changes(0).unwrap();
     assert_eq!(everything.keys.len(), 2500);
     assert_eq!(everything.revision, revision);
 }
 
-pub(super) fn pages_have_no_gaps(ledger: &dyn Storage) {
-    create(ledger, &["b", "A", "a", "d", "-", "c", "_"]);
+pub(super) fn pages_have_no_gaps(storage: &dyn Storage) {
+    create(storage, &["b", "A", "a", "d", "-", "c", "_"]);
     let page = |after: Option<&str>, limit| {
         let query = KeyQuery {
             after: after.map(str::to_owned),
             limit,
             ..KeyQuery::default()
         };
-        ledger.keys(&query).unwrap()
+        storage.keys(&query).unwrap()
     };
     // In the order of their bytes.
     let all = page(None, 100);
@@ -310,7 +310,7 @@ pub(super) fn pages_have_no_gaps(ledger: &dyn Storage) {
     assert_eq!(ids(&page(None, 0)), [""; 0]);
 }
 
-pub(super) fn filters_narrow(ledger: &dyn Storage) {
+pub(super) fn filters_narrow(storage: &dyn Storage) {
     let of = |id: &str, consumer: &str, plans: &[&str], name: &str| {
         put(KeyRecord {
             consumer: consumer.to_owned(),
@@ -325,7 +325,7 @@ pub(super) fn filters_narrow(ledger: &dyn Storage) {
         of("c", "x", &["blue"], "second"),
         of("firstly", "x", &[], ""),
     ];
-    ledger.commit(&writes).unwrap();
+    storage.commit(&writes).unwrap();
     let found = |consumer: Option<&str>, plan: Option<&str>, prefix: Option<&str>| {
         let query = KeyQuery {
             after: None,
@@ -335,7 +335,7 @@ pub(super) fn filters_narrow(ledger: &dyn Storage) {
             prefix: prefix.map(str::to_owned),
             begins_with: None,
         };
-        ids(&ledger.keys(&query).unwrap()).join(" ")
+        ids(&storage.keys(&query).unwrap()).join(" ")
     };
     assert_eq!(found(Some("x"), None, None), "a c firstly");
     assert_eq!(found(None, Some("gold"), None), "a b");
@@ -344,11 +344,11 @@ pub(super) fn filters_narrow(ledger: &dyn Storage) {
     assert_eq!(found(None, None, Some("%")), "");
     assert_eq!(found(Some("x"), None, Some("first")), "a firstly");
     assert_eq!(found(Some("nobody"), None, None), "");
-    // What changes is found by what it is now.
-    let mut moved = record(ledger, "a");
+    // A changed key is found by its new values.
+    let mut moved = record(storage, "a");
     moved.consumer = "y".to_owned();
     moved.plans = vec!["blue".to_owned()];
-    ledger.commit(&[put(moved)]).unwrap();
+    storage.commit(&[put(moved)]).unwrap();
     assert_eq!(found(Some("x"), None, None), "c firstly");
     assert_eq!(found(Some("y"), None, None), "a b");
     assert_eq!(found(None, Some("gold"), None), "b");
@@ -359,10 +359,10 @@ pub(super) fn filters_narrow(ledger: &dyn Storage) {
         plan: Some("blue".to_owned()),
         ..KeyQuery::default()
     };
-    assert_eq!(ids(&ledger.keys(&query).unwrap()), ["b"]);
+    assert_eq!(ids(&storage.keys(&query).unwrap()), ["b"]);
 }
 
-pub(super) fn a_token_stands_for_one_thing(ledger: &dyn Storage) {
+pub(super) fn a_token_stands_for_one_thing(storage: &dyn Storage) {
     let until_ms = now_ms() + DAY_MS;
     let remember = |key: &str| Write::PutToken {
         token: "the token \u{e9} 1".to_owned(),
@@ -372,27 +372,27 @@ pub(super) fn a_token_stands_for_one_thing(ledger: &dyn Storage) {
         },
         until_ms,
     };
-    ledger.commit(&[put(key("a")), remember("a")]).unwrap();
+    storage.commit(&[put(key("a")), remember("a")]).unwrap();
     let expected = IdempotencyRecord {
         request: [0xa7; 32],
         key: "a".to_owned(),
     };
     let token = "the token \u{e9} 1";
-    let found = |now_ms| ledger.idempotency_record(token, now_ms).unwrap();
+    let found = |now_ms| storage.idempotency_record(token, now_ms).unwrap();
     assert_eq!(found(until_ms - 1), Some(expected.clone()));
     assert_eq!(found(until_ms), None);
-    assert_eq!(ledger.idempotency_record("another", 0).unwrap(), None);
+    assert_eq!(storage.idempotency_record("another", 0).unwrap(), None);
     let again = [put(key("b")), remember("b")];
-    assert_eq!(conflict(ledger, &again), Conflict::Token);
-    assert_eq!(ledger.key("b").unwrap(), None);
-    ledger.delete_expired(0, until_ms - 1).unwrap();
+    assert_eq!(conflict(storage, &again), Conflict::Token);
+    assert_eq!(storage.key("b").unwrap(), None);
+    storage.delete_expired(0, until_ms - 1).unwrap();
     assert_eq!(found(until_ms - 1), Some(expected));
-    ledger.delete_expired(0, until_ms).unwrap();
+    storage.delete_expired(0, until_ms).unwrap();
     assert_eq!(found(0), None);
-    ledger.commit(&again).unwrap();
+    storage.commit(&again).unwrap();
 }
 
-pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Storage) {
+pub(super) fn texts_of_all_kinds_are_kept(storage: &dyn Storage) {
     let odd = "a \"b\" \\ \u{e9}\u{1f600} {}\t%";
     let expires_ms = Some(now_ms() + DAY_MS);
     let mut all = KeyRecord {
@@ -414,8 +414,8 @@ pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Storage) {
         ..secret("older")
     });
     all.revision = 0;
-    ledger.commit(&[put(all.clone())]).unwrap();
-    let found = record(ledger, "A-Za_z09");
+    storage.commit(&[put(all.clone())]).unwrap();
+    let found = record(storage, "A-Za_z09");
     all.revision = found.revision;
     assert_eq!(found, all);
     let query = KeyQuery {
@@ -423,7 +423,7 @@ pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Storage) {
         limit: 2,
         ..KeyQuery::default()
     };
-    assert_eq!(ids(&ledger.keys(&query).unwrap()), ["A-Za_z09"]);
+    assert_eq!(ids(&storage.keys(&query).unwrap()), ["A-Za_z09"]);
     let mut plan = plan(odd);
     plan.rate = None;
     plan.quota = None;
@@ -433,17 +433,17 @@ pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Storage) {
         per_second: 1e-9,
         burst: u64::from(u32::MAX),
     }];
-    ledger.commit(&[put_plan(plan.clone())]).unwrap();
-    let found = ledger.plan(odd).unwrap().unwrap();
+    storage.commit(&[put_plan(plan.clone())]).unwrap();
+    let found = storage.plan(odd).unwrap().unwrap();
     plan.revision = found.revision;
     assert_eq!(found, plan);
     let used = delta(odd, "A-Za_z09", 3, 4);
-    ledger.add_usage(&[used], &[]).unwrap();
+    storage.add_usage(&[used], &[]).unwrap();
     let query = UsageQuery {
         plan: odd.to_owned(),
         to_day: 9,
         limit: 1,
         ..UsageQuery::default()
     };
-    assert_eq!(usage(ledger, &query), [row("A-Za_z09", 3, 4)]);
+    assert_eq!(usage(storage, &query), [row("A-Za_z09", 3, 4)]);
 }

@@ -1,12 +1,12 @@
-//! What is particular to a Redis: it goes, comes back, and may have lost what it had.
+//! Tests of Redis: it goes, comes back, and may have lost its data.
 
 use std::time::{Duration, Instant};
 
 use ::redis::Client;
 
-use super::super::redis::RedisStorage;
-use super::super::{CommitError, Storage, Write};
 use super::{create, ids, key, load, now_ms, put, record, secret};
+use crate::control::storage::redis::RedisStorage;
+use crate::control::storage::{CommitError, Storage, Write};
 use crate::keys::KeyDigest;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::RedisSettings;
@@ -17,7 +17,7 @@ fn open(server: &RedisServer) -> RedisStorage {
     RedisStorage::open(&settings(server)).unwrap()
 }
 
-/// One that gives up soon.
+/// A client with a short timeout.
 fn impatient(server: &RedisServer) -> RedisStorage {
     RedisStorage::open(&RedisSettings {
         timeout: Duration::from_millis(200),
@@ -44,9 +44,9 @@ fn gateways_see_each_others_commits() {
     let (one, other) = (open(&server), open(&server));
     let (start, ..) = load(&other);
     create(&one, &["a"]);
-    let told = other.changes(start).unwrap();
-    assert_eq!(told.keys, [("a".to_owned(), Some(record(&one, "a")))]);
-    // Another prefix is another store.
+    let changes = other.changes(start).unwrap();
+    assert_eq!(changes.keys, [("a".to_owned(), Some(record(&one, "a")))]);
+    // Another prefix is another storage.
     let apart = RedisStorage::open(&RedisSettings {
         prefix: "apart".to_owned(),
         ..settings(&server)
@@ -58,47 +58,47 @@ fn gateways_see_each_others_commits() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_store_that_was_emptied_is_lost() {
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
-    create(&ledger, &["a"]);
-    let (revision, ..) = load(&ledger);
-    assert!(!ledger.changes(revision).unwrap().reload_required);
+    let storage = open(&server);
+    create(&storage, &["a"]);
+    let (revision, ..) = load(&storage);
+    assert!(!storage.changes(revision).unwrap().reload_required);
     tell(&server, &["FLUSHALL"]);
-    // Somebody writes before this one asks, so that the revisions are the same again.
+    // Another gateway writes before this one asks, so that the revisions are the same again.
     assert_eq!(create(&open(&server), &["b"]), revision);
-    assert!(ledger.changes(revision).unwrap().reload_required);
+    assert!(storage.changes(revision).unwrap().reload_required);
     assert!(
-        ledger.changes(revision).unwrap().reload_required,
+        storage.changes(revision).unwrap().reload_required,
         "until it was loaded"
     );
-    let (revision, keys, _) = load(&ledger);
+    let (revision, keys, _) = load(&storage);
     assert_eq!(ids(&keys), ["b"]);
-    assert!(!ledger.changes(revision).unwrap().reload_required);
+    assert!(!storage.changes(revision).unwrap().reload_required);
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_store_that_was_emptied_and_filled_by_this_very_gateway_is_lost() {
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
-    create(&ledger, &["a"]);
-    let (revision, ..) = load(&ledger);
+    let storage = open(&server);
+    create(&storage, &["a"]);
+    let (revision, ..) = load(&storage);
     tell(&server, &["FLUSHALL"]);
-    assert_eq!(create(&ledger, &["b"]), revision);
-    assert!(ledger.changes(revision).unwrap().reload_required);
-    assert_eq!(ids(&load(&ledger).1), ["b"]);
+    assert_eq!(create(&storage, &["b"]), revision);
+    assert!(storage.changes(revision).unwrap().reload_required);
+    assert_eq!(ids(&load(&storage).1), ["b"]);
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
-fn what_was_acknowledged_is_there_after_a_crash_of_a_durable_store() {
+fn acknowledged_commits_are_there_after_a_crash_of_a_durable_store() {
     let mut server = RedisServer::durable();
-    let ledger = open(&server);
-    create(&ledger, &["a"]);
-    let (revision, ..) = load(&ledger);
+    let storage = open(&server);
+    create(&storage, &["a"]);
+    let (revision, ..) = load(&storage);
     server.kill();
-    let error = ledger.key("a").unwrap_err();
+    let error = storage.key("a").unwrap_err();
     assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
-    let error = ledger.commit(&[put(key("b"))]).unwrap_err();
+    let error = storage.commit(&[put(key("b"))]).unwrap_err();
     assert!(
         matches!(
             error,
@@ -107,44 +107,44 @@ fn what_was_acknowledged_is_there_after_a_crash_of_a_durable_store() {
         "{error}"
     );
     server.restart();
-    // The next call connects anew, and finds that it may have missed something.
-    assert!(ledger.changes(revision).unwrap().reload_required);
-    let (again, keys, _) = load(&ledger);
+    // The next call opens a connection, and finds that it may have missed changes.
+    assert!(storage.changes(revision).unwrap().reload_required);
+    let (again, keys, _) = load(&storage);
     assert_eq!((again, ids(&keys)), (revision, vec!["a"]));
-    assert!(!ledger.changes(revision).unwrap().reload_required);
-    create(&ledger, &["b"]);
+    assert!(!storage.changes(revision).unwrap().reload_required);
+    create(&storage, &["b"]);
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
-fn a_store_that_stands_still_is_given_up_in_time() {
+fn a_store_that_hangs_is_given_up_in_time() {
     let server = RedisServer::forgetful();
-    let ledger = impatient(&server);
-    create(&ledger, &["a"]);
+    let storage = impatient(&server);
+    create(&storage, &["a"]);
     server.pause();
     let begin = Instant::now();
-    let error = ledger.key("a").unwrap_err();
+    let error = storage.key("a").unwrap_err();
     assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
-    assert!(ledger.commit(&[put(key("b"))]).is_err());
+    assert!(storage.commit(&[put(key("b"))]).is_err());
     assert!(
         begin.elapsed() < Duration::from_secs(3),
         "{:?}",
         begin.elapsed()
     );
     server.resume();
-    // A late answer to what was asked before is nobody's.
-    assert_eq!(record(&ledger, "a").id, "a");
+    // A late answer to an earlier call is dropped.
+    assert_eq!(record(&storage, "a").id, "a");
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_newer_schema_is_left_alone() {
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
+    let storage = open(&server);
     tell(&server, &["HSET", "{test}:meta", "schema", "2"]);
     let errors = [
-        ledger.commit(&[put(key("a"))]).unwrap_err().to_string(),
-        ledger.changes(0).unwrap_err().to_string(),
+        storage.commit(&[put(key("a"))]).unwrap_err().to_string(),
+        storage.changes(0).unwrap_err().to_string(),
         RedisStorage::open(&settings(&server))
             .unwrap_err()
             .to_string(),
@@ -153,7 +153,7 @@ fn a_newer_schema_is_left_alone() {
         assert!(error.contains("schema version 2"), "{error}");
         assert!(error.contains("run the version that wrote it"), "{error}");
     }
-    assert_eq!(ledger.key("a").unwrap(), None);
+    assert_eq!(storage.key("a").unwrap(), None);
 }
 
 #[test]
@@ -177,60 +177,60 @@ fn a_password_is_asked_for() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn secrets_past_their_end_are_forgotten() {
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
+    let storage = open(&server);
     let mut rotated = key("a");
     rotated.secrets.insert(0, secret("a-2"));
     rotated.secrets[1].expires_ms = Some(5_000);
-    ledger.commit(&[put(rotated)]).unwrap();
-    let before = record(&ledger, "a");
-    ledger.delete_expired(0, 4_999).unwrap();
-    assert_eq!(record(&ledger, "a"), before);
-    ledger.delete_expired(0, 5_000).unwrap();
-    let after = record(&ledger, "a");
+    storage.commit(&[put(rotated)]).unwrap();
+    let before = record(&storage, "a");
+    storage.delete_expired(0, 4_999).unwrap();
+    assert_eq!(record(&storage, "a"), before);
+    storage.delete_expired(0, 5_000).unwrap();
+    let after = record(&storage, "a");
     assert_eq!(after.secrets, before.secrets[..1]);
-    assert!(after.revision > before.revision, "others are told");
-    assert_eq!(ledger.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
+    assert!(after.revision > before.revision, "others are changes");
+    assert_eq!(storage.key_by_digest(&KeyDigest::of(b"a-1")).unwrap(), None);
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
-fn a_deletion_is_told_for_a_week_and_lost_after() {
+fn a_deletion_is_reported_for_a_week_and_lost_after() {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
-    let created = create(&ledger, &["a", "b"]);
+    let storage = open(&server);
+    let created = create(&storage, &["a", "b"]);
     let delete = Write::DeleteKey {
         id: "a".to_owned(),
         expect: created,
     };
-    let deleted = ledger.commit(&[delete]).unwrap();
-    ledger.delete_expired(0, now_ms() + 6 * DAY_MS).unwrap();
-    let told = ledger.changes(created).unwrap();
+    let deleted = storage.commit(&[delete]).unwrap();
+    storage.delete_expired(0, now_ms() + 6 * DAY_MS).unwrap();
+    let changes = storage.changes(created).unwrap();
     assert_eq!(
-        (told.reload_required, told.keys),
+        (changes.reload_required, changes.keys),
         (false, vec![("a".to_owned(), None)])
     );
-    ledger.delete_expired(0, now_ms() + 8 * DAY_MS).unwrap();
-    assert!(ledger.changes(created).unwrap().reload_required);
-    assert!(!ledger.changes(deleted).unwrap().reload_required);
+    storage.delete_expired(0, now_ms() + 8 * DAY_MS).unwrap();
+    assert!(storage.changes(created).unwrap().reload_required);
+    assert!(!storage.changes(deleted).unwrap().reload_required);
 }
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
-fn a_commit_as_large_as_it_may_be_is_told_whole() {
+fn a_commit_of_the_largest_size_is_reported_whole() {
     let server = RedisServer::forgetful();
-    let ledger = open(&server);
-    let writes: Vec<_> = (0..ledger.max_writes())
+    let storage = open(&server);
+    let writes: Vec<_> = (0..storage.max_writes())
         .map(|number| put(key(&format!("k{number}"))))
         .collect();
     let begin = Instant::now();
-    ledger.commit(&writes).unwrap();
+    storage.commit(&writes).unwrap();
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "{:?}",
         begin.elapsed()
     );
-    assert_eq!(ledger.changes(0).unwrap().keys.len(), writes.len());
-    create(&ledger, &["one-more"]);
-    assert_eq!(ledger.changes(0).unwrap().keys.len(), writes.len() + 1);
+    assert_eq!(storage.changes(0).unwrap().keys.len(), writes.len());
+    create(&storage, &["one-more"]);
+    assert_eq!(storage.changes(0).unwrap().keys.len(), writes.len() + 1);
 }
