@@ -78,7 +78,7 @@ pub(crate) fn index_configured(
                 first: first.clone(),
                 second: key.id,
                 digest: key.digest,
-                index: index,
+                index,
             });
             continue;
         }

@@ -1,28 +1,28 @@
 //! A token bucket in whole numbers.
 //!
-//! It keeps what is missing, not what is there: a full bucket is 0, so a forgotten one and a
-//! full one are the same, and a plan whose burst changes keeps what was used.
+//! It stores the missing tokens, not the present ones: a full bucket is 0, so a dropped one and a
+//! full one are the same, and usage is kept if a plan's burst changes.
 
 use super::{Level, NEVER_MS};
 
-/// The units of one token. A token a second is one unit a nanosecond times 10^9, so a rate kept
-/// to the billionth of a token comes back in whole units each nanosecond.
+/// The units of one token. A token a second is 10^9 units a nanosecond, so a rate that is exact to
+/// the billionth of a token returns whole units each nanosecond.
 const TOKEN: u128 = 1_000_000_000_000_000_000;
 
 /// The measures of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Tokens that it holds.
+    /// The tokens of a full bucket.
     burst: u64,
-    /// Units that come back each nanosecond: tokens a second, times 10^9.
+    /// Units that return each nanosecond: tokens a second, times 10^9.
     refill: u64,
     /// The time in which it fills. Milliseconds.
     fill_ms: u64,
 }
 
 impl Shape {
-    /// `per_second` below half a billionth never fills; a value that is no positive finite
-    /// number must have been refused before.
+    /// `per_second` below half a billionth never fills; a value that is no positive finite number
+    /// must have been refused before.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -43,22 +43,22 @@ impl Shape {
     }
 }
 
-/// What one bucket misses.
+/// The missing tokens of one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Bucket {
-    /// Units that are missing.
+    /// Missing units.
     missing: u128,
-    /// At this moment. Nanoseconds.
+    /// The time of that number. Nanoseconds.
     at_ns: u64,
-    /// Units that came back each nanosecond from then on.
+    /// Units that return each nanosecond from then on.
     refill: u64,
 }
 
 impl Bucket {
-    /// Bring it up to this moment, and give it this shape from now on.
+    /// Brings it to this time, and gives it this shape from now on.
     pub(super) fn settle(&mut self, shape: &Shape, now_ns: u64) {
         self.missing = self.missing_at(now_ns).min(shape.units());
-        // A worker may come with a moment that it read before another's.
+        // A worker may pass a time that it read before another worker's.
         self.at_ns = self.at_ns.max(now_ns);
         self.refill = shape.refill;
     }
@@ -74,8 +74,8 @@ impl Bucket {
         self.missing_at(now_ns) == 0
     }
 
-    /// Until so many tokens are there; 0 when they are. Milliseconds, rounded up. The bucket is
-    /// settled.
+    /// The time until this many tokens are there; 0 if they are. Milliseconds, rounded up. The
+    /// bucket must be settled.
     pub(super) fn wait_ms(&self, shape: &Shape, cost: u64, now_ns: u64) -> u64 {
         let wanted = u128::from(cost) * TOKEN + self.missing;
         let lacking = wanted.saturating_sub(shape.units());
@@ -88,7 +88,7 @@ impl Bucket {
         }
     }
 
-    /// Until so many units came back. Milliseconds, rounded up.
+    /// The time until this many units have returned. Milliseconds, rounded up.
     fn until(&self, units: u128, shape: &Shape, now_ns: u64) -> u64 {
         if units == 0 {
             return 0;
@@ -105,7 +105,7 @@ impl Bucket {
         self.missing = self.missing.saturating_sub(u128::from(cost) * TOKEN);
     }
 
-    /// Where it stands, settled.
+    /// Its level. The bucket must be settled.
     pub(super) fn level(&self, shape: &Shape, now_ns: u64) -> Level {
         let missing = u64::try_from(self.missing.div_ceil(TOKEN)).unwrap_or(u64::MAX);
         Level {
@@ -117,13 +117,13 @@ impl Bucket {
     }
 }
 
-/// The time in which so many units come back. Nanoseconds, rounded up.
+/// The time in which this many units return. Nanoseconds, rounded up.
 fn time_for(units: u128, refill: u64) -> u128 {
     if refill == 0 {
         return u128::MAX;
     }
     match u64::try_from(units) {
-        // What is usual, at a tenth of the cost.
+        // The usual case, at a tenth of the cost.
         Ok(units) => u128::from(units.div_ceil(refill)),
         Err(_) => units.div_ceil(u128::from(refill)),
     }

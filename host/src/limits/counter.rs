@@ -1,4 +1,4 @@
-//! The counter of one plan (or filter) and key: all of its bounds, decided together.
+//! The counter of one plan (or filter) and key: decides all of its bounds together.
 
 mod outcome;
 
@@ -19,19 +19,19 @@ pub(super) struct Bounds {
     /// The rate's bucket.
     pub(crate) rate: Option<Shape>,
     pub(crate) quota: Option<QuotaLimit>,
-    /// Whether they are a plan's, whose usage is told.
+    /// Whether they belong to a plan, whose usage is reported.
     pub(crate) is_plan: bool,
 }
 
 /// The rate of one method of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MethodBound {
-    /// Which bucket of a counter is its.
+    /// The number of its bucket in a counter.
     pub(crate) number: u32,
     pub(crate) shape: Shape,
 }
 
-/// What one taking wants of a counter.
+/// A request to take from a counter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CounterRequest<'a> {
     pub(crate) bounds: &'a Bounds,
@@ -41,39 +41,39 @@ pub(super) struct CounterRequest<'a> {
 }
 
 impl CounterRequest<'_> {
-    /// The day of its moment. Days since 1970.
+    /// The day of its time. Days since 1970.
     pub(super) fn day(&self) -> u32 {
         Period::Day.number(self.now.wall_ms)
     }
 }
 
-/// What one key used of one plan.
+/// The usage of one plan by one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsageCounter {
     bucket: Bucket,
-    /// Of the plan's methods, those that were ever taken from, by their numbers.
+    /// The plan's methods that were ever taken from, by number.
     methods: Vec<(u32, Bucket)>,
     /// In the period of the plan's quota.
     usage: PeriodUsage,
-    /// Of the latest period that was seen, after the clock went back over more than one: it counts
-    /// again when the clock comes to it.
+    /// The usage of the latest period, after the clock went back over more than one: it counts
+    /// again when the clock reaches it.
     later_usage: Option<Box<PeriodUsage>>,
-    /// The same in periods that the quota had before, or is about to have, while these run: a period
-    /// that comes again has missed nothing.
+    /// The usage in periods that the quota had before, or is about to have, so that a period that
+    /// returns has missed nothing.
     #[expect(
         clippy::box_collection,
-        reason = "one word in each of a million counters, which nearly all have none"
+        reason = "one word in each of a million counters, of which nearly all have none"
     )]
     other_periods: Option<Box<Vec<PeriodUsage>>>,
-    /// Of which `pending` is. Days since 1970.
+    /// The day of `pending`. Days since 1970.
     day: u32,
-    /// Whether something was used or given back that was not told.
+    /// Whether something was used or given back since the last report.
     changed: bool,
-    /// What was used and not told.
+    /// Usage since the last report.
     pending: i64,
 }
 
-/// What was used and is to be told.
+/// Usage that is to be reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PendingUsage {
     /// Days since 1970.
@@ -83,7 +83,7 @@ pub(super) struct PendingUsage {
 }
 
 impl UsageCounter {
-    /// Of a key that was never seen, or long ago.
+    /// The counter of a key that was never seen, or long ago.
     pub(super) fn new() -> Self {
         Self {
             bucket: Bucket::default(),
@@ -97,8 +97,8 @@ impl UsageCounter {
         }
     }
 
-    /// Bring it to this moment, and say how long each of its bounds makes this taking wait. Gives
-    /// also what was to be told of the day or the period that is over with it.
+    /// Brings it to this time, and computes how long each of its bounds makes this request wait.
+    /// Also returns the unreported usage of a day or period that ended meanwhile.
     pub(super) fn settle(
         &mut self,
         want: &CounterRequest<'_>,
@@ -122,7 +122,7 @@ impl UsageCounter {
         let CounterRequest { cost, now, .. } = *want;
         let mut waits = BoundWaits::default();
         if let Some(method) = want.method {
-            // One that was never taken from is full.
+            // A bucket that was never taken from is full.
             waits.method = match self.method(method.number) {
                 Some(bucket) => {
                     bucket.settle(&method.shape, now.monotonic_ns);
@@ -138,7 +138,7 @@ impl UsageCounter {
         waits
     }
 
-    /// Keep what was used of a period that the clock went back from, and find it again.
+    /// Stores the usage of a period that the clock went back from, and finds it again.
     fn look_ahead(&mut self, before: &PeriodUsage) {
         if let Some(ahead) = &self.later_usage
             && (ahead.period != self.usage.period || ahead.number <= self.usage.number)
@@ -157,7 +157,7 @@ impl UsageCounter {
         }
     }
 
-    /// Count the quota in this kind of period from now on.
+    /// Counts the quota in this kind of period from now on.
     fn switch_to(&mut self, period: Period) {
         if self.usage.period == period && self.usage != PeriodUsage::NONE {
             return;
@@ -178,8 +178,7 @@ impl UsageCounter {
         others.find(|other| other.period == period)
     }
 
-    /// From now on what is used counts in these kinds of periods, too, and in no others but the
-    /// quota's own.
+    /// Counts usage in these kinds of periods, too, and in no others but the quota's own.
     pub(super) fn track(&mut self, periods: &[Period]) {
         let is_kept =
             |period: Period| self.usage == PeriodUsage::NONE || period != self.usage.period;
@@ -199,8 +198,8 @@ impl UsageCounter {
         self.other_periods = (!kept.is_empty()).then(|| Box::new(kept));
     }
 
-    /// Begin to count in this kind of period with what was used and not told: what was told is added
-    /// by [`add_used`](Self::add_used). Without anybody to tell, with what is known of periods within
+    /// Begins to count in this kind of period with the unreported usage; reported usage is added
+    /// by [`add_used`](Self::add_used). Without reports it begins with the usage of periods within
     /// this one.
     pub(super) fn begin(&mut self, period: Period, recording: bool, wall_ms: u64) {
         let number = period.number(wall_ms);
@@ -223,7 +222,7 @@ impl UsageCounter {
         (usage.number, usage.used) = (number, used);
     }
 
-    /// What was used before, and told, in the period with this number.
+    /// Adds earlier, reported usage of the period with this number.
     pub(super) fn add_used(&mut self, more: QuotaUsage) {
         let usage = self.usage_of(more.period);
         if usage.number < more.number {
@@ -241,7 +240,7 @@ impl UsageCounter {
         [&self.usage].into_iter().chain(others)
     }
 
-    /// What was used in this kind of period, of which it counts from now on.
+    /// The usage in this kind of period, in which it counts from now on.
     fn usage_of(&mut self, period: Period) -> &mut PeriodUsage {
         if self.usage == PeriodUsage::NONE {
             self.usage = PeriodUsage::begin(period);
@@ -255,15 +254,15 @@ impl UsageCounter {
         if place == others.len() {
             others.push(PeriodUsage::begin(period));
         }
-        // It is there: it was pushed where it was not.
+        // It exists: it was pushed if it did not.
         match others.get_mut(place) {
             Some(other) => other,
             None => &mut self.usage,
         }
     }
 
-    /// What was to be told of a day or a period that is over. Of a period that goes on nothing is
-    /// told with its days: its last state is told with the counter.
+    /// The unreported usage of a day or a period that has ended. If the period goes on, only the
+    /// counter reports its last state.
     fn close_period(&mut self, before: &PeriodUsage, day: u32) -> Option<PendingUsage> {
         if !self.changed {
             return None;
@@ -283,8 +282,8 @@ impl UsageCounter {
         })
     }
 
-    /// Take from all bounds, after [`settle`](Self::settle) said that all give. `noted`: what is
-    /// used is to be told.
+    /// Takes from all bounds, after [`settle`](Self::settle) found that all give. `noted` says
+    /// whether the usage is to be reported.
     pub(super) fn take(&mut self, want: &CounterRequest<'_>, noted: bool) {
         let cost = want.cost;
         if let Some(method) = want.method {
@@ -308,7 +307,8 @@ impl UsageCounter {
         }
     }
 
-    /// Of the quota, and of the periods that are counted beside it: also while the plan has none.
+    /// Takes from the quota, and from the periods that count beside it: also while the plan has
+    /// none.
     fn take_quota(&mut self, want: &CounterRequest<'_>) {
         if want.bounds.quota.is_some() {
             self.usage.take(want.cost);
@@ -326,7 +326,7 @@ impl UsageCounter {
         }
     }
 
-    /// What a ticket must know of what was just taken.
+    /// The amounts that a ticket must know.
     pub(super) fn taken_amounts(&self, want: &CounterRequest<'_>) -> TakenAmounts {
         TakenAmounts {
             rate: want.bounds.rate.is_some(),
@@ -337,8 +337,8 @@ impl UsageCounter {
         }
     }
 
-    /// Undo what was taken. `noted`: what is used is to be told; then this gives what cannot be
-    /// told with the counter, as its day is over.
+    /// Gives back amounts. `noted` says whether the usage is to be reported; then this returns
+    /// usage that the counter cannot report, because its day has ended.
     pub(super) fn give_back(
         &mut self,
         cost: u64,
@@ -366,7 +366,7 @@ impl UsageCounter {
             .flatten()
     }
 
-    /// Add to what is to be told. Gives back what is of another day, or of a period that is over.
+    /// Adds to the unreported usage. Returns usage of another day, or of a period that has ended.
     pub(super) fn add(&mut self, more: &PendingUsage) -> Option<PendingUsage> {
         let goes_on =
             |quota: &QuotaUsage| self.usage.period_number() == (quota.period, quota.number);
@@ -386,13 +386,13 @@ impl UsageCounter {
         self.changed = true;
     }
 
-    /// What is to be told, once.
+    /// Takes the usage to report.
     pub(super) fn take_pending(&mut self) -> Option<PendingUsage> {
         let usage = self.usage;
         self.pending_with_usage(&usage)
     }
 
-    /// The same, with the usage of its quota as it was then.
+    /// The same, with the usage of its quota at that time.
     fn pending_with_usage(&mut self, usage: &PeriodUsage) -> Option<PendingUsage> {
         std::mem::take(&mut self.changed).then(|| PendingUsage {
             day: self.day,
@@ -405,7 +405,7 @@ impl UsageCounter {
         })
     }
 
-    /// What was used before the process began.
+    /// Restores usage from before the start.
     pub(super) fn restore(&mut self, usage: QuotaUsage, extra: i64) {
         let known = self.usage_of(usage.period);
         match known.number.cmp(&usage.number) {
@@ -413,7 +413,7 @@ impl UsageCounter {
                 known.used = known.used.max(usage.used);
                 known.extra = extra;
             }
-            // Saved while the clock was behind: the later period is the one not to be given twice.
+            // Stored while the clock was behind: the later period must not be given twice.
             Ordering::Greater => {}
             Ordering::Less => {
                 *known = PeriodUsage {
@@ -426,8 +426,8 @@ impl UsageCounter {
         }
     }
 
-    /// So much more was used by way of another gateway on this day, and `usage` is where the store
-    /// stands with it. The state is to be told again, and the usage was.
+    /// Adds usage of another gateway on this day; `usage` is the storage's state including it. The
+    /// state is to be reported again, the usage was reported.
     pub(super) fn add_drain_usage(&mut self, usage: QuotaUsage, extra: i64, used: i64, day: u32) {
         let place = (usage.period, usage.number);
         let before = self
@@ -464,17 +464,17 @@ impl UsageCounter {
         }
     }
 
-    /// From now on so much remains of the quota in its period.
+    /// Sets the remaining quota in its period.
     pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
         self.usage.extend(quota, remaining);
     }
 
-    /// Of its quota.
+    /// The usage of its quota.
     pub(super) fn usage(&self) -> &PeriodUsage {
         &self.usage
     }
 
-    /// What was used of this quota by this moment.
+    /// The usage of this quota at this time.
     pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> PeriodUsage {
         let known = self.tracked_periods().find(|known| known.period == period);
         let mut usage = known.copied().unwrap_or(PeriodUsage::begin(period));
@@ -503,7 +503,7 @@ impl UsageCounter {
                 .is_none_or(|ahead| ahead.has_ended(now.wall_ms))
     }
 
-    /// As it is, as far as this taking is concerned. After [`settle`](Self::settle) with it.
+    /// A snapshot for this request, after [`settle`](Self::settle) with it.
     pub(super) fn seen(&self, want: &CounterRequest<'_>) -> CounterSnapshot {
         let known = |number| self.methods.iter().find(|(known, _)| *known == number);
         CounterSnapshot {

@@ -1,44 +1,44 @@
 //! Counters that several gateways share, by leases.
 //!
-//! The budget of each plan and key is in a Redis: what was taken of its quota in this period, and
-//! the token buckets of its rates, by Redis' clock. Each gateway takes parts of it in advance, its
-//! *leases*, and uses them up in its own memory. So a request whose share is in hand waits for
-//! nothing: a thread settles what was used and fetches more, woken when a lease runs low.
+//! The budget of each plan and key is in a Redis: the usage of its quota in this period, and the
+//! token buckets of its rates, by Redis' clock. Each gateway takes parts of it in advance, its
+//! *leases*, and uses them up in its own memory. So a request whose share is leased already waits
+//! for nothing: a thread reports usage and fetches more, and is woken when a lease runs low.
 //!
-//! How exact that is. A gateway never uses a grant twice, and what was granted is not in the budget
-//! any more, so of a limit of N no more than N is admitted. More can be admitted only through a
-//! gateway that was killed, or that stood still until its lease ended: it may have used its lease
-//! without having told, and the budget has it again. So at the worst it is N + gateways × lease
+//! How exact that is: a gateway never uses a grant twice, and a granted amount is no longer in the
+//! budget, so of a limit of N no more than N is admitted. More can be admitted only through a
+//! gateway that was killed, or that hung until its lease ended: it may have used its lease without
+//! a report, and the budget has it again. So at worst N + gateways × lease is admitted
 //! ([`LeasedLimits::bound`]), where
-//!
 //! - the lease of a quota is a tenth of its limit, at least 1, at most `max_lease`;
 //! - the lease of a rate is its burst, at most `max_lease`.
 //!
-//! Not less than N is admitted as long as requests keep coming. What a gateway does not use for a
-//! second goes back; what another gateway waits for goes back within a tenth of one; and what a
-//! gateway that is gone had leased is back after [`LEASE_MS`](lease::LEASE_MS), by the clock of
-//! Redis. A gateway stops using a lease [`MARGIN_MS`](lease::MARGIN_MS) before that, by its clock
-//! that never steps, counted from before the call that got it.
+//! No less than N is admitted as long as requests keep coming. An amount that a gateway does not
+//! use for a second is returned; one that another gateway waits for is returned within a tenth of
+//! a second; and the leases of a gateway that is gone are back after
+//! [`LEASE_MS`](lease::LEASE_MS), by the clock of Redis. A gateway stops using a lease
+//! [`MARGIN_MS`](lease::MARGIN_MS) before that, by its clock that never steps, counted from before
+//! the call that got it.
 //!
-//! A refusal for a bound is one of the shared count: a quota is refused only once it is used, and no
-//! other gateway holds a lease of it. Where this gateway does not know its share
-//! (a key that it meets for the first time, a lease that is used up), nothing is decided: the
-//! request waits for the next answer before its filter runs ([`LimitStore::wait`]), for
-//! `max_wait` at the longest, and is then told that the limits are unavailable. What requests wait
-//! for is granted to them and counted at once; what is leased in advance beside it follows what was
-//! used lately.
+//! A refusal comes from the shared count: a quota is refused only when it is used up and no other
+//! gateway has a lease of it. If this gateway does not know its share (a key that it meets for the
+//! first time, a lease that is used up), nothing is decided: the request waits for the next answer
+//! before its filter runs ([`LimitStore::wait`]), at most for `max_wait`, and is then refused
+//! because the limits are unavailable. Amounts that requests wait for are granted to them and
+//! counted at once; leases in advance follow the recent usage.
 //!
-//! When Redis is out of reach, leases are used as long as they last. Then the policy answers
-//! ([`OnUnavailable`]), and what it lets through is settled when Redis is there again. A Redis that
-//! comes back with less than it had (killed, restored, failed over), or is emptied while it runs, gives
-//! no quota twice: another process of it, or the lack of the mark that the first call leaves, makes
-//! every gateway say the highest total that it saw, and nothing of any quota is granted until all
-//! gateways that it remembers have, or for a second. Buckets start full then: one
-//! burst more. A call whose answer was lost comes again with its number, and is carried out once.
+//! If Redis is out of reach, leases are used as long as they last. Then the policy decides
+//! ([`OnUnavailable`]), and the usage that it lets through is reported when Redis is back. A Redis
+//! that returns with less data than before (killed, restored, failed over), or is emptied while it
+//! runs, gives no quota twice: another process of it, or the absence of the mark that the first
+//! call leaves, makes every gateway report the highest total that it saw, and no quota is granted
+//! until all gateways that it remembers have done so, or for a second. Buckets start full then:
+//! one burst more. A call whose answer was lost is repeated with its number, and executed once.
 //!
-//! Each gateway's own, not shared: the rates of routes and of the gateway, filters' own buckets,
-//! and the plan's bounds once more in full, so that no gateway alone can pass them, whatever Redis
-//! says. The period of a quota is that of each gateway's wall clock: keep them in step (NTP).
+//! Each gateway has its own, unshared: the rates of routes and of the gateway, filters' own
+//! buckets, and the plan's bounds once more in full, so that no gateway alone can exceed them,
+//! whatever Redis says. The period of a quota is that of each gateway's wall clock: synchronise
+//! them (NTP).
 
 mod entry;
 mod lease;
@@ -78,33 +78,34 @@ use entry::{Shortage, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};
 
-/// How leases are given.
+/// The settings of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeasePolicy {
-    /// The most that one lease holds; at least 1.
+    /// The largest lease; at least 1.
     pub(crate) max_lease: u64,
-    /// What is answered when Redis is out of reach and no lease is left.
+    /// The policy if Redis is out of reach and no lease is left.
     pub(crate) on_unavailable: OnUnavailable,
-    /// For how many plans and keys there is room.
+    /// The number of plans and keys for which there is room.
     pub(crate) max_counters: usize,
-    /// How long a request waits at the most to learn its share.
+    /// The longest wait of a request for its share.
     pub(crate) max_wait: Duration,
-    /// Whether what is used is kept until somebody asks for what is [`take_pending_usage`](LimitStore::unsaved).
+    /// Whether usage is kept until the caller takes it by
+    /// [`take_pending_usage`](LimitStore::take_pending_usage).
     pub(crate) recording: bool,
 }
 
-/// By how much a plan's bounds may be passed: `gateways` times each.
+/// How far a plan's bounds may be exceeded: `gateways` times each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeaseBound {
-    /// One lease of its rate; 0 where it has none.
+    /// One lease of its rate; 0 if it has none.
     pub(crate) rate: u64,
-    /// One lease of its quota; 0 where it has none.
+    /// One lease of its quota; 0 if it has none.
     pub(crate) quota: u64,
     /// How many gateways share the budget now.
     pub(crate) gateways: u64,
 }
 
-/// What is told where the shared count is not known.
+/// The answer if the shared count is not known.
 const UNKNOWN: Shortage = Shortage {
     by: BoundKind::Unavailable,
     retry_after_ms: 1000,
@@ -117,7 +118,7 @@ pub(crate) struct LeasedLimits {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the gateway's workers and the refilling thread have in common.
+/// The state that the workers and the refilling thread share.
 #[derive(Debug)]
 struct LeaseShared {
     local: LocalLimits,
@@ -129,7 +130,7 @@ struct LeaseShared {
     stats: LeaseStats,
     queue: Mutex<RefillQueue>,
     wake: Condvar,
-    /// Told after each call that was answered, and at the end.
+    /// Notified after each call that was answered, and at the end.
     settled: Condvar,
     settle_lock: Mutex<()>,
 }
@@ -141,11 +142,12 @@ struct RefillQueue {
 }
 
 impl LeasedLimits {
-    /// Connect, and start the thread that refills. A server that is out of reach is tried again by
-    /// the thread; until then the policy answers.
+    /// Connects, and starts the thread that refills. The thread keeps trying a server that is out
+    /// of reach; until then the policy decides.
     ///
     /// # Errors
-    /// The settings make no sense, the server refuses them, or no thread can be started.
+    ///
+    /// The settings are invalid, the server refuses them, or no thread can be started.
     pub(crate) fn start(
         settings: &RedisSettings,
         policy: LeasePolicy,
@@ -169,7 +171,7 @@ impl LeasedLimits {
         });
         let mut speaker = RefillCaller::default();
         match speaker.refill(&shared, Vec::new(), false) {
-            // It is tried again by the thread.
+            // The thread tries again.
             Ok(()) | Err(StorageError::Unreachable { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -179,7 +181,7 @@ impl LeasedLimits {
             .spawn(move || refill::run(&of_thread, speaker))
             .map_err(|error| StorageError::Failed {
                 name: shared.server.name().to_owned(),
-                cause: format!("no thread for it can be started: {error}"),
+                cause: format!("cannot start its thread: {error}"),
             })?;
         Ok(Arc::new(Self {
             shared,
@@ -187,7 +189,7 @@ impl LeasedLimits {
         }))
     }
 
-    /// By how much this plan's bounds may be passed.
+    /// How far this plan's bounds may be exceeded.
     #[must_use]
     pub(crate) fn bound(&self, plan: &UsagePlan) -> LeaseBound {
         let terms = self.shared.terms();
@@ -198,26 +200,26 @@ impl LeasedLimits {
         }
     }
 
-    /// Give back what is held, and end the thread: at the end of the process. What is taken from
-    /// then on is decided by what leases are left, of which none are granted any more. Waits for
-    /// the store as long as its time-outs let it.
+    /// Returns the leases, and ends the thread: at the end of the process. Later requests are
+    /// decided by the remaining leases, of which no more are granted. Waits for the server as long
+    /// as its timeouts allow.
     pub(crate) fn stop(&self) {
         self.shared.queue.lock().stop = true;
         self.shared.wake.notify_all();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
-            // It has nothing to tell.
+            // A panic of the thread was reported already.
             let _ = thread.join();
         }
     }
 
-    /// Divide the room for counters among so many plans, that none uses up all of it.
+    /// Divides the room for counters among this many plans, so that none uses up all of it.
     pub(super) fn divide(&self, plans: usize) {
         self.shared.leases.divide(plans);
         self.shared.local.divide(plans);
     }
 
-    /// Whether a taking is refused for certain. None: its share is to be waited for.
+    /// Whether a request is refused for certain. None: its share must be waited for.
     pub(super) fn refuses(&self, take: &TakeRequest<'_>) -> Option<bool> {
         let shared = &*self.shared;
         let plan = take.plan?;
@@ -225,8 +227,8 @@ impl LeasedLimits {
             return Some(false);
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut held = shared.leases.lock(hash)?;
-        let entry = held.find(plan.number, hash, take.key)?;
+        let mut locked = shared.leases.lock(hash)?;
+        let entry = locked.find(plan.number, hash, take.key)?;
         entry.refresh(plan, take, shared.terms());
         match entry.outlook(plan, take) {
             TakeOutlook::Enough => Some(false),
@@ -235,7 +237,7 @@ impl LeasedLimits {
         }
     }
 
-    /// For metrics. It visits every lock.
+    /// The state, for metrics. It takes every lock.
     #[must_use]
     pub(crate) fn state(&self) -> LeaseState {
         let shared = &self.shared;
@@ -280,11 +282,11 @@ impl LimitStore for LeasedLimits {
             return shared.local.take(take);
         };
         let hash = shared.leases.hash(plan.number, take.key);
-        let Some(mut held) = shared.leases.lock(hash) else {
+        let Some(mut locked) = shared.leases.lock(hash) else {
             return shared.refuse(take, UNKNOWN);
         };
-        let Some(entry) = held.find_or_make(plan, hash, take.key) else {
-            drop(held);
+        let Some(entry) = locked.find_or_make(plan, hash, take.key) else {
+            drop(locked);
             let lacks_room = true;
             return Decision {
                 lacks_room,
@@ -295,7 +297,7 @@ impl LimitStore for LeasedLimits {
         LeaseShared::show(entry, take, &mut decision);
         let wanted = take.cost > 0 && entry.needs_refill(take.now);
         let owner = wanted.then(|| LeaseShared::enqueue(entry)).flatten();
-        drop(held);
+        drop(locked);
         if owner.is_some() {
             shared.queue_all(owner.into_iter());
         }
@@ -313,8 +315,8 @@ impl LimitStore for LeasedLimits {
             return None;
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut held = shared.leases.lock(hash)?;
-        let entry = held.find_or_make(plan, hash, take.key)?;
+        let mut locked = shared.leases.lock(hash)?;
+        let entry = locked.find_or_make(plan, hash, take.key)?;
         entry.refresh(plan, take, shared.terms());
         let TakeOutlook::Unknown(_) = entry.outlook(plan, take) else {
             return None;
@@ -326,7 +328,7 @@ impl LimitStore for LeasedLimits {
         let owner = (!entry.is_asking())
             .then(|| LeaseShared::enqueue(entry))
             .flatten();
-        drop(held);
+        drop(locked);
         shared.stats.note_wait();
         if owner.is_some() {
             shared.queue_all(owner.into_iter());
@@ -353,8 +355,8 @@ impl LimitStore for LeasedLimits {
         {
             let leases = &self.shared.leases;
             let hash = leases.hash(from.space, &from.key);
-            if let Some(mut held) = leases.lock(hash)
-                && let Some(entry) = held.find(from.space, hash, &from.key)
+            if let Some(mut locked) = leases.lock(hash)
+                && let Some(entry) = locked.find(from.space, hash, &from.key)
             {
                 entry.give_back(ticket.cost, &from.amounts, Timestamp::now());
             }
@@ -363,7 +365,7 @@ impl LimitStore for LeasedLimits {
     }
 
     fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
-        // Where quotas stand is in the budget; what one gateway knows of it is not to replace it.
+        // The budget has the quotas; what one gateway knows must not replace it.
         self.shared.local.take_pending_usage(&mut |delta| {
             visit(UsageDelta {
                 quota: None,
@@ -381,7 +383,7 @@ impl LimitStore for LeasedLimits {
     }
 
     fn restore(&self, row: &QuotaRow) {
-        // What was used is in the budget. What was extended must pass the counters here too.
+        // The budget has the usage. An extension must pass the counters here too.
         let mut row = row.clone();
         row.usage.used = 0;
         self.shared.local.restore(&row);
@@ -436,7 +438,7 @@ impl LimitStore for LeasedLimits {
                 extra,
                 remaining: limit.saturating_add_signed(extra).saturating_sub(used),
             }),
-            // What this gateway knows alone.
+            // This gateway's own knowledge.
             Err(_) => self.shared.local.quota_status(plan, key, now),
         }
     }

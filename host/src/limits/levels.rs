@@ -1,45 +1,45 @@
-//! What was decided for each place of a chain, until the response tells it to the client.
+//! The levels of each filter's last decision, until the response shows them to the client.
 
 use smallvec::SmallVec;
 
 use super::{Decision, Level};
 
-/// Where the bounds of a decision stand.
+/// The levels of a decision's bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitLevels {
-    /// The rate's state, where there is a rate.
+    /// The rate's level, if there is a rate.
     pub(crate) rate: Option<Level>,
-    /// The quota's state, where there is a quota.
+    /// The quota's level, if there is a quota.
     pub(crate) quota: Option<Level>,
 }
 
-/// The last standing of each place in one exchange's chain. Seldom more than one, so a list that
-/// is searched.
+/// The last levels of each filter in one exchange's chain. Seldom more than one, so a list is
+/// searched.
 #[derive(Debug, Default)]
 pub struct FilterLevels {
     entries: SmallVec<[(u16, LimitLevels); 1]>,
 }
 
 impl FilterLevels {
-    /// Note what was decided for a place.
-    pub(crate) fn record(&mut self, place: u16, decision: &Decision) {
-        let standing = LimitLevels {
+    /// Records a decision of a filter.
+    pub(crate) fn record(&mut self, filter: u16, decision: &Decision) {
+        let levels = LimitLevels {
             rate: decision.rate,
             quota: decision.quota,
         };
-        match self.entries.iter_mut().find(|(known, _)| *known == place) {
-            Some((_, last)) => *last = standing,
-            None => self.entries.push((place, standing)),
+        match self.entries.iter_mut().find(|(known, _)| *known == filter) {
+            Some((_, last)) => *last = levels,
+            None => self.entries.push((filter, levels)),
         }
     }
 
-    /// What was decided last for a place.
+    /// The last levels of a filter.
     #[must_use]
-    pub(crate) fn find(&self, place: u16) -> Option<LimitLevels> {
+    pub(crate) fn find(&self, filter: u16) -> Option<LimitLevels> {
         let mut entries = self.entries.iter();
         entries
-            .find(|(known, _)| *known == place)
-            .map(|(_, standing)| *standing)
+            .find(|(known, _)| *known == filter)
+            .map(|(_, levels)| *levels)
     }
 }
 
@@ -69,12 +69,12 @@ mod tests {
     #[test]
     fn each_place_has_its_last_decision() {
         let mut standings = FilterLevels::default();
-        for (place, remaining) in [(0, 9), (3, 5), (0, 8)] {
-            standings.record(place, &decision(remaining));
+        for (filter, remaining) in [(0, 9), (3, 5), (0, 8)] {
+            standings.record(filter, &decision(remaining));
         }
-        let remaining = |place| {
+        let remaining = |filter| {
             standings
-                .find(place)
+                .find(filter)
                 .map(|s| s.rate.map(|rate| rate.remaining))
         };
         assert_eq!(remaining(0), Some(Some(8)));

@@ -28,33 +28,33 @@ use crate::shared_store::StorageError;
 
 mod persistence;
 
-/// How many counters are kept if nothing else is said: some 250 MB at worst.
+/// The default limit of counters: some 250 MB at worst.
 pub(crate) const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 
-/// What a caller is told when there is no room.
+/// The refusal if there is no room.
 const NO_ROOM: LimitRefusal = LimitRefusal {
     by: BoundKind::Unavailable,
     retry_after_ms: 1000,
 };
 
-/// Exact counters for one gateway, in memory. They survive reloads, and restarts where what was
-/// used is saved.
+/// Exact counters of one gateway, in memory. They survive reloads, and also restarts if their
+/// usage is stored.
 ///
-/// One short lock out of 64 is held while one decision is made, and with it those of the route's
-/// and the gateway's rates where there are such. At most the given number of
-/// counters is kept (one lock's share may be used up a few per cent earlier). A counter goes when
-/// it is as good as new: its buckets full, its period over for an hour or nothing used in it, and
-/// all that was used told. When all room is taken by others, what would need a new counter is
-/// refused as [`BoundKind::Unavailable`]: who could fill the room could otherwise take without bounds. The empty
-/// key, which no API key has, always has room.
+/// A decision holds one short lock out of 64, and those of the route's and the gateway's rates if
+/// there are any. At most the given number of counters is kept (one lock's share may be used up a
+/// few per cent earlier). A counter is dropped when it is as good as new: its buckets full, its
+/// period ended an hour ago or without usage, and all of its usage reported. If other counters use
+/// all room, a request that would need a new counter is refused as [`BoundKind::Unavailable`]:
+/// otherwise a client that fills the room could take without bounds. The empty key, which no API
+/// key has, always has room.
 #[derive(Debug)]
 pub struct LocalLimits {
     shards: Box<[CounterShard]>,
-    /// Of each shard. Counters.
+    /// The capacity of each shard. Counters.
     shard_capacity: usize,
-    /// How many plans share the room; 0: it is for whoever comes.
+    /// The number of plans that share the room; 0: first come, first served.
     plans: AtomicUsize,
-    /// Whether what is used is kept until it was told.
+    /// Whether usage is kept until it is reported.
     recording: bool,
     hasher: RandomState,
     names: Mutex<NumberedNames>,
@@ -74,7 +74,7 @@ impl Default for LocalLimits {
     }
 }
 
-/// One taking from one counter.
+/// A request to take from one counter.
 struct CounterTake<'a> {
     space: u32,
     key: &'a str,
@@ -84,7 +84,7 @@ struct CounterTake<'a> {
 }
 
 impl LocalLimits {
-    /// Room for so many counters, at least one. What is used is told to nobody.
+    /// Room for this many counters, at least one. Usage is not reported.
     #[must_use]
     pub(crate) fn new(max_counters: usize) -> Self {
         let shards = shard_count(max_counters);
@@ -100,15 +100,15 @@ impl LocalLimits {
         }
     }
 
-    /// The same, for somebody who asks for what is [`take_pending_usage`](LimitStore::unsaved) now and then:
-    /// it is kept until then.
+    /// Keeps usage until the caller takes it by
+    /// [`take_pending_usage`](LimitStore::take_pending_usage), which it must do now and then.
     #[must_use]
     pub fn with_recording(mut self) -> Self {
         self.recording = true;
         self
     }
 
-    /// Divide the room among so many plans.
+    /// Divides the room among this many plans.
     pub(super) fn divide(&self, plans: usize) {
         self.plans.store(plans, Ordering::Relaxed);
     }
@@ -120,7 +120,7 @@ impl LocalLimits {
         }
     }
 
-    /// How many counters are kept. For metrics: it visits every lock.
+    /// The number of counters, for metrics: it takes every lock.
     #[must_use]
     pub(crate) fn counters(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
@@ -137,8 +137,8 @@ impl LocalLimits {
         CounterOwner { space, key, hash }
     }
 
-    /// The rate that refuses a taking, whatever is left elsewhere, with where it stands if many keys share
-    /// it. A quota is not asked: another gateway may have extended it.
+    /// The rate that refuses a request, whatever the others have left, with its level if many keys
+    /// share it. The quota is not asked: another gateway may have extended it.
     pub(super) fn refusal_by_rate(
         &self,
         take: &TakeRequest<'_>,
@@ -152,10 +152,10 @@ impl LocalLimits {
             Some(entry) => entry.counter.settle_rates(want),
             None => UsageCounter::new().settle_rates(want),
         };
-        let mut held = LockedRates::lock(asked.route, asked.gateway);
-        held.settle(&mut waits, want.cost, want.now);
+        let mut locked = LockedRates::lock(asked.route, asked.gateway);
+        locked.settle(&mut waits, want.cost, want.now);
         let refusal = waits.refusal()?;
-        Some((refusal, held.level(refusal.by, want.now)))
+        Some((refusal, locked.level(refusal.by, want.now)))
     }
 
     fn decide(&self, asked: &CounterTake<'_>) -> Decision {
@@ -165,12 +165,12 @@ impl LocalLimits {
             Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
             None => refuse_for_room(&asked.request, &mut decision),
         };
-        // Outside of the locks.
+        // Computed outside of the locks.
         (decision.rate, decision.quota) = seen.levels(&asked.request);
         decision
     }
 
-    /// One atomic step over all bounds. Gives the counter as it stands then.
+    /// One atomic step over all bounds. Returns the counter after it.
     fn step(
         &self,
         table: &mut CounterTable,
@@ -213,7 +213,7 @@ impl LocalLimits {
         let want = &asked.request;
         let mut counter = self.new_counter(owner.space);
         let (waits, _) = counter.settle(want);
-        // Before locks are taken that others wait for too.
+        // Checked before the locks that other requests wait for.
         let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
         if needs_room && !table.make_room(owner.space, self.division(), want.now) {
             return refuse_for_room(want, decision);
@@ -232,7 +232,7 @@ impl LocalLimits {
         seen
     }
 
-    /// Whether what this taking uses is to be told.
+    /// Whether the usage of this request is to be reported.
     fn records_usage(&self, want: &CounterRequest<'_>) -> bool {
         self.recording && want.bounds.is_plan
     }
@@ -373,8 +373,8 @@ fn counter_take<'a>(take: &TakeRequest<'a>, plan: &'a EnrolledPlan) -> CounterTa
     }
 }
 
-/// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
-/// numbers of the shared ones when something was taken.
+/// Takes from the counter and the shared rates, or from none, and writes the decision. Returns the
+/// numbers of the shared rates if something was taken.
 fn take_all(
     counter: &mut UsageCounter,
     asked: &CounterTake<'_>,
@@ -383,21 +383,21 @@ fn take_all(
     decision: &mut Decision,
 ) -> Option<SharedRateNumbers> {
     let want = &asked.request;
-    let mut held = LockedRates::lock(asked.route, asked.gateway);
-    held.settle(&mut waits, want.cost, want.now);
+    let mut locked = LockedRates::lock(asked.route, asked.gateway);
+    locked.settle(&mut waits, want.cost, want.now);
     if let Some(refusal) = waits.refusal() {
         decision.refuse(refusal);
-        decision.shared = held.level(refusal.by, want.now);
+        decision.shared = locked.level(refusal.by, want.now);
         return None;
     }
     if want.cost == 0 {
         return None;
     }
     counter.take(want, noted);
-    Some(held.take(want.cost))
+    Some(locked.take(want.cost))
 }
 
-/// Of the route's rate and the gateway's.
+/// The numbers of the route's rate and the gateway's.
 type SharedRateNumbers = (Option<u32>, Option<u32>);
 
 fn ticket(
@@ -420,7 +420,7 @@ fn ticket(
     }
 }
 
-/// What is decided for who would need a counter, and there is no room.
+/// Decides for an owner who needs a counter and finds no room.
 fn refuse_for_room(want: &CounterRequest<'_>, decision: &mut Decision) -> CounterSnapshot {
     let mut counter = UsageCounter::new();
     let _ = counter.settle(want);
@@ -429,7 +429,7 @@ fn refuse_for_room(want: &CounterRequest<'_>, decision: &mut Decision) -> Counte
     counter.seen(want)
 }
 
-/// What a filter is told whose bucket makes no sense.
+/// The refusal of a filter's bucket with invalid numbers.
 fn invalid_bucket(capacity: u64) -> Decision {
     let rate = Level {
         limit: capacity,

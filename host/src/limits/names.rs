@@ -1,7 +1,7 @@
-//! The numbers that names were given: of plans, their methods, and filters.
+//! The numbers of names: of plans, their methods, and filters.
 //!
-//! Counters are kept under numbers. A name that comes again, after a reload or from the store of
-//! plans, gets its number back, and so its counters.
+//! Counters belong to numbers. A name that returns, after a reload or from the storage, gets its
+//! number again, and so its counters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use crate::model::period::Period;
 /// The most kinds of periods in which the usage of one plan counts.
 const MAX_PERIODS: usize = 4;
 
-/// All names that a store ever met. Grows with what an operator ever called a plan or a filter.
+/// All names that a store ever had. Grows only with the names that an operator uses.
 #[derive(Debug, Default)]
 pub(super) struct NumberedNames {
     plans: HashMap<Arc<str>, NumberedPlan>,
     filters: HashMap<Arc<str>, u32>,
-    /// The plan's name for each number that is a plan's.
+    /// The plan's name for each number of a plan.
     by_number: Vec<Option<Arc<str>>>,
 }
 
-/// What is known of a plan's name.
+/// The facts about a plan's name.
 #[derive(Debug)]
 struct NumberedPlan {
     number: u32,
-    /// The kinds of periods in which what is used counts: that of its quota last.
+    /// The kinds of periods in which usage counts: that of its quota last.
     periods: Vec<Period>,
     /// The numbers of its methods, by `<method> <path>`.
     methods: HashMap<String, u32>,
 }
 
 impl NumberedNames {
-    /// Give a plan its place.
+    /// Gives a plan its numbers.
     pub(super) fn enroll(&mut self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
         plan.check()?;
         self.number(&plan.name);
@@ -41,7 +41,7 @@ impl NumberedNames {
             self.track(&plan.name, quota.period);
         }
         let Some(known) = self.plans.get_mut(&plan.name) else {
-            // It was put there in the line before.
+            // Unreachable: the name was inserted above.
             return Err(PlanError::Empty(plan.name));
         };
         let mut methods = Vec::with_capacity(plan.methods.len());
@@ -69,8 +69,8 @@ impl NumberedNames {
         number
     }
 
-    /// From now on what is used of the plan counts in this kind of period, too. Of too many the one
-    /// goes that was asked for longest ago.
+    /// Counts usage of the plan in this kind of period, too. If there are too many, the one that
+    /// was tracked longest ago is dropped.
     pub(super) fn track(&mut self, plan: &str, period: Period) {
         self.number(plan);
         let Some(known) = self.plans.get_mut(plan) else {
@@ -83,12 +83,12 @@ impl NumberedNames {
         known.periods.push(period);
     }
 
-    /// The kinds of periods in which what is used of the plan counts.
+    /// The kinds of periods in which usage of the plan counts.
     pub(super) fn periods(&self, plan: &str) -> &[Period] {
         self.plans.get(plan).map_or(&[], |known| &known.periods)
     }
 
-    /// The same of the plan with this number.
+    /// The same for the plan with this number.
     pub(super) fn periods_of(&self, number: u32) -> &[Period] {
         let name = self.by_number.get(number as usize);
         let name = name.and_then(|name| name.as_deref());

@@ -1,7 +1,7 @@
-//! What was used and is still to be told to the ledger.
+//! Usage that is still to be reported to the storage.
 //!
-//! A counter that was used stands in the queue of its table, once; whoever saves takes it from
-//! there. What cannot wait in its counter, as the day is over or the counter gone, waits here.
+//! A used counter is in the queue of its table, once, and the sync takes usage from there. Usage
+//! that its counter cannot hold, because the day has ended or the counter was dropped, waits here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use super::counter::PendingUsage;
 
-/// Whose, and of which day.
+/// The owner and the day.
 type OutboxKey = (u32, Arc<str>, u32);
 
-/// What waits outside of the counters, for each key in the order of days, so that of a quota the
-/// last state is told last. Bounded.
+/// Usage outside of the counters, for each key in the order of days, so that the last state of a
+/// quota is reported last. Bounded.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: BTreeMap<OutboxKey, PendingUsage>,
 }
 
-/// What was used by whom.
+/// Usage with its owner.
 #[derive(Debug)]
 pub(super) struct OwnerUsage {
     pub(crate) space: u32,
@@ -28,7 +28,7 @@ pub(super) struct OwnerUsage {
 }
 
 impl Outbox {
-    /// Let this wait, unless `most` wait already: then it is given back, and lost.
+    /// Adds usage, unless `most` entries wait already: then it is returned, and lost.
     pub(super) fn put(&mut self, delta: OwnerUsage, most: usize) -> Result<(), OwnerUsage> {
         let full = self.waiting.len() >= most;
         let OwnerUsage {
@@ -40,7 +40,7 @@ impl Outbox {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 known.used = known.used.saturating_add(what.used);
-                // A quota is told by its last state.
+                // The last state of a quota counts.
                 known.quota = what.quota.or(known.quota);
             }
             Entry::Vacant(free) if full => {
@@ -58,7 +58,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// The same for what could not be saved: older than what came here meanwhile.
+    /// Adds usage that could not be written, and that is older than later entries.
     pub(super) fn put_older(&mut self, delta: OwnerUsage, most: usize) -> Result<(), OwnerUsage> {
         let whose = (delta.space, Arc::clone(&delta.key), delta.pending.day);
         let newer = self.waiting.get(&whose).and_then(|known| known.quota);
@@ -76,7 +76,7 @@ impl Outbox {
         )
     }
 
-    /// All that waits.
+    /// Takes everything.
     pub(super) fn take(&mut self) -> impl Iterator<Item = OwnerUsage> + use<> {
         std::mem::take(&mut self.waiting)
             .into_iter()
@@ -124,7 +124,7 @@ mod tests {
         ] {
             assert!(outbox.put(delta, 9).is_ok());
         }
-        // What could not be saved is older than that.
+        // Usage that could not be written is older than that.
         assert!(outbox.put_older(delta(7, 3, Some(3)), 9).is_ok());
         assert!(outbox.put_older(delta(6, 2, Some(2)), 9).is_ok());
         let told = [(6, 2, Some(2)), (7, 8, Some(5)), (8, 1, Some(11))];

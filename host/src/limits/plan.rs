@@ -1,4 +1,4 @@
-//! Usage plans: as defined, and as enrolled with a store.
+//! Usage plans: as defined, and as enrolled in a store.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use super::usage::QuotaLimit;
 /// The most methods of one plan.
 pub(crate) const MAX_METHODS: usize = 256;
 
-/// The word for every method.
+/// The name for every method.
 const ANY: &str = "ANY";
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsagePlan {
-    /// Its name: counters belong to it.
+    /// Its name, which its counters belong to.
     pub(crate) name: Arc<str>,
     /// Its token bucket.
     pub(crate) rate: Option<RateLimit>,
     pub(crate) quota: Option<QuotaLimit>,
-    /// Rates of single methods, beside the plan's own: a key has a bucket for each.
+    /// Rates of single methods, in addition to the plan's own: a key has a bucket for each.
     pub(crate) methods: Vec<MethodRate>,
-    /// The APIs that it is sold for; empty: all.
+    /// The APIs that it is for; empty: all.
     pub(crate) apis: Vec<Arc<str>>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct MethodRate {
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RateLimit {
-    /// Tokens that come back each second; positive and finite, a billionth at least.
+    /// Tokens that return each second; positive and finite, at least a billionth.
     pub(crate) per_second: f64,
     /// The bucket's size; at least 1.
     pub(crate) burst: u64,
@@ -54,10 +54,11 @@ impl RateLimit {
         Shape::new(self.burst, self.per_second)
     }
 
-    /// Whether its numbers make sense.
+    /// Checks its numbers.
     ///
     /// # Errors
-    /// The first that does not.
+    ///
+    /// The first invalid one.
     pub(crate) fn check(&self) -> Result<(), RateError> {
         if !self.per_second.is_finite() || self.per_second < SLOWEST {
             return Err(RateError::Rate);
@@ -69,7 +70,7 @@ impl RateLimit {
     }
 }
 
-/// A rate that makes no sense.
+/// Why a rate is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {
     /// Its speed is not a number above 0.
@@ -80,7 +81,7 @@ pub enum RateError {
     Burst,
 }
 
-/// A plan that makes no sense.
+/// Why a plan is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// It bounds nothing.
@@ -95,12 +96,12 @@ pub enum PlanError {
     /// Its quota's limit is 0.
     #[error("plan `{0}`: the quota's limit must be at least 1")]
     Limit(Arc<str>),
-    /// Another has its name.
-    #[error("plan `{0}` is there twice")]
+    /// Another plan has its name.
+    #[error("plan `{0}` is defined twice")]
     Duplicate(Arc<str>),
     #[error("plan `{0}` has rates for more than {MAX_METHODS} methods")]
     TooManyMethods(Arc<str>),
-    /// The rate of one of its methods makes no sense.
+    /// The rate of one of its methods is invalid.
     #[error("plan `{plan}`, method `{method}`: {wrong}")]
     Method {
         plan: Arc<str>,
@@ -125,17 +126,17 @@ impl PlanError {
     }
 }
 
-/// The rate of a method that makes no sense.
+/// Why the rate of a method is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MethodError {
-    /// Its numbers.
+    /// Its numbers are invalid.
     #[error(transparent)]
     Rate(#[from] RateError),
-    /// It is no method's name.
-    #[error("a method is written as `GET` is, in capitals, or is `ANY`")]
+    /// The method's name is invalid.
+    #[error("a method is in capitals, such as `GET`, or `ANY`")]
     Name,
-    /// It is no route's path.
-    #[error("a path is written as its route's is, and begins with `/` or is `$default`")]
+    /// The path is invalid.
+    #[error("a path is the pattern of a route: it begins with `/`, or is `$default`")]
     Path,
     #[error("it has a rate already")]
     Duplicate,
@@ -145,10 +146,11 @@ pub enum MethodError {
 const SLOWEST: f64 = 1e-9;
 
 impl UsagePlan {
-    /// Whether its numbers make sense.
+    /// Checks its numbers.
     ///
     /// # Errors
-    /// The first that does not.
+    ///
+    /// The first invalid one.
     pub(crate) fn check(&self) -> Result<(), PlanError> {
         let fail = |error: fn(Arc<str>) -> PlanError| Err(error(self.name.clone()));
         if self.rate.is_none() && self.quota.is_none() && self.methods.is_empty() {
@@ -200,24 +202,25 @@ impl MethodRate {
     }
 }
 
-/// A plan with its place in a store.
+/// A plan with its numbers in a store.
 #[derive(Debug)]
 pub struct EnrolledPlan {
     plan: UsagePlan,
     pub(super) number: u32,
     pub(super) bounds: Bounds,
-    /// In the order of the plan's.
+    /// In the order of the plan's methods.
     methods: Box<[MethodBound]>,
-    /// The places of the methods with this path.
+    /// The indexes of the methods with this path.
     by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState>,
 }
 
 impl EnrolledPlan {
-    /// For a [`LimitStore`](super::LimitStore): the plan, the number that the store gave its name,
-    /// and the numbers of its methods, in their order.
+    /// For a [`LimitStore`](super::LimitStore): the plan, the number of its name in the store, and
+    /// the numbers of its methods, in their order.
     ///
     /// # Errors
-    /// The plan makes no sense.
+    ///
+    /// The plan is invalid.
     pub(super) fn new(plan: UsagePlan, number: u32, methods: &[u32]) -> Result<Self, PlanError> {
         plan.check()?;
         let bounds = Bounds {
@@ -249,8 +252,8 @@ impl EnrolledPlan {
         &self.plan
     }
 
-    /// The rate that holds for this method on the route with this pattern: its place in
-    /// [`UsagePlan::methods`]. One that names the method goes before `ANY`.
+    /// The rate of this method on the route with this pattern, as an index of
+    /// [`UsagePlan::methods`]. A rate that names the method comes before `ANY`.
     #[must_use]
     pub(crate) fn method(&self, method: &str, pattern: &str) -> Option<usize> {
         if self.by_path.is_empty() {
@@ -272,12 +275,12 @@ impl EnrolledPlan {
     }
 }
 
-/// Where a store keeps the buckets of one filter's name.
+/// The buckets of one filter's name in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope(pub(super) u32);
 
 impl Scope {
-    /// For a [`LimitStore`](super::LimitStore): the number that it gave the filter's name.
+    /// For a [`LimitStore`](super::LimitStore): the number of the filter's name.
     #[must_use]
     pub(crate) fn new(number: u32) -> Self {
         Self(number)

@@ -1,4 +1,4 @@
-//! The plans that are in force: those of the config, and those of the store of plans.
+//! The plans in use: those of the configuration, and those of the storage.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ pub(crate) struct EnrolledPlans {
 }
 
 impl EnrolledPlans {
-    /// Enroll all of them.
+    /// Enrolls all of them.
     ///
     /// # Errors
-    /// Every plan that makes no sense or has a name twice. The names of the others are known to
-    /// the store from then on, which harms nothing.
+    ///
+    /// Every plan that is invalid or has a duplicate name. The store has the names of the others
+    /// from then on, which does no harm.
     pub(crate) fn enroll(
         store: &dyn LimitStore,
         plans: impl IntoIterator<Item = UsagePlan>,
@@ -44,12 +45,12 @@ impl EnrolledPlans {
         }
     }
 
-    /// Put a plan in, in place of one with its name.
+    /// Inserts a plan, and replaces the one with its name.
     pub(crate) fn insert(&mut self, plan: Arc<EnrolledPlan>) {
         self.by_name.insert(plan.plan().name.clone(), plan);
     }
 
-    /// Take the plan of that name out.
+    /// Removes the plan of that name.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<EnrolledPlan>> {
         self.by_name.remove(name)
     }
@@ -59,7 +60,7 @@ impl EnrolledPlans {
         self.by_name.get(name)
     }
 
-    /// All of them, in no order.
+    /// All plans, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledPlan>> {
         self.by_name.values()
     }
@@ -70,17 +71,17 @@ impl EnrolledPlans {
     }
 }
 
-/// The plans of the store, replaced while requests run. One a process.
+/// The plans of the storage, replaced while requests run. One for each process.
 #[derive(Debug, Default)]
 pub(crate) struct LivePlans(ArcSwap<EnrolledPlans>);
 
 impl LivePlans {
-    /// These from now on, and no others.
+    /// Replaces all plans.
     pub(crate) fn replace(&self, plans: EnrolledPlans) {
         self.0.store(Arc::new(plans));
     }
 
-    /// This one too, or in place of the one with its name.
+    /// Inserts this plan, and replaces the one with its name.
     pub(crate) fn upsert(&self, plan: EnrolledPlan) {
         let plan = Arc::new(plan);
         self.0.rcu(|plans| {
@@ -90,7 +91,7 @@ impl LivePlans {
         });
     }
 
-    /// Without the one of that name.
+    /// Removes the plan of that name.
     pub(crate) fn remove(&self, name: &str) {
         self.0.rcu(|plans| {
             let mut plans = EnrolledPlans::clone(plans);
@@ -99,25 +100,25 @@ impl LivePlans {
         });
     }
 
-    /// As they are now. Shares a count: not for a request's way.
+    /// The present plans. Shares a count, so it is not for requests.
     #[must_use]
     pub(crate) fn snapshot(&self) -> Arc<EnrolledPlans> {
         self.0.load_full()
     }
 }
 
-/// The plans that one configuration's requests meet. A plan of the config goes before one of the
-/// store with its name.
+/// The plans for one configuration's requests. A plan of the configuration comes before one of the
+/// storage with its name.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct PlanBook {
-    /// The config's.
+    /// The plans of the configuration.
     configured: Arc<EnrolledPlans>,
-    /// The store's.
+    /// The plans of the storage.
     live: Arc<LivePlans>,
 }
 
 impl PlanBook {
-    /// The plans of a config, and beside them those of the store.
+    /// The plans of a configuration, and those of the storage.
     #[must_use]
     pub(crate) fn new(fixed: EnrolledPlans, live: Arc<LivePlans>) -> Self {
         Self {
@@ -126,13 +127,13 @@ impl PlanBook {
         }
     }
 
-    /// The plans of the config.
+    /// The plans of the configuration.
     #[must_use]
     pub(crate) fn configured(&self) -> &Arc<EnrolledPlans> {
         &self.configured
     }
 
-    /// Do something with the plan of that name, as it is now. Takes no lock, and shares no count.
+    /// Calls `work` with the present plan of that name. Takes no lock, and shares no count.
     pub(crate) fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
         match self.configured.find(name) {
             Some(plan) => work(Some(plan)),
@@ -140,10 +141,10 @@ impl PlanBook {
         }
     }
 
-    /// Of a key's plans the one that is sold for a route of this API (None: a route without an
-    /// API). One that names the API goes before one that is sold for all, and the earlier before
-    /// the later. Where none is sold for it, one that does not exist is given, if there is such:
-    /// whoever uses it is told so, for a plan that is lost does not make a key free.
+    /// Picks the plan of a key for a route of this API (None: a route without an API). A plan that
+    /// names the API comes before one for all APIs, and an earlier before a later one. If none
+    /// fits, it picks one that does not exist, if there is such a plan: its user is refused,
+    /// because a lost plan must not make a key free.
     #[must_use]
     pub(crate) fn pick<'a>(
         &self,
@@ -173,10 +174,10 @@ impl PlanBook {
 /// How well a plan fits a route; the later the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum PlanFit {
-    /// There is no plan of that name.
+    /// No plan has that name.
     Lost,
-    /// It is sold for all APIs.
+    /// It is for all APIs.
     All,
-    /// It is sold for this one.
+    /// It is for this API.
     Named,
 }

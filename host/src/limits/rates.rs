@@ -1,16 +1,17 @@
-//! Bounds without a key: by client address, or by whatever a filter counts by.
+//! Bounds without a key: by client address, or by any value that a filter counts by.
 //!
-//! A filter defines its bounds, and one step takes from all of them or from none. Each bound is a token
-//! bucket or a sliding window for each value that it counts by. These counters have room of their own:
-//! a flood of addresses takes none from the counters of usage plans, and each bound has a share of it that
-//! a flood at another one leaves free. When the room is taken, new values share one bucket for each bound,
-//! and nobody's is dropped for them.
+//! A filter defines its bounds, and one step takes from all of them or from none. Each bound is a
+//! token bucket or a sliding window for each value that it counts by. These counters have room of
+//! their own: a flood of addresses takes none from the counters of usage plans, and each bound has
+//! a share that a flood at another bound leaves free. When the room is used up, new values share
+//! one bucket for each bound, and no counter is dropped for them.
 //!
-//! On one gateway both are exact: a token bucket gives no more than `burst + limit / window * span` in
-//! any span of time, a sliding window no more than its limit in any span of one window. Where several
-//! gateways share a Redis, token buckets are shared by leases, as those of usage plans are, with the
-//! same bound (see [`leased`](super::leased)); there all or none is reached by giving back. Sliding
-//! windows are not shared: a configuration that has them there is refused when it is built.
+//! On one gateway both are exact: a token bucket gives no more than `burst + limit / window *
+//! span` in any span of time, a sliding window no more than its limit in any span of one window.
+//! If several gateways share a Redis, leases share token buckets as they share those of usage
+//! plans, with the same bound (see [`leased`](super::leased)); there, all or none is achieved by
+//! giving back. Sliding windows are not shared: the build refuses a configuration that has them
+//! there.
 
 mod key;
 mod table;
@@ -40,24 +41,24 @@ use window::WindowSpan;
 
 pub(crate) use key::RateKey;
 
-/// A bound as a filter defines it.
+/// A bound of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RateBound {
     /// Its name; the bucket belongs to it and to the filter's name.
     pub(crate) name: Arc<str>,
     /// Whether it is a sliding window, and not a token bucket.
     pub(crate) is_window: bool,
-    /// How much may be taken in a window.
+    /// The amount for each window.
     pub(crate) limit: u64,
-    /// Milliseconds; at least 10.
+    /// The length of the window. Milliseconds; at least 10.
     pub(crate) window_ms: u64,
-    /// The content of a token bucket.
+    /// The size of a token bucket.
     pub(crate) burst: u64,
     /// Whether it refuses nothing.
     pub(crate) shadow: bool,
 }
 
-/// The bounds of one filter, with their places in the store.
+/// The bounds of one filter, with their numbers in the store.
 #[derive(Debug)]
 pub(crate) struct RateBounds(Box<[EnrolledBound]>);
 
@@ -68,21 +69,22 @@ struct EnrolledBound {
     shadow: bool,
     /// A window's length, or the time in which an empty bucket fills. Milliseconds.
     window_ms: u64,
-    /// Where gateways share it.
+    /// The plan, if gateways share it.
     plan: Option<EnrolledPlan>,
 }
 
-/// The value that each bound counts by for one request, in their order. None: the bound does not hold for it.
+/// The value that each bound counts by for one request, in their order. None: the bound does not
+/// apply to it.
 pub(crate) type RateKeys = SmallVec<[Option<RateKey>; 4]>;
 
-/// Where one bound stands.
+/// The level of one bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLevel {
-    /// Its place among the filter's bounds.
+    /// Its index among the filter's bounds.
     pub(crate) bound: u32,
     /// Where it stands.
     pub(crate) level: Level,
-    /// Whether it did not give.
+    /// Whether it refused.
     pub(crate) refused: bool,
 }
 
@@ -91,35 +93,37 @@ pub(crate) struct RateLevel {
 pub(crate) struct RateDecision {
     /// Whether the request may pass.
     pub(crate) allowed: bool,
-    /// Whether it may not because the shared store does not tell.
+    /// Whether it may not pass because the shared store does not answer.
     pub(crate) unavailable: bool,
-    /// Until another try can succeed. Milliseconds; 0 when allowed, [`NEVER_MS`] when none can.
+    /// The time until another try can succeed. Milliseconds; 0 if allowed, [`NEVER_MS`] if none
+    /// can.
     pub(crate) retry_after_ms: u64,
-    /// Of the bounds that hold for the request.
+    /// The levels of the bounds that apply to the request.
     pub(crate) levels: SmallVec<[RateLevel; 4]>,
-    /// Names what was taken. None when nothing was.
+    /// The ticket for giving back. None if nothing was taken.
     pub(crate) ticket: Option<RateTicket>,
-    /// The part that is not decided yet: whose share of a shared budget is to be waited for. If all of it is in
-    /// shadow, the request may pass and something was taken: whoever waits and asks again gives it back first.
+    /// The undecided part: keys whose share of a shared budget must be waited for. If all of it is
+    /// in shadow, the request may pass and something was taken: a caller that waits and asks again
+    /// gives it back first.
     pub(crate) pending: Option<RateKeys>,
 }
 
-/// Names what one taking took, to be given back. Dropping it leaves things taken.
+/// Identifies what was taken, to give it back. Dropping it leaves things taken.
 #[derive(Debug)]
 pub(crate) struct RateTicket {
     cost: u64,
-    /// Of the counters of this gateway: the bound's number, and whose.
+    /// The counters of this gateway: the bound's number, and the key.
     counted: SmallVec<[(u32, RateKey); 4]>,
-    /// Of those that gateways share.
+    /// The counters that gateways share.
     shared: SmallVec<[LimitTicket; 4]>,
 }
 
-/// How the counters stand.
+/// The state of the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateFigures {
     /// In memory.
     pub(crate) counters: usize,
-    /// How often a request was counted in a shared bucket, for want of room.
+    /// How often a request was counted in a shared bucket, for lack of room.
     pub(crate) overflowed: u64,
 }
 
@@ -141,7 +145,8 @@ impl RateBound {
         Gauge::Bucket(Shape::new(self.burst, self.per_second()))
     }
 
-    /// As it was written: a bucket's speed is kept to the billionth of a token a second.
+    /// The fill time in the configuration: a bucket's speed is exact to the billionth of a token a
+    /// second.
     fn fill_ms(&self) -> u64 {
         let fills = u128::from(self.window_ms) * u128::from(self.burst);
         if self.is_window {
@@ -151,10 +156,10 @@ impl RateBound {
         }
     }
 
-    /// Tokens that come back each second.
+    /// Tokens that return each second.
     #[allow(
         clippy::cast_precision_loss,
-        reason = "a limit and a window of more than 2^53 are none"
+        reason = "a limit and a window of more than 2^53 bound nothing"
     )]
     fn per_second(&self) -> f64 {
         self.limit as f64 * 1_000.0 / self.window_ms.max(1) as f64
@@ -162,7 +167,7 @@ impl RateBound {
 }
 
 impl RateCounters {
-    /// Of one gateway, with room for so many.
+    /// The counters of one gateway, with room for this many.
     #[must_use]
     pub(crate) fn local(most: usize) -> Self {
         Self {
@@ -174,7 +179,7 @@ impl RateCounters {
         }
     }
 
-    /// Shared by several gateways: their token buckets are kept by these.
+    /// Counters that several gateways share: these leases have their token buckets.
     #[must_use]
     pub(crate) fn shared(leased: Arc<LeasedLimits>) -> Self {
         Self {
@@ -183,7 +188,7 @@ impl RateCounters {
         }
     }
 
-    /// Give the bounds of a filter their places. Those of the same names keep their counters.
+    /// Enrolls the bounds of a filter. Bounds of the same names keep their counters.
     #[must_use]
     pub(crate) fn enroll(&self, filter: &str, bounds: &[RateBound]) -> RateBounds {
         let mut spaces = self.spaces.lock();
@@ -220,13 +225,13 @@ impl RateCounters {
         bounds
     }
 
-    /// How long a taking may have to wait to be decided. None: each is decided at once.
+    /// The longest wait before a request is decided. None: each is decided at once.
     #[must_use]
     pub(crate) fn max_wait(&self) -> Option<Duration> {
         self.leased.as_ref()?.max_wait()
     }
 
-    /// Take from all bounds, or from none if one that is no shadow does not give. A cost of 0 takes
+    /// Takes from all bounds, or from none if one that is not in shadow refuses. A cost of 0 takes
     /// nothing and always passes.
     pub(crate) fn take(
         &self,
@@ -285,13 +290,13 @@ impl RateCounters {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "there is no room for another counter of a `rate-limit`: new values share one bucket for each bound; raise `[server] max_rate_counters`, or count by something that clients cannot choose"
+                "a `rate-limit` has no room for another counter, so new values share one bucket for each bound; raise `[server] max_rate_counters`, or count by something that clients cannot choose"
             );
         }
     }
 
-    /// The same with budgets that gateways share: from one after the other, and all is given back
-    /// unless all give.
+    /// The same with budgets that gateways share: takes from one after the other, and gives all
+    /// back unless all give.
     fn take_leased(
         &self,
         leased: &LeasedLimits,
@@ -310,7 +315,7 @@ impl RateCounters {
                 continue;
             };
             let Some(plan) = &bound.plan else {
-                // Nobody else counts it, and it is not to open.
+                // No other bound counts it, and it must not be let through.
                 decision.unavailable |= !bound.shadow;
                 decision.allowed &= bound.shadow;
                 continue;
@@ -318,7 +323,7 @@ impl RateCounters {
             let (key, taken) = self.take_shared_budget(leased, plan, *key, (cost, now));
             asked.push((place, bound, key, taken));
         }
-        // If one refuses for certain, nobody needs to know what the others say.
+        // If one bound refuses for certain, the answers of the others do not matter.
         let is_open =
             |taken: &Decision| taken.pending || taken.refused_by == Some(BoundKind::Unavailable);
         let refuses = |bound: &EnrolledBound, taken: &Decision| {
@@ -370,7 +375,7 @@ impl RateCounters {
         decision
     }
 
-    /// Give back what a taking took.
+    /// Gives back what was taken.
     pub(crate) fn give_back(&self, ticket: RateTicket) {
         for (space, key) in ticket.counted {
             self.table.give_back(space, key, ticket.cost);
@@ -382,7 +387,7 @@ impl RateCounters {
         }
     }
 
-    /// Take from one shared budget; from the one that always has room where there is none.
+    /// Takes from one shared budget, or from the one that always has room if there is none.
     fn take_shared_budget(
         &self,
         leased: &LeasedLimits,
@@ -402,7 +407,7 @@ impl RateCounters {
         (RateKey::OVERFLOW, shared)
     }
 
-    /// The answer to wait for before a taking can be decided. None: it is decided now.
+    /// A signal to wait for before a request can be decided. None: it is decided now.
     #[must_use]
     pub(crate) fn wait(
         &self,
@@ -418,7 +423,7 @@ impl RateCounters {
                 continue;
             };
             match leased.refuses(&take(plan, KeyText::of(*key).as_str(), cost, now)) {
-                // Nobody waits for the others to be refused by this one.
+                // No request waits for others if this bound refuses it.
                 Some(true) if !bound.shadow => return None,
                 Some(_) => {}
                 None => unknown = true,
@@ -431,13 +436,13 @@ impl RateCounters {
         })
     }
 
-    /// How the leases stand, where several gateways share the counters.
+    /// The state of the leases, if several gateways share the counters.
     #[must_use]
     pub(crate) fn leases(&self) -> Option<LeaseState> {
         self.leased.as_ref().map(|leased| leased.state())
     }
 
-    /// For metrics. Visits every lock.
+    /// The state of the counters, for metrics. Takes every lock.
     #[must_use]
     pub(crate) fn figures(&self) -> RateFigures {
         RateFigures {
@@ -449,7 +454,7 @@ impl RateCounters {
         }
     }
 
-    /// Give back what is leased: at the end of the process.
+    /// Returns the leases, at the end of the process.
     pub(crate) fn stop(&self) {
         if let Some(leased) = &self.leased {
             leased.stop();

@@ -1,10 +1,10 @@
-//! The room for counters, divided among those that want some. Pure.
+//! The room for counters, divided among bounds. Pure.
 //!
-//! Half of the room is divided among all bounds; the other half is for whoever comes first. So a bound
-//! whose values clients choose uses up no more than the half and its own share: every other bound finds
-//! its share free. Nobody's counter is dropped for that.
+//! Half of the room is divided among all bounds; the other half is first come, first served. So a
+//! bound whose values clients choose uses up no more than that half and its own share: every other
+//! bound finds its share free. No counter is dropped for that.
 
-/// How much room there is, and for how many.
+/// The size of the room, and the number of its users.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Division {
     /// Counters.
@@ -13,16 +13,16 @@ pub(super) struct Division {
     pub(crate) bounds: usize,
 }
 
-/// How many counters each bound has.
+/// The numbers of counters of each bound.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// Of each bound, by its number.
+    /// The counters of each bound, by its number.
     kept: Vec<usize>,
-    /// Of all bounds together.
+    /// The counters of all bounds together.
     all: usize,
-    /// The share of each bound, as it was last.
+    /// The last share of each bound.
     share: usize,
-    /// Counters that are within the shares of their bounds.
+    /// Counters within the shares of their bounds.
     in_shares: usize,
 }
 
@@ -45,7 +45,7 @@ impl Room {
         self.counts(bound) < share || self.all.saturating_add(unused) < most
     }
 
-    /// The bound has another counter.
+    /// Records another counter of the bound.
     pub(super) fn add(&mut self, bound: u32) {
         let place = bound as usize;
         if self.kept.len() <= place {
@@ -58,7 +58,7 @@ impl Room {
         self.all += 1;
     }
 
-    /// The bound has one less.
+    /// Records one counter less of the bound.
     pub(super) fn remove(&mut self, bound: u32) {
         if let Some(kept) = self.kept.get_mut(bound as usize)
             && *kept > 0

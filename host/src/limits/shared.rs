@@ -1,8 +1,8 @@
 //! Rates that many keys share: a route's, and the whole gateway's.
 //!
-//! One bucket behind one short lock. Locks are taken in the order counter, route, gateway, and
-//! all are let go when the step is decided, so that no two workers wait for each other. Each
-//! gateway has its own: where several share a store of counters, these rates hold on each.
+//! Each is one bucket behind one short lock. Locks are taken in the order counter, route, gateway,
+//! and all are released when the step is decided, so that no two workers wait for each other. Each
+//! gateway has its own: if several share a store of counters, these rates apply to each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct SharedRate {
 #[repr(align(128))]
 struct SharedBucket(Mutex<Bucket>);
 
-/// The buckets of all names that ever had a rate. A name that comes again has its bucket back.
+/// The buckets of all names that ever had a rate. A name that returns has its bucket again.
 #[derive(Debug, Default)]
 pub(super) struct SharedRates(Mutex<SharedBuckets>);
 
@@ -56,7 +56,7 @@ impl SharedRates {
         })
     }
 
-    /// Give back to the bucket with this number.
+    /// Gives back to the bucket with this number.
     pub(super) fn give_back(&self, number: Option<u32>, cost: u64) {
         let Some(number) = number else { return };
         let bucket = self.0.lock().buckets.get(number as usize).cloned();
@@ -66,7 +66,7 @@ impl SharedRates {
     }
 }
 
-/// The shared rates of one taking, while their locks are held.
+/// The locked shared rates of one request.
 pub(super) struct LockedRates<'a> {
     route: Option<LockedRate<'a>>,
     gateway: Option<LockedRate<'a>>,
@@ -79,7 +79,7 @@ struct LockedRate<'a> {
 }
 
 impl<'a> LockedRates<'a> {
-    /// Lock them, in this order. The counter's lock, where there is one, is held already.
+    /// Locks them, in this order. The counter's lock, if there is one, is held already.
     pub(super) fn lock(route: Option<&'a SharedRate>, gateway: Option<&'a SharedRate>) -> Self {
         let hold = |rate: &'a SharedRate| LockedRate {
             shape: rate.shape,
@@ -93,7 +93,7 @@ impl<'a> LockedRates<'a> {
         }
     }
 
-    /// Note how long this cost must wait for them.
+    /// Records how long this cost must wait for them.
     pub(super) fn settle(&mut self, waits: &mut BoundWaits, cost: u64, now: Timestamp) {
         let wait = |held: &mut Option<LockedRate<'_>>| {
             held.as_mut().map_or(0, |held| {
@@ -105,7 +105,7 @@ impl<'a> LockedRates<'a> {
         waits.gateway = wait(&mut self.gateway);
     }
 
-    /// Take from both. Gives their numbers, for the ticket.
+    /// Takes from both. Returns their numbers, for the ticket.
     pub(super) fn take(&mut self, cost: u64) -> (Option<u32>, Option<u32>) {
         let take = |held: &mut Option<LockedRate<'_>>| {
             held.as_mut().map(|held| {
@@ -116,7 +116,7 @@ impl<'a> LockedRates<'a> {
         (take(&mut self.route), take(&mut self.gateway))
     }
 
-    /// Where the one stands that refused, if it is one of these.
+    /// The level of the rate that refused, if it is one of these.
     pub(super) fn level(&self, by: BoundKind, now: Timestamp) -> Option<Level> {
         let held = match by {
             BoundKind::Route => self.route.as_ref(),
@@ -127,7 +127,7 @@ impl<'a> LockedRates<'a> {
     }
 }
 
-/// Take from shared rates alone.
+/// Takes from shared rates alone.
 pub(super) fn take_shared(take: &TakeRequest<'_>) -> Decision {
     let mut decision = Decision::NOTHING;
     let mut waits = BoundWaits::default();

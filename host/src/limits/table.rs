@@ -1,9 +1,9 @@
 //! The counters behind one lock.
 //!
-//! A dense list with a hash index of places in it, so that a cursor can walk the list a few
-//! counters at a time and drop the idle ones: there is no moment at which all are walked. Beside
-//! it stands a queue of the places where something was used that was not told (see
-//! [`take_pending`](super::unsaved)); a counter in the queue is kept.
+//! A dense list with a hash index of positions, so that a cursor can walk the list a few counters
+//! at a time and drop the idle ones: all are never walked at once. Beside it is a queue of the
+//! positions with unreported usage (see [`take_pending`](UsageCounter::take_pending)); a queued
+//! counter is kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use super::outbox::{Outbox, OwnerUsage};
 use super::room::{Division, Room};
 use crate::runtime::clock::Timestamp;
 
-/// How many counters the cursor looks at with every new one, and every so many takings.
+/// How many counters the cursor checks with every new one, and at intervals.
 const STEPS: usize = 4;
-/// How many it looks at before a new one is refused for want of room.
+/// How many it checks before a new one is refused for lack of room.
 const STEPS_WHEN_FULL: usize = 64;
-/// Between two looks while nothing new comes. Takings.
+/// Interval between two checks while no new counter comes. Requests to take.
 const TAKINGS: u8 = 16;
-/// Below this nothing is gained by giving memory back. Counters.
+/// Below this size it is not worthwhile to free memory. Counters.
 const SMALL: usize = 256;
-/// A counter that does not stand in the queue.
+/// Marks a counter that is not in the queue.
 const NOT_QUEUED: u64 = u64::MAX;
 
 /// Some of a store's counters.
@@ -31,25 +31,25 @@ const NOT_QUEUED: u64 = u64::MAX;
 pub(super) struct CounterTable {
     index: HashTable<u32>,
     entries: Vec<CounterEntry>,
-    /// Of all but those of the empty key.
+    /// The room of all but the empty key's counters.
     room: Room,
     cursor: usize,
     takings: u8,
-    /// The places of counters that have something to tell, each once.
+    /// The positions of counters with unreported usage, each once.
     queue: VecDeque<u32>,
-    /// How many ever left the queue: the number of the one at its head.
+    /// How many entries have left the queue: the number of the one at its head.
     dequeued_count: u64,
     outbox: Outbox,
-    /// How often something to tell was lost for want of room.
+    /// How often usage was lost for lack of room.
     lost_count: u64,
 }
 
-/// Whose counter.
+/// The owner of a counter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CounterOwner<'a> {
     pub(crate) space: u32,
     pub(crate) key: &'a str,
-    /// Of both.
+    /// The hash of both.
     pub(crate) hash: u64,
 }
 
@@ -57,14 +57,14 @@ pub(super) struct CounterOwner<'a> {
 pub(super) struct CounterEntry {
     space: u32,
     hash: u64,
-    /// Its number in the queue, counted from the first that ever stood there.
+    /// Its number in the queue, counted from the first entry ever.
     queued: u64,
     pub(crate) key: Arc<str>,
     pub(crate) counter: UsageCounter,
 }
 
 impl CounterTable {
-    /// The place of this owner's counter, if there is one.
+    /// The position of this owner's counter, if there is one.
     pub(super) fn find(&self, owner: &CounterOwner<'_>) -> Option<usize> {
         let entries = &self.entries;
         let place = *self.index.find(owner.hash, |place| {
@@ -75,18 +75,18 @@ impl CounterTable {
         Some(place as usize)
     }
 
-    /// The counter at this place, if it is one of this space.
+    /// The counter at this position, if it belongs to this space.
     pub(super) fn counter_of(&mut self, place: usize, space: u32) -> Option<&mut UsageCounter> {
         let entry = self.entries.get_mut(place)?;
         (entry.space == space).then_some(&mut entry.counter)
     }
 
-    /// The counter at this place.
+    /// The counter at this position.
     pub(super) fn entry(&mut self, place: usize) -> Option<&mut CounterEntry> {
         self.entries.get_mut(place)
     }
 
-    /// Whether there is room for another counter of this space; idle ones make room.
+    /// Whether there is room for another counter of this space. Idle counters make room.
     pub(super) fn make_room(&mut self, space: u32, division: Division, now: Timestamp) -> bool {
         let steps = if self.room.has(space, division) {
             STEPS
@@ -97,7 +97,7 @@ impl CounterTable {
         self.room.has(space, division)
     }
 
-    /// Keep a counter for an owner who has none. Gives its place.
+    /// Inserts a counter for an owner who has none. Returns its position.
     pub(super) fn insert(
         &mut self,
         owner: &CounterOwner<'_>,
@@ -121,7 +121,7 @@ impl CounterTable {
         place
     }
 
-    /// Count a taking; now and then it pays for a look at some counters.
+    /// Counts a request, and checks some counters now and then.
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.takings = self.takings.wrapping_add(1);
         if self.takings.is_multiple_of(TAKINGS) {
@@ -129,12 +129,12 @@ impl CounterTable {
         }
     }
 
-    /// How many counters are kept.
+    /// The number of counters.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The counter at this place has something to tell.
+    /// Queues the counter at this position.
     pub(super) fn enqueue(&mut self, place: usize) {
         let number = self.dequeued_count.saturating_add(self.queue.len() as u64);
         if let Some(entry) = self.entries.get_mut(place)
@@ -145,20 +145,21 @@ impl CounterTable {
         }
     }
 
-    /// How many counters have something to tell.
+    /// The number of queued counters.
     pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// What the next `capacity` counters have to tell. Gives how many left the queue.
-    pub(super) fn dequeue(&mut self, most: usize, told: &mut Vec<OwnerUsage>) -> usize {
+    /// Takes the usage of the next queued counters, at most `most`. Returns how many left the
+    /// queue.
+    pub(super) fn dequeue(&mut self, most: usize, reported: &mut Vec<OwnerUsage>) -> usize {
         let leaving = most.min(self.queue.len());
         for place in self.queue.drain(..leaving) {
             let Some(entry) = self.entries.get_mut(place as usize) else {
                 continue;
             };
             entry.queued = NOT_QUEUED;
-            told.extend(entry.counter.take_pending().map(|what| OwnerUsage {
+            reported.extend(entry.counter.take_pending().map(|what| OwnerUsage {
                 space: entry.space,
                 key: Arc::clone(&entry.key),
                 pending: what,
@@ -168,7 +169,7 @@ impl CounterTable {
         leaving
     }
 
-    /// What is told outside of the counters; `capacity` can wait.
+    /// Adds usage to the outbox, which has room for `most` entries.
     pub(super) fn enqueue_usage(
         &mut self,
         owner: &CounterOwner<'_>,
@@ -192,24 +193,24 @@ impl CounterTable {
         }
     }
 
-    /// The same for what could not be saved.
+    /// The same for usage that could not be written.
     pub(super) fn return_usage(&mut self, delta: OwnerUsage, most: usize) {
         if self.outbox.put_older(delta, most).is_err() {
             self.lost_count = self.lost_count.saturating_add(1);
         }
     }
 
-    /// What waits to be told outside of the counters.
+    /// Takes the usage of the outbox.
     pub(super) fn take_outbox(&mut self) -> impl Iterator<Item = OwnerUsage> + use<> {
         self.outbox.take()
     }
 
-    /// How often something to tell was lost for want of room.
+    /// How often usage was lost for lack of room.
     pub(super) fn lost_count(&self) -> u64 {
         self.lost_count
     }
 
-    /// Look at the next so many counters, and drop the idle ones.
+    /// Checks the next counters, and drops the idle ones.
     fn sweep(&mut self, steps: usize, now: Timestamp) {
         for _ in 0..steps.min(self.entries.len()) {
             match self.entries.get(self.cursor) {
@@ -229,7 +230,7 @@ impl CounterTable {
         }
     }
 
-    /// Drop the counter at this place; the last one takes the place.
+    /// Drops the counter at this position; the last one moves there.
     fn remove(&mut self, place: usize) {
         if let Some(entry) = self.entries.get(place)
             && !entry.key.is_empty()
@@ -254,7 +255,7 @@ impl CounterTable {
         self.entries.swap_remove(place);
     }
 
-    /// The queue names a counter by its place.
+    /// The queue names a counter by its position.
     fn move_in_queue(&mut self, from: usize, to: usize) {
         let queued = self.entries.get(from).map_or(NOT_QUEUED, |e| e.queued);
         let number = queued.checked_sub(self.dequeued_count);
@@ -265,7 +266,7 @@ impl CounterTable {
     }
 }
 
-/// There are never more than [`CounterTable::make_room`] lets in.
+/// There are never more than [`CounterTable::make_room`] allows.
 fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
@@ -274,7 +275,7 @@ fn hash_at(entries: &[CounterEntry], place: u32) -> u64 {
     hash_of(entries, place as usize)
 }
 
-/// The index holds places that are there only, so there is always one.
+/// The index only has valid positions, so there is always one.
 fn hash_of(entries: &[CounterEntry], place: usize) -> u64 {
     entries.get(place).map_or(0, |entry| entry.hash)
 }
@@ -285,7 +286,7 @@ mod tests {
     use super::super::counter::{Bounds, CounterRequest};
     use super::*;
 
-    /// One that is as good as new would be swept.
+    /// An idle counter would be swept.
     fn used() -> UsageCounter {
         let bounds = Bounds {
             rate: Some(Shape::new(5, 1.0)),
@@ -339,14 +340,14 @@ mod tests {
         };
         let names = ["a", "b", "c", "d"];
         let places = names.map(|key| table.insert(&owner(key), key.into(), used()));
-        // The first leaves the queue, and later the table; the last takes its place.
+        // The first leaves the queue, and later the table; the last moves to its position.
         places.iter().for_each(|place| table.enqueue(*place));
-        let mut told = Vec::new();
-        assert_eq!(table.dequeue(1, &mut told), 1);
+        let mut reported = Vec::new();
+        assert_eq!(table.dequeue(1, &mut reported), 1);
         table.enqueue(places[3]);
         table.remove(places[0]);
-        assert_eq!(table.dequeue(9, &mut told), 3);
-        let keys: Vec<&str> = told.iter().map(|delta| &*delta.key).collect();
+        assert_eq!(table.dequeue(9, &mut reported), 3);
+        let keys: Vec<&str> = reported.iter().map(|delta| &*delta.key).collect();
         assert_eq!(keys, ["a", "b", "c", "d"]);
         assert_eq!(table.queued(), 0);
     }

@@ -1,4 +1,4 @@
-//! What was taken, and may be given back.
+//! Tickets for what was taken and may be given back.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use smallvec::SmallVec;
 
 use super::counter::TakenAmounts;
 
-/// Names what one [`take`](super::LimitStore::take) took. Handing it back consumes it, so it
+/// Identifies what one [`take`](super::LimitStore::take) took. Giving it back consumes it, so it
 /// works once; dropping it leaves things taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LimitTicket {
-    /// From each bound.
+    /// The amount from each bound.
     pub(super) cost: u64,
     pub(super) counter: Option<TakenCounter>,
-    /// From the route's bucket with this number.
+    /// The number of the route's bucket.
     pub(super) route: Option<u32>,
-    /// From the gateway's bucket with this number.
+    /// The number of the gateway's bucket.
     pub(super) gateway: Option<u32>,
 }
 
-/// A counter, and what was taken from it.
+/// A counter, and the amounts taken from it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TakenCounter {
     pub(crate) space: u32,
@@ -34,16 +34,16 @@ impl LimitTicket {
     }
 }
 
-/// The tickets of one exchange, by the numbers that its filters know them by.
+/// The tickets of one exchange, by the numbers that its filters have for them.
 #[derive(Debug, Default)]
 pub struct LimitTickets {
     tickets: SmallVec<[Option<LimitTicket>; 1]>,
-    /// Whether the spine took from the shared rates.
+    /// Whether the shared rates were taken from.
     shared: bool,
 }
 
 impl LimitTickets {
-    /// Keep a ticket; gives its number, which is not 0. None has the number 0.
+    /// Stores a ticket and returns its number, which is not 0. None has the number 0.
     pub(crate) fn keep(&mut self, ticket: Option<LimitTicket>) -> u64 {
         if ticket.is_none() {
             return 0;
@@ -52,31 +52,31 @@ impl LimitTickets {
         self.tickets.len() as u64
     }
 
-    /// How many were kept.
+    /// The number of stored tickets.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
         self.tickets.len()
     }
 
-    /// Those that were kept since there were so many. Their numbers are given out again.
+    /// Takes the tickets since this number. Their numbers are given out again.
     pub(crate) fn take_since(&mut self, count: usize) -> impl Iterator<Item = LimitTicket> {
         let since = count.min(self.tickets.len());
         self.tickets.drain(since..).flatten()
     }
 
-    /// Note that the shared rates were taken from, for good.
+    /// Records that the shared rates were taken from, for good.
     pub(crate) fn keep_shared(&mut self) {
         self.shared = true;
     }
 
-    /// Whether the rates of the route and the gateway were taken from, and not given back. They
-    /// are taken from once in an exchange.
+    /// Whether the rates of the route and the gateway were taken from and not given back. An
+    /// exchange takes from them once.
     #[must_use]
     pub(crate) fn has_shared(&self) -> bool {
         self.shared || self.tickets.iter().flatten().any(LimitTicket::is_shared)
     }
 
-    /// The ticket with this number, once.
+    /// Takes the ticket with this number.
     pub(crate) fn redeem(&mut self, number: u64) -> Option<LimitTicket> {
         let place = usize::try_from(number.checked_sub(1)?).ok()?;
         self.tickets.get_mut(place)?.take()

@@ -1,34 +1,34 @@
-//! A quota, and the use of it in one period.
+//! A quota, and its usage in one period.
 
 use super::{Level, NEVER_MS};
 
 use crate::model::period::Period;
 
-/// How long a counter is kept after its period ended, for a wall clock that steps back over
-/// that end. Milliseconds.
+/// How long a counter is kept after its period ended, for a wall clock that steps back over that
+/// end. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;
 
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QuotaLimit {
-    /// How many a period; at least 1.
+    /// Requests in each period; at least 1.
     pub(crate) limit: u64,
     /// The period, in UTC.
     pub(crate) period: Period,
 }
 
-/// What one key used in one period.
+/// The usage of one key in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PeriodUsage {
     pub(crate) period: Period,
     pub(crate) number: u32,
     pub(crate) used: u64,
-    /// What may be used beyond the limit in this period; below 0 where less may be.
+    /// Requests that may be made beyond the limit in this period; negative if fewer may be.
     pub(crate) extra: i64,
 }
 
 impl PeriodUsage {
-    /// Of no quota: in no period, which is none that anything else is in.
+    /// Without a quota: in a period that nothing else is in.
     pub(super) const NONE: Self = Self {
         period: Period::Day,
         number: u32::MAX,
@@ -36,7 +36,7 @@ impl PeriodUsage {
         extra: 0,
     };
 
-    /// Nothing yet, in this kind of period.
+    /// No usage, in this kind of period.
     pub(super) fn begin(period: Period) -> Self {
         Self {
             period,
@@ -46,7 +46,7 @@ impl PeriodUsage {
         }
     }
 
-    /// Bring it to the period of this moment.
+    /// Brings it to the period of this time.
     pub(super) fn settle(&mut self, wall_ms: u64) {
         let number = self.period.number(wall_ms);
         if self.number < number {
@@ -55,12 +55,12 @@ impl PeriodUsage {
                 ..Self::begin(self.period)
             };
         } else if self.number > number.saturating_add(1) {
-            // The clock was wrong before, by more than a period: what was used stays used.
+            // The clock was wrong before, by more than a period: the usage is kept.
             self.number = number;
         }
     }
 
-    /// Until so many more may be used; 0 when they may. Milliseconds. Settled.
+    /// The time until this many more may be used; 0 if they may. Milliseconds. It must be settled.
     pub(super) fn wait_ms(&self, quota: &QuotaLimit, cost: u64, wall_ms: u64) -> u64 {
         if cost == 0 || cost <= self.remaining(quota) {
             0
@@ -71,7 +71,7 @@ impl PeriodUsage {
         }
     }
 
-    /// What may still be used. Settled.
+    /// The remaining requests. It must be settled.
     pub(super) fn remaining(&self, quota: &QuotaLimit) -> u64 {
         quota
             .limit
@@ -79,7 +79,7 @@ impl PeriodUsage {
             .saturating_sub(self.used)
     }
 
-    /// From now on so much may still be used in this period. Settled.
+    /// Sets the remaining requests in this period. It must be settled.
     pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
         let wanted = i128::from(self.used) + i128::from(remaining);
         let extra = wanted - i128::from(quota.limit);
@@ -95,13 +95,13 @@ impl PeriodUsage {
         self.used = self.used.saturating_add(cost);
     }
 
-    /// Where it was taken.
+    /// The period, for giving back.
     pub(super) fn period_number(&self) -> (Period, u32) {
         (self.period, self.number)
     }
 
-    /// Undo what was taken in this place on this day, unless the counter has gone on to another
-    /// period.
+    /// Gives back what was taken in this period on this day, unless the counter has gone on to
+    /// another period.
     pub(super) fn give_back(&mut self, cost: u64, place: Option<(Period, u32)>, day: u32) {
         let was_here = Some(self.period_number()) == place;
         if was_here || self.number == self.period.number(Period::Day.start_ms(day)) {
@@ -109,13 +109,13 @@ impl PeriodUsage {
         }
     }
 
-    /// Whether nothing would be lost with it.
+    /// Whether dropping it would lose nothing.
     pub(super) fn has_ended(&self, wall_ms: u64) -> bool {
         (self.used == 0 && self.extra == 0)
             || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
     }
 
-    /// Where it stands, settled.
+    /// Its level. It must be settled.
     pub(super) fn level(&self, quota: &QuotaLimit, wall_ms: u64) -> Level {
         let (start, end) = (
             self.period.start_ms(self.number),

@@ -1,4 +1,4 @@
-//! Days, weeks and months of UTC, numbered.
+//! Days, weeks and months of UTC, with numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,9 +15,9 @@ use super::date::{DAY_MS, LAST_MS, date_of, days_to};
 pub enum Period {
     /// From midnight to midnight.
     Day,
-    /// Seven days from this weekday's midnight on.
+    /// Seven days, beginning at this weekday's midnight.
     Week(Weekday),
-    /// From this day of the month on.
+    /// A month, beginning on this day.
     Month(MonthDay),
 }
 
@@ -61,7 +61,7 @@ pub enum Weekday {
 pub struct MonthDay(u8);
 
 impl Weekday {
-    /// All of them, from Sunday on.
+    /// All weekdays, from Sunday on.
     pub(crate) const ALL: [Self; 7] = [
         Self::Sunday,
         Self::Monday,
@@ -102,7 +102,7 @@ impl MonthDay {
 
     pub(crate) const LAST: Self = Self(28);
 
-    /// This day of the month; None for one that not every month has.
+    /// This day of the month; None if not every month has it.
     #[must_use]
     pub(crate) fn new(day: u8) -> Option<Self> {
         (Self::FIRST.0..=Self::LAST.0)
@@ -115,14 +115,14 @@ impl MonthDay {
         self.0
     }
 
-    /// From the first of the month to it. Days.
+    /// From the first of the month to this day. Days.
     fn after_first(self) -> u64 {
         u64::from(self.0).saturating_sub(1)
     }
 }
 
-/// `day`, `week`, `month`, and where they do not begin on a Sunday or the first `week-monday`,
-/// `month-15`: how a store names it.
+/// `day`, `week`, `month`; with another first day than Sunday or the first, `week-monday`,
+/// `month-15`. The storage uses these names.
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -212,21 +212,21 @@ impl Period {
         u32::try_from(number).unwrap_or(u32::MAX)
     }
 
-    /// When the period with this number begins. Milliseconds since 1970; 0 for number 0.
+    /// The begin of the period with this number. Milliseconds since 1970; 0 for number 0.
     #[must_use]
     pub(crate) fn start_ms(self, number: u32) -> u64 {
         let number = u64::from(number);
         let day = match self {
             Self::Day => number,
             Self::Week(first) => (number * 7).saturating_sub(first.before_epoch()),
-            // The first one is cut by the beginning of the count.
+            // The first period is cut at the beginning of the count.
             Self::Month(_) if number == 0 => 0,
             Self::Month(first) => first_day_of(number) + first.after_first(),
         };
         day * DAY_MS
     }
 
-    /// When it ends. Milliseconds since 1970.
+    /// The end of the period. Milliseconds since 1970.
     #[must_use]
     pub(crate) fn end_ms(self, number: u32) -> u64 {
         self.start_ms(number.saturating_add(1))
@@ -346,7 +346,7 @@ mod tests {
         for period in all() {
             assert_eq!(period.to_string().parse(), Ok(period));
         }
-        // What stores hold that were written before there was a first day.
+        // Storages have these names from the time before there was a first day.
         for (name, period) in [("day", Period::Day), ("week", WEEK), ("month", MONTH)] {
             assert_eq!(period.to_string(), name);
         }

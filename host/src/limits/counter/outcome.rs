@@ -5,7 +5,7 @@ use crate::limits::bucket::Shape;
 use crate::limits::{BoundKind, Level};
 use crate::model::period::Period;
 
-/// How long each bound makes a taking wait. Milliseconds; 0: it gives.
+/// How long each bound makes a request wait. Milliseconds; 0: it gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::limits) struct BoundWaits {
     pub(crate) method: u64,
@@ -23,7 +23,7 @@ pub(in crate::limits) struct LimitRefusal {
 }
 
 impl BoundWaits {
-    /// The first that does not give, and the longest wait.
+    /// The first bound that does not give, and the longest wait.
     pub(in crate::limits) fn refusal(&self) -> Option<LimitRefusal> {
         let in_order = [
             (BoundKind::Method, self.method),
@@ -41,7 +41,7 @@ impl BoundWaits {
     }
 }
 
-/// A counter at one moment, for one taking.
+/// A counter at one moment, for one request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::limits) struct CounterSnapshot {
     pub(super) bucket: Bucket,
@@ -50,7 +50,7 @@ pub(in crate::limits) struct CounterSnapshot {
 }
 
 impl CounterSnapshot {
-    /// Where the rate and the quota stand: of the plan's rate and the method's the tighter.
+    /// The levels of the rate and the quota: of the plan's rate and the method's the lower.
     pub(in crate::limits) fn levels(
         &self,
         want: &CounterRequest<'_>,
@@ -67,7 +67,7 @@ impl CounterSnapshot {
     }
 }
 
-/// The one that gives less; where both give the same, the one that takes longer to give more.
+/// The lower level; of equal levels, the one that takes longer to rise.
 fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
     let (Some(a), Some(b)) = (one, other) else {
         return one.or(other);
@@ -77,23 +77,23 @@ fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
     Some(if first { a } else { b })
 }
 
-/// What was taken from a counter.
+/// The amounts taken from a counter.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::limits) struct TakenAmounts {
-    /// Whether from the plan's bucket.
+    /// Whether the plan's bucket was taken from.
     pub(crate) rate: bool,
-    /// From the bucket of which method.
+    /// The method whose bucket was taken from.
     pub(crate) method: Option<u32>,
-    /// From the quota of which period.
+    /// The period whose quota was taken from.
     pub(crate) quota: Option<(Period, u32)>,
-    /// Whether under a plan, whose usage is told.
+    /// Whether it belongs to a plan, whose usage is reported.
     pub(crate) is_plan: bool,
-    /// On which day. Days since 1970.
+    /// The day. Days since 1970.
     pub(crate) day: u32,
 }
 
 impl TakenAmounts {
-    /// What is told when it is given back.
+    /// The usage to report when it is given back.
     pub(in crate::limits) fn negated_usage(&self, cost: u64) -> PendingUsage {
         PendingUsage {
             day: self.day,
@@ -103,7 +103,7 @@ impl TakenAmounts {
     }
 }
 
-/// As a change of what was used.
+/// The amount as a change of the usage.
 pub(super) fn signed(cost: u64) -> i64 {
     i64::try_from(cost).unwrap_or(i64::MAX)
 }

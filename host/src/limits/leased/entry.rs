@@ -16,13 +16,13 @@ use crate::model::period::Period;
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;
-/// Numbers that a script counts in exactly.
+/// The largest number that a script represents exactly.
 const MOST: u64 = 1 << 53;
 
-/// What sizes come from.
+/// The settings that the sizes of leases come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeaseTerms {
-    /// The most that one lease holds.
+    /// The largest lease.
     pub(crate) max_lease: u64,
 }
 
@@ -41,17 +41,17 @@ impl LeaseTerms {
 pub(super) struct QuotaLease {
     pub(crate) period: Period,
     pub(crate) number: u32,
-    /// Of a period, without an extension.
+    /// The limit of a period, without an extension.
     pub(crate) limit: u64,
     pub(crate) lease: BudgetLease,
-    /// What all gateways together used and told, by the last answer.
+    /// The reported usage of all gateways together, by the last answer.
     pub(crate) total: u64,
     /// The server's memory that gave it.
     pub(crate) server_memory: Option<Arc<str>>,
     pub(crate) extra: i64,
 }
 
-/// A method of a plan: its number here, and its name everywhere.
+/// A method of a plan: its number here, and its name for all gateways.
 #[derive(Debug, Clone)]
 pub(super) struct Method {
     pub(crate) number: u32,
@@ -75,16 +75,16 @@ pub(super) struct LeaseEntry {
     pub(crate) plan: Arc<str>,
     pub(crate) key: Arc<str>,
     pub(crate) quota: Option<QuotaLease>,
-    /// Quotas whose period is over, or was changed, of which something is to be told.
+    /// Quotas whose period has ended, or was changed, with something to report.
     pub(crate) retired: SmallVec<[QuotaLease; 0]>,
     pub(crate) rates: SmallVec<[RateLease; 1]>,
-    /// Whether the refilling thread was told of it.
+    /// Whether it is in the queue of the refilling thread.
     pub(crate) queued: bool,
-    /// Whether an order of it is on its way.
+    /// Whether a request of it is in flight.
     pub(crate) in_flight: bool,
-    /// Whether the refilling thread asks again for the requests that wait, after a while.
+    /// Whether the refilling thread asks again for the waiting requests, after a while.
     pub(crate) asks_again: bool,
-    /// Requests that wait for a share, in the order in which they came.
+    /// Requests that wait for a share, in the order of their arrival.
     pub(crate) waiters: Vec<LeaseWaiter>,
 }
 
@@ -94,43 +94,43 @@ pub(super) struct LeaseWaiter {
     pub(super) cost: u64,
     /// The number of its method's rate.
     pub(super) method: Option<u32>,
-    /// Whether the store was asked for its share.
+    /// Whether the server was asked for its share.
     pub(super) is_reported: bool,
     pub(super) answer: oneshot::Sender<()>,
 }
 
 impl LeaseWaiter {
-    /// Whether it went away. Its share is asked for once all the same: it may be for the next one.
+    /// Whether it has left. Its share is asked for once all the same: the next request may use it.
     pub(super) fn is_gone(&self) -> bool {
         self.is_reported && self.answer.is_closed()
     }
 }
 
-/// Whether a taking may go on.
+/// Whether a request may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TakeOutlook {
-    /// All that it needs is in hand.
+    /// The leases cover it.
     Enough,
-    /// The shared count says that there is too little of this bound.
+    /// The shared count says that too little of this bound is left.
     Short(Shortage),
-    /// The store must be asked. Where it said just now that other gateways hold what lacks of a
-    /// rate, this is the rate.
+    /// The server must be asked. If it has just reported that other gateways have the missing part
+    /// of a rate, this is the rate.
     Unknown(Option<BoundKind>),
 }
 
-/// Why a taking finds no lease.
+/// Why a request finds no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shortage {
     pub(crate) by: BoundKind,
     pub(crate) retry_after_ms: u64,
 }
 
-/// What may be used in a period, extensions left out.
+/// The limit of a period, without extensions.
 pub(super) fn limit(quota: &QuotaLimit) -> u64 {
     quota.limit.min(MOST)
 }
 
-/// The rates that a taking meets, the method's first, with the number of the method.
+/// The rates of a request, the method's first, with the number of the method.
 fn rates<'a>(
     plan: &'a EnrolledPlan,
     take: &TakeRequest<'_>,
@@ -173,8 +173,8 @@ impl LeaseEntry {
         }
     }
 
-    /// Bring it to this moment and to the numbers that the plan has now. What was leased under
-    /// others is given up, so that the new ones hold at once.
+    /// Brings it to this time and to the present numbers of the plan. Leases under other numbers
+    /// are given up, so that the new ones apply at once.
     pub(super) fn refresh(
         &mut self,
         plan: &EnrolledPlan,
@@ -209,8 +209,8 @@ impl LeaseEntry {
     fn refresh_quota(&mut self, quota: &QuotaLimit, now: Timestamp, terms: LeaseTerms) {
         let shown = quota.period.number(now.wall_ms);
         let goes_on = self.quota.as_ref().is_some_and(|known| {
-            // A clock that steps back over the start of the period just begun gives nobody the
-            // period before again.
+            // A clock that steps back over the start of the present period gives nobody the period
+            // before again.
             known.period == quota.period
                 && (known.number == shown || known.number == shown.saturating_add(1))
         });
@@ -234,7 +234,7 @@ impl LeaseEntry {
         }
     }
 
-    /// The quota is another one from now on. What was used of this one is still told.
+    /// Replaces the quota. The usage of the old one is still reported.
     fn retire(&mut self, now: Timestamp) {
         if let Some(mut quota) = self.quota.take() {
             quota.lease.revoke(now);
@@ -252,8 +252,8 @@ impl LeaseEntry {
         Some(&mut self.lease_of(method)?.lease)
     }
 
-    /// Whether a taking may go on; where it may not, the first bound of which there is too little,
-    /// and the longest wait. What can never be given is left to the counters, which say so.
+    /// Whether a request may go on; if not, the first bound with too little, and the longest wait.
+    /// An impossible request is left to the counters, which refuse it.
     pub(super) fn outlook(&mut self, plan: &EnrolledPlan, take: &TakeRequest<'_>) -> TakeOutlook {
         let (cost, now) = (take.cost, take.now);
         let mut short: Option<Shortage> = None;
@@ -296,7 +296,7 @@ impl LeaseEntry {
         }
     }
 
-    /// Use up so much of all that the taking meets.
+    /// Uses this much of all that the request takes from.
     #[inline]
     pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &TakeRequest<'_>) {
         for (method, _) in rates(plan, take) {
@@ -309,7 +309,7 @@ impl LeaseEntry {
         }
     }
 
-    /// Undo what was spent.
+    /// Gives back.
     pub(super) fn give_back(&mut self, cost: u64, taken: &TakenAmounts, now: Timestamp) {
         if taken.method.is_some()
             && let Some(lease) = self.rate(taken.method)
@@ -328,21 +328,21 @@ impl LeaseEntry {
         }
     }
 
-    /// Give up what is in hand of the quota and what is known of it: it was extended.
+    /// Gives up the leases and the snapshot of the quota, because it was extended.
     pub(super) fn revoke_quota(&mut self, now: Timestamp) {
         if let Some(quota) = &mut self.quota {
             quota.lease.revoke(now);
         }
     }
 
-    /// Give back what is not used, with the next order.
+    /// Returns unused leases with the next request.
     pub(super) fn recall(&mut self) {
         for lease in self.leases_mut() {
             lease.recall();
         }
     }
 
-    /// Whether what was used of the quota is told and acknowledged.
+    /// Whether the usage of the quota is reported and acknowledged.
     pub(super) fn is_reported(&self) -> bool {
         !self.in_flight
             && self.retired.is_empty()
@@ -370,14 +370,14 @@ impl LeaseEntry {
         self.leases().any(|lease| lease.is_low(now))
     }
 
-    /// Whether there is something to tell, to give back or to keep.
+    /// Whether there is something to report, to return or to renew.
     pub(super) fn is_unsettled(&self, now: Timestamp) -> bool {
         !self.retired.is_empty() || self.leases().any(|lease| lease.is_unsettled(now))
     }
 
     /// Whether it is as good as new.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        // What was seen of a quota is told to a server that forgot it.
+        // The state of a quota is reported to a server that lost it.
         let over = self.quota.as_ref().is_none_or(|quota| {
             let end_ms = quota.period.end_ms(quota.number).saturating_add(GRACE_MS);
             quota.total == 0 || now.wall_ms >= end_ms
@@ -393,9 +393,9 @@ impl LeaseEntry {
             && self.leases().all(unused)
     }
 
-    /// Levels say what all gateways together may still use, as far as this one knows.
+    /// Levels show what all gateways together may still use, as far as this one knows.
     pub(super) fn show(&self, rate: Option<&mut Level>, quota: Option<&mut Level>, now: Timestamp) {
-        // Of several, the level does not say which one it is.
+        // With several rates, the level does not say which one it is.
         if let (Some(level), [lease]) = (rate, &*self.rates)
             && let Some(remaining) = lease.lease.remaining(Some(refill(&lease.rate)), now)
         {
@@ -409,18 +409,18 @@ impl LeaseEntry {
     }
 }
 
-/// The name in the store of a quota in one period.
+/// The name on the server of a quota in one period.
 pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
     format!("{period}:{number}:{plan}:{key}")
 }
 
-/// When the store may forget a quota of this period. Milliseconds since 1970.
+/// When the server may drop a quota of this period. Milliseconds since 1970.
 pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
     period.end_ms(number).saturating_add(GRACE_MS)
 }
 
 impl QuotaLease {
-    /// What all gateways together may take in the period.
+    /// The limit of all gateways together in the period.
     pub(super) fn total_limit(&self) -> u64 {
         self.limit.saturating_add_signed(self.extra)
     }
@@ -430,12 +430,12 @@ impl QuotaLease {
         self.period.number(now.wall_ms) > self.number
     }
 
-    /// Its name in the store. A key's id holds no `:`, so that no two plans share one.
+    /// Its name on the server. A key's id has no `:`, so no two plans share one.
     pub(super) fn name(&self, plan: &str, key: &str) -> String {
         quota_name(self.period, self.number, plan, key)
     }
 
-    /// When the store may forget it. Milliseconds since 1970.
+    /// When the server may drop it. Milliseconds since 1970.
     pub(super) fn ends_ms(&self) -> u64 {
         ends_ms(self.period, self.number)
     }

@@ -1,24 +1,24 @@
 //! One bound of one key, as far as this gateway may use it. Pure.
 //!
-//! Two kinds of units are in hand. *Paid* ones were asked for by requests that wait; the budget
-//! counts them as used already. *Leased* ones were fetched in advance, are still the budget's, and
-//! may be used until the lease ends. So what a gateway that was killed may have used untold is one
-//! lease at most.
+//! It has two kinds of units. *Paid* ones were requested for waiting requests; the budget counts
+//! them as used already. *Leased* ones were fetched in advance, still belong to the budget, and
+//! may be used until the lease ends. So a gateway that is killed may have used at most one lease
+//! without a report.
 
 use crate::runtime::clock::Timestamp;
 
-/// What is not used for so long goes back. Nanoseconds.
+/// Units that are unused for this long are returned. Nanoseconds.
 const RETURN_AFTER_NS: u64 = 1_000_000_000;
 /// How long an answer of the budget decides refusals. Nanoseconds.
 const ANSWER_VALID_NS: u64 = 1_000_000_000;
-/// Before the budget is asked again for what other gateways hold and were asked to return, or while
-/// it cannot tell. Nanoseconds.
+/// The pause before the budget is asked again for units that other gateways were asked to return,
+/// or while it cannot tell. Nanoseconds.
 const RECALL_NS: u64 = 50_000_000;
 
-/// How long the store keeps a lease for its gateway: the script counts by the server's clock, from
-/// when it carries the call out. Milliseconds.
+/// How long the server keeps a lease for its gateway: the script counts by the server's clock,
+/// from when it runs. Milliseconds.
 pub(super) const LEASE_MS: u64 = 5_000;
-/// How much earlier the gateway stops to use it, by its own clock that never steps, counted from
+/// How much earlier the gateway stops using it, by its own clock that never steps, counted from
 /// before the call was sent. Milliseconds.
 pub(super) const MARGIN_MS: u64 = 1_000;
 const USABLE_NS: u64 = (LEASE_MS - MARGIN_MS) * 1_000_000;
@@ -26,111 +26,111 @@ const USABLE_NS: u64 = (LEASE_MS - MARGIN_MS) * 1_000_000;
 /// A part of a shared budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BudgetLease {
-    /// The most that is leased in advance.
+    /// The largest lease in advance.
     size: u64,
-    /// Counted as used in the budget, and not yet used.
+    /// Counted as used in the budget, and not used yet.
     paid: u64,
-    /// Leased, and not yet used.
+    /// Leased, and not used yet.
     leased: u64,
     /// When the lease ends. Nanoseconds.
     end_ns: u64,
-    /// Used and not yet told: of what was leased, or by a policy without any.
+    /// Used and not reported yet: of leased units, or by a policy without any.
     unreported: u64,
-    /// Paid and given up: to be told.
+    /// Paid and given up: to be reported.
     returned: u64,
-    /// How much to lease in advance: what was used lately.
+    /// How much to lease in advance: the recent usage.
     target: u64,
-    /// Used since the last order.
+    /// Used since the last request.
     recent: u64,
-    /// What requests wait for, all together.
+    /// The needs of waiting requests, all together.
     needed: u64,
-    /// What the least of them waits for.
+    /// The smallest need of a waiting request.
     smallest_need: u64,
-    /// Woken requests are about to take so much.
+    /// Woken requests are about to take this much.
     promised: u64,
-    /// By the last answer; none where nothing is known.
+    /// By the last answer; None if nothing is known.
     last_answer: Option<BudgetSnapshot>,
-    /// Before this moment another answer would be no better. Nanoseconds.
+    /// Before this time another answer would be no better. Nanoseconds.
     next_ask_ns: u64,
     /// When it was last used or wanted. Nanoseconds.
     used_ns: u64,
-    /// Whether the store wants back what is not used.
+    /// Whether the server wants unused units back.
     recalled: bool,
-    /// When the budget was changed last: what was asked before says nothing. Nanoseconds.
+    /// When the budget was last changed: earlier answers are void. Nanoseconds.
     revoked_ns: Option<u64>,
 }
 
-/// What an answer said of the budget.
+/// An answer about the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct BudgetSnapshot {
-    /// What nobody holds.
+    /// Units that no gateway has.
     left: u64,
-    /// What other gateways hold.
+    /// Units that other gateways have.
     others: u64,
-    /// What may still be used of the budget, all gateways together; this one's use since is taken
-    /// off.
+    /// The remaining units of the budget, for all gateways together, without this gateway's usage
+    /// since.
     remaining: u64,
-    /// The part of this use that no share covered: the policy let it through.
+    /// The part of this usage that no share covered, because the policy let it through.
     unshared: u64,
-    /// When it was asked for. Nanoseconds.
+    /// When the answer was requested. Nanoseconds.
     at_ns: u64,
-    /// From then on, until one more comes back where the budget fills. Nanoseconds.
+    /// From then on, until one more unit returns if the budget fills. Nanoseconds.
     next_ns: u64,
 }
 
-/// What a lease has to tell, and asks for.
+/// The report and the request of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LeaseRequest {
-    /// What was used of what was leased, or without a lease.
+    /// Used units of the lease, or without a lease.
     pub(crate) spent: u64,
-    /// What was paid and not used.
+    /// Units that were paid and not used.
     pub(crate) returned: u64,
-    /// What is still leased and stays so.
+    /// Units that stay leased.
     pub(crate) leased: u64,
-    /// What requests wait for.
+    /// The needs of waiting requests.
     pub(crate) need: u64,
-    /// What the least of them waits for.
+    /// The smallest need of a waiting request.
     pub(crate) smallest_need: u64,
-    /// How much more is to be leased in advance.
+    /// How much more to lease in advance.
     pub(crate) advance: u64,
 }
 
-/// What the budget gave.
+/// The answer of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Grant {
-    /// For the requests that wait.
+    /// For waiting requests.
     pub(crate) paid: u64,
     /// In advance.
     pub(crate) leased: u64,
-    /// What it still counts as leased of what the order held.
+    /// The part of the request's leased units that still counts as leased.
     pub(crate) still_leased: u64,
-    /// What nobody holds.
+    /// Units that no gateway has.
     pub(crate) left: u64,
-    /// What other gateways hold.
+    /// Units that other gateways have.
     pub(crate) others: u64,
-    /// Until one more can be there. Milliseconds.
+    /// The time until one more unit can be there. Milliseconds.
     pub(crate) wait_ms: u64,
-    /// Whether the budget can tell: not while gateways say what they know, after a restart of the
-    /// store.
+    /// Whether the budget can tell: not while gateways report their state, after a restart of the
+    /// server.
     pub(crate) is_known: bool,
 }
 
-/// Whether so much may be used now.
+/// Whether this much may be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Availability {
-    /// It is in hand.
+    /// The lease covers it.
     Enough,
-    /// The shared count says that there is too little. Until there can be more: milliseconds, where
-    /// the budget fills; else none.
+    /// The shared count says that too little is left. The time until there can be more:
+    /// milliseconds, if the budget fills.
     Short {
-        /// Until what lacks has come back.
+        /// The time until the missing units have returned.
         wait_ms: Option<u64>,
-        /// Whether other gateways hold some of it.
+        /// Whether other gateways have some of them.
         at_other_gateways: bool,
     },
-    /// Other gateways hold what lacks, and are asked to return it.
+    /// Other gateways have the missing units, and are asked to return them.
     AtOtherGateways,
-    /// The store must be asked.
+    /// The server must be asked.
     Unknown,
 }
 
@@ -150,18 +150,18 @@ impl BudgetLease {
         }
     }
 
-    /// Lease so much in advance at the most.
+    /// Sets the largest lease in advance.
     pub(super) fn resize(&mut self, size: u64) {
         self.size = size;
     }
 
-    /// What may be used now.
+    /// The units that may be used now.
     #[inline]
     pub(super) fn available(&self, now: Timestamp) -> u64 {
         self.paid.saturating_add(self.valid(now))
     }
 
-    /// What of the lease has not ended.
+    /// The leased units, unless the lease has ended.
     #[inline]
     fn valid(&self, now: Timestamp) -> u64 {
         if now.monotonic_ns < self.end_ns {
@@ -171,7 +171,7 @@ impl BudgetLease {
         }
     }
 
-    /// Whether so much may be used. What waits already comes first.
+    /// Whether this much may be used. Requests that already wait come first.
     #[inline]
     pub(super) fn room(&self, cost: u64, refill: Option<Refill>, now: Timestamp) -> Availability {
         let available = self.available(now);
@@ -186,14 +186,14 @@ impl BudgetLease {
             return Availability::Unknown;
         }
         let came = refill.map_or(0, |refill| refill.refilled_since(seen, now));
-        // Units that this gateway gives back stay in it until the next answer: they are on their way,
-        // not spent.
+        // Units that this gateway returns stay in it until the next answer: they are in flight,
+        // not used.
         let there = seen
             .remaining
             .saturating_add(seen.unshared)
             .saturating_add(came);
-        // A rate fills again, so nobody waits behind requests that wait for all of it. A quota does
-        // not, and is refused only once it is spent.
+        // A rate fills again, so nobody waits behind requests for all of it. A quota does not, and
+        // is refused only when it is used up.
         let before = refill.map_or(0, |_| self.needed);
         let wanted = cost.saturating_add(before);
         if there >= wanted {
@@ -209,7 +209,8 @@ impl BudgetLease {
         }
     }
 
-    /// Use so much: what is paid first, then what is leased. More is used without a lease.
+    /// Uses this much: paid units first, then leased ones. Anything beyond that is used without a
+    /// lease.
     #[inline]
     pub(super) fn spend(&mut self, cost: u64, now: Timestamp) {
         let paid = self.paid.min(cost);
@@ -226,7 +227,7 @@ impl BudgetLease {
         }
     }
 
-    /// A request waits for so much.
+    /// Records that a request waits for this much.
     pub(super) fn need(&mut self, cost: u64, now: Timestamp) {
         self.smallest_need = if self.needed == 0 {
             cost
@@ -237,13 +238,13 @@ impl BudgetLease {
         self.used_ns = self.used_ns.max(now.monotonic_ns);
     }
 
-    /// Nobody waits any more, or those that do are counted anew.
+    /// Clears the needs, because nobody waits any more or the needs are counted again.
     pub(super) fn clear_needs(&mut self) {
         self.needed = 0;
         self.smallest_need = 0;
     }
 
-    /// Whether so much is in hand that no woken request was promised.
+    /// Whether this much is available that no woken request was promised.
     pub(super) fn has(&self, cost: u64, now: Timestamp) -> bool {
         self.free(now) >= cost
     }
@@ -252,17 +253,17 @@ impl BudgetLease {
         self.available(now).saturating_sub(self.promised)
     }
 
-    /// A request that waited for so much is about to take it.
+    /// Promises this much to a request that waited for it.
     pub(super) fn promise(&mut self, cost: u64) {
         self.promised = self.promised.saturating_add(cost);
     }
 
-    /// Woken requests had the time to take it.
+    /// Clears the promises: woken requests had the time to take.
     pub(super) fn clear_promises(&mut self) {
         self.promised = 0;
     }
 
-    /// Undo a spending: what was not told first.
+    /// Gives back: unreported usage first.
     pub(super) fn give_back(&mut self, cost: u64, now: Timestamp) {
         let untold = self.unreported.min(cost);
         self.unreported -= untold;
@@ -275,7 +276,7 @@ impl BudgetLease {
         }
     }
 
-    /// Give up all that is in hand, and what is known: the budget was changed.
+    /// Gives up all units and the snapshot, because the budget was changed.
     pub(super) fn revoke(&mut self, now: Timestamp) {
         self.revoked_ns = Some(now.monotonic_ns);
         self.drop_all();
@@ -288,12 +289,12 @@ impl BudgetLease {
         self.next_ask_ns = 0;
     }
 
-    /// The store wants back what is not used.
+    /// The server wants unused units back.
     pub(super) fn recall(&mut self) {
         self.recalled = true;
     }
 
-    /// Whether it is worth while to ask for more.
+    /// Whether it is worthwhile to ask for more.
     #[inline]
     pub(super) fn is_low(&self, now: Timestamp) -> bool {
         now.monotonic_ns >= self.next_ask_ns
@@ -302,7 +303,7 @@ impl BudgetLease {
                 || self.leased <= self.target / 2 && (self.recent > 1 || self.target > 0))
     }
 
-    /// Whether there is something to tell or to give back, or a lease that is to be kept.
+    /// Whether there is something to report or to return, or a lease to renew.
     pub(super) fn is_unsettled(&self, now: Timestamp) -> bool {
         self.unreported > 0
             || self.returned > 0
@@ -312,12 +313,13 @@ impl BudgetLease {
                     || now.monotonic_ns.saturating_add(USABLE_NS / 2) >= self.end_ns)
     }
 
-    /// Whether nothing would be lost with it.
+    /// Whether dropping it would lose nothing.
     pub(super) fn is_empty(&self, now: Timestamp) -> bool {
         self.available(now) == 0 && self.unreported == 0 && self.returned == 0 && self.needed == 0
     }
 
-    /// What was used and not told. What is told and not acknowledged is not in it.
+    /// The usage that is not reported. It does not include reported usage without an
+    /// acknowledgement.
     pub(super) fn unreported(&self) -> u64 {
         self.unreported
     }
@@ -327,7 +329,7 @@ impl BudgetLease {
         self.used_ns
     }
 
-    /// What may still be used of the budget, all gateways together, as far as this one knows.
+    /// The remaining units of the budget for all gateways together, as far as this one knows.
     pub(super) fn remaining(&self, refill: Option<Refill>, now: Timestamp) -> Option<u64> {
         let seen = self.last_answer.as_ref()?;
         let came = refill.map_or(0, |refill| refill.refilled_since(seen, now));
@@ -338,7 +340,7 @@ impl BudgetLease {
         now.monotonic_ns.saturating_sub(self.used_ns) >= RETURN_AFTER_NS
     }
 
-    /// What is to be told now. [`settle`](Self::settle) must follow, with whatever came of it.
+    /// The report to send now. [`settle`](Self::settle) must follow, whatever came of it.
     pub(super) fn request(&mut self, now: Timestamp, ending: bool) -> LeaseRequest {
         self.leased = self.valid(now);
         let gives_up = ending || self.is_unused(now);
@@ -346,7 +348,7 @@ impl BudgetLease {
             self.returned = self.returned.saturating_add(std::mem::take(&mut self.paid));
         }
         if std::mem::take(&mut self.recalled) || gives_up {
-            // Woken requests are about to take what they were promised, paid units first.
+            // Woken requests are about to take their promised units, paid ones first.
             let promised = self.promised.saturating_sub(self.paid);
             self.leased = if gives_up {
                 0
@@ -374,7 +376,7 @@ impl BudgetLease {
         }
     }
 
-    /// An order that was sent at this moment was carried out.
+    /// Applies the answer to a request that was sent at this time.
     pub(super) fn settle(
         &mut self,
         order: LeaseRequest,
@@ -382,7 +384,7 @@ impl BudgetLease {
         sent: Timestamp,
         now: Timestamp,
     ) {
-        // What the budget does not count as leased any more went to others.
+        // Units that the budget no longer counts as leased went to others.
         let lost = order.leased.saturating_sub(grant.still_leased);
         self.leased = self.leased.saturating_sub(lost);
         self.leased = self.leased.saturating_add(grant.leased);
@@ -400,7 +402,7 @@ impl BudgetLease {
             next_ns: grant.wait_ms.saturating_mul(1_000_000),
         });
         let wanted = order.need.saturating_add(order.advance);
-        // If too little is left for any request that waits, others must give back first.
+        // If too little is left for any waiting request, other gateways must return units first.
         let has_more = grant.is_known && grant.left > 0 && grant.paid >= order.need;
         let wait_ns = if grant.paid + grant.leased >= wanted || has_more {
             0
@@ -418,7 +420,7 @@ impl BudgetLease {
         }
     }
 
-    /// When to ask again for requests that wait. Nanoseconds.
+    /// When to ask again for waiting requests. Nanoseconds.
     pub(super) fn next_ask_ns(&self, now: Timestamp) -> u64 {
         if self.needed == 0 {
             return 0;
@@ -429,7 +431,7 @@ impl BudgetLease {
 }
 
 impl Refill {
-    /// What came back since an answer.
+    /// The units that returned since an answer.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -447,7 +449,7 @@ impl Refill {
         }
     }
 
-    /// The time in which so much comes back. Milliseconds, at least 1.
+    /// The time in which this many units return. Milliseconds, at least 1.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! The thread that speaks with the store: tells what was used, and fetches what is needed.
+//! The thread that talks to the server: reports usage, and fetches leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,40 +24,41 @@ static REFILL: RedisScript = RedisScript::new(&[include_str!("refill.lua")]);
 
 /// Entries of one call.
 const BATCH: usize = 200;
-/// Between two rounds while nobody asks for anything.
+/// The interval between two calls while nobody asks for anything.
 const REFILL_INTERVAL: Duration = Duration::from_millis(100);
-/// Before the next try after a failure.
+/// The pause before the next try after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Rounds between two calls while there is nothing to say: others count who speaks.
+/// Intervals between two calls while there is nothing to report, because the server counts the
+/// gateways that call.
 const MAX_SILENT_INTERVALS: u32 = 8;
-/// One in so many shards is looked through each round.
+/// The fraction of shards that is swept in each interval.
 const SWEEP_FRACTION: usize = 8;
 
-/// What the script answers for one bound.
+/// The script's answer for one bound.
 type GrantRow = (u64, u64, u64, u64, u64, u64, u64, i64, u64);
 
-/// What the thread knows of its calls.
+/// The state of the thread's calls.
 #[derive(Debug, Default)]
 pub(super) struct RefillCaller {
     /// The server's memory that answered last: one of its processes, since it was last emptied.
     memory: Option<Arc<str>>,
-    /// The one that was told all that this gateway knows.
+    /// The memory that has everything that this gateway knows.
     acknowledged_memory: Option<Arc<str>>,
-    /// Counts calls, so that the store knows one that comes again.
+    /// The number of the call, by which the server recognises a repeated one.
     number: u64,
-    /// What was told in a call that was not answered: it may have been carried out, and comes again
-    /// before anything else.
+    /// The reports of a call without an answer: it may have been executed, and is repeated before
+    /// anything else.
     unconfirmed: Option<Vec<EntryRequest>>,
-    /// How many waited when all were woken last.
+    /// The number of waiting requests when all were last woken.
     waited: u64,
-    /// Those who wait for what others give back, and when to ask again. Nanoseconds.
+    /// Owners that wait for units of others, and when to ask again. Nanoseconds.
     ask_again: Vec<(u64, LeaseOwner)>,
-    /// When something was leased last: while it may be asked back, each round asks whether it is.
+    /// When something was last leased: while it may be recalled, each interval asks whether it is.
     /// Nanoseconds.
     leased_ns: Option<u64>,
 }
 
-/// Work until told to stop; then give back what is held.
+/// Runs until told to stop; then returns all leases.
 pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
     let mut next_shard = 0;
     let mut silent = 0;
@@ -87,12 +88,12 @@ pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
     }
     let mut owners = choose_all(shared, |_| true);
     owners.extend(shared.take_queue());
-    // What is not given back is lost to the others until its lease ends: nothing waits for that.
+    // Leases that are not returned are lost to the others until they end; nothing waits for that.
     let _ = speaker.refill(shared, owners, true);
     shared.wake_all();
 }
 
-/// The owners of all entries that `choose` says yes to.
+/// The owners of all entries that `choose` selects.
 fn choose_all(shared: &LeaseShared, choose: impl Fn(&LeaseEntry) -> bool) -> Vec<LeaseOwner> {
     let mut owners = Vec::new();
     for shard in 0..shared.leases.shards() {
@@ -103,7 +104,7 @@ fn choose_all(shared: &LeaseShared, choose: impl Fn(&LeaseEntry) -> bool) -> Vec
 }
 
 impl RefillCaller {
-    /// How long to wait for somebody who wants something.
+    /// How long to wait for an owner that wants something.
     fn max_wait(&self, now: Timestamp) -> Duration {
         let next = self.ask_again.iter().map(|(due_ns, _)| *due_ns).min();
         next.map_or(REFILL_INTERVAL, |due_ns| {
@@ -112,21 +113,21 @@ impl RefillCaller {
         })
     }
 
-    /// Those whose time to ask again has come.
+    /// The owners whose time to ask again has come.
     fn take_ready(&mut self, shared: &LeaseShared, now: Timestamp, owners: &mut Vec<LeaseOwner>) {
         self.ask_again.retain(|(due_ns, owner)| {
             if *due_ns > now.monotonic_ns {
                 return true;
             }
-            if let Some(mut held) = shared.leases.lock(owner.hash)
-                && let Some(entry) = held.find(owner.space, owner.hash, &owner.key)
+            if let Some(mut locked) = shared.leases.lock(owner.hash)
+                && let Some(entry) = locked.find(owner.space, owner.hash, &owner.key)
             {
                 entry.asks_again = false;
                 if entry.queued {
                     return false;
                 }
                 if !entry.has_waiters() {
-                    // All of them went away.
+                    // All of them have left.
                     drop(entry.wake());
                     return false;
                 }
@@ -137,14 +138,14 @@ impl RefillCaller {
         });
     }
 
-    /// Whether others may want back what is leased here.
+    /// Whether others may want leases of this gateway back.
     fn has_recent_lease(&self, now: Timestamp) -> bool {
         self.leased_ns.is_some_and(|leased_ns| {
             now.monotonic_ns.saturating_sub(leased_ns) < LEASE_MS * 1_000_000
         })
     }
 
-    /// Tell of these, in pieces, and one call at the least.
+    /// Reports these entries, in batches, with at least one call.
     pub(super) fn refill(
         &mut self,
         shared: &LeaseShared,
@@ -160,7 +161,7 @@ impl RefillCaller {
         self.report_all(shared, owners, ending)?;
         if self.acknowledged_memory != self.memory {
             if self.acknowledged_memory.is_some() && !ending {
-                // Another memory may lack something: all say what they know.
+                // Another memory may lack something: all entries report their state.
                 let all = choose_all(shared, |entry| entry.quota.is_some());
                 self.report_all(shared, all, ending)?;
             }
@@ -179,10 +180,10 @@ impl RefillCaller {
         loop {
             let rest = owners.split_off(owners.len().min(BATCH));
             let orders = owners.iter().filter_map(|owner| {
-                let mut held = shared.leases.lock(owner.hash)?;
-                let entry = held.find(owner.space, owner.hash, &owner.key)?;
+                let mut locked = shared.leases.lock(owner.hash)?;
+                let entry = locked.find(owner.space, owner.hash, &owner.key)?;
                 if !entry.queued {
-                    // It was told of meanwhile.
+                    // It was reported meanwhile.
                     return None;
                 }
                 Some(entry.request(Timestamp::now(), ending))
@@ -200,7 +201,7 @@ impl RefillCaller {
         }
     }
 
-    /// Make the call with the last number, and settle what it answers.
+    /// Makes the call with the last number, and applies its answers.
     fn report(
         &mut self,
         shared: &LeaseShared,
@@ -211,7 +212,7 @@ impl RefillCaller {
             Ok(answers) => answers,
             Err(error) => {
                 shared.note_failure(&error);
-                // Those who wait are told what the policy says. There are no new ones meanwhile.
+                // Waiting requests get the policy's decision. There are no new ones meanwhile.
                 let waited = shared.stats.waited();
                 if std::mem::replace(&mut self.waited, waited) != waited {
                     shared.wake_all();
@@ -277,15 +278,16 @@ impl RefillCaller {
         answer: &RefillReply,
         now: Timestamp,
     ) {
-        let Some(mut held) = shared.leases.lock(orders.hash) else {
+        let Some(mut locked) = shared.leases.lock(orders.hash) else {
             return;
         };
-        let Some(entry) = held.find(orders.space, orders.hash, &orders.key) else {
+        let Some(entry) = locked.find(orders.space, orders.hash, &orders.key) else {
             return;
         };
         let settled = entry.settle(orders, answer, now);
         if let Some((period, number, extra)) = settled.extended {
-            // The counters here are to let through what was extended elsewhere, from the first request.
+            // The counters here must let an extension of another gateway through, from the first
+            // request.
             shared.local.restore(&QuotaRow {
                 plan: orders.plan.as_ref().to_owned(),
                 key: orders.key.as_ref().to_owned(),
@@ -303,27 +305,28 @@ impl RefillCaller {
         {
             self.ask_again.push((ask_ns, LeaseOwner::of(entry)));
         }
-        // Those who are woken take this lock first of all.
-        drop(held);
+        // Woken requests take this lock first.
+        drop(locked);
         let quota = answer.quota.map(|(grant, ..)| grant);
         let mut grants = quota.iter().chain(&answer.rates);
         if grants.any(|grant| grant.leased > 0 || grant.still_leased > 0) {
             self.leased_ns = Some(now.monotonic_ns);
         }
         for waiter in waiters {
-            // One that left does not hear it.
+            // A request that has left receives nothing.
             let _ = waiter.send(());
         }
     }
 }
 
-/// Others wait for what is leased under these names: it goes back with the next orders.
+/// Recalls leases with these names, because others wait for them: they are returned with the next
+/// report.
 fn recall(shared: &LeaseShared, names: &[String]) {
     let owners = names.iter().filter_map(|name| {
         let (space, hash) = name.split_once('.')?;
         let (space, hash) = (space.parse().ok()?, hash.parse().ok()?);
-        let mut held = shared.leases.lock(hash)?;
-        let entry = held.find_by_hash(space, hash)?;
+        let mut locked = shared.leases.lock(hash)?;
+        let entry = locked.find_by_hash(space, hash)?;
         entry.recall();
         let owner = (!entry.queued).then(|| LeaseOwner::of(entry));
         entry.queued = true;
@@ -334,11 +337,11 @@ fn recall(shared: &LeaseShared, names: &[String]) {
 }
 
 fn grant(row: GrantRow) -> Grant {
-    let (paid, leased, held, left, others, wait_ms, _, _, known) = row;
+    let (paid, leased, still_leased, left, others, wait_ms, _, _, known) = row;
     Grant {
         paid,
         leased,
-        still_leased: held,
+        still_leased,
         left,
         others,
         wait_ms,
@@ -381,8 +384,8 @@ fn add_order(
         .arg(order.advance);
 }
 
-/// Where a quota stands by the store: what all gateways used and told, and its extension. With
-/// `remaining` it is extended before, so that so much remains.
+/// The state of a quota on the server: the reported usage of all gateways, and its extension. With
+/// `remaining` the quota is extended first, so that this much remains.
 pub(super) fn read_quota(
     shared: &LeaseShared,
     owner: (&str, &str),
@@ -406,7 +409,7 @@ pub(super) fn read_quota(
     })
 }
 
-/// Let the budgets of these quotas say that at least so much was used, or that so much more was.
+/// Raises the budgets of these quotas: to at least this usage, or by this much more.
 pub(super) fn raise_usage(
     shared: &LeaseShared,
     rows: &[QuotaRow],

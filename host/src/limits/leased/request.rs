@@ -1,4 +1,4 @@
-//! What one plan and key tells the store and asks of it, and what comes of it.
+//! The report and the request of one plan and key, and the answer to it.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::model::period::Period;
 
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// The quota's period and its extension, where it is another than before.
+    /// The quota's period and its extension, if it changed.
     pub(crate) extended: Option<(Period, u32, i64)>,
 }
 
-/// What one entry tells and asks for.
+/// The report and the request of one entry.
 #[derive(Debug)]
 pub(super) struct EntryRequest {
     pub(crate) space: u32,
     pub(crate) hash: u64,
     pub(crate) plan: Arc<str>,
     pub(crate) key: Arc<str>,
-    /// When they were first sent: leases end by it.
+    /// When it was first sent: leases end by that time.
     pub(crate) sent: Timestamp,
     pub(crate) retired: SmallVec<[(QuotaLease, LeaseRequest); 0]>,
     pub(crate) quota: Option<(QuotaLease, LeaseRequest)>,
     pub(crate) rates: SmallVec<[(Option<Method>, RateLimit, LeaseRequest); 1]>,
 }
 
-/// What came of it.
+/// The answer to it.
 #[derive(Debug)]
 pub(super) struct RefillReply {
     /// The server's memory that gave it.
@@ -42,7 +42,7 @@ pub(super) struct RefillReply {
 }
 
 impl LeaseEntry {
-    /// What is to be told of it, and asked for. [`LeaseEntry::settle`] must follow.
+    /// The report to send. [`LeaseEntry::settle`] must follow.
     pub(super) fn request(&mut self, now: Timestamp, ending: bool) -> EntryRequest {
         self.queued = false;
         self.in_flight = true;
@@ -74,7 +74,7 @@ impl LeaseEntry {
         }
     }
 
-    /// The orders were carried out.
+    /// Applies the answer.
     pub(super) fn settle(
         &mut self,
         orders: &EntryRequest,
@@ -92,9 +92,9 @@ impl LeaseEntry {
                 }
             }
         }
-        if let (Some(quota), Some((told, order)), Some((grant, total, extra))) =
+        if let (Some(quota), Some((sent_quota, order)), Some((grant, total, extra))) =
             (self.quota.as_mut(), orders.quota.as_ref(), answer.quota)
-            && (quota.period, quota.number) == (told.period, told.number)
+            && (quota.period, quota.number) == (sent_quota.period, sent_quota.number)
         {
             quota.lease.settle(*order, grant, orders.sent, now);
             quota.total = total;
@@ -102,7 +102,7 @@ impl LeaseEntry {
             if std::mem::replace(&mut quota.extra, extra) != extra {
                 settled.extended = Some((quota.period, quota.number, extra));
             }
-            if quota.limit != told.limit {
+            if quota.limit != sent_quota.limit {
                 quota.lease.revoke(now);
             }
         }
@@ -110,7 +110,7 @@ impl LeaseEntry {
     }
 }
 
-/// A bucket's name in the store.
+/// The name of a bucket on the server.
 pub(super) fn rate_name(plan: &str, key: &str, method: Option<&Method>) -> String {
     match method {
         None => format!("{plan}:{key}"),

@@ -1,4 +1,4 @@
-//! What the gateway's workers and the refilling thread do with what they have in common.
+//! The calls of workers and of the refilling thread on their shared state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl LeaseShared {
         self.stats.is_reachable()
     }
 
-    /// Wait for somebody who wants something, for so long at the most. None: stop.
+    /// Waits for an owner that wants something, at most this long. None: stop.
     pub(super) fn wait(&self, most: Duration) -> Option<Vec<LeaseOwner>> {
         let mut queue = self.queue.lock();
         if queue.owners.is_empty() && !queue.stop {
@@ -37,25 +37,25 @@ impl LeaseShared {
         (!queue.stop).then(|| std::mem::take(&mut queue.owners))
     }
 
-    /// What waits to be told of.
+    /// Takes the queue.
     pub(super) fn take_queue(&self) -> Vec<LeaseOwner> {
         std::mem::take(&mut self.queue.lock().owners)
     }
 
-    /// Wait for so long, whoever wants something, but for the end.
+    /// Pauses this long, whoever wants something; a stop ends it early.
     pub(super) fn pause(&self, time: Duration) {
         let mut queue = self.queue.lock();
         let stop = |queue: &mut RefillQueue| !queue.stop;
         let _ = self.wake.wait_while_for(&mut queue, stop, time);
     }
 
-    /// Tell the thread of these; they are marked as queued.
+    /// Queues these owners for the thread; their entries are marked as queued.
     pub(super) fn queue_all(&self, owners: impl Iterator<Item = LeaseOwner>) {
         self.queue.lock().owners.extend(owners);
         self.wake.notify_all();
     }
 
-    /// Mark an entry as queued, if it is not; gives what the thread must be told.
+    /// Marks an entry as queued, if it is not. Returns the owner to queue.
     pub(super) fn enqueue(entry: &mut LeaseEntry) -> Option<LeaseOwner> {
         if std::mem::replace(&mut entry.queued, true) {
             return None;
@@ -63,10 +63,10 @@ impl LeaseShared {
         Some(LeaseOwner::of(entry))
     }
 
-    /// Let all who wait look again.
+    /// Wakes all waiting requests.
     pub(super) fn wake_all(&self) {
         for waiter in self.leases.wake_all() {
-            // One that left does not hear it.
+            // A request that has left receives nothing.
             let _ = waiter.send(());
         }
         self.note_settled();
@@ -77,18 +77,18 @@ impl LeaseShared {
         self.settled.notify_all();
     }
 
-    /// See that the store knows what this gateway used of a quota; for as long as a call may take.
-    /// Not on a worker.
+    /// Makes sure that the server has this gateway's usage of a quota; waits for a call at most.
+    /// Not for workers.
     pub(super) fn report_now(&self, plan: &EnrolledPlan, key: &str) {
         let hash = self.leases.hash(plan.number, key);
         let most = std::time::Instant::now() + self.server.timeout();
         loop {
             let mut settling = self.settle_lock.lock();
             let owner = {
-                let Some(mut held) = self.leases.lock(hash) else {
+                let Some(mut locked) = self.leases.lock(hash) else {
                     return;
                 };
-                match held.find(plan.number, hash, key) {
+                match locked.find(plan.number, hash, key) {
                     None => return,
                     Some(entry) if entry.is_reported() => return,
                     Some(entry) => Self::enqueue(entry),
@@ -101,11 +101,11 @@ impl LeaseShared {
         }
     }
 
-    /// Give up what is in hand of a quota: it was changed, and the next request asks anew.
+    /// Gives up the lease of a quota, because it was changed; the next request asks the server.
     pub(super) fn revoke_quota(&self, plan: &EnrolledPlan, key: &str) {
         let hash = self.leases.hash(plan.number, key);
-        if let Some(mut held) = self.leases.lock(hash)
-            && let Some(entry) = held.find(plan.number, hash, key)
+        if let Some(mut locked) = self.leases.lock(hash)
+            && let Some(entry) = locked.find(plan.number, hash, key)
         {
             entry.revoke_quota(Timestamp::now());
         }
@@ -115,7 +115,7 @@ impl LeaseShared {
         if self.stats.note_contact(Timestamp::now()) {
             tracing::info!(
                 store = self.server.name(),
-                "the store of limits is within reach again"
+                "the storage of limits answers again"
             );
         }
     }
@@ -123,7 +123,7 @@ impl LeaseShared {
     pub(super) fn note_failure(&self, error: &StorageError) {
         if self.stats.note_failure() {
             tracing::warn!(
-                "limits are decided by leases and then by the policy until their store answers: {error}"
+                "the storage of limits is out of reach; Windlass uses its leases and then the policy until it answers: {error}; check `[store]` and the network"
             );
         }
     }
@@ -132,7 +132,7 @@ impl LeaseShared {
         self.stats.note_gateways(gateways);
     }
 
-    /// Decide with the entry of the plan and key, whose shard is locked.
+    /// Decides by the entry of the plan and key, whose shard is locked.
     pub(super) fn decide(
         &self,
         entry: &mut LeaseEntry,
@@ -179,7 +179,7 @@ impl LeaseShared {
         if decision.allowed {
             entry.spend(plan, take);
             if self.policy.on_unavailable == OnUnavailable::Allow {
-                // The counters here were passed by; the report is not.
+                // The counters here did not take part; the report must.
                 self.local.return_pending_usage(UsageDelta {
                     plan: Arc::clone(&entry.plan),
                     key: Arc::clone(&entry.key),
@@ -193,7 +193,7 @@ impl LeaseShared {
         decision
     }
 
-    /// Nothing is taken; the levels are those of the counters here.
+    /// Takes nothing; the levels are those of the counters here.
     pub(super) fn refuse(&self, take: &TakeRequest<'_>, short: Shortage) -> Decision {
         let mut decision = self.local.take(&TakeRequest { cost: 0, ..*take });
         decision.allowed = false;
@@ -202,8 +202,8 @@ impl LeaseShared {
         decision
     }
 
-    /// Show the levels as the shared count has them. What refused has too little left for this
-    /// taking: others that wait come first.
+    /// Shows the levels of the shared count. A bound that refused has too little left for this
+    /// request: others that wait come first.
     pub(super) fn show(entry: &LeaseEntry, take: &TakeRequest<'_>, decision: &mut Decision) {
         entry.show(decision.rate.as_mut(), decision.quota.as_mut(), take.now);
         let short = match decision.refused_by {

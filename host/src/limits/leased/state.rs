@@ -1,10 +1,10 @@
-//! Numbers for metrics, and whether the store is within reach.
+//! Counts for metrics, and whether the server is within reach.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::runtime::clock::Timestamp;
 
-/// Counted as it happens.
+/// The counts.
 #[derive(Debug)]
 pub(super) struct LeaseStats {
     refused: AtomicU64,
@@ -17,26 +17,26 @@ pub(super) struct LeaseStats {
     reachable: AtomicBool,
 }
 
-/// As it was at one moment.
+/// The state at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeaseState {
-    /// Takings that were refused as no lease was left and the store was out of reach.
+    /// Requests that were refused because no lease was left and the server was out of reach.
     pub(crate) refused_unavailable: u64,
-    /// Takings that were let through all the same.
+    /// Requests that were let through all the same.
     pub(crate) allowed_unavailable: u64,
-    /// Takings that waited for an answer of the store.
+    /// Requests that waited for an answer of the server.
     pub(crate) waited: u64,
-    /// Calls of the store that succeeded.
+    /// Calls to the server that succeeded.
     pub(crate) refills: u64,
-    /// Calls of the store that failed.
+    /// Calls to the server that failed.
     pub(crate) failures: u64,
-    /// Whether the last one succeeded.
+    /// Whether the last call succeeded.
     pub(crate) reachable: bool,
-    /// Since the last one that did. Milliseconds.
+    /// Time since the last successful call. Milliseconds.
     pub(crate) since_contact_ms: u64,
-    /// How many gateways share the budget, this one included.
+    /// How many gateways share the budget, including this one.
     pub(crate) gateways: u64,
-    /// Of how many plans and keys leases are kept.
+    /// The number of plans and keys with leases.
     pub(crate) entries: usize,
 }
 
@@ -68,14 +68,14 @@ impl LeaseStats {
         self.gateways.store(gateways.max(1), Relaxed);
     }
 
-    /// Gives whether it was out of reach before.
+    /// Returns whether it was out of reach before.
     pub(super) fn note_contact(&self, now: Timestamp) -> bool {
         self.refills.fetch_add(1, Relaxed);
         self.contact_ns.store(now.monotonic_ns, Relaxed);
         !self.reachable.swap(true, Relaxed)
     }
 
-    /// Gives whether it was within reach before.
+    /// Returns whether it was within reach before.
     pub(super) fn note_failure(&self) -> bool {
         self.failures.fetch_add(1, Relaxed);
         self.reachable.swap(false, Relaxed)

@@ -14,7 +14,7 @@ use crate::limits::room::{Division, Room};
 use crate::limits::shard_count;
 use crate::runtime::clock::Timestamp;
 
-/// Whose leases: found again by the refilling thread.
+/// The owner of leases, by which the refilling thread finds them again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeaseOwner {
     pub(crate) space: u32,
@@ -27,7 +27,7 @@ pub(super) struct LeaseOwner {
 pub(super) struct Leases {
     shards: Box<[LeaseShard]>,
     shard_capacity: usize,
-    /// How many plans share the room; 0: it is for whoever comes.
+    /// The number of plans that share the room; 0: first come, first served.
     plans: AtomicUsize,
     hasher: RandomState,
 }
@@ -40,18 +40,18 @@ struct LeaseShard(Mutex<LeaseEntries>);
 #[derive(Debug, Default)]
 struct LeaseEntries {
     table: HashTable<LeaseEntry>,
-    /// Of all but that of the empty key.
+    /// The room of all but the empty key's entry.
     room: Room,
 }
 
-/// One shard's entries, while its lock is held.
+/// The entries of one locked shard.
 pub(super) struct LockedLeases<'a> {
     entries: MutexGuard<'a, LeaseEntries>,
     division: Division,
 }
 
 impl Leases {
-    /// Room for so many entries, at least one.
+    /// Room for this many entries, at least one.
     pub(super) fn new(max_entries: usize) -> Self {
         let shards = shard_count(max_entries);
         Self {
@@ -62,7 +62,7 @@ impl Leases {
         }
     }
 
-    /// Divide the room among so many plans.
+    /// Divides the room among this many plans.
     pub(super) fn divide(&self, plans: usize) {
         self.plans.store(plans, Ordering::Relaxed);
     }
@@ -71,7 +71,7 @@ impl Leases {
         self.hasher.hash_one((space, key))
     }
 
-    /// Lock the shard of this hash.
+    /// Locks the shard of this hash.
     pub(super) fn lock(&self, hash: u64) -> Option<LockedLeases<'_>> {
         // Its low and highest bits are the table's own.
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
@@ -85,7 +85,7 @@ impl Leases {
         })
     }
 
-    /// Those who wait for any key's share. Visits every lock.
+    /// Takes the waiting requests of all keys. Takes every lock.
     pub(super) fn wake_all(&self) -> Vec<oneshot::Sender<()>> {
         let shards = self.shards.iter();
         let waiters = shards.map(|shard| {
@@ -99,7 +99,7 @@ impl Leases {
         waiters.flatten().collect()
     }
 
-    /// How many entries there are. Visits every lock.
+    /// The number of entries. Takes every lock.
     pub(super) fn len(&self) -> usize {
         let shards = self.shards.iter();
         shards.map(|shard| shard.0.lock().table.len()).sum()
@@ -109,8 +109,8 @@ impl Leases {
         self.shards.len()
     }
 
-    /// Look at all entries of one shard: drop those that are as good as new, and note the owners
-    /// of those that `choose` says yes to, which are marked as queued.
+    /// Checks all entries of one shard: drops those that are as good as new, and collects the
+    /// owners of those that `choose` selects, which are marked as queued.
     pub(super) fn sweep(
         &self,
         shard: usize,
@@ -154,13 +154,13 @@ impl LockedLeases<'_> {
         self.entries.table.find_mut(hash, is_it)
     }
 
-    /// The entry that the store knows by these numbers.
+    /// The entry with these numbers on the server.
     pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut LeaseEntry> {
         let is_it = |entry: &LeaseEntry| entry.space == space && entry.hash == hash;
         self.entries.table.find_mut(hash, is_it)
     }
 
-    /// The same, made where there is none and there is room. The empty key always has room.
+    /// The same; it is created if there is none and there is room. The empty key always has room.
     pub(super) fn find_or_make(
         &mut self,
         plan: &EnrolledPlan,

@@ -1,8 +1,8 @@
 //! Requests of one plan and key that wait for their share.
 //!
-//! They wait in the order in which they came. An answer of the store wakes the requests whose share
-//! is in hand now, and those that are to be refused. The others keep their place, and the next call
-//! asks for all of them together.
+//! They wait in the order of their arrival. An answer of the server wakes the requests whose share
+//! is leased now, and those that are to be refused. The others stay in the queue, and the next
+//! call asks for all of them together.
 
 use tokio::sync::oneshot;
 
@@ -12,11 +12,11 @@ use crate::limits::plan::EnrolledPlan;
 use crate::limits::{DecisionSignal, TakeRequest};
 use crate::runtime::clock::Timestamp;
 
-/// Requests that wait for one key's share; more are told that it is not known.
+/// The most requests that wait for one key's share; further ones are refused as unavailable.
 const MAX_WAITERS: usize = 10_000;
 
 impl LeaseEntry {
-    /// Wait with a taking whose outlook is unknown. None where too many do.
+    /// Waits with a request whose outlook is unknown. None if too many wait.
     pub(super) fn wait(
         &mut self,
         plan: &EnrolledPlan,
@@ -38,12 +38,12 @@ impl LeaseEntry {
         Some(waiting)
     }
 
-    /// Whether the refilling thread asks for new waiters without being told.
+    /// Whether the refilling thread asks for new waiters by itself.
     pub(super) fn is_asking(&self) -> bool {
         self.in_flight || self.asks_again
     }
 
-    /// The leases that a request takes from, as far as they can ever hold its cost.
+    /// The leases that a request takes from, as far as they can ever cover its cost.
     fn leases_of_request(
         &mut self,
         cost: u64,
@@ -73,7 +73,7 @@ impl LeaseEntry {
         self.leases_mut().for_each(BudgetLease::clear_needs);
     }
 
-    /// Count what the waiting requests need, before the store is asked for it.
+    /// Counts the needs of the waiting requests, before the server is asked.
     pub(super) fn count_needs(&mut self, now: Timestamp) {
         self.clear_needs();
         let mut waiters = std::mem::take(&mut self.waiters);
@@ -85,8 +85,8 @@ impl LeaseEntry {
         self.waiters = waiters;
     }
 
-    /// The waiters that can be answered now, to be told that they may look again: their share is in
-    /// hand, or the shared count says that there is too little.
+    /// The waiters that can be answered now, to be woken: their share is leased, or the shared
+    /// count says that too little is left.
     pub(super) fn wake_answered(&mut self, now: Timestamp) -> Vec<oneshot::Sender<()>> {
         self.clear_needs();
         self.leases_mut().for_each(BudgetLease::clear_promises);
@@ -106,7 +106,7 @@ impl LeaseEntry {
     }
 
     fn answers(&mut self, cost: u64, method: Option<u32>, now: Timestamp) -> bool {
-        // Of the next period it is to ask anew.
+        // The next period must be asked for again.
         if self
             .quota
             .as_ref()
@@ -142,14 +142,14 @@ impl LeaseEntry {
         })
     }
 
-    /// All waiters, to be told that they may look again.
+    /// All waiters, to be woken.
     pub(super) fn wake(&mut self) -> Vec<oneshot::Sender<()>> {
         self.clear_needs();
         let waiters = std::mem::take(&mut self.waiters).into_iter();
         waiters.map(|waiter| waiter.answer).collect()
     }
 
-    /// Whether anybody waits still.
+    /// Whether any request still waits.
     pub(super) fn has_waiters(&mut self) -> bool {
         self.waiters.retain(|waiter| !waiter.is_gone());
         !self.waiters.is_empty()

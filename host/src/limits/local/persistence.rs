@@ -1,5 +1,4 @@
-//! What outlives the process: what was used goes out to whoever saves it, and comes in at the
-//! start.
+//! The persistence of counters: usage goes to the sync, and stored usage comes in at the start.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,12 +21,12 @@ use crate::limits::{AppliedExtension, ExtendError, QuotaStatus};
 use crate::model::period::Period;
 use crate::runtime::clock::Timestamp;
 
-/// How many counters are told of while one lock is held.
+/// Counters that report under one lock.
 const BATCH: usize = 128;
 
 impl LocalLimits {
-    /// How often something to tell was lost, as nobody saved for so long that there was no room.
-    /// For metrics: it visits every lock.
+    /// How often usage was lost, because nobody wrote it for so long that memory for it ran out.
+    /// For metrics: it takes every lock.
     #[must_use]
     pub(crate) fn lost_count(&self) -> u64 {
         self.shards
@@ -36,7 +35,7 @@ impl LocalLimits {
             .sum()
     }
 
-    /// Tell what was used, of each shard first what waits outside of its counters, which is older.
+    /// Reports usage, for each shard first that of the outbox, which is older.
     pub(super) fn report_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
         let mut names = Vec::new();
         let mut tell = |delta| {
@@ -51,7 +50,7 @@ impl LocalLimits {
                 (table.take_outbox(), table.queued())
             };
             posted.for_each(&mut tell);
-            // Those that are used meanwhile queue up behind, and are told the next time.
+            // Counters that are used meanwhile queue up behind, and report the next time.
             while left > 0 {
                 let gone = shard.0.lock().dequeue(left.min(BATCH), &mut batch);
                 left = if gone == 0 { 0 } else { left - gone };
@@ -60,7 +59,7 @@ impl LocalLimits {
         }
     }
 
-    /// With the plan's name, which is known before there is a counter.
+    /// Adds the plan's name, which is registered before there is a counter.
     fn to_usage_delta(
         &self,
         delta: OwnerUsage,
@@ -81,7 +80,7 @@ impl LocalLimits {
         })
     }
 
-    /// What could not be saved is told again the next time.
+    /// Usage that could not be written is reported again the next time.
     pub(super) fn return_usage(&self, delta: UsageDelta) {
         let space = self.names.lock().number(&delta.plan);
         let owner = self.owner(space, &delta.key);
@@ -128,7 +127,7 @@ impl LocalLimits {
             return;
         };
         let mut table = table.lock();
-        // Without a counter there is nothing to give back to, but something to tell.
+        // Without a counter there is nothing to give back to, but something to report.
         let left = match table.find(&owner) {
             Some(place) => self.give_back_at(&mut table, place, cost, taken),
             None => self.records_taken(taken).then(|| taken.negated_usage(cost)),
@@ -154,12 +153,12 @@ impl LocalLimits {
         left
     }
 
-    /// Whether what was used by this taking is told.
+    /// Whether the usage of this ticket is reported.
     fn records_taken(&self, taken: &TakenAmounts) -> bool {
         self.recording && taken.is_plan
     }
 
-    /// Before requests come.
+    /// To be called before the first request.
     pub(super) fn restore_row(&self, row: &QuotaRow) {
         let is_known = {
             let names = self.names.lock();
@@ -173,12 +172,12 @@ impl LocalLimits {
         }
     }
 
-    /// What was told of a period before it was counted.
+    /// Adds usage that was reported before its period was tracked.
     pub(super) fn add_row(&self, row: &QuotaRow) {
         self.with_counter(&row.plan, &row.key, |counter| counter.add_used(row.usage));
     }
 
-    /// The counter of this plan and key, which is made where there is none.
+    /// The counter of this plan and key, which is created if there is none.
     fn with_counter(&self, plan: &str, key: &str, work: impl FnOnce(&mut UsageCounter)) {
         let space = self.names.lock().number(plan);
         let owner = self.owner(space, key);
@@ -196,7 +195,7 @@ impl LocalLimits {
                 tracing::warn!(
                     plan,
                     key,
-                    "there is no room for what this key used: raise `[store] max_counters`"
+                    "there is no room for the stored usage of this key, which counts from 0: raise `[store] max_counters`"
                 );
                 return;
             }
@@ -206,7 +205,7 @@ impl LocalLimits {
         }
     }
 
-    /// Of a key that was never seen: it counts in every kind of period in which its plan is counted.
+    /// A counter of a new key: it counts in every kind of period in which its plan counts.
     pub(super) fn new_counter(&self, space: u32) -> UsageCounter {
         let mut counter = UsageCounter::new();
         if self.many_periods.load(Ordering::Relaxed) {
@@ -215,7 +214,7 @@ impl LocalLimits {
         counter
     }
 
-    /// Note that a plan is counted in this kind of period, too.
+    /// Records that a plan counts in this kind of period, too.
     pub(super) fn note_periods(&self, plan: &str, period: Period) {
         let mut names = self.names.lock();
         names.track(plan, period);
@@ -224,8 +223,8 @@ impl LocalLimits {
         }
     }
 
-    /// Count what is used of the plan in this kind of period, too, from what was used and not told
-    /// on. New counters do so from the moment at which it is noted; after that all others are told.
+    /// Counts usage of the plan in this kind of period, too, beginning with unreported usage. New
+    /// counters do so from the moment of this record; after that all others are changed.
     pub(super) fn track_period(&self, plan: &str, period: Period, now: Timestamp) {
         self.note_periods(plan, period);
         let (space, periods) = {
@@ -233,7 +232,8 @@ impl LocalLimits {
             (names.number(plan), names.periods(plan).to_vec())
         };
         for shard in &self.shards {
-            // Backwards: where a counter goes, the last one takes its place, and was met already.
+            // Backwards: when a counter is dropped, the last one moves to its position, and was
+            // visited already.
             let mut left = shard.0.lock().len();
             while left > 0 {
                 let from = left.saturating_sub(BATCH);
@@ -249,9 +249,9 @@ impl LocalLimits {
         }
     }
 
-    /// What a gateway that drains has used. Where there is a counter its own count goes on.
-    pub(super) fn apply_drain_usage(&self, late: &DrainUsage) {
-        let row = &late.quota;
+    /// Adds the usage of a draining gateway. If there is a counter, its own count continues.
+    pub(super) fn apply_drain_usage(&self, usage: &DrainUsage) {
+        let row = &usage.quota;
         let space = self.names.lock().number(&row.plan);
         let owner = self.owner(space, &row.key);
         let Some(table) = self.table(owner.hash) else {
@@ -261,13 +261,13 @@ impl LocalLimits {
         let Some(place) = table.find(&owner) else {
             drop(table);
             return self.with_counter(&row.plan, &row.key, |counter| {
-                counter.add_drain_usage(row.usage, row.extra, late.used, late.day);
+                counter.add_drain_usage(row.usage, row.extra, usage.used, usage.day);
             });
         };
         if let Some(entry) = table.entry(place) {
             entry
                 .counter
-                .add_drain_usage(row.usage, row.extra, late.used, late.day);
+                .add_drain_usage(row.usage, row.extra, usage.used, usage.day);
         }
         table.enqueue(place);
     }
@@ -335,7 +335,7 @@ impl LocalLimits {
     }
 }
 
-/// Takes nothing, and brings a counter to this moment.
+/// A request that takes nothing and brings a counter to this time.
 fn read_request(plan: &EnrolledPlan, now: Timestamp) -> CounterRequest<'_> {
     CounterRequest {
         bounds: &plan.bounds,

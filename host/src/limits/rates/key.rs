@@ -1,11 +1,11 @@
-//! Whose bucket it is: a few octets, whatever a client sent.
+//! The key of a bucket: a few octets, whatever a client sent.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 
-/// Whose bucket it is, of one bound: 17 bytes, whatever a client sent.
+/// The key of a bucket of one bound: 17 bytes, whatever a client sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RateKey {
     kind: u8,
@@ -19,19 +19,19 @@ impl fmt::Debug for RateKey {
 }
 
 impl RateKey {
-    /// Of a bound that counts all requests together.
+    /// The key of a bound that counts all requests together.
     pub(crate) const ALL: Self = Self::of(0, [0; 16]);
-    /// Of requests that lack what is counted by.
+    /// The key of requests that lack the value to count by.
     pub(crate) const MISSING: Self = Self::of(1, [0; 16]);
-    /// Of those for whom there is no room.
+    /// The key of requests for which there is no room.
     pub(super) const OVERFLOW: Self = Self::of(2, [0; 16]);
 
     const fn of(kind: u8, value: [u8; 16]) -> Self {
         Self { kind, value }
     }
 
-    /// Of a client address; addresses whose first so many bits agree share it. An IPv4 address in an
-    /// IPv6 one is that IPv4 address.
+    /// The key of a client address; addresses with the same prefix share it. An IPv4 address in an
+    /// IPv6 one counts as that IPv4 address.
     #[must_use]
     pub(crate) fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
         match address.to_canonical() {
@@ -46,7 +46,8 @@ impl RateKey {
         }
     }
 
-    /// Of some octets: half of their SHA-256, so that nobody finds two values that share one.
+    /// The key of some octets: half of their SHA-256, so that nobody finds two values with the
+    /// same key.
     #[must_use]
     pub(crate) fn octets(octets: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, octets);
@@ -55,7 +56,7 @@ impl RateKey {
     }
 }
 
-/// The first so many of so many bits.
+/// A mask of `prefix` bits out of `of`.
 fn mask(prefix: u8, of: u32) -> u128 {
     match u32::from(prefix).min(of) {
         0 => 0,
@@ -65,7 +66,8 @@ fn mask(prefix: u8, of: u32) -> u128 {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// A key as the name of a shared budget, without an allocation; empty for the one that always has room.
+/// A key as the name of a shared budget, without an allocation; empty for the one that always has
+/// room.
 pub(super) struct KeyText {
     bytes: [u8; 34],
     length: usize,

@@ -1,9 +1,9 @@
 //! The buckets and windows of one gateway, behind short locks.
 //!
-//! A taking holds the locks of all that it takes from while it is decided, in one order, so it is one
-//! atomic step. At most the given number is kept, and each bound has a share of it. When all room of a
-//! bound is taken, those without one share one that always has room: nobody else's goes for it. One that
-//! is as good as new is dropped.
+//! A request holds the locks of all its meters while it is decided, and takes them in one order,
+//! so it is one atomic step. At most the given number of meters is kept, and each bound has a
+//! share of it. If a bound's room is used up, values without a meter share one that always has
+//! room: no other meter is dropped for them. A meter that is as good as new is dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,12 +18,12 @@ use crate::limits::bucket::{Bucket, Shape};
 use crate::limits::room::{Division, Room};
 use crate::limits::{Level, shard_count};
 
-/// How many meters are looked at with every new one, and before one is refused room.
+/// How many meters are checked with every new one, and before one is refused room.
 const STEPS: usize = 4;
 const STEPS_WHEN_FULL: usize = 64;
-/// Between two looks while nothing new comes. Takings.
+/// Interval between two checks while no new meter comes. Requests.
 const TAKINGS: u8 = 16;
-/// Below this nothing is gained by giving memory back. Meters.
+/// Below this size it is not worthwhile to free memory. Meters.
 const SMALL: usize = 256;
 
 /// How a bound counts.
@@ -40,7 +40,7 @@ enum Meter {
     Window(Window),
 }
 
-/// The demand of one taking on one bound.
+/// The demand of one request on one bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BoundDemand<'a> {
     /// The number of the bound's name.
@@ -53,20 +53,20 @@ pub(crate) struct BoundDemand<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BoundOutcome {
-    /// Until it gives so much; 0 if it does. Milliseconds.
+    /// The time until it gives this much; 0 if it does. Milliseconds.
     pub(crate) wait_ms: u64,
-    /// Where it stands after that.
+    /// Its level after that.
     pub(crate) level: Level,
-    /// Whose it is: of the one that is shared for want of room, or as asked.
+    /// The key: the shared one for lack of room, or the requested one.
     pub(crate) key: RateKey,
 }
 
 #[derive(Debug)]
 pub(crate) struct RateTable {
     shards: Box<[MeterShard]>,
-    /// Of each shard. Meters.
+    /// The capacity of each shard. Meters.
     shard_capacity: usize,
-    /// How many bounds share the room.
+    /// The number of bounds that share the room.
     bounds: AtomicUsize,
     hasher: RandomState,
 }
@@ -80,7 +80,7 @@ struct MeterShard(Mutex<Meters>);
 struct Meters {
     index: HashTable<u32>,
     entries: Vec<MeterEntry>,
-    /// Of all but those that are shared.
+    /// The room of all but the shared meters.
     room: Room,
     cursor: usize,
     takings: u8,
@@ -94,7 +94,7 @@ struct MeterEntry {
     meter: Meter,
 }
 
-/// An ask with its place among the meters.
+/// A demand with the position of its meter.
 struct LocatedDemand<'a> {
     demand: BoundDemand<'a>,
     hash: u64,
@@ -103,11 +103,11 @@ struct LocatedDemand<'a> {
     outcome: BoundOutcome,
 }
 
-/// The locked shards of one taking, in the order of their numbers.
+/// The locked shards of one request, in the order of their numbers.
 type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
 
 impl RateTable {
-    /// Room for so many meters, at least one.
+    /// Room for this many meters, at least one.
     pub(crate) fn new(most: usize) -> Self {
         let shards = shard_count(most);
         Self {
@@ -118,12 +118,12 @@ impl RateTable {
         }
     }
 
-    /// Divide the room among so many bounds.
+    /// Divides the room among this many bounds.
     pub(crate) fn divide(&self, bounds: usize) {
         self.bounds.store(bounds, Ordering::Relaxed);
     }
 
-    /// How many meters are kept. Visits every lock.
+    /// The number of meters. Takes every lock.
     pub(crate) fn len(&self) -> usize {
         self.shards
             .iter()
@@ -131,8 +131,8 @@ impl RateTable {
             .sum()
     }
 
-    /// Take from all of these, or from none where one that is no shadow does not give. The outcomes come
-    /// in the order of `asks`.
+    /// Takes from all of these, or from none if one that is not in shadow refuses. The outcomes
+    /// come in the order of `asks`.
     pub(crate) fn take(
         &self,
         asks: &[BoundDemand<'_>],
@@ -146,7 +146,7 @@ impl RateTable {
             meters.tick(now_ns);
         }
         while self.find(&mut asked, &mut guards, cost, now_ns) {
-            // Those that lack room look elsewhere now. Those that are shared always have it.
+            // Demands without room use the shared meters, which always exist.
             drop(guards);
             guards = self.lock(&asked);
         }
@@ -172,7 +172,8 @@ impl RateTable {
             .collect()
     }
 
-    /// Give back what was taken of the bound of this number. One that was dropped meanwhile was full again.
+    /// Gives back an amount of the bound with this number. A meter that was dropped meanwhile was
+    /// full.
     pub(crate) fn give_back(&self, space: u32, key: RateKey, cost: u64) {
         let hash = self.hasher.hash_one((space, key));
         let Some(shard) = self.shards.get(self.shard_number(hash)) else {
@@ -208,8 +209,8 @@ impl RateTable {
 
     fn lock(&self, asked: &[LocatedDemand<'_>]) -> Guards<'_> {
         let mut places: SmallVec<[usize; 4]> = asked.iter().map(|asked| asked.shard).collect();
-        // In one order everywhere, so that no two requests hold what the other wants; and each once, since a
-        // lock that is taken twice waits for itself.
+        // In one order everywhere, so that no two requests wait for each other; and each once,
+        // since a second lock of the same shard would wait for itself.
         places.sort_unstable();
         places.dedup();
         let places = places.into_iter();
@@ -217,8 +218,8 @@ impl RateTable {
         guards.collect()
     }
 
-    /// Find the meters of all, settled, and how long each makes this cost wait. Gives whether some
-    /// had no room, and are to share.
+    /// Finds the meters of all demands, settles them, and computes how long each makes this cost
+    /// wait. Returns whether some had no room and have to share.
     fn find(
         &self,
         asked: &mut [LocatedDemand<'_>],
@@ -279,7 +280,7 @@ impl Meters {
         self.entries.get(self.position(ask.space, ask.key, hash)?)
     }
 
-    /// Put a meter back as it is now. One that is new is kept only if something was taken.
+    /// Stores a meter. A new one is kept only if something was taken.
     fn store_meter(&mut self, asked: &LocatedDemand<'_>, taken: bool) {
         if let Some(place) = self.position(asked.demand.space, asked.demand.key, asked.hash) {
             if let Some(entry) = self.entries.get_mut(place) {
@@ -305,7 +306,8 @@ impl Meters {
         self.index.insert_unique(asked.hash, narrow(place), of);
     }
 
-    /// Whether there is room for another meter of a bound; those that are as good as new make room.
+    /// Whether there is room for another meter of a bound; meters that are as good as new make
+    /// room.
     fn make_room(&mut self, space: u32, division: Division, now_ns: u64) -> bool {
         let steps = if self.room.has(space, division) {
             STEPS
@@ -316,7 +318,7 @@ impl Meters {
         self.room.has(space, division)
     }
 
-    /// Count a taking; now and then it pays for a look at some meters.
+    /// Counts a request, and checks some meters now and then.
     fn tick(&mut self, now_ns: u64) {
         self.takings = self.takings.wrapping_add(1);
         if self.takings.is_multiple_of(TAKINGS) {
@@ -324,7 +326,7 @@ impl Meters {
         }
     }
 
-    /// Look at the next so many meters, and drop those that are as good as new.
+    /// Checks the next meters, and drops those that are as good as new.
     fn sweep(&mut self, steps: usize, now_ns: u64) {
         for _ in 0..steps.min(self.entries.len()) {
             match self.entries.get(self.cursor) {
@@ -342,7 +344,7 @@ impl Meters {
         }
     }
 
-    /// Drop the meter at this place; the last one takes the place.
+    /// Drops the meter at this position; the last one moves there.
     fn remove(&mut self, place: usize) {
         if let Some(entry) = self.entries.get(place)
             && entry.key != RateKey::OVERFLOW
@@ -365,7 +367,7 @@ impl Meters {
     }
 }
 
-/// There are never more than [`Meters::make_room`] lets in, but for a few that are shared.
+/// There are never more than [`Meters::make_room`] allows, except for a few shared ones.
 fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }

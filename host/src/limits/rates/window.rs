@@ -1,30 +1,30 @@
-//! A sliding window that is never passed.
+//! A sliding window that is never exceeded.
 //!
-//! The window is cut into [`PARTS`] equal parts, and the counts of the last `PARTS + 1` of them are
-//! added up: those parts cover every moment of the window, however it lies. So in any span of one
-//! window no more than the limit is taken, and what was taken comes back up to one part later than
-//! an exact log of all takings would give it back.
+//! The window is cut into [`PARTS`] equal parts, and the counts of the last `PARTS + 1` of them
+//! are added up: those parts cover every moment of the window, wherever it begins. So in any span
+//! of one window no more than the limit is taken, and an amount returns up to one part later than
+//! with an exact log.
 //!
-//! Two fixed windows of which the older one is weighted, as many gateways have it, would need less
-//! memory; they admit up to twice the limit in one window, when requests come in bursts.
+//! Two fixed windows with the older one weighted, as many gateways have them, would need less
+//! memory; they admit up to twice the limit in one window if requests come in bursts.
 
 use crate::limits::{Level, NEVER_MS};
 
-/// Of one window.
+/// The parts of one window.
 const PARTS: u64 = 10;
 /// The parts that are counted.
 const SLOTS: usize = 11;
 
-/// How much may be taken in a window.
+/// The limit of a window and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WindowSpan {
     limit: u64,
-    /// Nanoseconds.
+    /// The length. Nanoseconds.
     window: u64,
 }
 
 impl WindowSpan {
-    /// A window of at least ten milliseconds, and at most what its counts can hold.
+    /// A window of at least ten milliseconds, and at most as much as its counts can hold.
     pub(crate) fn new(limit: u64, window_ms: u64) -> Self {
         Self {
             limit: limit.min(u32::MAX.into()),
@@ -38,10 +38,10 @@ impl WindowSpan {
     }
 }
 
-/// The recent takings.
+/// The recent amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Window {
-    /// The length of a part, by which the counts were made. Nanoseconds; 0 for one that is empty.
+    /// The length of a part for these counts. Nanoseconds; 0 for an empty window.
     part: u64,
     /// The number of the newest part.
     newest: u64,
@@ -50,12 +50,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Bring it up to this moment, and give it this length from now on.
+    /// Brings it to this time, and gives it this length from now on.
     pub(crate) fn settle(&mut self, span: &WindowSpan, now_ns: u64) {
         let part = span.part();
         let number = now_ns / part;
         if self.part != part {
-            // Another length: all that counted counts as taken now.
+            // With another length, the whole count is treated as taken now.
             let used = match self.part {
                 0 => 0,
                 known => {
@@ -74,7 +74,8 @@ impl Window {
         self.advance_to(number);
     }
 
-    /// Forget the parts that are over. A worker may come with a moment that it read before another's.
+    /// Drops the parts that have ended. A worker may pass a time that it read before another
+    /// worker's.
     fn advance_to(&mut self, number: u64) {
         let passed = number.saturating_sub(self.newest);
         if passed == 0 {
@@ -108,7 +109,8 @@ impl Window {
             || self.used() == 0
     }
 
-    /// Until so much may be taken; 0 when it may. Milliseconds, rounded up. The window is settled.
+    /// The time until this much may be taken; 0 if it may. Milliseconds, rounded up. The window
+    /// must be settled.
     pub(crate) fn wait_ms(&self, span: &WindowSpan, cost: u64, now_ns: u64) -> u64 {
         if cost == 0 {
             return 0;
@@ -120,7 +122,7 @@ impl Window {
         if used.saturating_add(cost) <= span.limit {
             return 0;
         }
-        // The oldest part goes first.
+        // The oldest part expires first.
         for age in (0..SLOTS as u64).rev() {
             used = used.saturating_sub(self.count_of(age));
             if used.saturating_add(cost) <= span.limit {
@@ -130,26 +132,26 @@ impl Window {
         NEVER_MS
     }
 
-    /// The count of the part that is so many parts old.
+    /// The count of the part of this age.
     fn count_of(&self, age: u64) -> u64 {
         let number = self.newest.checked_sub(age);
         let count = number.and_then(|number| self.counts.get(slot(number)));
         count.map_or(0, |count| u64::from(*count))
     }
 
-    /// Until the part of this age counts no more. Milliseconds, rounded up.
+    /// The time until the part of this age expires. Milliseconds, rounded up.
     fn until_gone(&self, age: u64, now_ns: u64) -> u64 {
         let gone = self.newest.saturating_sub(age).saturating_add(SLOTS as u64);
         let gone_ns = gone.saturating_mul(self.part);
         gone_ns.saturating_sub(now_ns).div_ceil(1_000_000)
     }
 
-    /// Take so much, after [`wait_ms`](Self::wait_ms) said that it may be.
+    /// Takes this much, after [`wait_ms`](Self::wait_ms) allowed it.
     pub(crate) fn take(&mut self, cost: u64) {
         self.add(cost);
     }
 
-    /// Undo a taking: of the newest part first.
+    /// Gives back: from the newest part first.
     pub(crate) fn give_back(&mut self, cost: u64) {
         let mut left = cost;
         for age in 0..SLOTS as u64 {
@@ -164,7 +166,7 @@ impl Window {
         }
     }
 
-    /// Where it stands, settled.
+    /// Its level. The window must be settled.
     pub(crate) fn level(&self, span: &WindowSpan, now_ns: u64) -> Level {
         let newest = (0..SLOTS as u64).find(|age| self.count_of(*age) > 0);
         Level {
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_may_be_taken_again() {
+    fn amounts_that_are_given_back_may_be_taken_again() {
         let span = WindowSpan::new(3, 1_000);
         let mut window = Window::default();
         for now in [0, 150 * MS, 250 * MS] {
@@ -236,10 +238,10 @@ mod tests {
     }
 
     proptest! {
-        /// Against a log of all takings: in no window is more than the limit admitted, and nothing is refused
-        /// for which there was room in a window that is a part longer; a wait that is told is enough.
+        /// Compares with a log of all requests: no window admits more than the limit, nothing is
+        /// refused that fits into a window that is a part longer, and a reported wait is enough.
         #[test]
-        fn no_window_is_passed_and_none_is_refused_that_fits(
+        fn no_window_is_exceeded_and_nothing_is_refused_that_fits(
             limit in 1_u64..20,
             window_ms in 10_u64..3_000,
             steps in proptest::collection::vec((0_u64..700, 1_u64..4), 1..200),
