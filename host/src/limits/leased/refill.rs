@@ -12,7 +12,6 @@ use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
 use crate::limits::LimitStore;
 use crate::limits::UncountedUsage;
-use crate::limits::time::Timestamp;
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;

@@ -4,13 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::LocalLimits;
-use crate::limits::AppliedExtension;
-use crate::limits::ExtendError;
-use crate::limits::QuotaStatus;
-use crate::limits::counter::CounterRequest;
-use crate::limits::counter::PendingUsage;
-use crate::limits::counter::UsageCounter;
-use crate::limits::counter::outcome::TakenAmounts;
+use crate::limits::counter::{CounterRequest, PendingUsage, TakenAmounts, UsageCounter};
 use crate::limits::outbox::OwnerUsage;
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::table::CounterOwner;
