@@ -33,7 +33,7 @@ const WORDS: &[Row] = &[
     ),
     (
         "include includes import imports extends conf_d config_dir file_provider",
-        "one file holds everything, since a table can stand anywhere in it: put files together before a start, such as `cat conf.d/*.toml > windlass.toml`",
+        "one file holds everything, in any order: put files together before a start, such as `cat conf.d/*.toml > windlass.toml`",
     ),
     (
         "strip_prefix strip_path stripprefix strip_path_prefix prefix_rewrite \
@@ -53,7 +53,7 @@ const WORDS: &[Row] = &[
     (
         "auth authentication authorization basic_auth basicauth key_auth api_key jwt jwt_auth \
          oauth oauth2 oidc openid forward_auth auth_request auth_basic hmac_auth ext_authz",
-        "who may ask is a filter's work: in the route's `filters`, `builtin:api-key` checks API keys and `builtin:jwt` tokens, and a plugin of your own checks anything else",
+        "a filter checks who may send requests: in the route's `filters`, `builtin:api-key` checks API keys and `builtin:jwt` tokens, and a plugin of your own checks anything else",
     ),
     (
         "acl ip_restriction ip_allowlist ip_whitelist whitelist blacklist allowlist denylist \
@@ -167,7 +167,7 @@ const WORDS: &[Row] = &[
     ),
     (
         "access_log error_log accesslog logs logging log_level log_format",
-        "what is written down, and where, is the table `[log]`",
+        "the table `[log]` says what is logged, and where",
     ),
     (
         "redis redis_url database db postgres sqlite storage datastore",

@@ -119,7 +119,7 @@ impl<K: Kind> Kind for Map<K> {
                     let value = self.of.read(&mut item);
                     let before = value.and_then(|value| values.insert(name.clone(), value));
                     if before.is_some() {
-                        item.error(&format!("stands for `{name}`, which is there twice"));
+                        item.error(&format!("is the same as `{name}`, which is there already"));
                     }
                 }
                 Err(refused) => {

@@ -96,7 +96,7 @@ impl Kind for SecretName {
             several => format!("there are {}", several.join(", ")),
         };
         slot.error("does not name a secret").help(format!(
-            "a secret itself never stands in the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"
+            "never write a secret into the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"
         ));
         None
     }

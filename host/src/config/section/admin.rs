@@ -17,7 +17,7 @@ use crate::model::admin::Role;
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[admin]", short = "address", private, check = check)]
 #[hint("token" => "they are called `tokens`, a list")]
-#[hint("certificate" => "it stands in `tls = { certificate = \"..\", key = \"..\" }`")]
+#[hint("certificate" => "write it in `tls = { certificate = \"..\", key = \"..\" }`")]
 pub struct Admin {
     /// The address to listen on: a loopback address, or any other with `tls` and at least one
     /// token.
@@ -34,8 +34,7 @@ pub struct Admin {
     pub max_body: u64,
 }
 
-const NO_TOKENS: &str =
-    "a token itself never stands in the file: `secret` names a `[secret.<name>]`";
+const NO_TOKENS: &str = "never write a token into the file: `secret` names a `[secret.<name>]`";
 
 /// A bearer token of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]

@@ -20,7 +20,7 @@ use crate::model::filter::{HostInterface, Isolation, OnError};
 /// A plugin with its settings. Routes list filters by name.
 #[derive(Debug, FromTable)]
 #[table(heading = "[filter.<name>]", make = filter)]
-#[hint("config" => "a plugin's own keys stand in `settings = { .. }`")]
+#[hint("config" => "write a plugin's own keys in `settings = { .. }`")]
 #[hint("document files" => "it is called `documents`: `documents = { <name> = \"<file>\" }`")]
 pub struct FilterConfig {
     #[key(with = Table::name)]

@@ -15,7 +15,8 @@ use crate::config::source::Span;
 use crate::config::value::name::is_name;
 use crate::config::value::{digest, instant};
 
-const ONLY_DIGESTS: &str = "only the digest of a key stands in the file: `windlass key new` makes a key and prints its `digest`";
+const ONLY_DIGESTS: &str =
+    "never write a key into the file: `windlass key new` makes a key and prints its `digest`";
 
 /// An API key, stored as its digest. `windlass key new` makes a key and prints this entry.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
@@ -98,7 +99,7 @@ impl Kind for Instant {
             let quoted = slot.as_text().is_some();
             let problem = slot.wants(&self.words());
             if quoted {
-                problem.help("date-times stand without quotes in TOML");
+                problem.help("TOML writes date-times without quotes");
             }
             return None;
         };
@@ -149,7 +150,7 @@ fn plans(table: &mut Table<'_>, keys: KeyPlans) -> Vec<usize> {
         };
         table
             .error(*span, &shared)
-            .help("one plan a key for each API: say in `apis` of each plan what it is sold for");
+            .help("a key has at most one plan for each API: list in `apis` of each plan the APIs that it covers");
     }
     let plans = plans.into_iter().map(|(plan, _)| plan);
     plan.into_iter().chain(plans).collect()
@@ -171,6 +172,6 @@ fn shared(table: &mut Table<'_>, one: usize, other: usize) -> Option<String> {
     };
     let (one, other) = (names.at(Group::Plan, one), names.at(Group::Plan, other));
     Some(format!(
-        "`plans` holds `{one}` and `{other}`, which are both sold for {what}"
+        "`plans` holds `{one}` and `{other}`, which both cover {what}"
     ))
 }

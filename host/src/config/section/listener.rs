@@ -15,7 +15,7 @@ use crate::config::value::size;
 #[table(heading = "[[listener]]", short = "address", title = title, check = check)]
 #[hint("port" => "write it in the address: `address = \"0.0.0.0:8080\"`")]
 #[hint("bind listen" => "it is called `address`: `address = \"0.0.0.0:8080\"`")]
-#[hint("certificate" => "it stands in `tls = { certificate = \"..\", key = \"..\" }`")]
+#[hint("certificate" => "write it in `tls = { certificate = \"..\", key = \"..\" }`")]
 pub struct Listener {
     /// The address to listen on. With port 0 the system picks a port.
     #[key(required = "0.0.0.0:8080")]
@@ -121,7 +121,7 @@ pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
             "`address` holds `{address}`, which has addresses in common with `{other}` in line {line}: only one of them can be bound"
         );
         table.error(span, &message).help(
-            "an address of zeros stands for all of this machine: keep one of the two, or give one another port",
+            "an address of zeros is every address of this machine: keep one of the two, or give one another port",
         );
     }
     if let Some(line) = table.earlier("address", &address.to_string(), span) {

@@ -253,7 +253,7 @@ fn any_alone(table: &mut Table<'_>, methods: Vec<Option<Method>>) -> Vec<Method>
         table
             .error(
                 span,
-                "`methods` holds `ANY` beside others, though it stands for all",
+                "`methods` holds `ANY` besides others, though `ANY` includes them",
             )
             .help("keep `ANY`, or the others");
     }

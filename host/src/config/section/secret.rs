@@ -13,7 +13,7 @@ use crate::config::value::name::{is_variable, line};
 use crate::model::store::SecretSource;
 
 const NO_VALUES: &str =
-    "a secret itself never stands in the file: `env` names an environment variable, `file` a file";
+    "never write a secret into the file: `env` names an environment variable, `file` a file";
 
 /// A value that filters use by name and never see. Exactly one of `env` and `file`.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]

@@ -109,7 +109,7 @@ fn unverified(table: &mut Table<'_>, tls: &UpstreamTls) {
     table
         .warning(
             table.span_of("verify"),
-            "`tls.verify = false`: anybody can pose as an endpoint",
+            "`tls.verify = false`: anyone can pose as an endpoint",
         )
         .help(help);
     table.idle(&["ca"], "with `verify = false`");
@@ -130,10 +130,7 @@ fn lone(table: &mut Table<'_>, there: &str, lacking: &str) -> Option<Identity> {
         let span = table.span_of(there);
         let help = format!("add `{lacking} = \"..\"` to it");
         table
-            .error(
-                span,
-                &format!("`tls.{there}` stands without `tls.{lacking}`"),
-            )
+            .error(span, &format!("has `tls.{there}` without `tls.{lacking}`"))
             .help(help);
     }
     None

@@ -147,7 +147,7 @@ fn verifier(table: &mut Table<'_>, mut verifier: Verifier) -> Verifier {
         table
             .warning(
                 span,
-                "has no `issuers`: whatever its keys signed is accepted, for whichever issuer",
+                "has no `issuers`: tokens of any issuer are accepted if one of its keys signed them",
             )
             .help("add `issuers = [\"https://issuer.example\"]`, the `iss` of its tokens");
     }

@@ -73,7 +73,7 @@ fn odd_endpoint(text: &str) -> Option<Refused> {
     }
     if text.contains('@') {
         // A password may stand before it.
-        let refused = Refused::because("has a user in it, which endpoints are not told");
+        let refused = Refused::because("has a user in it, which Windlass does not send");
         return Some(refused.help("write what follows the `@`").private());
     }
     if text.contains(',') {

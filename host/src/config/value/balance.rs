@@ -35,7 +35,7 @@ pub(in crate::config) fn hash_key(text: &str) -> Result<HashKey, Refused> {
             }
             _other => Err(match HeaderName::from_bytes(text.as_bytes()) {
                 Ok(_) => Refused::plain().help(format!(
-                    "say of what it is the name: `\"header:{text}\"`, `\"cookie:{text}\"` and so on"
+                    "say where the name belongs: `\"header:{text}\"`, `\"cookie:{text}\"` and so on"
                 )),
                 Err(_) => Refused::plain(),
             }),

@@ -14,7 +14,7 @@ pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {
     }
     if matches!(text, "default" | "*" | "/*") {
         return Err(Refused::plain().help(format!(
-            "write {} for what no other route takes, or `\"/{{rest+}}\"` for every path but `/`",
+            "write {} for everything that no other route matches, or `\"/{{rest+}}\"` for every path but `/`",
             quoted(DEFAULT)
         )));
     }
@@ -78,7 +78,7 @@ fn parameter<'a>(text: &str, segment: &'a str, last: bool) -> Result<Option<&'a 
     let Some(inside) = inside.filter(|inside| !inside.contains(['{', '}'])) else {
         let message = format!("has a parameter that is not a whole segment: `{segment}`");
         return Err(Refused::because(message)
-            .help("a parameter stands alone between slashes, such as `/orders/{id}`"));
+            .help("a parameter is a whole segment between slashes, such as `/orders/{id}`"));
     };
     let name = inside.strip_suffix('+').unwrap_or(inside);
     if !is_name(name) {
@@ -103,7 +103,7 @@ fn literal(text: &str, segment: &str, last: bool) -> Result<(), Refused> {
         "." | ".." => Err(Refused::because(format!(
             "has the segment `{segment}`, which no request has: it is resolved before routing"
         ))),
-        "*" | "**" if last => Err(Refused::because("has `*`, which stands for itself only")
+        "*" | "**" if last => Err(Refused::because("has `*`, which is no wildcard")
             .write(&format!("{}{{rest+}}", text.trim_end_matches('*')))),
         _other if segment.starts_with(':') => {
             let name = segment.trim_start_matches(':');

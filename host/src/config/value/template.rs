@@ -66,10 +66,7 @@ fn variable(after: &str) -> Result<(ResponsePart, &str), Unknown> {
             .iter()
             .map(|(name, _)| format!("`${{{name}}}`"))
             .collect();
-        let message = format!(
-            "has `${{{}}}`, which stands for nothing",
-            name.escape_debug()
-        );
+        let message = format!("has `${{{}}}`, which is no variable", name.escape_debug());
         let help = match nearest(name, VARIABLES.iter().map(|(name, _)| *name)) {
             Some(meant) => format!("did you mean `${{{meant}}}`?"),
             None => format!("there are {}", all.join(", ")),

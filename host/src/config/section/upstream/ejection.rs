@@ -87,7 +87,7 @@ fn by_clients(table: &mut Table<'_>, statuses: &StatusRanges) {
     let mut others = (200..500).filter(|status| ![408, 429].contains(status));
     if let Some(status) = others.find(|status| statuses.holds(*status)) {
         let message = format!(
-            "`ejection.statuses` holds {status}, which is no fault of the endpoint: clients take endpoints out by what they ask for"
+            "`ejection.statuses` holds {status}, which is no fault of the endpoint: clients could get endpoints ejected by their requests"
         );
         table
             .warning(table.span_of("statuses"), &message)

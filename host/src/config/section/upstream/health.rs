@@ -16,7 +16,7 @@ use crate::config::value::{Refused, duration, host, name::line};
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "health = { .. }", short = "path", check = in_time)]
 #[hint("false enabled" => "for no checks leave `health` out")]
-#[hint("true" => "write what is asked: `{ path = \"/healthz\" }`")]
+#[hint("true" => "write the check: `{ path = \"/healthz\" }`")]
 #[hint("retries threshold" => "bad answers in a row are `fall`, good ones `rise`")]
 pub(crate) struct HealthCheck {
     /// How it is asked.

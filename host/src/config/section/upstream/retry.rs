@@ -18,7 +18,7 @@ use crate::config::value::duration;
 #[hint("true" => "they are on where this is left out")]
 #[hint("enabled" => "for no retries write `attempts = 1`")]
 #[hint("backoff delay" => "it is no setting: another endpoint is asked at once, the same one after 12 to 250 ms")]
-#[hint("methods" => "only what is idempotent is sent again (RFC 9110 section 9.2.2)")]
+#[hint("methods" => "Windlass retries only idempotent requests (RFC 9110 section 9.2.2)")]
 pub(crate) struct Retries {
     /// The most attempts, including the first. Each goes to an endpoint that was not tried yet, if
     /// there is one. With 1 there are no retries. If an unused connection was closed meanwhile, or
@@ -74,7 +74,7 @@ pub(crate) enum RetryOn {
 fn check(table: &mut Table<'_>, retries: &Retries) {
     if let Some(status) = (200..400).find(|status| retries.statuses.holds(*status)) {
         let message = format!(
-            "`retries.statuses` holds {status}, which is no failure: what went well is asked for again"
+            "`retries.statuses` holds {status}, which is no failure: Windlass would retry good responses"
         );
         table
             .warning(table.span_of("statuses"), &message)

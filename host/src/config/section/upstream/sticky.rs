@@ -14,7 +14,7 @@ use crate::config::value::balance::{cookie_domain, cookie_name, cookie_path, sti
 /// repeats. It survives reloads and restarts, and works on every gateway with the same secret.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "sticky = { .. }", short = "cookie", private, keys = only_cookies, check = attributes)]
-#[hint("true" => "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`")]
+#[hint("true" => "write how: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`")]
 #[hint("false" => "leave it out")]
 #[hint("key" => "it is called `secret`: the name of a `[secret.<name>]`")]
 #[hint("httponly http_only" => "the cookie always has `HttpOnly`")]
