@@ -49,12 +49,12 @@ fn the_schema_is_in_step() {
     );
 }
 
-/// Each key of the schema as a file that holds only that key, with this value.
-fn files(schema: &Value, value: &str) -> Vec<(String, String)> {
+/// Each key of the schema for which there is a value, as a file that holds only that key.
+fn files(schema: &Value, value: &dyn Fn(&Value) -> Option<String>) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let properties = schema["properties"].as_object().unwrap();
     for (key, schema) in properties {
-        files.push((key.clone(), format!("{key} = {value}")));
+        files.extend(value(schema).map(|value| (key.clone(), format!("{key} = {value}"))));
         let named = &schema["additionalProperties"];
         let (schema, open, close) = if schema["items"]["properties"].is_object() {
             (&schema["items"], "[{ ", " }]")
@@ -75,11 +75,44 @@ fn files(schema: &Value, value: &str) -> Vec<(String, String)> {
     files
 }
 
+/// A value that no key takes.
+fn infinite(_schema: &Value) -> Option<String> {
+    Some("inf".to_owned())
+}
+
+/// The default of a key, if it is a value of the file.
+fn default(schema: &Value) -> Option<String> {
+    let description = schema["description"].as_str()?;
+    let (_, default) = description.rsplit_once("Default: `")?;
+    let value = default.strip_suffix("`.")?;
+    (!value.contains('`')).then(|| value.to_owned())
+}
+
+#[test]
+fn every_default_is_a_value_that_its_key_takes() {
+    let schema: Value = serde_json::from_str(&reference::schema()).unwrap();
+    let files = files(&schema, &default);
+    assert!(files.len() > 80, "{}", files.len());
+    for (key, text) in files {
+        let (before, _) = text.rsplit_once(" = ").unwrap();
+        let position = format!("t:1:{}: ", before.len() + " = ".len() + 1);
+        let problems = Config::parse("t", &text, Path::new("")).unwrap_err();
+        let problems = problems.to_string();
+        let mut there = problems
+            .lines()
+            .filter_map(|line| line.strip_prefix(&position));
+        let is_refused = there.any(|message| !message.starts_with("warning: "));
+        assert!(
+            !is_refused,
+            "`{key}` does not take its default:\n{problems}"
+        );
+    }
+}
+
 #[test]
 fn the_reader_reads_every_key_of_the_schema() {
     let schema: Value = serde_json::from_str(&reference::schema()).unwrap();
-    // No key takes an infinite number.
-    let files = files(&schema, "inf");
+    let files = files(&schema, &infinite);
     assert!(files.len() > 80, "{}", files.len());
     for (key, text) in files {
         let problems = Config::parse("t", &text, Path::new("")).unwrap_err();
@@ -94,7 +127,7 @@ fn the_reader_reads_every_key_of_the_schema() {
 fn the_page_has_a_row_for_every_key_of_the_schema() {
     let schema: Value = serde_json::from_str(&reference::schema()).unwrap();
     let page = reference::markdown();
-    for (path, _) in files(&schema, "inf")
+    for (path, _) in files(&schema, &infinite)
         .iter()
         .filter(|(path, _)| path.contains('.'))
     {
