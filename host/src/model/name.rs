@@ -1,6 +1,6 @@
 //! The rule for names: of sections, keys, plans, upstreams and labels.
 
-/// The rule as JSON Schema and OpenAPI write it.
+/// The rule as JSON Schema and `OpenAPI` write it.
 pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// Whether it is a name: letters, digits, `_` and `-`, at most 64.

@@ -4,9 +4,6 @@
 mod promises;
 mod redis;
 
-use std::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::record::{KeyRecord, PlanRecord, QuotaRecord, RateRecord, SecretRecord};
 use super::redis::RedisStorage;
 use super::sqlite::SqliteStorage;
