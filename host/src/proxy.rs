@@ -1,9 +1,8 @@
 //! The spine: a request comes in, a response goes out.
 //!
 //! [`handle`] always answers. [`RunningExchange::carry`] names the stops in order, and may fail at any
-//! of them; no other function has the whole way. [`RunningExchange::finish`] ends every exchange, when
-//! the body of the response was given to the connection or was cut. [`crate::server`] calls this for
-//! each request; the stops are [`crate::route`], [`crate::chain`] and [`crate::upstream`].
+//! of them: [`crate::route`], [`crate::chain`], [`crate::upstream`]. [`RunningExchange::finish`] ends
+//! every exchange, when the response's body was given to the connection or was cut.
 
 mod answer;
 pub(crate) mod api_finder;
