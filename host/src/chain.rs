@@ -175,7 +175,7 @@ impl Passage {
             match worker_filter.check_out() {
                 Ok(out) => self.run_log(position, worker_filter, out),
                 Err(not_now) => {
-                    Box::pin(self.run_log_when_ready(position, worker_filter, not_now)).await
+                    Box::pin(self.run_log_when_ready(position, worker_filter, not_now)).await;
                 }
             }
         }
@@ -241,7 +241,7 @@ impl Passage {
         worker_filter: &'a WorkerFilter,
     ) -> CallContext<'a> {
         CallContext {
-            worker_filter: worker_filter,
+            worker_filter,
             position,
             services: &self.chain.services,
             may_rerun: false,

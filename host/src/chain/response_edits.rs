@@ -62,7 +62,7 @@ impl Passage {
         };
         let failure = CallFailure::NoRoom(EditsTooLarge.to_string());
         self.exchange.with(|exchange| {
-            filter.report_failure(worker_filter.worker(), Some(&exchange.id), &failure)
+            filter.report_failure(worker_filter.worker(), Some(&exchange.id), &failure);
         });
         decide(filter, failure)
     }

@@ -416,7 +416,7 @@ impl WorkerContext {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection was closed: it could not be given to another worker")
+                tracing::warn!(%error, "a connection was closed: it could not be given to another worker");
             }
         }
     }

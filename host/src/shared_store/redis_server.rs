@@ -314,8 +314,7 @@ impl RedisPool {
             name: self.name.clone(),
             what: format!(
                 "its data has the schema version {version}, and this program supports none newer \
-                 than {}; run the version that wrote it, or another `prefix`",
-                SCHEMA,
+                 than {SCHEMA}; run the version that wrote it, or another `prefix`",
             ),
         }
     }

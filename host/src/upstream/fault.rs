@@ -87,7 +87,7 @@ pub(crate) enum AttemptError {
     #[error("`{endpoint}` was removed, and did not answer within its upstream's `drain_timeout`")]
     Left { endpoint: String },
     /// The endpoint refused the request before it processed it: by a GOAWAY with a smaller stream number,
-    /// or by REFUSED_STREAM (RFC 9113 sections 6.8 and 8.7).
+    /// or by `REFUSED_STREAM` (RFC 9113 sections 6.8 and 8.7).
     #[error("`{endpoint}` refused the request without reading it: {}", unprocessed_reason(.cause))]
     Unprocessed {
         endpoint: String,

@@ -262,9 +262,9 @@ impl Upstream {
     fn update_leaving(&self, before: &EndpointSet, members: &EndpointSet) {
         for UpstreamEndpoint { state: known, .. } in &members.endpoints {
             if known.health(|health| health.is_drained()) {
-                self.begin_leaving(known)
+                self.begin_leaving(known);
             } else {
-                self.state.leaving.cancel(known)
+                self.state.leaving.cancel(known);
             }
         }
         let is_there = |id| members.endpoints.iter().any(|one| one.state.id == id);

@@ -28,3 +28,23 @@ pub(crate) struct FilterServices {
     /// The last large response that it gave.
     pub(crate) answers: LargeResponses,
 }
+
+impl FilterServices {
+    /// The services of a filter that has done nothing yet.
+    #[must_use]
+    pub(crate) fn new(
+        cache: Arc<FilterCache>,
+        series: SeriesTable,
+        documents: Arc<Documents>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cache,
+            series,
+            charged: LastCharge::default(),
+            rates: OnceLock::new(),
+            documents,
+            notices: Notices::default(),
+            answers: LargeResponses::default(),
+        })
+    }
+}

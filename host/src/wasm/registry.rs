@@ -7,14 +7,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
-use super::charge::LastCharge;
 use super::component::{CompiledComponent, ComponentError};
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
@@ -30,11 +29,9 @@ use super::grants::Grants;
 use super::instance::Instance;
 use super::instance_source::InstanceSource;
 use super::job_queue::JobSender;
-use super::large_responses::LargeResponses;
 use super::linker;
 use super::maker;
 use super::memory::MemoryAccount;
-use super::notices::Notices;
 use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
@@ -260,15 +257,8 @@ impl FilterRegistry {
         let asks_servers = may_call(HostInterface::Callout);
         let grants = Arc::new(spec.grants);
         let cache = self.caches.of(&spec.name, spec.origin);
-        let blank = Arc::new(FilterServices {
-            cache: cache.clone(),
-            series: SeriesTable::default(),
-            charged: LastCharge::default(),
-            rates: OnceLock::new(),
-            documents: spec.documents.clone(),
-            notices: Notices::default(),
-            answers: LargeResponses::default(),
-        });
+        let series = SeriesTable::default();
+        let blank = FilterServices::new(cache.clone(), series, spec.documents.clone());
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
         let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu, self.engine.tick());
@@ -308,15 +298,8 @@ impl FilterRegistry {
             advice,
             contribution,
         };
-        let own = Arc::new(FilterServices {
-            cache,
-            series: SeriesTable::new(series(setup))?,
-            charged: LastCharge::default(),
-            rates: OnceLock::new(),
-            documents: spec.documents,
-            notices: Notices::default(),
-            answers: LargeResponses::default(),
-        });
+        let series = SeriesTable::new(declared_series(setup))?;
+        let own = FilterServices::new(cache, series, spec.documents);
         let source = Arc::new(InstanceSource {
             name: spec.name,
             engine: self.engine.clone(),
@@ -373,7 +356,7 @@ fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<SettingsComplaint> {
     complaints
 }
 
-fn series(setup: Setup) -> Vec<SeriesSpec> {
+fn declared_series(setup: Setup) -> Vec<SeriesSpec> {
     let spec = |series: super::bindings::lifecycle::Series| SeriesSpec {
         kind: match series.kind {
             WitSeriesKind::Counter => SeriesKind::Counter,

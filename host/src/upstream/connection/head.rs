@@ -308,7 +308,7 @@ mod tests {
                     HeadAction::Wait => {}
                 }
             } else {
-                given.extend_from_slice(piece)
+                given.extend_from_slice(piece);
             }
         }
         given.extend(reader.end());

@@ -58,9 +58,9 @@ fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     for level in decision.levels.iter().filter(|level| level.refused) {
         let place = usize::try_from(level.bound).unwrap_or(usize::MAX);
         if defined.is_shadow(place) {
-            shadowed |= bit(place)
+            shadowed |= bit(place);
         } else {
-            by |= bit(place)
+            by |= bit(place);
         }
     }
     (by, shadowed)
