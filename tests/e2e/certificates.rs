@@ -42,7 +42,8 @@ fn an_expired_certificate_is_a_warning_and_a_metric() {
     let builder = with(expired.certificate.as_bytes(), expired.key.as_bytes());
     let checked = builder.check();
     assert_eq!(checked.code, Some(0), "{}", checked.errors);
-    let text = "api.pem` (line 1) ended on 2001-01-01T00:00:00Z: clients that verify it refuse it";
+    let text =
+        "api.pem` (line 1) expired on 2001-01-01T00:00:00Z: clients that verify it refuse it";
     assert!(checked.errors.contains(text), "{}", checked.errors);
     assert!(checked.errors.contains("warning"), "{}", checked.errors);
     let gateway = builder.start();
@@ -147,7 +148,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
             "a request",
             request.as_bytes(),
             key,
-            "api.pem` holds a request",
+            "api.pem` holds a certificate request",
         ),
         (
             "indented",

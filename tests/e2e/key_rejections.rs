@@ -164,7 +164,7 @@ fn the_id_of_every_admin_answer_is_in_the_log() {
     }
     let done = windlass(&gateway, &["keys", "show", "nope"], WRITE, "");
     let (_, id) = done.errors.split_once("request ").expect("an id");
-    let id = id.split(' ').next().unwrap().to_owned();
+    let id = id.split(')').next().unwrap().to_owned();
     gateway.log().wait_for_line(|line| line.contains(&id));
     // Probes are no lines.
     let probe = send(&gateway, &Request::get("/livez"));

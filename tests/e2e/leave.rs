@@ -48,7 +48,7 @@ fn assert_cut(gateway: &Gateway, endpoint: &Upstream, leave: impl FnOnce()) {
     assert!(answer.is_err(), "{answer:?}");
     endpoint.wait_for_no_connection();
     gateway.log().wait_for_line(|line| {
-        line.contains("its `drain_timeout` is over")
+        line.contains("did not drain within its `drain_timeout`")
             && line.contains(&endpoint.address().to_string())
             && line.contains("active=1")
     });
@@ -164,7 +164,7 @@ fn only_what_runs_on_it_is_cut() {
     drain(&gateway, one.address());
     gateway
         .log()
-        .wait_for_line(|line| line.contains("its `drain_timeout` is over"));
+        .wait_for_line(|line| line.contains("did not drain within its `drain_timeout`"));
     gateway.metrics_when("nothing to run on it", |metrics| {
         let name = one.address().to_string();
         metrics.with("windlass_endpoint_requests_active", &[("endpoint", &*name)]) == 0.0

@@ -37,7 +37,7 @@ fn a_request_that_comes_back_is_refused_at_once() {
     let gateway = looped("");
     assert_refused(&gateway);
     let line =
-        |line: &str| line.contains("loop_detected") && line.contains("leads to this gateway");
+        |line: &str| line.contains("loop_detected") && line.contains("leads back to this gateway");
     gateway.log().wait_for_line(line);
 }
 

@@ -292,7 +292,7 @@ fn one_address_family_that_fails_replaces_none_of_the_other() {
     dns.ipv6.lock().unwrap().push(Ipv6Addr::LOCALHOST);
     gateway
         .log()
-        .wait_for_line(|line| line.contains("the question for IPv4 failed"));
+        .wait_for_line(|line| line.contains("the query for IPv4 failed"));
     assert_eq!(texts(&gateway), ["one"]);
 }
 

@@ -135,7 +135,7 @@ fn an_ejected_endpoint_is_tried_when_no_other_is_left() {
     for _ in 0..3 {
         assert_eq!(gateway.get("/").text(), "well");
     }
-    let line = |line: &str| line.contains("so that the ejected ones are tried");
+    let line = |line: &str| line.contains("so Windlass tries the ejected ones");
     gateway.log().wait_for_line(line);
 }
 

@@ -147,7 +147,7 @@ impl Builder {
             admin: SocketAddr::from(([0; 4], 0)),
         };
         watch(child, Arc::clone(&gateway.child));
-        gateway.address = address(&gateway.log, ": listening");
+        gateway.address = address(&gateway.log, " listening ");
         gateway.admin = address(&gateway.log, "admin listening");
         gateway
     }
