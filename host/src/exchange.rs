@@ -24,7 +24,6 @@ mod arrival_time;
 mod attributes;
 mod callouts;
 pub(crate) mod exchange_cell;
-pub(crate) mod names;
 mod notes;
 mod rejected;
 mod response_edits;

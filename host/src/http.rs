@@ -5,9 +5,15 @@
 //! fields, and gives them on. The rules of one stop (which fields it forwards, when it retries) stay with it.
 
 pub(crate) mod body;
+pub(crate) mod client_body;
 pub(crate) mod client_connection;
 pub(crate) mod coalesce;
+pub(crate) mod field_spelling;
+pub(crate) mod header_flags;
+pub(crate) mod headers;
+pub(crate) mod identity_fields;
 pub(crate) mod interim;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod transport_error;
 pub(crate) mod watch;

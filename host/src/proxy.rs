@@ -32,6 +32,7 @@ use crate::config::{self, RouteEnd};
 use crate::error::{Code, ErrorFormat, RequestError, grpc};
 use crate::exchange::{AccessLogLine, Exchange, ExchangeCell};
 use crate::http::body::{Body, BodyError};
+use crate::http::header_flags::HeaderFlags;
 use crate::model::head::ResponseHead;
 use crate::runtime::panics;
 use crate::upstream::dispatch::upgrade::{self, Gathered, Upgrade};
@@ -48,7 +49,7 @@ pub(crate) struct Arrival {
     pub(crate) exchange: Box<Exchange>,
     pub(crate) body: Body,
     /// The flags of the fields that matter to the gateway.
-    pub(crate) header_flags: headers::HeaderFlags,
+    pub(crate) header_flags: HeaderFlags,
     /// The error of a head that is refused.
     pub(crate) head_check: Result<(), Code>,
     /// The protocol that it asks its connection to switch to.
@@ -100,7 +101,7 @@ struct RunningExchange {
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
     /// The flags of the request's fields.
-    header_flags: headers::HeaderFlags,
+    header_flags: HeaderFlags,
     is_options: bool,
     sent: u64,
     ended: bool,
@@ -110,7 +111,7 @@ impl RunningExchange {
     fn begin(
         connection: Rc<WorkerConnection>,
         mut exchange: Box<Exchange>,
-        seen: headers::HeaderFlags,
+        seen: HeaderFlags,
     ) -> Self {
         connection.stats().requests_active.add(1);
         let generation = connection.worker.generation();

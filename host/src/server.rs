@@ -21,7 +21,6 @@ use crate::runtime::sockets;
 use crate::runtime::sockets::handover::{Duplicates, Predecessor};
 use crate::runtime::worker_shared::WorkerShared;
 
-pub(crate) mod body;
 mod client_io;
 mod connection;
 mod connections;

@@ -46,9 +46,6 @@ const FLOORS: &[&[&str]] = &[
 /// Beside the house: the way in, the crate's root, and what tests and benches reach.
 const BESIDE: &[&str] = &["internals", "lib", "main"];
 
-/// Arrows that still go up; each is to go.
-const UPWARDS: &[(&str, &str)] = &[("http", "server"), ("http", "upstream")];
-
 /// Names that have two definitions, and why.
 const TWINS: &[&str] = &["Kind", "Rate"];
 
@@ -170,8 +167,7 @@ fn rooms_import_only_from_floors_below() {
             );
             // A macro or an item of the crate's root is no room.
             let Some(floor) = floor(to) else { continue };
-            let is_exception = UPWARDS.contains(&(from, to));
-            if to != from && floor >= own && !is_exception {
+            if to != from && floor >= own {
                 wrong.push(format!(
                     "{place} imports crate::{to}, which is not below it"
                 ));

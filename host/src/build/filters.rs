@@ -11,8 +11,8 @@ use super::spans::{bound_span, document_at, settings_span};
 use super::{attributes, cache_origin, documents};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::filter_store::secrets::Secrets;
+use crate::http::headers::is_allowed_from_clients;
 use crate::model::filter::OnError;
-use crate::upstream::headers;
 use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
@@ -238,7 +238,7 @@ pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item
     let filters = filters.iter().flatten();
     let names = filters.flat_map(|filter| &filter.facts().advice.read_fields);
     names
-        .filter(|name| headers::is_allowed_from_clients(name))
+        .filter(|name| is_allowed_from_clients(name))
         .filter_map(|name| HeaderName::try_from(&**name).ok())
 }
 

@@ -111,7 +111,7 @@ impl Pipe {
         let mut body = if through.is_empty() {
             source
         } else {
-            Body::Filtered(Box::new(Self::new(
+            Body::Stream(Box::new(Self::new(
                 passage.clone(),
                 direction,
                 source,

@@ -168,7 +168,7 @@ impl Passage {
         let mut pipe = Pipe::new(self.clone(), Direction::Request, source, stages);
         if !empty {
             self.drop_body_headers(Direction::Request);
-            *body = Body::Filtered(Box::new(pipe));
+            *body = Body::Stream(Box::new(pipe));
             return Ok(None);
         }
         match poll_fn(|context| pipe.poll_end(context)).await {
@@ -327,6 +327,6 @@ impl Passage {
                 }
             });
         }
-        Body::Filtered(Box::new(BufferedBodyStream::new(piece, trailers)))
+        Body::Stream(Box::new(BufferedBodyStream::new(piece, trailers)))
     }
 }

@@ -102,7 +102,7 @@ impl Passage {
         }
         self.drop_body_headers(Direction::Response);
         let pipe = Pipe::new(self.clone(), Direction::Response, back.body, back.stages);
-        Body::Filtered(Box::new(pipe))
+        Body::Stream(Box::new(pipe))
     }
 
     /// Run a filter's response phase.

@@ -3,7 +3,7 @@
 //! Some servers merge the trailers into the head (RFC 9110 section 6.5.1). So Windlass removes every
 //! trailer that a filter of the chain reads, sets or removes as a field, that a filter edited in the
 //! head, or that is a look-alike of one. Fields that no request may have in its trailers are removed in
-//! [`crate::upstream::headers::clean_trailers`].
+//! [`crate::http::headers::clean_trailers`].
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Chain, Passage};
-use crate::exchange::names;
 use crate::http::body::{Body, BodyError};
+use crate::http::field_spelling;
 use crate::wasm::Filter;
 
 /// The fields that these filters said in `configure` that they read, set or remove.
@@ -63,7 +63,7 @@ impl Passage {
         match body {
             // The body is complete, and has no trailers.
             whole @ (Body::Empty | Body::Full(_)) => whole,
-            source => Body::Filtered(Box::new(Guarded {
+            source => Body::Stream(Box::new(Guarded {
                 source,
                 chain: Rc::clone(&self.chain),
                 edited,
@@ -83,8 +83,9 @@ impl Guarded {
     fn clean(&self, trailers: &mut HeaderMap) {
         let of_head = |name: &HeaderName| {
             let mut fields = self.chain.head_fields.iter().chain(&self.edited);
-            fields
-                .any(|field| field == name || names::are_look_alikes(field.as_str(), name.as_str()))
+            fields.any(|field| {
+                field == name || field_spelling::are_look_alikes(field.as_str(), name.as_str())
+            })
         };
         let unwanted: Vec<HeaderName> = trailers
             .keys()

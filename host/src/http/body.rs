@@ -2,7 +2,7 @@
 //!
 //! Frames pass untouched, trailers too; sizes that are known are said exactly, so that framing
 //! is by content-length where it can be. A filter that asked for the body puts itself in the
-//! way by [`Body::Filtered`]. Nothing is copied. What is larger than a pointer or two is boxed:
+//! way by [`Body::Stream`]. Nothing is copied. What is larger than a pointer or two is boxed:
 //! hyper moves a request and its body a dozen times on their way.
 
 use std::pin::Pin;
@@ -12,9 +12,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::Code;
-use crate::server::body::ClientBody;
-use crate::upstream::connection::transport::TransportError;
-use crate::upstream::dispatch::body::UpstreamBody;
+use crate::http::client_body::ClientBody;
+use crate::http::transport_error::TransportError;
 
 #[derive(Default)]
 pub enum Body {
@@ -25,10 +24,8 @@ pub enum Body {
     Full(Bytes),
     /// A request's, from the client.
     Client(Box<ClientBody>),
-    /// A response's, from an endpoint.
-    Upstream(Box<UpstreamBody>),
-    /// One of these, with filters in its way.
-    Filtered(Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Unpin>),
+    /// A response's, from an endpoint; or any, through the filters in its way.
+    Stream(Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Unpin>),
 }
 
 /// Why a body did not reach its end. Travels through hyper, as the source of its errors.
@@ -147,8 +144,7 @@ impl std::fmt::Debug for Body {
             Self::Empty => "empty",
             Self::Full(_) => "full",
             Self::Client(_) => "client",
-            Self::Upstream(_) => "upstream",
-            Self::Filtered(_) => "filtered",
+            Self::Stream(_) => "stream",
         };
         write!(f, "Body({name})")
     }
@@ -170,8 +166,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Client(body) => Pin::new(&mut **body).poll_frame(cx),
-            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
-            Self::Filtered(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Stream(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -180,8 +175,7 @@ impl HttpBody for Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Client(body) => body.is_end_stream(),
-            Self::Upstream(body) => body.is_end_stream(),
-            Self::Filtered(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
         }
     }
 
@@ -190,8 +184,7 @@ impl HttpBody for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Client(body) => body.size_hint(),
-            Self::Upstream(body) => body.size_hint(),
-            Self::Filtered(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
         }
     }
 }

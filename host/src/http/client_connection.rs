@@ -90,3 +90,12 @@ impl ClientConnection {
 fn ip_value(ip: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
+
+/// A client to which an interim response can be sent.
+pub(crate) trait SendInterim: std::fmt::Debug {
+    /// Whether its connection carries many exchanges at once.
+    fn is_shared(&self) -> bool;
+
+    /// Send an interim response to the present request.
+    fn send_interim(&self, status: StatusCode, headers: &HeaderMap);
+}

@@ -17,9 +17,9 @@ use crate::config::Redirect;
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, BodyError};
+use crate::http::headers::REQUEST_ID;
 use crate::model::head::ResponseHead;
 use crate::upstream::dispatch::upgrade::{Upgrade, UpgradedConnection};
-use crate::upstream::headers;
 
 /// Replace `${path}` and `${query}` by the request's own. The path is the client's, with the base path of
 /// the API.
@@ -88,7 +88,7 @@ pub(super) fn respond(
         let is_head = exchange.request.method == Method::HEAD;
         (status, headers, is_head, exchange.id.value().clone())
     });
-    headers.insert(&headers::REQUEST_ID, id);
+    headers.insert(&REQUEST_ID, id);
     let body = frame(status, is_head, &mut headers, body);
     let watch = &run.connection.watch;
     let last = run.connection.worker.draining.get()
@@ -173,7 +173,7 @@ fn answer_upgrade(
         let headers = exchange.response.as_ref().map(|head| head.headers.clone());
         (headers.unwrap_or_default(), exchange.id.value().clone())
     });
-    headers.insert(&headers::REQUEST_ID, id);
+    headers.insert(&REQUEST_ID, id);
     let mut response = Response::new(ResponseBody {
         body: Body::Empty,
         rest: Bytes::new(),

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
 
 use super::generation::Generation;
@@ -20,7 +21,7 @@ use crate::chain::Passage;
 use crate::config::Listener;
 use crate::error::Code;
 use crate::exchange::KeyRejection;
-use crate::http::client_connection::ClientConnection;
+use crate::http::client_connection::{ClientConnection, SendInterim};
 use crate::http::watch::Watch;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::log_rate_limit::LogRateLimit;
@@ -215,5 +216,15 @@ impl Deref for WorkerConnection {
 
     fn deref(&self) -> &ClientConnection {
         &self.client
+    }
+}
+
+impl SendInterim for WorkerConnection {
+    fn is_shared(&self) -> bool {
+        self.client.is_shared()
+    }
+
+    fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
+        self.client.send_interim(status, headers);
     }
 }

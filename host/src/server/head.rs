@@ -20,16 +20,17 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::body::ClientBody;
 use crate::error::{Code, grpc};
 use crate::exchange::{Client, Exchange};
 use crate::http::body::Body;
+use crate::http::client_body::ClientBody;
+use crate::http::client_connection::SendInterim;
+use crate::http::header_flags::HeaderFlags;
 use crate::model::head::RequestHead;
 use crate::proxy::Arrival;
 use crate::proxy::worker::{WorkerConnection, next_id};
 use crate::upstream::coding::{self, Coding};
 use crate::upstream::dispatch::upgrade::Upgrade;
-use crate::upstream::headers::HeaderFlags;
 
 /// Make an exchange of a request's head.
 pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incoming>) -> Arrival {
@@ -51,7 +52,9 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
         connection.watch.abandon_body();
     }
     let body = if has_body {
-        let held_back = seen.expect().then(|| Rc::clone(connection));
+        let held_back = seen
+            .expect()
+            .then(|| Rc::clone(connection) as Rc<dyn SendInterim>);
         let watch = Arc::clone(&connection.watch);
         Body::Client(Box::new(ClientBody::new(incoming, watch, held_back)))
     } else {

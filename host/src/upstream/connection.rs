@@ -39,11 +39,11 @@ pub(crate) mod transport;
 pub(crate) mod upload;
 pub(crate) mod wake_gate;
 
+use crate::http::transport_error::TransportError;
 use endpoint_body::EndpointBody;
 use http1::Http1Connection;
 use http2::Http2Stream;
 use pool::Pool;
-use transport::TransportError;
 
 use crate::http::body::Body;
 

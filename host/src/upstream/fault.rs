@@ -8,10 +8,10 @@ use std::io;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 
-use super::connection::transport::TransportError;
 use super::queue::QueueError;
 use crate::error::{Code, RequestError};
 use crate::http::body::BodyError;
+use crate::http::transport_error::TransportError;
 
 /// The reason why an attempt gave no response.
 #[derive(Debug, thiserror::Error)]

@@ -2,119 +2,32 @@
 //!
 //! Hop-by-hop fields, and fields that `Connection` names, go no further than one connection in either
 //! direction (RFC 9110 section 7.6.1); framing belongs to each connection. Fields by which a client
-//! says who it is ([`identity_fields`](super::identity_fields)) count only if a trusted proxy forwarded
+//! says who it is ([`identity_fields`](crate::http::identity_fields)) count only if a trusted proxy forwarded
 //! them ([`hops`](super::hops)). Edits by filters come before, in the chain.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 use ipnet::IpNet;
 
-pub(crate) use super::header_flags::HeaderFlags;
+use crate::http::header_flags::HeaderFlags;
+use crate::http::headers::{REQUEST_ID, strip};
+use crate::http::identity_fields;
 
 use super::hops;
 use super::incoming_ids;
 use super::{Upstream, UpstreamEndpoint};
 use crate::config::HostRule;
-use crate::exchange::{Exchange, names};
+use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
-use crate::upstream::identity_fields;
-use crate::upstream::identity_fields::FieldKind;
 
-/// The id of the exchange, for the endpoint and the client.
-pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A proof of a client's key (RFC 9449 section 4.1).
-static DPOP: HeaderName = HeaderName::from_static("dpop");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-
-/// Remove the fields that concern only the connection of a head. `te: trailers` stays, since the gateway
-/// forwards trailers.
-pub(crate) fn strip(headers: &mut HeaderMap, seen: HeaderFlags) {
-    if seen.has(HeaderFlags::NAMES_FIELDS) {
-        strip_named(headers);
-    } else if seen.has(HeaderFlags::CONNECTION) {
-        headers.remove(CONNECTION);
-    }
-    if seen.has(HeaderFlags::TE) {
-        let keeps_trailers = takes_trailers(headers);
-        headers.remove(TE);
-        if keeps_trailers {
-            headers.insert(TE, TRAILERS.clone());
-        }
-    }
-    let rest = [
-        (HeaderFlags::KEEP_ALIVE, &KEEP_ALIVE),
-        (HeaderFlags::PROXY_CONNECTION, &PROXY_CONNECTION),
-        (HeaderFlags::TRANSFER_ENCODING, &TRANSFER_ENCODING),
-        (HeaderFlags::UPGRADE, &UPGRADE),
-        (HeaderFlags::CONTENT_LENGTH, &CONTENT_LENGTH),
-    ];
-    for (field, name) in rest {
-        if seen.has(field) {
-            headers.remove(name);
-        }
-    }
-    if seen.has(HeaderFlags::PROXY_AUTH) {
-        // RFC 9110 section 11.7: these are for the nearest proxy.
-        for name in &PROXY_AUTH {
-            headers.remove(name);
-        }
-    }
-}
-
-/// Credentials for a proxy and its challenge, of either direction.
-static PROXY_AUTH: [HeaderName; 3] = [
-    PROXY_AUTHORIZATION,
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-authentication-info"),
-];
-
-/// Remove `Connection` and the fields that it names, but never `host`.
-fn strip_named(headers: &mut HeaderMap) {
-    let Entry::Occupied(connection) = headers.entry(CONNECTION) else {
-        return;
-    };
-    let mut named: smallvec::SmallVec<[HeaderName; 4]> = smallvec::SmallVec::new();
-    for line in connection.remove_entry_mult().1 {
-        let line = line.as_bytes();
-        if is_connection_option(line) {
-            continue;
-        }
-        let names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        let names = names.filter(|token| !is_connection_option(token));
-        let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
-        named.extend(names.filter(|name| *name != HOST && *name != TE));
-    }
-    for name in named {
-        headers.remove(name);
-    }
-}
-
-/// Whether an option of `Connection` names no field.
-pub(super) fn is_connection_option(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
-}
-
-fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|coding| coding.split(|byte| *byte == b';').next())
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-}
 
 /// The clients that the operator trusts, and the fields that all may send.
 #[derive(Debug, Clone, Copy)]
@@ -160,27 +73,6 @@ pub(crate) fn forward(
     }
     let id = exchange.id.value().clone();
     exchange.request.headers.insert(&REQUEST_ID, id);
-}
-
-/// Whether every client may send a field that a filter reads: a field with an unusual name, but not one that
-/// looks like an identity field.
-#[must_use]
-pub(crate) fn is_allowed_from_clients(name: &str) -> bool {
-    identity_fields::field_kind(name) == FieldKind::Ambiguous
-        && identity_fields::field_kind(&names::normalize(name)) != FieldKind::Identity
-}
-
-/// Remove identity and routing fields from a request's trailers: they belong to the head (RFC 9110 section
-/// 6.5.1), and some servers merge both.
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    identity_fields::drop_identity_fields(trailers, &[]);
-    identity_fields::drop_look_alikes(trailers, &[]);
-    for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
-        trailers.remove(name);
-    }
-    for name in &PROXY_AUTH {
-        trailers.remove(name);
-    }
 }
 
 fn scheme(connection: &ClientConnection) -> HeaderValue {

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::headers::REQUEST_ID;
 use crate::exchange::Exchange;
+use crate::http::headers::REQUEST_ID;
 use crate::model::request_id::RequestId;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -20,10 +20,11 @@ use super::head::HeadOverflow;
 use super::head_record::HeadRecord;
 use super::interim::{InterimResponse, InterimResponses};
 use super::io::EndpointIo;
-use super::transport::{SendFailure, SendOutcome, TransportError};
+use super::transport::{SendFailure, SendOutcome};
 use super::wake_gate::WakeGate;
 use crate::http::body::Body;
 use crate::http::stream::Stream;
+use crate::http::transport_error::TransportError;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 type Http1Driver = http1::Connection<EndpointIo, Body>;

@@ -26,6 +26,8 @@ use super::retry::ConnectionUse;
 use super::upgrade::{Carrier, Duplex, Upgrade, UpgradedConnection};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
+use crate::http::header_flags::HeaderFlags;
+use crate::http::headers::strip;
 use crate::http::watch::{TimeoutKind, milliseconds};
 use crate::model::head::ResponseHead;
 use crate::upstream::coding::{self, Coding};
@@ -35,7 +37,6 @@ use crate::upstream::connection::http1::Http1Connection;
 use crate::upstream::connection::http2_request;
 use crate::upstream::connection::transport::{SendFailure, SendOutcome};
 use crate::upstream::fault::AttemptError;
-use crate::upstream::headers;
 
 /// One try on one endpoint.
 pub(super) struct Attempt<'a> {
@@ -331,7 +332,7 @@ fn accept(
             cause: None,
         });
     }
-    let seen = headers::HeaderFlags::of_response(&parts.headers);
+    let seen = HeaderFlags::of_response(&parts.headers);
     // An answer without content may name any coding: nothing is in it (RFC 9112 section 6.1).
     if seen.transfer_encoding()
         && !incoming.is_end_stream()
@@ -347,7 +348,7 @@ fn accept(
     } else {
         None
     };
-    headers::strip(&mut parts.headers, seen);
+    strip(&mut parts.headers, seen);
     if let Some(length) = length {
         parts.headers.insert(CONTENT_LENGTH, length);
     }

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::http::body::{Body, BodyError};
+use crate::http::transport_error::TransportError;
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::connection::pool::Pool;
-use crate::upstream::connection::transport::TransportError;
 use crate::upstream::queue::ActiveRequest;
 
 /// All that a response uses until it is over.
@@ -124,7 +124,7 @@ impl From<UpstreamBody> for Body {
             body.end();
             Self::Empty
         } else {
-            Self::Upstream(Box::new(body))
+            Self::Stream(Box::new(body))
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::config::UpstreamProtocol;
 use crate::exchange::ExchangeCell;
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
+use crate::http::header_flags::HeaderFlags;
+use crate::http::headers::strip;
 use crate::http::watch::Watch;
 use crate::upstream::connection::interim::InterimResponse;
 use crate::upstream::fault::AttemptError;
@@ -97,8 +99,8 @@ impl DispatchContext<'_> {
 
     /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
     pub(super) fn inform(&self, mut interim: InterimResponse) {
-        let seen = headers::HeaderFlags::of_response(&interim.headers);
-        headers::strip(&mut interim.headers, seen);
+        let seen = HeaderFlags::of_response(&interim.headers);
+        strip(&mut interim.headers, seen);
         self.client.send_interim(interim.status, &interim.headers);
     }
 

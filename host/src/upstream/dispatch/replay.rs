@@ -87,7 +87,7 @@ impl ReplayBody {
         }
         state.readers += 1;
         state.read = 0;
-        Some(Body::Filtered(Box::new(ReplayReader {
+        Some(Body::Stream(Box::new(ReplayReader {
             state: Rc::clone(&self.0),
             number: state.readers,
         })))
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn source(chunks: &[&'static str]) -> Body {
-        Body::Filtered(Box::new(Chunks(chunks.iter().rev().copied().collect())))
+        Body::Stream(Box::new(Chunks(chunks.iter().rev().copied().collect())))
     }
 
     fn read(body: Body) -> String {

@@ -227,7 +227,7 @@ pub(crate) async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
         first.push_back(frame);
         if size > MOST_BODY || first.len() > MOST_CHUNKS {
             let begun = Begun { first, rest: body };
-            return Ok(Gathered::Longer(Body::Filtered(Box::new(begun))));
+            return Ok(Gathered::Longer(Body::Stream(Box::new(begun))));
         }
     }
     let chunks = first.into_iter().filter_map(|frame| frame.into_data().ok());

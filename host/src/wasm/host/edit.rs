@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue};
 use wasmtime::Result;
 
 use super::refused::RefusedEdit;
-use crate::exchange::{AttributeValue, has_room, names};
+use crate::exchange::{AttributeValue, has_room};
+use crate::http::field_spelling;
 use crate::route;
 use crate::wasm::bindings::types::{AttributeValue as Value, EditError, Message};
 use crate::wasm::chunk::Chunk;
@@ -91,7 +92,7 @@ impl InstanceState {
     fn may_have_look_alikes(&self, name: &HeaderName) -> bool {
         let exchange = self.exchange.as_deref();
         exchange.is_some_and(|exchange| exchange.has_ambiguous_fields)
-            || names::is_ambiguous(name.as_str())
+            || field_spelling::is_ambiguous(name.as_str())
     }
 
     /// Remove the request's fields that an endpoint may take for the one that a filter edits: the
@@ -103,7 +104,8 @@ impl InstanceState {
             return;
         };
         let alike = fields.keys();
-        let alike = alike.filter(|known| names::are_look_alikes(known.as_str(), name.as_str()));
+        let alike =
+            alike.filter(|known| field_spelling::are_look_alikes(known.as_str(), name.as_str()));
         let alike: Vec<HeaderName> = alike.cloned().collect();
         for name in alike {
             let Some(fields) = self.fields_mut(head) else {

@@ -2,7 +2,7 @@
 //!
 //! An endpoint that answers so and closes its connection takes no more of the body, so that the client's
 //! connection can carry no other request either, and its answer says so (RFC 9112 section 9.6).
-//! Deliberately not here: bodies that the gateway itself gives up (`crate::server::body`).
+//! Deliberately not here: bodies that the gateway itself gives up (`crate::http::client_body`).
 
 use http::header::CONNECTION;
 use http::{HeaderMap, Version};

@@ -1,13 +1,13 @@
 //! Finds out which of the fields that matter to the gateway a head has.
 //!
 //! The head is read once when it has arrived, so that nothing later searches for a field that is
-//! absent. [`headers`](super::headers) acts on the flags.
+//! absent. [`headers`](crate::upstream::headers) acts on the flags.
 
 use http::{HeaderMap, HeaderValue};
 
-use super::headers;
-use crate::upstream::identity_fields;
-use crate::upstream::identity_fields::FieldKind;
+use crate::http::headers::is_connection_option;
+use crate::http::identity_fields;
+use crate::http::identity_fields::FieldKind;
 
 /// The bytes that HTTP/2 counts for each field beside its name and value.
 const PER_FIELD: usize = 32;
@@ -22,23 +22,23 @@ pub(crate) struct HeaderFlags {
 }
 
 impl HeaderFlags {
-    pub(super) const CONNECTION: u16 = 1;
-    pub(super) const KEEP_ALIVE: u16 = 1 << 1;
-    pub(super) const PROXY_CONNECTION: u16 = 1 << 2;
-    pub(super) const TE: u16 = 1 << 3;
-    pub(super) const TRANSFER_ENCODING: u16 = 1 << 4;
-    pub(super) const UPGRADE: u16 = 1 << 5;
-    pub(super) const CONTENT_LENGTH: u16 = 1 << 6;
+    pub(crate) const CONNECTION: u16 = 1;
+    pub(crate) const KEEP_ALIVE: u16 = 1 << 1;
+    pub(crate) const PROXY_CONNECTION: u16 = 1 << 2;
+    pub(crate) const TE: u16 = 1 << 3;
+    pub(crate) const TRANSFER_ENCODING: u16 = 1 << 4;
+    pub(crate) const UPGRADE: u16 = 1 << 5;
+    pub(crate) const CONTENT_LENGTH: u16 = 1 << 6;
     const EXPECT: u16 = 1 << 7;
-    pub(super) const CLAIM: u16 = 1 << 8;
-    pub(super) const AMBIGUOUS: u16 = 1 << 9;
+    pub(crate) const CLAIM: u16 = 1 << 8;
+    pub(crate) const AMBIGUOUS: u16 = 1 << 9;
     const CONTENT_TYPE: u16 = 1 << 10;
     const COOKIE: u16 = 1 << 11;
-    pub(super) const PROXY_AUTH: u16 = 1 << 12;
+    pub(crate) const PROXY_AUTH: u16 = 1 << 12;
     const VIA: u16 = 1 << 13;
     const PADDED: u16 = 1 << 14;
     /// The head has a `Connection` that names other fields.
-    pub(super) const NAMES_FIELDS: u16 = 1 << 15;
+    pub(crate) const NAMES_FIELDS: u16 = 1 << 15;
 
     /// Read the head of a response: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
@@ -82,7 +82,7 @@ impl HeaderFlags {
 
     fn set_flag(&mut self, field: u16, value: &HeaderValue) {
         self.fields |= field;
-        if field == Self::CONNECTION && !headers::is_connection_option(value.as_bytes()) {
+        if field == Self::CONNECTION && !is_connection_option(value.as_bytes()) {
             self.fields |= Self::NAMES_FIELDS;
         }
     }
@@ -119,7 +119,7 @@ impl HeaderFlags {
         Some(field)
     }
 
-    pub(super) fn has(self, field: u16) -> bool {
+    pub(crate) fn has(self, field: u16) -> bool {
         self.fields & field != 0
     }
 

@@ -1,6 +1,6 @@
 //! The fields that say who sent a request: proxies write them, and endpoints believe them.
 //!
-//! [`headers`](super::headers) removes them from the request of a client that is not a trusted proxy,
+//! [`headers`](crate::upstream::headers) removes them from the request of a client that is not a trusted proxy,
 //! and removes their look-alikes from every request.
 //!
 //! A look-alike has another character where the real name has `-`: CGI, WSGI and PHP pass `x_real_ip`
@@ -10,11 +10,11 @@
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
-use crate::exchange::names;
+use crate::http::field_spelling;
 
 /// The kind of a name. Few requests have any but the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FieldKind {
+pub(crate) enum FieldKind {
     /// Anything else.
     Other,
     /// An identity field: it says who sent the request, or how it came.
@@ -133,8 +133,8 @@ const GUARDED_PREFIXES: &[&str] = &[
 const GUARDED_NAMES: &[&str] = &["api-key", "auth-token", "keep-alive", "user-id"];
 
 /// The kind of a field with this name, in lower case.
-pub(super) fn field_kind(name: &str) -> FieldKind {
-    if names::is_ambiguous(name) {
+pub(crate) fn field_kind(name: &str) -> FieldKind {
+    if field_spelling::is_ambiguous(name) {
         return FieldKind::Ambiguous;
     }
     if is_identity_field(name) {
@@ -153,7 +153,7 @@ fn is_identity_field(name: &str) -> bool {
 }
 
 /// Remove the identity fields that a client sent, except those that the operator allows.
-pub(super) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName]) {
+pub(crate) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName]) {
     let claims = matching(headers, passed, |name| {
         field_kind(name.as_str()) == FieldKind::Identity
     });
@@ -163,12 +163,12 @@ pub(super) fn drop_identity_fields(headers: &mut HeaderMap, passed: &[HeaderName
 }
 
 /// Remove the look-alikes of fields that matter, and of other fields of the same request.
-pub(super) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
+pub(crate) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
     let alike = matching(headers, passed, |name| {
         if field_kind(name.as_str()) != FieldKind::Ambiguous {
             return false;
         }
-        let real = names::normalize(name.as_str());
+        let real = field_spelling::normalize(name.as_str());
         is_identity_field(&real)
             || GUARDED_PREFIXES
                 .iter()

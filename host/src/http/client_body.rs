@@ -13,10 +13,10 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::client_connection::SendInterim;
 use crate::http::body::BodyError;
+use crate::http::headers::clean_trailers;
 use crate::http::watch::{TimeoutKind, Watch};
-use crate::proxy::worker::WorkerConnection;
-use crate::upstream::headers;
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
 const MAX_DRAINED: usize = 64 * 1024;
@@ -30,7 +30,7 @@ pub struct ClientBody {
     taken: u64,
     ended: bool,
     /// Set while the client may wait for a `100 Continue`, until the body is first polled.
-    continue_pending: Option<Rc<WorkerConnection>>,
+    continue_pending: Option<Rc<dyn SendInterim>>,
 }
 
 impl ClientBody {
@@ -41,7 +41,7 @@ impl ClientBody {
     pub(crate) fn new(
         incoming: Incoming,
         watch: Arc<Watch>,
-        held_back: Option<Rc<WorkerConnection>>,
+        held_back: Option<Rc<dyn SendInterim>>,
     ) -> Self {
         Self {
             incoming,
@@ -176,7 +176,7 @@ impl HttpBody for ClientBody {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::clean_trailers(trailers);
+                    clean_trailers(trailers);
                 }
                 this.count_frame(&frame).map(|()| frame)
             }

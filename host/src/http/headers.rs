@@ -1,0 +1,120 @@
+//! Fields that concern one connection only, or say who asks, and what is done about them.
+//!
+//! Hop-by-hop fields and those that `Connection` names go no further than one connection, in either direction
+//! (RFC 9110 section 7.6.1). Deliberately not here: the fields that the gateway sets of itself (`upstream`).
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::field_spelling;
+use super::header_flags::HeaderFlags;
+use super::identity_fields::{self, FieldKind};
+
+/// The id of the exchange, for the endpoint and the client.
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A proof of a client's key (RFC 9449 section 4.1).
+static DPOP: HeaderName = HeaderName::from_static("dpop");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// Remove the fields that concern only the connection of a head. `te: trailers` stays, since the gateway
+/// forwards trailers.
+pub(crate) fn strip(headers: &mut HeaderMap, seen: HeaderFlags) {
+    if seen.has(HeaderFlags::NAMES_FIELDS) {
+        strip_named(headers);
+    } else if seen.has(HeaderFlags::CONNECTION) {
+        headers.remove(CONNECTION);
+    }
+    if seen.has(HeaderFlags::TE) {
+        let keeps_trailers = takes_trailers(headers);
+        headers.remove(TE);
+        if keeps_trailers {
+            headers.insert(TE, TRAILERS.clone());
+        }
+    }
+    let rest = [
+        (HeaderFlags::KEEP_ALIVE, &KEEP_ALIVE),
+        (HeaderFlags::PROXY_CONNECTION, &PROXY_CONNECTION),
+        (HeaderFlags::TRANSFER_ENCODING, &TRANSFER_ENCODING),
+        (HeaderFlags::UPGRADE, &UPGRADE),
+        (HeaderFlags::CONTENT_LENGTH, &CONTENT_LENGTH),
+    ];
+    for (field, name) in rest {
+        if seen.has(field) {
+            headers.remove(name);
+        }
+    }
+    if seen.has(HeaderFlags::PROXY_AUTH) {
+        // RFC 9110 section 11.7: these are for the nearest proxy.
+        for name in &PROXY_AUTH {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Credentials for a proxy and its challenge, of either direction.
+static PROXY_AUTH: [HeaderName; 3] = [
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+];
+
+/// Remove `Connection` and the fields that it names, but never `host`.
+fn strip_named(headers: &mut HeaderMap) {
+    let Entry::Occupied(connection) = headers.entry(CONNECTION) else {
+        return;
+    };
+    let mut named: smallvec::SmallVec<[HeaderName; 4]> = smallvec::SmallVec::new();
+    for line in connection.remove_entry_mult().1 {
+        let line = line.as_bytes();
+        if is_connection_option(line) {
+            continue;
+        }
+        let names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let names = names.filter(|token| !is_connection_option(token));
+        let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
+        named.extend(names.filter(|name| *name != HOST && *name != TE));
+    }
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Whether an option of `Connection` names no field.
+pub(crate) fn is_connection_option(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|coding| coding.split(|byte| *byte == b';').next())
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Whether every client may send a field that a filter reads: a field with an unusual name, but not one that
+/// looks like an identity field.
+#[must_use]
+pub(crate) fn is_allowed_from_clients(name: &str) -> bool {
+    identity_fields::field_kind(name) == FieldKind::Ambiguous
+        && identity_fields::field_kind(&field_spelling::normalize(name)) != FieldKind::Identity
+}
+
+/// Remove identity and routing fields from a request's trailers: they belong to the head (RFC 9110 section
+/// 6.5.1), and some servers merge both.
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
+    identity_fields::drop_identity_fields(trailers, &[]);
+    identity_fields::drop_look_alikes(trailers, &[]);
+    for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
+        trailers.remove(name);
+    }
+    for name in &PROXY_AUTH {
+        trailers.remove(name);
+    }
+}
