@@ -5,6 +5,7 @@
 //! fields, and gives them on. The rules of one stop (which fields it forwards, when it retries) stay with it.
 
 pub(crate) mod body;
+pub(crate) mod body_error;
 pub(crate) mod client_body;
 pub(crate) mod client_connection;
 pub(crate) mod coalesce;

@@ -16,7 +16,8 @@ use http_body_util::BodyExt as _;
 
 use super::{BodyEnd, Passage, Refusal, decide};
 use crate::error::{Code, RequestError};
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
 
 /// The direction of the body.

@@ -9,7 +9,8 @@ use http_body::Body as _;
 use super::pipe::{BufferedBody, BufferedBodyStream, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::error::{Code, RequestError};
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 use crate::wasm::{
     BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk, RequestVerdict,
     WorkerFilter,

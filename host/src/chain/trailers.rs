@@ -15,7 +15,8 @@ use http::{HeaderMap, HeaderName, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Chain, Passage};
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 use crate::http::field_spelling;
 use crate::wasm::Filter;
 

@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::client_connection::SendInterim;
-use crate::http::body::BodyError;
+use crate::http::body_error::BodyError;
 use crate::http::headers::clean_trailers;
 use crate::http::watch::{TimeoutKind, Watch};
 

@@ -5,7 +5,6 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::http::headers::is_connection_option;
 use crate::http::identity_fields;
 use crate::http::identity_fields::FieldKind;
 
@@ -181,4 +180,9 @@ impl HeaderFlags {
 #[inline]
 fn is_padded(value: &[u8]) -> bool {
     matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
+}
+
+/// Whether an option of `Connection` names no field.
+pub(crate) fn is_connection_option(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }

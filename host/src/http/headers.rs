@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::field_spelling;
-use super::header_flags::HeaderFlags;
+use super::header_flags::{HeaderFlags, is_connection_option};
 use super::identity_fields::{self, FieldKind};
 
 /// The id of the exchange, for the endpoint and the client.
@@ -82,11 +82,6 @@ fn strip_named(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-}
-
-/// Whether an option of `Connection` names no field.
-pub(crate) fn is_connection_option(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::error::{Causes, Code, RequestError, Side};
 use crate::exchange::{Exchange, RejectedKey};
-use crate::http::body::BodyError;
+use crate::http::body_error::BodyError;
 use crate::proxy::worker::Worker;
 
 /// Log a request that is answered with this error.

@@ -18,7 +18,7 @@ use tokio::io::{
 };
 
 use super::RunningExchange;
-use crate::http::body::BodyError;
+use crate::http::body_error::BodyError;
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::dispatch::upgrade::UpgradedConnection;
 

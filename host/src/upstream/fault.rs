@@ -10,7 +10,7 @@ use http::header::RETRY_AFTER;
 
 use super::queue::QueueError;
 use crate::error::{Code, RequestError};
-use crate::http::body::BodyError;
+use crate::http::body_error::BodyError;
 use crate::http::transport_error::TransportError;
 
 /// The reason why an attempt gave no response.

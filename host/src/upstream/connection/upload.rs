@@ -12,7 +12,8 @@ use h2::{Reason, SendStream};
 use http_body::Body as _;
 use tokio::task::AbortHandle;
 
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 
 /// A body, and the stream that it goes into.
 pub(crate) struct Upload {

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 use crate::http::transport_error::TransportError;
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::connection::EndpointConnection;

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 
 /// The most chunks that are kept of a small body; of a large one, one more for each 1024 bytes.
 const CHUNKS: usize = 1024;

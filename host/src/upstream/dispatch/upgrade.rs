@@ -27,7 +27,8 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::http::body::{Body, BodyError};
+use crate::http::body::Body;
+use crate::http::body_error::BodyError;
 use crate::upstream::connection::http2::Http2Stream;
 use crate::upstream::connection::pool::Pool;
 use crate::upstream::endpoint::state::ConnectionPermit;
