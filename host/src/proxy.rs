@@ -36,8 +36,7 @@ use crate::http::body_error::BodyError;
 use crate::http::header_flags::HeaderFlags;
 use crate::model::head::ResponseHead;
 use crate::runtime::panics;
-use crate::upstream::dispatch::upgrade::{self, Gathered, Upgrade};
-use crate::upstream::dispatch::{Dispatch, DispatchContext};
+use crate::upstream::dispatch::{Dispatch, DispatchContext, upgrade};
 use crate::upstream::{Timeouts, hash_key, headers};
 use gateway::Route;
 use generation::Generation;
@@ -46,7 +45,6 @@ use worker::WorkerConnection;
 /// A request that has arrived.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// Its exchange, so far.
     pub(crate) exchange: Box<Exchange>,
     pub(crate) body: Body,
     /// The flags of the fields that matter to the gateway.
@@ -54,7 +52,7 @@ pub(crate) struct Arrival {
     /// The error of a head that is refused.
     pub(crate) head_check: Result<(), Code>,
     /// The protocol that it asks its connection to switch to.
-    pub(crate) upgrade: Option<Box<Upgrade>>,
+    pub(crate) upgrade: Option<Box<upgrade::Upgrade>>,
     /// Whether it is an HTTP/1.0 request.
     pub(crate) is_http10: bool,
 }
@@ -99,7 +97,7 @@ struct RunningExchange {
     exchange: ExchangeCell,
     /// Its way through the chain, if the route has one.
     passage: Option<Rc<Passage>>,
-    upgrade: Option<Box<Upgrade>>,
+    upgrade: Option<Box<upgrade::Upgrade>>,
     is_http10: bool,
     /// The flags of the request's fields.
     header_flags: HeaderFlags,
@@ -299,8 +297,8 @@ impl RunningExchange {
         if context.upgrade.is_some() && !body.is_empty() {
             let gathered = Box::pin(upgrade::gather(body)).await;
             body = match gathered.map_err(|error| RequestError::with_source(error.code(), error))? {
-                Gathered::Whole(whole) => whole,
-                Gathered::Longer(body) => {
+                upgrade::Gathered::Whole(whole) => whole,
+                upgrade::Gathered::Longer(body) => {
                     context.upgrade = None;
                     body
                 }

@@ -15,9 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ProcessResources, chains, filters, keys, listeners, storage, upstreams};
 use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
-use crate::control::storage::redis;
-use crate::control::storage::sqlite;
 use crate::control::storage::sqlite::FileUse;
+use crate::control::storage::{redis, sqlite};
 use crate::http::tls;
 use crate::shared_store::StorageError;
 use crate::upstream::endpoint::dns::DnsResolver;

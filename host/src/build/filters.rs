@@ -17,8 +17,7 @@ use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
 use crate::wasm::registry::{FilterSpec, LoadError};
-use crate::wasm::series;
-use crate::wasm::{Filter, FilterRegistry};
+use crate::wasm::{Filter, FilterRegistry, series};
 
 /// The largest plugin file that is read. Bytes.
 const MAX_PLUGIN: u64 = 256 * 1024 * 1024;

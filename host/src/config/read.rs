@@ -17,14 +17,12 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::check;
 use super::field::FromTable;
-use super::mask;
 use super::names::Names;
 use super::problem::{Problem, Problems};
-use super::references;
 use super::section::Config;
 use super::source::{Source, Span};
+use super::{check, mask, references};
 
 pub(super) use slot::{Slot, shorten};
 pub(super) use table::Table;

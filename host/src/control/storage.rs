@@ -26,9 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::keys::KeyDigest;
-use crate::limits::usage_rows::DrainUsage;
-use crate::limits::usage_rows::QuotaRow;
-use crate::limits::usage_rows::UsageDelta;
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::shared_store::StorageError;
 use record::{KeyRecord, PlanRecord};
 

@@ -13,13 +13,12 @@ use super::counter::{
 use super::names::NumberedNames;
 use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::room::Division;
-use super::shard_count;
 use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
 use super::table::{CounterOwner, CounterTable};
 use super::ticket::{LimitTicket, TakenCounter};
 use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
-    QuotaStatus, TakeRequest, UncountedUsage,
+    QuotaStatus, TakeRequest, UncountedUsage, shard_count,
 };
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;

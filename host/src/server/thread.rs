@@ -22,9 +22,8 @@ use crate::observe::access_log::LogBuffer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::generation::Generation;
 use crate::proxy::worker::{Worker, WorkerConnection};
-use crate::runtime::descriptors;
-use crate::runtime::sockets;
 use crate::runtime::worker_shared::WorkerShared;
+use crate::runtime::{descriptors, sockets};
 use crate::upstream::Pools;
 
 /// How long accepting pauses if the system is out of sockets or memory.

@@ -15,9 +15,7 @@ use crate::http::header_flags::HeaderFlags;
 use crate::http::headers::{REQUEST_ID, strip};
 use crate::http::identity_fields;
 
-use super::hops;
-use super::incoming_ids;
-use super::{Upstream, UpstreamEndpoint};
+use super::{Upstream, UpstreamEndpoint, hops, incoming_ids};
 use crate::config::HostRule;
 use crate::exchange::Exchange;
 use crate::http::body::Body;

@@ -2,8 +2,7 @@
 //!
 //! A pool asks them through its [`JobSender`]. They end when the last pool and the registry are gone.
 
-use std::io;
-use std::thread;
+use std::{io, thread};
 
 use super::job_queue::{JobQueue, JobSender};
 use super::pool::InstancePool;

@@ -29,13 +29,12 @@ use super::grants::Grants;
 use super::instance::Instance;
 use super::instance_source::InstanceSource;
 use super::job_queue::JobSender;
-use super::linker;
-use super::maker;
 use super::memory::MemoryAccount;
 use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::state::InstanceState;
+use super::{linker, maker};
 use crate::filter_store::cache::{CacheOrigin, Caches};
 use crate::model::filter::{HostInterface, Isolation, OnError};
 

@@ -13,9 +13,8 @@ use std::collections::HashMap;
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::formula;
-use super::rules;
 use super::secret::imported_secret;
+use super::{formula, rules};
 use crate::control::storage::record::SecretRecord;
 use crate::keys::{KeyDigest, masked};
 use crate::model::name::is_name;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::rules;
 use super::secret::{issue_secret, new_id, provided_secret};
 use super::{
-    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError,
+    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError, rules,
 };
 use crate::control::storage::record::{KeyRecord, SecretRecord};
 use crate::control::storage::{

@@ -3,13 +3,8 @@
 use super::keys::check_revision;
 use super::rules::{self, PlanApis};
 use super::{ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Page, PlanView, ServiceError};
-use crate::control::storage::CommitError;
-use crate::control::storage::KeyQuery;
-use crate::control::storage::Write;
-use crate::control::storage::record::MethodRecord;
-use crate::control::storage::record::PlanRecord;
-use crate::control::storage::record::QuotaRecord;
-use crate::control::storage::record::RateRecord;
+use crate::control::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
+use crate::control::storage::{CommitError, KeyQuery, Write};
 use crate::limits::UsagePlan;
 use crate::model::store::Origin;
 

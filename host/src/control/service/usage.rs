@@ -8,8 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{ControlService, ServiceError};
 use crate::control::storage::UsageQuery;
-use crate::control::storage::record::PlanRecord;
-use crate::control::storage::record::QuotaRecord;
+use crate::control::storage::record::{PlanRecord, QuotaRecord};
 
 use crate::model::period::Period;
 

@@ -46,8 +46,7 @@ use super::{
     QuotaExtension, Revision, Storage, StoredKey, UsageQuery, UsageRow, Write, warn_of_offset,
 };
 use crate::keys::KeyDigest;
-use crate::limits::usage_rows::QuotaRow;
-use crate::limits::usage_rows::UsageDelta;
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};

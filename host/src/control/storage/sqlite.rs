@@ -38,9 +38,7 @@ use super::{
     Revision, Storage, StoredKey, UsageQuery, UsageRow, Write,
 };
 use crate::keys::KeyDigest;
-use crate::limits::usage_rows::DrainUsage;
-use crate::limits::usage_rows::QuotaRow;
-use crate::limits::usage_rows::UsageDelta;
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
 use crate::shared_store::StorageError;
 

@@ -5,8 +5,7 @@
 //! the sync adds the usage that the storage has by day to the counters, and from then on they
 //! count in both periods.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

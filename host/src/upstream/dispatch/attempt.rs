@@ -31,11 +31,10 @@ use crate::http::headers::strip;
 use crate::http::watch::{TimeoutKind, milliseconds};
 use crate::model::head::ResponseHead;
 use crate::upstream::coding::{self, Coding};
-use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::connection::http1::Http1Connection;
-use crate::upstream::connection::http2_request;
 use crate::upstream::connection::transport::{SendFailure, SendOutcome};
+use crate::upstream::connection::{EndpointConnection, http2_request};
 use crate::upstream::fault::AttemptError;
 
 /// One try on one endpoint.

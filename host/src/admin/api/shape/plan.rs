@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::starts_on;
-use super::{Strict, names, nullable, present, present_whole, whole_number};
+use super::{Strict, names, nullable, present, present_whole, starts_on, whole_number};
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{NewPlan, Page, PlanChange, PlanView, RateChange};
 use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};

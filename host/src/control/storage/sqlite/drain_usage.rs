@@ -8,8 +8,7 @@
 use rusqlite::{Connection, params};
 
 use super::usage;
-use crate::limits::usage_rows::QuotaUsage;
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
+use crate::limits::usage_rows::{DrainUsage, QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 
 /// A row of the table.

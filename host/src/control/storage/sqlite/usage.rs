@@ -4,8 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, ToSql, params};
 
 use super::{LastUse, QuotaExtension, UsageQuery, UsageRow};
-use crate::limits::usage_rows::QuotaUsage;
-use crate::limits::usage_rows::{QuotaRow, UsageDelta};
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 
 impl ToSql for Period {

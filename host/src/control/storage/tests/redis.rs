@@ -10,8 +10,7 @@ use crate::control::storage::{CommitError, Storage, Write};
 use crate::keys::KeyDigest;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::RedisSettings;
-use crate::shared_store::test_server::RedisServer;
-use crate::shared_store::test_server::settings;
+use crate::shared_store::test_server::{RedisServer, settings};
 
 fn open(server: &RedisServer) -> RedisStorage {
     RedisStorage::open(&settings(server)).unwrap()

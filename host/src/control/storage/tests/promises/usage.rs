@@ -3,9 +3,7 @@
 use super::NOON_MS;
 use crate::control::storage::tests::{create, record};
 use crate::control::storage::{LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write};
-use crate::limits::usage_rows::QuotaRow;
-use crate::limits::usage_rows::QuotaUsage;
-use crate::limits::usage_rows::UsageDelta;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::{MonthDay, Period, Weekday};
 
 /// From the first on, and from the fifteenth on.

@@ -8,10 +8,9 @@ use crate::upstream::dispatch::retry::ClosedPart::{Connection, Stream};
 use crate::upstream::dispatch::retry::OutcomeKind::{
     self, Answered, Closed, Failed, Left, TimedOut, TryTimeout, Unprocessed, Unsent,
 };
-use crate::upstream::dispatch::retry::RetryDecision;
 use crate::upstream::dispatch::retry::UnprocessedBy::{GoAway, RefusedStream};
 use crate::upstream::dispatch::retry::{
-    ConnectionUse, History, MAX_UNPROCESSED, Repeatable, Retry,
+    ConnectionUse, History, MAX_UNPROCESSED, Repeatable, Retry, RetryDecision,
 };
 
 /// Input of a decision; a case changes it as its sentence says.
