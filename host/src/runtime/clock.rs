@@ -4,7 +4,7 @@
 //! reads for its time-outs is [`super::worker_shared`]'s, and is not asked of the system.
 
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -22,7 +22,7 @@ impl Timestamp {
     pub(crate) fn now() -> Self {
         Self {
             monotonic_ns: monotonic_ns(),
-            wall_ms: nanoseconds(ClockId::Realtime) / 1_000_000,
+            wall_ms: unix_ms(SystemTime::now()),
         }
     }
 
@@ -31,7 +31,7 @@ impl Timestamp {
     #[must_use]
     pub(crate) fn coarse() -> Self {
         Self {
-            monotonic_ns: nanoseconds(ClockId::MonotonicCoarse).saturating_sub(*BEGINNING),
+            monotonic_ns: nanoseconds(ClockId::MonotonicCoarse).saturating_sub(*COARSE_BEGINNING),
             wall_ms: nanoseconds(ClockId::RealtimeCoarse) / 1_000_000,
         }
     }
@@ -72,7 +72,7 @@ impl Timestamp {
 /// Nanoseconds since the process's start.
 #[must_use]
 pub(crate) fn monotonic_ns() -> u64 {
-    nanoseconds(ClockId::Monotonic).saturating_sub(*BEGINNING)
+    fit(BEGINNING.elapsed().as_nanos())
 }
 
 /// Milliseconds from 1970 to this moment; 0 for an earlier one.
@@ -85,7 +85,11 @@ pub(crate) fn unix_ms(moment: SystemTime) -> u64 {
 }
 
 /// The first look at the monotonic clock.
-static BEGINNING: LazyLock<u64> = LazyLock::new(|| nanoseconds(ClockId::Monotonic));
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The same moment, as the system counts: `Instant` does not tell it, and has no coarse form.
+static COARSE_BEGINNING: LazyLock<u64> =
+    LazyLock::new(|| nanoseconds(ClockId::Monotonic).saturating_sub(monotonic_ns()));
 
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
