@@ -1,4 +1,4 @@
-//! What the gateway reports of itself: counters, the access log, metrics.
+//! Reports of the gateway about itself: counters, the access log, metrics.
 //!
 //! Any stop may use this room, and it uses none. A counter costs a request one load and one store;
 //! the access log costs it one line in a buffer that its worker owns.

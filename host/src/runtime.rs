@@ -1,4 +1,4 @@
-//! What the process gives every thread: its clocks, its files, its listening sockets, and a net
+//! Parts of the process that every thread uses: its clocks, its files, its listening sockets, and a net
 //! below its panics.
 //!
 //! Promises: it knows no request. Only `http` and the stops above use it.

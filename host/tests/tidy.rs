@@ -1,5 +1,5 @@
-//! The order of the source tree, held to by a test: who may import whom, what every file begins
-//! with, how long it may be, and what is in none.
+//! The order of the source tree: the floors of its rooms, the first line and the length of each file, and the
+//! names that no file has.
 
 #![allow(
     clippy::unwrap_used,

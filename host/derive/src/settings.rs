@@ -1,4 +1,4 @@
-//! What attributes and doc comments say: `#[key(default = "10s", repeats)]`, `#[hint(..)]`.
+//! Reads attributes and doc comments: `#[key(default = "10s", repeats)]`, `#[hint(..)]`.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;

@@ -57,7 +57,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// What the reference and the reports say of the table.
+/// The texts of the table in the reference and in reports.
 fn section(
     input: &DeriveInput,
     keys: &[Key],

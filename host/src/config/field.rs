@@ -109,14 +109,14 @@ pub(crate) struct Section {
     pub(crate) doc: &'static str,
     /// Its keys, in the order of the reference.
     pub(crate) parts: &'static [Part],
-    /// What to say of keys that it does not have, but that people look for, with spaces between; and, as `true` and
+    /// Hints for keys that it does not have, but that people look for, with spaces between; and, as `true` and
     /// `false`, of these in the place of the table.
     pub(crate) hints: &'static [(&'static str, &'static str)],
     /// The key that a bare text or number in the place of the table was probably meant for.
     pub(crate) short: Option<&'static str>,
     /// Whether values that do not belong here may be secrets, and must not be shown.
     pub(crate) private: bool,
-    /// What one entry of an array of such tables is called in reports.
+    /// The name of one entry of an array of such tables, for reports.
     pub(crate) title: Option<fn(&DeTable<'_>) -> String>,
 }
 
@@ -148,7 +148,7 @@ impl Section {
         own.chain(parts).collect()
     }
 
-    /// What to do instead of a key that it does not have.
+    /// The cure for a key that it does not have.
     pub(crate) fn hint(&self, word: &str) -> Option<String> {
         let mut hints = self.hints().into_iter();
         hints

@@ -1,10 +1,10 @@
-//! What was used of plans and quotas, as it goes between memory and storage.
+//! Rows of usage of plans and quotas, as they go between memory and storage.
 
 use std::sync::Arc;
 
 use crate::model::period::Period;
 
-/// What a key used of a plan since it was last told.
+/// The usage of a plan by a key since the last report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageDelta {
     pub(crate) plan: Arc<str>,
@@ -18,7 +18,7 @@ pub struct UsageDelta {
     pub(crate) quota: Option<QuotaUsage>,
 }
 
-/// What was used in one period of a quota.
+/// The usage of one period of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QuotaUsage {
     pub(crate) period: Period,
@@ -28,7 +28,7 @@ pub(crate) struct QuotaUsage {
     pub(crate) used: u64,
 }
 
-/// What a key used of a plan in a period that is not over, for the start.
+/// The usage of a plan by a key in a period that is not over, for the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaRow {
     pub(crate) plan: String,
@@ -39,7 +39,7 @@ pub struct QuotaRow {
     pub(crate) extra: i64,
 }
 
-/// What a key used of a plan by way of a gateway that drains.
+/// The usage of a plan by a key through a gateway that drains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainUsage {
     /// Of which day: days since 1970, in UTC.

@@ -2,7 +2,7 @@
 
 use windlass_config_derive::Word;
 
-/// What happens to a request when a filter fails.
+/// The rule for a request when a filter fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 pub enum OnError {
     /// The gateway refuses the request: 500 `filter_failed`.

@@ -5,6 +5,6 @@ pub(crate) trait Word: Copy + Sync + 'static {
     /// The words, and what they stand for.
     const WORDS: &'static [(&'static str, Self)];
 
-    /// What to say of words that it does not have, but that people write, with spaces between.
+    /// Hints for words that it does not have, but that people write, with spaces between.
     const HINTS: &'static [(&'static str, &'static str)];
 }

@@ -121,7 +121,7 @@ impl<T> Parsed<T> {
 pub(crate) struct Choice<T: 'static> {
     /// The words, and what they stand for.
     pub(crate) options: &'static [(&'static str, T)],
-    /// What to say of words that it does not have, but that people write, with spaces between.
+    /// Hints for words that it does not have, but that people write, with spaces between.
     pub(crate) hints: &'static [(&'static str, &'static str)],
 }
 

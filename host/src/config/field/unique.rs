@@ -8,9 +8,9 @@ use crate::config::read::Slot;
 /// A text that no other table of this sort has.
 pub(crate) struct Unique<K> {
     pub(crate) of: K,
-    /// What the tables are, for people.
+    /// The name of the tables, for people.
     pub(crate) sort: &'static str,
-    /// What to do about one that is there twice. It is not shown then: it may be private.
+    /// The cure for one that is there twice. It is not shown then: it may be private.
     pub(crate) private_cure: Option<&'static str>,
 }
 

@@ -44,7 +44,7 @@ pub struct FilterConfig {
     /// How much the filter may use.
     #[key(default = "{}")]
     pub limits: FilterLimits,
-    /// What happens when the filter fails: `deny` refuses the request (500 `filter_failed`); `skip`
+    /// The result of a filter's failure: `deny` refuses the request (500 `filter_failed`); `skip`
     /// goes on without the filter.
     #[key(default = "deny")]
     pub on_error: OnError,
@@ -66,7 +66,7 @@ pub struct FilterConfig {
     pub span: Span,
 }
 
-/// What a filter's code is.
+/// The code of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginSource {
     /// One that comes with the gateway.
@@ -114,7 +114,7 @@ impl Default for Settings {
     }
 }
 
-/// What a filter may use. Importing an interface does not grant it.
+/// The grants of a filter: importing an interface does not grant it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, FromTable)]
 #[table(heading = "allow = { .. }")]
 pub struct Allow {

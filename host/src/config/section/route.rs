@@ -44,7 +44,7 @@ pub struct RouteConfig {
     /// The largest request body. None is no bound. Bytes.
     pub max_body: Option<u64>,
     pub timeouts: RouteTimeouts,
-    /// What all clients together may ask of it, on each gateway.
+    /// The rate of all clients together, on each gateway.
     pub rate: Option<Rate>,
     /// Whether all that says which requests it takes could be read.
     pub(crate) is_match_whole: bool,
@@ -90,7 +90,7 @@ pub(super) struct RouteKeys {
     rate: Option<Rate>,
 }
 
-/// What a route lowers of its upstream's time-outs.
+/// The time-outs of a route, which lower its upstream's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromTable)]
 #[table(keys = only_upstreams)]
 pub struct RouteTimeouts {

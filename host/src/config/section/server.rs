@@ -43,7 +43,7 @@ pub struct Server {
     /// the next.
     #[key(absent = "those of the system", each = RESOLVER)]
     pub(crate) resolvers: Vec<SocketAddr>,
-    /// What all clients together may ask for, on each gateway.
+    /// The rate of all clients together, on each gateway.
     #[key(flatten = ClientRateKeys)]
     pub rate: Option<Rate>,
     /// The most counters in memory for limits without a key (`builtin:rate-limit`): one for each

@@ -29,11 +29,11 @@ pub struct Store {
     /// fails.
     #[key(default = "10s", within = "1s"..="10m")]
     pub max_staleness: Duration,
-    /// What to do when key data is stale: `deny` rejects requests with keys of the store (503
+    /// The rule for stale key data: `deny` rejects requests with keys of the store (503
     /// `keys_unavailable`); `allow` keeps using the last known data.
     #[key(default = "deny")]
     pub on_stale: OnStale,
-    /// What limits do when `url` cannot be reached and no share of the budget is left here: `deny`
+    /// The rule for limits when `url` cannot be reached and no share of the budget is left here: `deny`
     /// refuses requests, `allow` lets them pass, `local` applies the limit of this gateway alone.
     #[key(default = "deny")]
     pub on_unavailable: OnUnavailable,

@@ -139,7 +139,7 @@ impl FromValue for HostRule {
         });
 }
 
-/// What is spoken with endpoints.
+/// The protocol of endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 #[hint("h1" => "did you mean `\"http1\"`?")]
 #[hint("h2" => "did you mean `\"http2\"`?")]

@@ -21,7 +21,7 @@ impl Default for FirstRejected {
     }
 }
 
-/// What was seen of an endpoint's connections.
+/// Results of an endpoint's connections.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLimit {
     /// Of the last connection that turned requests away, and of the one before.

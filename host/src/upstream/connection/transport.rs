@@ -6,7 +6,7 @@ use super::endpoint_body::EndpointBody;
 use crate::http::body::Body;
 use crate::http::transport_error::TransportError;
 
-/// What comes of a request: the head of its response, or a failure.
+/// The outcome of a request: the head of its response, or a failure.
 pub(crate) type SendOutcome = Result<Response<EndpointBody>, SendFailure>;
 
 /// Why there is no response.

@@ -89,7 +89,7 @@ const POLICY: Choice<BalancePolicy> = Choice {
     ],
 };
 
-/// What of a request is its key.
+/// The part of a request that is its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum HashKey {
     /// The client's IP address.

@@ -99,7 +99,7 @@ pub(crate) enum Probe {
     Grpc(String),
 }
 
-/// What an HTTP check sends and wants.
+/// The request of an HTTP check, and the answer that it expects.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 pub(crate) struct HttpCheck {
     /// The path of the HTTP request, including the query.

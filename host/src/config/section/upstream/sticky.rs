@@ -34,7 +34,7 @@ pub(crate) struct Sticky {
     /// How the cookie is set, where it is one.
     #[key(flatten)]
     pub(crate) cookie: Cookie,
-    /// What happens to clients whose endpoint drains or has weight 0: `move` sends them to another;
+    /// The rule for clients whose endpoint drains or has weight 0: `move` sends them to another;
     /// `stay` keeps them, on a draining endpoint until the upstream's `drain_timeout` ends.
     #[key(default = "move", synonyms = "drain")]
     pub(crate) on_drain: OnDrain,
