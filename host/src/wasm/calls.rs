@@ -217,13 +217,13 @@ impl Filter {
         instance: Box<Instance>,
         sampled: Option<Instant>,
     ) {
-        let mut fit = worker_filter.is_shared() && instance.is_fit(self.bounds().recycle_growth);
+        let mut fit = worker_filter.is_shared() && instance.is_fit();
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
             let nanos = nanos.saturating_mul(SAMPLE);
             self.count(worker_filter.worker(), |figures| &figures.nanos, nanos);
-            fit &= instance.age(now) <= self.bounds().recycle_age;
+            fit &= instance.is_young(now);
         }
         if fit {
             worker_filter.check_in(instance);

@@ -177,21 +177,6 @@ impl Filter {
         self.breaker.remaining(monotonic_ns())
     }
 
-    #[inline]
-    pub(super) fn permit(&self) -> Permit {
-        self.breaker.permit(monotonic_ns)
-    }
-
-    /// Whether its instances serve many requests.
-    pub(super) fn isolation(&self) -> Isolation {
-        self.isolation
-    }
-
-    /// The bounds of its calls and instances.
-    pub(super) fn bounds(&self) -> &FilterBounds {
-        &self.source.bounds
-    }
-
     /// Its grants.
     pub(super) fn grants(&self) -> &Grants {
         &self.source.grants

@@ -179,15 +179,20 @@ impl Instance {
 
     /// Whether it may serve again, by its calls and its growth.
     #[must_use]
-    pub(crate) fn is_fit(&self, max_growth: u64) -> bool {
-        let used = self.store.data().memory.used();
-        self.calls_left > 0 && used.saturating_sub(self.configured_memory) <= max_growth
+    pub(crate) fn is_fit(&self) -> bool {
+        let growth = self
+            .store
+            .data()
+            .memory
+            .used()
+            .saturating_sub(self.configured_memory);
+        self.calls_left > 0 && growth <= self.bounds.recycle_growth
     }
 
-    /// How long ago it was made.
+    /// Whether it may serve again, by its age.
     #[must_use]
-    pub(crate) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.created_at)
+    pub(crate) fn is_young(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.created_at) <= self.bounds.recycle_age
     }
 
     /// Call `on-request`.

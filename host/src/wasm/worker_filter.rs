@@ -11,19 +11,23 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::breaker::Permit;
+use super::breaker::{CircuitBreaker, Permit};
 use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures};
 use super::instance::Instance;
 use super::pool::MAX_WAITING;
 use crate::model::filter::Isolation;
+use crate::runtime::clock::monotonic_ns;
 
 /// One worker's use of a filter, shared by all of its chains that name the filter.
 pub(crate) struct WorkerFilter {
     filter: Arc<Filter>,
     worker: usize,
+    breaker: Arc<CircuitBreaker>,
     /// Whether calls run on a fiber.
     runs_on_fiber: bool,
+    /// Whether an instance that served a call may serve another.
+    is_shared: bool,
     /// The instance that was used last.
     instance: Cell<Option<Box<Instance>>>,
     /// Requests that wait for an instance.
@@ -74,7 +78,10 @@ impl WorkerFilter {
     /// A use without an instance yet.
     fn new(filter: Arc<Filter>, worker: usize) -> Self {
         Self {
+            // Copied here: a call of a healthy filter then reads little of the filter, which is large.
+            breaker: Arc::clone(&filter.breaker),
             runs_on_fiber: filter.runs_on_fiber(),
+            is_shared: filter.isolation == Isolation::Shared,
             filter,
             worker,
             instance: Cell::new(None),
@@ -100,7 +107,7 @@ impl WorkerFilter {
     /// The filter is suspended, no instance is idle, or the call runs on a fiber.
     #[inline]
     pub(crate) fn check_out(&self) -> Result<CheckedOut, CheckOutError> {
-        let permit = self.filter.permit();
+        let permit = self.breaker.permit(monotonic_ns);
         if permit == Permit::Suspended {
             self.filter
                 .count(self.worker, |figures| &figures.suspended, 1);
@@ -192,7 +199,7 @@ impl WorkerFilter {
 
     /// Whether an instance that served a call may serve another.
     pub(super) fn is_shared(&self) -> bool {
-        self.filter.isolation() == Isolation::Shared
+        self.is_shared
     }
 }
 
