@@ -38,6 +38,7 @@
 
 mod bucket;
 mod counter;
+mod entries;
 mod leased;
 mod levels;
 mod local;
@@ -47,6 +48,7 @@ mod plan;
 mod plan_book;
 mod rates;
 mod room;
+mod shards;
 mod shared;
 mod table;
 #[cfg(test)]
@@ -78,20 +80,6 @@ pub(crate) use rates::{
 pub(crate) use shared::SharedRate;
 pub(crate) use ticket::{LimitTicket, LimitTickets};
 pub(crate) use usage::QuotaLimit;
-
-/// The most shards of a table.
-const MAX_SHARDS: usize = 64;
-
-/// The smallest capacity of a shard, so that a shard is seldom full while the table is not.
-const LEAST_SHARD: usize = 256;
-
-/// The number of shards of a table of this capacity: a power of two, so that a part of the hash
-/// picks one.
-fn shard_count(room: usize) -> usize {
-    let shards = (room / LEAST_SHARD).clamp(1, MAX_SHARDS);
-    // The largest power of two that is not above it.
-    1 << shards.ilog2()
-}
 
 /// The wait for something that can never succeed: a cost above the burst or the quota's limit, or
 /// a bucket that does not fill. Milliseconds.

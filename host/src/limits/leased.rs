@@ -227,7 +227,7 @@ impl LeasedLimits {
             return Some(false);
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut locked = shared.leases.lock(hash)?;
+        let mut locked = shared.leases.lock(hash);
         let entry = locked.find(plan.number, hash, take.key)?;
         entry.refresh(plan, take, shared.terms());
         match entry.outlook(plan, take) {
@@ -282,9 +282,7 @@ impl LimitStore for LeasedLimits {
             return shared.local.take(take);
         };
         let hash = shared.leases.hash(plan.number, take.key);
-        let Some(mut locked) = shared.leases.lock(hash) else {
-            return shared.refuse(take, UNKNOWN);
-        };
+        let mut locked = shared.leases.lock(hash);
         let Some(entry) = locked.find_or_make(plan, hash, take.key) else {
             drop(locked);
             let lacks_room = true;
@@ -315,7 +313,7 @@ impl LimitStore for LeasedLimits {
             return None;
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut locked = shared.leases.lock(hash)?;
+        let mut locked = shared.leases.lock(hash);
         let entry = locked.find_or_make(plan, hash, take.key)?;
         entry.refresh(plan, take, shared.terms());
         let TakeOutlook::Unknown(_) = entry.outlook(plan, take) else {
@@ -355,9 +353,7 @@ impl LimitStore for LeasedLimits {
         {
             let leases = &self.shared.leases;
             let hash = leases.hash(from.space, &from.key);
-            if let Some(mut locked) = leases.lock(hash)
-                && let Some(entry) = locked.find(from.space, hash, &from.key)
-            {
+            if let Some(entry) = leases.lock(hash).find(from.space, hash, &from.key) {
                 entry.give_back(ticket.cost, &from.amounts, Timestamp::now());
             }
         }

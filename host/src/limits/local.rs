@@ -1,9 +1,8 @@
 //! Counters in the memory of one gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use ahash::RandomState;
 use parking_lot::Mutex;
 
 use super::bucket::Shape;
@@ -12,13 +11,13 @@ use super::counter::{
 };
 use super::names::NumberedNames;
 use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
-use super::room::Division;
+use super::shards::Shards;
 use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
 use super::table::{CounterOwner, CounterTable};
 use super::ticket::{LimitTicket, TakenCounter};
 use super::{
     AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
-    QuotaStatus, TakeRequest, UncountedUsage, shard_count,
+    QuotaStatus, TakeRequest, UncountedUsage,
 };
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
@@ -48,24 +47,14 @@ const NO_ROOM: LimitRefusal = LimitRefusal {
 /// key has, always has room.
 #[derive(Debug)]
 pub struct LocalLimits {
-    shards: Box<[CounterShard]>,
-    /// The capacity of each shard. Counters.
-    shard_capacity: usize,
-    /// The number of plans that share the room; 0: first come, first served.
-    plans: AtomicUsize,
+    counters: Shards<CounterTable>,
     /// Whether usage is kept until it is reported.
     recording: bool,
-    hasher: RandomState,
     names: Mutex<NumberedNames>,
     /// Whether the usage of any plan counts in more than one kind of period.
     many_periods: AtomicBool,
     shared: SharedRates,
 }
-
-/// On a cache line of its own (two, for processors that fetch pairs).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct CounterShard(Mutex<CounterTable>);
 
 impl Default for LocalLimits {
     fn default() -> Self {
@@ -86,13 +75,9 @@ impl LocalLimits {
     /// Room for this many counters, at least one. Usage is not reported.
     #[must_use]
     pub(crate) fn new(max_counters: usize) -> Self {
-        let shards = shard_count(max_counters);
         Self {
-            shards: (0..shards).map(|_| CounterShard::default()).collect(),
-            shard_capacity: (max_counters / shards).max(1),
-            plans: AtomicUsize::new(0),
+            counters: Shards::new(max_counters),
             recording: false,
-            hasher: RandomState::new(),
             names: Mutex::default(),
             many_periods: AtomicBool::new(false),
             shared: SharedRates::default(),
@@ -109,30 +94,17 @@ impl LocalLimits {
 
     /// Divides the room among this many plans.
     pub(super) fn divide(&self, plans: usize) {
-        self.plans.store(plans, Ordering::Relaxed);
-    }
-
-    fn division(&self) -> Division {
-        Division {
-            capacity: self.shard_capacity,
-            bounds: self.plans.load(Ordering::Relaxed),
-        }
+        self.counters.divide(plans);
     }
 
     /// The number of counters, for metrics: it takes every lock.
     #[must_use]
     pub(crate) fn counters(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
-    }
-
-    /// The table of this hash. Its low and highest bits are the table's own.
-    fn table(&self, hash: u64) -> Option<&Mutex<CounterTable>> {
-        let place = (hash >> 32) as usize & (self.shards.len() - 1);
-        self.shards.get(place).map(|shard| &shard.0)
+        self.counters.iter().map(|shard| shard.lock().len()).sum()
     }
 
     fn owner<'a>(&self, space: u32, key: &'a str) -> CounterOwner<'a> {
-        let hash = self.hasher.hash_one((space, key));
+        let hash = self.counters.hash(space, key);
         CounterOwner { space, key, hash }
     }
 
@@ -145,9 +117,9 @@ impl LocalLimits {
         let asked = counter_take(take, take.plan?);
         let want = &asked.request;
         let owner = self.owner(asked.space, asked.key);
-        let mut table = self.table(owner.hash)?.lock();
-        let place = table.find(&owner);
-        let mut waits = match place.and_then(|place| table.entry(place)) {
+        let mut table = self.counters.lock_for(owner.hash);
+        let position = table.find(&owner);
+        let mut waits = match position.and_then(|position| table.entry(position)) {
             Some(entry) => entry.counter.settle_rates(want),
             None => UsageCounter::new().settle_rates(want),
         };
@@ -160,9 +132,9 @@ impl LocalLimits {
     fn decide(&self, asked: &CounterTake<'_>) -> Decision {
         let owner = self.owner(asked.space, asked.key);
         let mut decision = Decision::NOTHING;
-        let seen = match self.table(owner.hash) {
-            Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
-            None => refuse_for_room(&asked.request, &mut decision),
+        let seen = {
+            let mut table = self.counters.lock_for(owner.hash);
+            self.step(&mut table, &owner, asked, &mut decision)
         };
         // Computed outside of the locks.
         (decision.rate, decision.quota) = seen.levels(&asked.request);
@@ -179,9 +151,9 @@ impl LocalLimits {
     ) -> CounterSnapshot {
         let want = &asked.request;
         table.tick(want.now);
-        let place = table.find(owner);
-        let Some((place, entry)) = place.and_then(|place| Some((place, table.entry(place)?)))
-        else {
+        let position = table.find(owner);
+        let found = position.and_then(|position| Some((position, table.entry(position)?)));
+        let Some((position, entry)) = found else {
             return self.first_step(table, owner, asked, decision);
         };
         let noted = self.records_usage(want);
@@ -192,11 +164,11 @@ impl LocalLimits {
             let key = Arc::clone(&entry.key);
             decision.ticket = Some(ticket(owner, key, &entry.counter, want, numbers));
             if noted {
-                table.enqueue(place);
+                table.enqueue(position);
             }
         }
         if let Some(over) = over {
-            table.enqueue_usage(owner, over, self.shard_capacity);
+            table.enqueue_usage(owner, over, self.counters.capacity);
         }
         seen
     }
@@ -214,7 +186,7 @@ impl LocalLimits {
         let (waits, _) = counter.settle(want);
         // Checked before the locks that other requests wait for.
         let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
-        if needs_room && !table.make_room(owner.space, self.division(), want.now) {
+        if needs_room && !table.make_room(owner.space, self.counters.division(), want.now) {
             return refuse_for_room(want, decision);
         }
         let noted = self.records_usage(want);
@@ -223,9 +195,9 @@ impl LocalLimits {
         if let Some(numbers) = taken {
             let key: Arc<str> = owner.key.into();
             decision.ticket = Some(ticket(owner, Arc::clone(&key), &counter, want, numbers));
-            let place = table.insert(owner, key, counter);
+            let position = table.insert(owner, key, counter);
             if noted {
-                table.enqueue(place);
+                table.enqueue(position);
             }
         }
         seen
@@ -363,7 +335,7 @@ fn counter_take<'a>(take: &TakeRequest<'a>, plan: &'a EnrolledPlan) -> CounterTa
         key: take.key,
         request: CounterRequest {
             bounds: &plan.bounds,
-            method: take.method.and_then(|place| plan.bound(place)),
+            method: take.method.and_then(|index| plan.bound(index)),
             cost: take.cost,
             now: take.now,
         },

@@ -255,7 +255,7 @@ impl RateCounters {
                 Some((place, ask))
             })
             .unzip();
-        let told = self.table.take(&asks, cost, now.monotonic_ns);
+        let told = self.table.take(&asks, cost, now);
         let mut decision = RateDecision {
             allowed: true,
             ..RateDecision::default()

@@ -116,9 +116,8 @@ impl RefillCaller {
             if *due_ns > now.monotonic_ns {
                 return true;
             }
-            if let Some(mut locked) = shared.leases.lock(owner.hash)
-                && let Some(entry) = locked.find(owner.space, owner.hash, &owner.key)
-            {
+            let mut locked = shared.leases.lock(owner.hash);
+            if let Some(entry) = locked.find(owner.space, owner.hash, &owner.key) {
                 entry.asks_again = false;
                 if entry.queued {
                     return false;
@@ -177,7 +176,7 @@ impl RefillCaller {
         loop {
             let rest = owners.split_off(owners.len().min(BATCH));
             let orders = owners.iter().filter_map(|owner| {
-                let mut locked = shared.leases.lock(owner.hash)?;
+                let mut locked = shared.leases.lock(owner.hash);
                 let entry = locked.find(owner.space, owner.hash, &owner.key)?;
                 if !entry.queued {
                     // It was reported meanwhile.
@@ -275,9 +274,7 @@ impl RefillCaller {
         answer: &RefillReply,
         now: Timestamp,
     ) {
-        let Some(mut locked) = shared.leases.lock(orders.hash) else {
-            return;
-        };
+        let mut locked = shared.leases.lock(orders.hash);
         let Some(entry) = locked.find(orders.space, orders.hash, &orders.key) else {
             return;
         };
@@ -322,7 +319,7 @@ fn recall(shared: &LeaseShared, names: &[String]) {
     let owners = names.iter().filter_map(|name| {
         let (space, hash) = name.split_once('.')?;
         let (space, hash) = (space.parse().ok()?, hash.parse().ok()?);
-        let mut locked = shared.leases.lock(hash)?;
+        let mut locked = shared.leases.lock(hash);
         let entry = locked.find_by_hash(space, hash)?;
         entry.recall();
         let owner = (!entry.queued).then(|| LeaseOwner::of(entry));

@@ -82,10 +82,7 @@ impl LeaseShared {
         loop {
             let mut settling = self.settle_lock.lock();
             let owner = {
-                let Some(mut locked) = self.leases.lock(hash) else {
-                    return;
-                };
-                match locked.find(plan.number, hash, key) {
+                match self.leases.lock(hash).find(plan.number, hash, key) {
                     None => return,
                     Some(entry) if entry.is_reported() => return,
                     Some(entry) => Self::enqueue(entry),
@@ -101,9 +98,7 @@ impl LeaseShared {
     /// Gives up the lease of a quota, because it was changed; the next request asks the server.
     pub(super) fn revoke_quota(&self, plan: &EnrolledPlan, key: &str) {
         let hash = self.leases.hash(plan.number, key);
-        if let Some(mut locked) = self.leases.lock(hash)
-            && let Some(entry) = locked.find(plan.number, hash, key)
-        {
+        if let Some(entry) = self.leases.lock(hash).find(plan.number, hash, key) {
             entry.revoke_quota(Timestamp::now());
         }
     }

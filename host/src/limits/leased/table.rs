@@ -1,9 +1,7 @@
 //! The leases, behind short locks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ahash::RandomState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
@@ -11,7 +9,7 @@ use tokio::sync::oneshot;
 use super::entry::LeaseEntry;
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::room::{Division, Room};
-use crate::limits::shard_count;
+use crate::limits::shards::Shards;
 use crate::runtime::clock::Timestamp;
 
 /// The owner of leases, by which the refilling thread finds them again.
@@ -24,18 +22,7 @@ pub(super) struct LeaseOwner {
 
 /// All leases of a gateway.
 #[derive(Debug)]
-pub(super) struct Leases {
-    shards: Box<[LeaseShard]>,
-    shard_capacity: usize,
-    /// The number of plans that share the room; 0: first come, first served.
-    plans: AtomicUsize,
-    hasher: RandomState,
-}
-
-/// On a cache line of its own (two, for processors that fetch pairs).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct LeaseShard(Mutex<LeaseEntries>);
+pub(super) struct Leases(Shards<LeaseEntries>);
 
 #[derive(Debug, Default)]
 struct LeaseEntries {
@@ -53,60 +40,44 @@ pub(super) struct LockedLeases<'a> {
 impl Leases {
     /// Room for this many entries, at least one.
     pub(super) fn new(max_entries: usize) -> Self {
-        let shards = shard_count(max_entries);
-        Self {
-            shards: (0..shards).map(|_| LeaseShard::default()).collect(),
-            shard_capacity: (max_entries / shards).max(1),
-            plans: AtomicUsize::new(0),
-            hasher: RandomState::new(),
-        }
+        Self(Shards::new(max_entries))
     }
 
     /// Divides the room among this many plans.
     pub(super) fn divide(&self, plans: usize) {
-        self.plans.store(plans, Ordering::Relaxed);
+        self.0.divide(plans);
     }
 
     pub(super) fn hash(&self, space: u32, key: &str) -> u64 {
-        self.hasher.hash_one((space, key))
+        self.0.hash(space, key)
     }
 
     /// Locks the shard of this hash.
-    pub(super) fn lock(&self, hash: u64) -> Option<LockedLeases<'_>> {
-        // Its low and highest bits are the table's own.
-        let place = (hash >> 32) as usize & (self.shards.len() - 1);
-        let shard = self.shards.get(place)?;
-        Some(LockedLeases {
-            entries: shard.0.lock(),
-            division: Division {
-                capacity: self.shard_capacity,
-                bounds: self.plans.load(Ordering::Relaxed),
-            },
-        })
+    pub(super) fn lock(&self, hash: u64) -> LockedLeases<'_> {
+        LockedLeases {
+            entries: self.0.lock_for(hash),
+            division: self.0.division(),
+        }
     }
 
     /// Takes the waiting requests of all keys. Takes every lock.
     pub(super) fn wake_all(&self) -> Vec<oneshot::Sender<()>> {
-        let shards = self.shards.iter();
-        let waiters = shards.map(|shard| {
-            let mut entries = shard.0.lock();
-            entries
-                .table
-                .iter_mut()
-                .flat_map(LeaseEntry::wake)
-                .collect::<Vec<_>>()
-        });
-        waiters.flatten().collect()
+        let wake = |shard: &Mutex<LeaseEntries>| {
+            let mut entries = shard.lock();
+            let waiters = entries.table.iter_mut().flat_map(LeaseEntry::wake);
+            waiters.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(wake).collect()
     }
 
     /// The number of entries. Takes every lock.
     pub(super) fn len(&self) -> usize {
-        let shards = self.shards.iter();
-        shards.map(|shard| shard.0.lock().table.len()).sum()
+        self.0.iter().map(|shard| shard.lock().table.len()).sum()
     }
 
+    /// The number of shards.
     pub(super) fn shards(&self) -> usize {
-        self.shards.len()
+        self.0.count()
     }
 
     /// Checks all entries of one shard: drops those that are as good as new, and collects the
@@ -118,10 +89,7 @@ impl Leases {
         mut choose: impl FnMut(&LeaseEntry) -> bool,
         owners: &mut Vec<LeaseOwner>,
     ) {
-        let Some(shard) = self.shards.get(shard) else {
-            return;
-        };
-        let mut entries = shard.0.lock();
+        let mut entries = self.0.lock(shard);
         let LeaseEntries { table, room } = &mut *entries;
         table.retain(|entry| {
             if !entry.queued && choose(entry) {

@@ -409,7 +409,7 @@ fn what_one_gateway_does_not_use_another_does() {
     last.until("a lease", |gateway| {
         let shared = &gateway.limits.shared;
         let hash = shared.leases.hash(gateway.plan.number, "k");
-        let mut held = shared.leases.lock(hash).unwrap();
+        let mut held = shared.leases.lock(hash);
         let entry = held.find(gateway.plan.number, hash, "k").unwrap();
         let lease = &entry.quota.as_ref().unwrap().lease;
         lease.available(Timestamp::now()) > 0

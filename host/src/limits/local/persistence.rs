@@ -22,10 +22,8 @@ impl LocalLimits {
     /// For metrics: it takes every lock.
     #[must_use]
     pub(crate) fn lost_count(&self) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| shard.0.lock().lost_count())
-            .sum()
+        let shards = self.counters.iter();
+        shards.map(|shard| shard.lock().lost_count).sum()
     }
 
     /// Reports usage, for each shard first that of the outbox, which is older.
@@ -37,15 +35,15 @@ impl LocalLimits {
             }
         };
         let mut batch = Vec::with_capacity(BATCH);
-        for shard in &self.shards {
+        for shard in self.counters.iter() {
             let (posted, mut left) = {
-                let mut table = shard.0.lock();
+                let mut table = shard.lock();
                 (table.take_outbox(), table.queued())
             };
             posted.for_each(&mut tell);
             // Counters that are used meanwhile queue up behind, and report the next time.
             while left > 0 {
-                let gone = shard.0.lock().dequeue(left.min(BATCH), &mut batch);
+                let gone = shard.lock().dequeue(left.min(BATCH), &mut batch);
                 left = if gone == 0 { 0 } else { left - gone };
                 batch.drain(..).for_each(&mut tell);
             }
@@ -77,10 +75,7 @@ impl LocalLimits {
     pub(super) fn return_usage(&self, delta: UsageDelta) {
         let space = self.names.lock().number(&delta.plan);
         let owner = self.owner(space, &delta.key);
-        let Some(table) = self.table(owner.hash) else {
-            return;
-        };
-        let mut table = table.lock();
+        let mut table = self.counters.lock_for(owner.hash);
         let mut left = Some(PendingUsage {
             day: delta.day,
             used: delta.used,
@@ -99,7 +94,7 @@ impl LocalLimits {
                     key,
                     pending: what,
                 },
-                self.shard_capacity,
+                self.counters.capacity,
             );
         }
     }
@@ -116,17 +111,14 @@ impl LocalLimits {
             key,
             hash: *hash,
         };
-        let Some(table) = self.table(*hash) else {
-            return;
-        };
-        let mut table = table.lock();
+        let mut table = self.counters.lock_for(*hash);
         // Without a counter there is nothing to give back to, but something to report.
         let left = match table.find(&owner) {
             Some(place) => self.give_back_at(&mut table, place, cost, taken),
             None => self.records_taken(taken).then(|| taken.negated_usage(cost)),
         };
         if let Some(left) = left {
-            table.enqueue_usage(&owner, left, self.shard_capacity);
+            table.enqueue_usage(&owner, left, self.counters.capacity);
         }
     }
 
@@ -175,13 +167,10 @@ impl LocalLimits {
         let space = self.names.lock().number(plan);
         let owner = self.owner(space, key);
         let counter = self.new_counter(space);
-        let Some(table) = self.table(owner.hash) else {
-            return;
-        };
-        let mut table = table.lock();
+        let mut table = self.counters.lock_for(owner.hash);
         let place = match table.find(&owner) {
             Some(place) => place,
-            None if table.len() < self.shard_capacity => {
+            None if table.len() < self.counters.capacity => {
                 table.insert(&owner, owner.key.into(), counter)
             }
             None => {
@@ -224,13 +213,13 @@ impl LocalLimits {
             let mut names = self.names.lock();
             (names.number(plan), names.periods(plan).to_vec())
         };
-        for shard in &self.shards {
+        for shard in self.counters.iter() {
             // Backwards: when a counter is dropped, the last one moves to its position, and was
             // visited already.
-            let mut left = shard.0.lock().len();
+            let mut left = shard.lock().len();
             while left > 0 {
                 let from = left.saturating_sub(BATCH);
-                let mut table = shard.0.lock();
+                let mut table = shard.lock();
                 for place in (from..left.min(table.len())).rev() {
                     if let Some(counter) = table.counter_of(place, space) {
                         counter.track(&periods);
@@ -247,10 +236,7 @@ impl LocalLimits {
         let row = &usage.quota;
         let space = self.names.lock().number(&row.plan);
         let owner = self.owner(space, &row.key);
-        let Some(table) = self.table(owner.hash) else {
-            return;
-        };
-        let mut table = table.lock();
+        let mut table = self.counters.lock_for(owner.hash);
         let Some(place) = table.find(&owner) else {
             drop(table);
             return self.with_counter(&row.plan, &row.key, |counter| {
@@ -276,11 +262,10 @@ impl LocalLimits {
         let want = read_request(plan, now);
         let owner = self.owner(plan.number, key);
         let counter = self.new_counter(plan.number);
-        let table = self.table(owner.hash).ok_or(ExtendError::NoRoom)?;
-        let mut table = table.lock();
+        let mut table = self.counters.lock_for(owner.hash);
         let place = match table.find(&owner) {
             Some(place) => place,
-            None if table.make_room(owner.space, self.division(), now) => {
+            None if table.make_room(owner.space, self.counters.division(), now) => {
                 table.insert(&owner, key.into(), counter)
             }
             None => return Err(ExtendError::NoRoom),
@@ -290,7 +275,7 @@ impl LocalLimits {
         entry.counter.extend(&quota, remaining);
         let usage = *entry.counter.usage();
         if let Some(over) = over {
-            table.enqueue_usage(&owner, over, self.shard_capacity);
+            table.enqueue_usage(&owner, over, self.counters.capacity);
         }
         Ok(AppliedExtension {
             period: usage.period,
@@ -309,7 +294,7 @@ impl LocalLimits {
         let quota = plan.plan().quota?;
         let owner = self.owner(plan.number, key);
         let usage = {
-            let mut table = self.table(owner.hash)?.lock();
+            let mut table = self.counters.lock_for(owner.hash);
             let place = table.find(&owner);
             let entry = place.and_then(|place| table.entry(place));
             let usage = |counter: &UsageCounter| counter.usage_at(quota.period, now.wall_ms);

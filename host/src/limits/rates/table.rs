@@ -5,26 +5,16 @@
 //! share of it. If a bound's room is used up, values without a meter share one that always has
 //! room: no other meter is dropped for them. A meter that is as good as new is dropped.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use ahash::RandomState;
-use hashbrown::HashTable;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::RateKey;
 use super::window::{Window, WindowSpan};
+use crate::limits::Level;
 use crate::limits::bucket::{Bucket, Shape};
-use crate::limits::room::{Division, Room};
-use crate::limits::{Level, shard_count};
-
-/// How many meters are checked with every new one, and before one is refused room.
-const STEPS: usize = 4;
-const STEPS_WHEN_FULL: usize = 64;
-/// Interval between two checks while no new meter comes. Requests.
-const TAKINGS: u8 = 16;
-/// Below this size it is not worthwhile to free memory. Meters.
-const SMALL: usize = 256;
+use crate::limits::entries::{Entries, TableEntry};
+use crate::limits::shards::Shards;
+use crate::runtime::clock::Timestamp;
 
 /// How a bound counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,45 +52,49 @@ pub(crate) struct BoundOutcome {
 }
 
 #[derive(Debug)]
-pub(crate) struct RateTable {
-    shards: Box<[MeterShard]>,
-    /// The capacity of each shard. Meters.
-    shard_capacity: usize,
-    /// The number of bounds that share the room.
-    bounds: AtomicUsize,
-    hasher: RandomState,
-}
+pub(crate) struct RateTable(Shards<Meters>);
 
-/// On a cache line of its own (two, for processors that fetch pairs).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct MeterShard(Mutex<Meters>);
+/// The meters of one shard.
+type Meters = Entries<MeterEntry>;
 
-#[derive(Debug, Default)]
-struct Meters {
-    index: HashTable<u32>,
-    entries: Vec<MeterEntry>,
-    /// The room of all but the shared meters.
-    room: Room,
-    cursor: usize,
-    takings: u8,
+/// The owner of a meter.
+#[derive(Debug, Clone, Copy)]
+struct MeterOwner {
+    space: u32,
+    key: RateKey,
+    /// The hash of both.
+    hash: u64,
 }
 
 #[derive(Debug)]
 struct MeterEntry {
-    space: u32,
-    key: RateKey,
-    hash: u64,
+    owner: MeterOwner,
     meter: Meter,
 }
 
-/// A demand with the position of its meter.
+impl TableEntry for MeterEntry {
+    fn hash(&self) -> u64 {
+        self.owner.hash
+    }
+
+    fn space(&self) -> Option<u32> {
+        (self.owner.key != RateKey::OVERFLOW).then_some(self.owner.space)
+    }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.meter.is_new(now.monotonic_ns)
+    }
+}
+
+/// A demand with its meter.
 struct LocatedDemand<'a> {
-    demand: BoundDemand<'a>,
-    hash: u64,
+    gauge: &'a Gauge,
+    shadow: bool,
+    owner: MeterOwner,
+    /// The number of the shard.
     shard: usize,
     meter: Meter,
-    outcome: BoundOutcome,
+    wait_ms: u64,
 }
 
 /// The locked shards of one request, in the order of their numbers.
@@ -109,65 +103,55 @@ type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
 impl RateTable {
     /// Room for this many meters, at least one.
     pub(crate) fn new(most: usize) -> Self {
-        let shards = shard_count(most);
-        Self {
-            shards: (0..shards).map(|_| MeterShard::default()).collect(),
-            shard_capacity: (most / shards).max(1),
-            bounds: AtomicUsize::new(0),
-            hasher: RandomState::new(),
-        }
+        Self(Shards::new(most))
     }
 
     /// Divides the room among this many bounds.
     pub(crate) fn divide(&self, bounds: usize) {
-        self.bounds.store(bounds, Ordering::Relaxed);
+        self.0.divide(bounds);
     }
 
     /// The number of meters. Takes every lock.
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.0.lock().entries.len())
-            .sum()
+        self.0.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Takes from all of these, or from none if one that is not in shadow refuses. The outcomes
-    /// come in the order of `asks`.
+    /// come in the order of `demands`.
     pub(crate) fn take(
         &self,
-        asks: &[BoundDemand<'_>],
+        demands: &[BoundDemand<'_>],
         cost: u64,
-        now_ns: u64,
+        now: Timestamp,
     ) -> SmallVec<[BoundOutcome; 4]> {
-        let mut asked: SmallVec<[LocatedDemand<'_>; 4]> =
-            asks.iter().map(|ask| self.locate(*ask, now_ns)).collect();
-        let mut guards = self.lock(&asked);
+        let located = demands.iter().map(|demand| self.locate(demand));
+        let mut located: SmallVec<[LocatedDemand<'_>; 4]> = located.collect();
+        let mut guards = self.lock(&located);
         for (_, meters) in &mut guards {
-            meters.tick(now_ns);
+            meters.tick(now, |_, _| ());
         }
-        while self.find(&mut asked, &mut guards, cost, now_ns) {
+        while self.find(&mut located, &mut guards, cost, now) {
             // Demands without room use the shared meters, which always exist.
             drop(guards);
-            guards = self.lock(&asked);
+            guards = self.lock(&located);
         }
-        let all_give = asked
-            .iter()
-            .all(|asked| asked.demand.shadow || asked.outcome.wait_ms == 0);
-        for asked in &mut asked {
-            let gives = all_give && cost > 0 && asked.outcome.wait_ms == 0;
+        let all_give = located.iter().all(|each| each.shadow || each.wait_ms == 0);
+        for each in &mut located {
+            let gives = all_give && cost > 0 && each.wait_ms == 0;
             if gives {
-                asked.meter.take(cost);
+                each.meter.take(cost);
             }
-            if let Some(meters) = meters_of(&mut guards, asked.shard) {
-                meters.store_meter(asked, gives);
+            if let Some(meters) = meters_of(&mut guards, each.shard) {
+                store(meters, each, gives);
             }
         }
         drop(guards);
-        asked
+        located
             .into_iter()
-            .map(|asked| BoundOutcome {
-                level: asked.meter.level(asked.demand.gauge, now_ns),
-                ..asked.outcome
+            .map(|each| BoundOutcome {
+                wait_ms: each.wait_ms,
+                level: each.meter.level(each.gauge, now.monotonic_ns),
+                key: each.owner.key,
             })
             .collect()
     }
@@ -175,46 +159,37 @@ impl RateTable {
     /// Gives back an amount of the bound with this number. A meter that was dropped meanwhile was
     /// full.
     pub(crate) fn give_back(&self, space: u32, key: RateKey, cost: u64) {
-        let hash = self.hasher.hash_one((space, key));
-        let Some(shard) = self.shards.get(self.shard_number(hash)) else {
-            return;
-        };
-        let mut meters = shard.0.lock();
-        let place = meters.position(space, key, hash);
-        if let Some(entry) = place.and_then(|place| meters.entries.get_mut(place)) {
-            entry.meter.give_back(cost);
+        let owner = self.owner(space, key);
+        let mut meters = self.0.lock_for(owner.hash);
+        if let Some(meter) = owner.meter(&mut meters) {
+            meter.give_back(cost);
         }
     }
 
-    fn shard_number(&self, hash: u64) -> usize {
-        // Its low and highest bits are the table's own.
-        (hash >> 32) as usize & (self.shards.len() - 1)
+    fn owner(&self, space: u32, key: RateKey) -> MeterOwner {
+        let hash = self.0.hash(space, key);
+        MeterOwner { space, key, hash }
     }
 
-    fn locate<'a>(&self, ask: BoundDemand<'a>, now_ns: u64) -> LocatedDemand<'a> {
-        let hash = self.hasher.hash_one((ask.space, ask.key));
-        let meter = Meter::new(ask.gauge);
+    fn locate<'a>(&self, demand: &BoundDemand<'a>) -> LocatedDemand<'a> {
+        let owner = self.owner(demand.space, demand.key);
         LocatedDemand {
-            outcome: BoundOutcome {
-                wait_ms: 0,
-                level: meter.level(ask.gauge, now_ns),
-                key: ask.key,
-            },
-            demand: ask,
-            hash,
-            shard: self.shard_number(hash),
-            meter,
+            gauge: demand.gauge,
+            shadow: demand.shadow,
+            owner,
+            shard: self.0.number(owner.hash),
+            meter: Meter::new(demand.gauge),
+            wait_ms: 0,
         }
     }
 
-    fn lock(&self, asked: &[LocatedDemand<'_>]) -> Guards<'_> {
-        let mut places: SmallVec<[usize; 4]> = asked.iter().map(|asked| asked.shard).collect();
+    fn lock(&self, located: &[LocatedDemand<'_>]) -> Guards<'_> {
+        let mut shards: SmallVec<[usize; 4]> = located.iter().map(|each| each.shard).collect();
         // In one order everywhere, so that no two requests wait for each other; and each once,
         // since a second lock of the same shard would wait for itself.
-        places.sort_unstable();
-        places.dedup();
-        let places = places.into_iter();
-        let guards = places.filter_map(|place| Some((place, self.shards.get(place)?.0.lock())));
+        shards.sort_unstable();
+        shards.dedup();
+        let guards = shards.into_iter().map(|shard| (shard, self.0.lock(shard)));
         guards.collect()
     }
 
@@ -222,38 +197,32 @@ impl RateTable {
     /// wait. Returns whether some had no room and have to share.
     fn find(
         &self,
-        asked: &mut [LocatedDemand<'_>],
+        located: &mut [LocatedDemand<'_>],
         guards: &mut Guards<'_>,
         cost: u64,
-        now_ns: u64,
+        now: Timestamp,
     ) -> bool {
         let mut moved = false;
-        let division = Division {
-            capacity: self.shard_capacity,
-            bounds: self.bounds.load(Ordering::Relaxed),
-        };
-        for each in asked {
+        let division = self.0.division();
+        for each in located {
             let Some(meters) = meters_of(guards, each.shard) else {
                 continue;
             };
-            let mut meter = Meter::new(each.demand.gauge);
-            let known = meters
-                .find(&each.demand, each.hash)
-                .map(|entry| entry.meter);
-            match known {
-                Some(known) => meter = known,
-                None if cost == 0 || each.demand.key == RateKey::OVERFLOW => {}
-                None if meters.make_room(each.demand.space, division, now_ns) => {}
+            let MeterOwner { space, key, .. } = each.owner;
+            each.meter = Meter::new(each.gauge);
+            match each.owner.meter(meters).copied() {
+                Some(meter) => each.meter = meter,
+                None if cost == 0 || key == RateKey::OVERFLOW => {}
+                None if meters.make_room(space, division, now, |_, _| ()) => {}
                 None => {
-                    let key = RateKey::OVERFLOW;
-                    *each = self.locate(BoundDemand { key, ..each.demand }, now_ns);
+                    each.owner = self.owner(space, RateKey::OVERFLOW);
+                    each.shard = self.0.number(each.owner.hash);
                     moved = true;
                     continue;
                 }
             }
-            meter.settle(each.demand.gauge, now_ns);
-            each.outcome.wait_ms = meter.wait_ms(each.demand.gauge, cost, now_ns);
-            each.meter = meter;
+            each.meter.settle(each.gauge, now.monotonic_ns);
+            each.wait_ms = each.meter.wait_ms(each.gauge, cost, now.monotonic_ns);
         }
         moved
     }
@@ -261,119 +230,27 @@ impl RateTable {
 
 fn meters_of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Meters> {
     let mut guards = guards.iter_mut();
-    let (_, meters) = guards.find(|(known, _)| *known == shard)?;
+    let (_, meters) = guards.find(|(number, _)| *number == shard)?;
     Some(meters)
 }
 
-impl Meters {
-    fn position(&self, space: u32, key: RateKey, hash: u64) -> Option<usize> {
-        let entries = &self.entries;
-        let place = *self.index.find(hash, |place| {
-            entries
-                .get(*place as usize)
-                .is_some_and(|entry| entry.space == space && entry.key == key)
-        })?;
-        Some(place as usize)
-    }
-
-    fn find(&self, ask: &BoundDemand<'_>, hash: u64) -> Option<&MeterEntry> {
-        self.entries.get(self.position(ask.space, ask.key, hash)?)
-    }
-
-    /// Stores a meter. A new one is kept only if something was taken.
-    fn store_meter(&mut self, asked: &LocatedDemand<'_>, taken: bool) {
-        if let Some(place) = self.position(asked.demand.space, asked.demand.key, asked.hash) {
-            if let Some(entry) = self.entries.get_mut(place) {
-                entry.meter = asked.meter;
-            }
-            return;
-        }
-        if !taken {
-            return;
-        }
-        let place = self.entries.len();
-        if asked.demand.key != RateKey::OVERFLOW {
-            self.room.add(asked.demand.space);
-        }
-        self.entries.push(MeterEntry {
-            space: asked.demand.space,
-            key: asked.demand.key,
-            hash: asked.hash,
-            meter: asked.meter,
-        });
-        let entries = &self.entries;
-        let of = |place: &u32| hash_of(entries, *place as usize);
-        self.index.insert_unique(asked.hash, narrow(place), of);
-    }
-
-    /// Whether there is room for another meter of a bound; meters that are as good as new make
-    /// room.
-    fn make_room(&mut self, space: u32, division: Division, now_ns: u64) -> bool {
-        let steps = if self.room.has(space, division) {
-            STEPS
-        } else {
-            STEPS_WHEN_FULL
-        };
-        self.sweep(steps, now_ns);
-        self.room.has(space, division)
-    }
-
-    /// Counts a request, and checks some meters now and then.
-    fn tick(&mut self, now_ns: u64) {
-        self.takings = self.takings.wrapping_add(1);
-        if self.takings.is_multiple_of(TAKINGS) {
-            self.sweep(STEPS, now_ns);
-        }
-    }
-
-    /// Checks the next meters, and drops those that are as good as new.
-    fn sweep(&mut self, steps: usize, now_ns: u64) {
-        for _ in 0..steps.min(self.entries.len()) {
-            match self.entries.get(self.cursor) {
-                None => self.cursor = 0,
-                Some(entry) if entry.meter.is_new(now_ns) => self.remove(self.cursor),
-                Some(_) => self.cursor += 1,
-            }
-        }
-        if self.entries.len() < self.entries.capacity() / 4 && self.entries.capacity() > SMALL {
-            let kept = self.entries.len() * 2;
-            self.entries.shrink_to(kept);
-            let entries = &self.entries;
-            let of = |place: &u32| hash_of(entries, *place as usize);
-            self.index.shrink_to(kept, of);
-        }
-    }
-
-    /// Drops the meter at this position; the last one moves there.
-    fn remove(&mut self, place: usize) {
-        if let Some(entry) = self.entries.get(place)
-            && entry.key != RateKey::OVERFLOW
-        {
-            self.room.remove(entry.space);
-        }
-        let last = self.entries.len().saturating_sub(1);
-        let removed = hash_of(&self.entries, place);
-        let is_it = |each: &u32| *each as usize == place;
-        if let Ok(found) = self.index.find_entry(removed, is_it) {
-            found.remove();
-        }
-        if place != last {
-            let moved = hash_of(&self.entries, last);
-            if let Some(each) = self.index.find_mut(moved, |each| *each as usize == last) {
-                *each = narrow(place);
-            }
-        }
-        self.entries.swap_remove(place);
+/// Stores a meter. A new one is kept only if something was taken.
+fn store(meters: &mut Meters, located: &LocatedDemand<'_>, taken: bool) {
+    let LocatedDemand { owner, meter, .. } = *located;
+    if let Some(stored) = owner.meter(meters) {
+        *stored = meter;
+    } else if taken {
+        meters.insert(MeterEntry { owner, meter });
     }
 }
 
-/// There are never more than [`Meters::make_room`] allows, except for a few shared ones.
-fn narrow(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
-}
-
-fn hash_of(entries: &[MeterEntry], place: usize) -> u64 {
-    entries.get(place).map_or(0, |entry| entry.hash)
+impl MeterOwner {
+    fn meter(self, meters: &mut Meters) -> Option<&mut Meter> {
+        let is_it =
+            |entry: &MeterEntry| entry.owner.space == self.space && entry.owner.key == self.key;
+        let position = meters.find(self.hash, is_it)?;
+        Some(&mut meters.at(position)?.meter)
+    }
 }
 
 impl Meter {
