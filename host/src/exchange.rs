@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue};
+use serde::{Serialize, Serializer};
 
 use crate::error::grpc;
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
@@ -248,11 +249,13 @@ pub struct Outcome {
 }
 
 /// One of several attempts at an exchange, for the access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct AttemptOutcome {
     /// Where it went.
+    #[serde(serialize_with = "shared_text")]
     pub(crate) endpoint: Arc<str>,
     /// From its start to the response's head, or to the fault. Microseconds.
+    #[serde(rename = "us")]
     pub(crate) duration_us: u64,
     /// The code of the fault, or the status, for which another attempt followed; or the fault that the
     /// exchange ended with. None: its response was the answer.
@@ -396,6 +399,10 @@ pub(crate) fn is_host_fact(name: &str) -> bool {
     ]
     .iter()
     .any(|prefix| name.starts_with(prefix))
+}
+
+fn shared_text<S: Serializer>(text: &Arc<str>, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(text)
 }
 
 fn micros(time: std::time::Duration) -> u64 {

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::{AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey, RejectedToken};
+use super::{
+    AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey, RejectedToken, micros,
+};
 
 /// One line.
 #[derive(Serialize)]
@@ -28,54 +30,18 @@ pub(crate) struct AccessLogLine<'a> {
     upstream: Option<&'a str>,
     endpoint: Option<&'a str>,
     upstream_us: Option<u64>,
-    #[serde(serialize_with = "attempts", skip_serializing_if = "<[_]>::is_empty")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attempts: &'a [AttemptOutcome],
     request_bytes: u64,
     response_bytes: u64,
     failure: Option<&'a str>,
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_rejected: Option<KeyRejected<'a>>,
+    key_rejected: Option<&'a RejectedKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    token_rejected: Option<TokenRejected<'a>>,
+    token_rejected: Option<&'a RejectedToken>,
     #[serde(serialize_with = "attributes", skip_serializing_if = "is_none")]
     attributes: &'a Attributes,
-}
-
-/// Why the request's API key was rejected, and which key it is.
-#[derive(Serialize)]
-struct KeyRejected<'a> {
-    why: &'a str,
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<&'a str>,
-}
-
-impl<'a> From<&'a RejectedKey> for KeyRejected<'a> {
-    fn from(rejected: &'a RejectedKey) -> Self {
-        Self {
-            why: rejected.why.as_str(),
-            key: rejected.key.as_deref(),
-            plan: rejected.plan.as_deref(),
-        }
-    }
-}
-
-/// Why the request's token was rejected, and by which verifier.
-#[derive(Serialize)]
-struct TokenRejected<'a> {
-    why: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verifier: Option<&'a str>,
-}
-
-impl<'a> From<&'a RejectedToken> for TokenRejected<'a> {
-    fn from(rejected: &'a RejectedToken) -> Self {
-        Self {
-            why: rejected.why,
-            verifier: rejected.verifier.as_deref(),
-        }
-    }
 }
 
 impl<'a> AccessLogLine<'a> {
@@ -100,7 +66,7 @@ impl<'a> AccessLogLine<'a> {
                 .response
                 .as_ref()
                 .map(|response| response.status.as_u16()),
-            duration_us: u64::try_from(exchange.arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(exchange.arrived.elapsed()),
             upstream: outcome.upstream.as_deref(),
             endpoint: outcome.endpoint.as_deref(),
             upstream_us: outcome.upstream_us.map(NonZeroU64::get),
@@ -109,27 +75,11 @@ impl<'a> AccessLogLine<'a> {
             response_bytes: outcome.response_bytes,
             failure: outcome.failure.as_deref(),
             filter: outcome.filter.as_deref(),
-            key_rejected: outcome.rejection().map(KeyRejected::from),
-            token_rejected: outcome.token_rejection().map(TokenRejected::from),
+            key_rejected: outcome.rejection(),
+            token_rejected: outcome.token_rejection(),
             attributes: &exchange.attributes,
         }
     }
-}
-
-/// One of several attempts.
-#[derive(Serialize)]
-struct AccessLogAttempt<'a> {
-    endpoint: &'a str,
-    us: u64,
-    fault: Option<&'a str>,
-}
-
-fn attempts<S: Serializer>(attempts: &[AttemptOutcome], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(attempts.iter().map(|attempt| AccessLogAttempt {
-        endpoint: &attempt.endpoint,
-        us: attempt.duration_us,
-        fault: attempt.fault.as_deref(),
-    }))
 }
 
 fn time<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
@@ -143,13 +93,6 @@ fn is_none(attributes: &&Attributes) -> bool {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn attributes<S: Serializer>(attributes: &&Attributes, out: S) -> Result<S::Ok, S::Error> {
-    out.collect_map(attributes.iter().filter_map(|(name, value)| {
-        let value = match value {
-            AttributeValue::Text(text) => serde_json::Value::from(text.as_str()),
-            AttributeValue::Number(number) => serde_json::Value::from(*number),
-            AttributeValue::Flag(flag) => serde_json::Value::from(*flag),
-            AttributeValue::Bytes(_) => return None,
-        };
-        Some((name, value))
-    }))
+    let facts = attributes.iter();
+    out.collect_map(facts.filter(|(_, value)| !matches!(value, AttributeValue::Bytes(_))))
 }

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 /// The largest size of an exchange's attributes, names and values together. Bytes.
 pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
 /// A typed fact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(crate) enum AttributeValue {
     /// UTF-8 text.
     Text(String),

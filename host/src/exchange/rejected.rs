@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// Why a key has no usage plan on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPlan {
@@ -14,27 +16,38 @@ pub enum NoPlan {
 
 /// An API key that was presented and rejected, or accepted and has no plan to be charged to.
 /// Never the key's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RejectedKey {
     pub(crate) why: KeyRejection,
     /// The key's id, if there is such a key.
     pub(crate) key: Option<Box<str>>,
     /// The plan that does not exist, if that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Box<str>>,
 }
 
 /// A JSON Web Token that was rejected, or accepted and not enough for a filter. Never the token's text, nor anything
 /// of it: whoever made it up chose that.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RejectedToken {
     /// Why: a stable word.
     pub(crate) why: &'static str,
     /// The verifier that rejected it. None: the verifier accepted it.
+    #[serde(
+        serialize_with = "shared_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) verifier: Option<Arc<str>>,
 }
 
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn shared_text<S: Serializer>(text: &Option<Arc<str>>, out: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().serialize(out)
+}
+
 /// Why an API key was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum KeyRejection {
     Unknown,
     /// The operator disabled it.
