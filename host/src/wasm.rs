@@ -37,7 +37,6 @@ mod exports;
 pub(crate) mod facts;
 pub(crate) mod failure;
 mod fiber;
-mod fiber_exports;
 pub(crate) mod field_names;
 pub(crate) mod filter;
 mod filter_services;

@@ -90,20 +90,19 @@ fn load_one(
     let component = component(filter, registry, problems);
     let documents = documents::read(filter, problems);
     let component = component?;
-    documents::warn(filter, component.reads_documents(), problems);
+    documents::warn(filter, component.reads_documents, problems);
     let documents = documents.filter(|_| filter.is_whole)?;
     let grants = grants(config, filter);
     let spec = FilterSpec {
         name: filter.name.clone(),
         settings: filter.settings.json.to_string(),
-        documents: Arc::new(documents),
         origin: cache_origin::cache_origin(config, &grants, secrets),
         grants,
         bounds: bounds(filter),
         on_error: filter.on_error,
         isolation: filter.isolation,
     };
-    match registry.filter(component, spec) {
+    match registry.filter(component, spec, documents) {
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
             attributes::check(config, filter, &loaded, problems);

@@ -16,7 +16,4 @@ pub(crate) use self::windlass::host::{
     preflights, problem_members, rates, raw_params, types,
 };
 pub(crate) use self::windlass::jwt::tokens;
-pub(crate) use exports::windlass::filter::{
-    description, lifecycle, log_phase, request_body_phase, request_phase, response_body_phase,
-    response_phase,
-};
+pub(crate) use exports::windlass::filter::{description, lifecycle};

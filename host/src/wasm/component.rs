@@ -50,12 +50,17 @@ impl Phases {
 /// A compiled component. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct CompiledComponent {
-    digest: ComponentDigest,
-    component: Component,
-    phases: Phases,
-    interfaces: Arc<[HostInterface]>,
-    reads_documents: bool,
-    describes: bool,
+    pub(super) digest: ComponentDigest,
+    /// wasmtime's component.
+    pub(super) component: Component,
+    /// The phases that it exports.
+    pub(super) phases: Phases,
+    /// The host interfaces that it imports and that need a grant.
+    pub(super) interfaces: Arc<[HostInterface]>,
+    /// Whether it imports `documents`.
+    pub(crate) reads_documents: bool,
+    /// Whether it exports `description`.
+    pub(super) describes: bool,
     /// Counts the filters that use it, for the registry.
     alive: Arc<()>,
 }
@@ -145,40 +150,6 @@ impl CompiledComponent {
         })
     }
 
-    #[must_use]
-    pub(crate) fn digest(&self) -> ComponentDigest {
-        self.digest
-    }
-
-    /// The phases that it exports.
-    #[must_use]
-    pub(crate) fn phases(&self) -> Phases {
-        self.phases
-    }
-
-    /// The host interfaces that it imports and that need a grant.
-    #[must_use]
-    pub(crate) fn interfaces(&self) -> &[HostInterface] {
-        &self.interfaces
-    }
-
-    /// Whether it exports `description`.
-    #[must_use]
-    pub(crate) fn describes(&self) -> bool {
-        self.describes
-    }
-
-    /// Whether it imports `documents`.
-    #[must_use]
-    pub(crate) fn reads_documents(&self) -> bool {
-        self.reads_documents
-    }
-
-    /// wasmtime's component.
-    pub(super) fn component(&self) -> &Component {
-        &self.component
-    }
-
     /// Whether anything but the registry uses it.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.alive) > 1
@@ -247,17 +218,23 @@ fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {
     if phases.names().next().is_none() {
         return Err(ComponentError::NoPhase);
     }
-    if phases.request_body && !phases.request {
-        return Err(ComponentError::BodyWithoutHead {
-            body: "request-body-phase",
-            head: "request-phase",
-        });
-    }
-    if phases.response_body && !phases.response {
-        return Err(ComponentError::BodyWithoutHead {
-            body: "response-body-phase",
-            head: "response-phase",
-        });
+    for (has_body, has_head, body, head) in [
+        (
+            phases.request_body,
+            phases.request,
+            "request-body-phase",
+            "request-phase",
+        ),
+        (
+            phases.response_body,
+            phases.response,
+            "response-body-phase",
+            "response-phase",
+        ),
+    ] {
+        if has_body && !has_head {
+            return Err(ComponentError::BodyWithoutHead { body, head });
+        }
     }
     Ok(phases)
 }

@@ -13,12 +13,11 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bounds::FilterBounds;
 use super::chunk::Chunk;
-use super::exports::{Exports, Guests};
+use super::exports::{BodyFunction, Exports, Guests};
 use super::facts::Advice;
 use super::failure::CallFailure;
-use super::fiber_exports::FiberExports;
 use super::services::Services;
-use super::state::{AwaitedEvent, InstanceState, Phase};
+use super::state::{InstanceState, Phase};
 use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::exchange::Exchange;
 use crate::runtime::panics;
@@ -56,7 +55,6 @@ pub(crate) type PhaseResult<V> = (Box<Exchange>, Result<V, CallFailure>);
 pub(crate) struct Instance {
     store: Store<InstanceState>,
     guests: Guests,
-    fiber_exports: Box<FiberExports>,
     bounds: FilterBounds,
     /// When it was made.
     created_at: Instant,
@@ -99,20 +97,13 @@ impl Instance {
         store.set_epoch_deadline(1);
         let loaded = caught(|| {
             let instance = pre.instantiate(&mut store)?;
-            let guests = exports.load(&mut store, &instance)?;
-            let fiber_exports = if bounds.runs_on_fiber() || exports.has_body_phase() {
-                FiberExports::load(&mut store, &instance)?
-            } else {
-                FiberExports::default()
-            };
-            Ok((guests, fiber_exports))
+            exports.load(&mut store, &instance)
         });
-        let (guests, fiber_exports) = loaded
+        let guests = loaded
             .map_err(|error| CallFailure::from_error(error, store.data().memory.refused()))?;
         Ok(Self {
             store,
             guests,
-            fiber_exports: Box::new(fiber_exports),
             bounds: *bounds,
             created_at: Instant::now(),
             calls_left: calls,
@@ -198,8 +189,7 @@ impl Instance {
     /// Call `on-request`.
     pub(crate) fn on_request(&mut self, call: PhaseCall<'_>) -> PhaseResult<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
-            let verdict = require(guests.request.as_ref())?.call_on_request(&mut *store)?;
-            reset_for_rerun(store.data_mut())?;
+            let (verdict,) = require(guests.request.as_ref())?.call(&mut *store, ())?;
             let has_body = guests.request_body.is_some();
             Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
@@ -208,7 +198,7 @@ impl Instance {
     /// Call `on-response`.
     pub(crate) fn on_response(&mut self, call: PhaseCall<'_>) -> PhaseResult<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
-            let verdict = require(guests.response.as_ref())?.call_on_response(&mut *store)?;
+            let (verdict,) = require(guests.response.as_ref())?.call(&mut *store, ())?;
             let has_body = guests.response_body.is_some();
             Ok(verdict::response(verdict, has_body, store.data_mut())?)
         })
@@ -217,7 +207,7 @@ impl Instance {
     /// Call `on-log`.
     pub(crate) fn on_log(&mut self, call: PhaseCall<'_>) -> PhaseResult<()> {
         self.phase(call, Phase::Log, |guests, store| {
-            require(guests.log.as_ref())?.call_on_log(store)
+            require(guests.log.as_ref())?.call(store, ())
         })
     }
 
@@ -227,14 +217,7 @@ impl Instance {
         call: PhaseCall<'_>,
         body: BodyCall<'_>,
     ) -> PhaseResult<BodyVerdict> {
-        let phase = Phase::RequestBody {
-            head_open: body.head_open,
-        };
-        self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = require(guests.request_body.as_ref())?;
-            let verdict = guest.call_on_request_body(&mut *store, len, last)?;
-            Ok(verdict::body(verdict, store.data_mut())?)
-        })
+        self.body_phase(call, body, true)
     }
 
     /// Call `on-response-body`.
@@ -243,14 +226,7 @@ impl Instance {
         call: PhaseCall<'_>,
         body: BodyCall<'_>,
     ) -> PhaseResult<BodyVerdict> {
-        let phase = Phase::ResponseBody {
-            head_open: body.head_open,
-        };
-        self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = require(guests.response_body.as_ref())?;
-            let verdict = guest.call_on_response_body(&mut *store, len, last)?;
-            Ok(verdict::body(verdict, store.data_mut())?)
-        })
+        self.body_phase(call, body, false)
     }
 
     /// Take an exchange for a call on a fiber.
@@ -273,16 +249,12 @@ impl Instance {
     ///
     /// As [`Self::on_request`].
     pub(crate) async fn on_request_on_fiber(&mut self) -> Result<RequestVerdict, CallFailure> {
-        let call = self.fiber_exports.request;
+        let call = self.guests.request;
         let has_body = self.guests.request_body.is_some();
         let verdict = self
             .call_on_fiber(Phase::Request, self.bounds.cpu, call, ())
             .await;
-        self.settle(|store| {
-            let (verdict,) = verdict?;
-            reset_for_rerun(store.data_mut())?;
-            Ok(verdict::request(verdict, has_body, store.data_mut())?)
-        })
+        self.settle(|store| Ok(verdict::request(verdict?.0, has_body, store.data_mut())?))
     }
 
     /// Call `on-response` on a fiber.
@@ -291,7 +263,7 @@ impl Instance {
     ///
     /// As [`Self::on_response`].
     pub(crate) async fn on_response_on_fiber(&mut self) -> Result<ResponseVerdict, CallFailure> {
-        let call = self.fiber_exports.response;
+        let call = self.guests.response;
         let has_body = self.guests.response_body.is_some();
         let verdict = self
             .call_on_fiber(Phase::Response, self.bounds.cpu, call, ())
@@ -305,7 +277,7 @@ impl Instance {
     ///
     /// As [`Self::on_log`].
     pub(crate) async fn on_log_on_fiber(&mut self) -> Result<(), CallFailure> {
-        let call = self.fiber_exports.log;
+        let call = self.guests.log;
         let logged = self
             .call_on_fiber(Phase::Log, self.bounds.cpu, call, ())
             .await;
@@ -322,18 +294,7 @@ impl Instance {
         body: BodyCall<'_>,
         is_request: bool,
     ) -> Result<BodyVerdict, CallFailure> {
-        let head_open = body.head_open;
-        let (phase, call) = if is_request {
-            (
-                Phase::RequestBody { head_open },
-                self.fiber_exports.request_body,
-            )
-        } else {
-            (
-                Phase::ResponseBody { head_open },
-                self.fiber_exports.response_body,
-            )
-        };
+        let (phase, call) = self.body_function(&body, is_request);
         let asked = (body.chunk.len(), body.last);
         let cpu = self.bounds.cpu_for_body(body.chunk.len());
         let state = self.store.data_mut();
@@ -385,20 +346,36 @@ impl Instance {
         result.map_err(|error| self.failure(error))
     }
 
+    /// The phase for a request's body, else for a response's, and its function.
+    fn body_function(
+        &self,
+        body: &BodyCall<'_>,
+        is_request: bool,
+    ) -> (Phase, Option<BodyFunction>) {
+        let head_open = body.head_open;
+        if is_request {
+            (Phase::RequestBody { head_open }, self.guests.request_body)
+        } else {
+            (Phase::ResponseBody { head_open }, self.guests.response_body)
+        }
+    }
+
     fn body_phase(
         &mut self,
         call: PhaseCall<'_>,
         body: BodyCall<'_>,
-        phase: Phase,
-        run: impl FnOnce(&Guests, &mut Store<InstanceState>, u64, bool) -> wasmtime::Result<BodyVerdict>,
+        is_request: bool,
     ) -> PhaseResult<BodyVerdict> {
-        let len = body.chunk.len();
-        let last = body.last;
+        let (phase, function) = self.body_function(&body, is_request);
+        let asked = (body.chunk.len(), body.last);
         let state = self.store.data_mut();
         state.chunk = std::mem::take(body.chunk);
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
-        let called = self.phase(call, phase, |guests, store| run(guests, store, len, last));
+        let called = self.phase(call, phase, |_, store| {
+            let (verdict,) = require(function.as_ref())?.call(&mut *store, asked)?;
+            Ok(verdict::body(verdict, store.data_mut())?)
+        });
         let state = self.store.data_mut();
         *body.chunk = std::mem::take(&mut state.chunk);
         *body.trailers = state.trailers.take();
@@ -440,19 +417,6 @@ impl Instance {
 #[inline]
 fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> {
     panics::caught(work).unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
-}
-
-/// If the phase has to run again, give its charges back and fail the call, so that its verdict does not
-/// count.
-fn reset_for_rerun(state: &mut InstanceState) -> wasmtime::Result<()> {
-    let Some(later) = state.awaited.take() else {
-        return Ok(());
-    };
-    state.refund();
-    Err(match later {
-        AwaitedEvent::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
-        AwaitedEvent::Callout(waiting) => CallFailure::Callout(waiting).into(),
-    })
 }
 
 /// A phase that the chain calls is one that the component exports: [`Phases`](super::component::Phases) is read from the

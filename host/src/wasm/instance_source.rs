@@ -48,15 +48,7 @@ impl InstanceSource {
     ///
     /// It trapped, was too slow, refused its settings, or there is no room.
     pub(super) fn start_instance(&self) -> Result<Box<Instance>, CallFailure> {
-        self.made.fetch_add(1, Ordering::Relaxed);
-        let mut instance = Instance::start(
-            self.engine.engine(),
-            &self.pre,
-            &self.exports,
-            self.state(),
-            &self.bounds,
-            self.bounds.calls_of_instance(),
-        )?;
+        let mut instance = self.instantiate(self.bounds.calls_of_instance())?;
         match instance.configure(&self.settings)? {
             Ok(_) => Ok(Box::new(instance)),
             Err(_) => Err(CallFailure::Verdict(
@@ -65,13 +57,17 @@ impl InstanceSource {
         }
     }
 
-    fn state(&self) -> InstanceState {
-        InstanceState::new(
+    /// Instantiate, for this many calls.
+    pub(super) fn instantiate(&self, calls: u32) -> Result<Instance, CallFailure> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let state = InstanceState::new(
             self.name.clone(),
             self.grants.clone(),
             self.services.clone(),
             MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
             CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
-        )
+        );
+        let engine = self.engine.engine();
+        Instance::start(engine, &self.pre, &self.exports, state, &self.bounds, calls)
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn link(
     response_edits::link(&mut linker)?;
     hot::link(&mut linker)?;
     let mut denied = Vec::new();
-    for interface in component.interfaces() {
+    for interface in component.interfaces.iter() {
         if grants.interface(*interface) {
             offer(&mut linker, *interface)?;
         } else {
@@ -58,9 +58,9 @@ pub(crate) fn link(
             deny(&mut linker, engine, component, *interface)?;
         }
     }
-    let stubbed = wasi::link(&mut linker, component.component())?;
+    let stubbed = wasi::link(&mut linker, &component.component)?;
     Ok(Linked {
-        instance_pre: linker.instantiate_pre(component.component())?,
+        instance_pre: linker.instantiate_pre(&component.component)?,
         stubbed,
         denied,
     })
@@ -97,11 +97,8 @@ fn deny(
     interface: HostInterface,
 ) -> Result<()> {
     let prefix = format!("{}@", interface.path());
-    for (name, item) in component
-        .component()
-        .component_type()
-        .imports(engine.engine())
-    {
+    let ty = component.component.component_type();
+    for (name, item) in ty.imports(engine.engine()) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };

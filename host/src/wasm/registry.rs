@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
+use super::bindings::lifecycle::Diagnostic;
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
 use super::component::{CompiledComponent, ComponentError};
@@ -26,25 +26,21 @@ use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures};
 use super::filter_services::FilterServices;
 use super::grants::Grants;
-use super::instance::Instance;
 use super::instance_source::InstanceSource;
 use super::job_queue::JobSender;
-use super::memory::MemoryAccount;
 use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
-use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
-use super::state::InstanceState;
+use super::series::{SeriesError, SeriesTable};
 use super::{linker, maker};
 use crate::filter_store::cache::{CacheOrigin, Caches};
 use crate::model::filter::{HostInterface, Isolation, OnError};
 
-#[derive(Debug, Clone)]
+/// The identity of a filter, beside its component and its documents.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FilterSpec {
     pub(crate) name: Arc<str>,
     /// Its settings as JSON.
     pub(crate) settings: String,
-    /// The files that the operator named for it.
-    pub(crate) documents: Arc<Documents>,
     pub(crate) grants: Grants,
     /// The callouts and secrets that the grants name.
     pub(crate) origin: CacheOrigin,
@@ -99,35 +95,13 @@ impl From<Diagnostic> for SettingsComplaint {
     }
 }
 
-/// The identity of a filter: two of one key are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Two filters of one key are the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct FilterKey {
     component: ComponentDigest,
-    name: Arc<str>,
-    settings: String,
+    spec: FilterSpec,
     /// The digests of its documents: a key can outlive its filter, and keeps no bytes.
     documents: BTreeMap<String, [u8; 32]>,
-    grants: Grants,
-    origin: CacheOrigin,
-    bounds: FilterBounds,
-    on_error: OnError,
-    isolation: Isolation,
-}
-
-impl FilterKey {
-    fn new(component: &CompiledComponent, spec: &FilterSpec) -> Self {
-        Self {
-            component: component.digest(),
-            name: Arc::clone(&spec.name),
-            settings: spec.settings.clone(),
-            documents: spec.documents.digests(),
-            grants: spec.grants.clone(),
-            origin: spec.origin,
-            bounds: spec.bounds,
-            on_error: spec.on_error,
-            isolation: spec.isolation,
-        }
-    }
 }
 
 /// Makes and shares filters.
@@ -204,7 +178,7 @@ impl FilterRegistry {
         Ok(component)
     }
 
-    /// The filter of this component and spec: the one that is in use already, or a new one, with
+    /// The filter of this component, spec and documents: the one that is in use already, or a new one, with
     /// its instances.
     ///
     /// # Errors
@@ -214,14 +188,19 @@ impl FilterRegistry {
         &self,
         component: CompiledComponent,
         spec: FilterSpec,
+        documents: Documents,
     ) -> Result<Arc<Filter>, LoadError> {
-        let key = FilterKey::new(&component, &spec);
+        let key = FilterKey {
+            component: component.digest,
+            spec: spec.clone(),
+            documents: documents.digests(),
+        };
         let mut filters = self.filters.lock();
         filters.retain(|_, filter| filter.strong_count() > 0);
         if let Some(filter) = filters.get(&key).and_then(Weak::upgrade) {
             return Ok(filter);
         }
-        let filter = self.make(component, spec)?;
+        let filter = self.make(component, spec, Arc::new(documents))?;
         filters.insert(key, Arc::downgrade(&filter));
         Ok(filter)
     }
@@ -240,44 +219,35 @@ impl FilterRegistry {
         &self,
         component: CompiledComponent,
         spec: FilterSpec,
+        documents: Arc<Documents>,
     ) -> Result<Arc<Filter>, LoadError> {
         let link_error = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let linked = linker::link(&self.engine, &component, &spec.grants).map_err(link_error)?;
-        let exports = Exports::find(
-            &linked.instance_pre,
-            component.phases(),
-            component.describes(),
-        )
-        .map_err(link_error)?;
+        let exports = Exports::find(&linked.instance_pre, &component).map_err(link_error)?;
         let may_call = |interface: HostInterface| {
-            component.interfaces().contains(&interface) && spec.grants.interface(interface)
+            component.interfaces.contains(&interface) && spec.grants.interface(interface)
         };
         let asks_for_tokens = may_call(HostInterface::Jwt);
         let asks_servers = may_call(HostInterface::Callout);
-        let grants = Arc::new(spec.grants);
         let cache = self.caches.of(&spec.name, spec.origin);
-        let series = SeriesTable::default();
-        let blank = FilterServices::new(cache.clone(), series, spec.documents.clone());
-        let budget = self.engine.budget().clone();
-        let memory = MemoryAccount::new(spec.bounds.memory, budget);
-        let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu, self.engine.tick());
-        let state = InstanceState::new(spec.name.clone(), grants.clone(), blank, memory, cpu);
-        let mut first = start(
-            "instantiated",
-            Instance::start(
-                self.engine.engine(),
-                &linked.instance_pre,
-                &exports,
-                state,
-                &spec.bounds,
-                1,
-            ),
-        )?;
+        let blank = SeriesTable::default();
+        let mut source = InstanceSource {
+            services: FilterServices::new(cache.clone(), blank, documents.clone()),
+            name: spec.name,
+            engine: self.engine.clone(),
+            pre: linked.instance_pre,
+            exports,
+            settings: spec.settings,
+            grants: Arc::new(spec.grants),
+            bounds: spec.bounds,
+            made: AtomicU64::new(0),
+        };
+        let mut first = start("instantiated", source.instantiate(1))?;
         let info = start("described", first.describe())?;
-        let setup = start("configured", first.configure(&spec.settings))?
+        let setup = start("configured", first.configure(&source.settings))?
             .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
         let advice = first.take_advice();
-        let mut phases = component.phases();
+        let mut phases = component.phases;
         phases.response &= !advice.skips_response;
         let contribution = start(
             "asked for its addition to the description of its APIs",
@@ -291,25 +261,15 @@ impl FilterRegistry {
         let facts = Facts {
             plugin: one_line(&format!("{} {}", info.name, info.version)).into_owned(),
             summary: one_line(&info.summary).into_owned(),
-            provides: setup.provides.clone(),
-            sometimes: setup.sometimes.clone(),
-            requires: setup.requires.clone(),
+            provides: setup.provides,
+            sometimes: setup.sometimes,
+            requires: setup.requires,
             advice,
             contribution,
         };
-        let series = SeriesTable::new(declared_series(setup))?;
-        let own = FilterServices::new(cache, series, spec.documents);
-        let source = Arc::new(InstanceSource {
-            name: spec.name,
-            engine: self.engine.clone(),
-            pre: linked.instance_pre,
-            exports,
-            settings: spec.settings,
-            grants,
-            services: own,
-            bounds: spec.bounds,
-            made: AtomicU64::new(1),
-        });
+        let series = SeriesTable::new(setup.series)?;
+        source.services = FilterServices::new(cache, series, documents);
+        let source = Arc::new(source);
         let breaker = Arc::new(CircuitBreaker::new(spec.bounds.breaker));
         let makers = self.makers.clone();
         let pool = InstancePool::new(self.workers, source.clone(), breaker.clone(), makers);
@@ -353,17 +313,4 @@ fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<SettingsComplaint> {
         }];
     }
     complaints
-}
-
-fn declared_series(setup: Setup) -> Vec<SeriesSpec> {
-    let spec = |series: super::bindings::lifecycle::Series| SeriesSpec {
-        kind: match series.kind {
-            WitSeriesKind::Counter => SeriesKind::Counter,
-            WitSeriesKind::Gauge => SeriesKind::Gauge,
-            WitSeriesKind::Histogram => SeriesKind::Histogram,
-        },
-        name: series.name,
-        labels: series.labels,
-    };
-    setup.series.into_iter().map(spec).collect()
 }

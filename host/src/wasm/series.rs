@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+pub(crate) use super::bindings::lifecycle::{Series as SeriesSpec, SeriesKind};
+
 /// The most series of one filter.
 pub(crate) const MAX_SERIES: usize = 32;
 
@@ -27,17 +29,6 @@ pub(crate) const MAX_LABEL_VALUE: usize = 128;
 pub(crate) const BUCKETS: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-
-/// The kind of a series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SeriesKind {
-    /// Only grows.
-    Counter,
-    /// Moves up and down.
-    Gauge,
-    /// Observations in buckets.
-    Histogram,
-}
 
 impl SeriesKind {
     /// Its word in `/metrics` and in errors.
@@ -77,14 +68,6 @@ pub(crate) const OWN_FAMILIES: [&str; 8] = [
 /// buckets and quantiles.
 const RESERVED_LABELS: [&str; 3] = ["filter", "le", "quantile"];
 
-/// A series as `configure` declared it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SeriesSpec {
-    pub(crate) kind: SeriesKind,
-    pub(crate) name: String,
-    pub(crate) labels: Vec<String>,
-}
-
 impl SeriesSpec {
     /// Its family in `/metrics`, without `windlass_`. A counter's lines end in `_total` whether
     /// or not its name does.
@@ -106,7 +89,7 @@ impl SeriesSpec {
 }
 
 /// Two series that cannot be in one `/metrics`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SeriesConflict {
     /// The filter of the first, by its index in the list.
     pub(crate) first: usize,

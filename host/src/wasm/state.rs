@@ -15,9 +15,11 @@ use smallvec::SmallVec;
 use wasmtime::component::ResourceTable;
 
 use super::account::{Account, Overdrawn};
+use super::bindings::types::Message;
 use super::chunk::Chunk;
 use super::cpu::CpuLimit;
 use super::facts::Advice;
+use super::failure::CallFailure;
 use super::filter_services::FilterServices;
 use super::grants::Grants;
 use super::memory::MemoryAccount;
@@ -27,7 +29,6 @@ use super::token_check::TokenCheck;
 use crate::exchange::{AttributeValue, Exchange};
 use crate::limits::RateTicket;
 use crate::model::head::ProblemMembers;
-use crate::tokens::FetchSignal;
 use crate::verifier::VerifiedToken;
 use crate::wasm::field_names::FieldNameCache;
 
@@ -84,8 +85,9 @@ pub(crate) struct InstanceState {
     pub(crate) token: Option<Arc<VerifiedToken>>,
     /// Whether an edit of the running phase did not fit into a head that the client or the endpoint filled.
     pub(crate) had_no_room: Cell<bool>,
-    /// The event that the running phase waits for before it runs again.
-    pub(crate) awaited: Option<AwaitedEvent>,
+    /// The failure with which the running phase ends although its guest returned: it waits for an event, and runs
+    /// again.
+    pub(crate) awaited: Option<CallFailure>,
     /// Members that the running phase adds to the problem body of its refusal.
     pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
@@ -118,22 +120,12 @@ pub(crate) struct InstanceState {
     pub(crate) resources: ResourceTable,
 }
 
-/// The event that a phase waits for before it runs again.
-#[derive(Debug)]
-pub(crate) enum AwaitedEvent {
-    /// Newer keys of a verifier.
-    Keys(FetchSignal),
-    /// The answer of another server.
-    Callout(FetchSignal),
-}
-
 /// The value that an edit replaced.
 #[derive(Debug)]
 pub(crate) enum Undo {
     /// All values of one field.
     Field {
-        /// Of which head.
-        head: Head,
+        of: Message,
         name: HeaderName,
         /// The values before the edit.
         values: Values,
@@ -151,14 +143,6 @@ pub(crate) enum Undo {
 
 /// The values of one field.
 pub(crate) type Values = SmallVec<[HeaderValue; 1]>;
-
-/// The head, or trailers, that fields belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Head {
-    Request,
-    Response,
-    Trailers,
-}
 
 impl InstanceState {
     /// The state of a new instance.
@@ -250,7 +234,7 @@ impl InstanceState {
             return;
         };
         let names = self.journal.iter().filter_map(|undo| match undo {
-            Undo::Field { head, name, .. } if *head == Head::Request => Some(name.clone()),
+            Undo::Field { of, name, .. } if *of == Message::Request => Some(name.clone()),
             _ => None,
         });
         edited.extend(names);
@@ -309,60 +293,51 @@ impl InstanceState {
         }
     }
 
-    /// The fields of a head, if the exchange has it.
+    /// The fields of a message's head, or its trailers, if the exchange has them.
     #[must_use]
-    pub(crate) fn fields(&self, head: Head) -> Option<&HeaderMap> {
+    pub(crate) fn fields(&self, of: Message) -> Option<&HeaderMap> {
         let exchange = self.exchange.as_ref()?;
-        match head {
-            Head::Request => Some(&exchange.request.headers),
-            Head::Response => exchange.response.as_ref().map(|head| &head.headers),
-            Head::Trailers => self.trailers.as_ref(),
+        match of {
+            Message::Request => Some(&exchange.request.headers),
+            Message::Response => exchange.response.as_ref().map(|head| &head.headers),
+            Message::Trailers => self.trailers.as_ref(),
         }
     }
 
     /// The same, for edits.
-    pub(crate) fn fields_mut(&mut self, head: Head) -> Option<&mut HeaderMap> {
-        match head {
-            Head::Request => self
-                .exchange
-                .as_mut()
-                .map(|exchange| &mut exchange.request.headers),
-            Head::Response => self
-                .exchange
-                .as_mut()?
-                .response
-                .as_mut()
-                .map(|head| &mut head.headers),
-            Head::Trailers => self.trailers.as_mut(),
-        }
+    pub(crate) fn fields_mut(&mut self, of: Message) -> Option<&mut HeaderMap> {
+        fields_mut(of, self.exchange.as_mut()?, &mut self.trailers)
     }
 
-    /// Whether the running phase may edit this head.
+    /// Whether the running phase may edit these fields.
     #[must_use]
-    pub(crate) fn may_edit(&self, head: Head) -> bool {
-        match (head, self.phase) {
-            (Head::Request, Phase::Request | Phase::RequestBody { head_open: true })
-            | (Head::Response, Phase::Response | Phase::ResponseBody { head_open: true }) => true,
-            (Head::Trailers, Phase::RequestBody { .. } | Phase::ResponseBody { .. }) => {
-                self.trailers.is_some()
+    pub(crate) fn may_edit(&self, of: Message) -> bool {
+        match of {
+            Message::Request => matches!(
+                self.phase,
+                Phase::Request | Phase::RequestBody { head_open: true }
+            ),
+            Message::Response => matches!(
+                self.phase,
+                Phase::Response | Phase::ResponseBody { head_open: true }
+            ),
+            Message::Trailers => {
+                let gets_body = matches!(
+                    self.phase,
+                    Phase::RequestBody { .. } | Phase::ResponseBody { .. }
+                );
+                gets_body && self.trailers.is_some()
             }
-            (
-                Head::Request | Head::Response | Head::Trailers,
-                Phase::Idle
-                | Phase::Configure
-                | Phase::Request
-                | Phase::RequestBody { .. }
-                | Phase::Response
-                | Phase::ResponseBody { .. }
-                | Phase::Log,
-            ) => false,
         }
     }
 
     fn undo(&mut self, undo: Undo) {
+        let Some(exchange) = self.exchange.as_mut() else {
+            return;
+        };
         match undo {
-            Undo::Field { head, name, values } => {
-                if let Some(fields) = self.fields_mut(head) {
+            Undo::Field { of, name, values } => {
+                if let Some(fields) = fields_mut(of, exchange, &mut self.trailers) {
                     fields.remove(&name);
                     for value in values {
                         fields.append(name.clone(), value);
@@ -370,37 +345,28 @@ impl InstanceState {
                 }
             }
             Undo::Chunk(chunk) => self.chunk = chunk,
-            Undo::ResponseEdits(length) => {
-                if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.response_edits.truncate(length);
-                }
-            }
-            Undo::Note(key, old) => {
-                let position = self.position;
-                if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.notes.restore(position, key, old);
-                }
-            }
-            Undo::Attribute(name, old) => {
-                if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.attributes.restore(name, old);
-                }
-            }
-            Undo::Method(method) => {
-                if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.request.method = method;
-                }
-            }
-            Undo::Target(target) => {
-                if let Some(exchange) = self.exchange.as_mut() {
-                    exchange.request.target = target;
-                }
-            }
+            Undo::ResponseEdits(length) => exchange.response_edits.truncate(length),
+            Undo::Note(key, old) => exchange.notes.restore(self.position, key, old),
+            Undo::Attribute(name, old) => exchange.attributes.restore(name, old),
+            Undo::Method(method) => exchange.request.method = method,
+            Undo::Target(target) => exchange.request.target = target,
             Undo::Status(status) => {
-                if let Some(response) = self.exchange.as_mut().and_then(|e| e.response.as_mut()) {
+                if let Some(response) = &mut exchange.response {
                     response.status = status;
                 }
             }
         }
+    }
+}
+
+fn fields_mut<'a>(
+    of: Message,
+    exchange: &'a mut Exchange,
+    trailers: &'a mut Option<HeaderMap>,
+) -> Option<&'a mut HeaderMap> {
+    match of {
+        Message::Request => Some(&mut exchange.request.headers),
+        Message::Response => exchange.response.as_mut().map(|head| &mut head.headers),
+        Message::Trailers => trailers.as_mut(),
     }
 }

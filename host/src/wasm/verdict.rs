@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+pub(crate) use super::bindings::types::BodyMode;
 use super::bindings::types::{
-    BodyMode as WitBodyMode, ChunkVerdict, LocalResponse, RequestVerdict as WitRequestVerdict,
+    ChunkVerdict, LocalResponse, RequestVerdict as WitRequestVerdict,
     ResponseVerdict as WitResponseVerdict, RouteHint,
 };
 use super::failure::CallFailure;
@@ -19,17 +20,6 @@ use super::reserved_fields::parse_name;
 use super::state::InstanceState;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD};
 use crate::model::head::ProblemMembers;
-
-/// How the filter gets the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyMode {
-    /// Not at all.
-    Skip,
-    /// Chunk by chunk.
-    Chunks,
-    /// In one call, up to this many bytes.
-    Whole(u64),
-}
 
 /// The verdict of the request phase. Its routing hint is already in the exchange.
 #[derive(Debug)]
@@ -84,12 +74,16 @@ const MAX_REASON: usize = 64;
 ///
 /// # Errors
 ///
-/// It cannot be carried out.
+/// It cannot be carried out, or the phase has to run again: then its charges are given back.
 pub(crate) fn request(
     verdict: WitRequestVerdict,
     has_body: bool,
     state: &mut InstanceState,
 ) -> Result<RequestVerdict, CallFailure> {
+    if let Some(awaited) = state.awaited.take() {
+        state.refund();
+        return Err(awaited);
+    }
     match verdict {
         WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(body_mode(mode, has_body)?)),
         WitRequestVerdict::Route((hint, mode)) => {
@@ -140,14 +134,12 @@ pub(crate) fn body(
 }
 
 /// Only a filter that exports the phase for a body can ask for the body.
-fn body_mode(mode: WitBodyMode, has_body: bool) -> Result<BodyMode, CallFailure> {
+fn body_mode(mode: BodyMode, has_body: bool) -> Result<BodyMode, CallFailure> {
     match mode {
-        WitBodyMode::Skip => Ok(BodyMode::Skip),
-        WitBodyMode::Chunks | WitBodyMode::Whole(_) if !has_body => Err(CallFailure::Verdict(
+        BodyMode::Chunks | BodyMode::Whole(_) if !has_body => Err(CallFailure::Verdict(
             "it asked for the body, and exports no phase for it".into(),
         )),
-        WitBodyMode::Chunks => Ok(BodyMode::Chunks),
-        WitBodyMode::Whole(max) => Ok(BodyMode::Whole(max)),
+        mode => Ok(mode),
     }
 }
 

@@ -13,8 +13,9 @@ use crate::callout::{
 };
 use crate::filter_store::secrets::{SecretValue, Secrets};
 use crate::wasm::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
+use crate::wasm::failure::CallFailure;
 use crate::wasm::reserved_fields::is_reserved;
-use crate::wasm::state::{AwaitedEvent, InstanceState, Phase};
+use crate::wasm::state::{InstanceState, Phase};
 
 /// The most different requests of one phase.
 pub(crate) const MAX_CALLS: usize = 8;
@@ -64,7 +65,7 @@ impl Host for InstanceState {
             Ok(None) => {}
             Ok(Some(_)) if !self.may_rerun => return Ok(Err(CallError::Timeout)),
             Ok(Some(waiting)) => {
-                self.awaited = Some(AwaitedEvent::Callout(waiting));
+                self.awaited = Some(CallFailure::Callout(waiting));
                 return Ok(Err(CallError::NotYet));
             }
             Err(error) => {

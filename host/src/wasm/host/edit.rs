@@ -15,7 +15,7 @@ use crate::route;
 use crate::wasm::bindings::types::{AttributeValue as Value, EditError, Message};
 use crate::wasm::chunk::Chunk;
 use crate::wasm::reserved_fields::parse_name;
-use crate::wasm::state::{Head, InstanceState, Phase, Undo, Values};
+use crate::wasm::state::{InstanceState, Phase, Undo, Values};
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
 const COMMON_ATTRIBUTES: &[&str] = &[
@@ -68,13 +68,12 @@ impl InstanceState {
         added: usize,
         edit: impl FnOnce(Entry<'_, HeaderValue>) -> Values,
     ) -> Result<Result<u32, EditError>> {
-        let head = Head::from(of);
         let edited = RefusedEdit::Field(of, name.as_str());
-        if !self.may_edit(head) {
+        if !self.may_edit(of) {
             return Ok(Err(self.refuse(edited, EditError::TooLate)));
         }
         self.charge_bytes(added)?;
-        let Some(fields) = self.fields_mut(head) else {
+        let Some(fields) = self.fields_mut(of) else {
             return Ok(Err(self.refuse(edited, EditError::TooLate)));
         };
         if added > 0 && !has_room(fields, added) {
@@ -82,10 +81,10 @@ impl InstanceState {
         }
         let values = edit(fields.entry(name.clone()));
         let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        if head == Head::Request && self.may_have_look_alikes(&name) {
+        if of == Message::Request && self.may_have_look_alikes(&name) {
             self.drop_look_alikes(&name);
         }
-        self.record_undo(Undo::Field { head, name, values });
+        self.record_undo(Undo::Field { of, name, values });
         Ok(Ok(held))
     }
 
@@ -99,8 +98,8 @@ impl InstanceState {
     /// filter's word counts alone.
     #[cold]
     fn drop_look_alikes(&mut self, name: &HeaderName) {
-        let head = Head::Request;
-        let Some(fields) = self.fields_mut(head) else {
+        let of = Message::Request;
+        let Some(fields) = self.fields_mut(of) else {
             return;
         };
         let alike = fields.keys();
@@ -108,12 +107,12 @@ impl InstanceState {
             alike.filter(|known| field_spelling::are_look_alikes(known.as_str(), name.as_str()));
         let alike: Vec<HeaderName> = alike.cloned().collect();
         for name in alike {
-            let Some(fields) = self.fields_mut(head) else {
+            let Some(fields) = self.fields_mut(of) else {
                 return;
             };
             if let Entry::Occupied(held) = fields.entry(name.clone()) {
                 let values = held.remove_entry_mult().1.collect();
-                self.record_undo(Undo::Field { head, name, values });
+                self.record_undo(Undo::Field { of, name, values });
             }
         }
     }

@@ -12,17 +12,7 @@ use crate::route;
 use crate::wasm::bindings::exchange::Host;
 use crate::wasm::bindings::types::{AttributeValue as Value, EditError, Message};
 use crate::wasm::chunk::Chunk;
-use crate::wasm::state::{Head, InstanceState, Undo, Values};
-
-impl From<Message> for Head {
-    fn from(message: Message) -> Self {
-        match message {
-            Message::Request => Self::Request,
-            Message::Response => Self::Response,
-            Message::Trailers => Self::Trailers,
-        }
-    }
-}
+use crate::wasm::state::{InstanceState, Undo, Values};
 
 impl InstanceState {
     fn with<R>(&self, read: impl FnOnce(&Exchange) -> R) -> Option<R> {
@@ -31,7 +21,7 @@ impl InstanceState {
 
     /// The first value of a field.
     pub(super) fn first(&self, of: Message, name: &str) -> Option<&HeaderValue> {
-        self.fields(of.into())?.get(name)
+        self.fields(of)?.get(name)
     }
 
     /// An attribute, of a filter or of the host.
@@ -129,7 +119,7 @@ impl Host for InstanceState {
 
     fn set_method(&mut self, method: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        if !self.may_edit(Head::Request) {
+        if !self.may_edit(Message::Request) {
             return Ok(Err(
                 self.refuse(RefusedEdit::Method(&method), EditError::TooLate)
             ));
@@ -153,7 +143,7 @@ impl Host for InstanceState {
 
     fn set_path(&mut self, path: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        if !self.may_edit(Head::Request) {
+        if !self.may_edit(Message::Request) {
             return Ok(Err(self.refuse(RefusedEdit::Path, EditError::TooLate)));
         }
         self.charge_bytes(path.len())?;
@@ -172,7 +162,7 @@ impl Host for InstanceState {
 
     fn set_authority(&mut self, authority: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        if !self.may_edit(Head::Request) {
+        if !self.may_edit(Message::Request) {
             return Ok(Err(self.refuse(RefusedEdit::Authority, EditError::TooLate)));
         }
         self.charge_bytes(authority.len())?;
@@ -183,11 +173,11 @@ impl Host for InstanceState {
         let (true, Ok(value)) = (valid, value) else {
             return Ok(Err(self.refuse(RefusedEdit::Authority, EditError::Syntax)));
         };
-        if let Some(fields) = self.fields_mut(Head::Request) {
+        if let Some(fields) = self.fields_mut(Message::Request) {
             let values = fields.get_all(header::HOST).iter().cloned().collect();
             fields.insert(header::HOST, value);
             self.record_undo(Undo::Field {
-                head: Head::Request,
+                of: Message::Request,
                 name: header::HOST,
                 values,
             });
@@ -203,7 +193,7 @@ impl Host for InstanceState {
 
     fn set_status(&mut self, status: u16) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        if !self.may_edit(Head::Response) {
+        if !self.may_edit(Message::Response) {
             return Ok(Err(
                 self.refuse(RefusedEdit::Status(status), EditError::TooLate)
             ));
@@ -233,7 +223,7 @@ impl Host for InstanceState {
 
     fn header_all(&mut self, of: Message, name: String) -> Result<Vec<Vec<u8>>> {
         self.charge_call()?;
-        let values = self.fields(of.into()).map(|fields| {
+        let values = self.fields(of).map(|fields| {
             let values = fields.get_all(name.as_str());
             values.iter().map(octets).collect()
         });
@@ -242,14 +232,14 @@ impl Host for InstanceState {
 
     fn header_many(&mut self, of: Message, names: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
         self.charge_call()?;
-        let fields = self.fields(of.into());
+        let fields = self.fields(of);
         let value = |name: &String| fields.and_then(|fields| fields.get(name.as_str()).map(octets));
         Ok(names.iter().map(value).collect())
     }
 
     fn headers(&mut self, of: Message) -> Result<Vec<(String, Vec<u8>)>> {
         self.charge_call()?;
-        let list = self.fields(of.into()).map(|fields| {
+        let list = self.fields(of).map(|fields| {
             let pair = |(name, value): (&HeaderName, &HeaderValue)| {
                 (name.as_str().to_owned(), octets(value))
             };
@@ -261,7 +251,7 @@ impl Host for InstanceState {
     fn headers_packed(&mut self, of: Message) -> Result<Vec<u8>> {
         self.charge_call()?;
         let mut packed = Vec::new();
-        if let Some(fields) = self.fields(of.into()) {
+        if let Some(fields) = self.fields(of) {
             packed.reserve(1024);
             for (name, value) in fields {
                 let name = name.as_str().as_bytes();

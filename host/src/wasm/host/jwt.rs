@@ -18,7 +18,7 @@ use crate::wasm::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
 use crate::wasm::bindings::types::Message;
 use crate::wasm::failure::CallFailure;
 use crate::wasm::reserved_fields::parse_name;
-use crate::wasm::state::{AwaitedEvent, Head, InstanceState, Phase};
+use crate::wasm::state::{InstanceState, Phase};
 use crate::wasm::token_check::{CheckedField, ClaimAttribute, TokenCheck};
 
 /// Where it is.
@@ -228,7 +228,7 @@ fn ask_verifiers_for_field(
     check: &TokenCheck,
 ) -> Result<std::result::Result<VerifierOutcome, FieldError>> {
     let answer = {
-        let fields = state.fields(Head::Request);
+        let fields = state.fields(Message::Request);
         let mut values = fields
             .into_iter()
             .flat_map(|fields| fields.get_all(&field.name).iter());
@@ -282,7 +282,7 @@ fn accept(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
             rejected(error)
         }
         VerifierOutcome::Later(waiting) => {
-            state.awaited = Some(AwaitedEvent::Keys(waiting));
+            state.awaited = Some(CallFailure::NewerKeys(waiting));
             Err(VerifyError::NotYet)
         }
     }

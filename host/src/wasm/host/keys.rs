@@ -14,7 +14,7 @@ use crate::wasm::bindings::keys::{
 };
 use crate::wasm::bindings::types::{EditError, Message};
 use crate::wasm::services::Services;
-use crate::wasm::state::{Head, InstanceState};
+use crate::wasm::state::InstanceState;
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.
@@ -179,7 +179,7 @@ impl Host for InstanceState {
             Ok(name) => name,
             Err(error) => return Ok(Err(FieldError::Edit(error))),
         };
-        let fields = self.fields(Head::Request);
+        let fields = self.fields(Message::Request);
         let first = fields.and_then(|fields| fields.get(&name)).cloned();
         let Some(first) = first.filter(|value| !value.is_empty()) else {
             return Ok(Err(FieldError::Missing));
