@@ -31,7 +31,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use windlass::internals::body::Body;
-use windlass::internals::chain::{Passage, RequestDecision};
+use windlass::internals::chain::Passage;
 use windlass::internals::config::Config;
 use windlass::internals::context::{
     Client, Exchange, ExchangeCell, RequestHead, RequestId, ResponseHead,
@@ -316,7 +316,7 @@ fn pass(route: usize, held: ExchangeCell) -> ExchangeCell {
         let passage = Passage::new(chain, held.clone());
         let mut body = Body::Empty;
         match wait(passage.request(&mut body)) {
-            Ok(RequestDecision::Forward) => {}
+            Ok(()) => {}
             other => panic!("refused: {other:?}"),
         }
         if responds {

@@ -22,6 +22,7 @@ pub(crate) mod rerun;
 mod response;
 mod response_edits;
 mod trailers;
+mod whole_body;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,16 +33,15 @@ use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
 pub(crate) use order::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
-pub use request::RequestDecision;
 pub(crate) use response::put_error;
 
 use crate::error::{Code, ErrorFormat, RequestError};
-use crate::exchange::ExchangeCell;
+use crate::exchange::{Exchange, ExchangeCell};
 use crate::model::filter::OnError;
 use crate::wasm::component::Phases;
 use crate::wasm::{
-    CallContext, CallFailure, CheckOutError, CheckedOut, Filter, FilterResponse, Services,
-    WorkerFilter,
+    CallContext, CallFailure, CheckOutError, CheckedOut, Filter, FilterResponse, PhaseResult,
+    Services, WorkerFilter,
 };
 
 /// The filters of a route, as one worker uses them.
@@ -111,15 +111,29 @@ pub struct Passage {
     exchange: ExchangeCell,
     /// Positions of the filters whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
-    /// How a filter ended the request's body while it went upstream.
-    body_end: RefCell<Option<Box<BodyEnd>>>,
+    /// How a filter ended a body on its way.
+    body_end: RefCell<Option<Box<ChainEnd>>>,
 }
 
-/// How a filter ended a request's body.
+/// How a filter ended a message's way through its chain.
 #[derive(Debug)]
-pub(crate) enum BodyEnd {
+pub enum ChainEnd {
+    /// It responds.
     Answer(Refusal),
     Failed(RequestError),
+}
+
+impl ChainEnd {
+    fn answer(filter: &Filter, answer: Box<FilterResponse>) -> Self {
+        let filter = filter.name().clone();
+        Self::Answer(Refusal { answer, filter })
+    }
+}
+
+impl From<RequestError> for ChainEnd {
+    fn from(error: RequestError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// A response, and the filter that gave it.
@@ -147,11 +161,11 @@ impl Passage {
     }
 
     /// How a filter ended a body on its way, the request's or the response's, if one did. Once.
-    pub(crate) fn take_body_end(&self) -> Option<BodyEnd> {
+    pub(crate) fn take_body_end(&self) -> Option<ChainEnd> {
         self.body_end.take().map(|end| *end)
     }
 
-    fn end_body(&self, end: BodyEnd) {
+    fn end_body(&self, end: ChainEnd) {
         *self.body_end.borrow_mut() = Some(Box::new(end));
     }
 
@@ -172,41 +186,51 @@ impl Passage {
             if !filter.phases().log || filter.is_suspended() {
                 continue;
             }
-            match worker_filter.check_out() {
-                Ok(out) => self.run_log(position, worker_filter, out),
+            let caller = self.call_context(position, worker_filter);
+            // A failure was logged and counted.
+            let _ = match worker_filter.check_out() {
+                Ok(out) => self.call(caller, out, Filter::on_log),
                 Err(not_now) => {
-                    Box::pin(self.run_log_when_ready(position, worker_filter, not_now)).await;
+                    let on_fiber = Filter::on_log_on_fiber;
+                    Box::pin(self.call_when_ready(caller, not_now, Filter::on_log, on_fiber)).await
                 }
-            }
+            };
         }
     }
 
-    fn run_log(&self, position: u16, worker_filter: &WorkerFilter, out: CheckedOut) {
-        let caller = self.call_context(position, worker_filter);
-        let (exchange, _) = worker_filter
-            .filter()
-            .on_log(caller, out, self.exchange.take());
-        self.exchange.put(exchange);
-    }
-
-    async fn run_log_when_ready(
+    /// Call a phase that ends at once.
+    #[inline]
+    fn call<V>(
         &self,
-        position: u16,
-        worker_filter: &WorkerFilter,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        phase: impl FnOnce(&Filter, CallContext<'_>, CheckedOut, Box<Exchange>) -> PhaseResult<V>,
+    ) -> Result<V, CallFailure> {
+        let filter = caller.worker_filter.filter();
+        let (exchange, result) = phase(filter, caller, out, self.exchange.take());
+        self.exchange.put(exchange);
+        result
+    }
+
+    /// Call a phase once there is an instance: on a fiber, if the filter's calls run on one.
+    async fn call_when_ready<V>(
+        &self,
+        caller: CallContext<'_>,
         not_now: CheckOutError,
-    ) {
-        match worker_filter.wait_if_busy(not_now).await {
-            Ok(out) if worker_filter.runs_on_fiber() => {
-                let caller = self.call_context(position, worker_filter);
-                worker_filter
-                    .filter()
-                    .on_log_on_fiber(caller, out, &self.exchange)
-                    .await;
-            }
-            Ok(out) => self.run_log(position, worker_filter, out),
-            // The failure was logged and counted.
-            Err(_) => {}
+        phase: impl FnOnce(&Filter, CallContext<'_>, CheckedOut, Box<Exchange>) -> PhaseResult<V>,
+        on_fiber: impl AsyncFnOnce(
+            &Filter,
+            CallContext<'_>,
+            CheckedOut,
+            &ExchangeCell,
+        ) -> Result<V, CallFailure>,
+    ) -> Result<V, CallFailure> {
+        let worker_filter = caller.worker_filter;
+        let out = worker_filter.wait_if_busy(not_now).await?;
+        if worker_filter.runs_on_fiber() {
+            return on_fiber(worker_filter.filter(), caller, out, &self.exchange).await;
         }
+        self.call(caller, out, phase)
     }
 
     /// An attribute that a filter requires and that was not set before it.

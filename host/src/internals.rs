@@ -13,7 +13,7 @@ pub mod body {
 }
 
 pub mod chain {
-    pub use crate::chain::{Passage, RequestDecision};
+    pub use crate::chain::Passage;
 }
 
 pub mod config {

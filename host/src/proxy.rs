@@ -27,7 +27,7 @@ use http::{Method, Response};
 pub(crate) use answer::ResponseBody;
 pub(crate) use tunnel::{Tunnel, TunnelSlot};
 
-use crate::chain::{BodyEnd, Passage, RequestDecision, put_error};
+use crate::chain::{ChainEnd, Passage, put_error};
 use crate::config::{self, RouteEnd};
 use crate::error::{Code, ErrorFormat, RequestError, grpc};
 use crate::exchange::{AccessLogLine, Exchange, ExchangeCell};
@@ -198,17 +198,17 @@ impl RunningExchange {
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
             // The filters that answer preflights let it pass; the others must not see it.
-            Ok(RequestDecision::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
-            Ok(RequestDecision::Forward) => {
+            Ok(()) if found.is_preflight => Err(Code::NoRoute.into()),
+            Ok(()) => {
                 self.answer_at_route_end(route, chain.keeps_request(), body)
                     .await
             }
-            Ok(RequestDecision::Answer(refusal)) => {
+            Err(ChainEnd::Answer(refusal)) => {
                 self.count_refusal();
                 let body = passage.put_refusal(refusal);
                 return Ok(passage.response(body, true).await);
             }
-            Err(error) => Err(error),
+            Err(ChainEnd::Failed(error)) => Err(error),
         };
         let (body, made) = match answered {
             Ok(body) => (
@@ -218,8 +218,8 @@ impl RunningExchange {
             // If a filter ended the body on its way up, that is the cause, and not the endpoint's response to
             // the broken request.
             Err(error) => match passage.take_body_end() {
-                Some(BodyEnd::Answer(refusal)) => (passage.put_refusal(refusal), true),
-                Some(BodyEnd::Failed(error)) => (self.refuse(&error, &route.words), true),
+                Some(ChainEnd::Answer(refusal)) => (passage.put_refusal(refusal), true),
+                Some(ChainEnd::Failed(error)) => (self.refuse(&error, &route.words), true),
                 None => (self.refuse(&error, &route.words), true),
             },
         };
@@ -363,12 +363,12 @@ impl RunningExchange {
         // The passage knows if a filter ended it.
         let passage = self.passage.as_ref();
         match passage.and_then(|passage| passage.take_body_end()) {
-            Some(BodyEnd::Answer(refusal)) => self.exchange.with(|exchange| {
+            Some(ChainEnd::Answer(refusal)) => self.exchange.with(|exchange| {
                 let outcome = &mut exchange.outcome;
                 outcome.failure.get_or_insert(refusal.answer.reason.into());
                 outcome.filter.get_or_insert(refusal.filter);
             }),
-            Some(BodyEnd::Failed(error)) => {
+            Some(ChainEnd::Failed(error)) => {
                 self.exchange.with(|exchange| {
                     log::log_refused(&self.connection.worker, exchange, &error);
                     exchange.outcome.filter = error.filter().cloned();

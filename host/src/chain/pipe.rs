@@ -12,10 +12,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
-use http_body_util::BodyExt as _;
 
-use super::{BodyEnd, Passage, Refusal, decide};
+use super::{ChainEnd, Passage, decide};
 use crate::error::{Code, RequestError};
+use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
 use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
@@ -27,6 +27,24 @@ pub(crate) enum Direction {
     Request,
     /// To the client.
     Response,
+}
+
+impl Direction {
+    /// The fields of the message that the body is of.
+    pub(super) fn fields(self, exchange: &mut Exchange) -> Option<&mut HeaderMap> {
+        match self {
+            Self::Request => Some(&mut exchange.request.headers),
+            Self::Response => exchange.response.as_mut().map(|head| &mut head.headers),
+        }
+    }
+
+    /// The error of a body that is too large for a filter.
+    pub(super) fn too_large(self) -> RequestError {
+        match self {
+            Self::Request => Code::BodyTooLarge.into(),
+            Self::Response => Code::ResponseTooLarge.into(),
+        }
+    }
 }
 
 /// One filter that a body passes.
@@ -65,12 +83,6 @@ pub(crate) struct Pipe {
     in_transit: Option<ChunkInTransit>,
 }
 
-/// A whole body.
-pub(crate) struct BufferedBody {
-    pub(crate) chunk: Chunk,
-    pub(crate) trailers: Option<HeaderMap>,
-}
-
 impl Pipe {
     /// Let the body pass these stages.
     #[must_use]
@@ -90,51 +102,6 @@ impl Pipe {
             ended: false,
             in_transit: None,
         }
-    }
-
-    /// Read a body to its end, through these stages.
-    ///
-    /// # Errors
-    ///
-    /// None if it has more than `max` bytes, some if it failed before its end.
-    pub(crate) async fn buffer(
-        passage: &Rc<Passage>,
-        direction: Direction,
-        source: Body,
-        through: Vec<Stage>,
-        max: u64,
-    ) -> Result<BufferedBody, Option<BodyError>> {
-        let known = source.size_hint().lower();
-        // Filters before this one may still make it shorter.
-        if through.is_empty() && known > max {
-            return Err(None);
-        }
-        let mut body = if through.is_empty() {
-            source
-        } else {
-            Body::Stream(Box::new(Self::new(
-                passage.clone(),
-                direction,
-                source,
-                through,
-            )))
-        };
-        let mut chunk = Chunk::new();
-        let mut trailers = None;
-        while let Some(frame) = body.frame().await {
-            match frame.map_err(Some)?.into_data() {
-                Ok(data) => {
-                    chunk.append(data);
-                    if chunk.len() > max {
-                        return Err(None);
-                    }
-                }
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
-        // A filter may make trailers of its own, so there are always some to edit.
-        let trailers = Some(trailers.unwrap_or_default());
-        Ok(BufferedBody { chunk, trailers })
     }
 
     /// The only call of the stages for an empty body.
@@ -295,24 +262,13 @@ impl StageCall<'_> {
             cap: cap.max(chunk_room(cap)),
         };
         let caller = self.passage.call_context(stage.position, worker_filter);
-        let verdict = out.and_then(|out| {
-            let exchange = self.passage.exchange.take();
-            let (exchange, verdict) = match self.direction {
-                Direction::Request => filter.on_request_body(caller, out, exchange, call),
-                Direction::Response => filter.on_response_body(caller, out, exchange, call),
-            };
-            self.passage.exchange.put(exchange);
-            verdict
-        });
+        let verdict = out.and_then(|out| self.passage.call_body(self.direction, caller, out, call));
         match verdict {
             Ok(BodyVerdict::Next) => Ok(ChunkOutcome::Forward),
             Ok(BodyVerdict::More) if last => Ok(ChunkOutcome::Forward),
             Ok(BodyVerdict::More) if chunk.len() > cap => {
-                let code = match self.direction {
-                    Direction::Request => Code::BodyTooLarge,
-                    Direction::Response => Code::ResponseTooLarge,
-                };
-                Err(self.fail(RequestError::from(code).in_filter(filter.name().clone())))
+                let error = self.direction.too_large().in_filter(filter.name().clone());
+                Err(self.end(error.into()))
             }
             Ok(BodyVerdict::More) => Ok(ChunkOutcome::Keep),
             Ok(BodyVerdict::Done) => {
@@ -321,26 +277,20 @@ impl StageCall<'_> {
             }
             Ok(BodyVerdict::Respond(answer)) => {
                 filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
-                let filter = filter.name().clone();
-                Err(self.refuse(Refusal { answer, filter }))
+                Err(self.end(ChainEnd::answer(filter, answer)))
             }
             Err(failure) => match decide(filter, failure) {
                 Ok(()) => {
                     stage.done = true;
                     Ok(ChunkOutcome::Forward)
                 }
-                Err(error) => Err(self.fail(error)),
+                Err(error) => Err(self.end(error.into())),
             },
         }
     }
 
-    fn refuse(&self, refusal: Refusal) -> BodyError {
-        self.passage.end_body(BodyEnd::Answer(refusal));
-        BodyError::Ended
-    }
-
-    fn fail(&self, error: RequestError) -> BodyError {
-        self.passage.end_body(BodyEnd::Failed(error));
+    fn end(&self, end: ChainEnd) -> BodyError {
+        self.passage.end_body(end);
         BodyError::Ended
     }
 }
@@ -394,40 +344,5 @@ impl HttpBody for Pipe {
     fn is_end_stream(&self) -> bool {
         let no_trailers = self.trailers.as_ref().is_none_or(HeaderMap::is_empty);
         self.ended && self.in_transit.is_none() && self.out.is_empty() && no_trailers
-    }
-}
-
-/// A whole body that has trailers.
-pub(crate) struct BufferedBodyStream {
-    parts: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
-}
-
-impl BufferedBodyStream {
-    /// This body, with these trailers.
-    #[must_use]
-    pub(crate) fn new(chunk: Chunk, trailers: HeaderMap) -> Self {
-        Self {
-            parts: chunk.into_parts().collect(),
-            trailers: Some(trailers),
-        }
-    }
-}
-
-impl HttpBody for BufferedBodyStream {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let data = self.parts.pop_front().map(Frame::data);
-        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
-        Poll::Ready(frame.map(Ok))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.parts.is_empty() && self.trailers.is_none()
     }
 }

@@ -3,13 +3,12 @@
 //!
 //! The request waits, the worker serves others, and the phase runs again when the answer is there.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::Passage;
-use crate::wasm::{CallFailure, DecisionSignal, Filter, RequestVerdict, WorkerFilter};
+use crate::wasm::{CallContext, CallFailure, DecisionSignal, Filter, RequestVerdict};
 
 /// How often a phase runs again, if another share is missing each time.
 const MAX_RERUNS: u32 = 4;
@@ -30,41 +29,30 @@ impl Passage {
         waits.into_iter().flatten().max()
     }
 
-    async fn run_phase(
-        &self,
-        position: u16,
-        worker_filter: &Rc<WorkerFilter>,
-        patient: bool,
-    ) -> Result<RequestVerdict, CallFailure> {
-        match self.run_request(position, worker_filter, patient) {
+    async fn run_phase(&self, caller: CallContext<'_>) -> Result<RequestVerdict, CallFailure> {
+        match self.run_request(caller) {
             Ok(verdict) => verdict,
-            Err(not_now) => {
-                Box::pin(self.run_request_when_ready(position, worker_filter, patient, not_now))
-                    .await
-            }
+            Err(not_now) => Box::pin(self.run_request_when_ready(caller, not_now)).await,
         }
     }
 
     /// Run a filter's request phase, after a wait for its share if that is needed.
     pub(super) async fn run_when_decidable(
         &self,
-        position: u16,
-        worker_filter: &Rc<WorkerFilter>,
+        caller: CallContext<'_>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
-        let verdict = self
-            .rerun_until_decided(position, worker_filter, most)
-            .await;
+        let verdict = self.rerun_until_decided(caller, most).await;
         self.exchange.with(|exchange| exchange.callouts = None);
         verdict
     }
 
     async fn rerun_until_decided(
         &self,
-        position: u16,
-        worker_filter: &Rc<WorkerFilter>,
+        caller: CallContext<'_>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
+        let filter = caller.worker_filter.filter();
         let services = &self.chain.services;
         let mut wait = PatientWait {
             longest: most,
@@ -72,13 +60,17 @@ impl Passage {
         };
         let expected = || {
             self.exchange
-                .with(|exchange| worker_filter.filter().expected_share(services, exchange))
+                .with(|exchange| filter.expected_share(services, exchange))
         };
         wait.wait_for_all(expected).await;
+        let patient = CallContext {
+            may_rerun: true,
+            ..caller
+        };
         let mut tries = 0;
         while tries < MAX_RERUNS && !wait.is_over() {
             tries += 1;
-            match self.run_phase(position, worker_filter, true).await {
+            match self.run_phase(patient).await {
                 Err(CallFailure::Share(share)) => {
                     let wanted = || {
                         self.exchange
@@ -100,7 +92,7 @@ impl Passage {
                 verdict => return verdict,
             }
         }
-        self.run_phase(position, worker_filter, false).await
+        self.run_phase(caller).await
     }
 }
 

@@ -4,16 +4,13 @@ use std::rc::Rc;
 
 use http::{Method, StatusCode};
 
-use super::pipe::{BufferedBody, Direction, Pipe, Stage};
-use super::{Passage, Refusal, decide};
-use crate::error::{Code, ErrorDetails, ErrorFormat, RequestError, grpc};
+use super::pipe::{Direction, Pipe, Stage};
+use super::{ChainEnd, Passage, Refusal, decide};
+use crate::error::{ErrorDetails, ErrorFormat, RequestError, grpc};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::model::head::ResponseHead;
-use crate::wasm::{
-    BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, ResponseVerdict,
-    WorkerFilter,
-};
+use crate::wasm::{BodyMode, CallContext, Filter, ResponseVerdict};
 
 /// The response's body on its way back to the client.
 struct ResponseInProgress {
@@ -65,33 +62,29 @@ impl Passage {
             };
             let filter = worker_filter.filter();
             if let Err(error) = self.apply_edits(position, worker_filter) {
-                back = ResponseInProgress::from_gateway(
-                    self.replace_response(Replacement::Error(error)),
-                );
+                back = ResponseInProgress::from_gateway(self.replace_response(error.into()));
                 continue;
             }
             if !filter.phases().response {
                 continue;
             }
+            let caller = self.call_context(position, worker_filter);
             let verdict = match worker_filter.check_out() {
-                Ok(out) => self.call_on_response(position, worker_filter, out),
+                Ok(out) => self.call(caller, out, Filter::on_response),
                 Err(not_now) => {
-                    Box::pin(self.call_on_response_when_ready(position, worker_filter, not_now))
-                        .await
+                    let (phase, on_fiber) = (Filter::on_response, Filter::on_response_on_fiber);
+                    Box::pin(self.call_when_ready(caller, not_now, phase, on_fiber)).await
                 }
             };
             let replaced = match verdict {
                 Ok(ResponseVerdict::Next(mode)) => {
-                    self.apply_body_mode(position, mode, &mut back).await
+                    self.apply_body_mode(caller, mode, &mut back).await
                 }
-                Ok(ResponseVerdict::Replace(answer)) => {
-                    let filter = filter.name().clone();
-                    Err(Replacement::Answer(Refusal { answer, filter }))
-                }
-                Err(failure) => decide(filter, failure).map_err(Replacement::Error),
+                Ok(ResponseVerdict::Replace(answer)) => Err(ChainEnd::answer(filter, answer)),
+                Err(failure) => decide(filter, failure).map_err(ChainEnd::Failed),
             };
-            if let Err(replacement) = replaced {
-                back = ResponseInProgress::from_gateway(self.replace_response(replacement));
+            if let Err(end) = replaced {
+                back = ResponseInProgress::from_gateway(self.replace_response(end));
             }
         }
         if back.edited {
@@ -105,140 +98,41 @@ impl Passage {
         Body::Stream(Box::new(pipe))
     }
 
-    /// Run a filter's response phase.
-    #[inline]
-    fn call_on_response(
-        &self,
-        position: u16,
-        worker_filter: &WorkerFilter,
-        out: CheckedOut,
-    ) -> Result<ResponseVerdict, CallFailure> {
-        let caller = self.call_context(position, worker_filter);
-        let (exchange, verdict) =
-            worker_filter
-                .filter()
-                .on_response(caller, out, self.exchange.take());
-        self.exchange.put(exchange);
-        verdict
-    }
-
-    async fn call_on_response_when_ready(
-        &self,
-        position: u16,
-        worker_filter: &WorkerFilter,
-        not_now: CheckOutError,
-    ) -> Result<ResponseVerdict, CallFailure> {
-        let out = worker_filter.wait_if_busy(not_now).await?;
-        if worker_filter.runs_on_fiber() {
-            let caller = self.call_context(position, worker_filter);
-            return worker_filter
-                .filter()
-                .on_response_on_fiber(caller, out, &self.exchange)
-                .await;
-        }
-        self.call_on_response(position, worker_filter, out)
-    }
-
     /// Carry out a body mode.
     async fn apply_body_mode(
         self: &Rc<Self>,
-        position: u16,
+        caller: CallContext<'_>,
         mode: BodyMode,
         back: &mut ResponseInProgress,
-    ) -> Result<(), Replacement> {
+    ) -> Result<(), ChainEnd> {
         match mode {
             // The response's fields must be those of the body that the filter would have made.
-            BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => {
-                back.edited = true;
-                Ok(())
-            }
-            _ if !back.open => Ok(()),
-            BodyMode::Skip => Ok(()),
-            BodyMode::Chunks => {
-                back.stages.push(Stage::new(position));
-                Ok(())
-            }
+            BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => back.edited = true,
+            _ if !back.open => {}
+            BodyMode::Skip => {}
+            BodyMode::Chunks => back.stages.push(Stage::new(caller.position)),
             BodyMode::Whole(max) => {
-                let body = std::mem::take(&mut back.body);
                 let through = std::mem::take(&mut back.stages);
-                back.body = self.buffer_response(position, max, body, through).await?;
-                Ok(())
+                let body = &mut back.body;
+                self.show_whole_body(caller, Direction::Response, max, body, through)
+                    .await?;
             }
         }
-    }
-
-    async fn buffer_response(
-        self: &Rc<Self>,
-        position: u16,
-        max: u64,
-        body: Body,
-        through: Vec<Stage>,
-    ) -> Result<Body, Replacement> {
-        let gathered = Pipe::buffer(self, Direction::Response, body, through, max).await;
-        let BufferedBody {
-            chunk: mut piece,
-            mut trailers,
-        } = gathered.map_err(|error| match error {
-            None => Replacement::Error(Code::ResponseTooLarge.into()),
-            Some(error) => match self.take_body_end() {
-                Some(super::BodyEnd::Answer(refusal)) => Replacement::Answer(refusal),
-                Some(super::BodyEnd::Failed(error)) => Replacement::Error(error),
-                None => Replacement::Error(RequestError::with_source(error.code(), error)),
-            },
-        })?;
-        let Some(worker_filter) = self.worker_filter(position) else {
-            return Ok(piece.into_bytes().into());
-        };
-        let filter = worker_filter.filter();
-        let mut edited = false;
-        let call = BodyCall {
-            chunk: &mut piece,
-            trailers: &mut trailers,
-            last: true,
-            head_open: true,
-            edited: &mut edited,
-            cap: filter.body_cap(),
-        };
-        let verdict = self
-            .call_body_phase(position, worker_filter, Direction::Response, call)
-            .await;
-        if edited {
-            self.drop_body_headers(Direction::Response);
-        }
-        match verdict {
-            Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
-                Ok(self.rebuild_body(Direction::Response, piece, trailers))
-            }
-            Ok(BodyVerdict::Respond(answer)) => {
-                filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
-                let filter = filter.name().clone();
-                Err(Replacement::Answer(Refusal { answer, filter }))
-            }
-            Err(failure) => {
-                decide(filter, failure).map_err(Replacement::Error)?;
-                Ok(self.rebuild_body(Direction::Response, piece, trailers))
-            }
-        }
+        Ok(())
     }
 
     /// Replace the response; gives the new body.
-    fn replace_response(&self, replacement: Replacement) -> Body {
-        self.exchange.with(|exchange| match replacement {
-            Replacement::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
-            Replacement::Error(error) => put_error(exchange, &error, self.words()),
+    fn replace_response(&self, end: ChainEnd) -> Body {
+        self.exchange.with(|exchange| match end {
+            ChainEnd::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
+            ChainEnd::Failed(error) => put_error(exchange, &error, self.words()),
         })
     }
 
     /// Make a filter's answer the response; gives its body.
     pub(crate) fn put_refusal(&self, refusal: Refusal) -> Body {
-        self.replace_response(Replacement::Answer(refusal))
+        self.replace_response(ChainEnd::Answer(refusal))
     }
-}
-
-/// The reason why another response replaces this one.
-enum Replacement {
-    Answer(Refusal),
-    Error(RequestError),
 }
 
 /// 204, 205 and 304 have none, whatever the method (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).

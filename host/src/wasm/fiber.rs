@@ -132,16 +132,19 @@ impl Filter {
     }
 
     /// Run the log phase on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// It failed, which was logged and counted.
     pub(crate) async fn on_log_on_fiber(
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
         cell: &ExchangeCell,
-    ) {
+    ) -> Result<(), CallFailure> {
         let mut call = FiberCall::begin(caller, out, cell);
         let logged = call.instance().on_log_on_fiber().await;
-        // A failure was logged and counted, and changes nothing.
-        let _ = self.ended_on_fiber(caller, call, logged);
+        self.ended_on_fiber(caller, call, logged)
     }
 
     /// The end of a call on a fiber.
