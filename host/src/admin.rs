@@ -8,7 +8,6 @@
 mod access;
 mod api;
 mod envelope;
-mod leases;
 mod metrics;
 mod network;
 mod problem;

@@ -116,9 +116,8 @@ impl CalloutFigures {
     const WORDS: [&'static str; 4] = ["busy", "timeout", "unreachable", "too_large"];
 
     /// The numbers of failures, by reason.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.failed.iter().map(|count| count.load(Relaxed));
-        Self::WORDS.into_iter().zip(counts)
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, &AtomicU64)> {
+        Self::WORDS.into_iter().zip(&self.failed)
     }
 
     fn count(&self, outcome: Result<(), &CalloutError>) {

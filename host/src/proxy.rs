@@ -204,7 +204,6 @@ impl RunningExchange {
                     .await
             }
             Err(ChainEnd::Answer(refusal)) => {
-                self.count_refusal();
                 let body = passage.put_refusal(refusal);
                 return Ok(passage.response(body, true).await);
             }
@@ -401,10 +400,6 @@ impl RunningExchange {
         self.passage
             .as_ref()
             .is_some_and(|passage| passage.has_log())
-    }
-
-    fn count_refusal(&self) {
-        self.connection.stats().filter_answers.add(1);
     }
 
     /// The end of an exchange: log it, count it, and run its log phases.

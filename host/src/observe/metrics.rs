@@ -39,6 +39,46 @@ pub(crate) enum SampleValue {
     },
 }
 
+impl From<f64> for SampleValue {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<u64> for SampleValue {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact to 2^53, as every Prometheus counter"
+    )]
+    fn from(number: u64) -> Self {
+        Self::Number(number as f64)
+    }
+}
+
+impl From<usize> for SampleValue {
+    fn from(number: usize) -> Self {
+        u64::try_from(number).unwrap_or(u64::MAX).into()
+    }
+}
+
+impl From<bool> for SampleValue {
+    fn from(holds: bool) -> Self {
+        u64::from(holds).into()
+    }
+}
+
+impl From<&Counter> for SampleValue {
+    fn from(counter: &Counter) -> Self {
+        counter.value().into()
+    }
+}
+
+impl From<&AtomicU64> for SampleValue {
+    fn from(counter: &AtomicU64) -> Self {
+        counter.load(Ordering::Relaxed).into()
+    }
+}
+
 /// The kind of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetricKind {
@@ -74,19 +114,13 @@ impl MetricFamily {
     }
 
     /// Adds a sample.
-    #[must_use]
-    pub(crate) fn with(mut self, labels: &[(&str, &str)], value: f64) -> Self {
-        self.push(labels, value);
-        self
-    }
-
-    pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: impl Into<SampleValue>) {
         let labels = labels.iter();
         self.samples.push(MetricSample {
             labels: labels
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            value: SampleValue::Number(value),
+            value: value.into(),
         });
     }
 
@@ -102,6 +136,33 @@ impl MetricFamily {
         self
     }
 }
+
+/// Declares families: a struct with a field for each of them, of its name and without samples. As a
+/// `Vec` they have the order of their declaration.
+macro_rules! families {
+    ($(#[doc = $doc:literal])+ struct $table:ident { $($name:ident = $kind:ident, $help:literal;)+ }) => {
+        $(#[doc = $doc])+
+        struct $table {
+            $($name: $crate::observe::metrics::MetricFamily,)+
+        }
+
+        impl Default for $table {
+            fn default() -> Self {
+                use $crate::observe::metrics::{MetricFamily, MetricKind};
+                Self {
+                    $($name: MetricFamily::new(MetricKind::$kind, stringify!($name), $help),)+
+                }
+            }
+        }
+
+        impl From<$table> for Vec<$crate::observe::metrics::MetricFamily> {
+            fn from(table: $table) -> Self {
+                vec![$(table.$name),+]
+            }
+        }
+    };
+}
+pub(crate) use families;
 
 /// Writes families in Prometheus's text format, version 0.0.4.
 #[must_use]
@@ -119,7 +180,9 @@ pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for MetricSample { labels, value } in &family.samples {
             match value {
-                SampleValue::Number(value) => write_sample(&mut out, &name, labels, None, *value),
+                SampleValue::Number(value) => {
+                    write_sample(&mut out, &name, labels, None, &number(*value));
+                }
                 SampleValue::Histogram {
                     sum,
                     count,
@@ -129,11 +192,17 @@ pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
                     for (bound, count) in buckets {
                         below += count;
                         let name = format!("{name}_bucket");
-                        write_sample(&mut out, &name, labels, Some(*bound), float(below));
+                        write_sample(&mut out, &name, labels, Some(*bound), &below.to_string());
                     }
-                    write_sample(&mut out, &format!("{name}_sum"), labels, None, *sum);
-                    let count = float(*count);
-                    write_sample(&mut out, &format!("{name}_count"), labels, None, count);
+                    write_sample(
+                        &mut out,
+                        &format!("{name}_sum"),
+                        labels,
+                        None,
+                        &number(*sum),
+                    );
+                    let name = format!("{name}_count");
+                    write_sample(&mut out, &name, labels, None, &count.to_string());
                 }
             }
         }
@@ -147,7 +216,7 @@ fn write_sample(
     name: &str,
     labels: &[(String, String)],
     bound: Option<f64>,
-    value: f64,
+    value: &str,
 ) {
     out.push_str(name);
     let mut open = '{';
@@ -167,7 +236,7 @@ fn write_sample(
     if open == ',' {
         out.push('}');
     }
-    let _ = writeln!(out, " {}", number(value));
+    let _ = writeln!(out, " {value}");
 }
 
 fn number(value: f64) -> String {
@@ -231,138 +300,74 @@ impl Collector for EncodedFamilies {
     }
 }
 
+families! {
+    /// The families of the workers' counters.
+    struct WorkerFamilies {
+        connections = Counter, "Client connections";
+        connections_open = Gauge, "Client connections open now";
+        connections_handed_over = Counter, "Client connections handed over to a worker with fewer connections";
+        connections_at_limit = Counter, "Client connections that arrived when their listener had max_connections";
+        connections_gave_way = Counter, "Idle client connections that were closed to make room for new ones";
+        requests = Counter, "Requests whose head was read";
+        requests_active = Gauge, "Active requests";
+        responses_cut = Counter, "Responses cut before the end of their body";
+        request_bytes = Counter, "Bytes of request bodies";
+        response_bytes = Counter, "Bytes of response bodies";
+        upstream_attempts = Counter, "Requests sent to an endpoint, including retries";
+        upstream_attempts_failed = Counter, "Attempts without a response";
+        upstream_retries = Counter, "Retries on another connection";
+        upstream_connects = Counter, "Connections opened to endpoints";
+        responses = Counter, "Responses by status class";
+        errors = Counter, "Answers that the gateway made itself, by code";
+    }
+}
+
 /// The families of the workers' counters.
 #[must_use]
-pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<MetricFamily> {
-    use MetricKind::{Counter as C, Gauge as G};
-    let workers: Vec<&WorkerStats> = workers.collect();
-    let mut families = Vec::new();
-    let mut sum = |kind: MetricKind, name: &str, help: &str, read: fn(&WorkerStats) -> &Counter| {
-        let mut family = MetricFamily::new(kind, name, help);
-        for (index, stats) in workers.iter().enumerate() {
-            let worker = index.to_string();
-            family.push(&[("worker", &worker)], float(read(stats).value()));
-        }
-        families.push(family);
-    };
-    sum(C, "connections", "Client connections", |stats| {
-        &stats.connections
-    });
-    sum(
-        G,
-        "connections_open",
-        "Client connections open now",
-        |stats| &stats.connections_open,
-    );
-    sum(
-        C,
-        "connections_handed_over",
-        "Client connections handed over to a worker with fewer connections",
-        |stats| &stats.connections_handed_over,
-    );
-    sum(
-        C,
-        "connections_at_limit",
-        "Client connections that arrived when their listener had max_connections",
-        |stats| &stats.connections_at_limit,
-    );
-    sum(
-        C,
-        "connections_gave_way",
-        "Idle client connections that were closed to make room for new ones",
-        |stats| &stats.connections_gave_way,
-    );
-    sum(C, "requests", "Requests whose head was read", |stats| {
-        &stats.requests
-    });
-    sum(G, "requests_active", "Active requests", |stats| {
-        &stats.requests_active
-    });
-    sum(
-        C,
-        "responses_cut",
-        "Responses cut before the end of their body",
-        |stats| &stats.responses_cut,
-    );
-    sum(C, "request_bytes", "Bytes of request bodies", |stats| {
-        &stats.request_bytes
-    });
-    sum(C, "response_bytes", "Bytes of response bodies", |stats| {
-        &stats.response_bytes
-    });
-    sum(
-        C,
-        "upstream_attempts",
-        "Requests sent to an endpoint, including retries",
-        |stats| &stats.attempts,
-    );
-    sum(
-        C,
-        "upstream_attempts_failed",
-        "Attempts without a response",
-        |stats| &stats.attempts_failed,
-    );
-    sum(
-        C,
-        "upstream_retries",
-        "Retries on another connection",
-        |stats| &stats.retries,
-    );
-    sum(
-        C,
-        "upstream_connects",
-        "Connections opened to endpoints",
-        |stats| &stats.connects,
-    );
-    families.push(responses(&workers));
-    families.push(errors(&workers));
-    families
-}
-
-fn responses(workers: &[&WorkerStats]) -> MetricFamily {
-    let mut family = MetricFamily::new(
-        MetricKind::Counter,
-        "responses",
-        "Responses by status class",
-    );
+pub(crate) fn of_workers<'a>(
+    workers: impl Iterator<Item = &'a WorkerStats> + Clone,
+) -> Vec<MetricFamily> {
+    let mut families = WorkerFamilies::default();
+    for (index, stats) in workers.clone().enumerate() {
+        let worker = [("worker", &*index.to_string())];
+        families.connections.push(&worker, &stats.connections);
+        families
+            .connections_open
+            .push(&worker, &stats.connections_open);
+        families
+            .connections_handed_over
+            .push(&worker, &stats.connections_handed_over);
+        families
+            .connections_at_limit
+            .push(&worker, &stats.connections_at_limit);
+        families
+            .connections_gave_way
+            .push(&worker, &stats.connections_gave_way);
+        families.requests.push(&worker, &stats.requests);
+        families
+            .requests_active
+            .push(&worker, &stats.requests_active);
+        families.responses_cut.push(&worker, &stats.responses_cut);
+        families.request_bytes.push(&worker, &stats.request_bytes);
+        families.response_bytes.push(&worker, &stats.response_bytes);
+        families.upstream_attempts.push(&worker, &stats.attempts);
+        families
+            .upstream_attempts_failed
+            .push(&worker, &stats.attempts_failed);
+        families.upstream_retries.push(&worker, &stats.retries);
+        families.upstream_connects.push(&worker, &stats.connects);
+    }
     for (index, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().enumerate() {
-        let counters = workers
-            .iter()
-            .filter_map(|stats| stats.responses.get(index));
+        let counters = workers.clone().filter_map(|one| one.responses.get(index));
         let sum: u64 = counters.map(Counter::value).sum();
-        family.push(&[("class", class)], float(sum));
+        families.responses.push(&[("class", class)], sum);
     }
-    family
-}
-
-fn errors(workers: &[&WorkerStats]) -> MetricFamily {
-    let mut family = MetricFamily::new(
-        MetricKind::Counter,
-        "errors",
-        "Answers that the gateway made itself, by code",
-    );
     for code in Code::ALL {
-        let counters = workers.iter().filter_map(|stats| stats.codes.get(*code));
+        let counters = workers.clone().filter_map(|one| one.codes.get(*code));
         let sum: u64 = counters.map(Counter::value).sum();
-        family.push(&[("code", code.as_str())], float(sum));
+        families.errors.push(&[("code", code.as_str())], sum);
     }
-    family
-}
-
-/// The value of a shared counter.
-#[must_use]
-pub(crate) fn read(number: &AtomicU64) -> f64 {
-    float(number.load(Ordering::Relaxed))
-}
-
-/// Prometheus's numbers are floats.
-#[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact to 2^53, as every Prometheus counter"
-)]
-pub(crate) fn float(number: u64) -> f64 {
-    number as f64
+    families.into()
 }
 
 #[cfg(test)]
@@ -371,9 +376,9 @@ mod tests {
 
     #[test]
     fn the_text_format_escapes_what_would_end_a_line_or_a_label() {
-        let family = MetricFamily::new(MetricKind::Counter, "seen", "one\\two\nthree")
-            .with(&[("a", "x\"y\\z\n"), ("b", "")], 1.0)
-            .with(&[], f64::INFINITY);
+        let mut family = MetricFamily::new(MetricKind::Counter, "seen", "one\\two\nthree");
+        family.push(&[("a", "x\"y\\z\n"), ("b", "")], 1.0);
+        family.push(&[], f64::INFINITY);
         let text = "# HELP windlass_seen_total one\\\\two\\nthree\n\
              # TYPE windlass_seen_total counter\n\
              windlass_seen_total{a=\"x\\\"y\\\\z\\n\",b=\"\"} 1\n\

@@ -65,8 +65,6 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_at_limit: Counter,
     /// Idle client connections that were closed to make room for new ones.
     pub(crate) connections_gave_way: Counter,
-    /// Client connections that a drain cut.
-    pub(crate) connections_cut: Counter,
     /// Requests whose head was read.
     pub(crate) requests: Counter,
     /// Active requests.
@@ -75,8 +73,6 @@ pub(crate) struct WorkerStats {
     pub(crate) responses: [Counter; 5],
     /// Answers that the gateway made itself, by code.
     pub(crate) codes: CodeCounters,
-    /// Answers that filters gave instead of an upstream.
-    pub(crate) filter_answers: Counter,
     /// Responses whose body was cut before its end.
     pub(crate) responses_cut: Counter,
     /// Bytes of request bodies, as they came in.

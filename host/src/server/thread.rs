@@ -221,7 +221,6 @@ async fn drain(
             "connections did not end after the drain cut them"
         );
     }
-    floor.worker.shared.stats.connections_cut.add(left as u64);
     Drained {
         finished: all.saturating_sub(left) as u64,
         cut: left as u64,

@@ -1,39 +1,31 @@
 //! Metrics of the callouts of filters.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use super::float;
-use crate::observe::metrics::{MetricFamily, MetricKind};
+use crate::observe::metrics::{MetricFamily, families};
 use crate::proxy::gateway::Gateway;
 
+families! {
+    /// The families of callouts.
+    struct CalloutFamilies {
+        callouts = Counter, "Callouts of filters to a server (`[callout.<name>]`) by result";
+        callouts_shared = Counter, "Callouts that shared the answer of an identical one in flight";
+        callouts_active = Gauge, "Callouts in flight or waiting";
+    }
+}
+
 pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
-    let mut calls = MetricFamily::new(
-        MetricKind::Counter,
-        "callouts",
-        "Callouts of filters to a server (`[callout.<name>]`) by result",
-    );
-    let mut shared = MetricFamily::new(
-        MetricKind::Counter,
-        "callouts_shared",
-        "Callouts that shared the answer of an identical one in flight",
-    );
-    let mut active = MetricFamily::new(
-        MetricKind::Gauge,
-        "callouts_active",
-        "Callouts in flight or waiting",
-    );
+    let mut families = CalloutFamilies::default();
     for target in gateway.services.callouts.all() {
         let name = ("callout", &*target.settings.name);
         let figures = &target.figures;
         let ended = [
-            ("answered", figures.answered.load(Relaxed)),
-            ("abandoned", figures.abandoned.load(Relaxed)),
+            ("answered", &figures.answered),
+            ("abandoned", &figures.abandoned),
         ];
         for (result, count) in ended.into_iter().chain(figures.failures()) {
-            calls.push(&[name, ("result", result)], float(count));
+            families.callouts.push(&[name, ("result", result)], count);
         }
-        shared.push(&[name], float(figures.shared.load(Relaxed)));
-        active.push(&[name], float(figures.active.load(Relaxed)));
+        families.callouts_shared.push(&[name], &figures.shared);
+        families.callouts_active.push(&[name], &figures.active);
     }
-    vec![calls, shared, active]
+    families.into()
 }

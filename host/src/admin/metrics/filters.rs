@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use crate::observe::metrics::{self, MetricFamily, MetricKind, SampleValue, float};
+use crate::observe::metrics::{MetricFamily, MetricKind, MetricSample, SampleValue, families};
 use crate::proxy::gateway::Gateway;
-use crate::wasm::filter::{Filter, FilterFigures};
+use crate::wasm::filter::FilterFigures;
 use crate::wasm::series::{BUCKETS, OWN_FAMILIES, SeriesKind, SeriesSample};
 
 pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
@@ -14,67 +15,47 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     families
 }
 
-/// Picks one count of a filter.
-type FilterFigure = fn(&FilterFigures) -> &AtomicU64;
+families! {
+    /// The families of the gateway's own counts.
+    struct FilterFamilies {
+        filter_calls = Counter, "Phase calls";
+        filter_answers = Counter, "Answers that filters gave instead of the upstream";
+        filter_failures = Counter, "Phase calls that failed";
+        filter_suspended_requests = Counter, "Requests that reached a suspended filter";
+        filter_busy_requests = Counter, "Requests that got no instance within `limits.wait`";
+        filter_instances = Counter, "Instances created";
+        filter_seconds = Counter, "Time in phase calls, estimated from one call in 64";
+        filter_suspended = Gauge, "Whether the filter is suspended after repeated failures";
+    }
+}
 
 fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
-    let mut families = Vec::new();
-    let mut each = |kind: MetricKind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
-        debug_assert!(
-            OWN_FAMILIES
-                .iter()
-                .any(|own| name.strip_prefix("filter_") == Some(own)),
-            "{name} is not among the names that filters cannot have"
-        );
-        let mut family = MetricFamily::new(kind, name, help);
-        for filter in &gateway.filters {
-            family.push(&[("filter", filter.name())], value(filter));
-        }
-        families.push(family);
-    };
-    let figures: [(&str, &str, FilterFigure); 5] = [
-        ("filter_calls", "Phase calls", |figures| &figures.calls),
-        (
-            "filter_answers",
-            "Answers that filters gave instead of the upstream",
-            |figures| &figures.answers,
-        ),
-        ("filter_failures", "Phase calls that failed", |figures| {
-            &figures.failures
-        }),
-        (
-            "filter_suspended_requests",
-            "Requests that reached a suspended filter",
-            |figures| &figures.suspended,
-        ),
-        (
-            "filter_busy_requests",
-            "Requests that got no instance within `limits.wait`",
-            |figures| &figures.busy,
-        ),
-    ];
-    for (name, help, figure) in figures {
-        each(MetricKind::Counter, name, help, &|filter| {
-            float(filter.figure(figure))
-        });
+    let mut families = FilterFamilies::default();
+    for filter in &gateway.filters {
+        let name = [("filter", &**filter.name())];
+        let count = |family: &mut MetricFamily, figure: fn(&FilterFigures) -> &AtomicU64| {
+            family.push(&name, filter.figure(figure));
+        };
+        count(&mut families.filter_calls, |figures| &figures.calls);
+        count(&mut families.filter_answers, |figures| &figures.answers);
+        count(&mut families.filter_failures, |figures| &figures.failures);
+        let suspended = &mut families.filter_suspended_requests;
+        count(suspended, |figures| &figures.suspended);
+        count(&mut families.filter_busy_requests, |figures| &figures.busy);
+        families.filter_instances.push(&name, filter.instances());
+        let nanos = filter.figure(|figures| &figures.nanos);
+        let seconds = Duration::from_nanos(nanos).as_secs_f64();
+        families.filter_seconds.push(&name, seconds);
+        families.filter_suspended.push(&name, filter.is_suspended());
     }
-    each(
-        MetricKind::Counter,
-        "filter_instances",
-        "Instances created",
-        &|filter| float(filter.instances()),
-    );
-    each(
-        MetricKind::Counter,
-        "filter_seconds",
-        "Time in phase calls, estimated from one call in 64",
-        &|filter| float(filter.figure(|figures| &figures.nanos)) / 1e9,
-    );
-    each(
-        MetricKind::Gauge,
-        "filter_suspended",
-        "Whether the filter is suspended after repeated failures",
-        &|filter| f64::from(u8::from(filter.is_suspended())),
+    let families = Vec::from(families);
+    let is_reserved = |family: &MetricFamily| {
+        let name = family.name.strip_prefix("filter_");
+        name.is_some_and(|name| OWN_FAMILIES.contains(&name))
+    };
+    debug_assert!(
+        families.iter().all(is_reserved),
+        "a name is not among those that filters cannot have"
     );
     families
 }
@@ -98,7 +79,7 @@ fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
                 let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
                 labels.extend(spec.labels.iter().cloned().zip(values));
                 let value = value(spec.kind, &sample);
-                family.samples.push(metrics::MetricSample { labels, value });
+                family.samples.push(MetricSample { labels, value });
             }
         }
     }
