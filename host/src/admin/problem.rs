@@ -5,10 +5,40 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use crate::control::service::{CsvWarning, ImportError, ImportReport, ServiceError};
+use crate::control::service::{CsvWarning, ImportError, InvalidField, ServiceError};
 use crate::shared_store::StorageError;
+
+/// An error of a request. RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`.
+    r#type: &'static str,
+    /// The status's phrase.
+    title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// A sentence with the cure.
+    detail: String,
+    /// The stable code.
+    #[schema(pattern = "^[a-z_]+$")]
+    code: &'static str,
+    /// The request's id, also in `x-request-id`.
+    #[serde(rename = "request-id")]
+    request_id: String,
+    /// The errors of single fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<InvalidField>,
+    /// Of an import: the errors of single rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<CsvWarning>,
+}
 
 /// An error of the admin API.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,10 +48,10 @@ pub(crate) struct ApiProblem {
     pub(crate) code: &'static str,
     /// A sentence that names the cure.
     pub(crate) detail: String,
-    /// The invalid fields: the name of each, and a sentence.
-    pub(crate) errors: Vec<(String, String)>,
-    /// Additional members of the body.
-    pub(crate) more: Vec<(&'static str, Value)>,
+    /// The errors of single fields.
+    pub(crate) errors: Vec<InvalidField>,
+    /// Of an import: the errors of single rows.
+    pub(crate) warnings: Vec<CsvWarning>,
     /// When to try again. Seconds.
     pub(crate) retry_after: Option<u64>,
 }
@@ -34,7 +64,7 @@ impl ApiProblem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            more: Vec::new(),
+            warnings: Vec::new(),
             retry_after: None,
         }
     }
@@ -56,7 +86,7 @@ impl ApiProblem {
     #[must_use]
     pub(crate) fn invalid_field(field: &str, message: &str) -> Self {
         let mut problem = Self::invalid(format!("`{field}` {message}"));
-        problem.errors.push((field.to_owned(), message.to_owned()));
+        problem.errors.push(InvalidField::new(field, message));
         problem
     }
 
@@ -87,25 +117,16 @@ impl ApiProblem {
     /// The body, for the request with this id.
     #[must_use]
     pub(crate) fn body(&self, request: &str) -> String {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-            "request-id": request,
+        let body = json!(ProblemBody {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            request_id: request.to_owned(),
+            errors: self.errors.clone(),
+            warnings: self.warnings.clone(),
         });
-        if let Some(members) = body.as_object_mut() {
-            if !self.errors.is_empty() {
-                let errors = self.errors.iter();
-                let errors =
-                    errors.map(|(field, message)| json!({ "field": field, "message": message }));
-                members.insert("errors".to_owned(), errors.collect());
-            }
-            for (name, value) in &self.more {
-                members.insert((*name).to_owned(), value.clone());
-            }
-        }
         format!("{body}\n")
     }
 }
@@ -130,8 +151,7 @@ impl From<ServiceError> for ApiProblem {
         match error {
             E::Invalid(faults) => {
                 let mut problem = Self::invalid(detail);
-                let faults = faults.into_iter();
-                problem.errors = faults.map(|fault| (fault.field, fault.message)).collect();
+                problem.errors = faults;
                 problem
             }
             E::Inconsistent(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "senseless", detail),
@@ -185,20 +205,14 @@ impl From<ImportError> for ApiProblem {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         match error {
-            ImportError::Unreadable(warning) => {
-                let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_file", detail);
-                let report = ImportReport {
-                    warnings: vec![warning],
-                    ..ImportReport::default()
-                };
-                problem.more.push(("warnings", warnings(&report.warnings)));
-                problem
-            }
-            ImportError::Warnings(report) => {
-                let mut problem = Self::new(StatusCode::BAD_REQUEST, "rows_wrong", detail);
-                problem.more.push(("warnings", warnings(&report.warnings)));
-                problem
-            }
+            ImportError::Unreadable(warning) => Self {
+                warnings: vec![warning],
+                ..Self::new(StatusCode::BAD_REQUEST, "bad_file", detail)
+            },
+            ImportError::Warnings(report) => Self {
+                warnings: report.warnings,
+                ..Self::new(StatusCode::BAD_REQUEST, "rows_wrong", detail)
+            },
             ImportError::Service { error, done } => {
                 let mut problem = Self::from(error);
                 if done > 0 {
@@ -209,11 +223,4 @@ impl From<ImportError> for ApiProblem {
             }
         }
     }
-}
-
-fn warnings(warnings: &[CsvWarning]) -> Value {
-    let each = warnings.iter().map(|warning| {
-        json!({ "line": warning.line, "column": warning.column, "message": warning.message })
-    });
-    each.collect()
 }

@@ -41,6 +41,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::storage::record::{KeyRecord, PlanRecord};
 use super::storage::{IdempotencyRecord, QuotaExtension, Storage};
@@ -52,7 +54,7 @@ use crate::shared_store::StorageError;
 use crate::model::store::Origin;
 
 pub(crate) use csv::CsvWarning;
-pub(crate) use error::ServiceError;
+pub(crate) use error::{InvalidField, ServiceError};
 pub(crate) use formula::guarded;
 pub(crate) use import::{ImportError, ImportReport};
 pub(crate) use keys::{Idempotency, KeyChange, KeyFilter, NewKey};
@@ -61,8 +63,8 @@ pub(crate) use rules::{MAX_METADATA, MAX_PLANS, MAX_VALUE};
 #[cfg(test)]
 pub(crate) use rules::{MAX_METHODS, MAX_NAME};
 pub(crate) use store_export::{ExportCursor, StoreItem};
-pub(crate) use store_report::{ImportCounts, StoreImport, StoreReport};
-pub(crate) use usage::{ExtensionView, UsageReport, UsageReportQuery};
+pub(crate) use store_report::{StoreImport, StoreReport};
+pub(crate) use usage::{UsageReport, UsageReportQuery};
 
 /// How often a change is tried again when others change the same thing.
 pub(crate) const MAX_CONFLICT_RETRIES: usize = 16;
@@ -153,8 +155,9 @@ pub(crate) struct ServiceRuntimeState {
     pub(crate) unwritten_rows: u64,
 }
 
-/// How many requests more several gateways together may admit than a plan says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far several gateways may exceed a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Slack)]
 pub(crate) struct PlanOvershoot {
     /// Requests beyond the burst.
     pub(crate) rate: u64,

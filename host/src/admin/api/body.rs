@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::acquire_many;
 use super::shape::Strict;
 use crate::admin::problem::ApiProblem;
+use crate::control::service::InvalidField;
 use crate::keys::masked;
 
 /// The largest body, except for imports. Bytes.
@@ -110,8 +111,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> {
     })
 }
 
-/// The member that an error is about, and its message. None if it is about the whole body.
-fn invalid_member(path: Option<&str>, message: &str) -> Option<(String, String)> {
+/// The error of a member. None if it is about the whole body.
+fn invalid_member(path: Option<&str>, message: &str) -> Option<InvalidField> {
     let (message, _) = message.rsplit_once(" at line ").unwrap_or((message, ""));
     let named = |words: &str| {
         let (name, _) = message.strip_prefix(words)?.split_once('`')?;
@@ -122,14 +123,14 @@ fn invalid_member(path: Option<&str>, message: &str) -> Option<(String, String)>
             Some(path) => format!("{path}.{name}"),
             None => name,
         };
-        return Some((field, "is missing".to_owned()));
+        return Some(InvalidField::new(field, "is missing"));
     }
     // An error of the whole body begins with its kind where a member's path would be.
     let path = path.filter(|path| !path.starts_with("invalid "));
     let field = path
         .map(str::to_owned)
         .or_else(|| named("unknown field `"))?;
-    Some((field, message.to_owned()))
+    Some(InvalidField::new(field, message))
 }
 
 /// Members with members of their own: a path that begins with one may be long without being a key.
@@ -306,7 +307,10 @@ mod tests {
     fn a_fault_of_a_member_names_it() {
         use crate::admin::api::shape::{EndpointUpdate, PlanCreate};
 
-        let part = |problem: ApiProblem| problem.errors.into_iter().next();
+        let part = |problem: ApiProblem| {
+            let first = problem.errors.into_iter().next();
+            first.map(|part| (part.field, part.message))
+        };
         let plan = |text: &str| part(parse::<PlanCreate>(text.as_bytes()).unwrap_err());
         for (text, field, message) in [
             ("{\"name\":\"a\",\"rate\":5}", "rate", "expected an object"),

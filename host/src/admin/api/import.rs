@@ -11,11 +11,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::params::QueryParams;
-use super::shape::Imported;
 use super::usage::wants;
 use super::{AdminApi, acquire, audit, body, internal_error, json, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::ApiProblem;
+use crate::admin::problem::{ApiProblem, ProblemBody};
+use crate::control::service::ImportReport;
 
 /// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
@@ -43,8 +43,8 @@ pub(crate) struct ImportParams {
 /// import runs (a slow reader does not get all of them), and then the result or the problem.
 #[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
-    responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
-        (status = 409, description = "Others changed the same keys meanwhile", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((ImportReport = "application/json"), (String = "application/x-ndjson"))),
+        (status = 409, description = "Others changed the same keys meanwhile", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn import(
     State(api): State<Arc<AdminApi>>,
     Extension(caller): Extension<ApiCaller>,
@@ -58,13 +58,13 @@ pub(crate) async fn import(
     let permit = acquire(&api.imports, QUEUE_TIMEOUT).await?;
     let id = caller.request.clone();
     let all_or_nothing = query.fail_on_warnings.unwrap_or(false);
-    let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<Imported, ApiProblem> {
+    let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<ImportReport, ApiProblem> {
         let made = service.import(&file, all_or_nothing, now_ms(), progress);
         drop((file, space, permit));
         let report = made.map_err(ApiProblem::from)?;
         let count = format!("{} keys", report.ids.len());
         audit(&caller, "import", "keys", &count);
-        Ok(Imported::from(report))
+        Ok(report)
     };
     if !streams {
         let done = tokio::task::spawn_blocking(move || work(&mut |_, _| ()));

@@ -12,7 +12,7 @@ use super::params::{self, KeyId, KeyParams, NoParams, QueryParams};
 use super::shape::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::ApiProblem;
+use crate::admin::problem::{ApiProblem, ProblemBody};
 use crate::control::service::{Idempotency, KeyFilter};
 
 /// The longest overlap of a rotation. Seconds.
@@ -51,8 +51,8 @@ pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
     responses(
         (status = 201, description = "The key was created", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
         (status = 200, description = "The same request created it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
-        (status = 409, description = "A plan does not exist or two plans overlap, another key has this text, or the key that the same request created was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "A plan does not exist or two plans overlap, another key has this text, or the key that the same request created was deleted since", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -114,8 +114,8 @@ pub(crate) async fn show(
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyUpdate, content_type = "application/json"),
     responses((status = 200, description = "The key as it is now", body = KeyResource, headers(("etag" = String, description = "The key's revision"))),
-        (status = 409, description = "The key is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The key is defined in the configuration, a plan does not exist, or two plans overlap", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -150,8 +150,8 @@ pub(crate) async fn update(
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyRotate, content_type = "application/json"),
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
-        (status = 409, description = "The key is defined in the configuration, or has two valid secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The key is defined in the configuration, or has two valid secrets already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn rotate(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -187,8 +187,8 @@ pub(crate) async fn rotate(
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "The key is deleted"),
-        (status = 409, description = "The key is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The key is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The key is defined in the configuration", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The key is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,

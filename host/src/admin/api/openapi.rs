@@ -15,8 +15,9 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use super::params::{NoParams, QueryParams};
-use super::shape::{self, ProblemBody};
 use super::{export, import, keys, plans, status, store_archive, upstreams, usage};
+use crate::admin::problem::ProblemBody;
+use crate::control::service::{CsvWarning, InvalidField};
 
 /// The document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -41,7 +42,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         upstreams::restore_one, upstreams::restore,
         status::show, show,
     ),
-    components(schemas(ProblemBody, shape::ProblemPart, shape::ImportWarning)),
+    components(schemas(ProblemBody, InvalidField, CsvWarning)),
     security(("token" = [])),
     modifiers(&CommonResponses)
 )]
@@ -182,6 +183,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::admin::api::shape;
 
     #[test]
     fn every_operation_says_what_happens_without_a_token() {

@@ -10,7 +10,7 @@ use super::params::{self, NoParams, PageParams, PlanName, QueryParams};
 use super::shape::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::ApiProblem;
+use crate::admin::problem::{ApiProblem, ProblemBody};
 
 /// List plans, in the order of their names.
 #[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
@@ -31,8 +31,8 @@ pub(crate) async fn list(
 #[utoipa::path(post, operation_id = "createPlan", path = "/v1/plans", tag = "plans",
     request_body(content = PlanCreate, content_type = "application/json"),
     responses((status = 201, description = "The plan was created", body = PlanResource, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
-        (status = 422, description = "The parts of the plan contradict each other", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "A plan of that name exists", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The parts of the plan contradict each other", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "A plan of that name exists", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -78,9 +78,9 @@ pub(crate) async fn show(
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = PlanUpdate, content_type = "application/json"),
     responses((status = 200, description = "The plan as it is now", body = PlanResource, headers(("etag" = String, description = "The plan's revision"))),
-        (status = 422, description = "The parts of the plan contradict each other", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The plan is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The plan is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The parts of the plan contradict each other", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The plan is defined in the configuration, or a key would have two plans for one API", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The plan is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -108,8 +108,8 @@ pub(crate) async fn update(
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "The plan is deleted"),
-        (status = 409, description = "The plan is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The plan is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The plan is defined in the configuration, or keys are on it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The plan is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,

@@ -15,14 +15,13 @@ use utoipa::openapi::schema::{
 };
 use zeroize::Zeroizing;
 
-use crate::control::service::{self, ExtensionView, ImportReport};
+use crate::control::service;
+use crate::control::storage::QuotaExtension;
 use crate::model::date;
 use crate::model::name::NAME_PATTERN;
 use crate::model::period::{FirstDay, PeriodKind};
 
-pub(crate) use key::{
-    ImportWarning, KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate,
-};
+pub(crate) use key::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
 
@@ -66,15 +65,15 @@ pub(crate) struct ExtendedQuota {
 }
 
 impl ExtendedQuota {
-    pub(crate) fn new(plan: String, key: String, made: &ExtensionView) -> Self {
+    pub(crate) fn new(made: QuotaExtension, remaining: u64) -> Self {
         Self {
-            plan,
-            key,
-            remaining: made.remaining,
+            plan: made.plan,
+            key: made.key,
+            remaining,
             extra: made.extra,
             period: made.period.kind(),
             starts_on: made.period.first_day(),
-            ends: date::moment(made.ends_ms),
+            ends: date::moment(made.period.end_ms(made.number)),
         }
     }
 }
@@ -97,28 +96,6 @@ pub(crate) struct UsageResource {
     pub(crate) items: serde_json::Map<String, serde_json::Value>,
     /// Where to continue; null at the end.
     pub(crate) next_cursor: Option<String>,
-}
-
-/// The report of an import.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Imported {
-    /// The ids of the created keys, in the order of the rows.
-    pub(crate) ids: Vec<String>,
-    /// Rows that were left out: the first 1,000.
-    pub(crate) warnings: Vec<ImportWarning>,
-    /// How many rows were left out.
-    #[schema(minimum = 0)]
-    pub(crate) left_out: usize,
-}
-
-impl From<ImportReport> for Imported {
-    fn from(report: ImportReport) -> Self {
-        Self {
-            ids: report.ids,
-            warnings: report.warnings.iter().map(ImportWarning::from).collect(),
-            left_out: report.left_out,
-        }
-    }
 }
 
 /// The state of the gateway.
@@ -147,44 +124,6 @@ pub(crate) struct StoreStatus {
     pub(crate) keys: usize,
     /// The last commit that this gateway has applied.
     pub(crate) revision: u64,
-}
-
-/// An error of a request. RFC 9457.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes what `Problem::body` writes")]
-pub(crate) struct ProblemBody {
-    /// Always `about:blank`.
-    #[schema(rename = "type")]
-    pub(crate) r#type: String,
-    /// The status's phrase.
-    pub(crate) title: String,
-    /// The status.
-    #[schema(minimum = 400, maximum = 599)]
-    pub(crate) status: u16,
-    /// A sentence with the cure.
-    pub(crate) detail: String,
-    /// The stable code.
-    #[schema(pattern = "^[a-z_]+$")]
-    pub(crate) code: String,
-    /// The request's id, also in `x-request-id`.
-    #[schema(rename = "request-id")]
-    pub(crate) request_id: String,
-    /// The errors of single fields.
-    #[schema(nullable = false)]
-    pub(crate) errors: Option<Vec<ProblemPart>>,
-    /// Of an import: the errors of single rows.
-    #[schema(nullable = false)]
-    pub(crate) warnings: Option<Vec<ImportWarning>>,
-}
-
-/// An error of one field of a request.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes what `Problem::body` writes")]
-pub(crate) struct ProblemPart {
-    /// The field, as a path of names.
-    pub(crate) field: String,
-    /// The error.
-    pub(crate) message: String,
 }
 
 fn one(kind: Type) -> ObjectBuilder {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::params::{NoParams, QueryParams};
-use super::shape::archive::{RecordCounts, StoreImported, StoreLine, VERSION};
+use super::shape::archive::{RecordCounts, StoreLine, VERSION};
 use super::{AdminApi, acquire, audit, body, json, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
@@ -116,7 +116,7 @@ pub(crate) struct StoreParams {
 /// records are left out and reported with their line.
 #[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
     request_body(content = String, content_type = "application/x-ndjson", description = "The text of an export", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
-    responses((status = 200, description = "The numbers of records, by what was done with them", body = StoreImported)))]
+    responses((status = 200, description = "The numbers of records, by what was done with them", body = StoreReport)))]
 pub(crate) async fn import(
     State(api): State<Arc<AdminApi>>,
     Extension(caller): Extension<ApiCaller>,
@@ -125,15 +125,18 @@ pub(crate) async fn import(
 ) -> Result<Response, ApiProblem> {
     api.service()?;
     let mut lines = body::BodyLines::of(request, NDJSON)?;
+    let dry_run = query.dry_run.unwrap_or(false);
     let mut import = StoreImporter {
         how: StoreImport {
-            dry_run: query.dry_run.unwrap_or(false),
+            dry_run,
             replace: query.replace.unwrap_or(false),
         },
-        report: StoreReport::default(),
+        report: StoreReport {
+            dry_run,
+            ..StoreReport::default()
+        },
         counts: RecordCounts::default(),
         ended: false,
-        complete: false,
     };
     let mut waiting: Vec<(u64, StoreItem)> = Vec::new();
     let mut number = 0;
@@ -157,17 +160,12 @@ pub(crate) async fn import(
         let message = "the file ends before its `end` line: the records before that were imported, the rest is missing";
         import.report.warn(number, message.to_owned());
     }
-    let done = StoreImported::new(&import.report, import.how.dry_run, import.complete);
-    if !import.how.dry_run {
-        let (plans, keys) = (done.plans.added, done.keys.added);
-        audit(
-            &caller,
-            "import",
-            "store",
-            &format!("{plans} plans, {keys} keys"),
-        );
+    let report = import.report;
+    if !dry_run {
+        let count = format!("{} plans, {} keys", report.plans.added, report.keys.added);
+        audit(&caller, "import", "store", &count);
     }
-    Ok(json(StatusCode::OK, &done))
+    Ok(json(StatusCode::OK, &report))
 }
 
 /// An import that is running.
@@ -178,8 +176,6 @@ struct StoreImporter {
     counts: RecordCounts,
     /// Whether the last line arrived.
     ended: bool,
-    /// Whether the last line gives the same counts.
-    complete: bool,
 }
 
 impl StoreImporter {
@@ -202,8 +198,9 @@ impl StoreImporter {
             Ok(StoreLine::Header { .. }) => Err("another export begins here".to_owned()),
             Ok(StoreLine::End(counts)) => {
                 self.ended = true;
-                self.complete = counts == self.counts;
-                if self.complete {
+                // The last line gives the same counts.
+                self.report.complete = counts == self.counts;
+                if self.report.complete {
                     return Ok(None);
                 }
                 Err("lines are missing: the counts of the `end` line are larger".to_owned())

@@ -12,7 +12,7 @@ use super::params::{NoParams, QueryParams};
 use super::shape::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
 use super::{AdminApi, ApiState, audit, audit_change, body, json};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::ApiProblem;
+use crate::admin::problem::{ApiProblem, ProblemBody};
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
 use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
@@ -46,8 +46,8 @@ pub(crate) async fn show(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = EndpointCreate, content_type = "application/json"),
     responses((status = 201, description = "The upstream as it is now", body = UpstreamResource, headers(("location" = String, description = "The upstream's path"))),
-        (status = 422, description = "The endpoint's name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The endpoint exists already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The endpoint's name has no address now", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The endpoint exists already", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -122,7 +122,7 @@ pub(crate) async fn update(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`")),
     responses((status = 204, description = "The endpoint is removed"),
-        (status = 409, description = "The endpoint is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The endpoint is one address of a name", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,

@@ -15,7 +15,7 @@ use super::params::{self, NoParams, PlanAndKey, QueryParams};
 use super::shape::{ExtendedQuota, MOST, QuotaExtend, UsageResource};
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::ApiProblem;
+use crate::admin::problem::{ApiProblem, ProblemBody};
 use crate::control::service::{UsageReport, UsageReportQuery, guarded};
 use crate::model::date;
 
@@ -67,7 +67,7 @@ pub(crate) struct UsageParams {
 #[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "For comma-separated values: where to continue")), content(
         (UsageResource = "application/json"), (String = "text/csv"))),
-        (status = 422, description = "The days contradict each other", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The days contradict each other", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(api): ApiState,
     QueryParams(query): QueryParams<UsageParams>,
@@ -152,7 +152,7 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = QuotaExtend, content_type = "application/json"),
     responses((status = 200, description = "The remaining quota", body = ExtendedQuota),
-        (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The plan has no quota", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn extend(
     State(api): ApiState,
     Extension(caller): Extension<ApiCaller>,
@@ -167,11 +167,11 @@ pub(crate) async fn extend(
             &format!("must be at most {MOST}"),
         ));
     }
-    let (plan_name, id) = (plan.clone(), key.clone());
     let made = api
-        .call(move |service| Ok(service.extend(&plan_name, &id, remaining)?))
+        .call(move |service| Ok(service.extend(&plan, &key, remaining)?))
         .await?;
     let action = format!("extend to {remaining}");
-    audit(&caller, &action, "usage", &format!("{plan}/{key}"));
-    Ok(json(StatusCode::OK, &ExtendedQuota::new(plan, key, &made)))
+    let id = format!("{}/{}", made.plan, made.key);
+    audit(&caller, &action, "usage", &id);
+    Ok(json(StatusCode::OK, &ExtendedQuota::new(made, remaining)))
 }

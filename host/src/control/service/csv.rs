@@ -12,6 +12,8 @@
 use std::collections::HashMap;
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::secret::imported_secret;
 use super::{formula, rules};
@@ -22,12 +24,15 @@ use lines::{LineCounter, open_quote};
 
 mod lines;
 
-/// An error in one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A row of an import that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ImportWarning)]
 pub(crate) struct CsvWarning {
     /// The row's line in the file, from 1.
+    #[schema(minimum = 0)]
     pub(crate) line: u64,
     /// The number of the field, from 1.
+    #[schema(minimum = 1)]
     pub(crate) column: u64,
     /// The error.
     pub(crate) message: String,

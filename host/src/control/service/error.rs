@@ -2,21 +2,26 @@
 //!
 //! A text never repeats what may be a key: names from the request are [`masked`].
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::keys::{RandomnessError, masked};
 use crate::limits::PlanError;
 use crate::shared_store::StorageError;
 
-/// An error in one field of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error of one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ProblemPart)]
 pub(crate) struct InvalidField {
-    /// The field, as a path of names: `metadata.tier`.
+    /// The field, as a path of names.
     pub(crate) field: String,
-    /// The error. Never holds a key's text.
+    // Never holds a key's text.
+    /// The error.
     pub(crate) message: String,
 }
 
 impl InvalidField {
-    pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
             message: message.into(),

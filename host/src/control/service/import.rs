@@ -5,6 +5,9 @@
 //! commit of a million would block every other writer. The lock that keeps plans unchanged is also
 //! taken for each chunk anew, so a plan may be gone by then: that is a warning as well.
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::csv::{self, CsvRow, CsvWarning};
 use super::secret::new_id;
 use super::{ControlService, MAX_CONFLICT_RETRIES, ServiceError};
@@ -21,13 +24,15 @@ pub(crate) const MAX_WARNINGS: usize = 1000;
 const CHUNK_SIZE: usize = 1000;
 
 /// The report of an import.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Imported)]
 pub(crate) struct ImportReport {
     /// The ids of the created keys, in the order of the rows.
     pub(crate) ids: Vec<String>,
-    /// Rows that were left out: the first [`MAX_WARNINGS`].
+    /// Rows that were left out: the first 1,000.
     pub(crate) warnings: Vec<CsvWarning>,
     /// How many rows were left out.
+    #[schema(minimum = 0)]
     pub(crate) left_out: usize,
 }
 

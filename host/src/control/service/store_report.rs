@@ -2,6 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// The most warnings that are reported; further ones are counted.
 pub(crate) const MAX_STORE_WARNINGS: usize = 1000;
 
@@ -13,36 +16,61 @@ pub(crate) struct StoreImport {
     pub(crate) replace: bool,
 }
 
-/// The numbers of records of one kind, by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The numbers of records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ImportTally)]
 pub(crate) struct ImportCounts {
-    /// Records that did not exist.
+    /// Records that did not exist before.
+    #[schema(minimum = 0)]
     pub(crate) added: u64,
     /// Records that replaced different ones.
+    #[schema(minimum = 0)]
     pub(crate) replaced: u64,
     /// Records that exist and are identical.
+    #[schema(minimum = 0)]
     pub(crate) unchanged: u64,
     /// Records that were left out, each with a warning.
+    #[schema(minimum = 0)]
     pub(crate) left_out: u64,
 }
 
-/// The report of an import of a storage.
-#[derive(Debug, Default)]
+/// A line of the file that was left out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LineWarning {
+    /// The line's number, from 1.
+    #[schema(minimum = 1)]
+    pub(crate) line: u64,
+    /// The error.
+    pub(crate) message: String,
+}
+
+/// The report of an import of a store. With `dry_run` nothing was written.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = StoreImported)]
 pub(crate) struct StoreReport {
+    /// Whether nothing was written.
+    pub(crate) dry_run: bool,
+    /// Whether the file was complete; if not, send the whole file again.
+    pub(crate) complete: bool,
+    /// Plans.
     pub(crate) plans: ImportCounts,
+    /// Keys.
     pub(crate) keys: ImportCounts,
-    /// Days of usage.
+    /// Days of usage of keys. A day that exists with less usage counts as replaced.
     pub(crate) usage: ImportCounts,
+    /// Extensions of quotas.
     pub(crate) extensions: ImportCounts,
     /// Lines without a readable record.
+    #[schema(minimum = 0)]
     pub(crate) unreadable: u64,
-    /// Why records were left out: the line in the file and the reason, for the first
-    /// [`MAX_STORE_WARNINGS`].
-    pub(crate) warnings: Vec<(u64, String)>,
+    /// Why records were left out: the first 1,000 warnings.
+    pub(crate) warnings: Vec<LineWarning>,
     /// Plans that a dry run would have created.
-    pub(super) new_plans: HashSet<String>,
+    #[serde(skip)]
+    pub(crate) new_plans: HashSet<String>,
     /// Digests of keys that a dry run would have created.
-    pub(super) new_digests: HashMap<[u8; 32], String>,
+    #[serde(skip)]
+    pub(crate) new_digests: HashMap<[u8; 32], String>,
 }
 
 /// The outcome of one record.
@@ -57,7 +85,7 @@ impl StoreReport {
     /// Adds a warning without a record.
     pub(crate) fn warn(&mut self, line: u64, message: String) {
         if self.warnings.len() < MAX_STORE_WARNINGS {
-            self.warnings.push((line, message));
+            self.warnings.push(LineWarning { line, message });
         }
     }
 

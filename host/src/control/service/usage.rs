@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::{ControlService, ServiceError};
-use crate::control::storage::UsageQuery;
 use crate::control::storage::record::{PlanRecord, QuotaRecord};
-
-use crate::model::period::Period;
+use crate::control::storage::{QuotaExtension, UsageQuery};
 
 /// The most days of one report.
 pub(crate) const MAX_REPORT_DAYS: u32 = 366;
@@ -47,18 +45,6 @@ pub(crate) struct KeyUsage {
     /// For each day of the report the requests used, and the remaining quota; None if the plan has
     /// none.
     pub(crate) days: Vec<(u64, Option<u64>)>,
-}
-
-/// An extended quota.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ExtensionView {
-    /// The remaining quota in this period.
-    pub(crate) remaining: u64,
-    pub(crate) period: Period,
-    /// When the period ends. Milliseconds since 1970.
-    pub(crate) ends_ms: u64,
-    /// How many requests beyond the plan's limit may be made in it; negative if fewer may be.
-    pub(crate) extra: i64,
 }
 
 impl ControlService {
@@ -189,7 +175,7 @@ impl ControlService {
         plan: &str,
         key: &str,
         remaining: u64,
-    ) -> Result<ExtensionView, ServiceError> {
+    ) -> Result<QuotaExtension, ServiceError> {
         if self.plan(plan)?.record.quota.is_none() {
             return Err(ServiceError::NoQuota(plan.to_owned()));
         }
@@ -204,12 +190,7 @@ impl ControlService {
         // Usage of an earlier period is written first: written later, it would end the extension.
         self.runtime.flush()?;
         self.storage.extend(&extension)?;
-        Ok(ExtensionView {
-            remaining,
-            period: extension.period,
-            ends_ms: extension.period.end_ms(extension.number),
-            extra: extension.extra,
-        })
+        Ok(extension)
     }
 }
 

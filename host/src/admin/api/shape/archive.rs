@@ -13,11 +13,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::plan::{PlanMethodRate, PlanQuota, PlanRate};
 use super::starts_on;
-use crate::control::service::{ImportCounts, StoreItem, StoreReport};
+use crate::control::service::StoreItem;
 use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{QuotaExtension, StoredKey};
 use crate::model::date;
@@ -309,84 +308,5 @@ impl TryFrom<ExtensionLine> for StoreItem {
             period,
             extra: made.extra,
         }))
-    }
-}
-
-/// The report of an import of a store. With `dry_run` nothing was written.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct StoreImported {
-    /// Whether nothing was written.
-    pub(crate) dry_run: bool,
-    /// Whether the file was complete; if not, send the whole file again.
-    pub(crate) complete: bool,
-    /// Plans.
-    pub(crate) plans: ImportTally,
-    /// Keys.
-    pub(crate) keys: ImportTally,
-    /// Days of usage of keys. A day that exists with less usage counts as replaced.
-    pub(crate) usage: ImportTally,
-    /// Extensions of quotas.
-    pub(crate) extensions: ImportTally,
-    /// Lines without a readable record.
-    #[schema(minimum = 0)]
-    pub(crate) unreadable: u64,
-    /// Why records were left out: the first 1,000 warnings.
-    pub(crate) warnings: Vec<LineWarning>,
-}
-
-/// The numbers of records of one kind.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ImportTally {
-    /// Records that did not exist before.
-    #[schema(minimum = 0)]
-    pub(crate) added: u64,
-    /// Records that replaced different ones.
-    #[schema(minimum = 0)]
-    pub(crate) replaced: u64,
-    /// Records that exist and are identical.
-    #[schema(minimum = 0)]
-    pub(crate) unchanged: u64,
-    /// Records that were left out, each with a warning.
-    #[schema(minimum = 0)]
-    pub(crate) left_out: u64,
-}
-
-/// A line of the file that was left out.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LineWarning {
-    /// The line's number, from 1.
-    #[schema(minimum = 1)]
-    pub(crate) line: u64,
-    /// The error.
-    pub(crate) message: String,
-}
-
-impl StoreImported {
-    pub(crate) fn new(report: &StoreReport, dry_run: bool, complete: bool) -> Self {
-        let warnings = report.warnings.iter().map(|(line, message)| LineWarning {
-            line: *line,
-            message: message.clone(),
-        });
-        Self {
-            dry_run,
-            complete,
-            plans: report.plans.into(),
-            keys: report.keys.into(),
-            usage: report.usage.into(),
-            extensions: report.extensions.into(),
-            unreadable: report.unreadable,
-            warnings: warnings.collect(),
-        }
-    }
-}
-
-impl From<ImportCounts> for ImportTally {
-    fn from(tally: ImportCounts) -> Self {
-        Self {
-            added: tally.added,
-            replaced: tally.replaced,
-            unchanged: tally.unchanged,
-            left_out: tally.left_out,
-        }
     }
 }

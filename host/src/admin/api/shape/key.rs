@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{metadata, names, nullable, present, secret_in, secret_out, whole_number};
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{CsvWarning, KeyChange, KeyView, NewKey, Page};
+use crate::control::service::{KeyChange, KeyView, NewKey, Page};
 use crate::model::date;
 use crate::model::store::Origin;
 
@@ -313,29 +313,6 @@ impl Default for KeyRotate {
     fn default() -> Self {
         Self {
             overlap_seconds: 24 * 60 * 60,
-        }
-    }
-}
-
-/// A row of an import that was left out.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ImportWarning {
-    /// The row's line in the file, from 1.
-    #[schema(minimum = 0)]
-    pub(crate) line: u64,
-    /// The number of the field, from 1.
-    #[schema(minimum = 1)]
-    pub(crate) column: u64,
-    /// The error.
-    pub(crate) message: String,
-}
-
-impl From<&CsvWarning> for ImportWarning {
-    fn from(warning: &CsvWarning) -> Self {
-        Self {
-            line: warning.line,
-            column: warning.column,
-            message: warning.message.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Strict, names, nullable, present, present_whole, starts_on, whole_number};
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{NewPlan, Page, PlanChange, PlanView, RateChange};
+use crate::control::service::{NewPlan, Page, PlanChange, PlanOvershoot, PlanView, RateChange};
 use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
 use crate::model::date;
 use crate::model::period::{FirstDay, PeriodKind};
@@ -29,7 +29,7 @@ pub(crate) struct PlanResource {
     pub(crate) apis: Vec<String>,
     /// How many requests more several gateways on one store may admit together; null for a gateway
     /// that counts alone and exactly.
-    pub(crate) slack: Option<Slack>,
+    pub(crate) slack: Option<PlanOvershoot>,
     /// When it was created; null for a plan of the configuration.
     #[schema(format = DateTime)]
     pub(crate) created: Option<String>,
@@ -150,17 +150,6 @@ pub(crate) struct PlanMethodCreate {
     pub(crate) burst: Option<u64>,
 }
 
-/// How far several gateways may exceed a plan.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Slack {
-    /// Requests beyond the burst.
-    pub(crate) rate: u64,
-    /// Requests beyond the quota.
-    pub(crate) quota: u64,
-    /// Gateways that share the plan now.
-    pub(crate) gateways: u64,
-}
-
 /// A page of the list of plans.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PlanPage {
@@ -254,11 +243,7 @@ impl From<PlanView> for PlanResource {
                 .map(PlanMethodRate::from)
                 .collect(),
             apis: record.apis,
-            slack: view.overshoot.map(|slack| Slack {
-                rate: slack.rate,
-                quota: slack.quota,
-                gateways: slack.gateways,
-            }),
+            slack: view.overshoot,
             created: stored.then(|| date::moment(record.created_ms)),
             updated: stored.then(|| date::moment(record.updated_ms)),
             source: view.origin,

@@ -322,7 +322,7 @@ fn only_a_quota_of_a_keys_own_plan_is_extended() {
     let id = fixture.create(&["quota"]).key.record.id;
     let other = fixture.create(&["rate"]).key.record.id;
     let extend = |plan: &str, key: &str| fixture.service.extend(plan, key, 7);
-    assert_eq!(extend("quota", &id).unwrap().remaining, 7);
+    assert_eq!(extend("quota", &id).unwrap().extra, 7);
     assert!(matches!(
         extend("rate", &other),
         Err(ServiceError::NoQuota(_))
