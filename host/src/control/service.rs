@@ -45,7 +45,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::storage::record::{KeyRecord, PlanRecord};
-use super::storage::{IdempotencyRecord, QuotaExtension, Storage};
+use super::storage::{
+    CommitError, Conflict, IdempotencyRecord, QuotaExtension, Revision, Storage, Write,
+};
 use crate::keys::KeyEntry;
 use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{QuotaStatus, UsagePlan};
@@ -57,8 +59,8 @@ pub(crate) use csv::CsvWarning;
 pub(crate) use error::{InvalidField, ServiceError};
 pub(crate) use formula::guarded;
 pub(crate) use import::{ImportError, ImportReport};
-pub(crate) use keys::{Idempotency, KeyChange, KeyFilter, NewKey};
-pub(crate) use plans::{NewPlan, PlanChange, RateChange};
+pub(crate) use keys::{Idempotency, KeyChange};
+pub(crate) use plans::{PlanChange, RateChange};
 pub(crate) use rules::{MAX_METADATA, MAX_PLANS, MAX_VALUE};
 #[cfg(test)]
 pub(crate) use rules::{MAX_METHODS, MAX_NAME};
@@ -196,6 +198,32 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// At most `limit` of these items, in the order of their ids or names.
+    fn of(mut items: Vec<T>, limit: usize, id: impl Fn(&T) -> &str) -> Self {
+        items.sort_by(|one, two| id(one).cmp(id(two)));
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().map(|item| id(item).to_owned());
+        let next = last.filter(|_| more);
+        Self { items, next }
+    }
+}
+
+/// Repeats a change until it does not conflict with changes of others.
+fn retry<T>(
+    kind: &'static str,
+    name: &str,
+    mut attempt: impl FnMut() -> Result<Option<T>, ServiceError>,
+) -> Result<T, ServiceError> {
+    for _ in 0..MAX_CONFLICT_RETRIES {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+    }
+    Err(ServiceError::TooManyConflicts(kind, name.to_owned()))
+}
+
 /// The keys and plans of the configuration in use.
 #[derive(Debug, Default)]
 struct ConfiguredItems {
@@ -275,6 +303,20 @@ impl ControlService {
             Some(what) if what.request == with.request => Ok(Some(what)),
             Some(_) => Err(ServiceError::IdempotencyMismatch),
             None => Ok(None),
+        }
+    }
+
+    /// Makes these writes and applies them here. None if they conflict with changes of others, so
+    /// that the caller must read again.
+    fn commit(&self, writes: &[Write]) -> Result<Option<Revision>, ServiceError> {
+        use Conflict::{Key, Plan, Token};
+        match self.storage.commit(writes) {
+            Ok(revision) => {
+                self.apply_commit();
+                Ok(Some(revision))
+            }
+            Err(CommitError::Conflict(Key(_) | Plan(_) | Token)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -17,7 +17,8 @@ use super::usage::{UsageFormat, wants};
 use super::{AdminApi, audit, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::{ApiProblem, ProblemBody};
-use crate::control::service::{KeyFilter, KeyView, guarded};
+use crate::control::service::{KeyView, guarded};
+use crate::control::storage::KeyQuery;
 
 /// Chunks that wait for the client: the memory that a stalled client occupies.
 const MAX_WAITING_CHUNKS: usize = 1;
@@ -83,11 +84,12 @@ pub(crate) async fn export(
         Some(format) => format == UsageFormat::Csv,
         None => wants(&headers, "text/csv"),
     };
-    let filter = KeyFilter {
+    let keys = KeyQuery {
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
         prefix: params::text("prefix", query.prefix)?,
         begins_with: params::begins_with(query.begins_with)?,
+        ..KeyQuery::default()
     };
     let digests = query.digests.unwrap_or(false);
     if digests && csv {
@@ -103,7 +105,7 @@ pub(crate) async fn export(
         (false, true) => ExportForm::Digests,
     };
     // Before the first byte an error can still be an answer of its own.
-    let first = encode_chunk(&api, &filter, form, None).await?;
+    let first = encode_chunk(&api, &keys, form, None).await?;
     let (chunks, body) = stream::body(MAX_WAITING_CHUNKS);
     let what = if digests {
         "export with digests"
@@ -118,7 +120,7 @@ pub(crate) async fn export(
                 return;
             }
             let Some(after) = after else { return };
-            next = match encode_chunk(&api, &filter, form, Some(after)).await {
+            next = match encode_chunk(&api, &keys, form, Some(after)).await {
                 Ok(chunk) => Some(chunk),
                 Err(problem) => {
                     tracing::error!(
@@ -151,13 +153,17 @@ enum ExportForm {
 /// after.
 async fn encode_chunk(
     api: &AdminApi,
-    filter: &KeyFilter,
+    keys: &KeyQuery,
     form: ExportForm,
     after: Option<String>,
 ) -> Result<(Vec<u8>, Option<String>), ApiProblem> {
-    let (first, filter) = (after.is_none(), filter.clone());
+    let first = after.is_none();
+    let query = KeyQuery {
+        after,
+        ..keys.clone()
+    };
     let read = api.call_within(CHUNK_TIMEOUT, move |service| {
-        let page = service.export(&filter, after)?;
+        let page = service.export(query)?;
         let text = match form {
             ExportForm::Csv => as_csv(page.items, first),
             ExportForm::Json => as_json(page.items, KeyResource::new, first, page.next.is_none()),

@@ -13,7 +13,8 @@ use super::shape::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUp
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::{ApiProblem, ProblemBody};
-use crate::control::service::{Idempotency, KeyFilter};
+use crate::control::service::Idempotency;
+use crate::control::storage::KeyQuery;
 
 /// The longest overlap of a rotation. Seconds.
 const MAX_OVERLAP: u64 = 30 * 24 * 60 * 60;
@@ -25,23 +26,16 @@ pub(crate) async fn list(
     State(api): ApiState,
     QueryParams(query): QueryParams<KeyParams>,
 ) -> Result<Response, ApiProblem> {
-    let limit = params::limit(query.limit)?;
-    let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
-    let filter = filter(query)?;
-    let page = api
-        .call(move |service| Ok(service.keys(&filter, after.as_deref(), limit)?))
-        .await?;
-    Ok(json(StatusCode::OK, &KeyPage::new(page, now_ms())))
-}
-
-/// The filter that the parameters describe.
-pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
-    Ok(KeyFilter {
+    let query = KeyQuery {
+        limit: params::limit(query.limit)?,
+        after: params::after(query.cursor.as_deref())?.map(str::to_owned),
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
         prefix: params::text("prefix", query.prefix)?,
         begins_with: params::begins_with(query.begins_with)?,
-    })
+    };
+    let page = api.call(move |service| Ok(service.keys(query)?)).await?;
+    Ok(json(StatusCode::OK, &KeyPage::new(page, now_ms())))
 }
 
 /// Create a key. Only this answer has its text.
@@ -66,10 +60,13 @@ pub(crate) async fn create(
         token,
         request: sha256(&bytes),
     });
-    let new = new.new_key()?;
+    let (record, value) = new.record()?;
     let now = now_ms();
     let made = api
-        .call(move |service| Ok(service.create_key(new, once.as_ref(), now)?))
+        .call(move |service| {
+            let value = value.as_ref().map(|value| value.as_str());
+            Ok(service.create_key(record, value, once.as_ref(), now)?)
+        })
         .await?;
     let id = made.key.record.id.clone();
     let revision = made.key.record.revision;

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::storage::{CommitError, Conflict};
 use crate::keys::{RandomnessError, masked};
 use crate::limits::PlanError;
 use crate::shared_store::StorageError;
@@ -121,6 +122,19 @@ impl ServiceError {
     /// One field is invalid.
     pub(super) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![InvalidField::new(field, message)])
+    }
+}
+
+impl From<CommitError> for ServiceError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            CommitError::Conflict(Conflict::Digest { owner, .. }) => Self::KeyExists(owner),
+            CommitError::Conflict(Conflict::Key(name) | Conflict::Plan(name)) => {
+                Self::TooManyConflicts("key", name)
+            }
+            CommitError::Conflict(Conflict::Token) => Self::IdempotencyMismatch,
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::csv::{self, CsvRow, CsvWarning};
 use super::secret::new_id;
-use super::{ControlService, MAX_CONFLICT_RETRIES, ServiceError};
+use super::{ControlService, ServiceError, retry};
+use crate::control::storage::Write;
 use crate::control::storage::record::KeyRecord;
-use crate::control::storage::{CommitError, Conflict, Write};
 
 /// The most rows of one file.
 pub(crate) const MAX_ROWS: usize = 1_000_000;
@@ -165,25 +165,22 @@ impl ControlService {
         if fixed.count() < rows.len() {
             rows = self.without_existing_keys(rows, wrong)?;
         }
-        for _ in 0..MAX_CONFLICT_RETRIES {
+        retry("key", "of the import", || {
             if rows.is_empty() {
-                return Ok(());
+                return Ok(Some(()));
             }
             match self.commit_rows(&rows, now_ms) {
                 Ok((_, made)) => {
                     ids.extend(made);
-                    return Ok(());
+                    Ok(Some(()))
                 }
-                Err(CommitOrRandomness::Commit(CommitError::Conflict(
-                    Conflict::Digest { .. } | Conflict::Key(_),
-                ))) => rows = self.without_existing_keys(rows, wrong)?,
-                Err(other) => return Err(other.into()),
+                Err(ServiceError::KeyExists(_) | ServiceError::TooManyConflicts(..)) => {
+                    rows = self.without_existing_keys(std::mem::take(&mut rows), wrong)?;
+                    Ok(None)
+                }
+                Err(error) => Err(error),
             }
-        }
-        Err(ServiceError::TooManyConflicts(
-            "key",
-            "of the import".to_owned(),
-        ))
+        })
     }
 
     /// Imports all rows: in one commit if the storage accepts that, else in chunks that are undone
@@ -206,15 +203,13 @@ impl ControlService {
                     progress(ids.len(), rows.len());
                     done.push((revision, made));
                 }
-                Err(ImportError::Service { error, .. }) => {
+                Err(error) => {
                     let done = self.undo(&done);
                     self.apply_commit();
-                    return Err(ImportError::Service { error, done });
-                }
-                Err(other) => {
-                    self.undo(&done);
-                    self.apply_commit();
-                    return Err(other);
+                    return Err(match error {
+                        ImportError::Service { error, .. } => ImportError::Service { error, done },
+                        other => other,
+                    });
                 }
             }
         }
@@ -234,8 +229,7 @@ impl ControlService {
                 return Err(ImportError::Warnings(report(Vec::new(), vec![warning])));
             }
         }
-        let committed = self.commit_rows(rows, now_ms);
-        committed.map_err(|error| ServiceError::from(error).into())
+        Ok(self.commit_rows(rows, now_ms)?)
     }
 
     /// Deletes what was imported. Returns how many keys could not be deleted.
@@ -263,20 +257,18 @@ impl ControlService {
         &self,
         rows: &[CsvRow],
         now_ms: u64,
-    ) -> Result<(u64, Vec<String>), CommitOrRandomness> {
+    ) -> Result<(u64, Vec<String>), ServiceError> {
         let mut ids = Vec::with_capacity(rows.len());
         let mut writes = Vec::with_capacity(rows.len());
         for row in rows {
-            let id = new_id().map_err(CommitOrRandomness::Randomness)?;
+            let id = new_id()?;
             writes.push(Write::PutKey {
                 record: record(id.clone(), row, now_ms),
                 expect: 0,
             });
             ids.push(id);
         }
-        let committed = self.storage.commit(&writes);
-        let revision = committed.map_err(CommitOrRandomness::Commit)?;
-        Ok((revision, ids))
+        Ok((self.storage.commit(&writes)?, ids))
     }
 }
 
@@ -319,30 +311,6 @@ impl<'a> PlanSets<'a> {
     }
 }
 
-/// Why a chunk was not written.
-enum CommitOrRandomness {
-    Commit(CommitError),
-    Randomness(crate::keys::RandomnessError),
-}
-
-impl From<CommitOrRandomness> for ServiceError {
-    fn from(error: CommitOrRandomness) -> Self {
-        match error {
-            CommitOrRandomness::Randomness(error) => error.into(),
-            CommitOrRandomness::Commit(CommitError::Storage(error)) => error.into(),
-            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Digest {
-                owner, ..
-            })) => Self::KeyExists(owner),
-            CommitOrRandomness::Commit(CommitError::Conflict(
-                Conflict::Key(name) | Conflict::Plan(name),
-            )) => Self::TooManyConflicts("key", name),
-            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Token)) => {
-                Self::IdempotencyMismatch
-            }
-        }
-    }
-}
-
 /// An imported key belongs to a consumer with the key's name.
 fn record(id: String, row: &CsvRow, now_ms: u64) -> KeyRecord {
     let description = Some(&row.description).filter(|text| !text.is_empty());
@@ -356,9 +324,8 @@ fn record(id: String, row: &CsvRow, now_ms: u64) -> KeyRecord {
         enabled: row.enabled,
         created_ms: now_ms,
         updated_ms: now_ms,
-        expires_ms: None,
         secrets: vec![row.secret.clone()],
-        revision: 0,
+        ..KeyRecord::default()
     }
 }
 

@@ -7,31 +7,14 @@ use zeroize::Zeroizing;
 
 use super::secret::{issue_secret, new_id, provided_secret};
 use super::{
-    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError, rules,
+    ControlService, IDEMPOTENCY_TTL_MS, KeyView, MAX_CONFLICT_RETRIES, Page, ServiceError, retry,
+    rules,
 };
 use crate::control::storage::record::{KeyRecord, SecretRecord};
-use crate::control::storage::{
-    CommitError, Conflict, IdempotencyRecord, KeyQuery, StoredKey, Write,
-};
+use crate::control::storage::{IdempotencyRecord, KeyQuery, StoredKey, Write};
 use crate::keys::{KeyDigest, KeyEntry};
 
 use crate::model::store::Origin;
-
-/// A key to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct NewKey {
-    /// A name for people; may be empty.
-    pub(crate) name: String,
-    /// The consumer that it is issued to.
-    pub(crate) consumer: String,
-    pub(crate) plans: Vec<String>,
-    pub(crate) metadata: BTreeMap<String, String>,
-    pub(crate) enabled: bool,
-    /// When it expires. Milliseconds since 1970.
-    pub(crate) expires_ms: Option<u64>,
-    /// Its text, if it was issued elsewhere; None: Windlass makes a new one.
-    pub(crate) value: Option<Zeroizing<String>>,
-}
 
 /// Identifies a request to create.
 #[derive(Debug, Clone)]
@@ -77,20 +60,9 @@ pub(crate) struct KeyChange {
     pub(crate) expires_ms: Option<Option<u64>>,
 }
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KeyFilter {
-    /// Only keys of this consumer.
-    pub(crate) consumer: Option<String>,
-    /// Only keys on this plan.
-    pub(crate) plan: Option<String>,
-    /// Only keys whose name or id begins with this text.
-    pub(crate) prefix: Option<String>,
-    /// Only keys with a secret that begins with this text, as far as the stored prefix goes.
-    pub(crate) begins_with: Option<String>,
-}
-
 impl ControlService {
-    /// Creates a key, or shows the one that the same request created before.
+    /// Creates a key with a new id, or shows the one that the same request created before. Its
+    /// text is `value` if it was issued elsewhere; by default Windlass makes a new one.
     ///
     /// # Errors
     ///
@@ -98,29 +70,19 @@ impl ControlService {
     /// of reach.
     pub(crate) fn create_key(
         &self,
-        new: NewKey,
+        mut record: KeyRecord,
+        value: Option<&str>,
         once: Option<&Idempotency>,
         now_ms: u64,
     ) -> Result<CreatedKey, ServiceError> {
         if let Some(before) = self.replay(once, now_ms)? {
             return Ok(before);
         }
-        let mut record = KeyRecord {
-            id: String::new(),
-            name: new.name,
-            consumer: new.consumer,
-            plans: new.plans,
-            metadata: new.metadata,
-            enabled: new.enabled,
-            created_ms: now_ms,
-            updated_ms: now_ms,
-            expires_ms: new.expires_ms,
-            secrets: Vec::new(),
-            revision: 0,
-        };
+        record.created_ms = now_ms;
+        record.updated_ms = now_ms;
         rules::check_key(&record)?;
-        let (secret, shown) = match new.value {
-            Some(value) => (provided_secret(&value, now_ms)?, None),
+        let (secret, shown) = match value {
+            Some(value) => (provided_secret(value, now_ms)?, None),
             None => {
                 let (secret, text) = issue_secret(now_ms)?;
                 (secret, Some(text))
@@ -144,30 +106,19 @@ impl ControlService {
                 },
                 until_ms: now_ms.saturating_add(IDEMPOTENCY_TTL_MS),
             }));
-            match self.storage.commit(&writes) {
-                Ok(revision) => {
-                    record.revision = revision;
-                    self.apply_commit();
-                    return Ok(CreatedKey {
-                        key: view(record, None),
-                        secret: shown,
-                        replayed: false,
-                    });
-                }
-                Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
-                    return Err(ServiceError::KeyExists(owner));
-                }
-                Err(CommitError::Conflict(Conflict::Token)) => {
-                    if let Some(before) = self.replay(once, now_ms)? {
-                        return Ok(before);
-                    }
-                    // The record has expired, but was not deleted yet.
-                    self.storage.delete_expired(0, now_ms)?;
-                }
-                // The id was drawn twice: draw another.
-                Err(CommitError::Conflict(Conflict::Key(_) | Conflict::Plan(_))) => {}
-                Err(CommitError::Storage(error)) => return Err(error.into()),
+            if let Some(revision) = self.commit(&writes)? {
+                record.revision = revision;
+                return Ok(CreatedKey {
+                    key: view(record, None),
+                    secret: shown,
+                    replayed: false,
+                });
             }
+            if let Some(before) = self.replay(once, now_ms)? {
+                return Ok(before);
+            }
+            // The token's record has expired, but was not deleted yet; or the id was drawn twice.
+            self.storage.delete_expired(0, now_ms)?;
         }
         Err(ServiceError::TooManyConflicts("key", record.name))
     }
@@ -205,46 +156,20 @@ impl ControlService {
         Ok(self.view_stored(self.stored(id)?))
     }
 
-    /// Keys in the order of their ids: at most `limit` keys with a greater id than `after`. They
-    /// include those of the configuration.
+    /// A page of the keys that the query selects. They include those of the configuration.
     ///
     /// # Errors
     ///
     /// The storage is out of reach.
-    pub(crate) fn keys(
-        &self,
-        filter: &KeyFilter,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<KeyView>, ServiceError> {
-        let stored = self.storage.keys(&KeyQuery {
-            after: after.map(str::to_owned),
-            limit: limit + 1,
-            consumer: filter.consumer.clone(),
-            plan: filter.plan.clone(),
-            prefix: filter.prefix.clone(),
-            begins_with: filter.begins_with.clone(),
-        })?;
+    pub(crate) fn keys(&self, mut query: KeyQuery) -> Result<Page<KeyView>, ServiceError> {
+        let limit = query.limit;
+        query.limit += 1;
+        let stored = self.storage.keys(&query)?.into_iter();
         let fixed = self.configured.load();
-        let fixed = fixed
-            .keys
-            .iter()
-            .filter(|key| after.is_none_or(|after| *key.id > *after) && filter.matches(key))
-            .take(limit + 1);
-        let fixed: Vec<KeyView> = fixed.map(|key| self.view_configured(key)).collect();
-        let mut items: Vec<KeyView> = stored
-            .into_iter()
-            .map(|key| self.view_stored(key))
-            .chain(fixed)
-            .collect();
-        items.sort_by(|one, two| one.record.id.cmp(&two.record.id));
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().map(|key| key.record.id.clone());
-        Ok(Page {
-            items,
-            next: last.filter(|_| more),
-        })
+        let fixed = fixed.keys.iter().filter(|key| selects(&query, key));
+        let fixed = fixed.take(query.limit).map(|key| self.view_configured(key));
+        let items = stored.map(|key| self.view_stored(key)).chain(fixed);
+        Ok(Page::of(items.collect(), limit, |key| &key.record.id))
     }
 
     /// Changes a key.
@@ -317,22 +242,13 @@ impl ControlService {
     /// The key does not exist or is at another revision, or the storage is out of reach.
     pub(crate) fn delete_key(&self, id: &str, expected: Option<u64>) -> Result<(), ServiceError> {
         self.refuse_configured_key(id)?;
-        for _ in 0..MAX_CONFLICT_RETRIES {
-            let record = self.stored(id)?.record;
-            check_revision("key", id, record.revision, expected)?;
-            match self.storage.commit(&[Write::DeleteKey {
-                id: id.to_owned(),
-                expect: record.revision,
-            }]) {
-                Ok(_) => {
-                    self.apply_commit();
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(ServiceError::TooManyConflicts("key", id.to_owned()))
+        retry("key", id, || {
+            let expect = self.stored(id)?.record.revision;
+            check_revision("key", id, expect, expected)?;
+            let id = id.to_owned();
+            self.commit(&[Write::DeleteKey { id, expect }])
+        })
+        .map(drop)
     }
 
     fn change_key(
@@ -343,35 +259,19 @@ impl ControlService {
         change: impl Fn(&mut KeyRecord) -> Result<(), ServiceError>,
     ) -> Result<KeyView, ServiceError> {
         self.refuse_configured_key(id)?;
-        for _ in 0..MAX_CONFLICT_RETRIES {
-            let StoredKey {
-                mut record,
-                last_used_ms,
-            } = self.stored(id)?;
-            let expect = record.revision;
+        retry("key", id, || {
+            let mut key = self.stored(id)?;
+            let expect = key.record.revision;
             check_revision("key", id, expect, expected)?;
-            change(&mut record)?;
-            record.updated_ms = now_ms;
-            match self.storage.commit(&[Write::PutKey {
-                record: record.clone(),
-                expect,
-            }]) {
-                Ok(revision) => {
-                    record.revision = revision;
-                    self.apply_commit();
-                    return Ok(self.view_stored(StoredKey {
-                        record,
-                        last_used_ms,
-                    }));
-                }
-                Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
-                    return Err(ServiceError::KeyExists(owner));
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(ServiceError::TooManyConflicts("key", id.to_owned()))
+            change(&mut key.record)?;
+            key.record.updated_ms = now_ms;
+            let record = key.record.clone();
+            let committed = self.commit(&[Write::PutKey { record, expect }])?;
+            Ok(committed.map(|revision| {
+                key.record.revision = revision;
+                self.view_stored(key)
+            }))
+        })
     }
 
     fn stored(&self, id: &str) -> Result<StoredKey, ServiceError> {
@@ -396,18 +296,14 @@ impl ControlService {
         KeyView {
             record: KeyRecord {
                 id: key.id.clone(),
-                name: String::new(),
                 consumer: key.consumer.clone(),
                 plans: key.profile.plans.iter().map(ToString::to_string).collect(),
                 metadata: attributes
                     .map(|(name, value)| (name.to_string(), value.to_string()))
                     .collect(),
                 enabled: key.enabled,
-                created_ms: 0,
-                updated_ms: 0,
                 expires_ms: key.expires_ms,
-                secrets: Vec::new(),
-                revision: 0,
+                ..KeyRecord::default()
             },
             last_used_ms: self.runtime.last_used_ms(&key.id),
             origin: Origin::Configuration,
@@ -434,18 +330,17 @@ impl ControlService {
     }
 }
 
-impl KeyFilter {
-    fn matches(&self, key: &KeyEntry) -> bool {
-        let is =
-            |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
-        is(&self.consumer, &|consumer| *key.consumer == *consumer)
-            && is(&self.plan, &|plan| {
-                key.profile.plans.iter().any(|own| **own == *plan)
-            })
-            && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
-            // The configuration has only digests.
-            && self.begins_with.is_none()
-    }
+/// Whether the query selects a key of the configuration, which has neither a name nor the text of
+/// a secret.
+fn selects(query: &KeyQuery, key: &KeyEntry) -> bool {
+    let is =
+        |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
+    let plans = &key.profile.plans;
+    is(&query.after, &|after| *key.id > *after)
+        && is(&query.consumer, &|consumer| key.consumer == consumer)
+        && is(&query.plan, &|plan| plans.iter().any(|own| **own == *plan))
+        && is(&query.prefix, &|prefix| key.id.starts_with(prefix))
+        && query.begins_with.is_none()
 }
 
 fn put<T>(field: &mut T, value: Option<T>) {

@@ -2,26 +2,11 @@
 
 use super::keys::check_revision;
 use super::rules::{self, PlanApis};
-use super::{ConfiguredItems, ControlService, MAX_CONFLICT_RETRIES, Page, PlanView, ServiceError};
+use super::{ConfiguredItems, ControlService, Page, PlanView, ServiceError, retry};
 use crate::control::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
-use crate::control::storage::{CommitError, KeyQuery, Write};
+use crate::control::storage::{KeyQuery, Write};
 use crate::limits::UsagePlan;
 use crate::model::store::Origin;
-
-/// A plan to create.
-#[derive(Debug, Clone)]
-pub(crate) struct NewPlan {
-    pub(crate) name: String,
-    /// A description for people; may be empty.
-    pub(crate) description: String,
-    /// Its token bucket.
-    pub(crate) rate: Option<RateRecord>,
-    pub(crate) quota: Option<QuotaRecord>,
-    /// Rates of single methods.
-    pub(crate) methods: Vec<MethodRecord>,
-    /// The APIs that it is for; empty: all.
-    pub(crate) apis: Vec<String>,
-}
 
 /// A change of a plan. None: no change.
 #[derive(Debug, Clone, Default)]
@@ -66,33 +51,36 @@ impl ControlService {
     /// # Errors
     ///
     /// A field is invalid, a plan of that name exists, or the storage is out of reach.
-    pub(crate) fn create_plan(&self, new: NewPlan, now_ms: u64) -> Result<PlanView, ServiceError> {
-        let mut record = PlanRecord {
-            name: new.name,
-            description: new.description,
-            rate: new.rate,
-            quota: new.quota,
-            methods: new.methods,
-            apis: new.apis,
-            created_ms: now_ms,
-            updated_ms: now_ms,
-            revision: 0,
-        };
+    pub(crate) fn create_plan(
+        &self,
+        mut record: PlanRecord,
+        now_ms: u64,
+    ) -> Result<PlanView, ServiceError> {
+        record.created_ms = now_ms;
+        record.updated_ms = now_ms;
         rules::check_plan(&record)?;
         self.refuse_configured_plan(&record.name)?;
         let _plans = self.plans.write();
-        match self.storage.commit(&[Write::PutPlan {
+        let name = record.name.clone();
+        let created = self.put_plan(record, 0)?;
+        created.ok_or(ServiceError::PlanExists(name))
+    }
+
+    /// Writes a plan that replaces this revision. None if it has another one.
+    fn put_plan(
+        &self,
+        mut record: PlanRecord,
+        expect: u64,
+    ) -> Result<Option<PlanView>, ServiceError> {
+        let write = Write::PutPlan {
             record: record.clone(),
-            expect: 0,
-        }]) {
-            Ok(revision) => {
-                record.revision = revision;
-                self.apply_commit();
-                Ok(self.view_plan(record, Origin::Store))
-            }
-            Err(CommitError::Conflict(_)) => Err(ServiceError::PlanExists(record.name)),
-            Err(CommitError::Storage(error)) => Err(error.into()),
-        }
+            expect,
+        };
+        let committed = self.commit(&[write])?;
+        Ok(committed.map(|revision| {
+            record.revision = revision;
+            self.view_plan(record, Origin::Store)
+        }))
     }
 
     /// The plan of this name.
@@ -126,20 +114,16 @@ impl ControlService {
         let stored = stored.map(|record| (record, Origin::Store));
         let fixed = fixed.plans.iter();
         let fixed = fixed.map(|plan| (configured_record(plan), Origin::Configuration));
-        let mut plans: Vec<_> = stored
+        let plans = stored
             .chain(fixed)
-            .filter(|(record, _)| after.is_none_or(|after| *record.name > *after))
-            .collect();
-        plans.sort_by(|one, two| one.0.name.cmp(&two.0.name));
-        let more = plans.len() > limit;
-        plans.truncate(limit);
-        let last = plans.last().map(|(record, _)| record.name.clone());
-        let views = plans.into_iter();
+            .filter(|(record, _)| after.is_none_or(|after| *record.name > *after));
+        let page = Page::of(plans.collect(), limit, |(record, _)| &record.name);
+        let views = page.items.into_iter();
         Ok(Page {
             items: views
                 .map(|(record, origin)| self.view_plan(record, origin))
                 .collect(),
-            next: last.filter(|_| more),
+            next: page.next,
         })
     }
 
@@ -158,7 +142,7 @@ impl ControlService {
     ) -> Result<PlanView, ServiceError> {
         self.refuse_configured_plan(name)?;
         let _plans = self.plans.write();
-        for _ in 0..MAX_CONFLICT_RETRIES {
+        retry("plan", name, || {
             let mut record = self.stored_plan(name)?;
             let expect = record.revision;
             check_revision("plan", name, expect, expected)?;
@@ -175,20 +159,8 @@ impl ControlService {
             record.updated_ms = now_ms;
             rules::check_plan(&record)?;
             self.check_sets(&record)?;
-            match self.storage.commit(&[Write::PutPlan {
-                record: record.clone(),
-                expect,
-            }]) {
-                Ok(revision) => {
-                    record.revision = revision;
-                    self.apply_commit();
-                    return Ok(self.view_plan(record, Origin::Store));
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
+            self.put_plan(record, expect)
+        })
     }
 
     /// Deletes a plan that no key is on. Its usage stays.
@@ -204,7 +176,7 @@ impl ControlService {
     ) -> Result<(), ServiceError> {
         self.refuse_configured_plan(name)?;
         let _plans = self.plans.write();
-        for _ in 0..MAX_CONFLICT_RETRIES {
+        retry("plan", name, || {
             let expect = self.stored_plan(name)?.revision;
             check_revision("plan", name, expect, expected)?;
             let on_it = self.storage.keys(&KeyQuery {
@@ -218,19 +190,10 @@ impl ControlService {
                     key: key.record.id,
                 });
             }
-            match self.storage.commit(&[Write::DeletePlan {
-                name: name.to_owned(),
-                expect,
-            }]) {
-                Ok(_) => {
-                    self.apply_commit();
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(ServiceError::TooManyConflicts("plan", name.to_owned()))
+            let name = name.to_owned();
+            self.commit(&[Write::DeletePlan { name, expect }])
+        })
+        .map(drop)
     }
 
     /// Checks that a key may have these plans together: all exist, and no two are for one API.
@@ -284,11 +247,11 @@ impl ControlService {
     }
 
     fn view_plan(&self, record: PlanRecord, origin: Origin) -> PlanView {
-        let slack = self.runtime.overshoot(&record.name);
+        let overshoot = self.runtime.overshoot(&record.name);
         PlanView {
             record,
             origin,
-            overshoot: slack,
+            overshoot,
         }
     }
 }

@@ -133,14 +133,10 @@ impl ControlService {
         }
         let _plans = self.plans.write();
         let there = self.storage.plan(&plan.name)?;
-        let (expect, done) = match &there {
-            None => (0, RecordOutcome::Added),
-            Some(there) if same_plan(there, &plan) => return Ok(RecordOutcome::Unchanged),
-            Some(there) if how.replace => (there.revision, RecordOutcome::Replaced),
-            Some(_) => {
-                let why = format!("plan `{}` exists and differs", plan.name);
-                return Ok(RecordOutcome::LeftOut(why + REPLACE));
-            }
+        let there = there.map(|there| (there.revision, same_plan(&there, &plan)));
+        let (done, expect) = outcome("plan", &plan.name, there, how);
+        let Some(expect) = expect else {
+            return Ok(done);
         };
         if expect > 0
             && let Err(error) = self.check_sets(&plan)
@@ -152,11 +148,9 @@ impl ControlService {
             return Ok(done);
         }
         let mut record = plan;
-        record.updated_ms = if expect > 0 {
-            now_ms
-        } else {
-            record.updated_ms
-        };
+        if expect > 0 {
+            record.updated_ms = now_ms;
+        }
         let name = record.name.clone();
         match self.storage.commit(&[Write::PutPlan { record, expect }]) {
             Ok(_) => Ok(done),
@@ -178,18 +172,9 @@ impl ControlService {
             return record_fault(error).map(|why| (RecordOutcome::LeftOut(why), None));
         }
         let there = self.storage.key(&record.id)?;
-        let (expect, done) = match &there {
-            None => (0, RecordOutcome::Added),
-            Some(there) if same_key(&there.record, record) => {
-                return Ok((RecordOutcome::Unchanged, None));
-            }
-            Some(there) if how.replace => (there.record.revision, RecordOutcome::Replaced),
-            Some(_) => {
-                let why = format!("key `{}` exists and differs", record.id);
-                return Ok((RecordOutcome::LeftOut(why + REPLACE), None));
-            }
-        };
-        if how.dry_run {
+        let there = there.map(|there| (there.record.revision, same_key(&there.record, record)));
+        let (done, expect) = outcome("key", &record.id, there, how);
+        if how.dry_run && expect.is_some() {
             for secret in &record.secrets {
                 let digest = *secret.digest.as_bytes();
                 let owner = self.storage.key_by_digest(&secret.digest)?;
@@ -201,7 +186,7 @@ impl ControlService {
                 report.new_digests.insert(digest, record.id.clone());
             }
         }
-        Ok((done, Some(expect)))
+        Ok((done, expect))
     }
 
     /// Writes keys: all in one commit, or one by one if one of them is in conflict.
@@ -402,7 +387,26 @@ impl ControlService {
     }
 }
 
-const REPLACE: &str = "; it stays as it is (`replace` would overwrite it)";
+/// The outcome for a record, and the revision that it replaces if it is to be written. `there` is
+/// the revision of the record that exists, and whether the two are the same.
+fn outcome(
+    kind: &str,
+    name: &str,
+    there: Option<(u64, bool)>,
+    how: StoreImport,
+) -> (RecordOutcome, Option<u64>) {
+    match there {
+        None => (RecordOutcome::Added, Some(0)),
+        Some((_, true)) => (RecordOutcome::Unchanged, None),
+        Some((revision, false)) if how.replace => (RecordOutcome::Replaced, Some(revision)),
+        Some((_, false)) => {
+            let why = format!(
+                "{kind} `{name}` exists and differs; it stays as it is (`replace` would overwrite it)"
+            );
+            (RecordOutcome::LeftOut(why), None)
+        }
+    }
+}
 
 /// The most secrets of one key: two are valid, and some have expired.
 const MAX_SECRETS: usize = 16;

@@ -3,17 +3,15 @@
 mod keys;
 mod plans;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use zeroize::Zeroizing;
 
 use super::*;
 use crate::control::storage::record::{QuotaRecord, RateRecord};
 use crate::control::storage::sqlite::SqliteStorage;
-use crate::control::storage::{QuotaExtension, Storage};
+use crate::control::storage::{KeyQuery, QuotaExtension, Storage};
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
 use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{RateLimit, UsagePlan};
@@ -132,34 +130,32 @@ fn fixture() -> ServiceFixture {
     }
 }
 
-fn key(plans: &[&str]) -> NewKey {
-    NewKey {
+fn key(plans: &[&str]) -> KeyRecord {
+    KeyRecord {
         name: "first".to_owned(),
         consumer: "acme".to_owned(),
         plans: plans.iter().map(|plan| (*plan).to_owned()).collect(),
-        metadata: BTreeMap::new(),
         enabled: true,
-        expires_ms: None,
-        value: None,
+        ..KeyRecord::default()
     }
 }
 
-fn plan(name: &str, apis: &[&str]) -> NewPlan {
-    NewPlan {
+fn plan(name: &str, apis: &[&str]) -> PlanRecord {
+    PlanRecord {
         name: name.to_owned(),
-        description: String::new(),
         rate: Some(RateRecord {
             per_second: 5.0,
             burst: 10,
         }),
-        quota: None,
-        methods: Vec::new(),
         apis: apis.iter().map(|api| (*api).to_owned()).collect(),
+        ..PlanRecord::default()
     }
 }
 
 impl ServiceFixture {
     fn create(&self, plans: &[&str]) -> super::keys::CreatedKey {
-        self.service.create_key(key(plans), None, NOW).unwrap()
+        self.service
+            .create_key(key(plans), None, None, NOW)
+            .unwrap()
     }
 }

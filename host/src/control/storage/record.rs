@@ -11,7 +11,7 @@ use crate::limits::{MethodRate, QuotaLimit, RateLimit, UsagePlan};
 use crate::model::period::{MonthDay, Period, PeriodKind, Weekday};
 
 /// An API key, without its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// Its public id, the attribute `api-key.id`: 1 to 64 of `[A-Za-z0-9_-]`. It never changes.
     pub id: String,
@@ -49,7 +49,7 @@ pub struct SecretRecord {
     pub expires_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanRecord {
     /// Its name, which its counters belong to. It never changes.
     pub(crate) name: String,

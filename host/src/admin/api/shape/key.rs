@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::{metadata, names, nullable, present, secret_in, secret_out, whole_number};
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{KeyChange, KeyView, NewKey, Page};
+use crate::control::service::{KeyChange, KeyView, Page};
+use crate::control::storage::record::KeyRecord;
 use crate::model::date;
 use crate::model::store::Origin;
 
@@ -213,17 +214,18 @@ fn default_enabled() -> bool {
 }
 
 impl KeyCreate {
-    /// The key for the service.
-    pub(crate) fn new_key(self) -> Result<NewKey, ApiProblem> {
-        Ok(NewKey {
+    /// The key, and its text if it was issued elsewhere.
+    pub(crate) fn record(self) -> Result<(KeyRecord, Option<Zeroizing<String>>), ApiProblem> {
+        let record = KeyRecord {
             name: self.name,
             consumer: self.consumer,
             plans: self.plans,
             metadata: self.metadata,
             enabled: self.enabled,
             expires_ms: self.expires.as_deref().map(moment).transpose()?,
-            value: self.value,
-        })
+            ..KeyRecord::default()
+        };
+        Ok((record, self.value))
     }
 }
 
@@ -282,18 +284,16 @@ pub(crate) struct KeyUpdate {
 impl KeyUpdate {
     /// The change for the service.
     pub(crate) fn change(self) -> Result<KeyChange, ApiProblem> {
-        let expires_ms = match self.expires {
-            None => None,
-            Some(None) => Some(None),
-            Some(Some(text)) => Some(Some(moment(&text)?)),
-        };
+        let expires_ms = self
+            .expires
+            .map(|text| text.as_deref().map(moment).transpose());
         Ok(KeyChange {
             name: self.name,
             consumer: self.consumer,
             plans: self.plans,
             metadata: self.metadata,
             enabled: self.enabled,
-            expires_ms,
+            expires_ms: expires_ms.transpose()?,
         })
     }
 }

@@ -5,8 +5,10 @@ use utoipa::ToSchema;
 
 use super::{Strict, names, nullable, present, present_whole, starts_on, whole_number};
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{NewPlan, Page, PlanChange, PlanOvershoot, PlanView, RateChange};
-use crate::control::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
+use crate::control::service::{Page, PlanChange, PlanOvershoot, PlanView, RateChange};
+use crate::control::storage::record::{
+    MethodRecord, PlanRecord, QuotaRecord, RateRecord, default_burst,
+};
 use crate::model::date;
 use crate::model::period::{FirstDay, PeriodKind};
 use crate::model::store::Origin;
@@ -261,7 +263,7 @@ impl From<Page<PlanView>> for PlanPage {
     }
 }
 
-impl TryFrom<PlanCreate> for NewPlan {
+impl TryFrom<PlanCreate> for PlanRecord {
     type Error = ApiProblem;
 
     fn try_from(plan: PlanCreate) -> Result<Self, ApiProblem> {
@@ -277,6 +279,7 @@ impl TryFrom<PlanCreate> for NewPlan {
                 .transpose()?,
             methods: methods(plan.methods),
             apis: plan.apis,
+            ..Self::default()
         })
     }
 }

@@ -25,25 +25,17 @@ fn a_key_is_shown_once_and_kept_as_a_digest() {
 #[test]
 fn an_imported_value_is_taken_as_it_is_and_belongs_to_one_key() {
     let fixture = fixture();
-    let mut new = key(&[]);
-    new.value = Some(Zeroizing::new("apikey1234abcdefghij0123456789".to_owned()));
-    let made = fixture.service.create_key(new.clone(), None, NOW).unwrap();
+    let create = |value: &str| fixture.service.create_key(key(&[]), Some(value), None, NOW);
+    let made = create("apikey1234abcdefghij0123456789").unwrap();
     assert!(made.secret.is_none());
-    let again = fixture
-        .service
-        .create_key(new.clone(), None, NOW)
-        .unwrap_err();
+    let again = create("apikey1234abcdefghij0123456789").unwrap_err();
     assert!(matches!(again, ServiceError::KeyExists(owner) if owner == made.key.record.id));
     for wrong in [
         "short",
         "has a space in it, and more",
         "has,a,comma,and,is,long,enough",
     ] {
-        new.value = Some(Zeroizing::new(wrong.to_owned()));
-        let refused = fixture
-            .service
-            .create_key(new.clone(), None, NOW)
-            .unwrap_err();
+        let refused = create(wrong).unwrap_err();
         assert!(!refused.to_string().contains(wrong), "{refused}");
     }
 }
@@ -58,7 +50,7 @@ fn a_repeated_request_shows_the_key_it_made_and_another_is_refused() {
     let create = |request| {
         fixture
             .service
-            .create_key(key(&[]), Some(&once(request)), NOW)
+            .create_key(key(&[]), None, Some(&once(request)), NOW)
     };
     let first = create(1).unwrap();
     let second = create(1).unwrap();
@@ -68,7 +60,7 @@ fn a_repeated_request_shows_the_key_it_made_and_another_is_refused() {
     let later = NOW + IDEMPOTENCY_TTL_MS + 1;
     let fresh = fixture
         .service
-        .create_key(key(&[]), Some(&once(2)), later)
+        .create_key(key(&[]), None, Some(&once(2)), later)
         .unwrap();
     assert!(!fresh.replayed);
 }
@@ -184,8 +176,8 @@ fn every_invalid_field_of_a_key_is_reported() {
         ("a b".to_owned(), String::new()),
     ]
     .into();
-    let ServiceError::Invalid(faults) = fixture.service.create_key(new, None, NOW).unwrap_err()
-    else {
+    let refused = fixture.service.create_key(new, None, None, NOW);
+    let ServiceError::Invalid(faults) = refused.unwrap_err() else {
         panic!("another error");
     };
     let fields: Vec<&str> = faults.iter().map(|fault| &*fault.field).collect();
@@ -223,10 +215,12 @@ fn keys_come_in_pages() {
     ids.sort();
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = fixture
-            .service
-            .keys(&KeyFilter::default(), after.as_deref(), 3)
-            .unwrap();
+        let query = KeyQuery {
+            after,
+            limit: 3,
+            ..KeyQuery::default()
+        };
+        let page = fixture.service.keys(query).unwrap();
         assert!(page.items.len() <= 3);
         found.extend(page.items.into_iter().map(|key| key.record.id));
         after = page.next;
@@ -240,9 +234,10 @@ fn keys_come_in_pages() {
         refused.to_string().contains("defined in the configuration"),
         "{refused}"
     );
-    let nobody = KeyFilter {
+    let nobody = KeyQuery {
+        limit: 3,
         consumer: Some("nobody".to_owned()),
-        ..KeyFilter::default()
+        ..KeyQuery::default()
     };
-    assert_eq!(fixture.service.keys(&nobody, None, 3).unwrap().items, []);
+    assert_eq!(fixture.service.keys(nobody).unwrap().items, []);
 }

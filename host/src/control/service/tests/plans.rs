@@ -18,7 +18,7 @@ fn a_key_has_one_plan_for_each_api() {
     let create = |plans: &[&str]| {
         fixture
             .service
-            .create_key(key(plans), None, NOW)
+            .create_key(key(plans), None, None, NOW)
             .map(|made| made.key.record.id)
     };
     assert!(
@@ -153,14 +153,11 @@ fn all_or_nothing_means_nothing() {
         panic!("another error");
     };
     assert_eq!((report.warnings[0].line, report.warnings[0].column), (5, 3));
-    assert_eq!(
-        fixture
-            .service
-            .keys(&KeyFilter::default(), None, 10)
-            .unwrap()
-            .items,
-        []
-    );
+    let query = KeyQuery {
+        limit: 10,
+        ..KeyQuery::default()
+    };
+    assert_eq!(fixture.service.keys(query).unwrap().items, []);
 }
 
 #[test]
@@ -183,10 +180,11 @@ fn a_large_import_is_made_in_chunks_and_exported_whole() {
     );
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = fixture
-            .service
-            .export(&KeyFilter::default(), after)
-            .unwrap();
+        let query = KeyQuery {
+            after,
+            ..KeyQuery::default()
+        };
+        let page = fixture.service.export(query).unwrap();
         ids.extend(page.items.into_iter().map(|key| key.record.id));
         match page.next {
             Some(next) => after = Some(next),
