@@ -5,7 +5,7 @@
 //! every name resolved, or [`Problems`].
 //!
 //! ```text
-//! text → read::syntax (TOML, with recovery) → section/* (a struct each, which a derive makes a
+//! text → syntax (TOML, with recovery) → section/* (a struct each, which a derive makes a
 //! reader of, by way of field/* and value/*) → check (what concerns several) → Config
 //! ```
 //!
@@ -19,6 +19,7 @@ mod check;
 mod elsewhere;
 mod excerpt;
 mod field;
+mod load;
 mod mask;
 mod names;
 mod problem;
@@ -27,6 +28,7 @@ pub mod reference;
 mod references;
 mod section;
 mod source;
+mod syntax;
 mod value;
 
 pub(crate) use problem::{Problems, Severity};

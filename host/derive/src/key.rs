@@ -67,7 +67,7 @@ impl Key {
     pub(crate) fn read(&self) -> Option<TokenStream> {
         let local = &self.local;
         match &self.source {
-            Source::Taken { described, .. } => Some(quote!(let #local = table.take(&#described);)),
+            Source::Taken { described, .. } => Some(quote!(let #local = #described.take(table);)),
             Source::Flat(keys) => Some(quote! {
                 let #local = <#keys as crate::config::field::FromTable>::read(table);
             }),

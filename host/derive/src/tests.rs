@@ -31,7 +31,8 @@ fn one_field_makes_the_reader_and_the_reference() {
         "<Durationascrate::config::field::FromValue>::KIND.within(50u64,3600000u64)",
         r#"Absence::Default("\"10s\"")"#,
         r#"synonyms:"period""#,
-        "letinterval=table.take(",
+        "letinterval=crate::config::field::Field{",
+        ".take(table);",
         "interval:interval?.into()",
     ] {
         assert!(code.contains(part), "{part} is not in {code}");

@@ -1,22 +1,10 @@
 //! What concerns several sections at once.
 
 use super::names::Group;
-use super::read::{Reader, Table};
+use super::read::Reader;
 use super::section::{FilterConfig, Plan, PlanMethod, RouteConfig, RouteEnd};
-use super::source::Span;
 use super::value::balance::other_param;
 use super::value::path::parameters;
-
-/// Reports a list of tables that cannot be left out.
-pub(super) fn presence(table: &mut Table<'_>, key: &str, example: &str) {
-    if table.has(key) || table.is_incomplete() {
-        return;
-    }
-    let message = format!("there is no `[[{key}]]`: at least one is needed");
-    table
-        .error(Span::default(), &message)
-        .help(format!("add {example}"));
-}
 
 /// Warns of what is defined and not used. Says nothing beside errors: mending them may use it.
 pub(super) fn unused(reader: &mut Reader) {

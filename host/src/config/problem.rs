@@ -51,7 +51,12 @@ impl Problem {
 
     /// Adds how to mend it.
     pub(crate) fn help(&mut self, text: impl Into<String>) -> &mut Self {
-        self.help = Some(text.into());
+        self.help_if(Some(text.into()))
+    }
+
+    /// Adds how to mend it, if that is known.
+    pub(crate) fn help_if(&mut self, text: Option<String>) -> &mut Self {
+        self.help = text;
         self
     }
 }

@@ -1,30 +1,20 @@
-//! TOML text to [`Config`], with every problem found.
+//! The values of a table, while they are read.
 //!
-//! The text is parsed with recovery ([`syntax`]), then each section is read by its reader
-//! ([`super::section`]) through a [`Table`], and at the end what concerns several sections is
-//! checked ([`super::check`]). Promises: never stops at the first problem; after a syntax error
-//! says nothing of what may just have been lost with it. Deliberately not here: whether files,
-//! plugins and addresses exist, and whether routes collide; what uses the configuration says so
-//! in the same form.
+//! The readers of the sections ([`super::section`]) take keys from a [`Table`]; the kinds of
+//! values ([`super::field`]) read a [`Slot`]. Both report to the [`Reader`], which also keeps what
+//! one section has to know of another.
 
 mod slot;
-mod syntax;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use toml::de::DeTable;
-
-use super::field::FromTable;
 use super::names::Names;
-use super::problem::{Problem, Problems};
-use super::section::Config;
-use super::source::{Source, Span};
-use super::{check, mask, references};
+use super::problem::Problems;
+use super::source::Span;
 
-pub(super) use slot::{Slot, shorten};
+pub(super) use slot::Slot;
 pub(super) use table::Table;
 
 /// What all readers share.
@@ -64,129 +54,11 @@ pub(super) struct HashParam {
     pub(crate) span: Span,
 }
 
-impl Config {
-    /// Reads a file. Relative paths in it are relative to its folder.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, if anything is, warnings included.
-    pub fn read(path: &Path) -> Result<Self, Problems> {
-        sound(Self::read_anyway(path))
-    }
-
-    /// Reads a file, and gives what could be read also where something is wrong with it: for whoever
-    /// looks for everything else that is wrong. None where a part of the file may be lost.
-    #[must_use]
-    pub(crate) fn read_anyway(path: &Path) -> (Option<Self>, Problems) {
-        let name = path.display().to_string();
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let failed = |text: String, span: Span, message: String| {
-            let mut problems = Problems::new(Arc::new(Source::new(name.as_str(), text)));
-            problems.error(span, message);
-            problems
-        };
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let message = format!("cannot be read: {error}");
-                return (None, failed(String::new(), Span::default(), message));
-            }
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse_anyway(&name, &text, folder),
-            Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let span = Span::new(valid, valid + '\u{fffd}'.len_utf8());
-                let mut problems = failed(text, span, "is not UTF-8 text".to_owned());
-                for span in mask::find(&problems.source().text.clone()) {
-                    problems.mask(span);
-                }
-                (None, problems)
-            }
-        }
-    }
-
-    /// Reads a file's text. `name` is what it is called in reports; relative paths in it are
-    /// relative to `folder`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, if anything is, warnings included.
-    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Problems> {
-        sound(Self::parse_anyway(name, text, folder))
-    }
-
-    fn parse_anyway(name: &str, text: &str, folder: &Path) -> (Option<Self>, Problems) {
-        let source = Arc::new(Source::new(name, text));
-        let (root, syntax) = syntax::parse(&source);
-        let mut problems = Problems::new(Arc::clone(&source));
-        for span in mask::find(text) {
-            problems.mask(span);
-        }
-        let mut reader = Reader {
-            problems,
-            names: Names::collect(root.get_ref()),
-            seen: BTreeMap::new(),
-            max_memory: u64::MAX,
-            base_paths: BTreeMap::new(),
-            unsure_apis: BTreeSet::new(),
-            plan_apis: BTreeMap::new(),
-            hash_params: Vec::new(),
-            has_store: false,
-            folder: folder.to_path_buf(),
-            incomplete: !syntax.is_empty(),
-        };
-        let config = reader.root(root.get_ref());
-        if let Some(config) = &config {
-            check::plan_methods(&mut reader, &config.plans, &config.routes);
-            check::hash_params(&mut reader, &config.routes, &config.filters);
-        }
-        check::unused(&mut reader);
-        let is_whole = syntax.is_empty();
-        let names = reader.names;
-        let problems = with_syntax(reader.problems, syntax);
-        let config = config.filter(|_| is_whole).map(|mut config| {
-            config.warnings = problems.clone();
-            references::resolve(&mut config, &names);
-            config
-        });
-        (config, problems)
-    }
-}
-
-/// The configuration, if nothing is wrong with it.
-fn sound((config, problems): (Option<Config>, Problems)) -> Result<Config, Problems> {
-    match config {
-        Some(config) if !problems.is_fatal() => Ok(config),
-        Some(_) | None => Err(problems),
-    }
-}
-
 impl Reader {
-    fn root(&mut self, values: &DeTable<'_>) -> Option<Config> {
-        let mut table = Table::root(self, values, Config::SECTION);
-        let config = <Config as FromTable>::read(&mut table);
-        table.finish();
-        config
-    }
-
     /// The line where the same text of the same sort stood before; else remembers this one.
     fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
         let known = (sort.to_owned(), text.to_owned());
         let first = *self.seen.entry(known).or_insert(span);
         (first != span).then(|| self.problems.source().position(first.start).line)
     }
-}
-
-/// One report of both kinds. A line that could not be parsed is not judged further.
-fn with_syntax(mut problems: Problems, syntax: Vec<Problem>) -> Problems {
-    let source = Arc::clone(problems.source());
-    let lines: Vec<Span> = syntax
-        .iter()
-        .map(|problem| source.line(problem.span.start))
-        .collect();
-    problems.retain(|problem| !lines.contains(&source.line(problem.span.start)));
-    for problem in syntax {
-        problems.push(problem);
-    }
-    problems
 }

@@ -6,9 +6,9 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
-use super::field::{Described, FromTable, Section};
+use super::field::{AnyField, FromTable, Section};
 use super::section::Config;
 
 /// The reference page, `docs/reference/config.md`.
@@ -16,7 +16,7 @@ use super::section::Config;
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
     for field in Config::SECTION.keys() {
-        if let Some(section) = field.section() {
+        if let Some(section) = field.kind.section() {
             page.push_str(&chapter(section, "##"));
         }
     }
@@ -48,14 +48,14 @@ fn chapter(section: &Section, level: &str) -> String {
     }
     text.push('\n');
     for field in section.keys() {
-        if let Some(section) = field.section() {
+        if let Some(section) = field.kind.section() {
             text.push_str(&chapter(section, &format!("{level}#")));
         }
     }
     text
 }
 
-fn row(field: &dyn Described) -> String {
+fn row(field: &AnyField) -> String {
     let cell = |text: String| text.replace('|', "\\|");
     let default = field.default().unwrap_or_else(|| "required".to_owned());
     let mut row = String::new();
@@ -63,9 +63,9 @@ fn row(field: &dyn Described) -> String {
     let _ = writeln!(
         row,
         "| `{}` | {} | {} | {} |",
-        field.key(),
-        cell(field.doc().to_owned()),
-        cell(field.words()),
+        field.key,
+        cell(field.doc.to_owned()),
+        cell(field.kind.words()),
         cell(default),
     );
     row
@@ -74,7 +74,7 @@ fn row(field: &dyn Described) -> String {
 /// The JSON Schema, `docs/reference/windlass.schema.json`. Draft 7: what TOML editors understand.
 #[must_use]
 pub fn schema() -> String {
-    let mut schema = object(Config::SECTION);
+    let mut schema = Config::SECTION.schema();
     if let Json::Object(members) = &mut schema {
         members.insert(
             "$schema".to_owned(),
@@ -83,31 +83,4 @@ pub fn schema() -> String {
         members.insert("title".to_owned(), json!("windlass.toml"));
     }
     format!("{schema:#}\n")
-}
-
-/// A section as a schema.
-pub(super) fn object(section: &Section) -> Json {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for field in section.keys() {
-        let mut schema = field.schema();
-        let description = match field.default() {
-            Some(default) => format!("{} Default: {default}.", field.doc()),
-            None => {
-                required.push(field.key());
-                field.doc().to_owned()
-            }
-        };
-        if let Json::Object(members) = &mut schema {
-            members.insert("description".to_owned(), Json::String(description));
-        }
-        properties.insert(field.key().to_owned(), schema);
-    }
-    json!({
-        "type": "object",
-        "description": section.doc,
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
 }

@@ -30,10 +30,9 @@ use std::sync::Arc;
 
 use windlass_config_derive::FromTable;
 
-use super::check;
 use super::problem::Problems;
 use super::read::Table;
-use super::source::Source;
+use super::source::{Source, Span};
 
 pub use crate::model::admin::Role;
 pub use crate::model::balance::BalancePolicy;
@@ -130,18 +129,25 @@ fn presence(table: &mut Table<'_>) {
             "`[[route]]` with `path = \"$default\"` and `upstream = \"<name>\"`",
         ),
     ] {
-        check::presence(table, key, example);
+        if table.has(key) || table.is_incomplete() {
+            continue;
+        }
+        let message = format!("there is no `[[{key}]]`: at least one is needed");
+        table
+            .error(Span::default(), &message)
+            .help(format!("add {example}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::field::{Described, FromTable, Section};
+    use crate::config::field::{FromTable, Section};
 
     fn each(section: &'static Section, look: &mut impl FnMut(&'static Section)) {
         look(section);
-        for inside in section.keys().into_iter().filter_map(Described::section) {
+        let keys = section.keys().into_iter();
+        for inside in keys.filter_map(|field| field.kind.section()) {
             each(inside, look);
         }
     }
@@ -153,7 +159,7 @@ mod tests {
             let mut words: Vec<&str> = section.hints().into_iter().map(|(word, _)| word).collect();
             count += words.len();
             for word in &words {
-                let is_key = section.keys().into_iter().any(|field| field.key() == *word);
+                let is_key = section.keys().into_iter().any(|field| field.key == *word);
                 assert!(!is_key, "{} has `{word}`", section.heading);
             }
             words.sort_unstable();
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn a_short_form_is_that_of_a_key() {
         each(Config::SECTION, &mut |section| {
-            let there = |short| section.keys().into_iter().any(|field| field.key() == short);
+            let there = |short| section.keys().into_iter().any(|field| field.key == short);
             assert!(section.short.is_none_or(there), "{}", section.heading);
         });
     }

@@ -71,6 +71,22 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`\"{}\"`", text.escape_debug())
 }
 
+/// The longest text that a message repeats. Characters.
+const LONGEST: usize = 60;
+
+/// A text fit for a message: one line of bounded length.
+pub(super) fn shorten(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// The known word that is most like `word`, if one is like it at all.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");

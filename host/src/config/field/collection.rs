@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::{FromTable, FromValue, Kind, Section};
-use crate::config::read::{Slot, Table, shorten};
-use crate::config::reference;
+use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
 use crate::config::value::name::is_name;
-use crate::config::value::{Refused, quoted};
+use crate::config::value::{Refused, quoted, shorten};
 
 /// A list of one kind.
 pub(crate) struct List<K> {
@@ -51,10 +50,8 @@ impl<K: Kind> Kind for List<K> {
     fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
         let DeValue::Array(array) = slot.value() else {
             let text = slot.as_text();
-            let problem = slot.wants("a list");
-            if let Some(text) = text {
-                problem.help(format!("write `[\"{}\"]`", text.escape_debug()));
-            }
+            let cure = text.map(|text| format!("write `[\"{}\"]`", text.escape_debug()));
+            slot.wants("a list").help_if(cure);
             return None;
         };
         if array.len() < self.least && !slot.is_incomplete() {
@@ -132,26 +129,6 @@ impl<K: Kind> Kind for Map<K> {
     }
 }
 
-/// One kind, with the place where the value stands.
-pub(crate) struct Placed<K>(pub(crate) K);
-
-impl<K: Kind> Kind for Placed<K> {
-    type Value = (K::Value, Span);
-
-    fn words(&self) -> String {
-        self.0.words()
-    }
-
-    fn schema(&self) -> Json {
-        self.0.schema()
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let span = slot.span();
-        Some((self.0.read(slot)?, span))
-    }
-}
-
 /// A table with a section of its own.
 pub(crate) struct Nested<T> {
     /// Its keys.
@@ -167,6 +144,13 @@ impl<T> Nested<T> {
             read: S::read,
         }
     }
+
+    /// Reads all keys of a table, and reports those that the section does not have.
+    pub(crate) fn read_whole(&self, mut table: Table<'_>) -> Option<T> {
+        let value = (self.read)(&mut table);
+        table.finish();
+        value
+    }
 }
 
 impl<T> Kind for Nested<T> {
@@ -177,12 +161,12 @@ impl<T> Kind for Nested<T> {
     }
 
     fn schema(&self) -> Json {
-        reference::object(self.section)
+        self.section.schema()
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<T> {
         let table = slot.table(|value| self.section.meant(value))?;
-        slot.nested(table, self.section, self.read)
+        self.read_whole(slot.nested(table, self.section))
     }
 
     fn section(&self) -> Option<&'static Section> {
@@ -210,29 +194,19 @@ impl<T> Kind for Switch<T> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Option<T>> {
-        match slot.value() {
-            DeValue::Boolean(true) => Some(Some((self.on)(slot.span()))),
-            DeValue::Boolean(false) => Some(None),
-            DeValue::Table(_) => self.table.read(slot).map(Some),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => {
-                let cure = match slot.as_text() {
-                    Some("yes" | "on" | "true") => Some("write `true`, without quotes".to_owned()),
-                    Some("no" | "off" | "false") => {
-                        Some("write `false`, without quotes".to_owned())
-                    }
-                    Some(_) | None => self.table.section.meant(slot.value()),
-                };
-                let problem = slot.wants(&self.words());
-                if let Some(cure) = cure {
-                    problem.help(cure);
-                }
-                None
-            }
+        if let Some(is_on) = slot.value().as_bool() {
+            return Some(is_on.then(|| (self.on)(slot.span())));
         }
+        if slot.as_table().is_some() {
+            return self.table.read(slot).map(Some);
+        }
+        let cure = match slot.as_text() {
+            Some("yes" | "on" | "true") => Some("write `true`, without quotes".to_owned()),
+            Some("no" | "off" | "false") => Some("write `false`, without quotes".to_owned()),
+            Some(_) | None => self.table.section.meant(slot.value()),
+        };
+        slot.wants(&self.words()).help_if(cure);
+        None
     }
 
     fn section(&self) -> Option<&'static Section> {
@@ -242,26 +216,20 @@ impl<T> Kind for Switch<T> {
 
 /// An array of tables.
 pub(crate) struct Entries<T> {
-    /// The keys of each.
-    pub(crate) section: &'static Section,
+    /// Each of them.
+    pub(crate) each: Nested<T>,
     /// The fewest entries.
     pub(crate) least: usize,
     /// What to do where there are fewer.
     pub(crate) few: &'static str,
-    /// What one is called in reports; none: as its parent.
-    pub(crate) title: Option<fn(&DeTable<'_>) -> String>,
-    /// The reader of each.
-    pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
 }
 
 impl<T> Entries<T> {
     pub(crate) const fn of<S: FromTable<Value = T>>(least: usize, few: &'static str) -> Self {
         Self {
-            section: S::SECTION,
+            each: Nested::of::<S>(),
             least,
             few,
-            title: S::SECTION.title,
-            read: S::read,
         }
     }
 }
@@ -274,13 +242,13 @@ impl<T> Kind for Entries<T> {
     }
 
     fn schema(&self) -> Json {
-        json!({ "type": "array", "items": reference::object(self.section) })
+        json!({ "type": "array", "items": self.each.schema() })
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
         let DeValue::Array(array) = slot.value() else {
-            let heading = self.section.heading;
-            let help = match (self.section.short(slot.value()), slot.value()) {
+            let heading = self.each.section.heading;
+            let help = match (self.each.section.short(slot.value()), slot.value()) {
                 (Some(short), _) if !heading.starts_with('[') => format!("write `[{{ {short} }}]`"),
                 (None, DeValue::Table(_)) if !heading.starts_with('[') => {
                     format!("put it into brackets: `{heading}`")
@@ -301,34 +269,26 @@ impl<T> Kind for Entries<T> {
         let mut values = Vec::new();
         for item in array {
             let mut slot = slot.item(item);
-            let Some(table) = slot.table(|value| self.section.meant(value)) else {
-                continue;
-            };
-            let title = self.title.map(|title| title(table));
-            values.extend(slot.entry(table, title, self.section, self.read));
+            let section = self.each.section;
+            if let Some(table) = slot.table(|value| section.meant(value)) {
+                let title = section.title.map(|title| title(table));
+                values.extend(self.each.read_whole(slot.entry(table, title, section)));
+            }
         }
         Some(values)
     }
 
     fn section(&self) -> Option<&'static Section> {
-        Some(self.section)
+        self.each.section()
     }
 }
 
 /// A table of tables, each under a name of the operator's choice; in the order of the file.
-pub(crate) struct Named<T> {
-    /// The keys of each.
-    pub(crate) section: &'static Section,
-    /// The reader of each; its name is the table's.
-    pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
-}
+pub(crate) struct Named<T>(Nested<T>);
 
 impl<T> Named<T> {
     pub(crate) const fn of<S: FromTable<Value = T>>() -> Self {
-        Self {
-            section: S::SECTION,
-            read: S::read,
-        }
+        Self(Nested::of::<S>())
     }
 }
 
@@ -343,13 +303,14 @@ impl<T> Kind for Named<T> {
         json!({
             "type": "object",
             "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
-            "additionalProperties": reference::object(self.section),
+            "additionalProperties": self.0.schema(),
         })
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
-        let heading = self.section.heading;
-        let table = slot.table(|_| Some(format!("each has a name of its own: `{heading}`")))?;
+        let section = self.0.section;
+        let cure = || format!("each has a name of its own: `{}`", section.heading);
+        let table = slot.table(|_| Some(cure()))?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut values = Vec::new();
@@ -363,23 +324,21 @@ impl<T> Kind for Named<T> {
                 slot.at(span).error(&message);
             }
             let mut item = slot.member(name, value);
-            if item.as_table().is_none() {
-                if self.section.private {
-                    item.mask();
-                }
-                let help = format!("each has a name of its own: `{heading}`");
-                item.wants("a table").help(help);
+            if let Some(table) = value.get_ref().as_table() {
+                let table = slot.titled((name, span), table, section);
+                values.extend(self.0.read_whole(table));
                 continue;
             }
-            if let Some(table) = value.get_ref().as_table() {
-                values.extend(slot.titled((name, span), table, self.section, self.read));
+            if section.private {
+                item.mask();
             }
+            item.wants("a table").help(cure());
         }
         Some(values)
     }
 
     fn section(&self) -> Option<&'static Section> {
-        Some(self.section)
+        self.0.section()
     }
 }
 

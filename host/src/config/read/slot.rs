@@ -10,10 +10,7 @@ use crate::config::field::Section;
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Problems};
 use crate::config::source::Span;
-use crate::config::value::Refused;
-
-/// The longest text that a message repeats. Characters.
-const LONGEST: usize = 60;
+use crate::config::value::{Refused, shorten};
 
 /// A value, where it stands, and what it is called.
 pub(in crate::config) struct Slot<'a> {
@@ -87,10 +84,7 @@ impl<'a> Slot<'a> {
     ) -> Option<&'a DeTable<'a>> {
         if self.as_table().is_none() {
             let cure = cure(self.value);
-            let problem = self.wants("a table");
-            if let Some(cure) = cure {
-                problem.help(cure);
-            }
+            self.wants("a table").help_if(cure);
         }
         self.as_table()
     }
@@ -143,9 +137,7 @@ impl<'a> Slot<'a> {
             (Some(text), None) => self.wants_not(words, text),
             (None, None) => self.error(&format!("wants {words}, found another text")),
         };
-        if let Some(help) = refused.help {
-            problem.help(help);
-        }
+        problem.help_if(refused.help);
     }
 
     /// An item of its list.
@@ -189,84 +181,51 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Reads a table that belongs to the same owner; one of the root owns itself.
-    pub(crate) fn nested<T>(
-        &mut self,
-        values: &DeTable<'_>,
+    /// A table that belongs to the same owner; one of the root owns itself.
+    pub(crate) fn nested<'b>(
+        &'b mut self,
+        values: &'b DeTable<'b>,
         section: &'static Section,
-        read: fn(&mut Table<'_>) -> Option<T>,
-    ) -> Option<T> {
+    ) -> Table<'b> {
         let title = self.owner.is_empty().then(|| self.key.clone());
-        self.entry(values, title, section, read)
+        self.entry(values, title, section)
     }
 
-    /// Reads a table that is called `title` in reports; as its parent where there is none.
-    pub(crate) fn entry<T>(
-        &mut self,
-        values: &DeTable<'_>,
+    /// A table that is called `title` in reports; as its parent where there is none.
+    pub(crate) fn entry<'b>(
+        &'b mut self,
+        values: &'b DeTable<'b>,
         title: Option<String>,
         section: &'static Section,
-        read: fn(&mut Table<'_>) -> Option<T>,
-    ) -> Option<T> {
+    ) -> Table<'b> {
         let (owner, prefix) = match title {
             Some(title) => (title, String::new()),
             None => (self.owner.to_owned(), format!("{}.", self.key)),
         };
-        let mut table = Table {
-            reader: self.reader,
-            values,
-            span: self.span,
+        Table {
             owner,
             prefix,
-            name: None,
-            section,
-            refused: Vec::new(),
-        };
-        let value = read(&mut table);
-        table.finish();
-        value
+            span: self.span,
+            ..Table::root(self.reader, values, section)
+        }
     }
 
-    /// Reads a table with a name of the operator's choice, which stands at `span`.
-    pub(crate) fn titled<T>(
-        &mut self,
-        name: (&str, Span),
-        values: &DeTable<'_>,
+    /// A table with a name of the operator's choice, which stands at `span`.
+    pub(crate) fn titled<'b>(
+        &'b mut self,
+        (name, span): (&'b str, Span),
+        values: &'b DeTable<'b>,
         section: &'static Section,
-        read: fn(&mut Table<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let (name, span) = name;
+    ) -> Table<'b> {
         let own = format!("{} `{}`", self.key, name.escape_debug());
-        let owner = if self.owner.is_empty() {
-            own
-        } else {
-            format!("{}: {own}", self.owner)
+        let owner = match self.owner {
+            "" => own,
+            owner => format!("{owner}: {own}"),
         };
-        let mut table = Table {
+        Table {
             span,
             name: Some(name),
-            owner,
-            prefix: String::new(),
-            values,
-            section,
-            refused: Vec::new(),
-            reader: self.reader,
-        };
-        let value = read(&mut table);
-        table.finish();
-        value
+            ..self.entry(values, Some(owner), section)
+        }
     }
-}
-
-/// A text fit for a message: one line of bounded length.
-pub(in crate::config) fn shorten(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Reader, Slot};
 use crate::config::elsewhere;
-use crate::config::field::{Absence, Described, Field, Kind, Section};
+use crate::config::field::Section;
 use crate::config::problem::{Problem, Problems};
 use crate::config::source::{Source, Span};
 use crate::config::value::nearest;
@@ -30,7 +30,7 @@ pub(in crate::config) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn root(
+    pub(crate) fn root(
         reader: &'a mut Reader,
         values: &'a DeTable<'a>,
         section: &'static Section,
@@ -47,34 +47,19 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The value of a key. Its default stands in for one that is not there, or that is refused.
-    pub(crate) fn take<K: Kind>(&mut self, field: &Field<K>) -> Option<K::Value> {
-        let values = self.values;
-        if let Some(value) = values.get(field.key) {
-            let before = self.reader.problems.len();
-            let mut slot = self.slot(field.key, value.get_ref(), value.span().into());
-            let read = field.kind.read(&mut slot);
-            if self.reader.problems.is_fatal_since(before) {
-                self.refused.push(field.key);
-            }
-            if read.is_some() {
-                return read;
-            }
+    /// Reads the value of a key, if it is there, and remembers whether something was wrong with it.
+    pub(crate) fn read<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Slot<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.values.get(key)?;
+        let before = self.reader.problems.len();
+        let read = read(&mut self.slot(key, value.get_ref(), value.span().into()));
+        if self.reader.problems.is_fatal_since(before) {
+            self.refused.push(key);
         }
-        match field.absent {
-            Absence::Default(text) => {
-                let default = DeValue::parse(text).ok()?;
-                let span = self.span;
-                field
-                    .kind
-                    .read(&mut self.slot(field.key, default.get_ref(), span))
-            }
-            Absence::Required(example) if !self.has(field.key) => {
-                self.missing(field.key, example);
-                None
-            }
-            Absence::Required(_) | Absence::Words(_) => None,
-        }
+        read
     }
 
     /// Whether a key stands there.
@@ -87,7 +72,7 @@ impl<'a> Table<'a> {
         self.values.get(key)
     }
 
-    /// Whether nothing was wrong with what `take` found of a key. Where something was, a default
+    /// Whether nothing was wrong with the value of a key. Where something was, a default
     /// may stand in for it, and what is said of that would be false.
     pub(crate) fn is_sound(&self, key: &str) -> bool {
         debug_assert!(self.known().contains(&key), "no field is `{key}`");
@@ -296,7 +281,7 @@ impl<'a> Table<'a> {
     /// The keys of the section.
     fn known(&self) -> Vec<&'static str> {
         let keys = self.section.keys();
-        keys.into_iter().map(Described::key).collect()
+        keys.into_iter().map(|key| key.key).collect()
     }
 
     /// Whether a key that the section does not have was probably meant for this one: that is
@@ -326,7 +311,13 @@ impl<'a> Table<'a> {
         nearest(name, free)
     }
 
-    fn slot<'b>(&'b mut self, key: &str, value: &'b DeValue<'b>, span: Span) -> Slot<'b> {
+    /// A value that is read as that of a key.
+    pub(crate) fn slot<'b>(
+        &'b mut self,
+        key: &str,
+        value: &'b DeValue<'b>,
+        span: Span,
+    ) -> Slot<'b> {
         Slot {
             reader: self.reader,
             value,

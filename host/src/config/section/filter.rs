@@ -9,7 +9,7 @@ use windlass_config_derive::FromTable;
 
 use super::bounds::{Breaker, FilterLimits, Recycle};
 use crate::config::MAX_DOCUMENTS;
-use crate::config::field::{FromValue, Kind, Map, Parsed, Placed, Reference};
+use crate::config::field::{FromValue, Kind, Map, Parsed, Reference, Then, placed};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
@@ -36,7 +36,7 @@ pub struct FilterConfig {
     pub settings: Settings,
     /// Files that the plugin reads when it gets its settings, by the names that its README lists.
     /// Paths are relative to this file; at most 32 files. A reload reads them again.
-    #[key(absent = "none", kind = DocumentFiles)]
+    #[key(absent = "none", kind = DOCUMENTS)]
     pub documents: Vec<FilterDocument>,
     /// What the filter may use.
     #[key(absent = "nothing; for a `builtin:` plugin what its README lists")]
@@ -157,29 +157,14 @@ fn is_whole(table: &mut Table<'_>) -> bool {
 }
 
 /// Names of documents, and their files.
-pub(crate) struct DocumentFiles;
-
-impl DocumentFiles {
-    const MAP: Map<Placed<Parsed<PathBuf>>> = Map {
-        of: Placed(Parsed::new("a path", document)),
+const DOCUMENTS: Then<Map<Then<Parsed<PathBuf>, (PathBuf, Span)>>, Vec<FilterDocument>> = Then {
+    of: Map {
+        of: placed(Parsed::new("a path", document)),
         key: name,
         keys: "a name",
-    };
-}
-
-impl Kind for DocumentFiles {
-    type Value = Vec<FilterDocument>;
-
-    fn words(&self) -> String {
-        Self::MAP.words()
-    }
-
-    fn schema(&self) -> Json {
-        Self::MAP.schema()
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<FilterDocument>> {
-        let documents = Self::MAP.read(slot)?;
+    },
+    make: |documents, slot| {
+        let documents = documents?;
         if documents.len() > MAX_DOCUMENTS {
             let number = documents.len();
             slot.error(&format!(
@@ -190,8 +175,8 @@ impl Kind for DocumentFiles {
         let documents = documents.into_iter();
         let document = |(name, (path, span))| FilterDocument { name, path, span };
         Some(documents.map(document).collect())
-    }
-}
+    },
+};
 
 fn document(text: &str, folder: &Path) -> Result<PathBuf, Refused> {
     if text.is_empty() {

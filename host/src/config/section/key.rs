@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 use windlass_config_derive::FromTable;
 
-use crate::config::field::{FromValue, Kind, NAME, Parsed, Placed, Reference, Unique};
+use crate::config::field::{FromValue, Kind, NAME, Parsed, Reference, Unique, placed};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
@@ -57,7 +57,7 @@ struct KeyPlans {
     #[key(absent = "no plan", kind = Reference(Group::Plan))]
     plan: Option<usize>,
     /// Its usage plans, at most one for each API.
-    #[key(absent = "that of `plan`", each = Placed(Reference(Group::Plan)))]
+    #[key(absent = "that of `plan`", each = placed(Reference(Group::Plan)))]
     plans: Vec<(usize, Span)>,
 }
 

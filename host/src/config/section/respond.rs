@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::Value as Json;
 use windlass_config_derive::FromTable;
 
-use crate::config::field::{FromValue, Kind, Map, Numbers, Parsed};
-use crate::config::read::{Slot, Table};
+use crate::config::field::{FromValue, Map, Numbers, Parsed, Then};
+use crate::config::read::Table;
 use crate::config::value::message::{field_name, field_value, is_bodiless};
 use crate::config::value::redirect::target;
 
@@ -45,38 +44,22 @@ const TARGET: Parsed<String> = Parsed::new(
 )
 .matching("^(https?://|/)");
 
-/// The fields of an answer that the file words.
-pub(crate) struct HeaderFields;
-
-impl HeaderFields {
-    const MAP: Map<Parsed<HeaderValue>> = Map {
-        of: Parsed::new("the value of a field", |text, _| field_value(text)),
-        key: |name| Ok(field_name(name)?.as_str().to_owned()),
-        keys: "a field name",
-    };
-}
-
+/// The fields of a response that the file gives.
 impl FromValue for HeaderMap {
-    type Kind = HeaderFields;
-    const KIND: HeaderFields = HeaderFields;
-}
-
-impl Kind for HeaderFields {
-    type Value = HeaderMap;
-
-    fn words(&self) -> String {
-        Self::MAP.words()
-    }
-
-    fn schema(&self) -> Json {
-        Self::MAP.schema()
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<HeaderMap> {
-        let fields = Self::MAP.read(slot)?.into_iter();
-        let fields = fields.map(|(name, value)| Some((HeaderName::try_from(name).ok()?, value)));
-        fields.collect()
-    }
+    type Kind = Then<Map<Parsed<HeaderValue>>, Self>;
+    const KIND: Self::Kind = Then {
+        of: Map {
+            of: Parsed::new("the value of a field", |text, _| field_value(text)),
+            key: |name| Ok(field_name(name)?.as_str().to_owned()),
+            keys: "a field name",
+        },
+        make: |fields, _| {
+            let fields = fields?.into_iter();
+            let fields =
+                fields.map(|(name, value)| Some((HeaderName::try_from(name).ok()?, value)));
+            fields.collect()
+        },
+    };
 }
 
 fn body_of_bodiless(table: &mut Table<'_>, response: &FixedResponse) {

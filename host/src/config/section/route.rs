@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::Value as Json;
 use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
 use super::rate::{ClientRateKeys, Rate};
 use super::respond::FixedResponse;
-use crate::config::field::{FromValue, Kind, Parsed, Reference};
+use crate::config::field::{FromValue, Parsed, Reference, Then};
 use crate::config::names::Group;
-use crate::config::read::{Slot, Table};
+use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
@@ -122,34 +121,17 @@ pub struct FilterReference {
     pub span: Span,
 }
 
-/// The name of a filter. One that does not exist keeps its place: it may be what the others need.
-pub(crate) struct FilterName;
-
+/// The name of a filter. One that does not exist keeps its index: it may be what the others need.
 impl FromValue for FilterReference {
-    type Kind = FilterName;
-    const KIND: FilterName = FilterName;
-}
-
-impl FilterName {
-    const NAME: Reference = Reference(Group::Filter);
-}
-
-impl Kind for FilterName {
-    type Value = FilterReference;
-
-    fn words(&self) -> String {
-        Self::NAME.words()
-    }
-
-    fn schema(&self) -> Json {
-        Self::NAME.schema()
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<FilterReference> {
-        let span = slot.span();
-        let filter = Self::NAME.read(slot).unwrap_or(NOWHERE);
-        Some(FilterReference { filter, span })
-    }
+    type Kind = Then<Reference, Self>;
+    const KIND: Self::Kind = Then {
+        of: Reference(Group::Filter),
+        make: |filter, slot| {
+            let filter = filter.unwrap_or(NOWHERE);
+            let span = slot.span();
+            Some(Self { filter, span })
+        },
+    };
 }
 
 const PATH: Parsed<String> = Parsed::new(
