@@ -1,8 +1,8 @@
 //! Builds the Rust guests of the tests for WebAssembly and puts the components into `OUT_DIR`.
 //!
-//! A Cargo inside of Cargo, by the rules of `plugins/embed/build.rs`, and in the same target folder
-//! as the first-party plugins: the SDK is compiled once for both. `actor.wasm` is
-//! `tests/guests/rust`, which does what its settings say; the other two are its examples.
+//! It runs Cargo inside of Cargo, by the rules of `plugins/embed/build.rs`, and in the target
+//! folder of the first-party plugins, so that the SDK is compiled once for both. `actor.wasm` is
+//! `tests/guests/rust`, a filter that does what its settings say; the other two are its examples.
 
 use std::env;
 use std::error::Error;
@@ -14,14 +14,14 @@ use std::process::{Command, ExitCode};
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
-/// What is built, and under which name the tests find it.
+/// The guests to build, and the names under which the tests find them.
 const GUESTS: [(&str, &str); 3] = [
     ("windlass_test_guest.wasm", "actor.wasm"),
     ("examples/headstrong.wasm", "headstrong.wasm"),
     ("examples/require_tenant.wasm", "require_tenant.wasm"),
 ];
 
-/// What the inner Cargo may know of the environment.
+/// The environment variables that the inner Cargo gets.
 const KEPT: [&str; 17] = [
     "PATH",
     "HOME",
@@ -42,7 +42,7 @@ const KEPT: [&str; 17] = [
     "all_proxy",
 ];
 
-/// The same, by how the names begin: how the registry is reached.
+/// The same by prefix: variables that say how to reach the registry.
 const KEPT_PREFIXES: [&str; 4] = [
     "CARGO_HTTP_",
     "CARGO_NET_",
@@ -81,7 +81,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Everything that goes into the components, and nothing else.
+/// Rebuild if anything changes that goes into the components.
 fn watch(root: &Path) {
     for part in [
         "tests/guests/rust/src",
@@ -98,7 +98,7 @@ fn watch(root: &Path) {
     println!("cargo::rerun-if-changed=build.rs");
 }
 
-/// `plugins` beside the folders of the outer profiles, as for the first-party plugins.
+/// The folder `plugins` beside the folders of the outer profiles, as for the first-party plugins.
 fn target_folder(out: &Path) -> PathBuf {
     out.ancestors()
         .find(|folder| folder.file_name().is_some_and(|name| name == "build"))

@@ -1,4 +1,4 @@
-//! One line of JSON for each exchange.
+//! The access log: one line of JSON for each exchange.
 
 use serde_json::Value;
 use windlass_tests::{ClosedPort, Gateway, Request, Then, Upstream};
@@ -69,7 +69,7 @@ fn a_line_tells_what_failed() {
     assert_eq!(of("/nothing")["route"], Value::Null);
 }
 
-/// Also of an answer whose head was sent.
+/// This includes a response whose head was already sent.
 #[test]
 fn a_line_tells_why_an_answer_was_cut() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
@@ -129,7 +129,7 @@ fn a_line_tells_whether_the_client_went_away_or_the_gateway_stopped() {
     stays.send_raw("GET /stays HTTP/1.1\r\nhost: a\r\n\r\n");
     endpoint.wait_for_requests(2);
     gateway.signal(rustix::process::Signal::TERM);
-    // The drain's time is over with one exchange in progress.
+    // The drain ends with one exchange in progress.
     let _ = gateway.wait_for_end();
     let text = gateway.output().whole();
     let failure = |path: &str| {
@@ -140,7 +140,7 @@ fn a_line_tells_whether_the_client_went_away_or_the_gateway_stopped() {
     assert_eq!(failure("/stays"), "gateway_stopped");
 }
 
-/// Endpoints that nobody reaches fill the errors' count, not the log.
+/// Failures to reach an endpoint are counted in the metrics; the log shows only some of them.
 #[test]
 fn the_log_gets_some_lines_of_one_kind_a_second_and_the_rest_is_counted() {
     let port = ClosedPort::new();
@@ -154,7 +154,7 @@ fn the_log_gets_some_lines_of_one_kind_a_second_and_the_rest_is_counted() {
     };
     let before = told();
     assert!((10..400).contains(&before), "{before}");
-    // The next one that is told, a moment later, has their number.
+    // The next line, a moment later, gives the number of those left out.
     windlass_tests::wait::until("a line with the number", || {
         assert_eq!(gateway.get("/").status, 502);
         let lines = gateway.log().all();
@@ -176,7 +176,8 @@ fn a_line_names_the_filter_that_refused() {
     assert_eq!(line["failure"], "api_key_missing", "{line}");
 }
 
-/// Also one that refuses when the answer's head is out: that is no failure.
+/// This includes a filter that refuses after the response's head was sent. Such a refusal is not a
+/// failure of the filter.
 #[test]
 fn a_line_names_the_filter_that_ended_an_answer() {
     let endpoint = Upstream::text("some");
@@ -220,7 +221,8 @@ fn a_file_is_appended_to() {
     assert_eq!(written.lines().count(), 2, "{written}");
 }
 
-/// Each with its endpoint, its time and its fault, so that the slow or broken one is named.
+/// Each attempt has its endpoint, its time and its fault, so that the log names the slow or broken
+/// endpoint.
 #[test]
 fn a_line_lists_the_attempts_of_a_request_that_was_retried() {
     let good = Upstream::text("good");

@@ -1,4 +1,4 @@
-//! The operator's listener.
+//! The admin listener.
 
 use std::io::{Read as _, Write as _};
 
@@ -15,7 +15,7 @@ fn a_running_gateway_is_live_and_ready() {
         assert_eq!((answer.status, answer.text()), (200, "ok\n"), "{path}");
     }
     assert_eq!(gateway.admin("/anything").status, 404);
-    // The operator's paths are not the clients'.
+    // The admin paths exist only on the admin listener.
     assert_eq!(gateway.get("/metrics").text(), "ok");
 }
 
@@ -42,7 +42,7 @@ fn rfc9112_3_2_a_request_of_the_operator_names_exactly_one_host() {
             assert_eq!(answer.code(), "bad_host", "{hosts:?}");
         }
     }
-    // HTTP/1.0 knows no `Host`.
+    // HTTP/1.0 has no `Host`.
     let mut client = Client::connect(gateway.admin_address()).sender();
     client.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Who may use the admin API.
+//! Authentication and TLS of the admin API.
 
 use windlass_tests::{Finished, Gateway, Request, Upstream, command};
 
@@ -55,7 +55,7 @@ fn a_token_is_needed_and_its_role_is_held_to() {
         with(WRITE, Request::new("DELETE", "/v1/keys/x")).status,
         404
     );
-    // What is not there is not there for anybody.
+    // A path that does not exist is 404, with or without a token.
     assert_eq!(gateway.admin("/v2").code(), "no_such_path");
     let log = gateway
         .log()
@@ -102,7 +102,7 @@ fn a_reload_puts_a_new_token_in_force() {
     assert_eq!(send(&gateway, &with_new).status, 200);
 }
 
-/// With TLS, and its files beside the configuration.
+/// A gateway with TLS on the admin listener, and its files beside the configuration.
 fn with_tls(upstream: &Upstream) -> (Gateway, String) {
     let config = all_to(upstream.address())
         + &STORE.replace(
@@ -118,7 +118,7 @@ fn with_tls(upstream: &Upstream) -> (Gateway, String) {
     (gateway, config)
 }
 
-/// The outcome of `windlass keys list` by who trusts this certificate.
+/// The outcome of `windlass keys list` with this certificate as the only trusted one.
 fn list_trusting(gateway: &Gateway, certificate: &str) -> Finished {
     let file = gateway.folder().join("trusted.pem");
     std::fs::write(&file, certificate).unwrap();

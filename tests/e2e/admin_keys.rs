@@ -1,4 +1,4 @@
-//! Keys by the admin API: issued, changed, imported, and in force at once.
+//! Keys in the admin API: created, changed and imported. Changes take effect at once.
 
 use windlass_tests::{Request, Upstream};
 
@@ -168,7 +168,7 @@ fn keys_come_in_pages_until_there_are_no_more() {
     assert_eq!(found, made);
 }
 
-/// Amazon's sample, with names of plans.
+/// Amazon's sample file, with the names of our plans.
 const FILE: &str = "Enabled,Name,key,UsageplanIds\n\
     true,MyFirstApiKey,apikey1234abcdefghij0123456789,\"planA,planB\"\n\
     true,Second,apikey2234abcdefghij0123456789,planA\n\
@@ -279,7 +279,7 @@ fn an_import_tells_how_far_it_is_and_an_export_is_whole() {
         .collect();
     assert_eq!(lines[1], serde_json::json!({ "done": 1000, "of": 1500 }));
     assert_eq!(lines.last().unwrap()["ids"].as_array().unwrap().len(), 1500);
-    // An export is made of several pieces too.
+    // An export is sent in several chunks too.
     let exported = get(&gateway, "/v1/keys/export");
     assert_eq!(exported.json().as_array().unwrap().len(), 1500);
     let exported = get(&gateway, "/v1/keys/export?format=csv");

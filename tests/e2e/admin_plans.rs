@@ -1,4 +1,4 @@
-//! Plans and usage by the admin API.
+//! Plans and usage in the admin API.
 
 use windlass_tests::{Request, Upstream};
 
@@ -22,7 +22,7 @@ fn a_plan_and_its_changes_are_in_force_at_once() {
     assert_eq!(statuses, [200, 200, 429]);
     let wider = "{\"quota\":{\"limit\":3,\"period\":\"day\"}}";
     assert_eq!(call(&gateway, "PATCH", "/v1/plans/gold", wider).status, 200);
-    // What was used stays used.
+    // A larger quota does not reset the usage.
     assert_eq!(
         (status_with(&gateway, &key), status_with(&gateway, &key)),
         (200, 429)

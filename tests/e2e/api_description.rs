@@ -1,9 +1,9 @@
-//! The description of the APIs, and what filters of any language add to it.
+//! The API description, and the additions that filters of any language make to it.
 
 use serde_json::json;
 use windlass_tests::{Gateway, sha256};
 
-/// The filter that does what its settings say; its steps are in `tests/guests/rust`.
+/// A filter that does what its settings say; its steps are in `tests/guests/rust`.
 const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
 
 fn config(contribution: &str, more: &str) -> String {

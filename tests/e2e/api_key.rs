@@ -1,4 +1,4 @@
-//! `builtin:api-key`: who is calling.
+//! `builtin:api-key`: authentication by API key.
 
 use base64::Engine as _;
 use windlass_tests::{Gateway, Request, Response, Upstream};
@@ -7,7 +7,7 @@ use crate::config::{api_key, filtered, key, start, transform};
 
 const KEY: &str = "wl_the-secret-of-acme";
 
-/// Keys in `x-api-key`, or where the settings say.
+/// A gateway that reads keys from `x-api-key`, unless the settings name other sources.
 fn gateway(settings: &str, upstream: &Upstream) -> Gateway {
     start(&[
         &filtered(&["keys"], upstream.address()),
@@ -76,7 +76,7 @@ fn a_key_in_the_query_passes_and_is_hidden_from_the_upstream() {
     assert_eq!(upstream.only_request().target, "/a?x=1&y=2");
     assert_refused(&gateway.get("/a?x=1"), 401, "api_key_missing");
     assert_refused(&gateway.get("/a?key=wrong"), 403, "api_key_rejected");
-    // Not where it was asked for.
+    // The key is in a header, and the settings read it from the query.
     assert_refused(&gateway.send(&with_key(KEY)), 401, "api_key_missing");
 }
 
@@ -308,7 +308,7 @@ fn the_first_place_that_holds_something_decides_and_all_are_emptied() {
     assert_eq!(gateway.send(&good_first).status, 200);
     let received = endpoint.only_request();
     assert!(!format!("{received:?}").contains("of-another"));
-    // Another scheme of `authorization` is nobody's key.
+    // The filter ignores `authorization` with another scheme.
     let other = with_key(KEY).header("authorization", "Digest x");
     assert_eq!(gateway.send(&other).status, 200);
     let received = endpoint.received();

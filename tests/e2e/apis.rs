@@ -1,4 +1,4 @@
-//! `[api.<name>]`: base paths, stage variables, and answers in the API's own words.
+//! `[api.<name>]`: base paths, stage variables, and error responses in the style of the API.
 
 use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 
@@ -6,12 +6,12 @@ use crate::config::{api_key, key, stamp, start, transform, upstream};
 
 const USAGE_PLAN: &str = "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
 
-/// A route of the API `shop` to `app`, with more lines.
+/// A route of the API `shop` to `app`, with further configuration.
 fn route(path: &str, more: &str) -> String {
     format!("\n[[route]]\napi = \"shop\"\npath = \"{path}\"\nupstream = \"app\"\n{more}\n")
 }
 
-/// The API `shop` with these lines and these routes.
+/// A gateway with the API `shop`, with these settings and these routes.
 fn shop(lines: &str, routes: &str, to: &Upstream) -> Gateway {
     start(&[
         routes,
@@ -173,7 +173,8 @@ fn stage_variables_reach_filters() {
     assert_eq!(request.header("x-none"), None);
 }
 
-/// The API `shop` with keys, a plan of two requests and a quota of three, and these lines.
+/// A gateway with the API `shop`, keys, a burst of two requests, a quota of three, and these
+/// settings of the API.
 fn sold(lines: &str, plan: &str, to: &Upstream) -> Gateway {
     start(&[
         &route("/a", "filters = [\"stamp\", \"keys\", \"plan\"]"),
@@ -241,7 +242,7 @@ body = "no: ${code}"
     assert_eq!(body["status"], 503);
     assert_eq!(body["why"], "throttled");
     assert_eq!(body["id"], throttled.header("x-request-id").unwrap());
-    // The refusal's own fields stay, and response phases see the answer as every other.
+    // The response keeps the fields of the refusal, and response phases see it like any other.
     assert!(throttled.header("retry-after").is_some());
     assert!(throttled.header("ratelimit").is_some());
     assert_eq!(throttled.header("x-hint"), Some("slow down"));
@@ -344,7 +345,7 @@ fn the_example_of_plans_does_what_its_comments_say() {
     let request = upstream.only_request();
     assert_eq!(request.target, "/orders/7");
     assert_eq!(request.header("x-region"), Some("eu-1"));
-    // Ten seconds until the next.
+    // The rate refills after ten seconds, so the next request is throttled.
     assert_eq!(ask("PUT", "/orders/7", "example-key").status, 200);
     let throttled = ask("PUT", "/orders/8", "example-key");
     assert_eq!(
@@ -352,7 +353,8 @@ fn the_example_of_plans_does_what_its_comments_say() {
         (429, "{\"message\":\"Too Many Requests\"}")
     );
     assert_eq!(ask("GET", "/orders/7", "example-key").status, 200);
-    // Three a day: however many are let through at once, the fourth is one too many.
+    // The quota is three a day. The rate may also refuse requests, but no more than three may be
+    // admitted.
     let mut admitted = 0;
     let spent = windlass_tests::wait::until("a spent quota", || {
         let answer = ask("GET", "/orders/7", "second-key");

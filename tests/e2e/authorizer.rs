@@ -1,4 +1,4 @@
-//! `builtin:authorizer`: a server of the operator's decides.
+//! `builtin:authorizer`: an external server decides whether a request may pass.
 
 use std::fmt::Write as _;
 use std::io;
@@ -11,7 +11,8 @@ use windlass_tests::{Builder, Gateway, Reply, Request, Response, Then, Upstream}
 
 use crate::config::{api_key, key, transform, upstream};
 
-/// Routes `/a`, `/b/{id}` and `$default` through `filters` to `endpoint`, one of an API, and `/free` without any.
+/// Routes `/a`, `/b/{id}` and `$default` through `filters` to `endpoint`; one of them belongs to an API. `/free` has no
+/// filter.
 fn config(filters: &[&str], settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
     let mut text = "[server]\nworkers = 2\n".to_owned();
     for route in [
@@ -149,7 +150,7 @@ fn two_hundred_requests_of_an_identity_at_once_are_one_call_and_never_another_s(
         let gateway = start(settings, &server, &endpoint);
         let mut clients: Vec<_> = (0..200).map(|_| gateway.client()).collect();
         for (n, client) in clients.iter_mut().enumerate() {
-            // Each event has another time, id and path.
+            // Each event has a different time, id and path.
             client.send_raw(with(&format!("/b/{n}"), "one").bytes());
         }
         gateway.metrics_when("all to wait", |metrics| {
@@ -159,7 +160,7 @@ fn two_hundred_requests_of_an_identity_at_once_are_one_call_and_never_another_s(
         });
         let calls = usize::try_from(calls).unwrap();
         server.wait_for_requests(calls);
-        // Somebody else's is a call of its own.
+        // Another identity makes a call of its own.
         let mut other = gateway.client();
         other.send_raw(with("/a", "two").bytes());
         server.wait_for_requests(calls + 1);
@@ -187,7 +188,7 @@ fn a_yes_that_is_kept_for_one_route_opens_no_other() {
     assert_eq!(gateway.send(&with("/a", "one")).status, 200);
     assert_eq!((server.count(), endpoint.count()), (1, 2));
 
-    // Without a policy the answer is about the route and the method.
+    // Without a policy, the answer applies to one route and method.
     let is_a = |request: &windlass_tests::Received, stream: &mut TcpStream| {
         let event: Value = serde_json::from_slice(&request.body).map_err(io::Error::other)?;
         let is_authorized = event["rawPath"] == "/a";
@@ -277,7 +278,7 @@ fn five_hundred_requests_that_wait_hold_up_no_other_route() {
     for _ in 0..200 {
         assert_eq!(free.get("/free").text(), "free");
     }
-    // All of that while none of the others had its answer.
+    // All of these wait until the authorizer answers.
     assert_eq!(endpoint.count(), 0);
     server.release(500);
     for client in &mut clients {
@@ -352,13 +353,13 @@ fn an_authorizer_that_fails_opens_nothing_and_is_asked_again() {
                 "timeout = \"10s\"",
                 "timeout = \"500ms\"\nmax_response = \"200KiB\"",
             )
-            // A failing authorizer is no failing filter.
+            // A failure of the authorizer is not a failure of the filter.
             .replace("[callout.auth]", "on_error = \"skip\"\n[callout.auth]");
         let gateway = Gateway::with_config(config).start();
         for calls in 1..=2 {
             let answer = gateway.send(&with(target, "one"));
             assert_refused(&answer, 500, "authorizer_failed");
-            // Failures are not kept.
+            // Failures are not cached.
             assert!(server.count() == calls, "{server:?}: {}", answer.text());
         }
         assert_eq!(endpoint.count(), 0);
@@ -379,7 +380,7 @@ fn an_identity_that_is_absent_or_not_one_is_401_without_a_call() {
     let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
     let settings = "identity = [{ header = \"x-id\" }, { query = \"q\" }, { cookie = \"c\" }, { variable = \"color\" }, { attribute = \"client.ip\" }], payload = \"1.0\", pattern = \"[a-z]+\"";
     let text = config(&[], settings, server.address(), endpoint.address());
-    // The route that has the stage variable.
+    // Put the filter on the route whose API has the stage variable.
     let text = text.replace(
         "api = \"shop\"\nfilters = []",
         "api = \"shop\"\nfilters = [\"auth\"]",
@@ -433,7 +434,7 @@ fn an_identity_that_is_absent_or_not_one_is_401_without_a_call() {
     }
     assert_eq!(server.count(), 1);
     assert_eq!(gateway.send(&with("/a", "Bearer abc")).status, 200);
-    // Without an identity there is nothing to miss.
+    // With an empty identity, no identity can be missing.
     let gateway = start("identity = [], ttl = \"0s\"", &server, &endpoint);
     assert_eq!(gateway.get("/a").status, 200);
     assert_eq!(server.count(), 3);
@@ -593,7 +594,8 @@ fn a_refusal_is_worded_as_the_api_says() {
         let kind = answer.header("content-type");
         assert_eq!(kind, Some("application/problem+json"));
         assert_eq!(endpoint.count(), 0);
-        // A refusal with status 403 is kept, for the API and for routes of none, and others are not.
+        // A refusal with status 403 is cached once for the API and once for routes of no API. Other failures are not
+        // cached.
         assert_eq!(gateway.send(&with("/a", "one")).status, status);
         let has_asked = if status == 403 { 2 } else { 3 };
         assert_eq!(server.count(), has_asked, "{reason}");
@@ -831,7 +833,7 @@ fn the_example_does_what_its_comments_say() {
     assert_eq!(received[0].header("x-consumer"), Some("acme"));
 }
 
-/// As `aws-lambda-powertools` 3.37.0 (`PyPI`) makes them, by `APIGatewayAuthorizerResponse` for
+/// The policies that `aws-lambda-powertools` 3.37.0 (`PyPI`) makes by `APIGatewayAuthorizerResponse` for
 /// `arn:aws:execute-api:us-east-1:000000000000:shop/prod/GET/c/1`.
 #[test]
 fn policies_that_powertools_makes_are_understood() {
@@ -849,7 +851,7 @@ fn policies_that_powertools_makes_are_understood() {
         r#"{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ["ARN/GET/c/*"]}"#;
     let no_delete =
         r#"{"Action": "execute-api:Invoke", "Effect": "Deny", "Resource": ["ARN/DELETE/c/*"]}"#;
-    // The answers to `GET /c/1`, `GET /c/2` and `DELETE /c/1` of the API, and on a route of no API.
+    // The responses to `GET /c/1`, `GET /c/2` and `DELETE /c/1` of the API, and on a route of no API.
     for (function, answer, statuses) in [
         ("allow_all_routes", made(all), [200, 200, 200, 403]),
         ("deny_all_routes", made(deny_all), [403, 403, 403, 403]),
@@ -873,7 +875,7 @@ fn policies_that_powertools_makes_are_understood() {
             ];
             let given = requests.each_ref().map(|one| gateway.send(one).status);
             assert_eq!(given, statuses, "{function}, {kind}");
-            // Once for the API, and once for routes of none.
+            // One call for the API, and one for routes of no API.
             assert_eq!(server.count(), 2);
         }
     }
@@ -907,7 +909,7 @@ fn a_large_policy_is_evaluated_or_refused_within_the_filter_s_time_and_opens_not
     }
 }
 
-/// A child process that ends with this value.
+/// A child process. Dropping this value ends it.
 struct Child(std::process::Child);
 
 impl Drop for Child {
@@ -930,7 +932,7 @@ fn the_adapter_of_the_page_serves_a_lambda_function() {
         serves,
         "server = http.server.ThreadingHTTPServer((\"127.0.0.1\", 0), Authorizer)\nprint(server.server_address[1], flush=True)\nserver.serve_forever()",
     );
-    // The form of Amazon's own example of a TOKEN authorizer.
+    // The form of Amazon's example of a TOKEN authorizer.
     let function = "def handler(event, context):\n\
         \x20   token = event['authorizationToken']\n\
         \x20   if token == 'unauthorized':\n\
@@ -979,7 +981,7 @@ fn the_adapter_of_the_page_serves_a_lambda_function() {
     ] {
         assert_eq!(gateway.send(&with("/a", token)).status, status, "{token}");
     }
-    // Its policy names the path that was asked about first.
+    // The cached policy names only the path of the first request.
     assert_eq!(gateway.send(&with("/b/1", "allow")).status, 403);
 }
 
@@ -990,7 +992,7 @@ fn an_answer_that_was_kept_under_other_settings_does_not_count() {
     let gateway = Gateway::with_config(text("ttl = \"5m\"")).start();
     let send = || assert_eq!(gateway.send(&with("/a", "one")).status, 200);
     send();
-    // The same settings, in another order of routes: it is still there.
+    // The same settings with the routes in another order: the answer is still cached.
     gateway.reload(format!(
         "{}[[route]]\npath = \"/more\"\nrespond = {{}}\n",
         text("ttl = \"5m\"")
@@ -1016,7 +1018,7 @@ fn an_answer_does_not_outlive_a_change_of_the_server_that_gave_it_or_of_the_secr
         .start();
     let status = || gateway.send(&with("/a", "one")).status;
     assert_eq!(status(), 200);
-    // How long it may take does not matter to whose answer it is.
+    // A changed time-out does not change which server answered, so the answer stays cached.
     let patient = text(&yes).replace("timeout = \"10s\"", "timeout = \"20s\"");
     assert_ne!(patient, text(&yes));
     gateway.reload(patient);

@@ -1,4 +1,4 @@
-//! Stop 6 and stop 1: who gets how much.
+//! How requests are spread over endpoints, and connections over workers.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn a_hundred_thousand_requests_split_three_to_one() {
 
 #[test]
 fn a_slow_endpoint_gets_few_requests_where_loads_are_looked_at() {
-    // Four times 50, 5 and 5 ms, so that a busy machine is little beside it.
+    // Four times 50, 5 and 5 ms, so that delays of a busy machine are small beside them.
     let after = |millis, text| {
         let reply = Reply::status(200).body(text);
         Upstream::slow(Duration::from_millis(millis), reply).counting()
@@ -66,7 +66,7 @@ fn no_worker_holds_over_sixty_of_a_hundred_connections() {
     assert_eq!(open.values().sum::<f64>(), 100.0, "{open:?}");
     assert_eq!(open.len(), 2);
     assert!(open.values().all(|open| *open <= 60.0), "{open:?}");
-    // They stay where they are, and go on.
+    // Open connections stay with their worker and keep working.
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }

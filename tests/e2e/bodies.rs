@@ -1,4 +1,4 @@
-//! How bodies meet filters: not at all, in pieces, or whole.
+//! How filters get bodies: not at all, in chunks, or whole.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
 
 use crate::config::{filtered, start};
 
-/// One actor, `actor`, before this endpoint.
+/// A gateway with one actor, `actor`, in front of this endpoint.
 fn gateway(settings: &str, more: &str, upstream: &Upstream) -> Gateway {
     let plugin = concat!(env!("OUT_DIR"), "/actor.wasm");
     start(&[
@@ -105,7 +105,7 @@ fn a_body_may_be_replaced_by_one_up_to_the_bound() {
         gateway.send(&Request::post("/", "0123456789abcdef"))
     };
     assert_eq!(replaced("fedcba9876543210").text(), "fedcba9876543210");
-    // The actor lets the request pass as it came where an edit is refused.
+    // If an edit is refused, the actor lets the request pass unchanged.
     assert_eq!(replaced("fedcba98765432100").text(), "0123456789abcdef");
 }
 
@@ -132,7 +132,7 @@ fn a_body_that_no_filter_asked_for_enters_none() {
         &upstream,
     );
     assert_eq!(gateway.send(&Request::post("/", "body")).text(), "ok");
-    // One call for each head, and none for the bodies; the log phase comes later.
+    // One call for each head and none for the bodies; the log phase comes later.
     let metrics = gateway.metrics();
     assert_eq!(metrics["windlass_filter_failures_total"], 0.0);
 }
@@ -154,7 +154,7 @@ fn pieces_pass_before_the_body_has_ended() {
     client.send_raw(Request::get("/").bytes());
     let head = client.read_head();
     let mut pieces = Vec::new();
-    // The end of the body comes only after its beginning has been read here.
+    // The endpoint sends the end of the body only after the client has read the beginning.
     let mut go_on = Some(go_on);
     client.read_body(head.framing().unwrap().unwrap(), |piece| {
         pieces.extend_from_slice(piece);

@@ -1,10 +1,10 @@
-//! Answers without content: no field and no byte describes a body that is not there.
+//! Responses without content: no field and no byte describes a body that is absent.
 
 use windlass_tests::{Client, Gateway, Reply, Request, Upstream};
 
 use crate::config::{filtered, start, transform};
 
-/// A gateway whose one filter answers or edits so.
+/// A gateway with one filter, which responds or edits as configured here.
 fn with_filter(filter: &str, upstream: &Upstream) -> Gateway {
     start(&[&filtered(&["edit"], upstream.address()), filter])
 }
@@ -14,8 +14,8 @@ fn actor(settings: &str) -> String {
     format!("\n[filter.edit]\nplugin = \"{plugin}\"\nsettings = {settings}\n")
 }
 
-/// The fields of the answer to this method that say how it is framed, once another request was
-/// answered on the same connection.
+/// The status and the framing fields of the response to this method, after another request on the
+/// same connection.
 fn framing(client: &mut Client, method: &str) -> (u16, Vec<String>) {
     let answer = client.try_send(&Request::new(method, "/")).unwrap();
     assert!(method == "GET" || answer.body.is_empty());
@@ -101,7 +101,7 @@ fn rfc9110_9_3_2_head_says_nothing_of_a_body_that_a_filter_edits() {
             assert_eq!(answer.header(name), None, "{name} {mode}");
         }
     }
-    // Where no filter asks for the body, they are those of the same `GET`.
+    // If no filter asks for the body, a `HEAD` has the same fields as its `GET`.
     let gateway = start(&[&crate::config::all_to(upstream.address())]);
     let answer = gateway.send(&Request::new("HEAD", "/"));
     assert_eq!(answer.header("content-length"), Some("4"));

@@ -1,4 +1,4 @@
-//! Pages of the book: their configurations are good, and their tables have all that the gateway has.
+//! Pages of the book: their configurations are valid, and their tables are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,7 +28,8 @@ fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A block as a whole file: with what it names and does not show, and with nothing of another machine.
+/// Makes a block into a whole file: adds the tables that it names and does not show, and replaces everything that
+/// belongs to another machine.
 fn whole(block: &str) -> String {
     let mut file = format!("\n{block}\n");
     let endpoint = "endpoints = [{ address = \"127.0.0.1:9\" }]";
@@ -51,7 +52,7 @@ fn whole(block: &str) -> String {
         }
     }
     for (there, here) in [
-        // Keys of an issuer are fetched by no test.
+        // No test fetches the keys of an issuer.
         (
             "discovery_url = \"https://issuer.example/.well-known/openid-configuration\"",
             "jwks_file = \"keys.json\"",
@@ -68,7 +69,7 @@ fn whole(block: &str) -> String {
     ] {
         file = file.replace(there, here);
     }
-    // One environment variable for all secrets.
+    // One environment variable serves for all secrets.
     let words: Vec<_> = file.split("env = \"").map(str::to_owned).collect();
     let mut words = words.into_iter();
     let first = words.next().unwrap_or_default();
@@ -90,7 +91,7 @@ fn every_config_of_the_book_is_good() {
                 continue;
             }
             let page = fs::read_to_string(&path).unwrap();
-            // Plugins of readers are not here.
+            // Blocks with a reader's own plugin are left out.
             for block in blocks(&page, "toml")
                 .iter()
                 .filter(|block| !block.contains(".wasm"))
@@ -120,7 +121,7 @@ fn every_config_of_the_book_is_good() {
     assert!(count >= 25, "{count}");
 }
 
-/// A family of `/metrics`.
+/// A metric family of `/metrics`.
 #[derive(Default)]
 struct Described {
     help: String,
@@ -236,7 +237,7 @@ fn the_page_of_log_fields_has_every_field() {
     assert!(fields > 30, "{text}");
 }
 
-/// The configuration of a tutorial, with addresses of this test instead of those of the page.
+/// The configuration of a tutorial, with the addresses of this test in place of those on the page.
 fn tutorial(page: &str, addresses: &[(&str, SocketAddr)]) -> Builder {
     let mut config = blocks(page, "toml")[0].to_owned();
     for (there, here) in addresses {
@@ -290,7 +291,7 @@ fn the_key_of_the_tutorial_is_limited_by_its_plan() {
         Some(policy)
     );
     assert!(page.contains(&format!("ratelimit-policy: {policy}\n")));
-    // Nine more at once, and five for each second that the test takes.
+    // The burst admits nine more at once, and the rate five for each second that the test takes.
     let report = gateway.load(request).connections(1).run(100);
     assert!(report.status(200) >= 9, "{:?}", report.statuses);
     assert!(report.status(429) >= 1, "{:?}", report.statuses);

@@ -1,6 +1,6 @@
-//! The first seconds of a build: a missing WebAssembly target is added, or told with its cure, and the paths
-//! of the machine that builds stay out of what is shipped. Runs `.cargo/rustc-wrapper` with stand-ins for
-//! `rustc` and `rustup` on the `PATH`.
+//! The first seconds of a build. A missing WebAssembly target is installed, or the error says how to install it, and
+//! the binary contains no path of the build machine. The tests run `.cargo/rustc-wrapper` with fake `rustc` and
+//! `rustup` on the `PATH`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A folder in which Cargo would build: the wrapper, the stand-ins, and nothing else on the `PATH`.
+/// A folder to build in, whose `PATH` has the wrapper, the fakes, and nothing else.
 struct Workspace {
     folder: TempDir,
 }

@@ -1,4 +1,4 @@
-//! Callouts: what a filter asks other servers while its request waits.
+//! Callouts: a filter calls other servers while its request waits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use windlass_tests::{Builder, Gateway, Metrics, Reply, Request, Then, Upstream};
 
 use crate::wire::{Authority, Endpoint, Speaks, server_tls};
 
-/// The filter that does what its settings say; its steps are in `tests/guests/rust`.
+/// A filter that does what its settings say; its steps are in `tests/guests/rust`.
 const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
 
-/// A gateway whose route `/` asks and reports what that gave, and whose route `/other` asks nobody. `callout` is the rest
-/// of its table, `asks` the keys of each call.
+/// A gateway whose route `/` makes calls and reports the results, and whose route `/other` makes none. `callout` is the
+/// rest of its table, `asks` the keys of each call.
 fn config(url: &str, callout: &str, asks: &[&str]) -> String {
     let asks = asks
         .iter()
@@ -46,7 +46,7 @@ fn url(server: SocketAddr) -> String {
     format!("http://{server}/check")
 }
 
-/// Calls that are under way or wait.
+/// The calls that are active or queued.
 fn active(metrics: &Metrics) -> f64 {
     metrics.with("windlass_callouts_active", &[("callout", "auth")])
 }
@@ -113,7 +113,7 @@ fn several_calls_of_one_phase_each_have_their_answer() {
         targets.collect::<Vec<_>>(),
         ["/check/1", "/check/2", "/check/1"]
     );
-    // The third is the first.
+    // The third call is the same as the first.
     assert_eq!(server.count(), 2);
     // Nothing is kept for the next request.
     let _ = gateway.get("/");
@@ -224,7 +224,7 @@ fn an_answer_that_is_late_broken_large_or_absent_is_told_by_its_kind() {
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         Then::Hold,
     );
-    // HTTP has no such status, and its parsers take both.
+    // HTTP defines no such status, but its parsers accept both.
     let beyond = ["600", "999"].map(|status| {
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
         Upstream::raw(answer, Then::KeepAlive)
@@ -338,7 +338,7 @@ fn calls_of_one_key_are_one_whatever_else_they_have_and_of_two_keys_never() {
     let server = Upstream::gated(Reply::status(200).body("yes"));
     let ask = ", share-key-from = \"x-key\", path = \"?\", path-from = \"x-who\"";
     let twice = config(&url(server.address()), "", &[ask]);
-    // Another filter with the same key is another.
+    // Another filter with the same key makes a call of its own.
     let (other, filter) = (
         "[[route]]\npath = \"/second\"\nfilters = [\"second\"]\nrespond = {}\n",
         "[filter.second]\nplugin = \"actor.wasm\"\nallow = { interfaces = [\"callout\"], callouts = [\"auth\"] }\n",
@@ -427,7 +427,7 @@ fn a_call_whose_client_has_left_is_given_up() {
     gateway.metrics_when("the call to end", |metrics| {
         active(metrics) == 0.0 && ended(metrics, "abandoned") == 1.0
     });
-    // The endpoint looks at its connection once it has answered.
+    // The endpoint notices the closed connection once it has responded.
     server.release(1);
     server.wait_for_no_connection();
 }
@@ -436,7 +436,7 @@ fn a_call_whose_client_has_left_is_given_up() {
 fn a_name_that_leads_to_this_machine_reaches_nothing_unless_the_operator_allows_it() {
     let server = Upstream::text("yes");
     let port = server.address().port();
-    // The C library takes this for 127.0.0.1, and it is no literal address.
+    // The C library parses this as 127.0.0.1, although it is not a literal address.
     let url = format!("http://2130706433:{port}/");
     let gateway = start(config(&url, "allow_http = true", &[""]));
     assert_eq!(gateway.get("/").json(), failed("Unreachable"));

@@ -1,4 +1,5 @@
-//! Certificates that clients would refuse, and files that hold none: told before anybody meets them.
+//! Certificates that clients would refuse, and files without a certificate, are errors at the
+//! start.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,7 +19,7 @@ fn listener() -> String {
     format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{tls}\n{ROUTE}")
 }
 
-/// `windlass check` with these two files.
+/// The outcome of `windlass check` with these two files.
 fn check(certificate: &[u8], key: &[u8]) -> Finished {
     with(certificate, key).check()
 }
@@ -96,7 +97,7 @@ fn authorities_that_have_all_ended_are_a_warning() {
     }
 }
 
-/// What operators do to PEM files, each with words that say what to do.
+/// Common mistakes in PEM files, each with an error that says how to fix it.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
@@ -224,7 +225,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
     }
 }
 
-/// Not every oddity is an error.
+/// Unusual but valid PEM files are accepted.
 #[test]
 fn line_ends_marks_and_texts_around_the_blocks_are_taken() {
     let (authority, identity) = issue();
@@ -256,7 +257,7 @@ fn a_chain_that_is_not_in_order_is_a_warning() {
     );
 }
 
-/// Of two files both are told, and a start says the same as a check.
+/// A start reports the errors of both files, as `windlass check` does.
 #[test]
 fn both_files_are_told_at_once_by_a_start_too() {
     let refused = with(b"", b"").run_refused();
@@ -266,7 +267,7 @@ fn both_files_are_told_at_once_by_a_start_too() {
     }
 }
 
-/// A certificate whose key is of another kind than the file's.
+/// A certificate for a different kind of key than the key file has.
 #[test]
 fn a_self_signed_certificate_of_todays_openssl_is_taken() {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
@@ -305,7 +306,7 @@ fn a_host_that_no_certificate_is_for_is_a_warning() {
     }
 }
 
-/// rustls takes none of version 1, which `openssl x509 -req` makes without `-extfile`.
+/// rustls accepts no certificates of version 1, which `openssl x509 -req` makes without `-extfile`.
 #[test]
 fn a_certificate_that_tls_cannot_use_is_an_error_and_never_clear_text() {
     let certificate = include_str!("certificates/x509v1.pem");
@@ -331,7 +332,7 @@ fn a_certificate_that_tls_cannot_use_is_an_error_and_never_clear_text() {
         .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .unwrap();
     let mut answer = Vec::new();
-    // A reset is an end too.
+    // A reset ends the connection too.
     let _ = clear.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
 }

@@ -1,4 +1,5 @@
-//! `windlass check`: it says what a start would do, all at once, and is not silent on mistakes.
+//! `windlass check` reports everything that a start would report, all at once, and warns about
+//! likely mistakes.
 
 use std::net::TcpListener;
 
@@ -17,14 +18,15 @@ fn check(config: &str) -> Finished {
         .check()
 }
 
-/// How many errors a report counts at its end.
+/// The number of errors that the report gives at its end.
 fn errors(checked: &Finished) -> usize {
     let last = checked.errors.lines().last().unwrap_or_default();
     let (number, _) = last.split_once(" error").unwrap_or_default();
     number.parse().unwrap_or_default()
 }
 
-/// What stops a start is an error of `check`, with the same exit code, and nothing is made by it.
+/// Anything that stops a start is an error of `check`, with the same exit code. `check` creates no
+/// files.
 #[test]
 fn what_stops_a_start_is_an_error() {
     for (what, more, text) in [
@@ -96,7 +98,8 @@ fn addresses_that_overlap_are_an_error() {
     }
 }
 
-/// Where the gateway runs that the file is for, its address is in use, and the file is good.
+/// If the gateway that this file is for is running, its address is in use, and the file is still
+/// valid.
 #[test]
 fn an_address_in_use_is_a_warning() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -119,7 +122,7 @@ fn a_store_in_use_is_a_warning_and_is_not_disturbed() {
     assert_eq!(gateway.get("/").status, 200);
 }
 
-/// Of the file, of plugins and of what they name: nobody mends one only to meet the next.
+/// Errors of the file, of plugins and of the files that they name are reported together.
 #[test]
 fn all_errors_are_told_at_once() {
     let config = format!(
@@ -154,7 +157,7 @@ settings = {{ request = [{{ op = \"turn\" }}] }}
     }
 }
 
-/// How much of a body a filter may be given, as the operator bounded it.
+/// The operator bounds how much of a body a filter may get.
 #[test]
 fn a_filter_that_may_ask_for_bodies_is_shown_with_its_bound() {
     let config = "[[route]]
@@ -177,7 +180,7 @@ settings = { request = [{ op = \"set\", body = \"/a\", value = \"b\" }] }
     assert_eq!(bodies, [line], "{}", checked.output);
 }
 
-/// A setting that is not known hides no other error of the same settings.
+/// An unknown setting hides no other error of the same settings.
 #[test]
 fn all_errors_of_the_settings_of_a_filter_are_told_at_once() {
     let config = format!(
@@ -208,8 +211,8 @@ bounds = [
     }
 }
 
-/// An order that cannot work, routes that conflict, and settings that a plugin refuses are no less
-/// known where the same tables hold other errors.
+/// An impossible filter order, conflicting routes and settings that a plugin refuses are reported
+/// even if the same tables have other errors.
 #[test]
 fn errors_that_need_the_chain_are_told_beside_others() {
     let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n";
@@ -249,12 +252,12 @@ fn errors_that_need_the_chain_are_told_beside_others() {
         let checked = check(&config);
         assert_eq!(checked.code, Some(2), "{what}: {}", checked.errors);
         assert!(checked.errors.contains(text), "{what}: {}", checked.errors);
-        // The other error is there as well.
+        // The other error is reported as well.
         assert!(errors(&checked) >= 2, "{what}: {}", checked.errors);
     }
 }
 
-/// An error that would be gone with another is not told.
+/// An error that may be a consequence of another one is not reported.
 #[test]
 fn nothing_that_may_be_wrong_is_told_beside_an_error() {
     let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n";
@@ -320,8 +323,8 @@ fn nothing_that_may_be_wrong_is_told_beside_an_error() {
     }
 }
 
-/// An attribute that is nowhere set is told with the filter that would set it, or the name that was
-/// meant.
+/// An error about an attribute that nothing sets names the filter that would set it, or a similar
+/// name.
 #[test]
 fn a_requirement_that_nobody_meets_is_an_error_with_its_cure() {
     let route = |filters: &str, more: &str| {
@@ -396,7 +399,7 @@ fn a_requirement_that_nobody_meets_is_an_error_with_its_cure() {
     assert_eq!(right.code, Some(0), "{}", right.errors);
 }
 
-/// A bound that counts by what a later filter sets would count all requests together.
+/// A limit by an attribute that a later filter sets would count all requests together.
 #[test]
 fn a_filter_that_counts_by_an_attribute_comes_after_the_one_that_sets_it() {
     let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:c018c41c1afaf2c0b66c64f97d0ee135657b699ad260f299234cd40a5d625e0e\"\n";
@@ -419,7 +422,7 @@ fn a_filter_that_counts_by_an_attribute_comes_after_the_one_that_sets_it() {
     }
 }
 
-/// Settings that can only be mistakes, with the words that tell them.
+/// Settings that can only be mistakes, with the warning for each.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn likely_mistakes_are_warnings() {
@@ -593,7 +596,7 @@ fn likely_mistakes_are_warnings() {
     }
 }
 
-/// And nothing is said of what is meant.
+/// Settings that make sense give no warning.
 #[test]
 fn what_is_meant_is_no_warning() {
     let sticky = "sticky = { cookie = \"c\", secret = \"t\" }\n[secret.t]\nfile = \"long\"\n";

@@ -1,4 +1,4 @@
-//! `windlass check` on filters that work alone, and not with the rest of the file.
+//! `windlass check` on filters that are valid alone, but not together with the rest of the file.
 
 use windlass_tests::{Finished, Gateway};
 
@@ -39,7 +39,7 @@ fn authorizer(name: &str, more: &str) -> String {
     )
 }
 
-/// A credential that one filter hides is not there for the next, which refuses every request.
+/// If one filter hides a credential, the next one cannot read it and refuses every request.
 #[test]
 fn a_filter_that_reads_what_one_before_it_removed_is_told() {
     for (later, plugin, swaps) in [
@@ -63,7 +63,7 @@ fn a_filter_that_reads_what_one_before_it_removed_is_told() {
         assert_eq!(told.errors.matches("has removed that").count(), 1);
         let cure = format!("or put `{later}` before `j`");
         assert_eq!(told.errors.contains(&cure), swaps, "{}", told.errors);
-        // Each cure is one.
+        // Each suggested fix works.
         let mut cured = vec![route("a", &both) + &rest(", hide = false")];
         if swaps {
             cured.push(route("a", &swapped) + &rest(""));
@@ -76,7 +76,8 @@ fn a_filter_that_reads_what_one_before_it_removed_is_told() {
     }
 }
 
-/// Each request would be refused: the error says so once, at the attribute, with a cure that is one.
+/// Every request would be refused. `check` reports this once, at the attribute, with a fix that
+/// works.
 #[test]
 fn an_attribute_that_a_filter_cannot_set_is_one_error() {
     let config = |attribute: &str| {
@@ -107,7 +108,8 @@ fn an_attribute_that_a_filter_cannot_set_is_one_error() {
         }
         assert!(!checked.errors.contains("warning"), "{}", checked.errors);
     }
-    // The line grants the whole, also where more than the attribute is denied.
+    // The suggested line grants everything that is missing, even if more than the attribute is
+    // denied.
     for allow in ["", "allow = {}\n"] {
         let config = |line: &str| {
             let config = config("api-key.id");
@@ -120,7 +122,7 @@ fn an_attribute_that_a_filter_cannot_set_is_one_error() {
     }
 }
 
-/// Many routes, one mistake.
+/// One mistake that affects many routes is one warning.
 #[test]
 fn routes_by_which_a_client_can_send_a_field_are_told_together() {
     let stamp = r#"[filter.stamp]

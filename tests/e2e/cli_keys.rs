@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway.
+//! The commands that call the admin API of a running gateway.
 
 use windlass_tests::{Finished, Gateway, Upstream, command};
 

@@ -1,10 +1,10 @@
-//! Stops 1 to 3: what a client may take of time and room.
+//! Limits on the time and the memory that a client may use.
 
 use windlass_tests::{Gateway, Reply, Request, Upstream};
 
 use crate::config::{all_to, start};
 
-/// A gateway to this endpoint whose listener has these lines.
+/// A gateway to this endpoint, with these settings of its listener.
 fn with_listener(lines: &str, upstream: &Upstream) -> Gateway {
     start(&[
         "[[listener]]\naddress = \"127.0.0.1:0\"\n",
@@ -196,7 +196,7 @@ fn a_connection_that_says_nothing_has_the_time_of_a_head() {
     let upstream = Upstream::text("ok");
     let gateway = with_listener("header_timeout = \"200ms\"", &upstream);
     assert!(gateway.client().is_closed());
-    // Between two requests it may idle for longer.
+    // Between two requests, the connection may idle for longer.
     let mut client = gateway.client();
     assert_eq!(client.get("/").status, 200);
     assert!(gateway.client().is_closed());

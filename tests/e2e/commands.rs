@@ -61,9 +61,9 @@ fn every_example_passes_check() {
             result.errors
         );
         assert!(result.output.contains("good"), "{}", result.output);
-        // Another program of this machine may listen where the examples do.
+        // Another program on this machine may use the addresses of the examples.
         let taken = result.errors.matches("is in use now").count();
-        // The demo's issuer of tokens does not run here.
+        // The demo's token issuer does not run here.
         let lacking = result.errors.matches("verifier `demo` has no keys").count();
         assert_eq!(
             result.errors.matches("warning: ").count(),

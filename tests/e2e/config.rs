@@ -1,4 +1,4 @@
-//! Pieces of configurations.
+//! Parts of configurations.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ pub(crate) fn upstream(name: &str, endpoints: &[SocketAddr]) -> String {
     )
 }
 
-/// Every request goes to this endpoint.
+/// A route that sends every request to this endpoint.
 pub(crate) fn all_to(endpoint: SocketAddr) -> String {
     format!(
         "[[route]]\npath = \"$default\"\nupstream = \"app\"\n{}",
@@ -24,13 +24,13 @@ pub(crate) fn all_to(endpoint: SocketAddr) -> String {
     )
 }
 
-/// Every request goes through these filters to this endpoint.
+/// A route that sends every request through these filters to this endpoint.
 pub(crate) fn filtered(filters: &[&str], endpoint: SocketAddr) -> String {
     let filters = format!("path = \"$default\"\nfilters = {filters:?}");
     all_to(endpoint).replacen("path = \"$default\"", &filters, 1)
 }
 
-/// A key of a consumer, with more lines for its entry.
+/// A key of a consumer; `more` is appended to its entry.
 pub(crate) fn key(id: &str, consumer: &str, key: &str, more: &str) -> String {
     let digest = key_digest(key);
     format!("\n[[key]]\nid = \"{id}\"\nconsumer = \"{consumer}\"\ndigest = \"{digest}\"\n{more}\n")
@@ -46,13 +46,12 @@ pub(crate) fn transform(name: &str, settings: &str) -> String {
     format!("\n[filter.{name}]\nplugin = \"builtin:transform\"\nsettings = {settings}\n")
 }
 
-/// A transform that appends its name to `x-order`, of the request and of the response.
+/// A transform that appends its name to `x-order` of the request and of the response.
 pub(crate) fn stamp(name: &str) -> String {
     let edit = format!("[{{ op = \"append\", header = \"x-order\", value = \"{name}\" }}]");
     transform(name, &format!("{{ request = {edit}, response = {edit} }}"))
 }
 
-/// Start a gateway.
 pub(crate) fn start(parts: &[&str]) -> Gateway {
     Gateway::with_config(parts.concat()).start()
 }

@@ -1,4 +1,4 @@
-//! `builtin:cors`: which web pages may read answers.
+//! `builtin:cors`: which web pages may read responses.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn cors(settings: &str) -> String {
     format!("\n[filter.cors]\nplugin = \"builtin:cors\"\nsettings = {settings}\n")
 }
 
-/// A gateway that lets the app's pages read what this endpoint answers.
+/// A gateway that lets the pages of one app read the responses of this endpoint.
 fn of_the_app(endpoint: &Upstream) -> Gateway {
     start(&[
         &filtered(&["cors"], endpoint.address()),
@@ -34,7 +34,7 @@ fn preflight(origin: &str, target: &str, method: &str) -> Request {
         .header("access-control-request-method", method)
 }
 
-/// The fields that concern CORS, in the order of their names.
+/// The CORS fields of a response, and `vary`, sorted by name.
 fn told(answer: &Response) -> Vec<String> {
     let names = [
         "access-control-allow-credentials",
@@ -76,7 +76,7 @@ fn the_policy_takes_the_place_of_what_the_endpoint_says() {
             "vary: Origin",
         ]
     );
-    // The request passes: its client may be no browser. A page may not read the answer.
+    // The request passes, because its client may not be a browser. A page may not read the response.
     for other in [
         "https://evil.example",
         "null",
@@ -86,7 +86,7 @@ fn the_policy_takes_the_place_of_what_the_endpoint_says() {
         assert_eq!((answer.status, answer.text()), (200, "well"));
         assert_eq!(told(&answer), ["vary: accept-encoding", "vary: Origin"]);
     }
-    // A cache must not give this answer to a page.
+    // `vary` keeps a cache from giving this response to a page.
     let answer = gateway.get("/");
     assert_eq!(told(&answer), ["vary: accept-encoding", "vary: Origin"]);
 }
@@ -156,7 +156,7 @@ fn a_preflight_is_answered_before_the_filters_after_it_and_the_endpoint() {
         (403, "cors_origin_refused")
     );
     assert_eq!(told(&refused), ["vary: Origin"]);
-    // `OPTIONS` that no browser asked before a request is a request like others.
+    // An `OPTIONS` request that is not a preflight is treated like any other request.
     let answer = gateway.send(&Request::new("OPTIONS", "/").header("origin", APP));
     assert_eq!(answer.status, 401);
     assert_eq!(endpoint.count(), 0);
@@ -173,7 +173,7 @@ fn for_every_origin_the_answer_is_the_same_for_all() {
         let answer = gateway.send(&request);
         assert_eq!(told(&answer), ["allow-origin: *", "expose-headers: *"]);
     }
-    // `*` would not stand for `authorization`.
+    // The wildcard `*` does not cover `authorization`.
     let asks = preflight("https://a.example", "/", "GET")
         .header("access-control-request-headers", "authorization,x-a");
     let answer = gateway.send(&asks);
@@ -236,7 +236,7 @@ fn hostile_origins_open_nothing_and_break_nothing() {
         let answer = gateway.send(&preflight(origin, "/", "PUT"));
         assert_eq!(answer.status, 403, "{origin}");
     }
-    // A browser sends one. Of two the first counts, for other clients, which can send whatever they like.
+    // A browser sends one `origin`. Other clients may send two; then the first one counts.
     let two = from("https://evil.example", "/").header("origin", "https://a.example.com");
     let answer = gateway.send(&two);
     assert_eq!(

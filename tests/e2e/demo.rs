@@ -1,16 +1,16 @@
-//! `windlass demo`: each line that it prints gives what the text beside it promises.
+//! `windlass demo`: each command that it prints has the result that the text beside it promises.
 
 use std::net::TcpListener;
 use std::process::Command;
 
 use windlass_tests::{Lines, command};
 
-/// Ends the demo with the test.
+/// The demo process. Dropping this value ends it.
 struct Demo(std::process::Child);
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -29,7 +29,7 @@ fn run(line: &str) -> String {
     String::from_utf8(ran.stdout).expect("text")
 }
 
-/// The status line and whether these texts are all there.
+/// Checks the status line, and that the response contains all of these texts.
 fn assert_answer(given: &str, status: &str, texts: &[&str]) {
     let first = given.lines().next().unwrap_or_default();
     assert!(first.starts_with(&format!("HTTP/1.1 {status}")), "{given}");

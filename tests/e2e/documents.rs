@@ -1,4 +1,4 @@
-//! Documents: the files that a filter's table names, in the filter's hands.
+//! Documents: files that a filter's table names and that the filter can read.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,20 +8,20 @@ use std::process::Command;
 use serde_json::json;
 use windlass_tests::{Gateway, sha256};
 
-/// The filter that does what its settings say; its steps are in `tests/guests/rust`.
+/// A filter that does what its settings say; its steps are in `tests/guests/rust`.
 const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
 
 /// `tests/guests/javascript/answers.js`.
 const ANSWERS: &[u8] = include_bytes!("../guests/javascript/answers.wasm");
 
-/// A route through an actor with these keys, `settings` and `documents` among them.
+/// A route through an actor with these keys, which include `settings` and `documents`.
 fn acting(keys: &str) -> String {
     format!(
         "[server]\nworkers = 1\n[[route]]\npath = \"$default\"\nfilters = [\"reads\"]\nrespond = {{ body = \"passed\" }}\n[filter.reads]\nplugin = \"actor.wasm\"\n{keys}\n"
     )
 }
 
-/// The same with a request phase that reports what these steps gave.
+/// The same with a request phase that reports the results of these steps.
 fn reporting(documents: &str, steps: &str) -> String {
     acting(&format!(
         "{documents}\nsettings = {{ request = [{steps}, \"report\"] }}"
@@ -43,7 +43,7 @@ fn a_filter_reads_the_documents_of_its_own_table_and_no_others() {
         "documents = { empty = \"empty\", api = \"api.yaml\" }",
         &steps,
     )
-    // Another filter's documents are its own.
+    // Another filter has its own documents.
         + "[filter.other]\nplugin = \"actor.wasm\"\ndocuments = { other = \"api.yaml\" }\n";
     let gateway = Gateway::with_config(config)
         .file("actor.wasm", ACTOR)
@@ -112,7 +112,7 @@ fn a_reload_takes_a_changed_document_anew_and_an_unchanged_one_restarts_nothing(
             .by("windlass_filter_instances_total", "filter")
     };
     assert_eq!(read(), "first");
-    // A change alone changes nothing: a reload does.
+    // The new content takes effect at a reload, and not before.
     fs::write(&path, "second").unwrap();
     assert_eq!(read(), "first");
     let before = made();
@@ -121,13 +121,13 @@ fn a_reload_takes_a_changed_document_anew_and_an_unchanged_one_restarts_nothing(
     assert_eq!(read(), "second");
     let after = made();
     assert_eq!(after["stays"], before["stays"]);
-    // The same bytes, however they got there.
+    // The file is written again with the same bytes.
     fs::write(&path, "second").unwrap();
     let told = gateway.reload(&config);
     assert!(told.last().unwrap().contains("is in use"), "{told:?}");
     assert_eq!(read(), "second");
     assert_eq!(made(), after);
-    // Back to the first: as it was then.
+    // The first content again, so the component is not compiled anew.
     fs::write(&path, "first").unwrap();
     gateway.reload(&config);
     assert_eq!(read(), "first");
@@ -155,7 +155,8 @@ fn a_document_that_is_gone_at_a_reload_keeps_the_old_configuration() {
     assert_eq!(gateway.get("/").json()[0], "first");
 }
 
-/// As folders of configuration are mounted: the name is a link into a folder that is a link.
+/// Mounted configuration folders look like this: the file is a link into a folder that is a link
+/// itself.
 #[test]
 fn a_reload_follows_a_link_that_was_turned() {
     let config = reporting("documents = { api = \"api.yaml\" }", READ_API);

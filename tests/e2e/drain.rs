@@ -1,4 +1,4 @@
-//! SIGTERM: what runs is finished, and nothing new begins.
+//! SIGTERM: active requests finish, and no new ones are accepted.
 
 use std::net::TcpStream;
 
@@ -38,10 +38,11 @@ fn sigterm_finishes_what_runs_closes_what_idles_and_exits_0() {
     assert!(told.contains("cut=0"), "{told}");
 }
 
-/// Its client may have sent the request before it learned of the drain.
+/// The client may have sent this request before it learned of the drain.
 #[test]
 fn a_connection_that_was_just_in_use_is_answered_once_more() {
-    // The gateway waits for a second; this machine may be slower, but not each time.
+    // The gateway waits for a second. This machine may be slower than that, but not ten times in a
+    // row.
     let answered = (0..10).any(|_| {
         let gateway = start(&["[[route]]\npath = \"/\"\nrespond = { body = \"ok\" }\n"]);
         let mut client = gateway.client();

@@ -1,4 +1,4 @@
-//! What was acknowledged is there, however the process ends; and no key's text is anywhere.
+//! Acknowledged changes survive any end of the process, and no key's text is stored anywhere.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -12,10 +12,10 @@ use windlass_tests::{Gateway, Upstream};
 use crate::operator::{WRITE, builder, call, create, get, status_with};
 
 const ROUNDS: usize = 50;
-/// The flush interval of the configuration, and as much again for the writing.
+/// The flush interval of the configuration, twice: the second half is for the writing.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// A request on a connection of its own; none where the gateway is gone.
+/// Send a request on a new connection; `None` if the gateway is gone.
 fn ask(address: SocketAddr, request: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.write_all(request.as_bytes()).ok()?;
@@ -26,7 +26,7 @@ fn ask(address: SocketAddr, request: &str) -> Option<(u16, String)> {
     Some((status, body))
 }
 
-/// Somebody who goes on until the gateway is gone.
+/// A thread that repeats a call until the gateway is gone.
 struct Busy<T> {
     seen: Arc<Mutex<Vec<T>>>,
     thread: JoinHandle<()>,
@@ -56,7 +56,7 @@ impl<T: Send + 'static> Busy<T> {
     }
 }
 
-/// Makes keys; the text of each that was acknowledged.
+/// Creates keys. Returns the text of each key that was acknowledged.
 fn maker(gateway: &Gateway) -> Busy<String> {
     let address = gateway.admin_address();
     let body = "{\"consumer\":\"acme\"}";
@@ -72,7 +72,7 @@ fn maker(gateway: &Gateway) -> Busy<String> {
     })
 }
 
-/// Spends; when each request was admitted.
+/// Uses up quota. Returns the time at which each request was admitted.
 fn spender(gateway: &Gateway, key: &str) -> Busy<Instant> {
     let address = gateway.address();
     let request =
@@ -115,7 +115,7 @@ fn what_was_acknowledged_is_there_after_fifty_kills() {
         for (text, made) in keys.iter().filter(|(_, made)| **made + 1 >= round) {
             assert_eq!(
                 status_with(&gateway, text),
-                // It has no plan.
+                // This key has no plan.
                 403,
                 "a key of round {made} in round {round}"
             );
@@ -135,7 +135,7 @@ fn what_was_acknowledged_is_there_after_fifty_kills() {
             now >= counted + all - may_be_lost,
             "round {round}: {now} counted after {counted} + {all}, of which {may_be_lost} came in the last second"
         );
-        // What was admitted and not answered any more may be counted.
+        // Requests that were admitted but not answered may be counted.
         assert!(
             now <= counted + all + 2,
             "round {round}: {now} counted after {counted} + {all}"
@@ -195,7 +195,8 @@ fn no_key_is_in_the_file_or_in_the_logs() {
     let folder = gateway.folder().to_owned();
     let (log, output) = (gateway.log().clone(), gateway.output().clone());
     let mut seen = Vec::new();
-    // While it runs: what was not moved from the write-ahead log yet is there too.
+    // This reads the files while the gateway runs, because pages in the write-ahead log must not
+    // contain a key's text either.
     for name in ["windlass.db", "windlass.db-wal"] {
         seen.push(("the database", std::fs::read(folder.join(name)).unwrap()));
     }
@@ -208,7 +209,7 @@ fn no_key_is_in_the_file_or_in_the_logs() {
     ));
     drop(gone);
     for text in [&first, &second, imported] {
-        // The part that nobody but its owner knows.
+        // The secret part of the key's text.
         let secret = &text.as_bytes()[8..];
         for (place, bytes) in &seen {
             assert!(

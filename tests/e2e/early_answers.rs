@@ -1,4 +1,5 @@
-//! Answers that come before the request's body has ended: a connection that will be closed says so.
+//! Responses that come before the request's body has ended: if the connection will be closed, the
+//! response says so.
 
 use std::io::{BufReader, Write as _, copy, sink};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,20 +11,20 @@ use windlass_tests::{Gateway, Reply, Upstream};
 
 use crate::config::{all_to, api_key, filtered, start};
 
-/// More than any buffer on the way holds.
+/// More than all buffers between the client and the endpoint hold.
 const LARGE: usize = 8 << 20;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// An endpoint that answers each request with this head once it has the request's, and with the body
-/// when it is told to; then it reads on until the gateway ends the connection.
+/// An endpoint that responds with this head once it has the request's head, and with the body when
+/// the test says so. Then it reads until the gateway closes the connection.
 fn hasty(head: &'static str) -> (SocketAddr, Sender<()>) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let (tell, told) = channel();
     std::thread::spawn(move || {
         for stream in socket.incoming() {
-            // The gateway may be gone.
+            // The gateway may have closed the connection.
             let _ = serve(stream.unwrap(), head, &told);
         }
     });
@@ -43,8 +44,8 @@ fn serve(stream: TcpStream, head: &str, told: &Receiver<()>) -> std::io::Result<
     Ok(())
 }
 
-/// Assert that a request whose body has only begun is answered so, and that the answer says that its
-/// connection closes, which it then does.
+/// Assert that a request whose body has only begun gets this status, and that the response
+/// announces that the connection closes, which it then does.
 fn assert_closes(gateway: &Gateway, framing: &str, begun: &str, status: u16) {
     let mut client = gateway.client();
     client.send_raw(format!(

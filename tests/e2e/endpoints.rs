@@ -1,4 +1,4 @@
-//! Endpoints that come, go, drain and weigh otherwise while requests run.
+//! Endpoints that are added, removed, drained or reweighted while requests run.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use windlass_tests::{Gateway, Reply, Request, Then, Upstream, wait};
 
 use crate::operator;
 
-/// A gateway with the admin API, and all requests to this endpoint.
+/// A gateway with the admin API that sends all requests to this endpoint.
 fn start(endpoint: &Upstream) -> Gateway {
     operator::builder(&[], endpoint, "").start()
 }
@@ -43,7 +43,7 @@ fn endpoints_are_added_weighed_drained_and_removed_without_a_reload() {
     let report = gateway.load(Request::get("/")).connections(4).run(4000);
     let share = report.share("two");
     assert!((0.73..=0.77).contains(&share), "{share}");
-    // A reload for another reason takes nothing back.
+    // A reload does not undo changes that the operator made through the admin API.
     let config = std::fs::read_to_string(gateway.folder().join("windlass.toml")).unwrap();
     gateway.reload(&config);
     assert_eq!(bodies(&gateway, 100), ["one", "two"]);
@@ -86,7 +86,8 @@ fn endpoints_are_added_weighed_drained_and_removed_without_a_reload() {
     }
 }
 
-/// An endpoint of the file that comes back is as it was sent, and the audit log says what was changed.
+/// A removed endpoint of the file comes back with the values that the operator sends, and the audit log says which of
+/// them changed.
 #[test]
 fn an_endpoint_that_was_removed_comes_back_as_it_is_sent() {
     let (one, two) = (Upstream::text("one"), Upstream::text("two"));
@@ -108,7 +109,7 @@ fn an_endpoint_that_was_removed_comes_back_as_it_is_sent() {
     let back = endpoints.iter().find(|one| one["address"] == *address);
     let back = back.unwrap();
     assert_eq!((&back["weight"], &back["priority"]), (&5.into(), &1.into()));
-    // It is used where the first group has nobody.
+    // The second tier is used if the first one has no endpoint.
     assert_eq!(bodies(&gateway, 20), ["two"]);
     operator::call(&gateway, "PATCH", &path, "{\"weight\":7}");
     operator::call(&gateway, "PATCH", &path, "{}");
@@ -128,7 +129,7 @@ fn an_endpoint_that_was_removed_comes_back_as_it_is_sent() {
     assert_eq!(updates.count(), 1, "nothing was changed by the other");
 }
 
-/// The log tells how an upstream stands as a whole.
+/// The log reports the state of an upstream as a whole.
 #[test]
 fn an_upstream_without_endpoints_is_told_once() {
     let (one, two) = (Upstream::text("one"), Upstream::text("two"));
@@ -192,7 +193,7 @@ fn what_makes_no_sense_is_refused_with_its_cure() {
     );
 }
 
-/// What runs on an endpoint that drains, or is removed, ends there.
+/// Requests that are active on a drained or removed endpoint finish there.
 #[test]
 fn a_drain_cuts_nothing() {
     let (one, two) = (
@@ -215,7 +216,7 @@ fn a_drain_cuts_nothing() {
         &gateway,
         &operator::request("DELETE", &endpoint_path(one.address())),
     );
-    // It is shown while it has something to end.
+    // The endpoint is listed as long as it has active requests.
     let name = one.address().to_string();
     let shown = operator::get(&gateway, "/v1/upstreams/app").json();
     assert_eq!(shown["leaving"][0]["name"], *name, "{shown}");
@@ -267,7 +268,7 @@ fn every_endpoint_is_drained_in_turn_under_load_without_a_failed_request() {
 fn a_reload_keeps_the_connections_to_endpoints_that_stay() {
     let (one, two) = (Upstream::text("one"), Upstream::text("two"));
     let gateway = start(&one);
-    // One client is one worker's.
+    // A client connection stays on one worker.
     let mut client = gateway.client();
     let mut texts = |requests: usize| -> Vec<String> {
         (0..requests)
@@ -286,7 +287,7 @@ fn a_reload_keeps_the_connections_to_endpoints_that_stay() {
     assert_eq!(one.connections(), 1);
 }
 
-/// Long streams go on while their endpoint drains, is removed, and the configuration is reloaded.
+/// Long streams continue while their endpoint is drained and removed, and while the configuration is reloaded.
 #[test]
 fn streams_outlive_the_drain_of_every_endpoint() {
     let event = || {
@@ -294,7 +295,7 @@ fn streams_outlive_the_drain_of_every_endpoint() {
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
             for _ in 0..20 {
                 stream.write_all(b"5\r\nevent\r\n")?;
-                // The endpoint's own slowness; no test waits by it.
+                // This delay is what the endpoint simulates; no test waits by it.
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
             stream.write_all(b"0\r\n\r\n")?;

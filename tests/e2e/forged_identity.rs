@@ -1,10 +1,10 @@
-//! Who asks is what the gateway knows: a client cannot write it.
+//! A client cannot forge the fields that Windlass sets about the caller.
 
 use windlass_tests::{Request, Upstream};
 
 use crate::config::{self, all_to, start};
 
-/// What peers write for their endpoints, and their endpoints believe.
+/// Fields that other proxies set and that their endpoints trust.
 const CLAIMS: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-host",
@@ -97,7 +97,8 @@ fn a_name_that_can_be_taken_for_a_claim_or_a_key_is_dropped() {
     for name in dropped {
         request = request.header(name, "forged");
     }
-    // One whose real name is there too is a twin, whatever it is called.
+    // A field whose name is the same as another one's, except for dashes and underscores, is
+    // dropped.
     request = request
         .header("my-thing", "real")
         .header("my_thing", "forged");
@@ -235,7 +236,8 @@ fn trailers_hold_nothing_that_a_filter_decided_on_in_the_head() {
     }
 }
 
-/// The client's address and scheme as the gateway understood them, and what the endpoint was told.
+/// The client's address and scheme as Windlass understood them, and the fields that the endpoint
+/// got.
 struct Understood {
     client: String,
     for_list: String,
@@ -339,7 +341,7 @@ fn the_scheme_is_that_of_the_client_s_connection() {
         (&[("x-forwarded-proto", "HTTPS")][..], "https"),
         (&[("x-forwarded-proto", "wss")], "https"),
         (&[("x-forwarded-proto", "gopher")], "http"),
-        // As many words as hops: each proxy wrote one.
+        // One value for each hop: each proxy appended one.
         (
             &[
                 ("x-forwarded-for", "192.0.2.9, 10.0.0.1"),
@@ -347,7 +349,7 @@ fn the_scheme_is_that_of_the_client_s_connection() {
             ],
             "https",
         ),
-        // The first word is the client's own.
+        // The client itself sent the first value.
         (
             &[
                 ("x-forwarded-for", "192.0.2.9"),
@@ -378,7 +380,7 @@ fn forwarded_of_a_trusted_proxy_gets_the_gateway_s_hop() {
 }
 
 mod stamped {
-    //! Fields that a filter sets from what the gateway knows.
+    //! Fields that a filter sets from facts that Windlass determined.
 
     use windlass_tests::{Gateway, Request, Upstream};
 
@@ -480,13 +482,13 @@ mod stamped {
 }
 
 mod warned {
-    //! `windlass check` on fields that are the gateway's word.
+    //! `windlass check` on fields that endpoints trust.
 
     use windlass_tests::{Gateway, key_digest};
 
     use crate::config::{transform, upstream};
 
-    /// What `windlass check` says of two routes to one upstream: `stamp` is on the first.
+    /// The warnings of `windlass check` for two routes to one upstream; only the first has `stamp`.
     fn warnings(edits: &str, more: &str, second: &str) -> String {
         let digest = key_digest("any");
         let config = [
@@ -549,7 +551,7 @@ mod warned {
             told.contains("a client can send `x-tier` to upstream `app` by route `second`"),
             "{told}"
         );
-        // Each field is told of with the filter that sets it.
+        // The warning for each field names the filter that sets it.
         let other = "[[route]]\nname = \"third\"\npath = \"/c\"\nfilters = [\"keys\", \"other\"]\nupstream = \"app\"\n";
         let more = transform(
             "other",

@@ -1,4 +1,4 @@
-//! `builtin:authorizer` with `kind = "forward"`: an authorizer that answers by its status.
+//! `builtin:authorizer` with `kind = "forward"`: an authorizer that decides by its status.
 
 use std::net::SocketAddr;
 
@@ -158,7 +158,7 @@ fn every_other_answer_is_the_client_s() {
         }
         assert_eq!(endpoint.count(), 0);
     }
-    // By default these four, and the gateway words what has no words.
+    // The default is these four fields. If the refusal has no body, Windlass writes one.
     let reply = Reply::status(403)
         .header("set-cookie", "a=1")
         .header("x-hop", "1");
@@ -217,7 +217,7 @@ fn a_good_answer_is_kept_only_if_asked_for_and_for_its_route_method_and_identity
         assert_eq!(received.header("x-user"), Some("alice"));
     }
     assert_eq!(gateway.get("/a").code(), "identity_missing");
-    // A refusal may set a cookie: it is nobody else's.
+    // A refusal that sets a cookie is not cached for others.
     let refusal = Reply::status(401).header("set-cookie", "a=1").body("no");
     let (server, endpoint) = (Upstream::fixed(refusal), Upstream::echo());
     let gateway = start(settings, &server, &endpoint);
@@ -244,7 +244,7 @@ fn a_good_answer_does_not_outlive_the_trust_in_its_server() {
         .start();
     let status = || gateway.send(&with("/a", "one")).status;
     assert_eq!(status(), 200);
-    // Another authority in the file of that name.
+    // Replace the file by another authority.
     std::fs::write(gateway.folder().join("ca.pem"), &stranger.pem).unwrap();
     gateway.reload(&text);
     assert_eq!(status(), 500);

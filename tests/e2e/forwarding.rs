@@ -1,4 +1,4 @@
-//! Stop 7: what goes upstream, and what comes back.
+//! The request that an endpoint gets, and the response that the client gets.
 
 use windlass_tests::http::Framing;
 use windlass_tests::{Reply, Request, Then, Upstream, sha256};
@@ -195,7 +195,7 @@ fn an_expectation_is_met_by_the_gateway() {
         "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
     );
     assert_eq!(client.read_head().start, "HTTP/1.1 100 Continue");
-    // The empty line after the interim head was read with it.
+    // `read_head` also read the empty line after the interim head.
     client.send_raw("hi");
     assert_eq!(client.read_response().status, 200);
     let request = upstream.only_request();

@@ -1,11 +1,11 @@
-//! Stop 3: requests that two servers could read differently are read by none.
+//! Windlass refuses requests that two servers could read differently.
 
 use windlass_tests::{Gateway, Upstream};
 
 use crate::config::{all_to, start};
 
-/// Assert that the bytes are answered once, with one of these statuses, that the connection is
-/// closed, and that nothing of it went upstream as a request.
+/// Assert that the bytes get exactly one response with one of these statuses, that the connection
+/// closes, and that no request reaches the upstream.
 fn assert_refused(gateway: &Gateway, upstream: &Upstream, bytes: &str, expected: &[u16]) {
     let mut client = gateway.client();
     client.send_raw(bytes);
@@ -22,7 +22,7 @@ fn assert_refused(gateway: &Gateway, upstream: &Upstream, bytes: &str, expected:
     assert_eq!(upstream.received().len(), 0, "{bytes:?}");
 }
 
-/// What a smuggler would like to be taken for a request of its own.
+/// A request that an attacker tries to smuggle in.
 const SECOND: &str = "GET /second HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[test]
@@ -191,7 +191,7 @@ fn rfc9110_9_3_6_after_connect_nothing_is_read_as_a_request() {
     }
 }
 
-/// What is known of a head belongs to that head, also where several come in one segment.
+/// Each head is checked by itself, even if several arrive in one segment.
 #[test]
 fn rfc9112_6_1_two_framings_are_refused_behind_other_requests_too() {
     let upstream = Upstream::echo();

@@ -1,4 +1,4 @@
-//! gRPC from end to end, and what its clients are told when the gateway answers itself.
+//! gRPC from end to end, and the errors that its clients get from Windlass itself.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -35,7 +35,7 @@ fn note(text: &str) -> Note {
 type Notes = Pin<Box<dyn tokio_stream::Stream<Item = Result<Note, Status>> + Send>>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Answers one note by one, and each of many as it comes.
+/// A server that answers one message with one, and each of a stream as it arrives.
 #[derive(Clone)]
 struct Chat;
 
@@ -106,7 +106,7 @@ impl Service<Request<Streaming<Note>>> for Talk {
     }
 }
 
-/// A gRPC server with TLS, on a thread of its own.
+/// A gRPC server with TLS on a thread of its own.
 fn serve(authority: &Authority) -> SocketAddr {
     let identity = authority.issue(&["127.0.0.1"]);
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -133,7 +133,7 @@ fn serve(authority: &Authority) -> SocketAddr {
     address
 }
 
-/// TLS on both sides, and three filters that change heads.
+/// A gateway with TLS on both sides, and three filters that edit heads.
 fn secure(authority: &Authority, endpoint: SocketAddr) -> Gateway {
     let identity = authority.issue(&["localhost"]);
     let filters = [stamp("one"), stamp("two"), stamp("three")].concat();
@@ -198,7 +198,7 @@ fn both_sides_talk_at_once() {
         let codec = ProstCodec::<Note, Note>::default();
         let answers = client.streaming(Request::new(said), path, codec).await;
         let mut answers = answers.unwrap().into_inner();
-        // Each is answered before the next is said.
+        // Each message is answered before the next one is sent.
         for (next, answer) in [("second", "re: first"), ("third", "re: second")] {
             assert_eq!(answers.message().await.unwrap().unwrap().text, answer);
             say.send(next).unwrap();
@@ -209,7 +209,7 @@ fn both_sides_talk_at_once() {
     });
 }
 
-/// A call with these fields, made by hand.
+/// A call that is built by hand, with these fields.
 fn by_hand(fields: &[(&'static str, &'static str)]) -> http::Request<wire::Body> {
     let mut request = wire::get("/test.Chat/Say");
     *request.method_mut() = http::Method::POST;
@@ -222,7 +222,7 @@ fn by_hand(fields: &[(&'static str, &'static str)]) -> http::Request<wire::Body>
     request
 }
 
-/// Make a call by hand; gives the HTTP status and the one of gRPC.
+/// Make a call built by hand. Returns the HTTP status and the gRPC status.
 fn call(gateway: &Gateway, fields: &[(&'static str, &'static str)]) -> (u16, String) {
     run(async {
         let mut client = http2(gateway.address(), None).await;
@@ -245,7 +245,7 @@ fn the_gateways_own_errors_are_trailers_only() {
     assert_eq!(call(&start(&[&nowhere]), &[]), (200, "12".to_owned()));
 }
 
-/// However short a client wants it, that is not the endpoint's fault.
+/// A short deadline of the client is not a fault of the endpoint.
 #[test]
 fn the_deadline_of_a_call_is_that_of_its_connection() {
     let port = FullPort::new();
@@ -257,7 +257,7 @@ fn the_deadline_of_a_call_is_that_of_its_connection() {
     assert_eq!(gateway.metrics()["windlass_endpoint_faults_total"], 0.0);
 }
 
-/// Also a stream that has begun ends with the call's deadline.
+/// A stream that has begun also ends at the call's deadline.
 #[test]
 fn the_deadline_of_a_call_is_that_of_its_stream() {
     let speaks = wire::Speaks {
@@ -295,7 +295,7 @@ fn the_deadline_of_a_call_is_kept_and_passed_on() {
     assert_eq!(request.header("te"), Some("trailers"));
 }
 
-/// Make a call of tonic's over clear text; gives its status.
+/// Make a call by tonic over clear text. Returns its status.
 async fn refused(gateway: &Gateway, fill: usize) -> Status {
     let endpoint = Channel::from_shared(format!("http://{}", gateway.address())).unwrap();
     let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
@@ -331,7 +331,8 @@ fn a_refusal_of_a_filter_is_told_as_grpc_with_its_wait() {
         );
         assert_eq!(text(&status, "grpc-retry-pushback-ms"), None);
     });
-    // A rate of the route, which the gateway itself counts, and of a plan, which a filter asks for.
+    // One rate belongs to the route, and Windlass enforces it; the other belongs to a plan, and a
+    // filter enforces it.
     let rated = all_to(endpoint.address()).replace(
         "path = \"$default\"",
         "path = \"$default\"\nrate = 0.01\nburst = 1",
@@ -345,7 +346,7 @@ fn a_refusal_of_a_filter_is_told_as_grpc_with_its_wait() {
     let sold = start(&[&sold]);
     for (gateway, fill) in [(own, 0), (sold, 8)] {
         run(async {
-            // The first one passes, to an endpoint that speaks no gRPC.
+            // The first call passes. The endpoint does not speak gRPC.
             refused(&gateway, fill).await;
             let status = refused(&gateway, fill).await;
             assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
@@ -372,7 +373,7 @@ fn a_fixed_response_is_told_as_grpc() {
         );
         assert_eq!(text(&status, "grpc-retry-pushback-ms"), Some("60000"));
     });
-    // Whoever calls otherwise gets the answer as it is written.
+    // A client that does not use gRPC gets the response unchanged.
     let plain = gateway.get("/");
     assert_eq!((plain.status, plain.text()), (503, "closed until noon"));
     let moved = start(&["[[route]]\npath = \"$default\"\nredirect = { to = \"/other\" }\n"]);

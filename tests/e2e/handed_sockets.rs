@@ -1,4 +1,5 @@
-//! A successor takes over the listening sockets, with all who wait at them.
+//! A successor takes over the listening sockets, together with the clients that wait in their
+//! queues.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,8 +20,8 @@ use crate::log_files::make_pipe;
 const OWN: &str = "[[route]]\npath = \"/own\"\nrespond = { body = \"ok\" }\n";
 const LONG_DELAY: &str = "[server]\ndrain_delay = \"1h\"\n";
 
-/// As if the gateway were a long way off: the last packet of each handshake comes late, together
-/// with the request. (The system delays it, for 200 ms at the most.)
+/// Connect as if the gateway were far away: the last packet of the handshake arrives late, together
+/// with the request. (The system delays it by at most 200 ms.)
 fn connect_slowly(to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
     socket.set_tcp_quickack(false).unwrap();
@@ -28,7 +29,7 @@ fn connect_slowly(to: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Clients whose handshakes take their time: some are always under way.
+/// Clients whose handshakes are slow, so that some are always in progress.
 struct SlowClients {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -36,9 +37,10 @@ struct SlowClients {
 }
 
 impl SlowClients {
-    /// Handshakes under way.
+    /// The number of handshakes in progress.
     const MANY: usize = 30;
-    /// One that the machine held up for so long may find that the old gateway has closed it.
+    /// If the machine delays a client for this long, the old gateway may have closed its
+    /// connection.
     const LATE: Duration = Duration::from_millis(900);
 
     fn of(to: SocketAddr) -> Self {
@@ -62,7 +64,7 @@ impl SlowClients {
                 };
                 let mut client = Client::over(stream);
                 let sent = client.try_send_raw(&request);
-                // A gateway that drains closes a connection that has asked nothing for a second.
+                // A draining gateway closes a connection that has sent nothing for a second.
                 let was_late = began.elapsed() > Self::LATE;
                 match sent.and_then(|()| client.try_read(false, true)) {
                     Ok(Some(response)) if response.status == 200 => {}
@@ -87,7 +89,7 @@ impl SlowClients {
         wait::until("more answers", || (answered() >= wanted).then_some(()));
     }
 
-    /// Each one is answered.
+    /// Assert that every client got its response.
     fn are_answered(self) {
         self.wait_for_more(100);
         self.stop.store(true, Ordering::Relaxed);
@@ -101,7 +103,7 @@ fn drains_soon(gateway: &Gateway) {
     log.wait_for_line(|line| line.contains("draining soon"));
 }
 
-/// A successor, with this instead of that in its configuration.
+/// A successor with `old` replaced by `new` in its configuration.
 fn successor_with(gateway: &Gateway, old: &str, new: &str) -> Builder {
     let successor = gateway.successor();
     let file = gateway.folder().join("windlass.toml");
@@ -111,7 +113,7 @@ fn successor_with(gateway: &Gateway, old: &str, new: &str) -> Builder {
     successor
 }
 
-/// How many sockets listen there (`/proc/net/tcp`).
+/// The number of sockets that listen at this address (`/proc/net/tcp`).
 fn sockets(address: SocketAddr) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let port = format!(":{:04X}", address.port());
@@ -158,7 +160,7 @@ fn a_successor_has_the_sockets_of_all_workers_whether_it_has_more_of_them_or_few
 
 #[test]
 fn each_listener_is_handed_over_and_one_that_the_successor_has_not_is_closed() {
-    // The system chose ports that are free.
+    // The system chose free ports.
     let free = |any: &str| TcpListener::bind(any).unwrap().local_addr().unwrap();
     let (six, gone, added) = (free("[::1]:0"), free("127.0.0.1:0"), free("127.0.0.1:0"));
     let listener = |address| format!("[[listener]]\naddress = \"{address}\"\n");
@@ -194,18 +196,18 @@ fn each_listener_is_handed_over_and_one_that_the_successor_has_not_is_closed() {
 
 const LATE: &str = "[filter.late]\nplugin = \"late.wasm\"\n";
 
-/// A successor that stops in the middle of its start, after it has the sockets, until its plugin is
-/// written to this pipe.
+/// A successor whose start stops halfway, after it got the sockets, until its plugin is written to
+/// this pipe.
 fn halting<T: Send + 'static>(old: &Gateway, run: fn(Builder) -> T) -> (JoinHandle<T>, fs::File) {
     let pipe = old.folder().join("late.wasm");
     make_pipe(&pipe);
     let successor = successor_with(old, "[[route]]\n", &format!("{LATE}[[route]]\n"));
     let runs = std::thread::spawn(move || run(successor));
-    // Opened when it is read.
+    // Opening the pipe returns once the successor reads it.
     (runs, fs::File::create(pipe).unwrap())
 }
 
-/// The plugin that it waits for.
+/// Write the plugin that the successor waits for.
 fn go_on(mut pipe: fs::File) {
     let plugin = fs::read(concat!(env!("OUT_DIR"), "/actor.wasm")).unwrap();
     pipe.write_all(&plugin).unwrap();
@@ -219,7 +221,7 @@ fn clients_wait_for_a_successor_that_starts_when_the_old_gateway_ends() {
     for _ in 0..20 {
         assert_eq!(old.get("/own").text(), "ok");
     }
-    // The delay is over.
+    // This ends the delay.
     assert_eq!(old.terminate().code(), Some(0));
     let mut waits: Vec<_> = (0..20).map(|_| old.client()).collect();
     for client in &mut waits {
@@ -262,7 +264,7 @@ fn nobody_waits_at_the_sockets_of_a_gateway_that_has_no_successor() {
     long.send_raw(Request::get("/long").bytes());
     upstream.wait_for_requests(1);
     drains_soon(&old);
-    // It has the sockets, and fails.
+    // The successor gets the sockets and then fails.
     let missing = "[filter.none]\nplugin = \"none.wasm\"\n[[route]]\n";
     let refused = successor_with(&old, "[[route]]\n", missing).run_refused();
     assert_eq!(refused.code, Some(2), "{}", refused.errors);

@@ -93,7 +93,7 @@ fn drain_delay_goes_on_taking_requests_while_readyz_says_503() {
     for _ in 0..10 {
         assert_eq!(old.get("/own").text(), "ok");
     }
-    // A second one ends the delay.
+    // A second signal ends the delay.
     old.signal(Signal::TERM);
     assert_eq!(old.wait_for_end().code(), Some(0));
     let old = Gateway::with_config(format!("[server]\ndrain_delay = \"300ms\"\n{IDLE}")).start();
@@ -108,7 +108,7 @@ fn no_request_is_lost_from_one_gateway_to_the_next_under_load() {
         all_to(upstream.address())
     );
     let mut gateway = Gateway::with_config(config).start();
-    // Each on a connection of its own: an idle one may be closed at any time.
+    // Each request uses a new connection, because an idle one may be closed at any time.
     let request = Request::get("/").header("connection", "close");
     let load = gateway.load(request).connections(6).start();
     for _ in 0..4 {
@@ -134,7 +134,7 @@ fn used(gateway: &Gateway, id: &str) -> u64 {
     days.iter().filter_map(|day| day[0].as_u64()).sum()
 }
 
-/// What is left of the quota today.
+/// The rest of today's quota.
 fn remaining(gateway: &Gateway, id: &str) -> Option<u64> {
     let usage = get(gateway, "/v1/usage?plan=gold").json();
     usage["items"][id].as_array()?.last()?[1].as_u64()
@@ -157,12 +157,12 @@ fn the_store_is_the_successors_and_what_the_old_gateway_still_counts_is_counted(
     old.signal(Signal::TERM);
     old.log()
         .wait_for_line(|line| line.contains("draining soon"));
-    // The store is free at once, and what is used by way of the old gateway counts.
+    // The storage is free at once, and usage through the old gateway still counts.
     for _ in 0..5 {
         assert_eq!(kept.send(&request(&key)).status, 200);
     }
     let new = old.successor().start();
-    // `kept` is a connection to the old gateway; its last answers close it.
+    // `kept` is a connection to the old gateway; its last responses close it.
     let mut counted = 12;
     if let Ok(answer) = kept.try_send(&request(&key)) {
         assert_eq!(answer.status, 200);
@@ -181,7 +181,7 @@ fn the_store_is_the_successors_and_what_the_old_gateway_still_counts_is_counted(
     wait::until("the quota to have it, too", || {
         (remaining(&new, &id) == Some(1000 - counted)).then_some(())
     });
-    // And it is so after the next start. The second signal ends the delay.
+    // The count is the same after the next start. The second signal ends the delay.
     new.signal(Signal::TERM);
     new.log()
         .wait_for_line(|line| line.contains("draining soon"));

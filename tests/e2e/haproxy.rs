@@ -9,7 +9,7 @@ use windlass_tests::{Request, Upstream};
 
 use crate::config::{all_to, start};
 
-/// A running haproxy before an endpoint; it ends with this value.
+/// A running haproxy in front of an endpoint. Dropping this value ends it.
 struct Haproxy {
     process: Child,
     address: SocketAddr,
@@ -49,14 +49,14 @@ impl Haproxy {
 
 impl Drop for Haproxy {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// It closes what is idle for 20 ms, often just when a request comes: no GET and no PUT fails by
-/// that, and no POST is sent twice.
+/// haproxy closes connections that are idle for 20 ms, often just when a request arrives. This
+/// fails no GET and no PUT, and sends no POST twice.
 #[test]
 #[ignore = "needs haproxy: apt-get install haproxy"]
 fn connections_that_haproxy_closes_are_no_error() {

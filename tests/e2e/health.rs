@@ -1,4 +1,4 @@
-//! Stop 6: which endpoints are well, as checks and results say.
+//! Health checks and ejection: which endpoints are available.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use windlass_tests::{Gateway, Metrics, Reply, Request, Then, Upstream};
 use crate::config::start;
 use crate::operator;
 
-/// Every request to `app`, which has these endpoints and these lines.
+/// A route that sends every request to `app`, with these endpoints and these settings.
 fn config(endpoints: &[SocketAddr], lines: &str) -> String {
     let endpoints = endpoints
         .iter()
@@ -37,7 +37,7 @@ fn wait_for(gateway: &Gateway, endpoint: SocketAddr, wanted: f64) {
     });
 }
 
-/// The texts that so many requests were answered with, each once.
+/// The distinct bodies of this many responses.
 fn answers(gateway: &Gateway, requests: usize) -> Vec<String> {
     let report = gateway.load(Request::get("/")).connections(2).run(requests);
     assert_eq!(report.failures, Vec::<String>::new());
@@ -68,7 +68,7 @@ fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_is_well() {
     assert!(revived.received().iter().any(|request| {
         request.target == "/healthz" && request.header("host") == Some(&place.to_string())
     }));
-    // Each change was told once.
+    // Each change is logged once.
     gateway
         .log()
         .wait_for_line(|line| line.contains("an endpoint is available again"));
@@ -112,7 +112,8 @@ fn a_check_wants_its_status_and_its_text() {
         &endpoints,
         "health = { body = \"well\", interval = \"50ms\", expect = \"200,500\" }\nfail_open = \"1\"",
     ));
-    // 500 is one of the good ones now, and the text is there; the other has another text.
+    // The check accepts 500 now, and the body has the expected text; the other endpoint sends
+    // another text.
     wait_for(&gateway, status.address(), 1.0);
     wait_for(&gateway, text.address(), 0.0);
     let line = gateway
@@ -240,7 +241,7 @@ fn faults_in_a_row_take_an_endpoint_out_for_a_while() {
     assert!(log.contains("ejected"), "{log}");
     wait_for(&gateway, bad.address(), 1.0);
     assert!(began.elapsed() >= Duration::from_millis(300));
-    // Not long after, it is out for twice as long.
+    // Soon after, the endpoint is ejected for twice as long.
     let _ = gateway.load(Request::get("/")).run(20);
     gateway.metrics_when("a second ejection", |metrics| {
         let endpoint = bad.address().to_string();
@@ -265,7 +266,7 @@ fn no_more_than_the_largest_share_is_out_at_once() {
         metrics["windlass_endpoint_available"], 1.0,
         "one of three is left"
     );
-    // The only endpoint is never out.
+    // The only endpoint is never ejected.
     let alone = Upstream::fixed(Reply::status(503));
     let gateway = start(&[&config(
         &[alone.address()],
@@ -279,7 +280,7 @@ fn no_more_than_the_largest_share_is_out_at_once() {
 fn too_few_good_results_take_an_endpoint_out() {
     let good = Upstream::text("good");
     let turns = std::sync::atomic::AtomicUsize::new(0);
-    // Never many in a row.
+    // Its failures never come in a row.
     let flaky = Upstream::with(move |_, stream| {
         let turn = turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let status = if turn.is_multiple_of(2) { 502 } else { 200 };

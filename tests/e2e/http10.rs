@@ -1,10 +1,10 @@
-//! Clients of HTTP/1.0, which know no chunks: they can always tell where an answer ends.
+//! HTTP/1.0 clients, which cannot read chunks, can always find the end of a response.
 
 use windlass_tests::{Gateway, Then, Upstream};
 
 use crate::config::{all_to, start};
 
-/// What comes back until the connection ends.
+/// Everything that is sent until the connection ends.
 fn ask(gateway: &Gateway, fields: &[&str]) -> String {
     let mut stream = gateway.client().sender();
     let requests = fields.iter();

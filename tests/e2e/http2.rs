@@ -1,4 +1,4 @@
-//! Stops 1 to 3 over HTTP/2 and TLS: what a client may do on one connection, and what ends it.
+//! HTTP/2 and TLS from clients: limits on one connection, and the reasons that end it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::wire::{
     Authority, Body, Fault, Here, client_tls, connect, empty, get, http1, http2, read, run,
 };
 
-/// A gateway with TLS, more keys of its listener, and this upstream.
+/// A gateway with TLS, further settings of its listener, and this upstream.
 fn secure(authority: &Authority, listener: &str, upstream: &Upstream) -> Builder {
     let identity = authority.issue(&["localhost"]);
     let config = format!(
@@ -173,7 +173,7 @@ fn bodies_stream_both_ways() {
     assert_eq!(request.header("transfer-encoding"), Some("chunked"));
 }
 
-/// A body that never ends, and of which nothing comes.
+/// A body that sends nothing and never ends.
 fn silent() -> Body {
     let never = tokio_stream::pending::<Result<Frame<hyper::body::Bytes>, Fault>>();
     StreamBody::new(never).boxed_unsync()
@@ -207,7 +207,8 @@ fn a_client_that_takes_nothing_of_one_answer_loses_that_answer_only() {
             .await
             .unwrap()
             .into_body();
-        // Its window is never opened again; that of the connection is, by the other request.
+        // The client never opens the stream's window again. The other request opens the window of
+        // the connection.
         gateway.metrics_when_async("the cut answer").await;
         let cut = loop {
             match large.frame().await {
@@ -236,10 +237,10 @@ fn a_client_that_takes_nothing_of_an_answer_that_is_here_whole_loses_it_too() {
         tokio::task::spawn_local(drive);
         let answer = client.send_request(get("/")).await.unwrap();
         assert_eq!(answer.status(), 200);
-        // Its window is never opened again.
+        // The client never opens the stream's window again.
         gateway.metrics_when_async("the cut answer").await;
         drop(answer);
-        // One that is taken is whole.
+        // A response that the client reads arrives whole.
         let answer = client.send_request(get("/")).await.unwrap();
         assert_eq!(read(answer).await.1, body);
     });
@@ -254,7 +255,7 @@ impl WhenAsync for Gateway {
         let end = tokio::time::Instant::now() + windlass_tests::wait::DEADLINE;
         while self.metrics()["windlass_responses_cut_total"] < 1.0 {
             assert!(tokio::time::Instant::now() < end, "waited for {what}");
-            // The client's own connection goes on meanwhile.
+            // The client's own connection makes progress meanwhile.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -271,7 +272,8 @@ fn an_idle_connection_is_told_to_go() {
             tokio::task::yield_now().await;
         }
     });
-    // One that never says anything is closed too, and one that does not finish a handshake.
+    // A connection that sends nothing more is closed too, and so is one that does not finish its
+    // handshake.
     run(async {
         let mut pipe = connect(gateway.address(), None).await.unwrap();
         pipe.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -317,7 +319,7 @@ fn a_drain_answers_what_has_begun() {
         upstream.release(1);
         let (head, text) = read(answer.await.unwrap().unwrap()).await;
         assert_eq!((head.status.as_u16(), &*text), (200, "late"));
-        // GOAWAY came: the connection ends with its last answer.
+        // The client got GOAWAY: the connection ends after its last response.
         while !client.is_closed() {
             tokio::task::yield_now().await;
         }
@@ -347,14 +349,14 @@ fn a_flood_of_resets_ends_the_connection() {
     run(async {
         let pipe = connect(gateway.address(), None).await.unwrap();
         let (mut reader, mut writer) = tokio::io::split(pipe);
-        // It is cut off in the middle.
+        // The gateway closes the connection before all of this is written.
         tokio::task::spawn_local(async move {
             let _ = writer.write_all(&bytes).await;
             std::future::pending::<()>().await;
         });
         let mut read = Vec::new();
         let _ = reader.read_to_end(&mut read).await;
-        // GOAWAY, ENHANCE_YOUR_CALM, if it came before the reset of the connection.
+        // GOAWAY, ENHANCE_YOUR_CALM, if it arrived before the connection was reset.
         let calm = read.windows(4).any(|code| code == [0, 0, 0, 11]);
         assert!(calm, "{read:?}");
     });
@@ -383,7 +385,7 @@ fn long_connections_are_spread_over_the_workers() {
             "{open:?}"
         );
         assert!(open.values().all(|open| *open <= 16.0 * 0.6), "{open:?}");
-        // They stay where they are, and go on.
+        // Open connections stay with their worker and keep working.
         for client in &mut clients {
             read(client.send_request(get("/")).await.unwrap()).await;
         }
@@ -427,7 +429,8 @@ fn a_head_over_the_bound_is_refused_and_the_connection_goes_on() {
         let mut request = get("/");
         let large = HeaderValue::from_str(&"a".repeat(10_000)).unwrap();
         request.headers_mut().insert("x-large", large);
-        // hyper refuses to send what is over the bound that the gateway named, or is told 431.
+        // hyper refuses to send a head above the bound that Windlass announced; otherwise the
+        // status is 431.
         if let Ok(answer) = client.send_request(request).await {
             assert_eq!(answer.status(), 431);
         }

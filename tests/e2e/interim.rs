@@ -1,5 +1,5 @@
-//! Interim answers (1xx) of an endpoint reach the client that they are for, before its answer; the
-//! gateway's own `100 Continue` reaches whoever waits for it.
+//! Interim responses (1xx) of an endpoint reach the client of the same request, before its final response. Windlass
+//! sends `100 Continue` itself to a client that waits for it.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ fn to(upstream: &Upstream) -> Gateway {
     start(&[&all_to(upstream.address())])
 }
 
-/// An endpoint that sends these before it answers with the target.
+/// An endpoint that sends these interim responses before it responds with the target.
 fn hinting(before: &'static str) -> Upstream {
     Upstream::with(move |request, stream| {
         stream.write_all(before.as_bytes())?;
@@ -27,7 +27,7 @@ fn hinting(before: &'static str) -> Upstream {
     })
 }
 
-/// An endpoint that sends a hint, and answers once it is told to.
+/// An endpoint that sends a hint, and responds when the test says so.
 fn gated() -> (Upstream, mpsc::Sender<()>) {
     let (go_on, told) = mpsc::channel::<()>();
     let told = Arc::new(Mutex::new(told));
@@ -187,8 +187,8 @@ fn over_http2_each_stream_has_its_own_hints_and_the_tables_stay_as_they_are() {
     wire::run(each_stream_has_its_own_hints(&to(&upstream)));
 }
 
-/// An endpoint that speaks HTTP/2. Before it answers `/{number}` it sends `number % 3` hints, and a `100`
-/// and a `101`, which are for nobody. It answers another target once it is told to.
+/// An endpoint that speaks HTTP/2. Before it responds to `/{number}`, it sends `number % 3` hints, and a `100` and a
+/// `101` that must reach no client. It responds to any other target when the test says so.
 fn http2_endpoint() -> (SocketAddr, mpsc::Sender<()>) {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -221,7 +221,7 @@ async fn serve_http2(stream: std::net::TcpStream, told: Arc<Mutex<mpsc::Receiver
             respond.send_informational(hint).unwrap();
         }
         if number.is_none() {
-            // The hint is on its way.
+            // The hint is on its way to the client.
             std::future::poll_fn(|cx| {
                 let _ = connection.poll_closed(cx);
                 std::task::Poll::Ready(())
@@ -298,7 +298,7 @@ fn rfc9110_10_1_1_a_client_of_http2_that_waits_is_told_to_continue_when_its_body
                 while let std::task::Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
                     assert_eq!(interim.unwrap().status(), 100);
                     count += 1;
-                    // The body comes after that alone.
+                    // The client sends the body only after the `100`.
                     if let Some(body) = body.take() {
                         body.send_data("some".into(), true).unwrap();
                     }
@@ -316,7 +316,7 @@ fn rfc9110_10_1_1_a_client_of_http2_that_waits_is_told_to_continue_when_its_body
     );
 }
 
-/// Over HTTP/2, `number % 3` hints come before the answer to `/{number}`.
+/// Over HTTP/2, `number % 3` hints come before the response to `/{number}`.
 async fn each_stream_has_its_own_hints(gateway: &Gateway) {
     let socket = tokio::net::TcpStream::connect(gateway.address())
         .await

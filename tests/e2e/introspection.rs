@@ -1,4 +1,4 @@
-//! `builtin:jwt` with tokens that only the authorization server can read (RFC 7662).
+//! `builtin:jwt` with opaque tokens, which only the authorization server can read (RFC 7662).
 
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use crate::config::{filtered, key, transform};
 use crate::jwt::{Signer, verifier};
 use crate::proofs::Client;
 
-/// The route, its filter with these settings of `introspection` beside the callout, and the callout with more keys.
+/// A route, its filter with these settings of `introspection` beside the callout, and the callout with further keys.
 fn builder(
     introspection: &str,
     filter: &str,
@@ -46,12 +46,12 @@ fn seconds(ahead: i64) -> i64 {
     i64::try_from(now.as_secs()).unwrap() + ahead
 }
 
-/// A server that says this of each token.
+/// A server that gives this answer about every token.
 fn says(answer: &Value) -> Upstream {
     Upstream::fixed(Reply::status(200).body(answer.to_string()))
 }
 
-/// A server that knows one token.
+/// A server that accepts one token.
 fn knows(token: &'static str, answer: Value) -> Upstream {
     Upstream::with(move |request: &Received, to| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
@@ -243,7 +243,7 @@ fn an_answer_is_kept_and_never_past_the_end_of_the_token() {
     assert_eq!(server.count(), 1);
     *ends.lock().unwrap() = seconds(2);
     assert_eq!(gateway.send(&with("short")).status, 200);
-    // Its end comes long before that of the minute for which answers are kept.
+    // The token expires long before the minute for which answers are cached.
     windlass_tests::wait::until("the token's end", || {
         (gateway.send(&with("short")).status == 401).then_some(())
     });
@@ -289,7 +289,7 @@ fn that_a_token_is_not_active_is_kept_too() {
         assert_eq!(gateway.send(&with("a")).status, 401);
     }
     assert_eq!(server.count(), 1);
-    // One that no server makes is not worth a question.
+    // A text that no server issues as a token causes no call.
     let long = "x".repeat(5000);
     assert_eq!(gateway.send(&with(&long)).status, 401);
     assert_eq!(server.count(), 1);
@@ -405,7 +405,7 @@ fn an_opaque_token_can_be_bound_to_a_key() {
     let request = Request::get("/a")
         .header("authorization", "DPoP opaque")
         .header("dpop", &*proof);
-    // The phase that the answer is waited for runs twice, and the proof counts once.
+    // The phase runs again after the call, and the proof counts once.
     assert_eq!(gateway.send(&request).status, 200);
     let again = gateway.send(&request);
     assert_eq!((again.status, &*again.code()), (401, "proof_rejected"));

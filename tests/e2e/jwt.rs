@@ -1,4 +1,4 @@
-//! `builtin:jwt`: who is calling, by a token of an issuer.
+//! `builtin:jwt`: authentication by a token of an issuer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 
 use crate::config::{filtered, key, transform};
 
-/// An issuer's key.
+/// The signing key of an issuer.
 pub(crate) struct Signer {
     id: &'static str,
     pair: Ed25519KeyPair,
@@ -33,7 +33,8 @@ impl Signer {
         json!({ "keys": [self.jwk()] }).to_string()
     }
 
-    /// A good token with these claims beside or instead of the usual ones.
+    /// A valid token, with these claims added to the usual ones or in place of
+    /// them.
     pub(crate) fn token(&self, more: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut claims = json!({
@@ -62,14 +63,14 @@ fn route(settings: &str, endpoint: SocketAddr) -> String {
     .concat()
 }
 
-/// A verifier with keys from there.
+/// A verifier that gets its keys from `keys`.
 pub(crate) fn verifier(name: &str, keys: &str) -> String {
     format!(
         "\n[verifier.{name}]\n{keys}\nissuers = [\"https://{name}.example\"]\naudiences = [\"orders\"]\n"
     )
 }
 
-/// A gateway whose verifier has the signer's key from a file.
+/// A gateway whose verifier reads the signer's key from a file.
 fn gateway(settings: &str, signer: &Signer, upstream: &Upstream) -> Gateway {
     let settings = format!("verifiers = [\"issuer\"], {settings}");
     let config = [
@@ -90,7 +91,7 @@ fn assert_refused(answer: &Response, status: u16, reason: &str, challenge: &str)
     assert_eq!(answer.header("www-authenticate"), Some(challenge));
 }
 
-/// A key server, and the set that it answers with.
+/// A key server, and the key set that it serves.
 fn key_server(set: &str) -> (Upstream, Arc<Mutex<String>>) {
     let set = Arc::new(Mutex::new(set.to_owned()));
     let own = Arc::clone(&set);
@@ -139,7 +140,7 @@ fn with_hide_off_the_endpoint_sees_the_token_where_the_client_put_it() {
     assert_eq!(received[2].target, target);
 }
 
-/// Every kind of place.
+/// Every kind of source.
 const PLACES: &str = r#"from = [
     { header = "authorization" }, { header = "x-token" }, { header = "x-signed", scheme = "Token" },
     { cookie = "session" }, { query = "access_token" },
@@ -150,7 +151,7 @@ fn a_token_is_found_in_each_of_several_places_and_taken_out_alone() {
     let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
     let gateway = gateway(PLACES, &signer, &upstream);
     let token = signer.token(json!({}));
-    // Beside the token in every place something that is none.
+    // Every other source holds a value that is not a token.
     let others = |request: Request| request.header("x-other", "1");
     for request in [
         with(&token),
@@ -219,7 +220,7 @@ fn a_place_that_holds_no_token_does_not_hide_one_in_another_place() {
         let answer = gateway.send(&request.header("cookie", &*session));
         assert_eq!(answer.status, 200, "{name}: {value}");
     }
-    // In the bare `authorization` header only where the settings say so.
+    // The settings decide whether a bare `authorization` header is read.
     let token = signer.token(json!({}));
     let bare = Request::get("/a").header("authorization", &*token);
     assert_refused(&gateway.send(&bare), 401, "token_missing", "Bearer");
@@ -251,7 +252,7 @@ fn a_flood_of_places_opens_nothing_and_empty_ones_count_for_nothing() {
     let many = request(format!("session={good}; {}", cookies("session=x")));
     let challenge = "Bearer error=\"invalid_request\"";
     assert_refused(&gateway.send(&many), 400, "several_tokens", challenge);
-    // One that is not ASCII is one all the same.
+    // A cookie that is not ASCII counts as a token too.
     let (before, bytes) = (format!("session={good}"), "session=\u{ff}");
     let odd = request(before).header("cookie", bytes);
     assert_refused(&gateway.send(&odd), 400, "several_tokens", challenge);
@@ -359,7 +360,7 @@ fn rfc_6750_every_bad_token_looks_the_same_and_none_goes_upstream() {
         signer.token(json!({ "sub": 7 })),
         format!("{none}.{}.", good.split('.').nth(1).unwrap()),
     ] {
-        // Twice: the second answer may come from memory.
+        // Twice, because the second result may come from the cache.
         for _ in 0..2 {
             let answer = gateway.send(&with(&bad));
             let challenge = "Bearer realm=\"shop\", error=\"invalid_token\"";
@@ -433,7 +434,8 @@ fn a_token_without_the_claim_leaves_no_attribute_of_another_credential_beside_it
             .file("keys.json", signer.set())
             .start()
     };
-    // The token is found by the gateway, and by the filter.
+    // Once with the default source, which Windlass reads itself, and once with
+    // sources that the filter reads.
     for from in [
         "",
         ", from = [{ header = \"authorization\" }, { cookie = \"t\" }]",
@@ -485,13 +487,13 @@ fn a_rotated_key_counts_for_the_first_request_with_it_and_the_old_one_no_longer(
     let with_old = with(&old.token(json!({})));
     assert_eq!(gateway.send(&with_old).status, 200);
     *set.lock().unwrap() = new.set();
-    // Known and kept: nobody has asked for newer keys.
+    // This key is cached, so nothing fetches newer keys.
     assert_eq!(gateway.send(&with_old).status, 200);
     assert_eq!(server.count(), 1);
     assert_eq!(gateway.send(&with(&new.token(json!({})))).status, 200);
     assert_eq!(server.count(), 2);
     assert_eq!(gateway.send(&with_old).status, 401);
-    // Made-up key ids cause no fetch within the cooldown.
+    // Unknown key ids cause no fetch within the cooldown.
     for id in ["x", "y", "z"] {
         let token = Signer::new(id, 3).token(json!({}));
         assert_eq!(gateway.send(&with(&token)).status, 401);

@@ -1,4 +1,4 @@
-//! Why a key was rejected, and which key it is: in the log, under the request's id.
+//! The log says why a key was rejected and which key it is, under the request's id.
 
 use serde_json::Value;
 use windlass_tests::{Gateway, Request, Response, Upstream, wait};
@@ -59,7 +59,7 @@ fn every_cause_is_a_line_with_the_requests_id_and_the_keys() {
             None => assert!(!line.contains(" key="), "{line}"),
         }
         assert!(!line.contains(presented) || known.is_some(), "{line}");
-        // And in the access log.
+        // The access log has the same reason.
         let path = gateway.folder().join("access.json");
         let line = wait::until("the line of the access log", || {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -91,7 +91,7 @@ fn a_flood_of_bad_keys_gets_few_lines_and_the_next_cause_is_still_told() {
     let lines = gateway.log().all();
     let unknown = lines.iter().filter(|line| line.contains("why=\"unknown\""));
     let told = unknown.count();
-    // Sixty a minute, whose end may lie within the test.
+    // The log has at most sixty lines a minute, and a minute may end within the test.
     assert!((1..=120).contains(&told), "{told}");
 }
 
@@ -110,14 +110,14 @@ fn the_first_characters_of_a_customers_key_find_it() {
             .map(|key| key["id"].as_str().unwrap().to_owned());
         ids.collect::<Vec<_>>()
     };
-    // As much as is kept, less, and more.
+    // As many characters as are kept, fewer, and more.
     for length in [7, 6, 12] {
         let found = find(&text[..length]);
         assert!(found.contains(&id), "{length}: {found:?}");
     }
-    // Seven characters of two keys are the same once in millions of times.
+    // Seven characters of two keys are the same once in millions of cases.
     assert!(!find(&text[..12]).contains(&other));
-    // After a rotation both texts find it.
+    // After a rotation, both texts find the key.
     let path = format!("/v1/keys/{id}/rotate");
     let rotated = send(
         &gateway,
@@ -166,7 +166,7 @@ fn the_id_of_every_admin_answer_is_in_the_log() {
     let (_, id) = done.errors.split_once("request ").expect("an id");
     let id = id.split(')').next().unwrap().to_owned();
     gateway.log().wait_for_line(|line| line.contains(&id));
-    // Probes are no lines.
+    // Probes are not logged.
     let probe = send(&gateway, &Request::get("/livez"));
     assert_eq!(probe.status, 200);
     assert!(

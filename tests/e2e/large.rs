@@ -18,7 +18,7 @@ fn a_gibibyte_each_way_passes_header_only_filters_without_growing_the_gateway() 
         &stamp("two"),
         &key("acme-1", "acme", "acme", ""),
     ]);
-    // The first request makes instances and connections.
+    // The first request creates instances and connections.
     let mut client = gateway.client();
     client.send_raw("POST / HTTP/1.1\r\nhost: a\r\nx-api-key: wrong\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(client.read_response().status, 403);

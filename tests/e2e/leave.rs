@@ -1,5 +1,5 @@
-//! Endpoints that leave (drained, removed, or not in the configuration any more): what still runs on
-//! them when their time is over.
+//! Endpoints that leave, because they are drained, removed, or no longer configured: Windlass cuts
+//! the requests that are still active when the drain time ends.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::operator::{self, READ, STORE, WRITE};
 use crate::upgrade::{agreed, shouting};
 use crate::wire::{Endpoint, Speaks};
 
-/// A gateway with the admin API. What leaves has 300 ms.
+/// A gateway with the admin API and a drain time of 300 ms.
 fn start(config: &str) -> Gateway {
     Gateway::with_config(format!("{config}drain_timeout = \"300ms\"\n{STORE}"))
         .file("ops.token", WRITE)
@@ -27,18 +27,18 @@ fn drain(gateway: &Gateway, endpoint: SocketAddr) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// An endpoint whose answer begins and does not end.
+/// An endpoint that begins a response and never ends it.
 fn endless() -> Upstream {
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nsome\r\n";
     Upstream::raw(head, Then::Hold)
 }
 
-/// An endpoint that takes requests and never answers.
+/// An endpoint that accepts requests and never responds.
 fn silent() -> Upstream {
     Upstream::raw("", Then::Hold)
 }
 
-/// Begin a stream, do this, and see it cut.
+/// Begin a stream, call `leave`, and check that the stream is cut.
 fn assert_cut(gateway: &Gateway, endpoint: &Upstream, leave: impl FnOnce()) {
     let mut client = gateway.client();
     client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -85,7 +85,7 @@ fn a_stream_on_an_endpoint_that_a_reload_removes_is_cut_when_its_time_is_over() 
     assert_eq!(gateway.get("/").text(), "other");
 }
 
-/// The time is the one of the configuration that had it last.
+/// The drain time comes from the last configuration that had the endpoint.
 #[test]
 fn a_stream_of_an_upstream_that_a_reload_removes_is_cut_when_its_time_is_over() {
     let endpoint = endless();
@@ -148,7 +148,7 @@ fn a_request_on_a_shared_connection_is_cut_alone() {
     assert_eq!(client.get("/").code(), "no_endpoint");
 }
 
-/// Nothing is cut of what runs elsewhere, on the same client's connection or not.
+/// Requests to other endpoints are not cut, whether they share the client's connection or not.
 #[test]
 fn only_what_runs_on_it_is_cut() {
     let (one, two) = (silent(), Upstream::gated(Reply::status(200).body("two")));

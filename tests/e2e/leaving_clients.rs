@@ -1,4 +1,5 @@
-//! A client that leaves ends its request, whatever else it has sent and whoever takes it.
+//! If a client leaves, its request ends, even if the client has sent more bytes or the endpoint
+//! reads nothing.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +9,7 @@ use windlass_tests::{Gateway, Reply, Upstream};
 
 use crate::config::{all_to, start};
 
-/// The request that ran has ended, and no other runs.
+/// Wait until no request is active.
 fn wait_for_no_request(gateway: &Gateway) {
     gateway.metrics_when("the client to be gone", |metrics| {
         metrics["windlass_requests_active"] == 0.0
@@ -22,7 +23,7 @@ fn a_client_that_leaves_or_closes_its_side_is_noticed_whatever_it_has_sent() {
     let get = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
     let sent = [
         get.to_owned(),
-        // One more is pipelined.
+        // With a second request pipelined.
         get.repeat(2),
         "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc".to_owned(),
         "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -57,7 +58,7 @@ fn pipelined_requests_of_a_client_that_stays_are_answered_however_long_the_first
 
 #[test]
 fn a_client_that_leaves_while_nobody_takes_its_body_is_noticed() {
-    // It takes nothing, not even the connection.
+    // The endpoint does not even accept the connection.
     let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
     let route = all_to(endpoint.local_addr().unwrap());
     let gateway = start(&[&route.replacen("[[route]]", "[[route]]\nmax_body = \"1GiB\"", 1)]);
@@ -67,7 +68,7 @@ fn a_client_that_leaves_while_nobody_takes_its_body_is_noticed() {
     client
         .set_write_timeout(Some(Duration::from_millis(300)))
         .unwrap();
-    // Until all buffers on the way to the endpoint are full.
+    // Write until all buffers on the way to the endpoint are full.
     let piece = vec![0; 64 * 1024];
     let stalled = loop {
         if let Err(error) = client.write_all(&piece) {

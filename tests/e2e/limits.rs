@@ -1,4 +1,4 @@
-//! Stop 7: how much an endpoint is given at once, and who waits.
+//! Limits of an upstream: active requests, connections and the queue.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn config(endpoints: &[SocketAddr], lines: &str) -> String {
     )
 }
 
-/// Fewer places than workers: nobody starves, and nobody is refused.
+/// With fewer permits than workers, no worker starves and no request is refused.
 #[test]
 fn one_place_serves_all_workers_in_turn() {
     let endpoint =
@@ -57,7 +57,7 @@ fn beyond_the_queue_and_its_time_it_is_503_with_retry_after() {
     assert_eq!(late.header("retry-after"), Some("1"));
     let waited = began.elapsed();
     assert!(waited >= Duration::from_millis(300), "{waited:?}");
-    // One waits, the next one does not.
+    // One request waits in the queue, and the next one is refused.
     let waiting = gateway.load(Request::get("/")).start();
     gateway.metrics_when("one that waits", |metrics| {
         metrics["windlass_upstream_requests_waiting"] == 1.0
@@ -98,7 +98,8 @@ fn an_endpoint_never_has_more_than_its_maximum() {
     assert_eq!(report.statuses.len(), 1, "{:?}", report.statuses);
 }
 
-/// Connections are counted over all workers; one worker's unused ones are closed for the other.
+/// Connections are counted over all workers. A worker closes unused ones if another worker needs
+/// one.
 #[test]
 fn one_connection_serves_all_workers() {
     let endpoint = Upstream::text("ok").counting();
@@ -115,7 +116,7 @@ fn one_connection_serves_all_workers() {
     assert!(gateway.metrics()["windlass_endpoint_connections"] <= 1.0);
 }
 
-/// A connection that many requests share is given up for the other worker while it is in use.
+/// A worker gives up a shared connection for another worker while requests still use it.
 #[test]
 fn one_shared_connection_serves_all_workers() {
     let speaks = Speaks {
@@ -126,7 +127,7 @@ fn one_shared_connection_serves_all_workers() {
     let endpoint = Endpoint::start(speaks, move |_| {
         let number: u64 = count.replace(count.get() + 1);
         async move {
-            // The endpoint's own slowness, so that its connection is never idle.
+            // This delay is what the endpoint simulates, so that its connection is never idle.
             tokio::time::sleep(Duration::from_millis(5 + number % 7)).await;
             Response::new(empty())
         }
@@ -148,7 +149,8 @@ fn one_shared_connection_serves_all_workers() {
     );
 }
 
-/// Nor for a request of its own that waits for one more: what ends on it is room for others.
+/// A worker does not give up a connection for its own waiting request, which can use it as soon as
+/// a stream ends.
 #[test]
 fn a_shared_connection_is_not_given_up_for_its_own_worker() {
     let speaks = Speaks {
@@ -190,7 +192,8 @@ fn a_shared_connection_is_not_given_up_for_its_own_worker() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);
 }
 
-/// One that was given up while a stream runs on it is used again when nobody waits any more.
+/// A connection that was given up while a stream runs on it is used again if no other worker waits
+/// any more.
 #[test]
 fn a_shared_connection_that_was_given_up_is_used_again() {
     let speaks = Speaks {
@@ -210,7 +213,8 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
     until("the stream", || {
         endpoint.seen(|seen| (!seen.requests.is_empty()).then_some(()))
     });
-    // One client of the worker that has the connection, and one of the other, which waits in vain.
+    // One client of the worker that has the connection, and one of the other worker, which waits in
+    // vain.
     let (mut has, mut lacks) = (None, None);
     until("clients of both workers", || {
         let mut client = gateway.client();
@@ -224,7 +228,8 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
     let (mut has, mut lacks) = (has.unwrap(), lacks.unwrap());
     assert_eq!(lacks.send(&Request::get("/")).code(), "overloaded");
     assert_eq!(has.send(&Request::get("/")).status, 200);
-    // Nor is anybody of its own worker forgotten who began to wait meanwhile.
+    // A request that began to wait meanwhile on the connection's own worker still gets its
+    // response.
     lacks.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     gateway.metrics_when("one that waits", |metrics| {
         metrics["windlass_upstream_requests_waiting"] == 1.0
@@ -237,7 +242,7 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);
 }
 
-/// Who waits for a connection looks again when a request on one has ended.
+/// When a request on a shared connection ends, a waiting request may use it.
 #[test]
 fn room_on_a_shared_connection_is_for_those_who_wait() {
     let speaks = Speaks {
@@ -274,7 +279,7 @@ fn room_on_a_shared_connection_is_for_those_who_wait() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);
 }
 
-/// Who waits since a former configuration does not hold up those that come with the next.
+/// Requests that wait since an earlier configuration do not hold up those of the next one.
 #[test]
 fn a_reload_with_another_endpoint_lets_those_go_on_who_come() {
     let silent = Upstream::gated(Reply::status(200).body("late"));
@@ -298,7 +303,7 @@ fn a_reload_with_another_endpoint_lets_those_go_on_who_come() {
     }
 }
 
-/// Who waits when the maximum is raised, or is no more, goes on.
+/// If the limit is raised or removed, waiting requests proceed.
 #[test]
 fn a_reload_lets_those_go_on_who_wait() {
     let endpoint = Upstream::gated(Reply::status(200).body("ok"));
@@ -353,7 +358,7 @@ fn a_client_that_goes_away_gives_its_place_back() {
     });
 }
 
-/// Nobody waits longer for its turn than it may take at all.
+/// The total time-out includes the wait in the queue.
 #[test]
 fn the_total_time_out_is_that_of_the_wait_too() {
     let endpoint = Upstream::gated(Reply::status(200).body("ok"));
@@ -381,7 +386,7 @@ fn the_total_time_out_is_that_of_the_wait_too() {
     assert_eq!(first.read_response().status, 200);
 }
 
-/// The endpoint's time for its answer begins when the request has its turn.
+/// The endpoint's time-out starts when the request leaves the queue.
 #[test]
 fn a_wait_for_room_is_not_taken_from_the_endpoints_time() {
     let slow = Upstream::slow(Duration::from_millis(400), Reply::status(200).body("ok"));
@@ -389,7 +394,7 @@ fn a_wait_for_room_is_not_taken_from_the_endpoints_time() {
         &[slow.address()],
         "limits = { max_active = 1, queue_timeout = \"30s\" }\nfirst_byte_timeout = \"2s\"",
     )]);
-    // The last of them waits for eight others: longer than any of them may take.
+    // The last request waits for eight others: longer than the time-out of one.
     let report = gateway.load(Request::get("/")).connections(9).run(9);
     assert_eq!(
         (report.status(200), report.failures.len()),

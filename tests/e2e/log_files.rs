@@ -1,5 +1,5 @@
-//! Where log lines go: rotated files, full disks, readers that take nothing. No line is torn, and
-//! every lost one is counted.
+//! Log files: rotation, full disks, and readers that read nothing. No line is torn, and every lost
+//! line is counted.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -15,13 +15,13 @@ use crate::config::start;
 
 const FIXED: &str = "[[route]]\npath = \"$default\"\nrespond = { body = \"ok\" }\n";
 
-/// A named pipe.
+/// Create a named pipe.
 pub(crate) fn make_pipe(path: &Path) {
     let mode = 0o600.into();
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
-/// The paths in a file of the access log; every line is whole.
+/// The paths in an access log file. Asserts that every line is whole.
 fn paths(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap_or_default();
     assert!(
@@ -40,7 +40,7 @@ fn logging(to: &str) -> Gateway {
     start(&[&format!("[log]\naccess = \"{to}\"\n"), FIXED])
 }
 
-/// Ask, and wait for the line of it in this file.
+/// Send a request, and wait for its line in this file.
 fn ask(gateway: &Gateway, path: &str, file: &Path) {
     assert_eq!(gateway.get(path).status, 200);
     let line = format!("\"path\":\"{path}\"");
@@ -154,7 +154,7 @@ fn several_gateways_may_write_one_file() {
 
 #[test]
 fn lines_that_a_full_disk_takes_not_are_counted_and_the_file_holds_whole_lines() {
-    // The shell's unit is 512 bytes: some lines fit, and the last of them in part.
+    // The shell counts in blocks of 512 bytes: some lines fit, and the last one fits in part.
     let gateway = Gateway::with_config(format!("[log]\naccess = \"access.json\"\n{FIXED}"))
         .after("ulimit -S -f 4")
         .start();
@@ -175,7 +175,7 @@ fn lines_that_a_full_disk_takes_not_are_counted_and_the_file_holds_whole_lines()
         told.contains("ERROR") && told.contains("ulimit -f"),
         "{told}"
     );
-    // Room again: the lines go on, and the number of those between is told.
+    // There is space again: the log continues, and says how many lines were lost.
     let lost = metrics["windlass_access_log_dropped_total"];
     fs::write(&file, "").unwrap();
     ask(&gateway, "/again", &file);
@@ -223,7 +223,7 @@ fn a_reader_that_takes_nothing_holds_neither_requests_nor_the_stop() {
     }
 }
 
-/// A gateway whose own log is read up to its start, and no further.
+/// A gateway whose log is read until it has started, and no further.
 struct Unread {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
@@ -311,7 +311,7 @@ fn a_path_that_means_standard_output_is_standard_output() {
     for path in ["/dev/stdout", "/proc/self/fd/1", "stdout"] {
         let gateway = logging(path);
         assert_eq!(gateway.get("/here").status, 200);
-        // A standard stream cannot be reopened, and goes on.
+        // A standard stream cannot be reopened, so it continues.
         reopened(&gateway, Signal::USR1);
         assert!(gateway.terminate().success());
         let text = gateway.output().whole();

@@ -1,4 +1,4 @@
-//! Requests that come back to the gateway: they end, whatever is in between.
+//! Requests that come back to Windlass end, whatever is in between.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ fn via(gateway: &Gateway, endpoint: SocketAddr, more: &str) {
     assert!(last.contains("is in use"), "{told:?}");
 }
 
-/// A gateway that leads to itself, or to what leads back to it.
+/// A gateway whose upstream is itself, or a server that leads back to it.
 fn looped(more: &str) -> Gateway {
     let nobody = windlass_tests::ClosedPort::new();
     let gateway = start(&[&all_to(nobody.address())]);
@@ -27,7 +27,7 @@ fn assert_refused(gateway: &Gateway) {
     gateway.metrics_when("the end of what ran", |metrics| {
         metrics["windlass_requests_active"] == 0.0
     });
-    // The client's, and the one that came back.
+    // The client's request, and the one that came back.
     let metrics = gateway.metrics();
     assert_eq!(metrics["windlass_requests_total"], 2.0);
 }
@@ -69,7 +69,7 @@ fn a_request_for_an_upgrade_is_no_way_around() {
     assert_eq!((answer.status, &*answer.code()), (508, "loop_detected"));
 }
 
-/// A gateway may lead to itself, as long as no route is met twice.
+/// A gateway may send requests to itself, as long as no request meets a route twice.
 #[test]
 fn a_chain_of_routes_is_no_loop() {
     let endpoint = Upstream::echo();

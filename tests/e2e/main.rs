@@ -1,4 +1,4 @@
-//! The gateway's behaviours, one promise a test, in the order of a request's way.
+//! The behaviours of the gateway, one promise a test.
 
 #![allow(
     clippy::unwrap_used,

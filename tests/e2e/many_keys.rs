@@ -1,4 +1,4 @@
-//! Many keys: imported in one go, there after a restart, and small.
+//! Many keys: imported in one call, kept over a restart, and small in memory.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,11 @@ use windlass_tests::Upstream;
 use crate::operator::{builder, get, request, send, status_with};
 
 const KEYS: usize = 100_000;
-/// What a gateway may take for each, so that a million fit into 300 MiB with all the rest. Bytes.
+/// The bytes that a gateway may use for each key, so that a million keys fit into 300 MiB with
+/// everything else.
 const EACH: u64 = 240;
-/// What does not grow with the keys: the pages that the store keeps at hand, and what reading it
-/// leaves. Bytes.
+/// The bytes that do not depend on the number of keys: the database's page cache, and memory left
+/// over from reading.
 const ONCE: u64 = 12 << 20;
 
 fn text(number: usize) -> String {
@@ -35,7 +36,7 @@ fn a_hundred_thousand_keys_are_imported_and_are_small() {
     assert_eq!(ids, Some(KEYS));
     assert_eq!(status_with(&gateway, &text(KEYS / 3)), 200);
 
-    // What the import itself needed does not count.
+    // The memory that the import needed does not count.
     let gateway = gateway.end().start();
     for number in [0, KEYS / 2, KEYS - 1] {
         assert_eq!(status_with(&gateway, &text(number)), 200);

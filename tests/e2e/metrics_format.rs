@@ -1,4 +1,4 @@
-//! `/metrics` in the format that is asked for.
+//! `/metrics` in the format that the scraper asks for.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::config::{api_key, filtered, key, stamp};
 use crate::operator::{self, READ, STORE, WRITE};
 use crate::wire::Authority;
 
-/// What Prometheus 3 sends.
+/// The `Accept` header of Prometheus 3.
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
      application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
      text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -82,7 +82,8 @@ fn metrics_come_in_the_format_that_is_asked_for() {
     }
 }
 
-/// Everything that has numbers in use: names, helps and kinds as Prometheus's own linter wants them.
+/// All metrics of a gateway in use have names, help texts and types that Prometheus's linter
+/// accepts.
 #[test]
 #[ignore = "it calls promtool"]
 fn promtool_has_nothing_to_say() {

@@ -1,4 +1,5 @@
-//! Endpoints by name: all addresses, asked for again as their TTL says.
+//! Endpoints by DNS name: Windlass uses all addresses, and resolves the name again when its TTL
+//! ends.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,12 +11,12 @@ use windlass_tests::{Gateway, Reply, Request, Upstream};
 use crate::config::start;
 use crate::operator::{self, READ, STORE, WRITE};
 
-/// A DNS server that answers every question for IPv4 with these addresses, for a second; that there
-/// is no such name (NXDOMAIN), where that is asked in `none.`; or that it cannot (SERVFAIL).
+/// A DNS server that answers every question for IPv4 with these addresses and a TTL of one second.
+/// It answers NXDOMAIN for names in `none.`, and SERVFAIL if `answer` is `None`.
 struct Dns {
     address: SocketAddr,
     answer: Arc<Mutex<Option<Vec<Ipv4Addr>>>>,
-    /// What it answers to questions for IPv6, whatever it says of IPv4.
+    /// The answer to questions for IPv6, independent of the one for IPv4.
     ipv6: Arc<Mutex<Vec<Ipv6Addr>>>,
     asked: Arc<AtomicU32>,
 }
@@ -33,7 +34,7 @@ impl Dns {
         };
         let (known, ipv6) = (Arc::clone(&dns.answer), Arc::clone(&dns.ipv6));
         let asked = Arc::clone(&dns.asked);
-        // It ends with the process.
+        // The thread ends with the process.
         std::thread::spawn(move || {
             let mut question = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut question) {
@@ -56,7 +57,7 @@ impl Dns {
     }
 }
 
-/// RFC 1035 section 4: the header, the question as it came, and a record for each address.
+/// RFC 1035 section 4: the header, the question unchanged, and a record for each address.
 fn reply(question: &[u8], ipv4: Option<&[Ipv4Addr]>, ipv6: &[Ipv6Addr]) -> Vec<u8> {
     let is_none = question[12..].starts_with(b"\x04none");
     let mut end = 12;
@@ -135,7 +136,7 @@ fn a_name_stands_for_all_its_addresses_as_they_change() {
         .by("windlass_endpoint_available", "endpoint");
     let name = format!("app.internal:{port}/127.0.0.2");
     assert!(endpoints.contains_key(&name), "{endpoints:?}");
-    // A failing resolver keeps the last good answer; an empty answer is none.
+    // If the resolver fails, the last good answer stays; an empty answer counts as a failure.
     dns.answer(Some(&[]));
     gateway
         .log()
@@ -158,8 +159,8 @@ fn a_name_that_does_not_exist_stops_the_start() {
     assert!(refused.errors.contains(text), "{}", refused.errors);
 }
 
-/// As after a power cut: a name server that cannot answer yet, or knows no address yet, holds up
-/// nobody.
+/// As after a power cut: a name server that cannot answer yet, or has no address yet, does not
+/// delay the start.
 #[test]
 fn a_name_without_an_answer_does_not_stop_the_start() {
     for answer in [None, Some(&[][..])] {
@@ -177,7 +178,7 @@ fn a_name_without_an_answer_does_not_stop_the_start() {
     }
 }
 
-/// The addresses of a name are weighed and drained together, or each by its own name.
+/// The addresses of a name are weighted and drained together, or one by one.
 #[test]
 fn one_address_of_a_name_is_drained_alone() {
     let one = Upstream::text("one");
@@ -195,7 +196,7 @@ fn one_address_of_a_name_is_drained_alone() {
     let drained = operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
     assert_eq!(drained.status, 200, "{}", drained.text());
     assert_eq!(texts(&gateway), ["two"]);
-    // What is said of one address counts before what is said of its name.
+    // A setting of one address overrides the setting of its name.
     let all = format!("/v1/upstreams/app/endpoints/app.internal:{port}");
     operator::call(&gateway, "PATCH", &all, "{\"drain\":true}");
     operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":false}");
@@ -203,7 +204,7 @@ fn one_address_of_a_name_is_drained_alone() {
     operator::call(&gateway, "PATCH", &all, "{\"drain\":false}");
     operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
     assert_eq!(texts(&gateway), ["two"]);
-    // The name server would give it again.
+    // A single address cannot be removed, because the name server would return it again.
     let removed = operator::send(&gateway, &operator::request("DELETE", &path("endpoints")));
     assert_eq!((removed.status, &*removed.code()), (409, "one_of_name"));
     let restored = operator::send(&gateway, &operator::request("DELETE", &path("changes")));
@@ -211,7 +212,8 @@ fn one_address_of_a_name_is_drained_alone() {
     assert_eq!(texts(&gateway), ["one", "two"]);
     let again = operator::send(&gateway, &operator::request("DELETE", &path("changes")));
     assert_eq!((again.status, &*again.code()), (404, "no_such_change"));
-    // Removed and added again, a name is as it was sent, each of its addresses too.
+    // If a name is removed and added again, it has the values that were sent, and so has each of
+    // its addresses.
     operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
     let removed = operator::send(&gateway, &operator::request("DELETE", &all));
     assert_eq!(removed.status, 204);
@@ -220,7 +222,7 @@ fn one_address_of_a_name_is_drained_alone() {
     assert_eq!(texts(&gateway), ["one", "two"]);
 }
 
-/// What was removed at run time can be had back, also after a reload.
+/// An endpoint that was removed at run time can be restored, even after a reload.
 #[test]
 fn a_name_that_was_removed_is_still_answered_for_when_it_is_restored() {
     let endpoint = Upstream::text("one");
@@ -254,7 +256,7 @@ fn a_reload_asks_other_resolvers() {
     assert_eq!(texts(&gateway), ["one"]);
     gateway.reload(config(&second, port));
     assert_eq!(texts(&gateway), ["two"]);
-    // And goes on to ask those, and no others.
+    // Windlass keeps asking the new name servers, and no others.
     let more = |dns: &Dns| {
         let now = dns.asked();
         until("more questions", || (dns.asked() >= now + 2).then_some(()));
@@ -265,7 +267,7 @@ fn a_reload_asks_other_resolvers() {
     assert_eq!(first.asked(), before);
 }
 
-/// What a refused configuration's name servers say reaches nobody.
+/// The answers to a refused configuration's name servers have no effect.
 #[test]
 fn a_refused_reload_changes_no_address() {
     let one = Upstream::text("one");

@@ -1,4 +1,4 @@
-//! nginx as an endpoint: over HTTP/1.1, and over HTTP/2 through TLS.
+//! nginx as an endpoint: over HTTP/1.1, and over HTTP/2 with TLS.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use windlass_tests::wait::until;
 use crate::config::all_to;
 use crate::wire::Authority;
 
-/// A running nginx; it ends with this value.
+/// A running nginx. Dropping this value ends it.
 struct Nginx {
     process: Child,
     clear: SocketAddr,
@@ -20,7 +20,8 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Answers with the version that it was asked in; closes each connection after five requests.
+    /// Responds with the HTTP version of the request, and closes each connection after five
+    /// requests.
     fn start(authority: &Authority) -> Self {
         let folder = TempDir::new().unwrap();
         let identity = authority.issue(&["127.0.0.1"]);

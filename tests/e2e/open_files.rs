@@ -1,4 +1,4 @@
-//! The limit of open files: raised at the start, and never used up by clients.
+//! The limit of open files: Windlass raises it at the start, and clients never use it up.
 
 use std::net::TcpStream;
 
@@ -8,7 +8,7 @@ use crate::config::all_to;
 
 const FIXED: &str = "[[route]]\npath = \"/own\"\nrespond = { body = \"ok\" }\n";
 
-/// Connect so often that idle connections are as many as files may be open.
+/// Open as many idle connections as files may be open.
 fn idle(gateway: &Gateway, count: usize) -> Vec<TcpStream> {
     let connect = |_| TcpStream::connect(gateway.address()).unwrap();
     (0..count).map(connect).collect()
@@ -37,11 +37,11 @@ fn idle_clients_leave_files_to_the_admin_listener_and_give_way_to_those_who_ask(
         metrics["windlass_accept_pauses_total"] >= 1.0
     });
     assert_eq!(gateway.admin("/livez").status, 200);
-    // Who is connected is served, by endpoints too.
+    // Connected clients are served, including from endpoints.
     assert_eq!(kept.get("/").text(), "from an endpoint");
     let told = gateway.reload(format!("{FIXED}{}", all_to(upstream.address())));
     assert!(told.last().unwrap().contains("is in use"), "{told:?}");
-    // The longest idle of them give way to who asks for something.
+    // The connections that have been idle longest are closed for clients with a request.
     assert_eq!(gateway.get("/own").text(), "ok");
     drop(idle);
     assert_eq!(gateway.get("/own").text(), "ok");

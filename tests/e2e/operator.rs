@@ -1,4 +1,4 @@
-//! An operator at the admin API, for the tests of it.
+//! Helpers for tests of the admin API.
 
 use std::process::Stdio;
 
@@ -11,7 +11,7 @@ pub(crate) const WRITE: &str = "a-token-that-may-write";
 /// The value of the token that may read.
 pub(crate) const READ: &str = "a-token-that-may-read";
 
-/// Tokens and a store, which is a file beside the configuration.
+/// Tokens, and storage in a file beside the configuration.
 pub(crate) const STORE: &str = "
 [admin]
 address = \"127.0.0.1:0\"
@@ -27,7 +27,7 @@ file = \"ops.token\"
 file = \"view.token\"
 ";
 
-/// A gateway with a store, whose only route asks for a key, and counts it if `plan` is among the
+/// A gateway with storage, whose only route requires a key, and counts it if `plan` is among the
 /// filters.
 pub(crate) fn builder(filters: &[&str], upstream: &Upstream, more: &str) -> Builder {
     let config = filtered(filters, upstream.address())
@@ -35,13 +35,13 @@ pub(crate) fn builder(filters: &[&str], upstream: &Upstream, more: &str) -> Buil
         + "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n"
         + STORE
         + more;
-    // What no route uses is warned of, and no more.
+    // A filter that no route uses only causes a warning.
     Gateway::with_config(config)
         .file("ops.token", WRITE)
         .file("view.token", READ)
 }
 
-/// The same, running.
+/// The same gateway, started.
 pub(crate) fn start(filters: &[&str], upstream: &Upstream) -> Gateway {
     builder(filters, upstream, "").start()
 }
@@ -53,23 +53,23 @@ pub(crate) fn request(method: &str, path: &str) -> Request {
         .header("connection", "close")
 }
 
-/// Send it to the operator's listener.
+/// Send a request to the admin listener.
 pub(crate) fn send(gateway: &Gateway, request: &Request) -> Response {
     Client::connect(gateway.admin_address()).send(request)
 }
 
-/// `GET`.
+/// Send a `GET`.
 pub(crate) fn get(gateway: &Gateway, path: &str) -> Response {
     send(gateway, &request("GET", path))
 }
 
-/// With a JSON body.
+/// Send a JSON body.
 pub(crate) fn call(gateway: &Gateway, method: &str, path: &str, body: &str) -> Response {
     let request = request(method, path).header("content-type", "application/json");
     send(gateway, &request.body(body))
 }
 
-/// Make a key: its id and its text.
+/// Create a key. Returns its id and its text.
 pub(crate) fn create(gateway: &Gateway, body: &str) -> (String, String) {
     let answer = call(gateway, "POST", "/v1/keys", body);
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -78,14 +78,14 @@ pub(crate) fn create(gateway: &Gateway, body: &str) -> (String, String) {
     (text(&made["key"]["id"]), text(&made["secret"]))
 }
 
-/// The status that a client with this key gets.
+/// The status of a request with this key.
 pub(crate) fn status_with(gateway: &Gateway, key: &str) -> u16 {
     gateway
         .send(&Request::get("/").header("x-api-key", key))
         .status
 }
 
-/// `windlass` with these arguments, against this gateway.
+/// Run `windlass` with these arguments against this gateway.
 pub(crate) fn windlass(
     gateway: &Gateway,
     arguments: &[&str],

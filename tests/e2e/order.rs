@@ -1,4 +1,4 @@
-//! Stop 5: the file decides the order of filters.
+//! The configuration decides the order of filters.
 
 use windlass_tests::{Gateway, Upstream};
 

@@ -1,4 +1,4 @@
-//! One path rule: what the router matches is what filters read and what goes upstream.
+//! The router, filters and endpoints all see the same path.
 
 use windlass_tests::{Gateway, Upstream};
 

@@ -1,10 +1,10 @@
-//! A path keeps the client's spelling through every rewrite, or the request is refused.
+//! Rewrites keep the client's spelling of a path; if they cannot, Windlass refuses the request.
 
 use windlass_tests::{Gateway, Request, Upstream};
 
 use crate::config::{start, transform, upstream};
 
-/// An open route that is rewritten, beside one that asks for a key.
+/// An open route with a rewrite, beside a route that requires a key.
 fn rewritten(endpoint: &Upstream) -> Gateway {
     start(&[
         "[[route]]\npath = \"/api/{rest+}\"\nfilters = [\"open\"]\nupstream = \"app\"\n",
@@ -66,7 +66,7 @@ fn a_path_that_can_be_read_as_one_with_other_filters_is_refused() {
     ] {
         let answer = gateway.get(path);
         let code = (answer.status, &*answer.code());
-        // The first segment `api%2Fadmin%2Fusers` is no path of a route at all.
+        // No route matches the first segment `api%2Fadmin%2Fusers`.
         let expected = if path.starts_with("/api%2F") {
             (404, "no_route")
         } else {
@@ -75,7 +75,7 @@ fn a_path_that_can_be_read_as_one_with_other_filters_is_refused() {
         assert_eq!(code, expected, "{path}");
     }
     assert_eq!(endpoint.count(), 0);
-    // The other reading has no filter that was not called.
+    // However an endpoint decodes these paths, no filter was skipped.
     for path in ["/api/a%2Fb;c", "/item/a%2Fb", "/item/7;v=1", "/api/x;y/z"] {
         assert_eq!(gateway.get(path).status, 200, "{path}");
     }

@@ -1,4 +1,4 @@
-//! `windlass check` warns of plans that nothing enforces, and of keys that can be used nowhere.
+//! `windlass check` warns about plans that nothing enforces, and about keys that no route accepts.
 
 use windlass_tests::Gateway;
 
@@ -12,7 +12,7 @@ fn route(path: &str, more: &str) -> String {
     format!("[[route]]\npath = \"{path}\"\nupstream = \"u\"\n{more}\n")
 }
 
-/// What `check` says of it, which must be good.
+/// The output of `check` for a valid configuration.
 fn said(parts: &[&str]) -> String {
     let config = parts.concat() + FILTERS + ENDPOINT;
     let checked = Gateway::with_config(&config).check();

@@ -1,5 +1,5 @@
-//! Preflights of browsers: to the route of the method that they ask for, and to filters that answer
-//! them only.
+//! Preflights take the route of the method that they ask for, and only filters that answer
+//! preflights see them.
 
 use windlass_tests::{Gateway, Request, Upstream, key_digest};
 
@@ -7,10 +7,10 @@ use crate::config::{api_key, upstream};
 
 const APP: &str = "https://app.example.com";
 
-/// The filter that does what its settings say; its steps are in `tests/guests/rust`.
+/// A filter that does what its settings say; its steps are in `tests/guests/rust`.
 const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
 
-/// A filter of this name that lets the app's pages use these methods.
+/// A CORS filter of this name that lets the app's pages use these methods.
 fn cors(name: &str, methods: &[&str]) -> String {
     format!(
         "\n[filter.{name}]\nplugin = \"builtin:cors\"\nsettings = {{ origins = [\"{APP}\"], methods = {methods:?} }}\n"
@@ -37,7 +37,7 @@ fn start(endpoint: &Upstream, config: &str) -> Gateway {
         .start()
 }
 
-/// The status, and the methods that it allows.
+/// The status, and the methods that the response allows.
 fn asked(gateway: &Gateway, request: &Request) -> (u16, Option<String>) {
     let answer = gateway.send(request);
     let methods = answer.header("access-control-allow-methods");
@@ -67,7 +67,8 @@ fn a_preflight_goes_to_the_route_of_the_method_that_it_asks_for() {
         asked(&gateway, &preflight("/orders/1", "PUT")),
         allowed("PUT")
     );
-    // Routes whose filters answer none, and methods and paths that no route has, are as they were.
+    // Nothing changes for routes without a filter that answers preflights, and for methods and
+    // paths without a route.
     for (request, status) in [
         (preflight("/orders/1", "DELETE"), 405),
         (preflight("/orders/1", "PATCH"), 405),
@@ -125,7 +126,7 @@ fn it_meets_no_filter_but_those_that_answer_it_and_no_endpoint() {
     let calls = gateway.metrics();
     let calls = |filter: &str| calls.with("windlass_filter_calls_total", &[("filter", filter)]);
     assert_eq!((calls("keys"), calls("closed")), (0.0, 0.0));
-    // A request meets them all.
+    // A request that is not a preflight passes all filters.
     assert_eq!(gateway.get("/").status, 401);
     let with_key = Request::get("/").header("x-api-key", "right");
     assert_eq!(gateway.send(&with_key).status, 418);
@@ -223,7 +224,7 @@ fn no_limit_holds_for_a_preflight_that_a_filter_answers() {
             assert_eq!(asked(&gateway, &preflight(path, "GET")), allowed("GET"));
         }
     }
-    // The requests that follow are limited as ever.
+    // The requests that follow are still limited.
     let statuses = ["/before", "/after", "/rate", "/rate"].map(|path| gateway.get(path).status);
     assert_eq!(statuses, [200, 429, 200, 429]);
 }

@@ -24,13 +24,13 @@ impl Client {
         URL_SAFE_NO_PAD.encode(self.0.public_key())
     }
 
-    /// The `cnf.jkt` of a token that is bound to its key (RFC 8037, appendix A.3).
+    /// The `cnf.jkt` of a token that is bound to the client's key (RFC 8037, appendix A.3).
     pub(crate) fn thumbprint(&self) -> String {
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
         URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
     }
 
-    /// A proof for `GET` on this URL, with other claims beside or instead of the usual ones.
+    /// A proof for `GET` on this URL, with these claims added to the usual ones or in place of them.
     pub(crate) fn proof(&self, url: &str, token: &str, more: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut claims = json!({
@@ -49,7 +49,7 @@ impl Client {
     }
 }
 
-/// The filter, with these settings beside its verifier, and the verifier.
+/// The filter with these settings beside its verifier, and the verifier.
 fn filter(settings: &str, verifies: &str) -> String {
     let filter = format!(
         "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
@@ -76,13 +76,13 @@ fn with(token: &str, proof: &str) -> Request {
         .header("dpop", proof)
 }
 
-/// Status, code and challenge.
+/// The status, the code and the challenge of a refusal.
 fn refusal(answer: &Response) -> (u16, String, String) {
     let challenge = answer.header("www-authenticate").unwrap_or("-");
     (answer.status, answer.code(), challenge.to_owned())
 }
 
-/// Why the access log says that tokens were rejected, once it has so many lines.
+/// The reasons for rejected tokens in the access log, once it has this many lines.
 fn causes(gateway: &Gateway, count: usize) -> Vec<String> {
     let path = gateway.folder().join("access.json");
     let text = wait::until("the access log", || {
@@ -183,7 +183,7 @@ fn rfc_9449_a_bound_token_is_nothing_without_its_proof() {
         expected.push(why);
     }
     assert_eq!(upstream.count(), 0);
-    // Each worker writes its lines in their order.
+    // The lines of one worker are in order, those of two workers are not.
     let mut causes = causes(&gateway, expected.len());
     causes.sort_unstable();
     expected.sort_unstable();
@@ -223,7 +223,8 @@ fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
         .start();
     let thumbprint = client.thumbprint();
     let token = signer.token(json!({ "cnf": { "jkt": thumbprint } }));
-    // Proofs are remembered in sixteen parts, by a digest of key and `jti`. One client has half of each: five.
+    // Windlass remembers proofs in sixteen parts, chosen by a digest of key and `jti`. One client may use half of each
+    // part: five.
     let is_of_part = |id: &u32| {
         let whole = digest(&SHA256, format!("{thumbprint}\n{id}").as_bytes());
         whole.as_ref()[15] % 16 == 0
@@ -378,7 +379,7 @@ fn without_dpop_in_the_settings_a_bound_token_is_rejected_and_so_is_the_scheme()
         (status, &*code, &*challenge),
         (401, "token_missing", "Bearer")
     );
-    // A binding that cannot be read is not none.
+    // A token with an unreadable binding is not treated as an unbound token.
     for cnf in [json!({ "jkt": 1 }), json!("x"), json!([])] {
         let token = signer.token(json!({ "cnf": cnf }));
         let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));

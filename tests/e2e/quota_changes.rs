@@ -1,11 +1,11 @@
-//! One number: what is left of a quota by the `RateLimit` field is what the report says, whatever was
-//! changed in between.
+//! The `RateLimit` field and the usage report agree on the rest of a quota, whatever was changed in
+//! between.
 
 use windlass_tests::{Gateway, Request, Upstream};
 
 use crate::operator::{WRITE, builder, call, create, get, windlass};
 
-/// What is left of the quota, as a request with this key is told.
+/// The rest of the quota in the response to a request with this key.
 fn told(gateway: &Gateway, key: &str) -> u64 {
     let answer = gateway.send(&Request::get("/").header("x-api-key", key));
     let field = answer.header("ratelimit").expect("RateLimit").to_owned();
@@ -14,7 +14,7 @@ fn told(gateway: &Gateway, key: &str) -> u64 {
     left.parse().unwrap_or_else(|_| panic!("{field}"))
 }
 
-/// What is left of the quota today, as the report says, and what was used today.
+/// The rest of today's quota and today's usage, as the report gives them.
 fn reported(gateway: &Gateway, plan: &str, id: &str) -> (u64, u64) {
     let report = get(gateway, &format!("/v1/usage?plan={plan}&key={id}"));
     assert_eq!(report.status, 200, "{}", report.text());
@@ -23,7 +23,7 @@ fn reported(gateway: &Gateway, plan: &str, id: &str) -> (u64, u64) {
     (left.unwrap_or_default(), used.unwrap_or_default())
 }
 
-/// Ask once, and hold the answer against the report.
+/// Send one request, and compare its response with the report.
 fn agree(gateway: &Gateway, plan: &str, (id, key): &(String, String), after: &str) -> u64 {
     let left = told(gateway, key);
     let (reported, _) = reported(gateway, plan, id);
@@ -41,7 +41,7 @@ fn quota(gateway: &Gateway, quota: &str) {
     plan(gateway, "PATCH", "/v1/plans/p", &body);
 }
 
-/// A gateway with a key on a plan `p` of thirty a day, of which ten are used.
+/// A gateway with a key on a plan `p` of thirty a day, ten of them used.
 fn used_ten(upstream: &Upstream) -> (Gateway, (String, String)) {
     let gateway = builder(&["keys", "plan"], upstream, "").start();
     let body = "{\"name\":\"p\",\"quota\":{\"limit\":30,\"period\":\"day\"}}";
@@ -85,7 +85,7 @@ fn a_quota_that_was_away_for_a_while_has_missed_nothing() {
     }
     quota(&gateway, "{\"limit\":30,\"period\":\"day\"}");
     assert_eq!(agree(&gateway, "p", &key, "the quota came back"), 14);
-    // One that was never counted before.
+    // A plan without a quota, so nothing was counted before.
     let body = "{\"name\":\"q\",\"rate\":{\"per_second\":1000,\"burst\":1000}}";
     plan(&gateway, "POST", "/v1/plans", body);
     let other = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"q\"]}");
@@ -110,7 +110,7 @@ fn limits_extensions_and_plans_of_a_key_change_and_both_numbers_agree() {
     let extended = call(&gateway, "PATCH", &path, "{\"remaining\":15}");
     assert_eq!(extended.status, 200, "{}", extended.text());
     assert_eq!(agree(&gateway, "p", &key, "an extension"), 14);
-    // An extension is of its period: of the month there is none, and it is back with the day.
+    // An extension belongs to its period: the month has none, and the day has it again.
     quota(&gateway, "{\"limit\":20,\"period\":\"month\"}");
     let of_month = agree(&gateway, "p", &key, "an extension and another period");
     quota(&gateway, "{\"limit\":20,\"period\":\"day\"}");
@@ -119,7 +119,7 @@ fn limits_extensions_and_plans_of_a_key_change_and_both_numbers_agree() {
         12
     );
     assert_eq!(of_month, 6);
-    // The key on another plan, and back.
+    // Move the key to another plan, and back.
     let body = "{\"name\":\"other\",\"quota\":{\"limit\":9,\"period\":\"week\"}}";
     plan(&gateway, "POST", "/v1/plans", body);
     let path = format!("/v1/keys/{id}");
@@ -142,7 +142,7 @@ fn limits_extensions_and_plans_of_a_key_change_and_both_numbers_agree() {
 fn a_period_that_changed_is_right_after_a_restart() {
     let upstream = Upstream::text("ok");
     let (gateway, key) = used_ten(&upstream);
-    // An idle key, whose counter was last told of a day.
+    // An idle key, whose counter was last updated with a period of a day.
     let idle = create(&gateway, "{\"consumer\":\"idle\",\"plans\":[\"p\"]}");
     assert_eq!(told(&gateway, &idle.1), 29);
     quota(&gateway, "{\"limit\":30,\"period\":\"month\"}");

@@ -1,4 +1,4 @@
-//! `builtin:rate-limit`: how often clients may ask, told apart by address or whatever else.
+//! `builtin:rate-limit`: limits by client address or by any other attribute.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn limit(settings: &str) -> String {
     format!("\n[filter.limit]\nplugin = \"builtin:rate-limit\"\nsettings = {settings}\n")
 }
 
-/// A gateway that believes this machine's `X-Forwarded-For`.
+/// A gateway that trusts `X-Forwarded-For` from this machine.
 fn gateway(settings: &str, upstream: &Upstream) -> Gateway {
     start(&[
         "[server]\nworkers = 2\ntrusted_proxies = [\"127.0.0.0/8\"]\n",
@@ -20,7 +20,7 @@ fn gateway(settings: &str, upstream: &Upstream) -> Gateway {
     ])
 }
 
-/// A request by way of a proxy that names this client.
+/// A request through a proxy, from this client.
 fn from(address: &str) -> Request {
     Request::get("/").header("x-forwarded-for", address)
 }
@@ -44,7 +44,7 @@ fn each_address_has_a_bucket_of_its_own() {
         [200, 200, 429, 200, 200, 429]
     );
     assert_eq!(upstream.count(), 4);
-    // A client's own word about its address, before a proxy saw it, counts for nothing.
+    // An address that the client wrote itself, in front of the proxy's, is ignored.
     let forged = Request::get("/").header("x-forwarded-for", "203.0.113.9, 192.0.2.1");
     assert_eq!(gateway.send(&forged).status, 429);
 }
@@ -112,7 +112,7 @@ fn all_bounds_give_or_nothing_is_taken() {
         left(&answer)
     );
     assert_eq!(gateway.send(&from("192.0.2.1")).status, 200);
-    // A request that the bound by address refuses takes nothing of the bound for all.
+    // A request that the limit by address refuses takes nothing from the limit for all.
     for _ in 0..5 {
         let answer = gateway.send(&from("192.0.2.1"));
         assert_eq!(answer.status, 429);
@@ -151,7 +151,7 @@ fn a_bound_is_exact_over_all_workers() {
         let settings = format!(
             "{{ bounds = [{{ name = \"all\", limit = 500, window = \"1h\", algorithm = \"{algorithm}\", shadow = false }}] }}"
         );
-        // One comes back in seven seconds at the earliest, or after an hour.
+        // One request refills after seven seconds at the earliest, or after an hour.
         let gateway = gateway(&settings, &upstream);
         let report = gateway.load(Request::get("/")).connections(32).run(1500);
         assert_eq!(report.failures, Vec::<String>::new());
@@ -363,7 +363,7 @@ fn a_flood_of_new_addresses_neither_drops_nor_resets_anybody() {
         });
         statuses.filter(|status| *status == 200).count()
     };
-    // 99 have a bucket of their own, and two requests of the others pass.
+    // 99 addresses have a bucket of their own. Two requests of all the others pass.
     assert_eq!(flood(&mut client, 0, 2_000), 99 + 2);
     assert_eq!(
         gateway.send(&known).status,
@@ -371,7 +371,7 @@ fn a_flood_of_new_addresses_neither_drops_nor_resets_anybody() {
         "its bucket is there still"
     );
     assert_eq!(flood(&mut client, 5_000, 1_000), 0);
-    // An address that has a bucket uses it.
+    // An address that has a bucket still uses it.
     let served = from("10.0.0.5");
     assert_eq!(statuses(&gateway, &[served.clone(), served]), [200, 429]);
     let metrics = gateway.metrics();
@@ -397,7 +397,8 @@ fn a_flood_of_header_values_at_one_filter_leaves_room_for_the_addresses_of_anoth
     let mut client = gateway.client();
     let of = |number: u32| Request::get("/flooded").header("x-tenant", number.to_string());
     let passed = (0..500).filter(|number| client.send(&of(*number)).status == 200);
-    // Half of the room, half of the other half, and two requests of the bucket that is shared.
+    // This filter may use half of the counters, and then half of the rest. Two more requests pass
+    // by the shared bucket.
     assert_eq!(passed.count(), 75 + 2);
     for number in 1..=25 {
         let client = from(&format!("192.0.2.{number}"));
@@ -502,7 +503,7 @@ fn refusals_are_those_of_the_readme() {
             }
         };
         assert_eq!(body, wanted);
-        // No wait would help.
+        // Waiting would not help.
         let (status, fields, _) = shown(&config(style, dear).get("/"));
         assert_eq!(
             (status, fields),

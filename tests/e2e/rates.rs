@@ -1,4 +1,4 @@
-//! Rates and quotas, all bounds of them: of a plan, of its methods, of a route, of the gateway.
+//! Rates and quotas at every level: plan, method, route, gateway.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::config::{api_key, key, stamp, start, upstream};
 
 const USAGE_PLAN: &str = "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
 
-/// Nothing comes back while a test runs.
+/// A rate that does not refill while a test runs.
 const SLOW: &str = "rate = 0.001";
 
 /// Two routes with keys and plans, `/orders/{id}` and `/stock/{id}`, and three keys of `gold`. Each
-/// text is more lines for its part.
+/// text is appended to its table.
 struct Parts<'a> {
     server: &'a str,
     orders: &'a str,
@@ -92,7 +92,7 @@ fn a_burst_passes_at_once_and_then_five_a_second() {
     let more = passes("alice");
     let time = began.elapsed();
     assert!(!more || time > Duration::from_millis(200), "after {time:?}");
-    // Fifty tries a second, each at its moment.
+    // Fifty requests a second, evenly spaced.
     let began = Instant::now();
     let tries = (1..=1500_u32).map(|place| began + Duration::from_millis(20) * place);
     let passed = tries
@@ -103,9 +103,9 @@ fn a_burst_passes_at_once_and_then_five_a_second() {
         .count();
     let time = began.elapsed();
     assert!(time < Duration::from_millis(30_200), "it took {time:?}");
-    // 5.0 a second, to 2 %.
+    // 5.0 a second, within 2 %.
     assert!((147..=153).contains(&passed), "{passed} in 30 s");
-    // Another key was not touched by it.
+    // Another key is not affected.
     assert_eq!((0..10).filter(|_| passes("bob")).count(), 10);
 }
 
@@ -156,7 +156,7 @@ fn a_stricter_rate_of_a_method_wins() {
     }
     .start(&to);
     let answer = gateway.send(&of("alice", "/orders/1"));
-    // The tighter of both rates is told.
+    // The response shows the stricter of both rates.
     let policy = answer.header("ratelimit-policy");
     assert_eq!(policy, Some("\"rate\";q=2;w=2000"));
     let three = ["/orders/2", "/orders/3", "/stock/1"];
@@ -219,14 +219,14 @@ fn what_the_route_refuses_takes_nothing_from_the_plan() {
     .start(&to);
     let three = ["/orders/1"; 3];
     assert_eq!(ask(&gateway, "alice", &three), ["ok", "ok", "throttled"]);
-    // All who ask share it.
+    // All clients share this rate.
     let refused = gateway.send(&of("bob", "/orders/1"));
     assert_eq!((refused.status, &*refused.code()), (429, "throttled"));
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((900..=1000).contains(&seconds), "{seconds}");
     let left = refused.header("ratelimit").unwrap();
     assert!(left.starts_with("\"quota\";r=4;"), "{left}");
-    // The refused ones took nothing from the quota of four.
+    // The refused requests took nothing from the quota of four.
     let three = ["/stock/1"; 3];
     assert_eq!(ask(&gateway, "alice", &three), ["ok", "ok", "quota_spent"]);
     assert_eq!(to.count(), 4);
@@ -293,7 +293,7 @@ fn the_gateways_rate_holds_for_all_routes_and_its_answer_meets_the_response_phas
     let policy = refused.header("ratelimit-policy");
     assert_eq!(policy, Some("\"gateway\";q=3;w=3000"));
     assert_eq!(refused.header("x-order"), Some("mark"));
-    // What has no route asks for nothing.
+    // A request without a route takes nothing from the rate.
     assert_eq!(ask(&gateway, "", &["/none"]), ["no_route"]);
 }
 
@@ -397,7 +397,8 @@ fn a_week_resets_at_the_midnight_of_its_first_day() {
         "tuesday",
         "wednesday",
     ];
-    // A week that starts tomorrow ends at the next midnight, and one that starts today in a week.
+    // A week that starts tomorrow ends at the next midnight, and one that starts today ends in a
+    // week.
     for (ahead, days) in [(1, 0), (0, 6)] {
         let to = Upstream::text("ok");
         let before = today();

@@ -1,4 +1,4 @@
-//! What the README shows of one configuration.
+//! The results that the README shows for its configuration.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn the_config_of_the_readme_does_what_its_comments_say() {
     assert_eq!(gateway.send(&with_key("wrong")).status, 403);
     assert_eq!(gateway.send(&with_key("example-key")).status, 200);
     assert_eq!(upstream.only_request().header("x-consumer"), Some("acme"));
-    // Ten at once, of which one is spent, and five a second: these take less than a second each.
+    // Ten at once, of which one is spent, and five a second: this load takes less than a second.
     let report = gateway
         .load(with_key("example-key"))
         .connections(4)

@@ -1,5 +1,5 @@
-//! The configurations that the READMEs of the first-party filters show: each passes `windlass check`, with what it names and
-//! does not show.
+//! The configurations in the READMEs of the first-party filters: each passes `windlass check`, once the tables that it
+//! names are added.
 
 use std::fs;
 
@@ -13,7 +13,8 @@ fn blocks(page: &str) -> impl Iterator<Item = &str> {
     parts.map(|part| part.split_once("\n```").expect("a fence that closes").0)
 }
 
-/// A block as a file: the rest of the filter's table where the block is a part of it, and all that it names.
+/// Makes a block into a whole file: adds the rest of the filter's table if the block shows only a part of it, and
+/// everything that the block names.
 fn whole(plugin: &str, block: &str, upstream: &Upstream) -> String {
     let mut file = String::new();
     if !block.contains("\n[") && !block.starts_with('[') {
@@ -35,7 +36,7 @@ fn whole(plugin: &str, block: &str, upstream: &Upstream) -> String {
         }
     }
     file += block;
-    // An inline table of the block may be on several lines; a table follows.
+    // An inline table of the block may span several lines; a table follows.
     file += "\n";
     let endpoint = format!("endpoints = [{{ address = \"{}\" }}]", upstream.address());
     for (table, body) in [
@@ -58,7 +59,7 @@ fn whole(plugin: &str, block: &str, upstream: &Upstream) -> String {
             file += &format!("\n{table}\n{body}\n");
         }
     }
-    // Keys of the issuer are fetched by no test.
+    // No test fetches the keys of the issuer.
     file.replace(
         "discovery_url = \"https://issuer.example/.well-known/openid-configuration\"",
         "jwks_file = \"keys.json\"",

@@ -1,6 +1,6 @@
-//! The refusals of the first-party filters: what exactly the client gets, in both styles.
+//! The refusals of the first-party filters: the exact response in both styles.
 //!
-//! Those of `builtin:jwt` for its tokens are in `token_refusals`.
+//! `token_refusals` has the refusals of `builtin:jwt` for its tokens.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,22 +10,22 @@ use windlass_tests::{ClosedPort, Gateway, Reply, Request, Response, Upstream};
 
 use crate::config::{api_key, filtered, key, start};
 
-/// A refusal, as the request that meets it and what the client gets.
+/// A refusal: the request that causes it, and the response.
 struct Case {
     reason: &'static str,
     request: Request,
     status: u16,
-    /// The status's phrase, in a problem.
+    /// The reason phrase of the status, in a problem.
     title: &'static str,
     /// The sentence of a problem.
     detail: &'static str,
-    /// Amazon's words.
+    /// The message in Amazon's style.
     message: &'static str,
-    /// Fields that are there, and their values; `*` is any.
+    /// Fields of the response and their values; `*` is any value.
     fields: &'static [(&'static str, &'static str)],
 }
 
-/// Refusals that other tests reach.
+/// Refusals that other tests cover, and the test.
 const ELSEWHERE: [(&str, &str); 17] = [
     ("several_tokens", "token_refusals"),
     ("token_missing", "token_refusals"),
@@ -43,7 +43,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("forward_refused", "authorizer"),
     ("forward_too_large", "forward_auth"),
     ("usage_key_missing", "authorizer"),
-    // With a store that cannot be reached, which is no other refusal's.
+    // Only unreachable storage causes this one.
     ("limits_unavailable", "refusals"),
 ];
 
@@ -51,7 +51,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
 struct Servers {
     echo: Upstream,
     text: Upstream,
-    /// An authorizer that names a key which nobody has.
+    /// An authorizer that names a key that does not exist.
     authorizer: Upstream,
     closed: ClosedPort,
 }
@@ -303,7 +303,7 @@ const QUOTA_TITLE: &str = "Request cannot be satisfied as assigned quota has bee
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
-/// Status, type and body, with the request's id as `ID`.
+/// The status, type and body, with the request's id as `ID`.
 fn told(answer: &Response) -> String {
     let id = answer.header("x-request-id").expect("an id");
     let kind = answer.header("content-type").unwrap_or("-");
@@ -317,7 +317,7 @@ fn told(answer: &Response) -> String {
 fn assert_refused(style: &str, body: impl Fn(&Case) -> String) {
     let servers = Servers::new();
     let gateway = Gateway::with_config(config(style, &servers)).start();
-    // The bucket and the quota, each of one, are empty then.
+    // These requests empty the bucket and the quota, each of one.
     for key in ["slow", "none"] {
         let first = Request::get("/keyed").header("x-api-key", key);
         assert_eq!(gateway.send(&first).status, 200);

@@ -1,4 +1,4 @@
-//! SIGHUP: the next configuration is put in use, or nothing changes.
+//! SIGHUP: the new configuration takes effect, or nothing changes.
 
 use windlass_tests::{Reply, Request, Upstream};
 

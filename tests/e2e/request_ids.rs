@@ -1,4 +1,5 @@
-//! A request's id tells nothing of other requests, and is a trusted proxy's where it gave one.
+//! A request's id reveals nothing about other requests. If a trusted proxy sent an id, Windlass
+//! uses it.
 
 use windlass_tests::{Gateway, Request, Upstream};
 
@@ -6,7 +7,7 @@ use crate::config::{all_to, start};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// With the access log on standard output, and loopback as a trusted proxy.
+/// A gateway with the access log on standard output, and loopback as a trusted proxy.
 fn trusting(upstream: &Upstream) -> Gateway {
     start(&[
         "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n",
@@ -27,7 +28,7 @@ fn ids_of_one_connection_count_nothing() {
     let mut ids: Vec<u128> = (0..300)
         .map(|_| number(client.get("/").header("x-request-id").unwrap()))
         .collect();
-    // Also of a head that could not be read.
+    // A malformed head gets an id too.
     let broken = gateway.send_raw("GET / HTTP/1.1\r\nbad header\r\n\r\n");
     ids.push(number(broken.header("x-request-id").unwrap()));
     for pair in ids.windows(2) {
@@ -66,7 +67,7 @@ fn an_id_that_is_no_name_is_replaced() {
         let answer = gateway.send(&Request::get("/").header("x-request-id", id));
         number(answer.header("x-request-id").unwrap());
     }
-    // Two: nobody can say which one is the proxy's.
+    // With two ids, it is unclear which one the proxy sent, so neither is used.
     let two = Request::get("/")
         .header("x-request-id", "a")
         .header("x-request-id", "b");

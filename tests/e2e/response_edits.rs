@@ -1,4 +1,4 @@
-//! Edits of a response that filters tell before there is one.
+//! Edits of a response that filters request before there is one.
 
 use windlass_tests::{ClosedPort, Gateway, Request, Upstream};
 
@@ -10,12 +10,12 @@ fn actor(name: &str, settings: &str) -> String {
     format!("\n[filter.{name}]\nplugin = \"{plugin}\"\nsettings = {{ {settings} }}\n")
 }
 
-/// A step that tells these edits.
+/// A step that requests these edits.
 fn edits(edits: &[[&str; 3]]) -> String {
     format!("{{ edit-response = {edits:?} }}")
 }
 
-/// A gateway with these filters, in this order, before an endpoint whose answer has three fields `x-three`.
+/// A gateway with these filters, in this order, in front of an endpoint whose response has three fields `x-three`.
 fn gateway(names: &[&str], filters: &[&str]) -> (Gateway, Upstream) {
     let upstream = Upstream::with(|_, stream| {
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-three: 1\r\nx-three: 2\r\nx-three: 3\r\nvary: accept\r\n\r\nok";
@@ -74,7 +74,7 @@ fn refusals_and_errors_meet_the_edits_of_the_filters_before_them() {
     let edits = |name: &str| {
         let all = edits(&[["append", "x-all", name]]);
         let own = edits(&[["append", "x-own", name]]);
-        // One that has no response phase to run, too.
+        // A filter that skips its response phase can request edits too.
         let settings = format!("configure = [{all}, \"skip-on-response\"], request = [{own}]");
         actor(name, &settings)
     };
@@ -107,7 +107,7 @@ fn a_filter_that_skips_its_response_phase_is_not_called_for_it() {
     let (gateway, _upstream) = gateway(&["called", "skipped"], &[&called, &skipped]);
     let answer = gateway.get("/");
     assert_eq!(answer.headers("x-called"), ["yes"]);
-    // Each for the request and for the log, and one for the response.
+    // Both filters run their request phase and their log phase; one runs its response phase.
     let calls = "windlass_filter_calls_total";
     gateway.metrics_when("the log phases", |metrics| metrics[calls] >= 5.0);
     assert_eq!(gateway.metrics()[calls], 5.0);

@@ -1,4 +1,4 @@
-//! Responses with many fields: as many over HTTP/1.1 as over HTTP/2, up to a bound of its own.
+//! Responses with many fields: as many over HTTP/1.1 as over HTTP/2, up to a limit of their own.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use windlass_tests::{Gateway, Request, Then, Upstream};
 use crate::config::{all_to, start};
 use crate::wire::{self, Endpoint, Speaks, run};
 
-/// Answers with as many cookies as the path says.
+/// An endpoint whose responses have as many cookies as the path says.
 fn cookies() -> Upstream {
     Upstream::with(|request, stream| {
         let count: usize = request.target[1..].parse().unwrap();
@@ -64,7 +64,7 @@ fn more_than_the_bound_is_502_and_the_log_names_the_key() {
     let few = start(&[&all_to(endpoint.address()), "max_headers = 10\n"]);
     assert_passes(&few, &[8]);
     assert_eq!(few.get("/9").status, 502);
-    // No fault of the endpoint: other routes have other answers.
+    // This is not a fault of the endpoint: it may respond with fewer fields on other routes.
     assert_eq!(gateway.metrics()["windlass_endpoint_faults_total"], 0.0);
 }
 
@@ -96,7 +96,7 @@ fn the_bound_holds_over_http2_too() {
     });
 }
 
-/// However the head is cut into pieces, and whatever comes before it.
+/// The split of the head into segments, and an interim response before it, make no difference.
 #[test]
 fn a_large_head_that_comes_in_pieces_is_read() {
     let endpoint = Upstream::with(|_, stream| {

@@ -1,4 +1,4 @@
-//! Stop 8: which answers the response phases see.
+//! Which responses the response phases see.
 
 use windlass_tests::{ClosedPort, Upstream};
 

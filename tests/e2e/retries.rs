@@ -1,4 +1,4 @@
-//! Stop 7: what is tried once more, and what is not.
+//! Retries: which requests Windlass retries, and which it does not.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ fn config(endpoints: &[SocketAddr], lines: &str) -> String {
     )
 }
 
-/// Takes a request and resets the connection.
+/// An endpoint that reads a request and resets the connection.
 fn resetting() -> Upstream {
     Upstream::raw("", Then::Reset)
 }
@@ -122,7 +122,7 @@ fn chosen_statuses_are_tried_elsewhere_and_the_last_is_given() {
         );
     }
     assert!(bad.count() > 0);
-    // A POST may have been acted on.
+    // The endpoint may have processed a POST.
     let posts: Vec<u16> = (0..6)
         .map(|_| gateway.send(&Request::post("/", "x")).status)
         .collect();
@@ -180,7 +180,7 @@ fn a_budget_ends_a_storm() {
 
 #[test]
 fn a_stale_connection_is_no_error_and_no_second_post() {
-    // Answers once on each connection, and closes it a moment later, as if by its own time-out.
+    // Responds once on each connection, and closes it a moment later, as an idle time-out does.
     let served = AtomicUsize::new(0);
     let closing = Upstream::with(move |_, stream| {
         served.fetch_add(1, Ordering::Relaxed);
@@ -194,7 +194,7 @@ fn a_stale_connection_is_no_error_and_no_second_post() {
         (2000, 0),
         "{report:?}"
     );
-    // Those that have a body are kept, and sent again as well.
+    // Windlass keeps the body of such a request, and sends it again.
     let put = Request::new("PUT", "/").body("x");
     let report = gateway.load(put).connections(8).run(500);
     assert_eq!(
@@ -216,7 +216,7 @@ fn a_stale_connection_is_no_error_and_no_second_post() {
     );
 }
 
-/// Two of three endpoints die under load: whoever waits for an answer gets one.
+/// Two of three endpoints die under load, and every client still gets a response.
 #[test]
 fn dead_endpoints_cost_no_request() {
     let quick =
@@ -250,8 +250,8 @@ fn dead_endpoints_cost_no_request() {
     assert!(revived.iter().all(|endpoint| endpoint.count() > 0));
 }
 
-/// An endpoint answers before the body is there: what of the body comes after that goes to the next
-/// endpoint, all of it and once.
+/// An endpoint responds before the body has arrived. The next endpoint gets the whole body exactly
+/// once, including the part that arrives later.
 #[test]
 fn a_body_that_still_comes_reaches_the_next_endpoint_whole() {
     let early = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -262,7 +262,7 @@ fn a_body_that_still_comes_reaches_the_next_endpoint_whole() {
             let mut head = [0; 1024];
             let _ = stream.read(&mut head).unwrap();
             let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
-            // It goes on reading, as real ones do.
+            // It goes on reading, as real endpoints do.
             std::thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
         }
     });
@@ -277,7 +277,7 @@ fn a_body_that_still_comes_reaches_the_next_endpoint_whole() {
             "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n",
         );
         let before = good.count();
-        // The endpoint that takes it has its head, and waits.
+        // The second endpoint has the head, and waits for the body.
         until("the request at the good one", || {
             let attempts = gateway
                 .metrics()
@@ -297,7 +297,7 @@ fn a_body_that_still_comes_reaches_the_next_endpoint_whole() {
     }
 }
 
-/// Only what can be tried once more is given up early.
+/// Windlass gives up an attempt early only if the request can be retried.
 #[test]
 fn a_slow_post_has_the_whole_time() {
     let slow = Upstream::slow(Duration::from_millis(400), Reply::status(200).body("late"));
@@ -315,12 +315,12 @@ fn a_slow_post_has_the_whole_time() {
     assert_eq!(alone.get("/").text(), "late");
 }
 
-/// An attempt is given up for another that follows at once, and for nothing else.
+/// Windlass gives up an attempt early only if another one follows at once.
 #[test]
 fn what_nobody_takes_over_has_the_whole_time() {
     let late = || Upstream::slow(Duration::from_millis(400), Reply::status(200).body("late"));
     let (slow, other) = (late(), late());
-    // One whose body is too long to be kept.
+    // The body is too long to be kept.
     let gateway = start(&[&config(
         &[slow.address(), other.address()],
         "retries = { try_timeout = \"100ms\", max_body = \"1KiB\" }",
@@ -328,7 +328,7 @@ fn what_nobody_takes_over_has_the_whole_time() {
     let put = Request::new("PUT", "/").body(vec![b'x'; 2000]).chunked();
     let answer = gateway.send(&put);
     assert_eq!((answer.status, answer.text()), (200, "late"));
-    // One that no other endpoint takes now.
+    // No other endpoint accepts requests now.
     let endpoints = format!(
         "[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\n\
          endpoints = [{{ address = \"{}\" }}, {{ address = \"{}\", weight = 0 }}]\n\
@@ -337,26 +337,26 @@ fn what_nobody_takes_over_has_the_whole_time() {
         other.address()
     );
     assert_eq!(start(&[&endpoints]).get("/").text(), "late");
-    // One that the budget has nothing for.
+    // The retry budget is empty.
     let gateway = start(&[&config(
         &[slow.address(), other.address()],
         "retries = { try_timeout = \"100ms\", budget = 0, budget_rate = 0 }",
     )]);
     assert_eq!(gateway.get("/").text(), "late");
-    // One for which there is only an endpoint that was out of reach when it was asked last.
+    // The only other endpoint was unreachable at its last attempt.
     let down = ClosedPort::new();
     let gateway = start(&[&config(
         &[slow.address(), down.address()],
         "retries = { try_timeout = \"100ms\", budget_rate = 1000 }",
     )]);
-    // Each endpoint is the first of one of two.
+    // Of these two requests, each endpoint gets one first.
     let _ = (gateway.get("/"), gateway.get("/"));
     for _ in 0..3 {
         assert_eq!(gateway.get("/").text(), "late");
     }
 }
 
-/// Also where another was picked, and not paid for.
+/// This includes a request for which Windlass picked another endpoint, but had no budget to use it.
 #[test]
 fn the_log_names_the_endpoint_that_answered() {
     let named = |text: &'static str| {

@@ -1,10 +1,10 @@
-//! Stop 4: which route a request takes, and what is said when there is none.
+//! Routing: which route a request takes, and the error if there is none.
 
 use windlass_tests::{Gateway, Request, Upstream};
 
 use crate::config::{all_to, start};
 
-/// Routes that answer with their own name.
+/// Routes that respond with their own name.
 fn routes(names: &[&str]) -> Gateway {
     let mut config = String::new();
     for name in names {

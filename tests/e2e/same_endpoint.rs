@@ -1,4 +1,4 @@
-//! Stop 7: what is tried again where no other endpoint is left, and what ejects an endpoint.
+//! Retries if no other endpoint is left, and the results that eject an endpoint.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ fn config(endpoints: &[SocketAddr], lines: &str) -> String {
     )
 }
 
-/// An endpoint whose every other request fails: behind its address there may be many servers.
+/// An endpoint that fails every other request: many servers may share its address.
 fn every_other(
     fails: impl Fn(&mut std::net::TcpStream) -> io::Result<Then> + Send + Sync + 'static,
 ) -> Upstream {
@@ -50,7 +50,7 @@ fn the_only_endpoint_is_tried_again_over_another_connection() {
             &holds,
             "retries = { try_timeout = \"100ms\", budget_rate = 1000 }",
         ),
-        // Its room is the request's own, and so is the place of its connection.
+        // The retry uses the permit of the request and the permit of its connection.
         (
             &resets,
             "retries = { budget_rate = 1000 }\nlimits = { max_active = 1, max_connections = 1 }",
@@ -86,7 +86,7 @@ fn what_may_not_be_repeated_is_not_tried_again_on_the_only_endpoint() {
     assert_eq!(statuses, [502, 200, 502, 200]);
 }
 
-/// Three attempts with two endpoints: each was tried, and the first is tried again.
+/// Three attempts with two endpoints: after both, Windlass tries the first one again.
 #[test]
 fn with_more_attempts_than_endpoints_they_are_tried_again() {
     let served = std::sync::Arc::new(AtomicUsize::new(0));
@@ -109,7 +109,8 @@ fn with_more_attempts_than_endpoints_they_are_tried_again() {
     assert!(one.count() > 0 && two.count() > 0);
 }
 
-/// One endpoint fails its checks, and the other was ejected: it is tried before there is no answer.
+/// One endpoint fails its checks, and the other was ejected. Windlass tries the ejected one rather
+/// than fail the request.
 #[test]
 fn an_ejected_endpoint_is_tried_when_no_other_is_left() {
     let flaky = Upstream::with(|request, stream| match request.target.as_str() {
@@ -139,7 +140,7 @@ fn an_ejected_endpoint_is_tried_when_no_other_is_left() {
     gateway.log().wait_for_line(line);
 }
 
-/// A status is one route's, and an endpoint is ejected for all of them.
+/// A route lists the statuses that count, and an ejection applies to all routes.
 #[test]
 fn a_status_ejects_an_endpoint_only_where_it_is_listed() {
     let endpoints = [(); 2].map(|()| {

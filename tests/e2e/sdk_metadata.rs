@@ -1,4 +1,4 @@
-//! `builtin:sdk-metadata`: the description of the APIs, live.
+//! `builtin:sdk-metadata`: the API description, served live.
 
 use serde_json::{Value, json};
 use windlass_tests::{Gateway, Request};
@@ -295,7 +295,7 @@ fn a_long_document_is_assembled_without_more_settings() {
     assert!(paths >= 500, "{paths}");
 }
 
-/// A document of `OpenAPI` with so many paths, 380 bytes each.
+/// A document of `OpenAPI` with this many paths of 380 bytes each.
 fn document_of(paths: usize) -> String {
     let schema = json!({ "schema": { "$ref": "#/components/schemas/Order" } });
     let operation = |path: usize| {
@@ -318,7 +318,8 @@ fn document_of(paths: usize) -> String {
 fn a_document_of_six_thousand_paths_is_served_within_the_memory_of_any_filter() {
     let document = document_of(6000);
     assert!(document.len() > 1_900_000, "{}", document.len());
-    // A debug build beside other tests: what is asked here is the memory.
+    // The test is about memory. Its CPU limits are generous, because it may run as a debug build
+    // beside other tests.
     let filter = "settings = { document = \"api\", apis = [\"shop\"] }\ndocuments = { api = \"api.json\" }\nlimits = { cpu = \"20s\", start_cpu = \"20s\" }";
     let more = "[[route]]\napi = \"shop\"\npath = \"/{rest+}\"\nfilters = [\"keys\", \"plan\"]\nrespond = {}\n";
     let gateway = Gateway::with_config(config(filter, more))
@@ -392,7 +393,7 @@ env = "SHARED_SECRET"
         .start();
     let document = gateway.get("/openapi.json").json();
     let get = &document["paths"]["/shop/orders/{id}"]["get"];
-    // One of the three, of which two have one name, and the key.
+    // One of the three token sources, two of which have the same name, and the key.
     assert_eq!(
         get["security"],
         json!([

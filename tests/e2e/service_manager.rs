@@ -1,4 +1,4 @@
-//! A service manager that asks for it is told how the gateway stands (`sd_notify(3)`).
+//! Windlass reports its state to a service manager that asks for it (`sd_notify(3)`).
 
 use std::os::unix::net::UnixDatagram;
 

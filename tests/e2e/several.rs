@@ -1,4 +1,4 @@
-//! Several gateways on one Redis: they share keys, plans and budgets.
+//! Several gateways on one Redis share keys, plans and quotas.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use windlass_tests::{Gateway, RedisServer, Report, Request, Upstream, wait};
 use crate::config::{api_key, filtered, key};
 use crate::operator::{READ, STORE, WRITE, call, create, status_with};
 
-/// What a quota gives here, and the most that one gateway takes out of its budget at once.
+/// The limit of the quota in these tests, and the largest lease that one gateway takes from it.
 const LIMIT: u64 = 10_000;
 const LEASE: u64 = 100;
-/// How long nothing must be let in before the budget counts as empty: what one gateway holds and
-/// does not use goes back well within it.
+/// If no request was admitted for this long, the quota counts as spent. A gateway returns its
+/// unused lease well within this time.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Three gateways on this Redis, with these filters and more lines of configuration.
+/// Three gateways on this Redis, with these filters and further configuration.
 fn three(redis: &RedisServer, filters: &[&str], upstream: &Upstream, more: &str) -> [Gateway; 3] {
     let place = format!(
         "url = \"{}\"\nmax_lease = {LEASE}\ntimeout = \"500ms\"",
@@ -33,7 +33,8 @@ fn three(redis: &RedisServer, filters: &[&str], upstream: &Upstream, more: &str)
     })
 }
 
-/// Load on 64 connections over the three, until nothing more reaches the upstream for a while.
+/// Load on 64 connections over the three gateways, until no request reaches the upstream for a
+/// while.
 fn load(gateways: &[Gateway; 3], upstream: &Upstream, meanwhile: impl FnOnce()) -> Report {
     let connections = [22, 21, 21];
     let loads: Vec<_> = gateways
@@ -64,7 +65,7 @@ fn load(gateways: &[Gateway; 3], upstream: &Upstream, meanwhile: impl FnOnce()) 
     whole
 }
 
-/// One key on one plan, both of the configuration.
+/// One key on one plan, both from the configuration.
 fn alice() -> String {
     format!("\n[plan.gold]\nquota = {{ limit = {LIMIT}, period = \"month\" }}\n")
         + &key("alice-1", "alice", "alice", "plan = \"gold\"")
@@ -96,7 +97,7 @@ fn a_redis_restarted_under_load_gives_no_quota_twice() {
                 (upstream.count() > 2000).then_some(())
             });
             redis.kill();
-            // The policy is applied: what is leased is used up, and then it is no.
+            // Without Redis, the gateways use up their leases and then apply the policy: refuse.
             for gateway in &gateways {
                 gateway.metrics_when("the policy", |metrics| {
                     let refused = metrics.by("windlass_limit_leases_unavailable_total", "answer");
@@ -104,7 +105,7 @@ fn a_redis_restarted_under_load_gives_no_quota_twice() {
                 });
             }
             redis.restart();
-            // First all say what they know, and then the rest of the quota is given.
+            // First the gateways report their usage; then they get the rest of the quota.
             let before = upstream.count();
             wait::until("more to be let in", || {
                 (upstream.count() > before + 100).then_some(())
@@ -113,7 +114,7 @@ fn a_redis_restarted_under_load_gives_no_quota_twice() {
         let admitted = report.status(200) as u64;
         assert_eq!(admitted, upstream.count() as u64);
         let most = LIMIT + 3 * LEASE;
-        // What went back just before the end of the first is not known to the second.
+        // Redis may forget quota that was returned just before it was killed.
         let least = LIMIT - 3 * LEASE;
         assert!((least..=most).contains(&admitted), "{admitted}");
     }
@@ -165,7 +166,7 @@ fn keys_are_caught_up_with_after_a_lost_connection() {
     }
 }
 
-/// Without the store for longer than its `max_staleness`, what each policy makes of a key.
+/// A gateway without Redis for longer than its `max_staleness`, with this policy for stale keys.
 fn stale(policy: &str) -> (Gateway, RedisServer, Upstream, String) {
     let mut redis = RedisServer::durable();
     let upstream = Upstream::text("ok");
@@ -189,7 +190,7 @@ fn stale(policy: &str) -> (Gateway, RedisServer, Upstream, String) {
     });
     assert_eq!(gateway.admin("/readyz").text(), "stale keys\n");
     assert_eq!(gateway.metrics().with("windlass_keys_fresh", &[]), 0.0);
-    // A key of the configuration is as good as its file.
+    // A key of the configuration does not go stale.
     assert_eq!(status_with(&gateway, "alice"), 200);
     (gateway, redis, upstream, secret)
 }
@@ -198,13 +199,13 @@ fn stale(policy: &str) -> (Gateway, RedisServer, Upstream, String) {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn without_the_store_no_revoked_key_lives_on() {
     let (gateway, mut redis, _upstream, secret) = stale("deny");
-    // Look-ups go by a clock that is some milliseconds behind.
+    // Look-ups use a clock that may be some milliseconds late.
     let answer = wait::until("a refusal", || {
         let answer = gateway.send(&Request::get("/").header("x-api-key", secret.as_str()));
         (answer.status != 200).then_some(answer)
     });
     assert_eq!((answer.status, &*answer.code()), (503, "keys_unavailable"));
-    // Said once, however often it is tried.
+    // Logged once, however often it happens.
     gateway
         .log()
         .wait_for_line(|line| line.contains("in the storage of keys and plans"));
@@ -218,7 +219,7 @@ fn without_the_store_no_revoked_key_lives_on() {
     wait::until("fresh keys", || {
         (gateway.admin("/readyz").status == 200).then_some(())
     });
-    // No breaker is open: it was no fault of the filter's.
+    // The circuit breaker is closed, because this was not a failure of the filter.
     assert_eq!(status_with(&gateway, &secret), 200);
 }
 
@@ -229,8 +230,8 @@ fn without_the_store_keys_are_believed_on_where_the_operator_says_so() {
     assert_eq!(status_with(&gateway, &secret), 200);
 }
 
-/// A refusal of Redis stops a start: `check` says so, with the server's reason. One that is out of
-/// reach stops none.
+/// If Redis refuses the connection, the start fails, and `check` gives the server's reason. A Redis
+/// that cannot be reached does not stop the start.
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_redis_that_refuses_is_an_error_of_check() {
@@ -270,6 +271,6 @@ fn a_redis_that_refuses_is_an_error_of_check() {
     }
     let checked = check(nobody.address(), "", "0").errors;
     assert!(checked.contains("a gateway starts without it"), "{checked}");
-    // Nothing is written to it.
+    // `check` writes nothing to it.
     assert!(open.tell(&["DBSIZE"]).starts_with(":0"));
 }

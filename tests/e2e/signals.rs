@@ -1,11 +1,11 @@
-//! Signals: each does what an operator expects of it, and none ends the gateway by surprise.
+//! Signals: each has the effect that operators expect, and none ends the gateway by accident.
 
 use rustix::process::Signal;
 use windlass_tests::{Gateway, Reply, Request, Upstream};
 
 use crate::config::{all_to, start};
 
-/// Requests that wait at an endpoint.
+/// Requests that wait for an endpoint.
 fn busy(gateway: &Gateway, upstream: &Upstream) -> windlass_tests::Client {
     let mut client = gateway.client();
     client.send_raw(Request::get("/slow").bytes());
@@ -104,7 +104,7 @@ fn a_second_stop_leaves_running_requests_one_more_second() {
 #[test]
 fn a_stop_does_not_wait_for_a_reload() {
     let gateway = start(&["[[route]]\npath = \"/\"\nrespond = { body = \"ok\" }\n"]);
-    // A named pipe that nobody writes to: reading the configuration takes for ever.
+    // A named pipe without a writer, so that reading the configuration never ends.
     let file = gateway.folder().join("windlass.toml");
     std::fs::remove_file(&file).unwrap();
     crate::log_files::make_pipe(&file);

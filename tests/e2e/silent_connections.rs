@@ -1,4 +1,4 @@
-//! Connections to endpoints that go silent without an end, while new ones work.
+//! Endpoint connections that go silent without being closed, while new ones work.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,15 +9,16 @@ use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
 
 use crate::config::start;
 
-/// How an endpoint's connections behave: those below this number say nothing any more.
+/// Connections with a number below this one send nothing any more.
 type Silent = Arc<Watched<usize>>;
 
-/// An endpoint of HTTP/2 that answers 200, as long as it says anything. It counts its connections.
+/// An HTTP/2 endpoint that responds with 200 on connections that are not silent. It counts its
+/// connections.
 struct Endpoint {
     address: SocketAddr,
     made: Arc<Watched<usize>>,
     silent: Silent,
-    /// PINGs that it has answered.
+    /// The PINGs that it has answered.
     pings: Arc<Watched<usize>>,
 }
 
@@ -33,7 +34,7 @@ fn frame(kind: u8, flags: u8, stream: [u8; 4], payload: &[u8]) -> Vec<u8> {
 }
 
 impl Endpoint {
-    /// `answers`: whether it answers anything but PINGs.
+    /// `answers`: whether it responds to requests, or only to PINGs.
     fn start(answers: bool) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = Self {
@@ -49,7 +50,7 @@ impl Endpoint {
                 made.change(|made| *made += 1);
                 let (silent, pings) = (Arc::clone(&silent), Arc::clone(&pings));
                 std::thread::spawn(move || {
-                    // It ends when the gateway closes it.
+                    // The thread ends when the gateway closes the connection.
                     let _ = serve(stream.unwrap(), answers, &pings, || {
                         silent.with(|silent| number < *silent)
                     });
@@ -59,7 +60,7 @@ impl Endpoint {
         endpoint
     }
 
-    /// All connections that there are go silent.
+    /// Make all current connections silent.
     fn go_silent(&self) -> usize {
         let made = self.made.with(|made| *made);
         self.silent.change(|silent| *silent = made);
@@ -120,7 +121,7 @@ fn after_one_request_timed_out_in_silence_the_next_go_to_a_new_connection() {
     assert_eq!(endpoint.made.with(|made| *made), made + 1);
 }
 
-/// Long before its own time-out, and what it was sent on is closed.
+/// This happens long before the request's own time-out, and the silent connection is closed.
 #[test]
 fn a_request_that_waits_on_a_silent_connection_is_moved_to_another() {
     let endpoint = Endpoint::start(true);
@@ -135,7 +136,7 @@ fn a_request_that_waits_on_a_silent_connection_is_moved_to_another() {
     });
 }
 
-/// It answers the PING, so that its connection stays and is used on.
+/// The endpoint answers PINGs, so its connection stays in use.
 #[test]
 fn an_endpoint_that_is_only_slow_keeps_its_connection() {
     let endpoint = Endpoint::start(false);
@@ -155,7 +156,7 @@ fn an_endpoint_that_is_only_slow_keeps_its_connection() {
     assert_eq!(endpoint.made.with(|made| *made), 1);
 }
 
-/// What the network has forgotten of one unused connection it has forgotten of all.
+/// If the network dropped one unused connection, it has probably dropped all of them.
 #[test]
 fn unused_connections_of_http1_go_with_the_one_that_timed_out() {
     let silent: Silent = Arc::default();

@@ -1,4 +1,4 @@
-//! Routes that share their requests among upstreams.
+//! Routes that split their requests between upstreams.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn a_canary_gets_its_share() {
     assert!((0.09..=0.11).contains(&share), "{share}");
 }
 
-/// Which users get the canary.
+/// The upstream that each user gets.
 fn users(gateway: &Gateway) -> BTreeMap<String, String> {
     let user = |number| {
         let user = format!("user-{number}");

@@ -1,4 +1,4 @@
-//! Stop 6: clients that stay with their endpoint, and keys that do.
+//! Sticky sessions: clients, and keys of requests, that stay with one endpoint.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn start(endpoints: &[&Upstream], lines: &str) -> Gateway {
 
 const COOKIE: &str = "sticky = { cookie = \"lb\", secret = \"lb\", duration = \"10m\" }";
 
-/// The cookie that a response sets, if it does.
+/// The sticky cookie that a response sets, if any.
 fn cookie(response: &windlass_tests::Response) -> Option<String> {
     let set = response.header("set-cookie")?;
     let (pair, rest) = set.split_once(';').unwrap();
@@ -59,7 +59,7 @@ fn a_cookie_keeps_a_client_over_reloads_and_restarts() {
     stays(&gateway);
     let gateway = gateway.end().start();
     stays(&gateway);
-    // What was forged is nothing.
+    // A forged cookie is ignored.
     let (start, last) = token.split_at(token.len() - 1);
     let forged = format!("{start}{}", if last == "A" { "Q" } else { "A" });
     let answer = gateway.send(&Request::get("/x").header("cookie", forged));
@@ -160,7 +160,7 @@ fn a_key_of_the_request_picks_the_endpoint() {
     }
 }
 
-/// As an Application Load Balancer's: the time counts from the last use, not from the first.
+/// As with an Application Load Balancer, the duration counts from the last use.
 #[test]
 fn a_client_that_is_busy_is_never_moved() {
     let upstreams = ["one", "two", "three", "four"].map(Upstream::text);
@@ -175,7 +175,7 @@ fn a_client_that_is_busy_is_never_moved() {
         let first = gateway.get("/x");
         let mut token = told(&first).expect("a token");
         let mut renewed = 0;
-        // A new one comes once a second, so that this is three times the duration.
+        // Windlass renews the cookie once a second, so this takes three times the duration.
         until("three renewals", || {
             let name = if way.starts_with("cookie") {
                 "cookie"
@@ -225,7 +225,7 @@ fn clients_may_stay_on_an_endpoint_that_drains_or_has_weight_0() {
             assert_eq!(texts(&gateway), stays, "{change}");
         }
     }
-    // A drain has an end, for them too.
+    // When the drain time ends, sticky clients move too.
     let mine = mine.address().to_string();
     operator::call(&gateway, "PATCH", &path, "{\"drain\":true,\"weight\":1}");
     gateway.reload(config.replace("\nsticky", "\ndrain_timeout = \"0s\"\nsticky"));

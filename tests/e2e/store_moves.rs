@@ -1,4 +1,5 @@
-//! A store moves: all that it holds goes out as lines and into another one, and may do so again.
+//! Moving storage: Windlass exports everything as lines and imports them elsewhere, and may do so
+//! repeatedly.
 
 use serde_json::Value;
 use windlass_tests::{Gateway, RedisServer, Request, Upstream};
@@ -27,7 +28,7 @@ fn tally(report: &Value, kind: &str) -> [u64; 4] {
     ["added", "replaced", "unchanged", "left_out"].map(|name| report[kind][name].as_u64().unwrap())
 }
 
-/// What is left of the quota, as a request with this key is told.
+/// The rest of the quota in the response to a request with this key.
 fn left(gateway: &Gateway, key: &str) -> u64 {
     let answer = gateway.send(&Request::get("/").header("x-api-key", key));
     let field = answer.header("ratelimit").expect("RateLimit").to_owned();
@@ -35,8 +36,8 @@ fn left(gateway: &Gateway, key: &str) -> u64 {
     left.split(';').next().unwrap().parse().unwrap()
 }
 
-/// Keys of every state on a plan, with usage and an extension. Gives their texts: of one that is
-/// alive, of one that was rotated (old and new), of one that is disabled.
+/// Create keys in every state on a plan, with usage and an extension. Returns their texts: of a
+/// live key, of a rotated one (old and new), and of a disabled one.
 fn fill(gateway: &Gateway) -> [String; 4] {
     let plan = "{\"name\":\"p\",\"description\":\"thirty\",\"quota\":{\"limit\":30,\"period\":\"month\",\"starts_on\":15},\"rate\":{\"per_second\":1000,\"burst\":1000},\"methods\":[{\"method\":\"GET\",\"path\":\"/a\",\"per_second\":5,\"burst\":5}]}";
     assert_eq!(call(gateway, "POST", "/v1/plans", plan).status, 201);
@@ -62,7 +63,7 @@ fn fill(gateway: &Gateway) -> [String; 4] {
     [alive, old, new, off]
 }
 
-/// The same keys work in the same way.
+/// Assert that the same keys have the same effect.
 fn works(gateway: &Gateway, [alive, old, new, off]: &[String; 4], left_now: u64) {
     assert_eq!(left(gateway, alive), left_now);
     assert_eq!(status_with(gateway, old), 200, "the rotated one's old text");
@@ -108,7 +109,7 @@ fn a_store_moves_to_another_file_and_twice_is_once() {
     assert_eq!(tally(&first, "usage"), [1, 0, 0, 0]);
     assert_eq!(tally(&first, "extensions"), [1, 0, 0, 0]);
     works(&to, &keys, 44);
-    // Usage that came since stays, and nothing comes in twice.
+    // A second import keeps later usage, and adds nothing twice.
     let (code, second) = report(&to, &[], &file);
     assert_eq!(code, Some(0), "{second}");
     for kind in ["plans", "keys", "usage"] {
@@ -117,7 +118,7 @@ fn a_store_moves_to_another_file_and_twice_is_once() {
     assert_eq!(left(&to, &keys[0]), 43);
     let to = to.end().start();
     assert_eq!(left(&to, &keys[0]), 42);
-    // What went through is the same but for what was used since.
+    // A new export is the same except for later usage.
     let again = ok(&to, &["store", "export"], "");
     let bare = |file: &str| {
         let lines = file
@@ -161,7 +162,7 @@ fn what_differs_or_makes_no_sense_is_told_with_its_line_and_left_out() {
         (Some(0), [0, 1, 0, 0]),
         "{told}"
     );
-    // A key of another id with a secret that is there.
+    // A key with another id, and a secret that another key has.
     let line = file
         .lines()
         .find(|line| line.starts_with("{\"key\":"))
@@ -179,7 +180,7 @@ fn what_differs_or_makes_no_sense_is_told_with_its_line_and_left_out() {
         "{told}"
     );
     assert_eq!(told["warnings"][0]["line"], 2);
-    // Lines that are cut, or no lines of a store.
+    // Truncated lines, and lines that are not an export.
     for (name, text) in [
         ("no end", format!("{head}{line}\n")),
         (
@@ -217,7 +218,7 @@ fn what_differs_or_makes_no_sense_is_told_with_its_line_and_left_out() {
     ] {
         let (code, told) = report(&from, &[], &text);
         assert_eq!(code, Some(2), "{name}: {told}");
-        // A line that cannot be read is missing at the end, too.
+        // An unreadable line also makes the count at the end wrong, which is a second warning.
         let warnings = told["warnings"].as_array().unwrap().len();
         assert!((1..=2).contains(&warnings), "{name}: {told}");
     }
@@ -240,7 +241,7 @@ fn digests_are_for_who_may_write() {
     assert!(!without.output.contains("sha256:"), "{}", without.output);
     let with = ok(&from, &["keys", "export", "--json"], "");
     assert_eq!(with.matches("sha256:").count(), 4, "{with}");
-    // The keys alone go elsewhere, where their plan is.
+    // Import only the keys into a gateway that has their plan.
     let to = builder(&["keys"], &upstream, "\n[plan.p]\nrate = 1\n").start();
     ok(&to, &["keys", "import", "-"], &with);
     assert_eq!(status_with(&to, &keys[2]), 200);
@@ -275,13 +276,13 @@ fn a_store_moves_from_a_file_to_redis_and_back() {
         (Some(0), [0, 0, 3, 0]),
         "{told}"
     );
-    // A second gateway of the same Redis, and back into a file.
+    // Export from a second gateway of the same Redis, into a file again.
     let second = shares();
     assert_eq!(status_with(&second, &keys[2]), 200);
     let file = ok(&second, &["store", "export"], "");
     let back = builder(&["keys", "plan"], &upstream, "").start();
     let (code, told) = report(&back, &[], &file);
     assert_eq!(code, Some(0), "{told}");
-    // Of 45 one was used since the import into Redis, and one is used here.
+    // Of 45, one was used after the import into Redis, and one is used here.
     works(&back, &keys, 43);
 }

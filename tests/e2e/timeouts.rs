@@ -1,4 +1,4 @@
-//! How long an exchange with an endpoint may take, and what may last for ever.
+//! Time-outs of an exchange with an endpoint, and exchanges that may last for ever.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ fn to(upstream: &Upstream, keys: &str) -> Gateway {
     start(&[&all_to(upstream.address()), keys, "\n"])
 }
 
-/// The same, with keys of the route.
+/// The same with further keys of the route.
 fn by(upstream: &Upstream, keys: &str) -> Gateway {
     let config = all_to(upstream.address()).replacen("upstream", &format!("{keys}\nupstream"), 1);
     start(&[&config])
@@ -30,7 +30,7 @@ fn the_whole_exchange_has_an_end() {
     }
 }
 
-/// An endpoint that sends an event every 50 ms, until nobody listens.
+/// An endpoint that sends an event every 50 ms, until the connection closes.
 fn events() -> Upstream {
     Upstream::with(|_, stream| {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";

@@ -1,11 +1,11 @@
-//! `builtin:jwt` refuses: what exactly the client gets, and what the access log tells.
+//! `builtin:jwt` refuses: the exact response, and the line in the access log.
 
 use serde_json::{Value, json};
 use windlass_tests::{ClosedPort, Gateway, Request, Response, Upstream, wait};
 
 use crate::jwt::{Signer, verifier, with};
 
-/// `/a` asks for a token of the issuer; `/down` for one of a verifier that never had keys.
+/// `/a` requires a token of the issuer; `/down` requires one of a verifier that never had keys.
 fn gateway(errors: &str, signer: &Signer, upstream: &Upstream) -> Gateway {
     let closed = ClosedPort::new();
     let route = |path: &str, filter: &str| {
@@ -47,7 +47,7 @@ fn gateway(errors: &str, signer: &Signer, upstream: &Upstream) -> Gateway {
         .start()
 }
 
-/// The bytes that every answer of a kind has in common, with the request's id as `ID`.
+/// The bytes that all responses of one kind share, with the request's id as `ID`.
 fn told(answer: &Response) -> String {
     let id = answer.header("x-request-id").expect("an id");
     let field = |name| answer.header(name).unwrap_or("-");
@@ -60,14 +60,14 @@ fn told(answer: &Response) -> String {
     )
 }
 
-/// A refusal, as the request that meets it and what the client is told.
+/// A refusal: the request that causes it, and the response.
 struct Case {
     name: &'static str,
     request: Request,
     status: u16,
-    /// The status's phrase, in a problem.
+    /// The reason phrase of the status, in a problem.
     title: &'static str,
-    /// The words of Amazon's.
+    /// The message in Amazon's style.
     message: &'static str,
     code: &'static str,
     challenge: &'static str,
@@ -199,7 +199,7 @@ fn every_refusal_is_amazons_to_the_byte_where_an_api_says_so() {
     assert_eq!(upstream.count(), 0);
 }
 
-/// The line of the access log about this answer.
+/// The line of the access log for this response.
 fn line(gateway: &Gateway, answer: &Response) -> (String, Value) {
     let id = answer.header("x-request-id").expect("an id");
     let path = gateway.folder().join("access.json");
@@ -248,7 +248,7 @@ fn the_access_log_tells_why_a_token_was_rejected_and_never_the_token() {
             json!({ "why": "required_claim" }),
         ),
     ] {
-        // Twice: the second answer may come from memory.
+        // Twice, because the second result may come from the cache.
         for _ in 0..2 {
             let answer = gateway
                 .send(&Request::get(path).header("authorization", format!("Bearer {token}")));
@@ -262,7 +262,7 @@ fn the_access_log_tells_why_a_token_was_rejected_and_never_the_token() {
     let (text, value) = line(&gateway, &in_query);
     assert_eq!(value["token_rejected"], by_issuer("malformed"), "{text}");
     assert!(!text.contains("garbage"), "{text}");
-    // No token, and a good one.
+    // A request without a token, and one with a valid token.
     let good = with(&signer.token(both));
     for (request, status) in [(Request::get("/a"), 401), (good, 200)] {
         let answer = gateway.send(&request);
@@ -271,7 +271,7 @@ fn the_access_log_tells_why_a_token_was_rejected_and_never_the_token() {
         assert_eq!(line.get("token_rejected"), None, "{text}");
     }
     assert!(!gateway.log().text().contains("token_rejected"));
-    // Each of them was sent twice.
+    // Each request was sent twice.
     let metrics = gateway.metrics();
     for (verifier, why, count) in [
         ("issuer", "expired", 2.0),

@@ -1,4 +1,4 @@
-//! `builtin:transform`: edits in both directions.
+//! `builtin:transform`: edits of requests and responses.
 
 use windlass_tests::{Gateway, Reply, Request, Upstream};
 
@@ -269,7 +269,7 @@ fn a_client_whose_head_leaves_no_room_is_refused_and_suspends_nothing() {
         ] }"#,
         &endpoint,
     );
-    // Three times this leaves less room than the constant needs.
+    // Three copies of this value leave less space than the constant needs.
     for length in 21_700..21_830 {
         let large = Request::new("GET", "/orders/1").header("user-agent", "a".repeat(length));
         let answer = gateway.send(&large);

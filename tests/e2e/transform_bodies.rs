@@ -1,4 +1,4 @@
-//! `builtin:transform`: edits of bodies of JSON.
+//! `builtin:transform`: edits of JSON bodies.
 
 use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 
@@ -17,7 +17,7 @@ fn json(body: impl Into<Vec<u8>>) -> Request {
     Request::post("/orders/7?page=2", body).header("content-type", "application/json")
 }
 
-/// An endpoint that answers so.
+/// An endpoint that responds with this type and this body.
 fn answers(kind: &str, body: &str) -> Upstream {
     Upstream::fixed(Reply::status(200).header("content-type", kind).body(body))
 }
@@ -185,7 +185,8 @@ fn a_response_reaches_the_client_as_edited() {
     assert_eq!(answer.text(), r#"{"items":[{"n":5}],"for":"7"}"#);
     assert_eq!(answer.header("x-count"), Some("5"));
     assert_eq!(answer.header("x-head"), Some("yes"));
-    // Nothing that the endpoint could make of these fields can be edited.
+    // With these request fields, an endpoint could send a body that cannot be edited. So the filter
+    // changes them.
     let request = endpoint.only_request();
     assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("range"), None);
@@ -280,7 +281,8 @@ fn a_body_that_costs_its_template_too_much_suspends_nothing() {
             "a".repeat(text)
         ))
     };
-    // The steps are the product of the lengths of two arrays, then of one and of a text.
+    // The number of steps is the product of the lengths of two arrays, and then of an array and a
+    // text.
     let steps = "{% for a in body.all %}{% for b in body.all %}{{ b }},{% endfor %}{% endfor %}0";
     let bytes = "{% for a in body.all %}{{ body.text | replace('a', 'b') | length }},{% endfor %}0";
     for (template, costly, status, code) in [
@@ -541,7 +543,7 @@ fn a_body_of_very_many_members_is_refused_before_they_are_taken_apart() {
         refusal(&gateway.send(&json(&*wide))),
         (400, "body_not_json".to_owned())
     );
-    // Inside of a value that no edit goes into they are nobody's concern.
+    // Within a value that no edit touches, the limit does not apply.
     assert_eq!(
         gateway.send(&json(format!("{{\"in\":{wide}}}"))).status,
         200

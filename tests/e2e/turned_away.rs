@@ -1,4 +1,4 @@
-//! Stop 7 over HTTP/2: what an endpoint turns away unread, and what it resets.
+//! HTTP/2 upstreams: requests that an endpoint turns away unread, and streams that it resets.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,34 +9,34 @@ use windlass_tests::{Gateway, Request};
 
 use crate::config::start;
 
-/// What an endpoint makes of a request.
+/// An endpoint's reaction to a request.
 #[derive(Clone, Copy)]
 enum Does {
-    /// Answers 200, without a body.
+    /// Respond with 200 and no body.
     Answer,
-    /// Answers 200, with three bytes as it says, and does not say that this was all.
+    /// Respond with 200 and three bytes, as `content-length` says, without ending the stream.
     Dangle,
-    /// Begins to answer, and resets the stream with this code.
+    /// Begin a response, and reset the stream with this code.
     Break(u8),
-    /// Says that it ends the connection in good order, and has taken nothing after the last stream.
+    /// Announce a graceful end of the connection, with the previous stream as the last one processed.
     GoAway,
-    /// Resets the stream with this code.
+    /// Reset the stream with this code.
     Reset(u8),
 }
 
 const INTERNAL_ERROR: u8 = 2;
 const REFUSED_STREAM: u8 = 7;
 
-/// A request that came whole.
+/// A request that arrived whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Came {
     connection: usize,
     stream: u32,
-    /// Of its body. Bytes.
+    /// The length of its body in bytes.
     length: usize,
 }
 
-/// An endpoint that does as it is told, frame by frame.
+/// An endpoint that follows a script, frame by frame.
 struct Scripted {
     address: SocketAddr,
     connections: Arc<Watched<usize>>,
@@ -44,12 +44,12 @@ struct Scripted {
 }
 
 impl Scripted {
-    /// `does` is asked with the number of the connection and of the request on it, from 0.
+    /// `does` gets the number of the connection and of the request on it, both from 0.
     fn start(does: impl Fn(usize, usize) -> Does + Send + Sync + 'static) -> Self {
         Self::after_silent(0, does)
     }
 
-    /// The same; the first so many connections get no word.
+    /// The same; the first `silent` connections get no reply at all.
     fn after_silent(
         silent: usize,
         does: impl Fn(usize, usize) -> Does + Send + Sync + 'static,
@@ -66,7 +66,7 @@ impl Scripted {
                 accepted.change(|accepted| *accepted += 1);
                 let (seen, does) = (Arc::clone(&seen), Arc::clone(&does));
                 std::thread::spawn(move || {
-                    // It ends when the gateway closes it.
+                    // The thread ends when the gateway closes the connection.
                     let _ = match connection < silent {
                         true => stream.read_to_end(&mut Vec::new()).map(|_| ()),
                         false => serve(stream, connection, &seen, &*does),
@@ -170,7 +170,7 @@ fn to(endpoints: &[&Scripted], lines: &str) -> Gateway {
     ])
 }
 
-/// Each connection takes one request, and says so when the second is on the way.
+/// An endpoint that takes one request a connection, and says so when the second one is on its way.
 fn one_each() -> Scripted {
     Scripted::start(|_, request| match request {
         0 => Does::Answer,
@@ -189,7 +189,7 @@ fn faults(gateway: &Gateway) -> f64 {
 #[test]
 fn what_a_goaway_turns_away_is_sent_on_another_connection_whatever_the_method() {
     let endpoint = one_each();
-    // Neither attempts nor the budget are needed: nothing was done with it.
+    // The resend counts neither as an attempt nor against the budget, because the endpoint did not process the request.
     let gateway = to(
         &[&endpoint],
         "retries = { attempts = 1, budget = 0, budget_rate = 0 }",
@@ -205,7 +205,7 @@ fn what_a_goaway_turns_away_is_sent_on_another_connection_whatever_the_method() 
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
 }
 
-/// Connections that take few requests each turn most of many at once away, again and again.
+/// If connections take few requests each, an endpoint keeps turning most of many concurrent requests away.
 #[test]
 fn few_requests_a_connection_cost_none_of_many_at_once() {
     let endpoint = Scripted::start(|_, request| match request {
@@ -221,7 +221,7 @@ fn few_requests_a_connection_cost_none_of_many_at_once() {
     );
 }
 
-/// Also where only one connection may be: what is spent gives its place to the next.
+/// This works even with a limit of one connection: a spent one frees its permit for the next.
 #[test]
 fn a_spent_connection_gives_its_place_to_the_next() {
     let endpoint = Scripted::start(|_, request| match request {
@@ -238,11 +238,12 @@ fn a_spent_connection_gives_its_place_to_the_next() {
     );
 }
 
-/// What was learned of connections may not hold any more: those that it calls spent are closed.
+/// Windlass learned how many requests a connection takes, but the endpoint may have changed. Connections that count as
+/// spent are closed.
 #[test]
 fn spent_connections_are_closed_though_the_endpoint_keeps_them() {
     let endpoint = Scripted::start(|connection, request| match (connection, request) {
-        // As many as there may be at once before anything was learned.
+        // As many connections as Windlass opens before it has learned the number.
         (0..16, 4..) => Does::GoAway,
         _ => Does::Answer,
     });
@@ -276,7 +277,7 @@ fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
 }
 
-/// Also where it was the connection's first.
+/// This includes the first request of a connection.
 #[test]
 fn a_connection_that_ends_before_its_first_request_costs_none() {
     let endpoint = Scripted::start(|connection, _| match connection {
@@ -287,7 +288,7 @@ fn a_connection_that_ends_before_its_first_request_costs_none() {
     assert_eq!(gateway.send(&post(4)).status, 200);
 }
 
-/// An answer is whole with its last byte, whether or not the stream is said to have ended.
+/// A response is complete with its last byte, even if the stream does not end.
 #[test]
 fn an_answer_of_a_known_length_is_whole_with_its_last_byte() {
     let endpoint = Scripted::start(|_, _| Does::Dangle);
@@ -303,8 +304,8 @@ fn an_answer_of_a_known_length_is_whole_with_its_last_byte() {
     assert_eq!(errors.get("client_gone"), Some(&0.0));
 }
 
-/// A reset before the end cuts the answer, also one without an error; the code is the endpoint's word to
-/// the gateway, and not the gateway's to the client.
+/// A reset before the end cuts the response, even with the code for no error. The client does not get the endpoint's
+/// code.
 #[test]
 fn a_stream_that_is_reset_before_its_end_is_cut_and_its_code_stays_here() {
     use http_body_util::BodyExt as _;
@@ -332,7 +333,7 @@ fn a_stream_that_is_reset_before_its_end_is_cut_and_its_code_stays_here() {
     }
 }
 
-/// What a filter makes of a request's body is not the endpoint's fault.
+/// If a filter ends a request's body, the endpoint is not at fault.
 #[test]
 fn a_body_that_a_filter_ends_is_no_fault_of_the_endpoint() {
     let endpoint = Scripted::start(|_, _| Does::Answer);
@@ -381,7 +382,8 @@ fn a_reset_stream_is_no_stale_connection() {
     assert!(came.iter().all(|came| came.connection == 0));
 }
 
-/// Nor is one that nobody wants any more a failure: of those that waited for it one makes the next.
+/// A connection attempt that is abandoned is not a failure either: one of the requests that waited for it makes the
+/// next.
 #[test]
 fn whoever_waited_for_a_connection_that_was_given_up_shares_the_next() {
     let endpoint = Scripted::after_silent(1, |_, _| Does::Answer);

@@ -1,4 +1,4 @@
-//! Upgrades: what passes after both sides have agreed, and what happens when they do not.
+//! Upgrades: traffic after both sides agreed, and the response if they do not.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -15,7 +15,7 @@ use windlass_tests::{Client, Gateway, Upstream, http};
 use crate::config::{all_to, filtered, stamp, start};
 use crate::wire::{self, Authority, Endpoint, Speaks, client_tls, connect, run, server_tls};
 
-/// A WebSocket server that echoes, with TLS.
+/// A WebSocket server with TLS that echoes.
 fn echo(authority: &Authority) -> SocketAddr {
     let tls = server_tls(&authority.issue(&["127.0.0.1"]), &["h2", "http/1.1"], None);
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -104,7 +104,7 @@ async fn by_connect(
     client: &mut hyper::client::conn::http2::SendRequest<wire::Body>,
     request: ::http::Request<wire::Body>,
 ) -> WebSocketStream<impl AsyncRead + AsyncWrite + Unpin> {
-    // What the gateway takes is known with its first answer.
+    // The client has the gateway's SETTINGS once it has a response.
     let first = client.send_request(wire::get("/..%00")).await.unwrap();
     assert_eq!(first.status(), 400);
     let mut answer = client.send_request(request).await.unwrap();
@@ -114,7 +114,7 @@ async fn by_connect(
     WebSocketStream::from_raw_socket(pipe, Role::Client, None).await
 }
 
-/// What is answered to this message.
+/// The reply to this message.
 async fn said_back(
     socket: &mut WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>,
     text: &str,
@@ -124,8 +124,8 @@ async fn said_back(
     answer.into_text().unwrap().as_str().to_owned()
 }
 
-/// A WebSocket server over HTTP/2 with prior knowledge, that echoes. Whoever asks it for `/no` is
-/// refused, and who does not ask for a WebSocket has an ordinary answer.
+/// A WebSocket server over HTTP/2 with prior knowledge that echoes. It refuses `/no`, and sends an ordinary response if
+/// the client asks for no WebSocket.
 fn echo_over_http2(connects: bool) -> Endpoint {
     let speaks = Speaks {
         http2: true,
@@ -171,7 +171,7 @@ fn websockets_share_a_connection_to_an_endpoint_of_http2() {
         let mut sockets = Vec::new();
         for _ in 0..3 {
             let pipe = connect(gateway.address(), None).await.unwrap();
-            // The client looks at the proof that it is given.
+            // The client verifies `Sec-WebSocket-Accept`.
             let (socket, answer) = client_async("ws://localhost/chat", pipe).await.unwrap();
             assert_eq!(answer.status(), 101);
             sockets.push(socket);
@@ -255,7 +255,7 @@ fn an_endpoint_of_http2_that_knows_or_wants_no_websocket_gives_an_ordinary_answe
         let answer = gateway.send_raw(ask);
         assert_eq!((answer.status, answer.text()), (status, text));
     }
-    // Any other protocol is not asked for.
+    // Windlass translates only WebSockets, so it does not ask for this protocol.
     let endpoint = echo_over_http2(true);
     let answer = over_http2(&endpoint).send_raw(ASK);
     assert_eq!((answer.status, answer.text()), (200, "ordinary"));
@@ -264,7 +264,7 @@ fn an_endpoint_of_http2_that_knows_or_wants_no_websocket_gives_an_ordinary_answe
 const ASK: &str =
     "GET /x HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: shout\r\n\r\n";
 
-/// An endpoint that agrees, says something at once, and shouts back line by line.
+/// An endpoint that agrees, sends a line at once, and returns each line in upper case.
 pub(crate) fn shouting() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -291,7 +291,7 @@ pub(crate) fn shouting() -> SocketAddr {
     address
 }
 
-/// Ask, and give the connection after the answer's head.
+/// Ask for an upgrade. Returns the connection after the response's head.
 pub(crate) fn agreed(gateway: &Gateway) -> BufReader<std::net::TcpStream> {
     let stream = std::net::TcpStream::connect(gateway.address()).unwrap();
     let limit = Some(windlass_tests::wait::DEADLINE);
@@ -379,7 +379,7 @@ fn an_upgrade_that_nobody_asked_for_is_502() {
     assert_eq!((answer.status, &*answer.code()), (502, "upstream_protocol"));
 }
 
-/// Docker's API asks so, for `exec` and `attach`. `early`: the endpoint agrees before it reads the body.
+/// Docker's API sends this for `exec` and `attach`. `early`: the endpoint agrees before it reads the body.
 fn asks_with_a_body(body: &str, sent: &str, early: bool) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();

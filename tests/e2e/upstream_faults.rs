@@ -1,4 +1,4 @@
-//! Stop 7: what the client is told when an endpoint fails.
+//! Responses to the client if an endpoint fails.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -126,7 +126,7 @@ fn a_body_that_breaks_off_breaks_off_for_the_client_too() {
         let mut client = gateway.client();
         let answer = client.try_send(&Request::get("/"));
         assert!(answer.is_err(), "{framing:?}: {answer:?}");
-        // What came is passed on before.
+        // The bytes that arrived before the failure are passed on.
         let mut raw = std::net::TcpStream::connect(gateway.address()).unwrap();
         raw.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
         let mut read = Vec::new();
@@ -140,7 +140,7 @@ fn a_body_that_breaks_off_breaks_off_for_the_client_too() {
     }
 }
 
-/// Over HTTP/2 too, the client has the head before its stream is reset.
+/// Over HTTP/2 too, the client gets the head before its stream is reset.
 #[test]
 fn a_body_that_breaks_at_once_costs_no_head() {
     use http_body_util::BodyExt as _;
@@ -182,7 +182,7 @@ fn a_connection_that_the_endpoint_closed_meanwhile_is_replaced() {
 
 #[test]
 fn a_request_with_a_body_is_never_sent_twice() {
-    // The first request makes a connection, the second one is cut on it.
+    // The first request makes a connection, and the second one is cut on it.
     let upstream = Upstream::with(|request, stream| match request.method.as_str() {
         "GET" => windlass_tests::Reply::status(200).write(stream),
         _ => Ok(Then::Close),
@@ -229,7 +229,7 @@ fn a_connection_that_failed_is_not_used_again() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nonly some\r\n",
         "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
     ] {
-        // It stays open, and would take another request.
+        // The connection stays open, and could take another request.
         let upstream = Upstream::with(move |request, stream| {
             let good = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             let answer = if request.target == "/broken" {

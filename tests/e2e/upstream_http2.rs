@@ -1,4 +1,4 @@
-//! Stop 7 over HTTP/2: many requests on few connections.
+//! HTTP/2 upstreams: many requests on few connections.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn clear_text_is_spoken_with_prior_knowledge() {
     let begin = std::time::Instant::now();
     let answer = gateway.client().post("/a?b", "some");
     assert_eq!((answer.status, answer.text()), (200, "some"));
-    // The endpoint's first word is heard when it comes.
+    // Windlass reads the endpoint's SETTINGS as soon as they arrive.
     assert!(begin.elapsed() < std::time::Duration::from_secs(10));
     endpoint.seen(|seen| {
         let request = &seen.requests[0];
@@ -51,7 +51,7 @@ fn clear_text_is_spoken_with_prior_knowledge() {
     });
 }
 
-/// Answers no request before so many have come.
+/// An endpoint that responds to no request before this many have arrived.
 fn together(speaks: Speaks, count: usize) -> Endpoint {
     let come: Arc<Watched<usize>> = Arc::new(Watched::new(0));
     let (tell, _) = tokio::sync::watch::channel(0_usize);
@@ -103,7 +103,7 @@ fn requests_wait_for_room_where_all_connections_are_full() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 16);
 }
 
-/// Clients that take nothing of their answers hold up nobody who shares the connection.
+/// Clients that do not read their responses hold up no other client on the connection.
 #[test]
 fn slow_clients_leave_the_connection_to_others() {
     let endpoint = Endpoint::start(clear(None), |request| async move {
@@ -146,7 +146,7 @@ fn trailers_pass_where_the_client_takes_them() {
             http::HeaderName::from_static("x-sum"),
             http::HeaderValue::from_static("7"),
         )]);
-        // Without a length: a body that has one ends there in HTTP/1.1.
+        // The body has no length, because in HTTP/1.1 a body with a length cannot have trailers.
         let some = hyper::body::Frame::data(hyper::body::Bytes::from_static(b"some"));
         let frames = [Ok(some), Ok(hyper::body::Frame::trailers(fields))];
         let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
@@ -165,7 +165,7 @@ fn trailers_pass_where_the_client_takes_them() {
     endpoint.seen(|seen| assert_eq!(seen.requests[0].headers["te"], "trailers"));
 }
 
-/// An endpoint that writes these bytes to whoever connects, and then closes or holds.
+/// An endpoint that writes these bytes to each connection, and then closes it or keeps it open.
 fn raw(bytes: &'static [u8], holds: bool) -> std::net::SocketAddr {
     use std::io::{Read as _, Write as _};
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -196,7 +196,7 @@ fn what_breaks_the_protocol_is_502_and_silence_504() {
             &["upstream_protocol", "upstream_closed"],
         ),
         (settings, false, 502, &["upstream_closed"]),
-        // A frame of data before any head.
+        // A DATA frame before any head.
         (
             b"\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0\0\0\x01x",
             true,
@@ -217,7 +217,7 @@ fn what_breaks_the_protocol_is_502_and_silence_504() {
     }
 }
 
-/// Heads that are not the answer yet (RFC 9110 section 15.2), without end.
+/// Endless interim heads (RFC 9110 section 15.2).
 #[test]
 fn endless_informational_heads_are_504() {
     use std::io::{Read as _, Write as _};
@@ -228,7 +228,7 @@ fn endless_informational_heads_are_504() {
         let mut preface = [0; 24];
         stream.read_exact(&mut preface).unwrap();
         stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
-        // Until the request's head, a frame of type 1.
+        // Read up to the request's head, a frame of type 1.
         let mut frame = [0; 9];
         while frame[3] != 1 {
             stream.read_exact(&mut frame).unwrap();
@@ -257,7 +257,7 @@ fn endless_informational_heads_are_504() {
 fn a_head_that_is_too_large_is_502_and_one_that_is_late_504() {
     let endpoint = Endpoint::start(clear(None), |request| async move {
         if request.uri().path() == "/late" {
-            // The endpoint's own slowness; no test waits by it.
+            // This delay is what the endpoint simulates; no test waits by it.
             tokio::time::sleep(std::time::Duration::from_secs(20)).await;
         }
         let mut response = Response::new(empty());
@@ -288,7 +288,7 @@ fn a_body_that_is_reset_is_cut_and_others_go_on() {
         }
         let first = hyper::body::Frame::data(hyper::body::Bytes::from_static(b"some"));
         let broken = futures_util::stream::once(async {
-            // The endpoint's own slowness: the head is on its way before.
+            // This delay is what the endpoint simulates: the head is sent before it.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             Err(crate::wire::Fault::from("broken"))
         });
@@ -333,6 +333,6 @@ fn no_request_waits_for_the_failures_of_others() {
     for client in &mut clients {
         assert_eq!(client.read_response().code(), "connect_timeout");
     }
-    // One after another they would take eight seconds.
+    // One after another, they would take eight seconds.
     assert!(begin.elapsed() < std::time::Duration::from_secs(4));
 }

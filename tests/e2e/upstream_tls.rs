@@ -1,4 +1,4 @@
-//! Stop 7 over TLS: who an endpoint must be, and what happens when it is somebody else.
+//! TLS to endpoints: whom Windlass trusts, and the response if it does not trust the endpoint.
 
 use windlass_tests::{Builder, Gateway, Upstream};
 
@@ -60,7 +60,7 @@ fn who_an_endpoint_is_must_be_proved() {
             "not valid for name",
         ),
         (authority.expired(&["127.0.0.1"]), CA, "expired"),
-        // The system trusts somebody, and not this one.
+        // The system trusts other authorities, but not this one.
         (
             authority.issue(&["127.0.0.1"]),
             "tls = true",
@@ -152,7 +152,7 @@ fn an_endpoint_that_speaks_no_tls_is_502_and_a_silent_one_504() {
     gateway.log().wait_for_line(line);
 }
 
-/// As `openssl req -x509` makes one.
+/// A certificate as `openssl req -x509` makes it.
 #[test]
 fn a_certificate_of_an_authority_is_told_with_its_cure() {
     let authority = Authority::new();
@@ -181,7 +181,7 @@ fn files_that_cannot_be_used_stop_the_start() {
             "tls = { certificate = \"ca.pem\", key = \"gateway.key\" }",
             "gateway.key` does not belong to the certificate in",
         ),
-        // Each of them is told.
+        // Each error is reported.
         (
             "tls = { ca = \"none.pem\", certificate = \"own.pem\", key = \"ca.pem\" }",
             "3 errors in windlass.toml",
@@ -198,7 +198,7 @@ fn files_that_cannot_be_used_stop_the_start() {
     }
 }
 
-/// A check may speak clear text where requests speak TLS, and the other way round.
+/// A check may use clear text although requests use TLS, and the other way round.
 #[test]
 fn checks_speak_what_they_are_told_to() {
     let authority = Authority::new();
@@ -225,7 +225,7 @@ fn checks_speak_what_they_are_told_to() {
             Gateway::with_config(format!("{config}{}\n", health(secure.address.port(), tls)))
                 .file("ca.pem", &authority.pem)
                 .start();
-        // The system trusts somebody else.
+        // The system trusts other authorities.
         gateway.metrics_when("the first answer", |metrics| {
             let state = |state| metrics.with("windlass_endpoint_state", &[("state", state)]);
             metrics["windlass_endpoint_available"] == available

@@ -1,4 +1,4 @@
-//! `builtin:usage-plan`: how much a key may ask for.
+//! `builtin:usage-plan`: how many requests a key may make.
 
 use windlass_tests::{Gateway, Request, Response, Upstream};
 
@@ -6,7 +6,7 @@ use crate::config::{api_key, filtered, key, start};
 
 const USAGE_PLAN: &str = "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
 
-/// One key, `alice`, with this plan.
+/// A gateway with one key, `alice`, on this plan.
 fn gateway(plan: &str, upstream: &Upstream) -> Gateway {
     start(&[
         "[server]\nworkers = 2\n",
@@ -29,7 +29,7 @@ fn retry_after(answer: &Response) -> u64 {
     seconds.parse().expect("whole seconds")
 }
 
-/// The number after `;<name>=` in the item of this name.
+/// The number after `;<name>=` in this item of the list.
 fn bound(list: &str, item: &str, name: &str) -> u64 {
     let mut items = list.split(", ");
     let item = items.find(|text| text.starts_with(&format!("\"{item}\"")));
@@ -42,7 +42,7 @@ fn bound(list: &str, item: &str, name: &str) -> u64 {
 #[test]
 fn a_key_beyond_its_rate_is_throttled() {
     let upstream = Upstream::text("ok");
-    // One in a thousand seconds: none comes back while the test runs.
+    // One in a thousand seconds: none is added while the test runs.
     let gateway = gateway("rate = 0.001\nburst = 2", &upstream);
     for left in [1, 0] {
         let answer = gateway.send(&of("alice"));
@@ -93,9 +93,9 @@ fn throttled_and_quota_spent_are_told_apart_under_one_plan() {
             })
             .collect::<Vec<_>>()
     };
-    // What the quota refuses takes nothing from the rate.
+    // Requests that the quota refuses take nothing from the rate.
     assert_eq!(codes("alice"), ["ok", "ok", "quota_spent", "quota_spent"]);
-    // Another key has bounds of its own.
+    // Another key has its own rate and quota.
     assert_eq!(codes("bob"), ["ok", "ok", "quota_spent", "quota_spent"]);
 }
 

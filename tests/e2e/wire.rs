@@ -1,5 +1,5 @@
-//! What the simple clients and endpoints of the harness do not speak: TLS, with certificates made
-//! for the test, and HTTP/2. Built on hyper and rustls, on a thread of its own.
+//! TLS, with certificates made for the test, and HTTP/2, for tests that need more than the
+//! harness's simple clients and endpoints. Built on hyper and rustls, on a thread of its own.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -28,26 +28,26 @@ use windlass_tests::wait::{DEADLINE, Watched};
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = UnsyncBoxBody<Bytes, Fault>;
 
-/// A body that is here already.
+/// A body that is complete from the start.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
-/// No body.
+/// An empty body.
 pub(crate) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Who signs.
+/// A certificate authority.
 pub(crate) struct Authority {
-    /// Its certificate, PEM.
+    /// Its certificate in PEM.
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate with its key, PEM.
+/// A certificate with its key in PEM.
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -56,7 +56,7 @@ pub(crate) struct Identity {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Another authority has another name.
+        // Each authority gets its own name.
         let name = format!("authority {:x}", another());
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -66,19 +66,19 @@ impl Authority {
         Self { pem, issuer }
     }
 
-    /// A certificate for these names.
+    /// Issue a certificate for these names.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.sign(names, |_| {})
     }
 
-    /// One that is an authority's itself.
+    /// Issue a certificate that is an authority itself.
     pub(crate) fn authority(&self, names: &[&str]) -> Identity {
         self.sign(names, |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         })
     }
 
-    /// One that was good until some years ago.
+    /// Issue a certificate that expired years ago.
     pub(crate) fn expired(&self, names: &[&str]) -> Identity {
         self.sign(names, |params| {
             params.not_before = date_time_ymd(2000, 1, 1);
@@ -99,7 +99,7 @@ impl Authority {
     }
 }
 
-/// Another number each time.
+/// A different number at each call.
 fn another() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -127,7 +127,7 @@ fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
 
-/// A client's side of TLS, that trusts this authority and offers these protocols.
+/// A TLS client configuration that trusts this authority and offers these protocols.
 pub(crate) fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -138,7 +138,8 @@ pub(crate) fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientCo
     Arc::new(config)
 }
 
-/// A server's side of TLS. With `clients`, clients must show a certificate of that authority.
+/// A TLS server configuration. With `clients`, clients must present a certificate of that
+/// authority.
 pub(crate) fn server_tls(
     identity: &Identity,
     offers: &[&str],
@@ -161,7 +162,7 @@ pub(crate) fn server_tls(
     Arc::new(config)
 }
 
-/// Run to the end, on this thread. Panics at the deadline.
+/// Run a future to its end on this thread. Panics at the deadline.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -175,7 +176,7 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     }))
 }
 
-/// Runs hyper's tasks where they are.
+/// Runs hyper's tasks on the current thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Here;
 
@@ -185,11 +186,11 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
     }
 }
 
-/// A connection, whatever it is.
+/// Any kind of connection.
 pub(crate) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Pipe for T {}
 
-/// Connect, with TLS to `localhost` where there is a configuration for it.
+/// Connect; with a configuration for it, use TLS to `localhost`.
 pub(crate) async fn connect(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
@@ -230,44 +231,43 @@ pub(crate) async fn http1(
     sender
 }
 
-/// A `GET` of HTTP/2.
+/// A `GET` over HTTP/2.
 pub(crate) fn get(target: &str) -> Request<Body> {
     let request = Request::get(format!("http://localhost{target}"));
     request.body(empty()).unwrap()
 }
 
-/// The head of an answer, and its whole body as text.
+/// The head of a response, and its whole body as text.
 pub(crate) async fn read(response: Response<Incoming>) -> (http::response::Parts, String) {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     (parts, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-/// What an endpoint saw.
+/// The requests and connections that an endpoint saw.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) connections: usize,
-    /// Handshakes that resumed an earlier session.
+    /// The number of handshakes that resumed an earlier session.
     pub(crate) resumed: usize,
     pub(crate) requests: Vec<Parts>,
 }
 
-/// How an endpoint speaks.
+/// The protocols that an endpoint speaks.
 #[derive(Clone, Default)]
 pub(crate) struct Speaks {
-    /// With this, TLS.
+    /// If set, the endpoint uses TLS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// On clear text: HTTP/2, with prior knowledge. With TLS it is what was agreed on.
+    /// On clear text: HTTP/2 with prior knowledge. With TLS, the handshake decides.
     pub(crate) http2: bool,
-    /// The most requests at once on one HTTP/2 connection.
+    /// The most concurrent requests on one HTTP/2 connection.
     pub(crate) most: Option<u32>,
-    /// Whether HTTP/2 takes an extended `CONNECT`.
+    /// Whether HTTP/2 allows an extended `CONNECT`.
     pub(crate) connects: bool,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
-/// An endpoint.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     seen: Arc<Watched<Seen>>,
@@ -275,7 +275,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Answers as it is told to.
+    /// Start an endpoint that responds by this function.
     pub(crate) fn start<F>(
         speaks: Speaks,
         answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
@@ -310,7 +310,7 @@ impl Endpoint {
         }
     }
 
-    /// Answers 200 with the version that it was asked in.
+    /// An endpoint that responds with the HTTP version of the request.
     pub(crate) fn version(speaks: Speaks) -> Self {
         Self::start(speaks, |request| async move {
             Response::new(full(format!("{:?}", request.version())))
@@ -356,7 +356,7 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
                 },
             };
             let io = TokioIo::new(pipe);
-            // How a connection ends is for the other side to tell.
+            // The other side checks how a connection ends.
             if http2 {
                 let mut builder = hyper::server::conn::http2::Builder::new(Here);
                 builder.max_concurrent_streams(speaks.most);
@@ -374,7 +374,7 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
     }
 }
 
-/// Whether a request came in HTTP/2.
+/// Whether a request arrived over HTTP/2.
 pub(crate) fn is_http2(parts: &Parts) -> bool {
     parts.version == Version::HTTP_2
 }

@@ -1,4 +1,4 @@
-//! Bodies: whole or in pieces, both ways, and how a message is framed after an edit.
+//! Bodies: whole or in chunks, in both directions, and the framing of a message after an edit.
 
 use std::io::Write as _;
 
@@ -14,7 +14,7 @@ fn of(upstream: &Upstream, settings: &str) -> Gateway {
     Stage::of_one_actor(upstream, &keys).start()
 }
 
-/// What a phase gave, each time that it ran. Ends the gateway, so that nothing is on its way.
+/// The report of each run of a phase. Ends the gateway, so that no line is missing.
 fn told(gateway: &Gateway, phase: &str) -> Vec<String> {
     assert!(gateway.terminate().success());
     let start = format!(" {phase} gave ");
@@ -176,7 +176,7 @@ fn pieces_pass_in_order_and_the_last_is_told() {
     client.send_raw("3\r\ntwo\r\n0\r\n\r\n");
     assert_eq!(client.read_response().status, 200);
     let body = String::from_utf8(upstream.only_request().body).unwrap();
-    // The end came with the second piece, or after it as a piece of its own.
+    // The end arrived with the second chunk, or after it as an empty chunk.
     assert!(body == "[one][two]" || body == "[one][two][]", "{body}");
 }
 

@@ -1,11 +1,12 @@
-//! The exchange: what a filter reads is what came, and what it edits is what goes on.
+//! The exchange: a filter reads the message that arrived, and its edits are in the message that
+//! goes on.
 
 use serde_json::json;
 use windlass_tests::{Reply, Request, Upstream};
 
 use crate::stage::Stage;
 
-/// What steps give on a request to `/orders/{id}/{rest+}`.
+/// The report of these steps on a request to `/orders/{id}/{rest+}`.
 fn given(steps: &str, request: &Request) -> serde_json::Value {
     let upstream = Upstream::text("well");
     let keys = format!("settings = {{ request = [{steps}, \"report\"] }}");
@@ -287,7 +288,7 @@ fn filters_run_in_order_and_back_in_reverse() {
             .collect::<Vec<_>>(),
         ["a", "b", "c"]
     );
-    // A refusal is seen by the filters that the request entered, and by no other.
+    // Only the filters that the request entered see a refusal.
     let refused = gateway.send(&Request::get("/act").header("x-stop", "1"));
     assert_eq!((refused.status, refused.code().as_str()), (403, "stopped"));
     assert_eq!(refused.headers("x-order"), ["b", "a"]);
@@ -387,7 +388,8 @@ fn notes_belong_to_a_place_in_the_chain_and_to_an_exchange() {
         windlass_tests::wait::until("both log phases", || {
             (told(r#"log gave ["second"]"#) == 2).then_some(())
         });
-        // The second of the two does not see what the first noted, nor what came before.
+        // The second filter does not see the notes of the first one, nor those of an earlier
+        // request.
         assert_eq!(
             told(r#"request gave [null,null,"ok","ok"]"#),
             1,

@@ -1,7 +1,7 @@
-//! A panic in the gateway's own code: the request that it happens in is answered, and others live on.
+//! A panic in the gateway's own code: that request gets a response, and other requests continue.
 //!
-//! No code of the gateway is known to panic. So the gateway runs in this process, with a log that panics
-//! when it is given a certain line.
+//! No code of the gateway is expected to panic. So these tests run the gateway in this process, with a log that panics
+//! at a certain line.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -23,13 +23,13 @@ use windlass_tests::{Client, ClosedPort, Reply, Request, Response, Upstream, wai
 
 use crate::stage::ACTOR;
 
-/// The log panics when a filter writes this.
+/// The log panics when a filter writes this line.
 const LINE: &str = "the line that makes the log panic";
 
-/// The lines of the log, of all tests.
+/// The log lines of all tests.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Whether the log panics when the gateway says that an endpoint cannot be reached, once.
+/// Whether the log panics, once, when the gateway reports that an endpoint cannot be reached.
 static FAILS_ON_ENDPOINT: AtomicBool = AtomicBool::new(false);
 
 fn lines() -> MutexGuard<'static, Vec<String>> {
@@ -60,7 +60,7 @@ impl Subscriber for Log {
         lines().push(message.clone());
         let is_of_endpoint = message.contains("no connection to");
         let fails = is_of_endpoint && FAILS_ON_ENDPOINT.swap(false, Ordering::Relaxed);
-        // The gateway writes this outside of the guest's call.
+        // The gateway writes this line outside of the guest's call.
         let fails = fails || message.starts_with("filter `actor`: trapped");
         assert!(!fails && message != LINE, "a panic\nof the test");
     }
@@ -84,13 +84,13 @@ struct InProcess {
 }
 
 impl InProcess {
-    /// With an actor of these keys on `/act`, and no filter on `/calm`, before an upstream.
+    /// Start a gateway with an actor of these keys on `/act` and no filter on `/calm`, in front of an upstream.
     fn start(endpoint: SocketAddr, keys: &str) -> Self {
-        // Another test of this process may have been first.
+        // Another test of this process may have set it first.
         let _ = tracing::subscriber::set_global_default(Log);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("actor.wasm"), ACTOR).unwrap();
-        // A panic of the host is no failure that suspends a filter; a trap is one.
+        // A panic of the host does not count towards suspending a filter; a trap does.
         let failures = if keys.contains("trap") { 1000 } else { 1 };
         let text = format!(
             r#"
@@ -152,7 +152,7 @@ impl Drop for InProcess {
     }
 }
 
-/// The phases in which the actor writes the line, and what is sent.
+/// The phases in which the actor writes the line, and the request to send.
 fn cases() -> Vec<(String, Request)> {
     let line = format!("{{ log = [\"info\", \"{LINE}\"] }}");
     let get = Request::get("/act").header("x-act", "1");
@@ -180,7 +180,7 @@ fn is_refused(answer: &Response) {
     assert_eq!(answer.code(), "filter_failed");
 }
 
-/// Each case with a filter whose calls run on the worker, and with one whose calls run on a fiber.
+/// Run each case twice: with a filter whose calls run on the worker, and with one whose calls run on a fiber.
 fn each(keys: &str, judge: impl Fn(&InProcess, &Request)) {
     let upstream = Upstream::text("well");
     for cpu in ["10ms", "50ms"] {
@@ -199,7 +199,7 @@ fn a_panic_of_the_host_in_a_phase_is_a_failure_of_that_phase() {
     each("", |gateway, request| {
         let mut client = Client::connect(gateway.address());
         is_refused(&client.send(request));
-        // On the same connection, by another instance of the filter and without it.
+        // On the same connection: one request by another instance of the filter, and one without a filter.
         for target in ["/act", "/calm"] {
             let answer = client.get(target);
             assert_eq!((answer.status, answer.text()), (200, "well"));

@@ -4,7 +4,7 @@ use windlass_tests::{Gateway, Request, Upstream, key_digest};
 
 use crate::stage::{Stage, figure};
 
-/// The kept components, and the plugin that comes with the gateway (none).
+/// The components in the repository, and the plugin of the gateway itself (`None`).
 const LANGUAGES: [(&str, Option<&[u8]>); 4] = [
     ("builtin", None),
     ("c", Some(include_bytes!("c/filter.wasm"))),
@@ -14,11 +14,11 @@ const LANGUAGES: [(&str, Option<&[u8]>); 4] = [
 
 const ALLOW: &str = r#"allow = { interfaces = ["keys"], attributes = ["consumer.*", "api-key.*", "auth.*", "plan.*"] }"#;
 
-/// Calls on one instance until it is given up: more than any test makes.
+/// An instance is replaced after this many calls: more than any test makes.
 const RECYCLE: &str = r#"recycle = { calls = 40000 }
     limits = { cpu = "1s", start_cpu = "10s", memory = "64MiB" }"#;
 
-/// The filter of a language with these settings.
+/// The filter in one language, with these settings.
 fn filter(stage: Stage, name: &str, component: Option<&[u8]>, settings: &str) -> Stage {
     match component {
         None => stage.lines(&format!(
@@ -51,7 +51,7 @@ fn with_keys(stage: Stage) -> Stage {
         .lines(&key("old", "old", "expires = 2020-01-01T00:00:00Z"))
 }
 
-/// Tells the attributes that the filter before it set.
+/// A filter that reports the attributes that the filter before it set.
 const TELLS: &str = r#"settings = { request = [{ set-header = ["request", "x-told", "1"] }, { attribute = "consumer.id" },
     { attribute = "api-key.id" }, { attribute = "auth.method" }, { attribute = "plan.id" },
     { attribute = "api-key.tier" }], tell = true }"#;
@@ -68,14 +68,14 @@ fn start(upstream: &Upstream, component: Option<&[u8]>) -> Gateway {
         .start()
 }
 
-/// A request, and what must become of it.
+/// A request, and its expected result.
 struct Case {
     request: Request,
     status: u16,
     reason: &'static str,
-    /// What the filter after it is told.
+    /// The report of the filter after it.
     told: &'static str,
-    /// The target that the upstream sees.
+    /// The target that the upstream gets.
     target: &'static str,
 }
 
@@ -185,7 +185,7 @@ fn judge(language: &str, component: Option<&[u8]>) {
     }
 }
 
-/// Many calls on one instance; its memory stays what it was after the first of them.
+/// Many calls on one instance: its memory does not grow after the first of them.
 fn lasts(language: &str, component: Option<&[u8]>) {
     const CALLS: usize = 25_000;
     let upstream = Upstream::text("well").counting();

@@ -1,4 +1,4 @@
-//! Filters that behave: every host interface from a request to its answer, and filters in other
+//! Filters that behave: every host interface, for requests and responses, and filters in other
 //! languages.
 
 #![allow(

@@ -1,17 +1,17 @@
-//! What is refused to a filter is said in the log: once, with the name and the grant that is
-//! missing. And a filter's lines are told apart from the gateway's.
+//! If Windlass refuses a filter's call, the log says so once, with the name and the missing grant.
+//! A filter's log lines cannot be mistaken for the gateway's.
 
 use windlass_tests::Upstream;
 
 use crate::stage::Stage;
 
-/// How many lines hold all of these.
+/// The number of lines that contain all of these texts.
 fn lines(log: &[String], parts: &[&str]) -> usize {
     let holds = |line: &&String| parts.iter().all(|part| line.contains(part));
     log.iter().filter(holds).count()
 }
 
-/// Send two requests through an actor with these keys and steps; gives the log.
+/// Send two requests through an actor with these keys and steps. Returns the log.
 fn log_of(keys: &str, steps: &str) -> Vec<String> {
     let upstream = Upstream::text("well");
     let gateway = Stage::of_one_actor(
@@ -111,7 +111,7 @@ fn values_and_lines_that_are_dropped_are_said_once() {
     assert_eq!(lines(&log, &["beyond the 64", "dropped"]), 1, "{log:#?}");
 }
 
-/// The line with the gateway's own fields taken away: what is left must not look like them.
+/// Without its quoted parts, a filter's line must contain no fields that look like the gateway's.
 #[test]
 fn a_filters_line_cannot_be_taken_for_the_gateways() {
     let steps = r#"

@@ -1,5 +1,5 @@
-//! A filter's metric series, whatever filters declare and add: `/metrics` stays one that a strict
-//! reader takes, and what cannot be told apart does not start.
+//! A filter's metric series: whatever filters declare and add, `/metrics` stays valid for a strict
+//! parser. Series that could not be told apart are an error at the start.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn actor(series: &str, steps: &str) -> String {
     )
 }
 
-/// A scrape that wants `OpenMetrics`, after one in the older format.
+/// Scrape `OpenMetrics`, after a check of the older format.
 fn metrics(gateway: &Gateway) -> String {
     is_strict(gateway.admin("/metrics").text());
     let request = Request::get("/metrics").header("accept", "application/openmetrics-text");
@@ -25,8 +25,8 @@ fn metrics(gateway: &Gateway) -> String {
     text
 }
 
-/// What a strict reader asks of the text (`OpenMetrics` 1.0): a family once, its lines together, no
-/// sample twice, and numbers that are numbers.
+/// The rules of a strict parser (`OpenMetrics` 1.0): each family appears once with its lines
+/// together, no sample repeats, and every number is valid.
 fn is_strict(text: &str) {
     let mut families = BTreeSet::new();
     let mut samples = BTreeSet::new();
@@ -107,7 +107,7 @@ fn whatever_a_filter_adds_the_text_stays_valid() {
     assert!(text.contains(r#"windlass_filter_met_total{filter="one",who="a\"b"}"#));
 }
 
-/// The configuration does not start, and says why.
+/// Assert that this configuration is refused with these reasons.
 fn is_refused(one: &str, two: &str, why: &[&str]) {
     let refusal = Stage::new()
         .actor("one", &actor(one, ""))

@@ -6,7 +6,7 @@ use windlass_tests::{Gateway, RedisServer, Request, Upstream, key_digest, sha256
 
 use crate::stage::Stage;
 
-/// What steps give, on a stage with more lines.
+/// The report of these steps, on a stage with further configuration.
 fn given(stage: Stage, interface: &str, more: &str, steps: &str) -> (Gateway, Value) {
     let gateway = reporting(stage, interface, more, steps);
     let answer = gateway.get("/act");
@@ -72,7 +72,7 @@ settings = { configure = [{ define-rates = ["a", "b"] }], request = [{ take-rate
     );
 }
 
-/// A plugin that defines bounds so would count in one bucket by two measures, or have bounds that nobody checked.
+/// Otherwise a plugin could count one bucket by two measures, or have limits that were never checked.
 #[test]
 fn bounds_that_a_filter_cannot_have_are_refused_when_it_is_loaded() {
     let seventeen = (0..17).map(|number| format!("\"b-{number}\""));
@@ -391,7 +391,7 @@ fn a_charge_takes_key_and_plan_from_the_exchange() {
     assert_eq!(remaining(11), (json!(false), json!(1)));
     assert_eq!(remaining(12), (json!(true), json!(0)));
     assert_eq!(request[13]["rate"], request[12]["rate"]);
-    // Each place in the chain has its own.
+    // Each instance of the filter in a chain has its own charge.
     assert_eq!(
         told("charges", "response gave ")[0]["rate"],
         request[12]["rate"]
@@ -421,7 +421,7 @@ fn a_key_becomes_facts_of_the_exchange_or_nothing() {
         report,
         json!([{ "rejected": "unknown" }, null, "ok", "acme", "good", "gold", "first", "api-key"])
     );
-    // One of them is not granted: none is set.
+    // One attribute is not granted, so none is set.
     let (_gateway, report) = stage(r#""consumer.*", "api-key.*", "auth.*""#);
     assert_eq!(
         report,
@@ -453,7 +453,7 @@ fn a_key_in_a_field_is_hidden_and_identified_or_neither() {
             "wrong",
             json!([{ "rejected": "unknown" }, "wrong", null]),
         ),
-        // The request's head is not to be edited any more, so the key counts for nothing.
+        // The request's head can no longer be edited, so the key is not accepted.
         (
             "response",
             "open sesame",
@@ -477,7 +477,7 @@ fn a_spent_quota_says_so() {
     assert_eq!(report[1]["rate"], json!(null));
 }
 
-/// A plan of which several gateways share what is left.
+/// A plan whose quota several gateways share.
 fn shared(redis: &RedisServer) -> Stage {
     Stage::new().lines(&format!(
         "[store]\nurl = \"{}\"\n[plan.small]\nquota = {{ limit = 10, period = \"month\" }}",
@@ -496,10 +496,10 @@ fn a_phase_that_finds_no_share_is_undone_and_runs_again_once_it_is_known() {
     let remaining: Vec<_> = [0, 2, 4]
         .map(|n| report[n]["quota"]["remaining"].clone())
         .to_vec();
-    // What the phase took before it was undone was given back.
+    // The quota that the phase took before it was undone was returned.
     assert_eq!(remaining, [8, 7, 7], "{report}");
     assert_eq!(report[3], json!("first"));
-    // It was no failure of the filter's.
+    // This is not a failure of the filter.
     let failures = crate::stage::figure(&gateway.metrics(), "failures_total", "actor");
     assert_eq!(failures, 0.0);
 }
@@ -544,7 +544,7 @@ fn digests_are_those_of_the_standard() {
         r#"{ digest = ["sha256", "abc"] }, { digest = ["sha384", "abc"] }, { digest = ["sha512", ""] }"#,
     );
     assert_eq!(report[0], sha256(b"abc"));
-    // FIPS 180-4, the examples of the secure hash standard.
+    // Examples from FIPS 180-4, the secure hash standard.
     assert_eq!(
         report[1],
         "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"

@@ -1,4 +1,4 @@
-//! A filter whose calls may take long runs on a fiber: its worker goes on with other requests.
+//! A filter whose calls may take long runs on a fiber, so its worker continues with other requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use windlass_tests::{Gateway, Request, Upstream, wait};
 
 use crate::stage::{Stage, figure};
 
-/// On one worker, an actor on `/act` with a long allowance, and `/calm` without filters.
+/// A gateway of one worker with an actor on `/act` that may run long, and `/calm` without filters.
 fn gateway(upstream: &Upstream, keys: &str, settings: &str) -> Gateway {
     Stage::of_one_actor(
         upstream,
@@ -19,7 +19,7 @@ fn gateway(upstream: &Upstream, keys: &str, settings: &str) -> Gateway {
     .start()
 }
 
-/// Send a request that takes long, and see that others are answered before it is.
+/// Send a request that takes long, and check that others get their responses first.
 fn others_are_answered_meanwhile(gateway: &Gateway, long: &Request, status: u16) {
     let answered = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -60,7 +60,7 @@ fn a_long_call_in_any_phase_holds_nobody() {
         let gateway = gateway(&upstream, "", &settings);
         let request = Request::post("/act", "the body");
         others_are_answered_meanwhile(&gateway, &request, 200);
-        // What it edited was kept.
+        // The filter's edits were kept.
         let answer = gateway.send(&request);
         let sent = upstream.received().pop().unwrap();
         let is_done = answer.header("x-done").is_some()

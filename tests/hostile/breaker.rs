@@ -1,4 +1,4 @@
-//! A filter that keeps failing is not called for a while, and comes back when it behaves.
+//! The circuit breaker suspends a filter that keeps failing, and resumes it once it behaves.
 
 use windlass_tests::wait::until;
 use windlass_tests::{Gateway, Request, Upstream};
@@ -34,13 +34,13 @@ fn a_filter_that_keeps_trapping_is_suspended_and_comes_back() {
     let upstream = Upstream::text("well");
     let gateway = gateway(&upstream, "");
     trip(&gateway);
-    // Good input, and the filter is not even asked.
+    // The request is harmless, but a suspended filter is not called.
     let answer = gateway.get("/act");
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (503, "filter_suspended")
     );
-    // Less than a second, and the field has whole ones.
+    // Less than a second is left, and `Retry-After` counts whole seconds.
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(upstream.count(), 0);
     assert_eq!(gateway.get("/well").status, 200);
@@ -49,7 +49,7 @@ fn a_filter_that_keeps_trapping_is_suspended_and_comes_back() {
     assert_eq!(figure(&metrics, "suspended", "well"), 0.0);
     assert_eq!(figure(&metrics, "failures_total", "actor"), 3.0);
     assert!(figure(&metrics, "suspended_requests_total", "actor") >= 1.0);
-    // After the back-off one request is the trial; it goes well.
+    // After the back-off, one request probes the filter and succeeds.
     until("the filter to come back", || {
         (gateway.get("/act").status == 200).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Components that no toolchain would make, from a core module in the text format.
+//! Components that no toolchain makes, built from a core module in the text format.
 
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use wit_parser::{Resolve, SourceMap};
 /// The version of the contract.
 const CONTRACT: &str = "0.1.0";
 
-/// The world of forged filters: the contract's own, and what of WASI they name.
+/// The world of forged filters: the contract's world, with the parts of WASI that forged filters
+/// name.
 const WORLD: &str = r"
     package windlass:forge;
 
@@ -40,13 +41,13 @@ const WORLD: &str = r"
     }
 ";
 
-/// A filter that lets everything pass, but for what `on_request` does; `more` are further fields of
-/// its module. All that it returns is zeros: no text, no list, the verdict `next(skip)`.
+/// A filter that lets everything pass, except for what `on_request` does; `more` adds fields to its
+/// module. All its return values are zeros: an empty text or list, the verdict `next(skip)`.
 pub(crate) fn filter(on_request: &str, more: &str) -> Vec<u8> {
     component("forged", &module(on_request, more), CONTRACT)
 }
 
-/// A filter that imports what nobody offers.
+/// A filter that imports an interface that does not exist.
 pub(crate) fn with_unknown_import() -> Vec<u8> {
     let import = r#"(import "windlass:forge/secrets" "reveal" (func $reveal (result i32)))"#;
     component(
@@ -56,17 +57,17 @@ pub(crate) fn with_unknown_import() -> Vec<u8> {
     )
 }
 
-/// A component that is no filter.
+/// A component that is not a filter.
 pub(crate) fn bystander() -> Vec<u8> {
     component("bystander", r#"(module (func (export "wave")))"#, CONTRACT)
 }
 
-/// A filter of a contract that does not exist yet.
+/// A filter of a contract version that does not exist yet.
 pub(crate) fn of_another_version() -> Vec<u8> {
     component("forged", &module("", ""), "0.2.0")
 }
 
-/// A filter that makes timers and keeps them.
+/// A filter that creates timers and never drops them.
 pub(crate) fn keeping_timers(count: u32) -> Vec<u8> {
     let import = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
         (func $timer (param i64) (result i32)))"#;
@@ -104,7 +105,8 @@ fn module_importing(imports: &str, on_request: &str, more: &str) -> String {
     )
 }
 
-/// A core module in the text format, as a component of a world of the contract at this version.
+/// A core module in the text format, made into a component of a world of this version of the
+/// contract.
 fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let of_version = |text: &str| text.replace(CONTRACT, version);

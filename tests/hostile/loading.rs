@@ -1,12 +1,12 @@
-//! What cannot be a filter is refused at the start, with exit code 2 and a text that says what to
-//! do; a reload that brings it changes nothing.
+//! Windlass refuses components that cannot be filters: at the start with exit code 2 and an error
+//! that says how to fix it. A reload with one changes nothing.
 
 use windlass_tests::{Builder, Upstream};
 
 use crate::forge;
 use crate::stage::{ACTOR, Stage};
 
-/// A gateway with this component as its only filter.
+/// A gateway whose only filter is this component.
 fn with(component: &[u8], keys: &str) -> Builder {
     Stage::new()
         .filter("bad", component, keys)
@@ -14,7 +14,7 @@ fn with(component: &[u8], keys: &str) -> Builder {
         .builder()
 }
 
-/// See that a start and a check are refused, and that both name the line and say this.
+/// Check that a start and `windlass check` fail, and that both name the line and give this reason.
 fn refused(component: &[u8], keys: &str, why: &[&str]) {
     let builder = with(component, keys);
     for finished in [builder.run_refused(), builder.check()] {

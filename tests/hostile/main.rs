@@ -1,5 +1,4 @@
-//! Filters that fail, by accident or by intent: what they cost is their own request, and nothing
-//! else.
+//! Filters that fail, by accident or on purpose, harm only their own request.
 
 #![allow(clippy::float_cmp, reason = "counts are whole numbers")]
 #![allow(

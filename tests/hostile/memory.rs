@@ -1,4 +1,4 @@
-//! What a filter took comes back when it fails, however often it does.
+//! Windlass gets a filter's memory back after a failure, however often the filter fails.
 
 use windlass_tests::{Metrics, Request, Upstream};
 
@@ -8,7 +8,8 @@ fn acting() -> Request {
     Request::get("/act").header("x-act", "1")
 }
 
-/// Fail so often, and see that the process is no larger than after a first round.
+/// Fail 50 times as a warm-up and then 200 times, and check that the process has not grown since
+/// the warm-up.
 fn does_not_grow(keys: &str, settings: &str) {
     let upstream = Upstream::text("well").counting();
     let keys = format!(
@@ -101,7 +102,8 @@ fn an_instance_that_grew_is_given_up() {
     let made = |after: &Metrics| {
         figure(after, "instances_total", "actor") - figure(&before, "instances_total", "actor")
     };
-    // Each of the fifty calls uses one up. Two were there before, and up to two are after.
+    // Each of the fifty calls uses up one instance. Two existed before, and up to two exist
+    // afterwards.
     let after = gateway.metrics_when("the memory to return", |metrics| {
         let back = metrics["windlass_wasm_memory_bytes"] <= before["windlass_wasm_memory_bytes"];
         back && made(metrics) >= 48.0
@@ -124,7 +126,7 @@ fn an_instance_that_served_its_calls_is_given_up() {
     for _ in 0..200 {
         assert_eq!(client.get("/act").status, 200);
     }
-    // Each exchange has a request, a response and a log phase.
+    // Each exchange has a request phase, a response phase and a log phase.
     let made = figure(&gateway.metrics(), "instances_total", "actor") - before;
     assert!((40.0..=80.0).contains(&made), "{made} instances");
 }

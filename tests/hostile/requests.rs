@@ -1,16 +1,16 @@
-//! A request whose filter fails gets an answer and never reaches the upstream; the next request is
-//! well, and the other filters do not notice.
+//! A request whose filter fails gets an error response and never reaches the upstream. The next
+//! request succeeds, and the other filters are not affected.
 
 use windlass_tests::{Gateway, Request, Upstream, wait};
 
 use crate::forge;
 use crate::stage::{Stage, figure};
 
-/// Breakers that do not open, so that each request is a call.
+/// Breakers that never open, so that the filter is called for each request.
 const NO_BREAKER: &str = "breaker = { failures = 1000000 }";
 
-/// Send a request that the filter acts on, and two that it does not; and see that it alone failed,
-/// for this reason.
+/// Send a request that the filter acts on, and two that it ignores. Only the first one fails, for
+/// this reason.
 fn fails_alone(stage: Stage, act: &Request, upstream: &Upstream, reason: &str) {
     let gateway = stage.route("/well", &["well"]).start();
     assert_eq!(gateway.get("/act").status, 200, "before");
@@ -37,7 +37,7 @@ fn fails_alone(stage: Stage, act: &Request, upstream: &Upstream, reason: &str) {
     assert_eq!(figure(&after, "suspended", "actor"), 0.0);
 }
 
-/// An actor on `/act` that acts on requests with `x-act`, behind a filter that is well.
+/// A stage with an actor on `/act` that acts on requests with `x-act`, behind a filter that works.
 fn stage(upstream: &Upstream, keys: &str, settings: &str) -> Stage {
     Stage::new()
         .upstream("main", upstream.address())
@@ -55,7 +55,7 @@ fn acting() -> Request {
     Request::get("/act").header("x-act", "1")
 }
 
-/// One test for each thing that a filter must not do on a request's head.
+/// One test for each thing that a filter must not do in its request phase.
 macro_rules! fails_alone {
     ($($name:ident: $step:literal, $reason:literal;)+) => {$(
         #[test]
@@ -111,7 +111,7 @@ fn writing_too_many_lines_to_the_log_is_bounded_and_no_failure() {
     let settings = "request = [{ flood-log = [1000, 100] }]";
     let gateway = stage(&upstream, "", settings).start();
     assert_eq!(gateway.send(&acting()).status, 200);
-    // The log is written beside the requests.
+    // The log is written on another thread.
     wait::until("the lines that are kept", || {
         (flood_lines(&gateway) >= 64).then_some(())
     });
@@ -152,7 +152,7 @@ fn a_table_that_grows_without_end_fails_alone() {
         .filter("actor", &forge::filter(grow, more), NO_BREAKER)
         .actor("well", WELL)
         .route("/act", &["well", "actor"]);
-    // The second call of the one instance that works is the one that fails.
+    // The first call of the only working instance succeeds, and the second one fails.
     fails_alone(stage, &Request::get("/act"), &upstream, "table");
 }
 
@@ -229,7 +229,7 @@ fn edits_that_are_not_http_are_refused_and_not_made() {
     assert_eq!(request.header("host"), Some("gateway.test"));
 }
 
-/// What one step gives.
+/// The result of one step.
 fn given(keys: &str, step: &str) -> serde_json::Value {
     let upstream = Upstream::text("well");
     let gateway = stage(&upstream, keys, &format!("request = [{step}, \"report\"]")).start();
@@ -307,8 +307,7 @@ fn a_filter_that_waits_for_the_body_without_a_phase_for_it_fails_alone() {
     assert_eq!(figure(&gateway.metrics(), "failures_total", "actor"), 1.0);
 }
 
-/// Send a body to a filter, and see that this one failed with a status and a code, and that the next
-/// one works.
+/// Send a body to a filter. This request fails with a status and a code, and the next one succeeds.
 fn body_fails_alone(settings: &str, size: usize, status: u16, code: &str) -> Gateway {
     let upstream = Upstream::text("well");
     let keys = "limits = { body = \"64KiB\" }";
@@ -396,7 +395,7 @@ fn a_response_body_filter_that_fails_never_lets_the_body_through() {
                 assert_eq!(answer.status, 500, "{mode} {step}");
                 assert!(!answer.text().contains("secret"));
             }
-            // The head was sent with the first piece: then the connection breaks.
+            // The head was sent with the first chunk, so the connection breaks.
             Err(error) => assert_eq!(mode, "\"chunks\"", "{step}: {error}"),
         }
         assert_eq!(gateway.get("/act").text(), "a secret that must not pass");
@@ -428,14 +427,14 @@ fn every_call_of_an_isolated_filter_may_fail_and_its_memory_returns() {
         assert_eq!(gateway.send(&acting()).status, 500);
     }
     assert_eq!(gateway.get("/act").status, 200);
-    // The worker may have one instance or two, whenever it is looked at; ten would be left otherwise.
+    // The worker has one or two instances at any moment; without the cleanup there would be ten.
     let metrics = gateway.metrics_when("the memory to return", |metrics| {
         metrics["windlass_wasm_memory_bytes"] <= 2.0 * held
     });
     assert_eq!(figure(&metrics, "failures_total", "actor"), 10.0);
 }
 
-/// Let the clock move on. Milliseconds.
+/// Wait this many milliseconds.
 fn pass(milliseconds: u64) {
     let end = std::time::Instant::now() + std::time::Duration::from_millis(milliseconds);
     windlass_tests::wait::until("the clock to move on", || {
@@ -448,20 +447,20 @@ fn a_filter_is_held_to_processor_time_and_not_to_the_clock_on_the_wall() {
     let upstream = Upstream::text("well");
     let settings = r#"request = [{ log = ["info", "it begins"] }, { spin-until-passed = 4000 }]"#;
     let gateway = stage(&upstream, "limits = { cpu = \"1s\" }", settings).start();
-    // Left alone, it uses up its time.
+    // While the process runs, the filter uses up its CPU time.
     assert_eq!(gateway.send(&acting()).code(), "filter_failed");
     gateway
         .log()
         .wait_for_line(|line| line.contains("CPU time"));
-    // The same, with the process off the processor while the clock moves on.
+    // Now the process is stopped while the wall clock moves on.
     let seen = gateway.log().count();
     let mut client = gateway.client();
     client.send_raw(acting().bytes());
     gateway
         .log()
         .wait_from(seen, |line| line.contains("it begins"));
-    // It reads the clock first after that line: stopped before, it would begin to wait when it
-    // goes on.
+    // The filter reads the clock only after it logs this line. Stopped before, it would start its
+    // wait after it continues.
     pass(200);
     gateway.signal(rustix::process::Signal::STOP);
     pass(4100);

@@ -1,5 +1,5 @@
-//! `on_error = "skip"`: a filter that fails is as if it were not there, and nothing that it did
-//! before it failed has happened.
+//! With `on_error = "skip"`, a filter that fails is left out of the request, and its earlier edits
+//! are undone.
 
 use windlass_tests::{Request, Upstream};
 
@@ -11,7 +11,7 @@ breaker  = { failures = 1000000 }
 allow    = { attributes = ["fact.*"] }
 "#;
 
-/// The steps, and then a trap.
+/// These steps, and then a trap.
 fn falls(phase: &str, before: &str) -> String {
     format!("{KEYS}\nsettings = {{ {before}, {phase} }}")
 }
@@ -152,7 +152,7 @@ fn a_filter_that_others_depend_on_cannot_be_skipped() {
     );
 }
 
-/// A filter that says that it could not do its work, as the SDKs of all languages let it.
+/// A filter that reports that it could not do its work. The SDKs of all languages can do this.
 #[test]
 fn a_filter_that_reports_a_failure_is_skipped_and_its_edits_undone() {
     let upstream = Upstream::echo();
@@ -225,7 +225,7 @@ fn a_reported_failure_that_is_denied_is_the_gateways_answer() {
         );
         assert!(!answer.text().contains("a secret"), "{}", answer.text());
     }
-    // Its breaker counts them as it counts traps.
+    // The breaker counts these failures as it counts traps.
     let answer = gateway.get("/act");
     assert_eq!(
         (answer.status, answer.code()),

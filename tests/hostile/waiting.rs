@@ -1,5 +1,5 @@
-//! Instances are made off the workers: a filter whose start takes long holds up its own requests
-//! only, and those not for ever.
+//! Instances are made off the workers. A filter that starts slowly delays only its own requests,
+//! and these only up to a limit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -8,8 +8,8 @@ use windlass_tests::{Gateway, Upstream};
 
 use crate::stage::{Stage, figure};
 
-/// On one worker: an actor on `/act` that takes 400 ms to start, another on `/other`, and `/calm`
-/// without filters.
+/// A gateway of one worker with an actor on `/act` that takes 400 ms to start, another one on
+/// `/other`, and `/calm` without filters.
 fn gateway(upstream: &Upstream, keys: &str) -> Gateway {
     let slow = "settings = { configure = [{ spin-until-passed = 400 }] }";
     Stage::of_one_actor(upstream, &format!("{keys}\n{slow}"))
@@ -19,8 +19,8 @@ fn gateway(upstream: &Upstream, keys: &str) -> Gateway {
         .start()
 }
 
-/// Send so many requests at once; gives the statuses, and how many other requests were answered
-/// before the last of them.
+/// Send this many requests at once. Returns their statuses, and how many other requests were
+/// answered before the last of them.
 fn at_once(gateway: &Gateway, count: usize) -> (Vec<u16>, usize) {
     let left = AtomicUsize::new(count);
     thread::scope(|scope| {
@@ -84,7 +84,7 @@ fn a_request_waits_for_an_instance_within_its_bound() {
     let busy = statuses.iter().filter(|status| **status == 503).count();
     assert!(busy > 0, "{statuses:?}");
     assert!((refused() - before - f64::from(u32::try_from(busy).unwrap())).abs() < 0.5);
-    // No fault of the filter's.
+    // This is not a failure of the filter.
     assert_eq!(figure(&gateway.metrics(), "suspended", "actor"), 0.0);
     assert_eq!(figure(&gateway.metrics(), "failures_total", "actor"), 0.0);
 }

@@ -1,4 +1,4 @@
-//! A client: one connection, which sends what it is told, byte by byte if need be.
+//! A client with one connection. It sends exactly the bytes that a test gives it.
 
 use std::fmt::Write as _;
 use std::io::{self, BufReader, Write as _};
@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use crate::http::{self, Framing, Head};
 use crate::wait::DEADLINE;
 
-/// A request to be sent.
+/// A request to send.
 #[derive(Debug, Clone)]
 pub struct Request {
     method: String,
@@ -18,7 +18,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// With a method and a target, sent as they are.
+    /// A request with this method and target, sent unchanged.
     pub fn new(method: impl Into<String>, target: impl Into<String>) -> Self {
         Self {
             method: method.into(),
@@ -29,38 +29,37 @@ impl Request {
         }
     }
 
-    /// A `GET`.
     pub fn get(target: impl Into<String>) -> Self {
         Self::new("GET", target)
     }
 
-    /// A `POST` with a body.
     pub fn post(target: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self::new("POST", target).body(body)
     }
 
-    /// The same with a field.
+    /// The same request with one more header field.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), value.into()));
         self
     }
 
-    /// The same with a body.
+    /// The same request with a body of a stated length.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// The same with the body in chunks.
+    /// The same request with a body sent in chunks.
     #[must_use]
     pub fn chunked(mut self) -> Self {
         self.chunked = true;
         self
     }
 
-    /// As it is sent. A `Host` is added where there is none, and the framing.
+    /// The bytes that are sent. `Host` is added if the request has none, and so are the fields that
+    /// frame the body.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -96,31 +95,30 @@ impl Request {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The status.
     pub status: u16,
-    /// The fields, in their order.
+    /// The status line and the fields, in the order of the wire.
     pub head: Head,
-    /// How the body was framed; none for an answer without one.
+    /// How the body was framed; `None` for a response without a body.
     pub framing: Option<Framing>,
-    /// The body; empty if only its length was wanted.
+    /// The body; empty if the test asked only for its length.
     pub body: Vec<u8>,
-    /// How long the body was. Bytes.
+    /// The length of the body in bytes.
     pub length: u64,
     /// The fields after a chunked body.
     pub trailers: Vec<(String, String)>,
-    /// The statuses of interim answers before this one.
+    /// The statuses of the interim responses before this one.
     pub interim: Vec<u16>,
 }
 
 impl Response {
-    /// The value of a field that comes once; none if it does not come.
+    /// The value of a field that appears once; `None` if it is absent.
     ///
     /// # Panics
     ///
-    /// When it comes more than once.
+    /// If it appears more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let values = self.headers(name);
@@ -128,7 +126,6 @@ impl Response {
         values.first().copied()
     }
 
-    /// All values of a field.
     #[must_use]
     pub fn headers(&self, name: &str) -> Vec<&str> {
         self.head.all(name).collect()
@@ -138,7 +135,7 @@ impl Response {
     ///
     /// # Panics
     ///
-    /// When it is not text.
+    /// If it is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body that is text")
@@ -148,18 +145,18 @@ impl Response {
     ///
     /// # Panics
     ///
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The machine word of an error that the gateway made, or of a filter's refusal.
+    /// The `code` of an error response that Windlass or a filter made.
     ///
     /// # Panics
     ///
-    /// When the body is not a problem of RFC 9457 with a `code`.
+    /// If the body is not a problem of RFC 9457 with a `code`.
     #[must_use]
     pub fn code(&self) -> String {
         let problem = self.json();
@@ -169,7 +166,6 @@ impl Response {
     }
 }
 
-/// A client's connection.
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<TcpStream>,
@@ -180,17 +176,17 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When nobody listens.
+    /// If nothing listens at the address.
     #[must_use]
     pub fn connect(to: SocketAddr) -> Self {
         Self::over(TcpStream::connect_timeout(&to, DEADLINE).expect("a connection"))
     }
 
-    /// Over a connection that is there already.
+    /// A client on a connection that is already open.
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// If the connection has ended.
     #[must_use]
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket");
@@ -201,16 +197,16 @@ impl Client {
         }
     }
 
-    /// Send bytes as they are.
+    /// Send these bytes unchanged.
     ///
     /// # Panics
     ///
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send_raw(bytes.as_ref()).expect("bytes to be sent");
     }
 
-    /// The same; a connection that has ended is an error.
+    /// Send these bytes unchanged.
     ///
     /// # Errors
     ///
@@ -219,11 +215,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
-    /// Send no more, and go on reading.
+    /// Close the sending side, and keep reading.
     ///
     /// # Panics
     ///
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn finish_sending(&mut self) {
         let stream = self.stream.get_ref();
         stream.shutdown(Shutdown::Write).expect("an open socket");
@@ -233,78 +229,76 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When the system has no more of them.
+    /// If the system has no more handles.
     #[must_use]
     pub fn sender(&self) -> TcpStream {
         self.stream.get_ref().try_clone().expect("a handle")
     }
 
-    /// Our own address.
+    /// The client's own address.
     ///
     /// # Panics
     ///
-    /// When the connection has ended.
+    /// If the connection has ended.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.stream.get_ref().local_addr().expect("a socket")
     }
 
-    /// Send a request and read the answer.
+    /// Send a request and read the response.
     ///
     /// # Panics
     ///
-    /// When there is none, or it is not well-formed.
+    /// If there is no response, or it is malformed.
     pub fn send(&mut self, request: &Request) -> Response {
         self.try_send(request)
             .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.target))
     }
 
-    /// The same; a connection that ends or breaks is an error.
+    /// Send a request and read the response; a connection that ends or breaks is an error.
     ///
     /// # Errors
     ///
-    /// The connection ends before the answer does, or the answer is not well-formed.
+    /// The connection ends before the response does, or the response is malformed.
     pub fn try_send(&mut self, request: &Request) -> io::Result<Response> {
         self.try_send_raw(&request.bytes())?;
         self.try_read(request.method == "HEAD", true)?
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// `GET`.
     pub fn get(&mut self, target: &str) -> Response {
         self.send(&Request::get(target))
     }
 
-    /// `POST`.
     pub fn post(&mut self, target: &str, body: impl Into<Vec<u8>>) -> Response {
         self.send(&Request::post(target, body))
     }
 
-    /// Read an answer.
+    /// Read a response.
     ///
     /// # Panics
     ///
-    /// When there is none, or it is not well-formed.
+    /// If there is no response, or it is malformed.
     pub fn read_response(&mut self) -> Response {
         let read = self.try_read(false, true).expect("an answer");
         read.expect("an answer before the end of the connection")
     }
 
-    /// Read an answer, and only count the bytes of its body.
+    /// Read a response, but only count the bytes of its body.
     ///
     /// # Panics
     ///
-    /// When there is none, or it is not well-formed.
+    /// If there is no response, or it is malformed.
     pub fn read_counting(&mut self) -> Response {
         let read = self.try_read(false, false).expect("an answer");
         read.expect("an answer before the end of the connection")
     }
 
-    /// Read an answer; none if the connection ends before it begins.
+    /// Read a response; `None` if the connection ends before the response begins.
     ///
     /// # Errors
     ///
-    /// The connection ends before the answer does, or the answer is not well-formed.
+    /// The connection ends before the response does, or the response is malformed.
     pub fn try_read(&mut self, to_head: bool, keep: bool) -> io::Result<Option<Response>> {
         let mut interim = Vec::new();
         loop {
@@ -344,21 +338,21 @@ impl Client {
         }
     }
 
-    /// Read a response's head only.
+    /// Read only the head of a response.
     ///
     /// # Panics
     ///
-    /// When there is none, or it is not well-formed.
+    /// If there is no response, or it is malformed.
     pub fn read_head(&mut self) -> Head {
         let head = http::read_head(&mut self.stream).expect("a head");
         head.expect("a head before the end of the connection")
     }
 
-    /// Read a body, and give its pieces away as they come.
+    /// Read a body, and pass its chunks to `take` as they arrive.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If the body does not end.
     pub fn read_body(&mut self, framing: Framing, take: impl FnMut(&[u8])) {
         http::read_body(&mut self.stream, framing, take).expect("a body");
     }

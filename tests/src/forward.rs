@@ -1,4 +1,4 @@
-//! A TCP proxy: to a server that can be exchanged, with a delay if wanted.
+//! A TCP proxy whose target a test can change, with an optional delay.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::wait::moment;
 
-/// Passes connections on. Those that are open stay where they are if the target changes, as with a
-/// name that leads elsewhere.
+/// Passes connections on to a target. If the target changes, open connections stay with the old
+/// one, as they do if a DNS name changes.
 #[derive(Debug)]
 pub struct Forward {
     address: SocketAddr,
@@ -19,16 +19,16 @@ pub struct Forward {
 #[derive(Debug)]
 struct Shared {
     target: Mutex<SocketAddr>,
-    /// Of each way.
+    /// The delay in each direction.
     delay: Duration,
 }
 
 impl Forward {
-    /// To this server, each way as much later.
+    /// A proxy to this server that delays each direction by `delay`.
     ///
     /// # Panics
     ///
-    /// When the system has no port.
+    /// If the system has no free port.
     #[must_use]
     pub fn start(target: SocketAddr, delay: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -58,7 +58,7 @@ impl Forward {
         Self { address, shared }
     }
 
-    /// Where it listens.
+    /// The address that the proxy listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

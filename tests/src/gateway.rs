@@ -1,4 +1,4 @@
-//! The gateway as a process of its own.
+//! Windlass as a separate process.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,21 +17,19 @@ use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::wait::{DEADLINE, Watched};
 
-/// The configuration's name in its folder.
+/// The name of the configuration file in its folder.
 const FILE: &str = "windlass.toml";
 
-/// A command of the gateway that has ended.
+/// The result of a `windlass` command.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// Its exit code; none if a signal ended it.
+    /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// Its standard output.
     pub output: String,
-    /// Its standard error.
     pub errors: String,
 }
 
-/// `windlass` with these arguments.
+/// Run `windlass` with these arguments.
 #[must_use]
 pub fn command(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(program());
@@ -49,8 +47,9 @@ fn set_up(command: &mut Command) {
         .stderr(Stdio::piped());
 }
 
-/// `windlass-under-test`, which Cargo builds with the tests of this package. This file is compiled
-/// into a library, which Cargo tells nothing of it; but a test's program has its own place beside.
+/// The path of `windlass-under-test`, which Cargo builds together with the tests of this package.
+/// Cargo gives its path only to test programs, and this file is part of a library. So this looks
+/// for it beside the running test program.
 fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this program");
     let folders = test.ancestors().skip(1);
@@ -60,14 +59,14 @@ fn program() -> PathBuf {
         .expect("windlass-under-test beside the tests; run them by `cargo test`")
 }
 
-/// The folder of compiled components, which all tests share.
+/// The folder for compiled components. All tests share it.
 fn cache() -> PathBuf {
     let program = program();
     let folder = program.parent().expect("a folder");
     folder.join("windlass-tests-cache")
 }
 
-/// A gateway to be started, or a configuration to be checked.
+/// A configuration to start a gateway with, or to check.
 #[derive(Debug)]
 pub struct Builder {
     folder: Arc<TempDir>,
@@ -80,28 +79,27 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// If it cannot be written.
     #[must_use]
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.folder.path().join(name), content).expect("a file to be written");
         self
     }
 
-    /// Do something in the folder of the configuration: make a link, or a pipe.
+    /// Change the folder of the configuration, for example by adding a link or a pipe.
     #[must_use]
     pub fn in_folder(self, make: impl FnOnce(&Path)) -> Self {
         make(self.folder.path());
         self
     }
 
-    /// Set an environment variable for the gateway.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Run this in a shell before the gateway, in its process: for limits (`ulimit -n 256`).
+    /// Run this shell command first, in the same process: for example `ulimit -n 256`.
     #[must_use]
     pub fn after(mut self, shell: &str) -> Self {
         self.shell = Some(shell.to_owned());
@@ -126,11 +124,11 @@ impl Builder {
         command
     }
 
-    /// Start it, and wait until it takes requests.
+    /// Start the gateway, and wait until it listens.
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// If it does not.
     #[must_use]
     pub fn start(self) -> Gateway {
         let mut child = self.command("run").spawn().expect("the gateway to start");
@@ -152,11 +150,11 @@ impl Builder {
         gateway
     }
 
-    /// Try to start it, and wait until it gives up.
+    /// Start a gateway that is expected to fail, and wait until it exits.
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// If the command cannot be run.
     #[must_use]
     pub fn run_refused(&self) -> Finished {
         finish(&mut self.command("run"), None)
@@ -166,18 +164,18 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// If the command cannot be run.
     #[must_use]
     pub fn check(&self) -> Finished {
         finish(&mut self.command("check"), None)
     }
 }
 
-/// Run a command to its end, with a text for its standard input.
+/// Run a command to its end, with this text as its standard input.
 ///
 /// # Panics
 ///
-/// When it cannot be run.
+/// If the command cannot be run.
 pub(crate) fn finish(command: &mut Command, input: Option<&str>) -> Finished {
     if input.is_some() {
         command.stdin(Stdio::piped());
@@ -196,21 +194,21 @@ pub(crate) fn finish(command: &mut Command, input: Option<&str>) -> Finished {
 }
 
 impl Finished {
-    /// Run `windlass` with these arguments, and a text for its standard input.
+    /// Run `windlass` with these arguments and this text as its standard input.
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// If the command cannot be run.
     #[must_use]
     pub fn of(arguments: &[&str], input: Option<&str>) -> Self {
         finish(&mut command(arguments), input)
     }
 
-    /// Run a command that is made already, with a text for its standard input.
+    /// Run a prepared command with this text as its standard input.
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// If the command cannot be run.
     #[must_use]
     pub fn of_command(command: &mut Command, input: &str) -> Self {
         finish(command, Some(input))
@@ -233,7 +231,7 @@ fn address(log: &Lines, what: &str) -> SocketAddr {
     address.unwrap_or_else(|| panic!("no address in {line:?}"))
 }
 
-/// A running gateway. It ends with this value.
+/// A running gateway. Dropping this value ends the process.
 #[derive(Debug)]
 pub struct Gateway {
     pid: Pid,
@@ -247,13 +245,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// With this configuration, to which a listener and an admin listener on free ports are added
-    /// if it has none. What is added comes after the text, so its lines keep their numbers. Compiled
-    /// components are kept in a folder that all tests share, unless it says otherwise.
+    /// A gateway with this configuration. If it has no listener or no admin listener, one on a free
+    /// port is appended; the lines above keep their numbers. Compiled components are cached in a
+    /// folder that all tests share, unless the configuration names another one.
     ///
     /// # Panics
     ///
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     #[must_use]
     pub fn with_config(toml: impl AsRef<str>) -> Builder {
         let folder = Arc::new(TempDir::new().expect("a folder"));
@@ -265,55 +263,55 @@ impl Gateway {
         }
     }
 
-    /// Where it takes requests.
+    /// The address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it answers the operator.
+    /// The address of the admin listener.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    /// The folder of its configuration.
+    /// The folder of the configuration.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its own lines: standard error.
+    /// The lines of standard error: the log.
     #[must_use]
     pub fn log(&self) -> &Lines {
         &self.log
     }
 
-    /// Its standard output: the access log, where it goes there.
+    /// The lines of standard output: the access log, if it goes there.
     #[must_use]
     pub fn output(&self) -> &Lines {
         &self.output
     }
 
-    /// A new connection to it.
+    /// Open a new connection to the gateway.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
 
-    /// Send a request on a connection of its own.
+    /// Send a request on a new connection.
     #[must_use]
     pub fn send(&self, request: &Request) -> Response {
         self.client().send(request)
     }
 
-    /// `GET` on a connection of its own.
+    /// Send a `GET` on a new connection.
     #[must_use]
     pub fn get(&self, target: &str) -> Response {
         self.send(&Request::get(target))
     }
 
-    /// Send bytes as they are on a connection of their own, and read one answer.
+    /// Send these bytes unchanged on a new connection, and read one response.
     #[must_use]
     pub fn send_raw(&self, bytes: impl AsRef<[u8]>) -> Response {
         let mut client = self.client();
@@ -321,23 +319,23 @@ impl Gateway {
         client.read_response()
     }
 
-    /// A load of one request.
+    /// A load that repeats one request.
     #[must_use]
     pub fn load(&self, request: Request) -> Load {
         Load::of(request, self.address)
     }
 
-    /// `GET` on the operator's listener.
+    /// Send a `GET` to the admin listener.
     #[must_use]
     pub fn admin(&self, target: &str) -> Response {
         Client::connect(self.admin).send(&Request::get(target).header("connection", "close"))
     }
 
-    /// What `/metrics` shows now.
+    /// The current content of `/metrics`.
     ///
     /// # Panics
     ///
-    /// When it shows nothing.
+    /// If it is empty.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let answer = self.admin("/metrics");
@@ -345,21 +343,21 @@ impl Gateway {
         Metrics::parse(answer.text())
     }
 
-    /// Scrape `/metrics` until it is as wanted.
+    /// Scrape `/metrics` until `is` accepts the result.
     ///
     /// # Panics
     ///
-    /// When the deadline passes before.
+    /// If the deadline passes first.
     pub fn metrics_when(&self, what: &str, is: impl Fn(&Metrics) -> bool) -> Metrics {
         crate::wait::until(what, || Some(self.metrics()).filter(&is))
     }
 
-    /// Write a new configuration, send SIGHUP, and wait for the outcome: the log's lines from the
-    /// signal on, the last of which says it.
+    /// Write a new configuration, send SIGHUP, and wait for the outcome. Returns the log lines
+    /// since the signal; the last one gives the outcome.
     ///
     /// # Panics
     ///
-    /// When there is no outcome.
+    /// If no outcome is logged.
     pub fn reload(&self, toml: impl AsRef<str>) -> Vec<String> {
         fs::write(self.folder.path().join(FILE), complete(toml.as_ref())).expect("a file");
         let before = self.log.count();
@@ -375,16 +373,16 @@ impl Gateway {
     ///
     /// # Panics
     ///
-    /// When the gateway has ended.
+    /// If the gateway has ended.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("a process of ours");
     }
 
-    /// Send a signal that has no name.
+    /// Send a signal by its number, for one that [`Signal`] does not name.
     ///
     /// # Panics
     ///
-    /// When there is no such signal.
+    /// If there is no such signal.
     pub fn signal_number(&self, number: i32) {
         let pid = self.pid.as_raw_nonzero().to_string();
         let mut kill = Command::new("kill");
@@ -392,33 +390,33 @@ impl Gateway {
         assert!(kill.status().expect("`kill`").success());
     }
 
-    /// Send SIGTERM, and wait for the end.
+    /// Send SIGTERM, and wait for the gateway to end.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn terminate(&self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait_for_end()
     }
 
-    /// Wait for the end.
+    /// Wait for the gateway to end.
     ///
     /// # Panics
     ///
-    /// When it does not come.
+    /// If it does not.
     #[must_use]
     pub fn wait_for_end(&self) -> ExitStatus {
         let ended = self.child.find(DEADLINE, |ended| *ended);
         ended.unwrap_or_else(|| panic!("the gateway does not end:\n{}", self.log.text()))
     }
 
-    /// What starts another one in the same folder, with the addresses that this one has.
+    /// A builder for another gateway in the same folder, on the same addresses.
     ///
     /// # Panics
     ///
-    /// When the file cannot be read or written.
+    /// If the file cannot be read or written.
     #[must_use]
     pub fn successor(&self) -> Builder {
         let file = self.folder.path().join(FILE);
@@ -435,12 +433,11 @@ impl Gateway {
         }
     }
 
-    /// End it at once, whatever it does (SIGKILL); gives what starts another one in the same
-    /// folder.
+    /// Kill the gateway at once (SIGKILL). Returns a builder for another one in the same folder.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn kill(mut self) -> Builder {
         self.signal(Signal::KILL);
@@ -448,11 +445,11 @@ impl Gateway {
         self.leave()
     }
 
-    /// End it gently (SIGTERM); gives what starts another one in the same folder.
+    /// Stop the gateway gracefully (SIGTERM). Returns a builder for another one in the same folder.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn end(mut self) -> Builder {
         let _ = self.terminate();
@@ -467,21 +464,21 @@ impl Gateway {
         }
     }
 
-    /// Its memory now: what is resident. Bytes.
+    /// The resident memory of the process in bytes.
     ///
     /// # Panics
     ///
-    /// When the system does not tell (`/proc`).
+    /// If `/proc` cannot be read.
     #[must_use]
     pub fn rss(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most memory that was ever resident. Bytes.
+    /// The peak resident memory of the process in bytes.
     ///
     /// # Panics
     ///
-    /// When the system does not tell (`/proc`).
+    /// If `/proc` cannot be read.
     #[must_use]
     pub fn peak_rss(&self) -> u64 {
         self.memory("VmHWM:")
@@ -502,13 +499,13 @@ impl Drop for Gateway {
             eprintln!("--- what the gateway wrote ---\n{}", self.log.text());
         }
         if self.child.with(Option::is_none) {
-            // It may have ended this very moment.
+            // The process may have ended by itself just now.
             let _ = kill_process(self.pid, Signal::KILL);
         }
     }
 }
 
-/// Add what a test needs and does not care for.
+/// Append the tables that every gateway needs and this test does not set.
 fn complete(toml: &str) -> String {
     let has = |table: &str| toml.lines().any(|line| line.trim() == table);
     let mut whole = toml.to_owned();

@@ -1,27 +1,26 @@
-//! HTTP/1.1 as a strict reader sees it: what both fakes, clients and upstreams, read with.
+//! A strict HTTP/1.1 reader. The fake clients and the fake upstreams both read with it.
 //!
-//! Strict on purpose: what the gateway writes to either side must be right, so a bare line feed,
-//! a folded field, two lengths or a chunk that is not one is an error here.
+//! It is strict because it checks the bytes that Windlass writes. A bare line feed, a folded field,
+//! two lengths or a malformed chunk is an error.
 
 use std::io::{self, BufRead, Read as _};
 
 /// The start line and the fields of a message.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
-    /// The request line, or the status line.
+    /// The request line or the status line.
     pub start: String,
-    /// The fields, in their order, names as they came.
+    /// The fields in the order of the wire, with their names unchanged.
     pub fields: Vec<(String, String)>,
 }
 
 /// How long a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
-    /// In chunks.
     Chunked,
-    /// To the end of the connection.
+    /// Until the connection closes.
     Close,
 }
 
@@ -30,18 +29,17 @@ fn wrong(what: impl Into<String>) -> io::Error {
 }
 
 impl Head {
-    /// The values of a field.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let fields = self.fields.iter();
         let named = fields.filter(move |(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str())
     }
 
-    /// How long the body is that follows; none if neither field says it.
+    /// How the body that follows is framed; `None` if no field says so.
     ///
     /// # Errors
     ///
-    /// The fields contradict each other, or are not well-formed.
+    /// The fields contradict each other, or are malformed.
     pub fn framing(&self) -> io::Result<Option<Framing>> {
         let lengths: Vec<&str> = self.all("content-length").collect();
         let codings: Vec<&str> = self.all("transfer-encoding").collect();
@@ -57,11 +55,11 @@ impl Head {
     }
 }
 
-/// Read a line that ends in CR LF, without it. None: the connection has ended.
+/// Read a line that ends in CR LF, without the CR LF. `None` if the connection has ended.
 ///
 /// # Errors
 ///
-/// The connection fails or ends within the line, or the line is not well-formed.
+/// The connection fails or ends within the line, or the line is malformed.
 pub fn read_line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     if from.read_until(b'\n', &mut line)? == 0 {
@@ -96,11 +94,11 @@ fn read_fields(from: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
     }
 }
 
-/// Read a head. None: the connection has ended before its first byte.
+/// Read a head. `None` if the connection ended before its first byte.
 ///
 /// # Errors
 ///
-/// The connection fails or ends within the head, or the head is not well-formed.
+/// The connection fails or ends within the head, or the head is malformed.
 pub fn read_head(from: &mut impl BufRead) -> io::Result<Option<Head>> {
     let Some(start) = read_line(from)? else {
         return Ok(None);
@@ -109,11 +107,11 @@ pub fn read_head(from: &mut impl BufRead) -> io::Result<Option<Head>> {
     Ok(Some(Head { start, fields }))
 }
 
-/// Read a body to its end, and give its pieces away. Its trailers are left.
+/// Read a body to its end, and pass its chunks to `take`. Its trailers stay unread.
 ///
 /// # Errors
 ///
-/// The connection fails or ends within the body, or a chunk is not well-formed.
+/// The connection fails or ends within the body, or a chunk is malformed.
 pub fn read_body(
     from: &mut impl BufRead,
     framing: Framing,
@@ -164,8 +162,8 @@ fn read_exactly(
     Ok(())
 }
 
-/// What there is to read. A socket that has a time-out is interrupted by more than handlers of
-/// signals (signal(7)), and `fill_buf` leaves going on to its caller.
+/// Fill the buffer, and retry if the read is interrupted. On a socket with a time-out, more than
+/// signals interrupts a read (signal(7)), and `fill_buf` does not retry.
 fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
     while let Err(error) = from.fill_buf() {
         if error.kind() != io::ErrorKind::Interrupted {
@@ -175,8 +173,8 @@ fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
     from.fill_buf()
 }
 
-/// Whether the other side has closed the connection, or reset it, with nothing left to read. Waits
-/// for either a byte or the end, and prints what is there instead of it.
+/// Whether the other side has closed or reset the connection, with nothing left to read. Waits for
+/// a byte or for the end; prints the bytes if there are any.
 pub fn is_closed(from: &mut impl BufRead) -> bool {
     match fill(from) {
         Ok([]) => true,

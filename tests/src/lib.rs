@@ -1,5 +1,5 @@
-//! The harness of the end-to-end tests: the gateway as a process of its own, upstreams and clients
-//! that are as simple, or as broken, as a test wants them. Everything speaks over real sockets.
+//! The harness of the end-to-end tests. It runs Windlass as a separate process, between upstreams
+//! and clients that are as simple or as broken as a test needs. All traffic goes over real sockets.
 //!
 //! ```no_run
 //! use windlass_tests::{Gateway, Upstream};
@@ -21,9 +21,9 @@
 //! assert_eq!(upstream.received().len(), 1);
 //! ```
 //!
-//! Promises: nothing waits without a [`wait::DEADLINE`], and nothing waits by sleeping; a process is
-//! ended with the test that started it. It deliberately knows nothing of the gateway's inside:
-//! what it sees is what an operator and a client see.
+//! Every wait has a [`wait::DEADLINE`], and no wait sleeps. A process ends with the test that
+//! started it. The harness uses no internals of Windlass: it sees only the things that an operator
+//! and a client see.
 
 #![allow(
     clippy::unwrap_used,
@@ -55,13 +55,12 @@ pub use ports::{ClosedPort, FullPort};
 pub use redis::RedisServer;
 pub use upstream::{Received, Reply, Then, Upstream, write_zeros};
 
-/// The hex digits of a SHA-256.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }
 
-/// What the configuration holds of an API key.
+/// The digest of an API key, as the configuration writes it.
 #[must_use]
 pub fn key_digest(key: &str) -> String {
     format!("sha256:{}", sha256(key.as_bytes()))

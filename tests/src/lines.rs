@@ -1,4 +1,4 @@
-//! What a process writes, line by line.
+//! The output of a process, line by line.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ struct Seen {
     ended: bool,
 }
 
-/// The lines of one output, as they come.
+/// The lines of one output, collected as they arrive.
 #[derive(Debug, Clone, Default)]
 pub struct Lines(Arc<Watched<Seen>>);
 
 impl Lines {
-    /// Collect them, on a thread of their own.
+    /// Collect the lines on a thread.
     pub fn of(output: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let seen = Arc::clone(&lines.0);
@@ -33,44 +33,45 @@ impl Lines {
         lines
     }
 
-    /// What has come so far.
+    /// The lines so far.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
         self.0.with(|seen| seen.lines.clone())
     }
 
-    /// How many have come so far.
+    /// The number of lines so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.with(|seen| seen.lines.len())
     }
 
-    /// The text that has come so far. What is to be in it is waited for with [`Self::wait_for_line`].
+    /// The text so far. Use [`Self::wait_for_line`] to wait for a line.
     #[must_use]
     pub fn text(&self) -> String {
         self.all().join("\n")
     }
 
-    /// The first line that is as wanted, waited for.
+    /// Wait for the first line that `is` accepts.
     ///
     /// # Panics
     ///
-    /// When it does not come.
+    /// If it does not come.
     pub fn wait_for_line(&self, is: impl Fn(&str) -> bool) -> String {
         self.wait_from(0, is)
     }
 
-    /// The same, of the lines after the first `start`.
+    /// Wait for the first line that `is` accepts, after the first `start` lines.
     ///
     /// # Panics
     ///
-    /// When it does not come.
+    /// If it does not come.
     pub fn wait_from(&self, start: usize, is: impl Fn(&str) -> bool) -> String {
         self.find(start, is)
             .unwrap_or_else(|| panic!("the line did not come; there is:\n{}", self.text()))
     }
 
-    /// The same; none if the output ends, or the deadline passes, before it comes.
+    /// The first line that `is` accepts, after the first `start` lines. `None` if the output ends
+    /// or the deadline passes first.
     pub fn find(&self, start: usize, is: impl Fn(&str) -> bool) -> Option<String> {
         let found = self.0.find(DEADLINE, |seen| {
             let line = seen.lines.iter().skip(start).find(|line| is(line));
@@ -83,11 +84,11 @@ impl Lines {
         found.flatten()
     }
 
-    /// The whole text, when the output has ended.
+    /// The whole text, once the output has ended.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn whole(&self) -> String {
         let ended = self.0.find(DEADLINE, |seen| seen.ended.then_some(()));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, Request, Response};
 
-/// What is to be sent.
+/// The load to send.
 #[derive(Debug, Clone)]
 pub struct Load {
     to: SocketAddr,
@@ -17,27 +17,27 @@ pub struct Load {
     connections: usize,
 }
 
-/// What came back.
+/// The results of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// How many answers had which status.
+    /// The number of responses by status.
     pub statuses: BTreeMap<u16, usize>,
-    /// How many answers had which body.
+    /// The number of responses by body.
     pub bodies: BTreeMap<String, usize>,
-    /// Connections that broke, and what was not an answer.
+    /// Broken connections and malformed responses.
     pub failures: Vec<String>,
-    /// How long each answer took.
+    /// How long each response took.
     pub times: Vec<Duration>,
 }
 
 impl Report {
-    /// How many answers had this status.
+    /// The number of responses with this status.
     #[must_use]
     pub fn status(&self, status: u16) -> usize {
         self.statuses.get(&status).copied().unwrap_or_default()
     }
 
-    /// The share of the answers with this body, from 0 to 1.
+    /// The share of responses with this body, from 0 to 1.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "counts are small")]
     pub fn share(&self, body: &str) -> f64 {
@@ -45,11 +45,11 @@ impl Report {
         self.bodies.get(body).copied().unwrap_or_default() as f64 / all as f64
     }
 
-    /// The time within which nine of ten answers came.
+    /// The 90th percentile of the response times.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// If there is no response.
     #[must_use]
     pub fn p90(&self) -> Duration {
         let mut times = self.times.clone();
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// A load that runs until it is told to stop.
+/// A load that runs until a test stops it.
 #[derive(Debug)]
 pub struct Running {
     stop: Arc<AtomicBool>,
@@ -87,23 +87,23 @@ pub struct Running {
 }
 
 impl Running {
-    /// How many answers have come so far.
+    /// The number of responses so far.
     #[must_use]
     pub fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Wait until so many more answers have come.
+    /// Wait for this many more responses.
     pub fn wait_for_more(&self, more: usize) {
         let wanted = self.answered() + more;
         crate::wait::until("more answers", || (self.answered() >= wanted).then_some(()));
     }
 
-    /// Stop after the requests that run.
+    /// Stop once the active requests have ended.
     ///
     /// # Panics
     ///
-    /// When a thread did.
+    /// If a thread of the load panicked.
     #[must_use]
     pub fn stop(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl Running {
 }
 
 impl Load {
-    /// Of one request, again and again, on one connection.
+    /// A load that repeats one request on one connection.
     #[must_use]
     pub fn of(request: Request, to: SocketAddr) -> Self {
         Self {
@@ -126,14 +126,14 @@ impl Load {
         }
     }
 
-    /// On so many connections, which are kept alive.
+    /// Use this many connections, each kept alive.
     #[must_use]
     pub fn connections(mut self, count: usize) -> Self {
         self.connections = count;
         self
     }
 
-    /// Send so many requests in all, and read the answers.
+    /// Send this many requests in all, and read the responses.
     #[must_use]
     pub fn run(self, requests: usize) -> Report {
         let left = AtomicUsize::new(requests);
@@ -158,7 +158,7 @@ impl Load {
         whole.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Send requests until told to stop.
+    /// Send requests until the test stops the load.
     #[must_use]
     pub fn start(self) -> Running {
         let stop = Arc::new(AtomicBool::new(false));

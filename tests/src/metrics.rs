@@ -1,4 +1,4 @@
-//! What `/metrics` shows, as numbers.
+//! The content of `/metrics`, as numbers.
 
 use std::collections::BTreeMap;
 use std::ops::Index;
@@ -10,17 +10,17 @@ pub struct Metrics {
     samples: Vec<Sample>,
 }
 
-/// One number: its name, its labels, its value.
+/// One sample: its name, its labels, its value.
 type Sample = (String, Labels, f64);
 
 type Labels = Vec<(String, String)>;
 
 impl Metrics {
-    /// From Prometheus's text format.
+    /// Parse Prometheus's text format.
     ///
     /// # Panics
     ///
-    /// When a line is not of that format.
+    /// If a line is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut metrics = Self::default();
@@ -38,7 +38,7 @@ impl Metrics {
         metrics
     }
 
-    /// The number with these labels; 0 if there is none.
+    /// The sum of the samples with these labels; 0 if there is none.
     #[must_use]
     pub fn with(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let has = |sample: &[(String, String)]| {
@@ -51,7 +51,7 @@ impl Metrics {
         found.map(|(_, _, value)| value).sum()
     }
 
-    /// The numbers of a name by one of its labels.
+    /// The samples of a name, by the value of one label.
     #[must_use]
     pub fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let mut by = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! Addresses where connecting fails, or never ends.
+//! Addresses that refuse connections, and addresses where connecting never ends.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// An address that is taken, and where nobody listens: connecting to it is refused.
+/// An address that is reserved and has no listener, so connections to it are refused.
 #[derive(Debug)]
 pub struct ClosedPort {
     address: SocketAddr,
@@ -10,11 +10,11 @@ pub struct ClosedPort {
 }
 
 impl ClosedPort {
-    /// Take one.
+    /// Reserve an address.
     ///
     /// # Panics
     ///
-    /// When the system has none.
+    /// If the system has no free port.
     #[must_use]
     pub fn new() -> Self {
         let socket = socket2::Socket::new(
@@ -32,7 +32,6 @@ impl ClosedPort {
         }
     }
 
-    /// Where nobody listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -45,8 +44,8 @@ impl Default for ClosedPort {
     }
 }
 
-/// An address where somebody listens who takes no connection any more: connecting to it takes
-/// for ever.
+/// An address whose listener accepts nothing and whose queue is full, so connecting to it never
+/// ends.
 #[derive(Debug)]
 pub struct FullPort {
     address: SocketAddr,
@@ -55,11 +54,11 @@ pub struct FullPort {
 }
 
 impl FullPort {
-    /// Take one, and fill its queue.
+    /// Listen on a free address, and fill its queue.
     ///
     /// # Panics
     ///
-    /// When the system has none.
+    /// If the system has no free port.
     #[must_use]
     pub fn new() -> Self {
         let socket = || {
@@ -75,7 +74,7 @@ impl FullPort {
         let waiting = (0..4).map(|_| {
             let client = socket();
             client.set_nonblocking(true).expect("a socket");
-            // It is in progress, or waits; either takes a place.
+            // The connection is in progress or queued; either way it fills the queue.
             let _ = client.connect(&address);
             client
         });
@@ -86,7 +85,6 @@ impl FullPort {
         }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,6 +1,7 @@
-//! A redis-server of a test's own: on a free port, with a folder of its own, ended with the test.
+//! A redis-server for one test: on a free port, with its own folder, ended with the test.
 //!
-//! It needs nothing of this crate: the unit tests of the gateway's stores use it too.
+//! It uses nothing else of this crate, because the gateway's unit tests of shared storage use it
+//! too.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -9,9 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long a server may take to answer.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How many ports are tried: another program may take a free one before the server does.
+/// How many ports are tried. Another program may take a free port before the server does.
 const TRIES: usize = 5;
 
 /// A running redis-server.
@@ -24,33 +24,33 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// One that keeps nothing over a restart.
+    /// A server that loses everything when it restarts.
     ///
     /// # Panics
     ///
-    /// When it does not start: `apt-get install redis-server` installs it.
+    /// If it does not start: `apt-get install redis-server` installs it.
     #[must_use]
     pub fn forgetful() -> Self {
         Self::start(&["--appendonly", "no", "--save", ""])
     }
 
-    /// One that keeps everything when it is killed: what it wrote is the system's to keep. To wait
-    /// for the disk would guard against a crash of the machine, and stands still while others use
-    /// the disk.
+    /// A server that keeps everything when it is killed, because the system has its writes. It does
+    /// not wait for the disk: that protects only against a crash of the machine, and stalls while
+    /// other programs use the disk.
     ///
     /// # Panics
     ///
-    /// When it does not start: `apt-get install redis-server` installs it.
+    /// If it does not start: `apt-get install redis-server` installs it.
     #[must_use]
     pub fn durable() -> Self {
         Self::start(&["--appendonly", "yes", "--appendfsync", "no", "--save", ""])
     }
 
-    /// One with these settings.
+    /// A server with these settings.
     ///
     /// # Panics
     ///
-    /// When it does not start: `apt-get install redis-server` installs it.
+    /// If it does not start: `apt-get install redis-server` installs it.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
@@ -71,23 +71,21 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
-    /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Give it a command; the first line of its answer.
+    /// Send a command. Returns the first line of the reply.
     ///
     /// # Panics
     ///
-    /// When it does not answer.
+    /// If the server does not reply.
     #[must_use]
     pub fn tell(&self, words: &[&str]) -> String {
         use std::io::{BufRead as _, BufReader, Write as _};
@@ -106,60 +104,60 @@ impl RedisServer {
         answer
     }
 
-    /// Make it a replica of another one.
+    /// Make it a replica of another server.
     ///
     /// # Panics
     ///
-    /// When it does not answer.
+    /// If the server does not reply.
     pub fn follow(&self, master: &Self) {
         let port = master.address.port().to_string();
         let _ = self.tell(&["REPLICAOF", "127.0.0.1", &port]);
     }
 
-    /// Make it a master, whatever it was.
+    /// Make it a master.
     ///
     /// # Panics
     ///
-    /// When it does not answer.
+    /// If the server does not reply.
     pub fn lead(&self) {
         let _ = self.tell(&["REPLICAOF", "NO", "ONE"]);
     }
 
-    /// End it at once, as a crash does.
+    /// Kill it, as a crash does.
     ///
     /// # Panics
     ///
-    /// When it has ended already.
+    /// If it has already ended.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("a running server");
         process.kill().expect("a process of ours");
         process.wait().expect("a process of ours");
     }
 
-    /// Start it again where it was, after [`kill`](Self::kill).
+    /// Start it again on the same port, after [`kill`](Self::kill).
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// If it does not start.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "it runs");
         assert!(self.try_run(), "redis-server does not start again");
     }
 
-    /// Let it stand still, with its connections open, until [`resume`](Self::resume).
+    /// Stop the process with its connections open, until [`resume`](Self::resume).
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// If it has ended.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Let it go on.
+    /// Let the process continue.
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// If it has ended.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -169,7 +167,7 @@ impl RedisServer {
         kill_process(Pid::from_child(process), signal).expect("a process of ours");
     }
 
-    /// Run it, and wait until it answers. False when it ended instead.
+    /// Run the server, and wait until it replies. False if it ended instead.
     fn try_run(&mut self) -> bool {
         let process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1"])
@@ -200,7 +198,7 @@ impl RedisServer {
     }
 }
 
-/// Whether it answers, and has read what it kept.
+/// Whether it replies, and has loaded its data.
 fn answers(address: SocketAddr) -> bool {
     use std::io::{Read as _, Write as _};
     let ask = || -> std::io::Result<bool> {
@@ -209,7 +207,7 @@ fn answers(address: SocketAddr) -> bool {
         connection.write_all(b"PING\r\n")?;
         let mut answer = [0; 5];
         connection.read_exact(&mut answer)?;
-        // One that wants a password says so.
+        // A server with a password replies `-NOAUTH`.
         Ok(&answer == b"+PONG" || &answer == b"-NOAU")
     };
     ask().unwrap_or(false)

@@ -1,4 +1,4 @@
-//! Endpoints as a gateway may meet them: good, slow, broken, absent.
+//! Endpoints for the gateway under test: good, slow, broken or absent ones.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,36 +13,34 @@ use aws_lc_rs::digest;
 use crate::http::{self, Head};
 use crate::wait::{DEADLINE, Watched};
 
-/// How much of a body is kept; the rest is only counted and hashed. Bytes.
+/// How many bytes of a body are kept; the rest is only counted and hashed.
 const KEPT: usize = 64 * 1024;
 
-/// A request that an endpoint was sent.
+/// A request that an endpoint received.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// On which of the endpoint's connections, counted from 0.
+    /// The index of the endpoint's connection, from 0.
     pub connection: usize,
-    /// Its method.
     pub method: String,
-    /// Its target, as it came.
+    /// The target, unchanged.
     pub target: String,
-    /// Its head.
     pub head: Head,
-    /// The beginning of its body.
+    /// The first bytes of the body, up to 64 KiB.
     pub body: Vec<u8>,
-    /// How long the body was. Bytes.
+    /// The length of the whole body in bytes.
     pub length: u64,
-    /// The hex digits of the body's SHA-256.
+    /// The SHA-256 of the whole body, in hex.
     pub sha256: String,
     /// The fields after a chunked body.
     pub trailers: Vec<(String, String)>,
 }
 
 impl Received {
-    /// The value of a field that comes once; none if it does not come.
+    /// The value of a field that appears once; `None` if it is absent.
     ///
     /// # Panics
     ///
-    /// When it comes more than once.
+    /// If it appears more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let values: Vec<_> = self.head.all(name).collect();
@@ -50,7 +48,7 @@ impl Received {
         values.first().copied()
     }
 
-    /// As the echo endpoint answers it.
+    /// The response body of the echo endpoint.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
@@ -62,20 +60,20 @@ impl Received {
     }
 }
 
-/// What becomes of the connection after an answer.
+/// What an endpoint does with the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// The next request is read.
+    /// Read the next request.
     KeepAlive,
-    /// It is closed.
+    /// Close it.
     Close,
-    /// It is reset.
+    /// Reset it.
     Reset,
-    /// It stays open, and nothing more is said.
+    /// Leave it open, and send nothing more.
     Hold,
 }
 
-/// A fixed answer.
+/// A fixed response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: u16,
@@ -84,7 +82,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// With a status and nothing else.
+    /// A response with this status, no fields and no body.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self {
@@ -94,21 +92,21 @@ impl Reply {
         }
     }
 
-    /// The same with a field.
+    /// The same response with one more field.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same with a body.
+    /// The same response with a body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Write it.
+    /// Write the response.
     ///
     /// # Errors
     ///
@@ -148,7 +146,7 @@ struct Shared {
     closed: Watched<bool>,
 }
 
-/// An endpoint. It ends with this value.
+/// An endpoint. Dropping this value ends it.
 pub struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -161,22 +159,22 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// Answers as it is told to, after a request was read whole.
+    /// Reads a whole request, and then calls `answer` to respond to it.
     ///
     /// # Panics
     ///
-    /// When the system has no port for it.
+    /// If the system has no free port.
     pub fn with(
         answer: impl Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
         Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), answer)
     }
 
-    /// The same at this address, where another one may have been.
+    /// The same at this address, which another endpoint may have used before.
     ///
     /// # Panics
     ///
-    /// When it is in use.
+    /// If the address is in use.
     pub fn at(
         address: SocketAddr,
         answer: impl Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
@@ -201,11 +199,12 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// End it as a crash does: its connections are reset, and nobody listens any more. Where it was.
+    /// End the endpoint as a crash does: reset its connections, and close its port. Returns its
+    /// address.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn kill(self) -> SocketAddr {
         let (address, shared) = (self.address, Arc::clone(&self.shared));
@@ -213,14 +212,15 @@ impl Upstream {
         let closed = shared.closed.find(DEADLINE, |closed| closed.then_some(()));
         assert!(closed.is_some(), "the endpoint still listens");
         for stream in shared.streams.lock().expect("no panic").values() {
-            // Those that have ended already are gone.
+            // Setting the option fails only if the connection has ended already.
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
             let _ = stream.shutdown(Shutdown::Both);
         }
         address
     }
 
-    /// Tells what it was sent, as JSON: method, target, headers, length and SHA-256 of the body.
+    /// Responds with a JSON account of the request: method, target, headers, length and SHA-256 of
+    /// the body.
     #[must_use]
     pub fn echo() -> Self {
         Self::with(|request, stream| {
@@ -231,29 +231,29 @@ impl Upstream {
         })
     }
 
-    /// Answers 200 with a text.
+    /// Responds with 200 and a text.
     #[must_use]
     pub fn text(text: &'static str) -> Self {
         Self::fixed(Reply::status(200).body(text))
     }
 
-    /// Always gives this answer.
+    /// Always sends this response.
     #[must_use]
     pub fn fixed(reply: Reply) -> Self {
         Self::with(move |_, stream| reply.write(stream))
     }
 
-    /// Answers after a while.
+    /// Responds after a delay.
     #[must_use]
     pub fn slow(after: Duration, reply: Reply) -> Self {
         Self::with(move |_, stream| {
-            // The endpoint's own slowness; no test waits by it.
+            // This delay is what the endpoint simulates; no test waits by it.
             std::thread::sleep(after);
             reply.write(stream)
         })
     }
 
-    /// Writes these bytes, whatever they are, and then does with the connection as told.
+    /// Writes these bytes unchanged, and then does `then` with the connection.
     #[must_use]
     pub fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> Self {
         let bytes = bytes.into();
@@ -263,7 +263,7 @@ impl Upstream {
         })
     }
 
-    /// Answers with a body of so many bytes, made as it is sent.
+    /// Responds with a body of this many bytes, generated while it is sent.
     #[must_use]
     pub fn bytes(length: u64) -> Self {
         Self::with(move |_, stream| {
@@ -274,7 +274,7 @@ impl Upstream {
         })
     }
 
-    /// Answers a request when it is [released](Self::release), the first one first.
+    /// Responds to a request once the test [releases](Self::release) it, oldest first.
     #[must_use]
     pub fn gated(reply: Reply) -> Self {
         let gate: Arc<Watched<Option<Arc<Shared>>>> = Arc::default();
@@ -296,35 +296,34 @@ impl Upstream {
         upstream
     }
 
-    /// Let a gated endpoint answer so many requests.
+    /// Let a gated endpoint respond to this many requests.
     pub fn release(&self, count: usize) {
         self.shared.released.change(|left| *left += count);
     }
 
-    /// Keeps no request, only their number: for load.
+    /// Counts requests without keeping them: for load.
     #[must_use]
     pub fn counting(self) -> Self {
         self.shared.keep.store(false, Ordering::Relaxed);
         self
     }
 
-    /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it was sent so far.
+    /// The requests so far.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.shared.seen.with(|seen| seen.requests.clone())
     }
 
-    /// The one request that it was sent.
+    /// The only request that the endpoint received.
     ///
     /// # Panics
     ///
-    /// When there is none, or more.
+    /// If there is no request, or more than one.
     #[must_use]
     pub fn only_request(&self) -> Received {
         let mut received = self.received();
@@ -332,23 +331,23 @@ impl Upstream {
         received.remove(0)
     }
 
-    /// How many requests it was sent so far.
+    /// The number of requests so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.shared.seen.with(|seen| seen.count)
     }
 
-    /// How many connections were made to it so far.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.seen.with(|seen| seen.connections)
     }
 
-    /// Wait until it was sent so many requests.
+    /// Wait until the endpoint has received this many requests in all.
     ///
     /// # Panics
     ///
-    /// When they do not come.
+    /// If the deadline passes first.
     pub fn wait_for_requests(&self, count: usize) {
         let come = self
             .shared
@@ -357,11 +356,11 @@ impl Upstream {
         assert!(come.is_some(), "{} of {count} requests came", self.count());
     }
 
-    /// Wait until every connection to it is closed.
+    /// Wait until every connection to the endpoint is closed.
     ///
     /// # Panics
     ///
-    /// When one stays open.
+    /// If one stays open.
     pub fn wait_for_no_connection(&self) {
         let closed = self
             .shared
@@ -374,7 +373,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Relaxed);
-        // Wakes the accepting thread, which then ends and closes the port.
+        // This wakes the accepting thread, which then ends and closes the port.
         drop(TcpStream::connect(self.address));
     }
 }
@@ -399,9 +398,9 @@ fn accept(socket: &TcpListener, shared: &Arc<Shared>) {
                 .insert(number, copy);
         }
         std::thread::spawn(move || {
-            // A connection that breaks is what some tests want; the other side will tell.
+            // Some tests break the connection on purpose, and check it on the other side.
             let _ = serve(stream, number, &shared);
-            // With the last copy the connection is closed.
+            // Dropping the last handle closes the connection.
             drop(shared.streams.lock().expect("no panic").remove(&number));
             shared.seen.change(|seen| seen.open -= 1);
         });
@@ -463,7 +462,7 @@ fn receive(reader: &mut BufReader<TcpStream>, connection: usize) -> io::Result<O
     }))
 }
 
-/// Write so many zeros.
+/// Write this many zeros.
 ///
 /// # Errors
 ///

@@ -1,13 +1,13 @@
-//! Waiting with an end.
+//! Waiting with a deadline.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before its test fails. Generous, since it is only used up by a
-/// failure.
+/// How long anything may take before its test fails. It is generous because only a failing test
+/// waits that long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A value that somebody waits for.
+/// A value that another thread can wait for.
 #[derive(Debug, Default)]
 pub struct Watched<T> {
     value: Mutex<T>,
@@ -15,7 +15,6 @@ pub struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// With its first value.
     pub const fn new(value: T) -> Self {
         Self {
             value: Mutex::new(value),
@@ -23,19 +22,19 @@ impl<T> Watched<T> {
         }
     }
 
-    /// Look at it.
+    /// Read the value.
     pub fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Change it, and wake those who wait.
+    /// Change the value, and wake the waiting threads.
     pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let made = change(&mut self.value.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
         made
     }
 
-    /// Wait until `look` finds something, for `limit` at the most.
+    /// Wait until `look` returns something, for at most `limit`.
     pub fn find<R>(&self, limit: Duration, mut look: impl FnMut(&T) -> Option<R>) -> Option<R> {
         let end = Instant::now() + limit;
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +52,7 @@ impl<T> Watched<T> {
     }
 }
 
-/// Wait for a moment: for tests of what the clock itself promises, and of nothing else.
+/// Wait until this instant. Only for tests of promises about time.
 pub fn moment(at: Instant) {
     while let Some(left) = at.checked_duration_since(Instant::now())
         && !left.is_zero()
@@ -62,14 +61,14 @@ pub fn moment(at: Instant) {
     }
 }
 
-/// Between two questions: who waits leaves the processor to those who work.
+/// The pause between two questions, so that waiting does not use the processor.
 const BETWEEN: Duration = Duration::from_millis(1);
 
-/// Ask again until there is an answer: for what can only be asked, as the gateway's metrics are.
+/// Ask again until there is an answer: for values that can only be polled, for example metrics.
 ///
 /// # Panics
 ///
-/// When the deadline passes without one.
+/// If the deadline passes first.
 pub fn until<R>(what: &str, mut ask: impl FnMut() -> Option<R>) -> R {
     let end = Instant::now() + DEADLINE;
     loop {

@@ -1,8 +1,7 @@
-//! Filters that do what no filter should: the request alone suffers, and always gets an answer.
+//! Filters that break the rules: only the request suffers, and it always gets a response.
 //!
-//! Each case is a filter of its own on a route of its own, which misbehaves for requests with
-//! `x-act`. All run under `on_error` `deny` and `skip`, with shared instances and with a fresh one
-//! for each call.
+//! Each case is a filter on its own route, which misbehaves for requests with `x-act`. All run
+//! under `on_error` `deny` and `skip`, with shared instances and with a fresh one for each call.
 
 #[path = "../guests/stage.rs"]
 mod stage;
@@ -12,29 +11,30 @@ use windlass_tests::{Gateway, Request, Response, Upstream};
 use crate::table;
 use stage::Stage;
 
-/// What the client is to get.
+/// The response that the client must get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Want {
-    /// 500 `filter_failed` where failures are denied; else the endpoint's answer, as if the filter
-    /// were not there.
+    /// 500 `filter_failed` if failures are denied; otherwise the endpoint's response, as if the
+    /// filter did not exist.
     Fails,
-    /// The endpoint's answer.
+    /// The endpoint's response.
     Passes,
-    /// The filter's answer, with this status and so many bytes of body.
+    /// The filter's response, with this status and this many bytes of body.
     Answers(u16, usize),
-    /// The filter's answer, with this code.
+    /// The filter's refusal, with this code.
     Refuses(u16, &'static str),
-    /// An answer of the gateway's, with this code, whatever `on_error` is.
+    /// An error of Windlass with this code, whatever `on_error` is.
     Code(u16, &'static str),
-    /// The answer breaks off behind its head where failures are denied; else the endpoint's.
+    /// If failures are denied, the response breaks off after its head; otherwise the endpoint's
+    /// response.
     Breaks,
 }
 use Want::{Answers, Breaks, Code, Fails, Passes, Refuses};
 
-/// A rule, the settings of the filter that breaks it, and what comes of it.
+/// A rule, the settings of the filter that breaks it, and the result.
 type Case = (&'static str, &'static str, Want);
 
-/// Sent with a GET.
+/// Cases that are sent with a GET.
 const ON_GET: &[Case] = &[
     ("a request phase that traps", r#"request = ["trap"]"#, Fails),
     (
@@ -337,7 +337,7 @@ const ON_GET: &[Case] = &[
     ),
 ];
 
-/// Sent with a POST of 8 bytes.
+/// Cases that are sent with a POST of 8 bytes.
 const ON_POST: &[Case] = &[
     (
         "a whole request body whose phase traps",
@@ -386,7 +386,7 @@ const ON_POST: &[Case] = &[
     ),
 ];
 
-/// Sent with a HEAD.
+/// Cases that are sent with a HEAD.
 const ON_HEAD: &[Case] = &[
     (
         "an answer to HEAD with a body",
@@ -410,14 +410,14 @@ const ON_HEAD: &[Case] = &[
     ),
 ];
 
-/// What the endpoint answers.
+/// The body of the endpoint's response.
 const WELL: &str = "all is well";
 
-/// A gateway with a filter and a route for each case, on one worker.
+/// A gateway of one worker, with a filter and a route for each case.
 struct Abused {
     gateway: Gateway,
     denies: bool,
-    // Ends with the gateway.
+    // Dropped together with the gateway.
     _upstream: Upstream,
 }
 
@@ -441,8 +441,8 @@ impl Abused {
         }
     }
 
-    /// The case's answer, and then on the same connection a request that the filter does not act
-    /// on, and one of another route.
+    /// Check the case's response. Then, on the same connection, check a request that the filter
+    /// ignores, and one to another route.
     fn judge(&self, method: &str, place: usize, want: Want) -> Result<(), String> {
         let target = format!("/{method}-{place}");
         let request = |target: &str| match method {
@@ -451,7 +451,7 @@ impl Abused {
             _ => Request::get(target),
         };
         if want == Breaks && self.denies {
-            // Nothing else can be sent on that connection.
+            // The connection breaks, so no more requests can follow on it.
             let mut client = self.gateway.client();
             let answer = client.try_send(&request(&target).header("x-act", "1"));
             if answer.is_ok_and(|answer| answer.text() == WELL) {
@@ -491,7 +491,7 @@ impl Abused {
     }
 }
 
-/// Processor time that a loop uses up soon.
+/// A CPU limit that a loop exceeds soon.
 const CPU: &str = "cpu = \"10ms\"";
 
 fn is_well(answer: &Response, method: &str) -> Result<(), String> {
@@ -502,7 +502,7 @@ fn is_well(answer: &Response, method: &str) -> Result<(), String> {
     }
 }
 
-/// All cases, with how they are sent and their place among those.
+/// All cases, with their method and their index among the cases of that method.
 fn all() -> impl Iterator<Item = (&'static str, usize, &'static Case)> {
     [("get", ON_GET), ("post", ON_POST), ("head", ON_HEAD)]
         .into_iter()

@@ -1,7 +1,7 @@
-//! Requests over HTTP/2 that go to endpoints of HTTP/1.1: nothing in them becomes framing.
+//! HTTP/2 requests that are forwarded over HTTP/1.1: no part of them can become framing.
 //!
-//! Each case is written as raw frames, so that it may hold what no client library sends. One that the
-//! gateway refuses must not reach the endpoint at all; one that passes is looked at as the endpoint has it.
+//! Each case is written as raw frames, so that it can contain bytes that no client library sends. If Windlass refuses a
+//! request, the endpoint must see none of it; if a request passes, the test checks it at the endpoint.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,15 +13,15 @@ use crate::table;
 
 type Field = (&'static [u8], &'static [u8]);
 
-/// What must come of a request.
+/// The expected outcome of a request.
 enum Expect {
-    /// An error answer or a reset stream; the endpoint sees nothing of it.
+    /// An error response or a reset stream; the endpoint sees none of the request.
     Refused,
-    /// The same, but the endpoint may have seen the beginning of it.
+    /// The same, but the endpoint may have seen the beginning of the request.
     Broken,
-    /// The endpoint gets it, and this holds there.
+    /// The endpoint gets the request, and this holds for it.
     Passes(fn(&Received) -> bool),
-    /// Either: a rule that gateways may take strictly or leniently. If it passes, this holds.
+    /// Either outcome: RFCs allow gateways to be strict or lenient here. If the request passes, this holds for it.
     Harmless(fn(&Received) -> bool),
 }
 
@@ -75,7 +75,7 @@ const fn with_trailers(
     }
 }
 
-/// A head with these fields after the usual pseudo fields.
+/// A GET with these fields after the usual pseudo-header fields.
 macro_rules! get {
     ($(($name:expr, $value:expr)),* $(,)?) => {
         &[(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"gateway.test"), (b":path", b"/case"), $(($name, $value)),*]
@@ -89,7 +89,7 @@ macro_rules! post {
     };
 }
 
-/// Only these fields.
+/// A head with only these fields.
 macro_rules! head {
     ($(($name:expr, $value:expr)),* $(,)?) => { &[$(($name, $value)),*] };
 }
@@ -100,7 +100,7 @@ fn is_plain(received: &Received) -> bool {
 
 fn cases() -> Vec<Case> {
     vec![
-        // RFC 9113 section 8.2.1: what no field may hold.
+        // RFC 9113 section 8.2.1: bytes that no field may contain.
         case(
             "8.2.1: a CR in a value is refused",
             get![(b"x-a", b"1\rx-evil: 1")],
@@ -171,7 +171,7 @@ fn cases() -> Vec<Case> {
             get![(b"x-a", b"\xc3\xa9")],
             Harmless(is_plain),
         ),
-        // RFC 9113 section 8.3: pseudo fields.
+        // RFC 9113 section 8.3: pseudo-header fields.
         case(
             "8.3.1: a CRLF in the path is refused",
             head![
@@ -408,7 +408,7 @@ fn cases() -> Vec<Case> {
             ],
             Refused,
         ),
-        // RFC 9113 section 8.3.1: who is asked.
+        // RFC 9113 section 8.3.1: the authority.
         case(
             "8.3.1: a host that differs from the authority is refused",
             get![(b"host", b"evil.test")],
@@ -443,7 +443,7 @@ fn cases() -> Vec<Case> {
             get![(b"host", b"gateway.test"), (b"host", b"gateway.test")],
             Refused,
         ),
-        // RFC 9113 section 8.2.2: fields of a connection.
+        // RFC 9113 section 8.2.2: connection-specific fields.
         with_body(
             "8.2.2: transfer-encoding is refused",
             post![(b"transfer-encoding", b"chunked")],
@@ -561,7 +561,7 @@ fn cases() -> Vec<Case> {
             get![(b"cookie", b"a=1"), (b"cookie", b"b=2")],
             Passes(|r| r.header("cookie") == Some("a=1; b=2")),
         ),
-        // Methods that are no requests for a resource.
+        // Methods that are not for a resource.
         case(
             "RFC 9110 9.3.6: a CONNECT is refused",
             head![(b":method", b"CONNECT"), (b":authority", b"a:80")],
@@ -618,7 +618,7 @@ fn literal(block: &mut Vec<u8>, text: &[u8]) {
     block.extend(text);
 }
 
-/// Fields as HPACK has them: literals that are not indexed (RFC 7541 section 6.2.2).
+/// The fields in HPACK: literals without indexing (RFC 7541 section 6.2.2).
 fn block(fields: &[Field]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -643,7 +643,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
-/// What the client is told.
+/// The response to the client.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Status(u16),
@@ -686,7 +686,7 @@ fn ask(gateway: SocketAddr, case: &Case) -> Result<Told, String> {
     }
 }
 
-/// The status that a block of fields begins with.
+/// The status at the start of a field block.
 fn status(block: &[u8]) -> u16 {
     let at = block.iter().position(|byte| byte & 0xe0 != 0x20).unwrap();
     let block = &block[at..];
@@ -737,7 +737,7 @@ fn status(block: &[u8]) -> u16 {
 fn check(gateway: &Gateway, endpoint: &Upstream, case: &Case) -> Result<(), String> {
     let before = endpoint.received().len();
     let told = ask(gateway.address(), case)?;
-    // What comes after it, on whatever connection, is a request of its own.
+    // The next request, on any connection, must be separate from this one.
     let after = gateway.get("/after");
     if after.status != 200 {
         return Err(format!(

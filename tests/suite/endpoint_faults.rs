@@ -1,8 +1,8 @@
-//! Endpoints that break off, stall or send nonsense: what the client is told, and what comes after.
+//! Endpoints that break off, stall or send nonsense: the response to the client, and the requests that follow.
 //!
-//! One gateway has a route for each case, and each case an endpoint of its own, which answers the first
-//! request as the case says and later ones well. So each case also shows that the request after it is
-//! answered, and with the right answer.
+//! One gateway has a route for each case, and each case has its own endpoint. The endpoint responds to the first
+//! request as the case says, and to later ones correctly. So each case also shows that the next request gets the right
+//! response.
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,30 +14,30 @@ use windlass_tests::{Gateway, Request, http};
 
 use crate::table;
 
-/// What an endpoint does after it has written what a case says.
+/// The endpoint's behaviour after it has written the bytes of the case.
 #[derive(Clone, Copy)]
 enum Then {
     Close,
     Reset,
-    /// It stays, and answers what else comes on the connection.
+    /// It stays connected, and responds to further requests on the connection.
     Hold,
-    /// It stays, and says nothing more.
+    /// It stays connected, and sends nothing more.
     Silent,
-    /// It writes this again and again, until the gateway closes the connection.
+    /// It writes these bytes again and again, until the gateway closes the connection.
     Repeat(&'static [u8]),
 }
 
 use Then::{Close, Hold, Repeat, Reset, Silent};
 
-/// What the client must be told.
+/// The response that the client must get.
 enum Expect {
-    /// This status, and this body.
+    /// This status and this body.
     Answer(u16, &'static str),
-    /// An error of the gateway's with this status and code.
+    /// An error of Windlass with this status and code.
     Error(u16, &'static str),
-    /// A head, and then a body that is visibly not whole.
+    /// A head, and then a body that is visibly incomplete.
     Cut,
-    /// An answer that is right, or an error: what the RFC leaves to a gateway.
+    /// This response, or a 502: the RFC leaves the choice to a gateway.
     AnswerOr502(u16, &'static str),
 }
 
@@ -77,7 +77,7 @@ const LATE: Expect = Error(504, "first_byte_timeout");
 
 fn http1() -> Vec<Case> {
     vec![
-        // It ends too early.
+        // The endpoint closes too early.
         case("it closes in the status line", b"HTTP/1.", Close, CLOSED),
         case("it closes after the status line", b"HTTP/1.1 200 OK\r\n", Close, CLOSED),
         case("it closes in a field", b"HTTP/1.1 200 OK\r\ncontent-len", Close, CLOSED),
@@ -85,7 +85,7 @@ fn http1() -> Vec<Case> {
         case("it resets in the head", b"HTTP/1.1 200 OK\r\n", Reset, CLOSED),
         case("it closes after an interim answer", b"HTTP/1.1 100 Continue\r\n\r\n", Close, CLOSED),
         case("it sends empty lines and closes", b"\r\n\r\n", Close, CLOSED),
-        // It is no HTTP/1.x.
+        // The response is not HTTP/1.x.
         case("it speaks HTTP/0.9", b"hello", Hold, BROKEN),
         case("it speaks HTML", b"<html>no head</html>\n", Hold, BROKEN),
         case("it speaks HTTP/2", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", Hold, BROKEN),
@@ -150,11 +150,11 @@ fn http1() -> Vec<Case> {
         case("9110 15.2: interim answers come before one that counts", b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Hold, Answer(200, "ok")),
         case("9110 15.2: interim answers without an end", b"", Repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), LATE),
         case("9110 15.2.2: a 101 that nobody asked for", b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Hold, BROKEN),
-        // It does not end.
+        // The head does not end.
         case("a head without an end", b"HTTP/1.1 200 OK\r\n", Repeat(b"x-a: 1\r\n"), BROKEN),
         case("a field without an end", b"HTTP/1.1 200 OK\r\nx-a: ", Repeat(b"aaaaaaaaaaaaaaaa"), BROKEN),
         case("a reason without an end", b"HTTP/1.1 200 ", Repeat(b"aaaaaaaaaaaaaaaa"), BROKEN),
-        // It stalls.
+        // The endpoint stalls.
         case("it says nothing", b"", Hold, LATE),
         case("it stalls in the status line", b"HTTP/1.1 2", Hold, LATE),
         case("it stalls in a field", b"HTTP/1.1 200 OK\r\ncontent-le", Hold, LATE),
@@ -175,7 +175,7 @@ const OK: &[u8] = b"\0\0\x02\0\x01\0\0\0\x01ok";
 
 struct Http2Case {
     name: &'static str,
-    /// What follows the request, after the endpoint's `SETTINGS`.
+    /// The endpoint's frames after the request and its `SETTINGS`.
     frames: Vec<&'static [u8]>,
     then: Then,
     expect: Expect,
@@ -218,7 +218,7 @@ fn http2() -> Vec<Http2Case> {
             Silent,
             Cut,
         ),
-        // RFC 9113 section 6.4 and 7: streams that are reset.
+        // RFC 9113 sections 6.4 and 7: streams that are reset.
         case(
             "6.4: PROTOCOL_ERROR",
             &[b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x01"],
@@ -292,7 +292,7 @@ fn http2() -> Vec<Http2Case> {
             Close,
             CLOSED,
         ),
-        // RFC 9113 sections 4 to 6: frames that are none.
+        // RFC 9113 sections 4 to 6: malformed frames.
         case(
             "4.1: an unknown frame is nothing",
             &[b"\0\0\x02\xee\0\0\0\0\x01hi", HEADERS, OK],
@@ -365,7 +365,7 @@ fn http2() -> Vec<Http2Case> {
             Hold,
             BROKEN,
         ),
-        // RFC 9113 section 8: heads that are none.
+        // RFC 9113 section 8: malformed heads.
         case(
             "8.3.2: no status",
             &[b"\0\0\x05\x01\x05\0\0\0\x01\x00\x01x\x011"],
@@ -429,8 +429,8 @@ fn http2() -> Vec<Http2Case> {
     ]
 }
 
-/// Write what a case says, and then do with the connection as it says.
-/// False: the connection is done with.
+/// Write the bytes of a case, and then do what the case says with the connection. Returns false if the connection is
+/// finished.
 fn act(socket: &mut TcpStream, pieces: &[&[u8]], then: Then) -> io::Result<bool> {
     for piece in pieces {
         socket.write_all(piece)?;
@@ -439,7 +439,7 @@ fn act(socket: &mut TcpStream, pieces: &[&[u8]], then: Then) -> io::Result<bool>
         Hold => Ok(true),
         Close => Ok(false),
         Reset => {
-            // What was written before is to arrive.
+            // The bytes written so far must arrive before the reset.
             socket.flush()?;
             socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO))?;
             Ok(false)
@@ -461,14 +461,14 @@ fn endpoint(
     std::thread::spawn(move || {
         for (number, stream) in socket.incoming().enumerate() {
             let serve = Arc::clone(&serve);
-            // It ends when the gateway closes its side.
+            // The thread ends when the gateway closes the connection.
             std::thread::spawn(move || serve(stream.unwrap(), number));
         }
     });
     address
 }
 
-/// Answers the first request as the case says, and all others with `after`.
+/// An endpoint that responds to the first request as the case says, and to all others with `after`.
 fn bad_over_http1(writes: &'static [u8], then: Then) -> SocketAddr {
     let asked = AtomicUsize::new(0);
     endpoint(move |stream, _| {

@@ -1,9 +1,9 @@
-//! Where a message begins and ends: two readers of the same bytes must agree, or the request is refused.
+//! Message framing: if two readers could disagree on where a message ends, Windlass refuses the request.
 
 use crate::table;
 use crate::wire::Wire;
 
-/// What is sent, the statuses of the answers, and the targets that the endpoint is asked for.
+/// The name, the bytes to send, the statuses of the responses, and the targets that the endpoint gets.
 struct Case(
     &'static str,
     String,
@@ -12,19 +12,19 @@ struct Case(
 );
 
 const END: &str = "0\r\n\r\n";
-/// What a smuggler would like to be taken for a request of its own.
+/// A request that an attacker tries to smuggle in.
 const SECOND: &str = "GET /second HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn post(fields: &str, body: &str) -> String {
     format!("POST /first HTTP/1.1\r\nhost: a\r\n{fields}\r\n{body}")
 }
 
-/// A request that must be refused, and nothing after it be taken for another.
+/// A request that must be refused. The bytes after it must not be read as a request.
 fn refused(name: &'static str, fields: &str, body: &str, answers: &'static [u16]) -> Case {
     Case(name, post(fields, body) + SECOND, answers, &[])
 }
 
-/// A request that is taken, and one after it in the same bytes.
+/// A request that must pass, and another one in the same bytes.
 fn taken(name: &'static str, fields: &str, body: &str) -> Case {
     Case(
         name,
@@ -236,7 +236,7 @@ impl Case {
         self
     }
 
-    /// The first request is good.
+    /// The first request passes.
     fn but_first(mut self) -> Self {
         self.3 = &["/first"];
         self
@@ -339,7 +339,7 @@ fn chunks() {
     );
 }
 
-/// Every place where a second read of the same bytes can begin must make no difference.
+/// Parsing may start at any request in a segment, and the result must be the same.
 #[test]
 fn requests_in_one_segment_are_read_one_by_one() {
     let wire = Wire::start("");
@@ -479,7 +479,7 @@ fn requests_in_one_segment_are_read_one_by_one() {
     );
 }
 
-/// The same bytes, cut in two at every place.
+/// The same bytes, split in two at every position.
 #[test]
 fn where_a_segment_ends_makes_no_difference() {
     let wire = Wire::start("");

@@ -7,7 +7,7 @@ use windlass_tests::Received;
 use crate::table;
 use crate::wire::Wire;
 
-/// What is sent, the statuses of the answers, and the targets that the endpoint is asked for.
+/// The name, the bytes to send, the statuses of the responses, and the targets that the endpoint gets.
 struct Case(
     &'static str,
     &'static str,
@@ -452,7 +452,7 @@ fn options_of_the_gateway_say_what_is_allowed() {
     }
 }
 
-/// What a client says, and whether the endpoint is told so.
+/// The name, the client's fields, and a check of the request that the endpoint gets.
 struct Passed(&'static str, &'static str, fn(&Received) -> bool);
 
 fn has(request: &Received, name: &str, value: Option<&str>) -> bool {
@@ -531,7 +531,7 @@ fn fields_on_their_way_to_the_endpoint() {
     );
 }
 
-/// What a client of HTTP/1.0 sends, and what is in the bytes that come back until the connection ends.
+/// An HTTP/1.0 request, and texts in the bytes that come back until the connection ends.
 struct Old(
     &'static str,
     &'static str,

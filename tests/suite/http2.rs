@@ -30,7 +30,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// Fields as literals that enter no table.
+/// The fields as literals that enter no table.
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -59,7 +59,7 @@ fn with(fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, BOTH, 1, &block(&all))
 }
 
-/// A request for `/a` whose fields are these alone.
+/// A request for `/a` with only these fields.
 fn only(fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, BOTH, 1, &block(fields))
 }
@@ -70,7 +70,7 @@ fn post(fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, 1, &block(&all))
 }
 
-/// The same, of which `:path` and `x-kept` enter the table, as its second and its first entry.
+/// The same; `:path` and `x-kept` enter the table, as its second and its first entry.
 fn post_indexed() -> Vec<u8> {
     let rest = [
         (":method", "POST"),
@@ -81,7 +81,7 @@ fn post_indexed() -> Vec<u8> {
     frame(HEADERS, END_HEADERS, 1, &block)
 }
 
-/// What becomes of the first stream, or of the connection.
+/// How the first stream, or the connection, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Status(u16),
@@ -90,16 +90,16 @@ enum End {
     Closed,
 }
 
-/// What is expected of them.
+/// The expected end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// An answer, and the endpoint was asked.
+    /// A response, and the endpoint got the request.
     Taken,
-    /// An answer of the gateway with this status, and the endpoint was not asked.
+    /// A response of Windlass with this status, and the endpoint got no request.
     Status(u16),
-    /// An error of the stream or of the connection, or 400, and the endpoint was not asked.
+    /// An error of the stream or of the connection, or 400, and the endpoint got no request.
     Refused,
-    /// The same, though the endpoint may have been asked before it came out.
+    /// The same, but the endpoint may have got the request before the error.
     Broken,
 }
 
@@ -136,7 +136,7 @@ fn run(cases: &[(&str, Vec<u8>, Expected)]) {
     );
 }
 
-/// Read frames until the first stream, or the connection, comes to an end.
+/// Read frames until the first stream, or the connection, ends.
 fn first_end(stream: &mut TcpStream) -> End {
     loop {
         let Some((kind, flags, on, payload)) = read_frame(stream) else {
@@ -146,7 +146,7 @@ fn first_end(stream: &mut TcpStream) -> End {
         match kind {
             HEADERS if on == 1 => return End::Status(status(&payload)),
             RST_STREAM if on == 1 => return End::Reset(code(0)),
-            // The first of two says nothing yet.
+            // The first GOAWAY of a graceful shutdown has no error code; wait for the second.
             GOAWAY if code(4) != 0 => return End::GoAway(code(4)),
             SETTINGS if flags & ACK == 0 => {
                 let _ = stream.write_all(&frame(SETTINGS, ACK, 0, &[]));
@@ -174,7 +174,7 @@ fn read_frame(stream: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
     Some((head[3], head[4], on, payload))
 }
 
-/// The status with which an answer's block begins.
+/// The status at the start of a response's field block.
 fn status(block: &[u8]) -> u16 {
     match block {
         [0x88, ..] => 200,
@@ -833,12 +833,12 @@ fn connections() {
     ]);
 }
 
-/// A pseudo-header field in trailers ends its stream, before the endpoint has the whole request, and
-/// no other stream. The tables of both sides stay the same.
+/// A pseudo-header field in trailers ends its stream, before the endpoint has the whole request.
+/// Other streams continue, and the header tables of both sides stay in step.
 #[test]
 fn rfc9113_8_1_a_pseudo_header_field_in_trailers_ends_its_stream_alone() {
     let wire = Wire::start("");
-    // `:path` and `x-kept` of the first request, as entries of the table.
+    // `:path` and `x-kept` of the first request, as table entries.
     let pseudo: [&[u8]; 4] = [b"\xbf", b"\x84", b"\0\x05:path\x02/b", b"\xbe\xbf"];
     for (number, pseudo) in pseudo.into_iter().enumerate() {
         let mut stream = wire.gateway.client().sender();
@@ -853,7 +853,7 @@ fn rfc9113_8_1_a_pseudo_header_field_in_trailers_ends_its_stream_alone() {
         let protocol_error = 1;
         assert_eq!(first_end(&mut stream), End::Reset(protocol_error));
         assert_eq!(wire.upstream.count(), number, "{pseudo:?}");
-        // Another request takes `:path` and a field from the table.
+        // Another request uses `:path` and a field from the table.
         let rest = block(&[
             (":method", "POST"),
             (":scheme", "http"),
@@ -881,7 +881,7 @@ fn rfc9113_8_1_a_pseudo_header_field_in_trailers_ends_its_stream_alone() {
     }
 }
 
-/// Streams at once, of which each gets its own answer.
+/// Concurrent streams each get their own response.
 #[test]
 fn streams_at_once_are_answered_each() {
     let wire = Wire::start("");

@@ -1,8 +1,9 @@
-//! Conformance suites: one table of cases for each part of the gateway's duty towards the outside.
+//! Conformance suites: one table of cases for each part of the protocols that clients and endpoints
+//! see.
 //!
-//! A case has a name that says the rule, what is sent, and what must come back. A whole table runs
-//! even if a case fails, and the failure names every case that was wrong. Behaviours that need a
-//! story rather than a table are in `tests/e2e`.
+//! A case has a name that gives the rule, the bytes to send, and the expected result. A whole table
+//! runs even if a case fails, and the failure names every failed case. Behaviours that need a story
+//! rather than a table are in `tests/e2e`.
 
 #![allow(
     clippy::unwrap_used,

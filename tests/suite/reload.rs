@@ -1,4 +1,5 @@
-//! Reloads under traffic: no request is lost, and each ends on the configuration that it began with.
+//! Reloads under traffic: no request is lost, and each ends on the configuration that it began
+//! with.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +20,7 @@ mod forge;
 #[allow(dead_code, reason = "shared with the tests of HTTP/2")]
 mod wire;
 
-/// A case that tells by panicking what was wrong.
+/// A case; it panics with the reason if it fails.
 struct Case {
     name: &'static str,
     run: fn(),
@@ -55,7 +56,7 @@ fn is_used(told: &[String]) {
     assert!(told.last().unwrap().contains("is in use"), "{told:?}");
 }
 
-/// Reload to and fro under load: no request fails, and each config is seen.
+/// Reload back and forth under load: no request fails, and both configurations take effect.
 fn to_and_fro(one: &str, other: &str, request: fn() -> Request, seen: &[&str]) {
     let gateway = start(one);
     let load = gateway.load(request()).connections(4).start();
@@ -82,7 +83,7 @@ fn get() -> Request {
     Request::get("/orders/7")
 }
 
-/// Answers with what a filter made of the request.
+/// An endpoint that responds with the value of this request field.
 fn echoing(name: &'static str) -> Upstream {
     Upstream::with(move |request, stream| {
         let value = request.header(name).unwrap_or("none").to_owned();
@@ -180,7 +181,7 @@ fn what_changes_takes_effect_and_no_request_is_lost() {
     ]);
 }
 
-/// Requests with a key of this text.
+/// The status of a request with this key.
 fn keyed(gateway: &Gateway, key: &str) -> u16 {
     let request = Request::get("/").header("x-api-key", key);
     gateway.send(&request).status
@@ -495,7 +496,7 @@ fn what_runs_ends_on_the_configuration_that_it_began_with() {
     ]);
 }
 
-/// A file that is refused: the old configuration answers, and a line says what is wrong.
+/// Reload with a bad file: the old configuration stays in effect, and a log line gives the error.
 fn refused(config: &str, words: &str) {
     refused_with(config, words, |_| {});
 }
@@ -522,7 +523,7 @@ fn still_old(gateway: &Gateway, told: &[String], words: &str) {
     assert_eq!(gateway.get("/").text(), "good again");
 }
 
-/// Do this to the file, and ask for a reload.
+/// Change the file, and ask for a reload.
 fn refused_file(words: &str, change: impl FnOnce(&Path)) {
     let gateway = start(&respond("old"));
     let file = gateway.folder().join("windlass.toml");

@@ -1,7 +1,7 @@
-//! Usage plans on a Redis that several gateways share: what is admitted, refused and told.
+//! Usage plans on a Redis that several gateways share: admissions, refusals, and the fields in responses.
 //!
-//! Real gateways on a real redis-server, which `.ci/run slow` has: `cargo test -p windlass-tests --test
-//! suite shared_plans -- --ignored`.
+//! Real gateways on a real redis-server, which `.ci/run slow` has: `cargo test -p windlass-tests --test suite
+//! shared_plans -- --ignored`.
 
 use std::fmt::Write as _;
 use std::sync::Barrier;
@@ -22,14 +22,14 @@ struct World {
     gateways: Vec<Gateway>,
 }
 
-/// How a world is made.
+/// The configuration of a world.
 #[derive(Clone, Copy)]
 struct Setup {
     gateways: usize,
-    /// Of each way between a gateway and Redis.
+    /// The delay of each direction between a gateway and Redis.
     delay_ms: u64,
     plan: &'static str,
-    /// More lines of `[store]`.
+    /// Further settings of `[store]`.
     store: &'static str,
     /// The settings of `builtin:usage-plan`.
     settings: &'static str,
@@ -44,12 +44,12 @@ const ONE: Setup = Setup {
 };
 const TWO: Setup = Setup { gateways: 2, ..ONE };
 
-/// What a client was told.
+/// The response that a client got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
     status: u16,
     code: String,
-    /// What `RateLimit` says is left, of the quota or else of the rate.
+    /// The remaining number in `RateLimit`, of the quota or else of the rate.
     left: Option<u64>,
     retry_after: Option<u64>,
 }
@@ -100,7 +100,7 @@ impl Setup {
 }
 
 impl World {
-    /// One more gateway.
+    /// Start one more gateway.
     fn add(&mut self) {
         let gateway = Gateway::with_config(&self.config).file("ops.token", TOKEN);
         self.gateways.push(gateway.start());
@@ -114,7 +114,7 @@ impl World {
         ask(&mut self.gateways[gateway].client(), key)
     }
 
-    /// So many requests of alice, by turns over these gateways, until the first that is not let in.
+    /// Send up to `most` requests of alice, alternating between these gateways, until the first refusal.
     fn admitted(&self, gateways: &[usize], most: u64) -> (u64, Option<Told>) {
         let mut clients: Vec<_> = gateways
             .iter()
@@ -131,7 +131,7 @@ impl World {
         (most, None)
     }
 
-    /// Requests of alice at once: so many at each gateway.
+    /// Send concurrent requests of alice: this many to each gateway.
     fn burst(&self, each: &[usize]) -> Vec<Told> {
         let barrier = Barrier::new(each.iter().sum());
         std::thread::scope(|scope| {
@@ -149,7 +149,7 @@ impl World {
         })
     }
 
-    /// The operator's call of a gateway.
+    /// Call the admin API of a gateway.
     fn call(&self, gateway: usize, method: &str, path: &str, body: &str) -> (u16, String) {
         let request = Request::new(method, path)
             .header("authorization", format!("Bearer {TOKEN}"))
@@ -160,7 +160,7 @@ impl World {
         (answer.status, answer.text().to_owned())
     }
 
-    /// From now on so much remains for alice.
+    /// Set what remains of alice's quota.
     fn extend(&self, gateway: usize, remaining: u64) -> Result<(), String> {
         let body = format!("{{\"remaining\":{remaining}}}");
         let (status, text) = self.call(gateway, "PATCH", "/v1/plans/gold/usage/alice-1", &body);
@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// Make a plan of the store with a key on it; the key's text.
+    /// Create a plan in storage, with a key on it. Returns the key's text.
     fn sell(&self, gateway: usize, name: &str, bounds: &str) -> String {
         let body = format!("{{\"name\":\"{name}\",{bounds}}}");
         let (status, text) = self.call(gateway, "POST", "/v1/plans", &body);
@@ -183,7 +183,7 @@ impl World {
         made["secret"].as_str().unwrap().to_owned()
     }
 
-    /// Until a gateway's last call of Redis had this outcome.
+    /// Wait until a gateway's last call of Redis had this outcome.
     fn until_reachable(&self, gateway: usize, reachable: bool) {
         let wanted = f64::from(u8::from(reachable));
         self.gateways[gateway].metrics_when("the store's state", |metrics| {
@@ -233,12 +233,12 @@ fn within(what: &str, is: u64, wanted: std::ops::RangeInclusive<u64>) -> Result<
     }
 }
 
-/// Past the end of every lease that is held now.
+/// Wait until every current lease has expired.
 fn after_the_leases() {
     wait::moment(Instant::now() + Duration::from_millis(5_500));
 }
 
-/// What one gateway does not use for a second has gone back.
+/// A gateway returns quota that it has not used for a second. Wait for that.
 fn after_the_returns() {
     wait::moment(Instant::now() + Duration::from_secs(3));
 }
@@ -254,7 +254,7 @@ struct Exact {
     name: &'static str,
     setup: Setup,
     limit: u64,
-    /// All requests at once, or one after the other.
+    /// Whether all requests are sent at once, or one after the other.
     at_once: bool,
 }
 
@@ -276,7 +276,7 @@ fn a_quota_is_admitted_to_the_last_request_and_not_beyond() {
                 gateways,
                 delay_ms,
                 plan,
-                // A busy machine may take its time.
+                // This allows for a busy machine.
                 store: "max_wait = \"10s\"",
                 ..ONE
             },
@@ -580,7 +580,7 @@ fn what_the_operator_changes_is_in_force() {
             TWO,
             |world| {
                 let _ = world.admitted(&[1], 101);
-                // All of it is told.
+                // The gateways report all usage first.
                 after_the_returns();
                 world.extend(0, 30)?;
                 wait::moment(Instant::now() + Duration::from_secs(1));
@@ -597,7 +597,7 @@ fn what_the_operator_changes_is_in_force() {
             let _ = world.admitted(&[0, 1], 20);
             world.extend(0, 7)?;
             let (more, _) = world.admitted(&[0], 20);
-            // The other gateway may use what it holds until it hears of it.
+            // The other gateway may use its lease until it learns of the change.
             within("what was admitted then", more, 6..=7)
         }),
         ("a larger quota of a plan at once", TWO, |world| {
@@ -632,7 +632,7 @@ fn what_the_operator_changes_is_in_force() {
             let ask = || world.ask_as(&key, 0);
             let first: Vec<_> = (0..4).map(|_| ask().status).collect();
             same("the first", &first, &vec![200, 200, 200, 429])?;
-            // A bucket keeps what is missing: one that grows is as empty as it was, and not fuller.
+            // A bucket keeps its deficit: a larger burst does not add tokens to it.
             let body = format!("{{{}}}", rate(30));
             let (status, text) = world.call(0, "PATCH", "/v1/plans/silver", &body);
             same(&text, &status, &200)?;
@@ -666,7 +666,7 @@ fn gateways_that_go_take_no_quota_with_them() {
                 after_the_leases();
                 let (after, refused) = world.admitted(&[0], 120);
                 is_code(refused.as_ref(), 429, "quota_spent")?;
-                // It may have used its lease untold.
+                // It may have used its lease without reporting it.
                 within("what was admitted", before + after, 100..=110)
             },
         ),
@@ -711,7 +711,7 @@ fn gateways_that_go_take_no_quota_with_them() {
                 world.gateways[0].signal(Signal::CONT);
                 is_code(refused.as_ref(), 429, "quota_spent")?;
                 let mut late = 0;
-                // A call that was on its way when it stood still has failed.
+                // A call that was in progress when the process stopped has failed.
                 wait::until("the quota to be spent", || {
                     let told = world.ask(0);
                     late += u64::from(told.status == 200);
@@ -735,7 +735,7 @@ fn gateways_that_go_take_no_quota_with_them() {
                 let (other, _) = world.admitted(&[1], 30);
                 world.gateways[0].signal(Signal::CONT);
                 let mut rest = 0;
-                // A call that was on its way when it stood still has failed.
+                // A call that was in progress when the process stopped has failed.
                 wait::until("the quota to be spent", || {
                     let told = [world.ask(0), world.ask(1)];
                     rest += told.iter().filter(|told| told.status == 200).count() as u64;
@@ -755,7 +755,7 @@ fn gateways_that_go_take_no_quota_with_them() {
     ]);
 }
 
-/// A thousand, so that an outage is in the middle of it.
+/// A quota of a thousand, so that an outage falls in the middle of it.
 const MANY: Setup = Setup {
     plan: "quota = { limit = 1000, period = \"month\" }",
     ..ONE
@@ -915,7 +915,7 @@ fn a_redis_that_is_away_or_back_spends_no_quota() {
             "a Redis that is emptied while it runs gives no quota twice",
             Setup {
                 gateways: 2,
-                // Requests wait until both gateways have told what they saw.
+                // Requests wait until both gateways have reported their usage.
                 store: "max_wait = \"10s\"",
                 ..ONE
             },
@@ -926,7 +926,7 @@ fn a_redis_that_is_away_or_back_spends_no_quota() {
                 let (after, refused) = world.admitted(&[0, 1], 200);
                 is_code(refused.as_ref(), 429, "quota_spent")?;
                 within("what was admitted", before + after, 80..=120)?;
-                // The record of days is lost, and the report gives what is enforced.
+                // The record of days is lost, so the report gives the count that is enforced.
                 let (_, text) = world.call(0, "GET", "/v1/usage?plan=gold&key=alice-1", "");
                 let report: serde_json::Value = serde_json::from_str(&text).unwrap();
                 let remaining = report["items"]["alice-1"][0][1].as_u64();
@@ -939,7 +939,7 @@ fn a_redis_that_is_away_or_back_spends_no_quota() {
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn a_failover_is_followed() {
-    /// Two servers, of which the second follows the first; then the roles are exchanged.
+    /// Two servers, and the second is a replica of the first; then the roles are exchanged.
     fn fail_over(world: &World, other: &RedisServer) -> Result<(), String> {
         same("before", &world.ask(0).status, &200)?;
         wait::until("a replica", || {

@@ -1,7 +1,7 @@
-//! Bounds without a key on a Redis that several gateways share.
+//! Rate limits by address on a Redis that several gateways share.
 //!
-//! Real gateways on a real redis-server, which `.ci/run slow` has: `cargo test -p windlass-tests --test
-//! suite shared_rates -- --ignored`.
+//! Real gateways on a real redis-server, which `.ci/run slow` has: `cargo test -p windlass-tests --test suite
+//! shared_rates -- --ignored`.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use windlass_tests::{Client, Gateway, RedisServer, Request, wait};
 
-/// Gateways that hold each address to `bounds`.
+/// Gateways that limit each address by `bounds`.
 fn gateways(count: usize, redis: &RedisServer, bounds: &str, more: &str) -> Vec<Gateway> {
     let config = format!(
         "[[route]]\npath = \"$default\"\nfilters = [\"limit\"]\nrespond = {{ body = \"ok\" }}\n\
@@ -23,7 +23,7 @@ fn gateways(count: usize, redis: &RedisServer, bounds: &str, more: &str) -> Vec<
     started.collect()
 }
 
-/// One comes back in a day and a half.
+/// A burst of fifty; one request refills in thirty hours.
 const FIFTY: &str =
     "{ name = \"address\", by = \"client-address\", limit = 1, window = \"30h\", burst = 50 }";
 
@@ -36,7 +36,7 @@ fn ask(client: &mut Client, address: &str) -> (u16, String) {
     (answer.status, code)
 }
 
-/// So many requests at once of one address at each gateway: how often each answer came.
+/// Send this many concurrent requests of one address to each gateway. Returns how often each result came.
 fn burst(gateways: &[Gateway], address: &str, each: usize) -> BTreeMap<(u16, String), usize> {
     let barrier = Barrier::new(each * gateways.len());
     let mut told = BTreeMap::new();
@@ -94,7 +94,7 @@ fn a_killed_gateway_costs_one_lease_at_the_most() {
     }
     drop(client);
     drop(gateways.remove(0).kill());
-    // Past the end of its lease.
+    // Wait until its lease has expired.
     wait::moment(Instant::now() + Duration::from_millis(5_500));
     let told = burst(&gateways, "192.0.2.1", 120);
     admitted += count(&told, 200) as u64;
@@ -145,14 +145,14 @@ fn a_flood_on_two_gateways_shares_one_bucket_and_resets_nobody() {
             passed += u32::from(ask(client, &address.to_string()).0 == 200);
         }
     }
-    // Each gateway has room for 99 others; two requests of the rest pass, on both together.
+    // Each gateway has counters for 99 more addresses. Of all other requests, two pass, over both gateways together.
     assert_eq!(passed, 99 + 99 + 2);
     assert_eq!(ask(&mut clients[0], "203.0.113.1").0, 429);
     assert_eq!(ask(&mut clients[1], "203.0.113.1").0, 429);
     let metrics = gateways[0].metrics();
     assert!(metrics.with("windlass_rate_counters", &[]) <= 101.0);
     assert!(metrics.with("windlass_rate_overflows_total", &[]) >= 800.0);
-    // Leases of their own, which count each gateway once.
+    // Leases of rates count the gateways separately from leases of plans.
     for name in [
         "windlass_rate_leases_gateways",
         "windlass_limit_leases_gateways",

@@ -1,4 +1,5 @@
-//! Clients that send or read slowly, or not at all: each wait has an end, and holds up nobody else.
+//! Clients that send or read slowly, or not at all: each wait has a time-out, and delays no other
+//! client.
 
 use windlass_tests::{Reply, Upstream};
 
@@ -7,14 +8,15 @@ use crate::wire::{Wire, config};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// What a client sends before it says nothing more, and the status that it is told, if any.
+/// A name, the bytes that a client sends before it goes silent, and the status that it gets, if
+/// any.
 struct Silent(&'static str, Vec<u8>, Option<u16>);
 
 fn text(name: &'static str, bytes: &str, status: Option<u16>) -> Silent {
     Silent(name, bytes.as_bytes().to_vec(), status)
 }
 
-/// After HTTP/2's preface, which the gateway answers with frames of its own.
+/// Frames after HTTP/2's preface. Windlass answers the preface with frames of its own.
 fn frames(name: &'static str, frames: &[u8]) -> Silent {
     Silent(name, [PREFACE, frames].concat(), None)
 }
@@ -134,7 +136,7 @@ fn a_client_that_falls_silent_is_left() {
             client.send_raw(bytes);
             let is_http2 = bytes.starts_with(PREFACE);
             if is_http2 {
-                // Frames come back; then the end.
+                // The gateway sends frames and then closes.
                 let mut stream = client.sender();
                 let mut rest = Vec::new();
                 let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
@@ -156,7 +158,7 @@ fn a_client_that_falls_silent_is_left() {
     );
 }
 
-/// Another client is served meanwhile.
+/// Check that another client is served meanwhile.
 fn alive(wire: &Wire) -> Result<(), String> {
     let answer = wire.gateway.get("/other");
     (answer.status == 200)
@@ -164,7 +166,8 @@ fn alive(wire: &Wire) -> Result<(), String> {
         .ok_or(format!("another client got {}", answer.status))
 }
 
-/// Byte after byte, with less than the time-out between two: the whole head has one time.
+/// The client sends byte after byte, each within the time-out, but the time-out applies to the
+/// whole head.
 #[test]
 fn a_head_that_drips_has_one_time_for_the_whole() {
     let wire = Wire::start("header_timeout = \"500ms\"");
@@ -185,7 +188,7 @@ fn a_head_that_drips_has_one_time_for_the_whole() {
             client.send_raw(start);
             let mut stream = client.sender();
             let begun = std::time::Instant::now();
-            // It fails once the gateway has closed the connection.
+            // The write fails once the gateway has closed the connection.
             while std::io::Write::write_all(&mut stream, more).is_ok() {
                 if begun.elapsed() > windlass_tests::wait::DEADLINE {
                     return Err("it is never cut off".to_owned());
@@ -238,7 +241,7 @@ fn idle_clients_make_room_for_new_ones() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    // The first one is used again, so that the second one idles longest.
+    // The first client sends again, so that the second one has been idle longest.
     windlass_tests::wait::moment(std::time::Instant::now() + std::time::Duration::from_millis(600));
     assert_eq!(clients[0].get("/").status, 200);
     assert_eq!(clients[2].get("/").status, 200);
@@ -258,7 +261,7 @@ fn idle_clients_make_room_for_new_ones() {
     assert_eq!(said.count(), 1, "told once");
 }
 
-/// Clients that say nothing hold nobody out for longer than a moment.
+/// Silent clients hold up others for only a moment.
 #[test]
 fn silent_clients_make_room_too() {
     let upstream = Upstream::fixed(Reply::status(200).body("ok"));

@@ -1,10 +1,10 @@
-//! Running a table of cases to its end, and telling every case that was wrong.
+//! Runs a table of cases to its end, and reports every case that failed.
 
-/// Runs `check` on every case, and fails with the names and reasons of those that were wrong.
+/// Runs `check` on every case, and fails with the name and the reason of each failure.
 ///
 /// # Panics
 ///
-/// If a case was wrong, or if there is none.
+/// If a case failed, or if there are no cases.
 #[track_caller]
 pub(crate) fn run<Case>(
     cases: &[Case],

@@ -1,16 +1,16 @@
-//! What the suites of the client's side share: one gateway before one endpoint, and exact bytes.
+//! Shared by the suites of the client side: one gateway in front of one endpoint, and exact bytes.
 
 use std::net::SocketAddr;
 
 use windlass_tests::{Client, Gateway, Reply, Response, Upstream};
 
-/// A gateway, and an endpoint that answers with the request's target.
+/// A gateway, and an endpoint that responds with the request's target.
 pub(crate) struct Wire {
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
 }
 
-/// A configuration with these lines of its listener, and one route to this endpoint.
+/// A configuration with these settings of its listener, and one route to this endpoint.
 pub(crate) fn config(listener: &str, endpoint: SocketAddr) -> String {
     format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n{listener}\n\
@@ -20,19 +20,19 @@ pub(crate) fn config(listener: &str, endpoint: SocketAddr) -> String {
 }
 
 impl Wire {
-    /// With these lines of its listener.
+    /// Start a gateway with these settings of its listener.
     pub(crate) fn start(listener: &str) -> Self {
         Self::with(listener, echo())
     }
 
-    /// The same before another endpoint.
+    /// Start a gateway in front of another endpoint.
     pub(crate) fn with(listener: &str, upstream: Upstream) -> Self {
         let gateway = Gateway::with_config(config(listener, upstream.address())).start();
         Self { gateway, upstream }
     }
 
-    /// Send these bytes on a connection of their own. The answers must be these, and no more; the
-    /// endpoint must have been asked for these targets.
+    /// Send these bytes on a new connection. The responses must have exactly these statuses, and
+    /// the endpoint must get exactly these targets.
     pub(crate) fn expect(
         &self,
         bytes: &[u8],
@@ -41,7 +41,7 @@ impl Wire {
     ) -> Result<Vec<Response>, String> {
         let before = self.upstream.count();
         let mut client = self.gateway.client();
-        // The gateway may have closed before it has read all of it.
+        // The gateway may close before it has read everything.
         let _ = client.try_send_raw(bytes);
         let is_head = bytes.starts_with(b"HEAD ");
         let came = read(&mut client, answers.len(), is_head)?;
@@ -80,7 +80,7 @@ fn read(client: &mut Client, count: usize, is_head: bool) -> Result<Vec<Response
     Ok(came)
 }
 
-/// An endpoint that answers with the request's target.
+/// An endpoint that responds with the request's target.
 pub(crate) fn echo() -> Upstream {
     Upstream::with(|request, stream| {
         let body = match &*request.method {

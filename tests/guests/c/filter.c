@@ -1,9 +1,9 @@
-// The api-key filter in C: stop 5, beside the Rust plugin `api-key`.
+// The api-key filter in C, beside the Rust plugin `api-key`.
 //
-// Promises what the Rust plugin promises with its own statuses: no key is 401 `api_key_missing`,
-// a key that is not accepted is 403 `api_key_rejected`, and an accepted key leaves its facts as
-// attributes and does not go upstream. Frees all that the gateway hands it, so that an instance
-// can live as long as the gateway likes. Keeps nothing between two calls but its settings.
+// It behaves like the Rust plugin with its default statuses: a missing key is 401 `api_key_missing`,
+// a rejected key is 403 `api_key_rejected`. An accepted key becomes attributes, and is removed from
+// the request. The filter frees everything that the gateway passes to it, so an instance may serve
+// any number of calls. It keeps nothing between two calls but its settings.
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ bool exports_windlass_filter_lifecycle_configure(
 
 // --- refusals -----------------------------------------------------------------------------------
 
-// RFC 9110, section 11.6.1, in the words of OpenAPI's API key.
+// The challenge (RFC 9110, section 11.6.1), named as OpenAPI names API keys.
 static request_filter_string_t challenge(void) {
   struct text text = {0};
   text_add_literal(&text, source.in_query ? "ApiKey in=\"query\", name=\""
@@ -76,7 +76,7 @@ static request_filter_string_t challenge(void) {
   return text_take(&text);
 }
 
-// Its empty body is filled in by the gateway in the error style of the API.
+// The body is empty, so the gateway fills it in, in the error style of the API.
 static void refuse(verdict *ret, uint16_t status, const char *reason) {
   *ret = (verdict){.tag = WINDLASS_HOST_TYPES_REQUEST_VERDICT_RESPOND};
   windlass_host_types_local_response_t *response = &ret->val.respond;
@@ -105,7 +105,7 @@ static void log_why(windlass_host_keys_key_reject_t why) {
 
 // --- the request --------------------------------------------------------------------------------
 
-// The key as the client sent it. False: there is none, and nothing to free.
+// Reads the key that the client sent. Returns false if there is none; then there is nothing to free.
 static bool presented_key(request_filter_list_u8_t *presented) {
   if (source.in_query) {
     request_filter_string_t value;
@@ -134,7 +134,7 @@ static bool set_fact(const char *literal, request_filter_string_t value) {
   return set_text(name, value);
 }
 
-// What the operator attached to the key. Its own id is the gateway's and not to be shadowed.
+// Sets the attributes that the operator gave the key. They must not replace the key's own id.
 static bool set_attached(const request_filter_list_tuple2_string_string_t *attributes) {
   for (size_t i = 0; i < attributes->len; i++) {
     const request_filter_tuple2_string_string_t *attribute = &attributes->ptr[i];
@@ -159,7 +159,7 @@ static bool provide(const windlass_host_keys_api_key_t *key) {
          set_attached(&key->attributes);
 }
 
-// Removes the key, so that it does not go upstream.
+// Removes the key from the request.
 static bool hide_key(void) {
   windlass_host_exchange_edit_error_t refused;
   if (!source.in_query) {
@@ -194,7 +194,7 @@ void exports_windlass_filter_request_phase_on_request(verdict *ret) {
   }
   bool done = provide(&key) && hide_key();
   windlass_host_keys_api_key_free(&key);
-  // An edit that the gateway refuses fails the phase; a trap undoes the edits before it.
+  // If the gateway refuses an edit, the phase fails; the trap undoes the earlier edits.
   if (!done) abort();
   *ret = (verdict){.tag = WINDLASS_HOST_TYPES_REQUEST_VERDICT_NEXT};
   ret->val.next.tag = WINDLASS_HOST_TYPES_BODY_MODE_SKIP;

@@ -4,7 +4,7 @@
 
 #include "text.h"
 
-// -1: not a hexadecimal digit.
+// The value of a hexadecimal digit, or -1.
 static int hex(uint8_t digit) {
   if (digit >= '0' && digit <= '9') return digit - '0';
   uint8_t lower = digit | 0x20;

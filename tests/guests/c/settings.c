@@ -5,7 +5,7 @@
 
 #include "text.h"
 
-// How deep arrays and tables of settings that are not ours may be nested.
+// The deepest nesting of arrays and tables in unknown settings.
 enum { DEPTH = 64 };
 
 typedef exports_windlass_filter_lifecycle_list_diagnostic_t complaint_list;
@@ -112,7 +112,7 @@ static void push_utf8(struct text *text, uint32_t point) {
   text_push(text, (uint8_t)(0x80 | (point & 0x3F)));
 }
 
-// What follows `\u`, with the second half of a surrogate pair.
+// The code point after `\u`, including the second half of a surrogate pair.
 static bool read_unicode(struct reader *json, struct text *text) {
   uint32_t unit, low;
   if (!read_hex(json, &unit)) return false;
@@ -139,7 +139,7 @@ static bool read_escape(struct reader *json, struct text *text) {
   return true;
 }
 
-// A string; `out` is then the caller's. False: there is none.
+// Reads a string. The caller owns `out`. Returns false if there is none.
 static bool read_string(struct reader *json, request_filter_string_t *out) {
   struct text text = {0};
   if (!take(json, '"')) return false;
@@ -161,7 +161,7 @@ static bool read_string(struct reader *json, request_filter_string_t *out) {
 
 static bool skip_value(struct reader *json, int depth);
 
-// The rest of a table (`close` is a brace) or of an array.
+// Skips the rest of a table (`close` is a brace) or of an array.
 static bool skip_members(struct reader *json, uint8_t close, int depth) {
   if (take(json, close)) return true;
   do {
@@ -207,7 +207,7 @@ static bool is_field_name(request_filter_string_t name) {
   return name.len > 0;
 }
 
-// What the operator wrote. The names are owned.
+// The settings as the operator wrote them. The names are owned.
 struct setting {
   bool given;
   request_filter_string_t name;
@@ -223,7 +223,7 @@ static void written_free(struct written *written) {
   request_filter_string_free(&written->query.name);
 }
 
-// One member of the table. False: the text is no JSON.
+// Reads one member of the table. Returns false if the text is not JSON.
 static bool read_member(struct reader *json, struct written *written, complaint_list *complaints) {
   request_filter_string_t key;
   if (!read_string(json, &key)) return false;

@@ -1,24 +1,24 @@
-// The settings: JSON text into where the key is looked for, and every complaint with a pointer.
+// Reads the settings from JSON text, and reports every error with a pointer.
 //
-// Promises to name every bad setting at once. Deliberately no JSON library: it takes the text
-// apart that the gateway makes from a TOML table, and does not check numbers or literals that
-// it only skips.
+// It reports all errors at once. It deliberately uses no JSON library: it parses only the text
+// that the gateway makes from a TOML table, and does not check numbers or literals in values
+// that it skips.
 
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
 #include "request_filter.h"
 
-// Where the key is.
+// The source of the key.
 struct source {
-  // In the query parameter of that name, else in the header.
+  // True: the query parameter of that name. False: the header.
   bool in_query;
   // The name of the header (lower case) or of the parameter. Owned.
   request_filter_string_t name;
 };
 
-// Reads the settings. False: `complaints` is not empty, and `source` is untouched. What either
-// holds afterwards is allocated and belongs to the caller.
+// Reads the settings. If it returns false, `complaints` is not empty and `source` is unchanged.
+// The caller owns everything that either of them holds afterwards.
 bool settings_read(request_filter_string_t json, struct source *source,
                    exports_windlass_filter_lifecycle_list_diagnostic_t *complaints);
 

@@ -26,7 +26,7 @@ void text_add_literal(struct text *text, const char *literal) {
 request_filter_string_t text_take(struct text *text) {
   request_filter_string_t taken = {text->ptr, text->len};
   if (text->len == 0) {
-    // The generated glue frees only what is not empty.
+    // The generated code frees only strings that are not empty.
     free(text->ptr);
     taken.ptr = NULL;
   }

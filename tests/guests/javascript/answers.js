@@ -1,9 +1,9 @@
-// A filter whose rules are a document: it answers the paths that `answers` names, a JSON file of the
-// operator's, and lets every other request pass.
+// A filter whose rules are a document. It responds to the paths that the operator's JSON file
+// `answers` names, and lets every other request pass.
 //
 // The operator names the file in the filter's table (`documents = { answers = "answers.json" }`);
-// the host reads it, and makes the filter anew when it changed. It is read in `configure`, once in
-// each instance; a complaint about it names `documents/answers`, and is printed at that line.
+// Windlass reads the file, and makes new instances after it changes. `configure` reads it once in
+// each instance; an error about it names `documents/answers`, and Windlass prints it at that line.
 
 import documents from "windlass:host/documents@0.1.0";
 import exchange from "windlass:host/exchange@0.1.0";
@@ -12,7 +12,7 @@ import { utf8 } from "./query.js";
 
 const NAME = "answers";
 
-// Status and body by path.
+// The status and the body by path.
 let answers = new Map();
 
 export const lifecycle = {
@@ -31,7 +31,7 @@ export const lifecycle = {
   },
 };
 
-// Pieces of OpenAPI, for every operation whose route has this filter.
+// Parts of OpenAPI, for every operation whose route has this filter.
 export const description = {
   contribute() {
     const responses = {};
@@ -52,7 +52,7 @@ export const requestPhase = {
   },
 };
 
-// In two pieces, as one that is large would be.
+// Reads the document in two parts, as a large one needs.
 function readText() {
   const size = documents.size(NAME);
   if (size === null || size === undefined) {

@@ -1,8 +1,8 @@
-// The api-key filter in JavaScript (QuickJS): stop 5, beside the Rust plugin `api-key`.
+// The api-key filter in JavaScript (QuickJS), beside the Rust plugin `api-key`.
 //
-// Promises what the Rust plugin promises with its own statuses: no key is 401 `api_key_missing`,
-// a key that is not accepted is 403 `api_key_rejected`, and an accepted key leaves its facts as
-// attributes and does not go upstream. Keeps nothing between two calls but its settings.
+// It behaves like the Rust plugin with its default statuses: a missing key is 401 `api_key_missing`,
+// a rejected key is 403 `api_key_rejected`. An accepted key becomes attributes, and is removed from
+// the request. The filter keeps nothing between two calls but its settings.
 
 import exchange from "windlass:host/exchange@0.1.0";
 import keys from "windlass:host/keys@0.1.0";
@@ -21,7 +21,7 @@ const SETTINGS_SCHEMA = JSON.stringify({
   additionalProperties: false,
 });
 
-// Where the key is.
+// The source of the key.
 let source = { inQuery: false, name: "x-api-key" };
 
 export const lifecycle = {
@@ -55,12 +55,12 @@ export const requestPhase = {
     try {
       key = keys.find(presented);
     } catch (error) {
-      // The `err` of a WIT result is the payload; without one this is a defect, and traps.
+      // The `err` of a WIT result is the payload; an error without one is a bug, and traps.
       if (error.payload === undefined) throw error;
       logWhy(error.payload);
       return refuse(403, "api_key_rejected", []);
     }
-    // An edit that the gateway refuses throws, which traps and undoes the edits before it.
+    // If the gateway refuses an edit, it throws; this traps and undoes the earlier edits.
     provide(key);
     hideKey();
     return { tag: "next", val: { tag: "skip" } };
@@ -80,12 +80,12 @@ function provide(key) {
   setText("auth.method", "api-key");
   if (key.plan !== null) setText("plan.id", key.plan);
   for (const [name, value] of key.attributes) {
-    // The key's own id is the gateway's and not to be shadowed.
+    // An attribute must not replace the key's own id.
     if (name !== "id") setText(`api-key.${name}`, value);
   }
 }
 
-// Removes the key, so that it does not go upstream.
+// Removes the key from the request.
 function hideKey() {
   if (!source.inQuery) {
     exchange.removeHeader("request", source.name);
@@ -104,7 +104,7 @@ function logWhy(why) {
   if (log.enabled("debug")) log.write("debug", "the key is not accepted", [["why", why]]);
 }
 
-// Its empty body is filled in by the gateway in the error style of the API.
+// The body is empty, so the gateway fills it in, in the error style of the API.
 function refuse(status, reason, headers) {
   return { tag: "respond", val: { status, headers, body: new Uint8Array(0), reason } };
 }

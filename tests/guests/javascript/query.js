@@ -1,7 +1,7 @@
-// A parameter taken out of a query. Pure: nothing here asks the gateway.
+// Removes a parameter from a query. Pure: no calls of the gateway.
 
-// Path and query without every parameter of this name. What stays, stays byte for byte. Names
-// are compared percent-decoded, `+` being a space, as the gateway compares them.
+// Path and query without every parameter of this name. All other parts stay byte for byte. Names
+// are compared after percent-decoding, and `+` is a space, as in the gateway.
 export function queryWithout(pathAndQuery, name) {
   const mark = pathAndQuery.indexOf("?");
   if (mark < 0) return pathAndQuery;
@@ -12,7 +12,7 @@ export function queryWithout(pathAndQuery, name) {
   return kept.length === 0 ? path : `${path}?${kept.join("&")}`;
 }
 
-// The decoded bytes, one character each.
+// The decoded bytes as a text with one character each.
 function decode(text) {
   return String.fromCharCode(...utf8(text.replaceAll("+", " "))).replace(
     /%([0-9a-fA-F]{2})/g,

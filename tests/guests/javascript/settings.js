@@ -1,10 +1,10 @@
-// The settings: JSON text into where the key is looked for, and every complaint with a pointer.
-// Pure: nothing here asks the gateway.
+// Reads the settings from JSON text, and reports every error with a pointer.
+// Pure: no calls of the gateway.
 
 // RFC 9110, section 5.6.2.
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-// Gives `{ inQuery, name }`, or throws the list of complaints: the `err` of `configure`.
+// Returns `{ inQuery, name }`, or throws the list of errors: the `err` of `configure`.
 export function readSettings(text) {
   const written = parse(text);
   const complaints = [];
@@ -49,7 +49,7 @@ function pointer(name) {
   return "/" + name.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
-// The challenge of a 401 (RFC 9110, section 11.6.1), in the words of OpenAPI's API key.
+// The challenge of a 401 (RFC 9110, section 11.6.1), named as OpenAPI names API keys.
 export function challenge(source) {
   const name = source.name.replace(/["\\]/g, "\\$&").replace(/[\x00-\x1f\x7f-\x9f]/g, " ");
   return `ApiKey in="${source.inQuery ? "query" : "header"}", name="${name}"`;

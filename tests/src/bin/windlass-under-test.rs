@@ -1,5 +1,5 @@
-//! The `windlass` command, as the tests start it: `cargo test --workspace` builds the programs of
-//! the package under test only, so the tests have one of their own.
+//! The `windlass` command, as the tests start it. `cargo test --workspace` builds only the programs
+//! of the package under test, so this package has a copy.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
-// Package export_windlass_filter_request_phase is the api-key filter in Go: stop 5, beside the
+// Package export_windlass_filter_request_phase is the api-key filter in Go, beside the
 // Rust plugin `api-key`.
 //
-// Promises what the Rust plugin promises with its own statuses: no key is 401 `api_key_missing`,
-// a key that is not accepted is 403 `api_key_rejected`, and an accepted key leaves its facts as
-// attributes and does not go upstream. Keeps nothing between two calls but its settings.
+// It behaves like the Rust plugin with its default statuses: a missing key is 401 `api_key_missing`,
+// a rejected key is 403 `api_key_rejected`. An accepted key becomes attributes, and is removed from
+// the request. The filter keeps nothing between two calls but its settings.
 package export_windlass_filter_request_phase
 
 import (
@@ -16,7 +16,7 @@ import (
 	types "wit_component/windlass_host_types"
 )
 
-// OnRequest finds the key, and refuses or lets pass.
+// OnRequest finds the key, and refuses the request or lets it pass.
 func OnRequest() types.RequestVerdict {
 	memory.Tidy()
 	source := filter.Configured
@@ -51,14 +51,14 @@ func provide(key keys.ApiKey) {
 		setText("plan.id", key.Plan.Some())
 	}
 	for _, attribute := range key.Attributes {
-		// The key's own id is the gateway's and not to be shadowed.
+		// An attribute must not replace the key's own id.
 		if attribute.F0 != "id" {
 			setText("api-key."+attribute.F0, attribute.F1)
 		}
 	}
 }
 
-// hideKey removes the key, so that it does not go upstream.
+// hideKey removes the key from the request.
 func hideKey(source filter.Source) {
 	if !source.InQuery {
 		must(exchange.RemoveHeader(types.Message_Request, source.Name))
@@ -74,7 +74,7 @@ func setText(name, value string) {
 	must(exchange.SetAttribute(name, types.MakeAttributeValueText(value)))
 }
 
-// must fails the phase when the gateway refuses an edit; the trap undoes the edits before it.
+// must fails the phase if the gateway refuses an edit; the trap undoes the earlier edits.
 func must[T any](edit Result[T, types.EditError]) {
 	if edit.IsErr() {
 		panic("an edit was refused")

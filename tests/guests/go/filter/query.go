@@ -2,8 +2,8 @@ package filter
 
 import "strings"
 
-// QueryWithout gives path and query without every parameter of this name. What stays, stays byte
-// for byte. Names are compared percent-decoded, `+` being a space, as the gateway compares them.
+// QueryWithout gives path and query without every parameter of this name. All other parts stay byte
+// for byte. Names are compared after percent-decoding, and `+` is a space, as in the gateway.
 func QueryWithout(pathAndQuery, name string) string {
 	path, query, found := strings.Cut(pathAndQuery, "?")
 	if !found {

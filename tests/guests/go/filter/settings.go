@@ -1,5 +1,5 @@
-// Package filter is what the two exported interfaces share: the settings, and edits of a query.
-// Pure: nothing here asks the gateway.
+// Package filter is shared by the two exported interfaces: the settings, and edits of a query.
+// Pure: no calls of the gateway.
 package filter
 
 import (
@@ -9,18 +9,18 @@ import (
 	"unicode/utf8"
 )
 
-// Source is where the key is.
+// Source is where the filter reads the key.
 type Source struct {
-	// InQuery is whether it is in a query parameter, else it is in a header.
+	// InQuery is true for a query parameter, and false for a header.
 	InQuery bool
 	// Name of the header (lower case) or of the parameter.
 	Name string
 }
 
-// Configured is where the key is in this instance.
+// Configured is the source of the key in this instance.
 var Configured Source
 
-// Challenge of a 401 (RFC 9110, section 11.6.1), in the words of OpenAPI's API key.
+// Challenge of a 401 (RFC 9110, section 11.6.1), named as OpenAPI names API keys.
 func (s Source) Challenge() string {
 	place := "header"
 	if s.InQuery {
@@ -41,15 +41,15 @@ func (s Source) Challenge() string {
 	return challenge.String()
 }
 
-// Complaint is one about the settings: a JSON pointer (RFC 6901), and what is wrong.
+// Complaint is an error in the settings: a JSON pointer (RFC 6901), and a message.
 type Complaint struct {
 	At      string
 	Message string
 }
 
-// ReadSettings gives where the key is, or every complaint. It takes the text apart by hand:
-// encoding/json is half of a component's size, and this reads only what the gateway makes from
-// a TOML table, so numbers and literals of settings that are not ours are skipped unchecked.
+// ReadSettings gives the source of the key, or all errors. It parses the text by hand, because
+// encoding/json is half of a component's size. It reads only the text that the gateway makes from
+// a TOML table, so it skips numbers and literals of unknown settings unchecked.
 func ReadSettings(text string) (Source, []Complaint) {
 	table := tableReader{reader: reader{rest: text}, written: map[string]string{}}
 	if !table.read() {
@@ -95,7 +95,7 @@ func pointer(key string) string {
 	return "/" + strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
 }
 
-// tableReader reads the one table that the settings are.
+// tableReader reads the table of the settings.
 type tableReader struct {
 	reader
 	written    map[string]string
@@ -106,7 +106,7 @@ func (t *tableReader) complain(at, message string) {
 	t.complaints = append(t.complaints, Complaint{At: at, Message: message})
 }
 
-// read tells whether the text is a table.
+// read returns whether the text is a table.
 func (t *tableReader) read() bool {
 	if !t.take('{') {
 		return false
@@ -147,7 +147,7 @@ func (t *tableReader) member() bool {
 	return ok
 }
 
-// maxDepth is how deep settings that are not ours may be nested.
+// maxDepth is the deepest nesting in unknown settings.
 const maxDepth = 64
 
 // reader of JSON (RFC 8259).
@@ -212,7 +212,7 @@ func (r *reader) escape(text *strings.Builder) bool {
 	return true
 }
 
-// unicode reads what follows `\u`, with the second half of a surrogate pair.
+// unicode reads the code point after `\u`, including the second half of a surrogate pair.
 func (r *reader) unicode(text *strings.Builder) bool {
 	point, ok := r.unit()
 	if ok && utf16.IsSurrogate(point) {
@@ -258,7 +258,7 @@ func hex(digit byte) int {
 	return -1
 }
 
-// skip a value that is not ours.
+// skip an unknown value.
 func (r *reader) skip(depth int) bool {
 	if depth == 0 {
 		return false

@@ -1,4 +1,4 @@
-// Package memory says when garbage is collected.
+// Package memory decides when garbage is collected.
 package memory
 
 import (
@@ -8,21 +8,21 @@ import (
 	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
 )
 
-// collectEvery is how many calls may leave their garbage before it is collected.
+// collectEvery is the number of calls between two collections.
 const collectEvery = 500
 
 var calls uint
 
 func init() {
-	// The collector must not start inside `cabi_realloc`, where a component may not call out and
-	// Go would ask for the time. So it is off, and runs where Tidy asks for it.
+	// The collector must not start inside `cabi_realloc`: there a component may not call out, and
+	// Go would ask for the time. So it is off, and Tidy runs it.
 	debug.SetGCPercent(-1)
 }
 
-// Tidy frees what earlier calls left. Called first in an exported function, and nowhere else.
+// Tidy frees the memory of earlier calls. Exported functions must call it first, and nothing else may.
 func Tidy() {
-	// What imports returned stays pinned until this: the bindings unpin only in exports that
-	// take arguments.
+	// Values that imports returned stay pinned until this call: the bindings unpin only in exports
+	// that take arguments.
 	witRuntime.Unpin()
 	calls++
 	if calls%collectEvery == 0 {

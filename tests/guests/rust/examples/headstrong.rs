@@ -1,4 +1,4 @@
-//! A filter that edits the request, asks for its body, and has no phase for it.
+//! A filter that edits the request and asks for its body, but has no phase for the body.
 
 use windlass_plugin_sdk::prelude::*;
 

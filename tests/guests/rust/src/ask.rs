@@ -1,4 +1,4 @@
-//! Asks other servers.
+//! Callouts to other servers.
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::Message;
@@ -7,7 +7,7 @@ use windlass_plugin_sdk::host::callout::{self, CallError, Credential, Request};
 
 use crate::settings::{Ask, Secret};
 
-/// Its outcome. None: the answer is not there yet.
+/// The outcome of the call; `None` if the response has not arrived yet.
 pub(crate) fn ask(ask: &Ask) -> Option<Value> {
     let name = ask.path_from.as_deref();
     let added = name.and_then(|name| exchange::header(Message::Request, name));

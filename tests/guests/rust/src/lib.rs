@@ -1,10 +1,10 @@
 //! The actor: a filter of the tests that does what its settings say, good or bad.
 //!
 //! The settings hold a list of steps for each phase. A step reads, edits, calls a host interface,
-//! misbehaves, or ends the phase with a verdict; what each step gave is the phase's report, as a
-//! JSON list. So a test says what a filter does and what must come of it in one place, and one
-//! component is enough for all of them. It speaks to the contract's functions themselves, not to
-//! the SDK's friendlier ones: what is tested is the contract.
+//! misbehaves, or ends the phase with a verdict. The results of the steps are the phase's report, a
+//! JSON list. So a test states in one place what a filter does and what must result, and one
+//! component serves all tests. The actor calls the functions of the contract directly rather than
+//! the SDK's more convenient ones, because the tests are about the contract.
 
 mod ask;
 mod misbehave;
@@ -16,13 +16,12 @@ use settings::{Phase, Settings};
 use windlass_plugin_sdk::host::metrics::{Counter, Gauge, Histogram};
 use windlass_plugin_sdk::prelude::*;
 
-/// The filter.
 struct Actor {
     settings: Settings,
     series: SeriesHandles,
 }
 
-/// What every actor counts, when it is told to.
+/// The metric series of every actor.
 #[derive(Clone, Copy)]
 struct SeriesHandles {
     seen: Counter,
@@ -71,7 +70,7 @@ impl Filter for Actor {
 }
 
 impl Actor {
-    /// Play a phase's steps; where there is a condition and it is not met, do nothing.
+    /// Play a phase's steps; if there is a condition and it is not met, do nothing.
     fn play(&self, phase: Phase) -> End {
         let steps = self.settings.steps(phase);
         if steps.is_empty() || !(phase == Phase::Configure || self.is_meant()) {
@@ -140,7 +139,7 @@ impl OnLog for Actor {
 impl Describe for Actor {
     fn contribution(&self) -> Contribution {
         let members = self.settings.contribution.iter();
-        // Also what is no contribution.
+        // This passes on values that are not a valid contribution, too.
         members.fold(Contribution::new(), |whole, (name, value)| {
             whole.extension(name, value.clone())
         })

@@ -1,4 +1,4 @@
-//! What a filter must not do.
+//! Things that a filter must not do.
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A trap without a word.
+/// Trap without a message.
 pub(crate) fn trap() -> ! {
     std::process::abort()
 }
 
-/// A trap with a message on standard error.
+/// Trap with a message on standard error.
 #[expect(clippy::panic, reason = "a filter that panics is what is wanted")]
 pub(crate) fn panic() -> ! {
     panic!("the actor panics as it was told")
 }
 
-/// Never ends.
+/// Never return.
 pub(crate) fn endless() -> ! {
     let mut count = 0_u64;
     loop {
@@ -25,7 +25,7 @@ pub(crate) fn endless() -> ! {
     }
 }
 
-/// Calls itself until the stack is used up.
+/// Recurse until the stack is used up.
 pub(crate) fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 32]);
     if black_box(depth) == u64::MAX {
@@ -34,19 +34,18 @@ pub(crate) fn recurse(depth: u64) -> u64 {
     recurse(depth + 1) + black_box(frame).iter().sum::<u64>()
 }
 
-/// Take memory in steps of 1 MiB until there is none; std then aborts.
+/// Allocate memory in steps of 1 MiB until there is none left; then std aborts.
 pub(crate) fn grow_until_refused() {
     loop {
         grow(1024 * 1024);
     }
 }
 
-/// Take memory and never give it back.
+/// Allocate memory and never free it.
 pub(crate) fn grow(bytes: usize) {
     black_box(vec![1_u8; bytes].leak());
 }
 
-/// Read a file.
 pub(crate) fn read_file(path: &str) -> Value {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
@@ -56,7 +55,6 @@ pub(crate) fn read_file(path: &str) -> Value {
     }
 }
 
-/// Open a connection.
 pub(crate) fn connect(address: &str) -> Value {
     match std::net::TcpStream::connect(address) {
         Ok(_) => json!("connected"),
@@ -64,26 +62,25 @@ pub(crate) fn connect(address: &str) -> Value {
     }
 }
 
-/// Sleep.
 pub(crate) fn sleep() {
     std::thread::sleep(Duration::from_secs(3600));
 }
 
-/// Use the processor until the clock on the wall has moved on.
+/// Use the processor until the wall clock has moved on.
 pub(crate) fn spin_until_passed(milliseconds: u64) {
     let end = Instant::now() + Duration::from_millis(milliseconds);
     while Instant::now() < end {}
 }
 
-/// A line of standard output.
+/// Print a line to standard output.
 pub(crate) fn print(line: &str) {
-    // Whether it is taken is the gateway's business.
+    // The gateway decides whether it accepts the line.
     drop(writeln!(std::io::stdout(), "{line}"));
 }
 
-/// Octets on standard output, whatever they are.
+/// Print bytes to standard output.
 pub(crate) fn print_bytes(bytes: &[u8]) {
-    // Whether they are taken is the gateway's business.
+    // The gateway decides whether it accepts the bytes.
     drop(std::io::stdout().write_all(bytes));
     drop(std::io::stdout().flush());
 }

@@ -18,28 +18,27 @@ use crate::SeriesHandles;
 use crate::misbehave;
 use crate::settings::{Answer, Fact, Hint, Of, Phase, Step};
 
-/// How the steps of a phase ended.
 pub(crate) enum End {
     /// No step gave a verdict.
     Next,
-    /// Go on, with the body or without.
+    /// Go on, and ask for the body in this mode.
     Mode(BodyMode),
-    /// Keep the piece.
+    /// Keep the chunk, and wait for more.
     More,
-    /// Call no more.
+    /// Make no more calls for this body.
     Done,
-    /// Answer.
+    /// Respond.
     Respond(LocalResponse),
-    /// Go on, with a hint.
+    /// Go on, with a hint to the balancer.
     Route(RouteHint),
-    /// Answer with the report.
+    /// Respond with the report.
     Report,
-    /// The filter could not do its work.
+    /// Report that the filter could not do its work.
     Fail(String),
 }
 
 impl End {
-    /// As the verdict on a head: what is no mode is none.
+    /// The end as a verdict on a head; an end without a mode skips the body.
     pub(crate) fn mode(self) -> BodyMode {
         match self {
             Self::Mode(mode) => mode,
@@ -53,7 +52,7 @@ impl End {
         }
     }
 
-    /// As the verdict on a piece.
+    /// The end as a verdict on a chunk.
     pub(crate) fn of_piece(self) -> Result<ChunkVerdict, String> {
         Ok(match self {
             Self::More => ChunkVerdict::More,
@@ -70,7 +69,6 @@ pub(crate) fn request_has(name: &str) -> bool {
     exchange::header(Message::Request, name).is_some()
 }
 
-/// Plays the steps of one phase.
 pub(crate) struct Player {
     series: SeriesHandles,
     report: Vec<Value>,
@@ -78,7 +76,7 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    /// Nothing played so far.
+    /// A player that has played no steps.
     pub(crate) fn new(series: SeriesHandles) -> Self {
         Self {
             series,
@@ -87,7 +85,7 @@ impl Player {
         }
     }
 
-    /// Play steps up to the first verdict.
+    /// Play steps until the first verdict.
     pub(crate) fn play(&mut self, steps: &[Step]) -> End {
         for step in steps {
             if let Some(end) = verdict(step) {
@@ -105,13 +103,13 @@ impl Player {
         End::Next
     }
 
-    /// What the steps gave, as a line of the log.
+    /// Write the results of the steps to the log.
     pub(crate) fn tell(&self, phase: Phase) {
         let line = format!("{} gave {}", phase.name(), json!(self.report));
         log::write(log::Level::Info, &line, &[]);
     }
 
-    /// What the steps gave, as an answer.
+    /// The results of the steps as a response.
     pub(crate) fn report(&self) -> LocalResponse {
         LocalResponse::new(200, "report")
             .header("content-type", "application/json")
@@ -153,7 +151,7 @@ impl Player {
                 Value::Null
             }
             Step::Add(series, labels, value) => {
-                // After the three that every actor has.
+                // Every actor has three series before these.
                 let labels: Vec<_> = labels.iter().map(String::as_str).collect();
                 metrics::add(3 + series, &labels, value.parse().unwrap_or(f64::NAN));
                 Value::Null
@@ -241,7 +239,7 @@ impl Player {
     }
 }
 
-/// The steps that bound requests by bounds of the filter's own.
+/// The steps that limit requests by the filter's own limits.
 fn bounded(step: &Step) -> Option<Value> {
     Some(match step {
         Step::DefineRates(names) => {
@@ -531,7 +529,8 @@ fn misbehave(step: &Step) -> Value {
     }
 }
 
-/// How many edits were taken before the first that was refused, and why that was.
+/// The number of edits that succeeded before the first refusal, and the reason
+/// for it.
 fn first_refusal(count: usize, edit: impl Fn(usize) -> Result<(), EditError>) -> Value {
     for n in 0..count {
         if let Err(error) = edit(n) {
@@ -630,7 +629,7 @@ fn text(bytes: &[u8]) -> String {
 fn hex(bytes: &[u8]) -> String {
     let mut hex = String::new();
     for byte in bytes {
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(hex, "{byte:02x}");
     }
     hex

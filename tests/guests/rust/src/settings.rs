@@ -1,8 +1,7 @@
-//! What an actor is told to do.
+//! The settings of an actor.
 
 use serde::Deserialize;
 
-/// The settings of an actor.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
@@ -10,21 +9,21 @@ pub(crate) struct Settings {
     pub(crate) when: Option<String>,
     /// Write each phase's report to the log.
     pub(crate) tell: bool,
-    /// Its addition to the description of its APIs, as JSON.
+    /// Additions to the API description, as JSON.
     pub(crate) contribution: serde_json::Map<String, serde_json::Value>,
-    /// What it says that it provides.
+    /// The attributes that it declares to provide.
     pub(crate) provides: Vec<String>,
-    /// What it says that it provides in some cases.
+    /// The attributes that it declares to provide sometimes.
     pub(crate) sometimes: Vec<String>,
-    /// What it says that it requires.
+    /// The attributes that it declares to require.
     pub(crate) requires: Vec<String>,
-    /// Metric series that it declares beside its usual ones: kind, name, labels.
+    /// Metric series to declare beside the usual ones: kind, name, labels.
     pub(crate) series: Vec<(String, String, Vec<String>)>,
-    /// Its complaints: a place in the settings, or a document, and a message.
+    /// Errors to report: a path in the settings or a document, and a message.
     pub(crate) complaints: Vec<(String, String)>,
-    /// Its warnings, in the same way.
+    /// Warnings to report, in the same form.
     pub(crate) warnings: Vec<(String, String)>,
-    /// Whether it says that it answers preflights.
+    /// Whether it declares that it answers preflights.
     pub(crate) preflights: bool,
     /// Steps of `configure`.
     pub(crate) configure: Vec<Step>,
@@ -43,17 +42,11 @@ pub(crate) struct Settings {
 /// A phase, or `configure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// `configure`.
     Configure,
-    /// `on-request`.
     Request,
-    /// `on-request-body`.
     RequestBody,
-    /// `on-response`.
     Response,
-    /// `on-response-body`.
     ResponseBody,
-    /// `on-log`.
     Log,
 }
 
@@ -72,7 +65,6 @@ impl Phase {
 }
 
 impl Settings {
-    /// The steps of a phase.
     pub(crate) fn steps(&self, phase: Phase) -> &[Step] {
         match phase {
             Phase::Configure => &self.configure,
@@ -85,45 +77,35 @@ impl Settings {
     }
 }
 
-/// Whose fields.
+/// The message that a field belongs to.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Of {
-    /// The request's.
     Request,
-    /// The response's.
     Response,
-    /// The trailers'.
     Trailers,
 }
 
-/// A typed fact.
+/// A typed attribute value.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fact {
-    /// Text.
     Text(String),
-    /// A whole number.
     Number(i64),
-    /// Yes or no.
     Flag(bool),
-    /// Octets.
     Bytes(Vec<u8>),
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answer {
-    /// Its status.
     pub(crate) status: u16,
-    /// Its fields.
     #[serde(default)]
     pub(crate) headers: Vec<(String, String)>,
-    /// Its body.
     #[serde(default)]
     pub(crate) body: String,
-    /// Its word for the logs.
+    /// The machine-readable reason for the logs.
     #[serde(default)]
     pub(crate) reason: String,
 }
@@ -132,16 +114,15 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hint {
-    /// The upstream.
     pub(crate) upstream: Option<String>,
-    /// Labels of the endpoint.
+    /// Labels that the endpoint must have.
     #[serde(default)]
     pub(crate) labels: Vec<(String, String)>,
     /// The first-byte time-out. Milliseconds.
     pub(crate) timeout: Option<u64>,
 }
 
-/// One thing to do. Lower-case, with dashes, in the settings: `"trap"`, `{ path-param = "id" }`.
+/// One step. The settings write it in lower case with dashes: `"trap"`, `{ path-param = "id" }`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Step {
@@ -171,11 +152,11 @@ pub(crate) enum Step {
     SetHeaders(Of, Vec<(String, String)>),
     AppendHeader(Of, String, String),
     RemoveHeader(Of, String),
-    /// Set a field to these octets.
+    /// Set a field to these bytes.
     SetHeaderBytes(Of, String, Vec<u8>),
-    /// Append so many fields of this many bytes each.
+    /// Append this many fields of this many bytes each.
     FloodFields(Of, usize, usize),
-    /// Edits of a response that is not there yet: `set`, `append`, `add-member` or `remove`, a name, a value.
+    /// Edits of the coming response: `set`, `append`, `add-member` or `remove`, a name, a value.
     EditResponse(Vec<(String, String, String)>),
     SkipOnResponse,
     // The body.
@@ -183,53 +164,53 @@ pub(crate) enum Step {
     ReplacePiece(String),
     PrependPiece(String),
     AppendPiece(String),
-    /// Append so many bytes.
+    /// Append this many bytes.
     FloodPiece(usize),
     // Attributes and notes.
     Attribute(String),
     SetAttribute(String, Fact),
     SetAttributes(Vec<(String, Fact)>),
-    /// Set so many attributes `flood.<n>` of this many bytes each.
+    /// Set this many attributes `flood.<n>` of this many bytes each.
     FloodAttributes(usize, usize),
     Note(String),
     SetNote(String, String),
-    /// Set so many notes of this many bytes each.
+    /// Set this many notes of this many bytes each.
     FloodNotes(usize, usize),
     // Host interfaces.
     Log(String, String),
     LogEnabled(String),
     /// Write a line with these fields.
     LogFields(String, String, Vec<(String, String)>),
-    /// Write so many lines of this many bytes each.
+    /// Write this many lines of this many bytes each.
     FloodLog(usize, usize),
     Count(String, f64),
     Gauge(f64),
     Observe(f64),
-    /// Add to a series of `series`, by its place there. The number is as Rust reads it, `nan` too.
+    /// Add to a series of `series`, by its index. The number is in Rust's notation, which includes `nan`.
     Add(u32, Vec<String>, String),
-    /// Count once for each of so many label values.
+    /// Count once for each of this many label values.
     FloodLabels(usize),
     CacheGet(String),
     CachePut(String, String, u64),
     CacheDelete(String),
-    /// Keep so many values of this many bytes each.
+    /// Cache this many values of this many bytes each.
     FloodCache(usize, usize),
     CacheIncrement(String, i64, u64),
     Take(String, String, u64),
     TakeInline(String, u64, u64, f64),
-    /// Bounds of these names, each of two an hour for all requests.
+    /// Define limits of these names, each of two an hour for all requests.
     DefineRates(Vec<String>),
-    /// Take so much from all of them.
+    /// Take this much from all of them.
     TakeRates(u64),
-    /// Of this plan, or (empty) of the key's own.
+    /// Charge this plan, or the key's own plan if it is empty.
     Charge(String, u64),
     Standing,
-    /// Give back what the last step took.
+    /// Give back the amount that the last step took.
     GiveBack,
     GiveBackTicket(u64),
     FindKey(String),
     Identify(String),
-    /// Of a field, which is hidden.
+    /// Identify the key in a field, and hide the field.
     IdentifyField(String),
     Digest(String, String),
     HmacSign(String, String, String),
@@ -239,10 +220,10 @@ pub(crate) enum Step {
     /// Read a range: name, offset, length.
     ReadDocument(String, u64, u32),
     DocumentDigest(String),
-    /// The APIs of the configuration, as the gateway tells them.
+    /// Read the API description that the gateway provides.
     ReadApis,
     ApisDigest,
-    /// Ask another server, and end the phase while its answer is not there.
+    /// Call another server, and end the phase if its response is not there yet.
     Ask(Ask),
     // Verdicts; the steps after one are not played.
     Skip,
@@ -252,31 +233,31 @@ pub(crate) enum Step {
     Done,
     Respond(Answer),
     Route(Hint),
-    /// Answer with what the steps gave, as a JSON list.
+    /// Respond with the results of the steps, as a JSON list.
     Report,
-    /// Say that the filter could not do its work.
+    /// Report that the filter could not do its work.
     Fail(String),
-    // Bad manners.
+    // Misbehaviour.
     Trap,
     Panic,
     Loop,
     Recurse,
-    /// Take memory until there is none, then trap.
+    /// Allocate memory until there is none left, then trap.
     GrowUntilRefused,
-    /// Take this much memory and keep it. Bytes.
+    /// Allocate this many bytes and keep them.
     Grow(usize),
     Exit,
     ReadFile(String),
     Connect(String),
     Sleep,
-    /// Use the processor until this much time has passed. Milliseconds.
+    /// Use the processor until this many milliseconds have passed.
     SpinUntilPassed(u64),
     Print(String),
-    /// Print these octets.
+    /// Print these bytes.
     PrintBytes(Vec<u8>),
-    /// Print so many lines.
+    /// Print this many lines.
     FloodPrint(usize),
-    /// Call the host so many times.
+    /// Call the host this many times.
     FloodCalls(usize),
 }
 
@@ -284,13 +265,13 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Ask {
-    /// The target.
+    /// The target: a table `[callout.<name>]`.
     pub(crate) target: String,
     #[serde(default = "get")]
     pub(crate) method: String,
     #[serde(default)]
     pub(crate) path: String,
-    /// A field of the request, whose value follows the path.
+    /// A field of the request whose value is appended to the path.
     #[serde(default)]
     pub(crate) path_from: Option<String>,
     #[serde(default)]
@@ -301,7 +282,7 @@ pub(crate) struct Ask {
     pub(crate) credential: Option<Secret>,
     #[serde(default)]
     pub(crate) share: bool,
-    /// A field of the request, whose value is the key of calls that share an answer.
+    /// A field of the request whose value is the key under which calls share a response.
     #[serde(default)]
     pub(crate) share_key_from: Option<String>,
 }
