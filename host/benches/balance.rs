@@ -1,6 +1,7 @@
-//! What a pick costs, with the end of a former lease: alone; beside another thread that takes
-//! two million leases a second of the same balancer, far more than a worker can; and against one
-//! that does nothing else, which shows what the cache lines cost that both write.
+//! The cost of a pick together with the end of an earlier lease. It is measured alone; beside
+//! another thread that takes two million leases a second from the same balancer, far more than a
+//! worker can; and beside a thread that does nothing else, which shows the cost of the cache lines
+//! that both threads write.
 //!
 //! `cargo bench --workspace --bench balance`.
 
@@ -21,7 +22,7 @@ use windlass::internals::balance::{
     BalancePolicy, Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked,
 };
 
-/// The one that the gateway has.
+/// The allocator of the gateway.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -33,7 +34,7 @@ const POLICIES: [&str; 4] = [
 ];
 const ENDPOINTS: [usize; 2] = [10, 1000];
 
-/// Requests that a thread keeps active.
+/// The number of requests that a thread keeps active.
 const HELD: usize = 64;
 
 fn main() {
@@ -66,7 +67,7 @@ fn members(count: usize) -> Vec<Member> {
     members.collect()
 }
 
-/// One worker: picks, and keeps so many leases.
+/// One worker. It picks endpoints and keeps the latest leases.
 struct Worker {
     held: VecDeque<Lease>,
     random: fastrand::Rng,
@@ -96,14 +97,14 @@ impl Worker {
     }
 }
 
-/// Another thread that takes leases until this drops.
+/// Another thread, which takes leases until this value is dropped.
 struct Other {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Other {
-    /// One pick each so often.
+    /// Make one pick, then pause for `pause`, and so on.
     fn start(balancer: &Arc<Balancer>, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (balancer, stopped) = (Arc::clone(balancer), Arc::clone(&stop));
@@ -157,7 +158,7 @@ fn with_another<const N: usize>(bencher: Bencher, policy: &str, pause: Duration)
     bencher.bench_local(|| worker.pick(&balancer));
 }
 
-/// A balancer after one of 1,000 members got another weight.
+/// The cost of a new balancer after one of 1,000 members changed its weight.
 #[divan::bench(args = POLICIES, sample_count = 10)]
 fn change_one_of_a_thousand(bencher: Bencher, policy: &str) {
     let before = members(1000);
@@ -169,7 +170,7 @@ fn change_one_of_a_thousand(bencher: Bencher, policy: &str) {
         .bench_local_values(|after| balancer.rebuild(after));
 }
 
-/// A balancer of 1,000 members from nothing.
+/// The cost of a balancer of 1,000 members that is built from nothing.
 #[divan::bench(args = POLICIES, sample_count = 5)]
 fn build_a_thousand(bencher: Bencher, policy: &str) {
     bencher

@@ -1,5 +1,6 @@
-//! What a chain costs a request: from its entry to its exit, with check-out, arming, commit and
-//! return; a GET with ten fields, instances reused unless said otherwise.
+//! The cost of a chain for one request, from entry to exit, with check-out, arming, commit and
+//! return. The request is a GET with ten fields; instances are reused unless a bench says
+//! otherwise.
 //!
 //! `cargo bench -p windlass --bench chain`. Builds the SDK's example `noop` first.
 
@@ -39,7 +40,7 @@ use windlass::internals::context::{
 use windlass::internals::gateway::{Gateway, Generation, ProcessResources};
 use windlass::internals::store::KeyDigest;
 
-/// The one that the gateway has.
+/// The allocator of the gateway.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -127,7 +128,7 @@ quota = { limit = 1000000000000, period = "month" }
 KEYS
 "#;
 
-/// A thousand keys, as the peers were measured with.
+/// A thousand keys, the number that other gateways were measured with.
 fn keys() -> String {
     let key = |n: usize| {
         let digest = KeyDigest::of(format!("bench-key-{n}").as_bytes());
@@ -138,7 +139,7 @@ fn keys() -> String {
     (0..1000).map(key).collect()
 }
 
-/// Build the example for WebAssembly, as an author would.
+/// Build the example for WebAssembly, as a plugin author would.
 fn noop() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = root.join("target/plugins");
@@ -166,12 +167,12 @@ fn noop() -> PathBuf {
     target.join("wasm32-wasip2/plugin/examples/noop.wasm")
 }
 
-/// The issuer's key.
+/// The issuer's signing key.
 fn signer() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key")
 }
 
-/// A file with the issuer's keys.
+/// A file with the issuer's public keys.
 fn key_set() -> PathBuf {
     let x = URL_SAFE_NO_PAD.encode(signer().public_key());
     let set = serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x }] });
@@ -180,7 +181,7 @@ fn key_set() -> PathBuf {
     path
 }
 
-/// A token of an ordinary size: 800 bytes, as those of large issuers have at least.
+/// A token of an ordinary size: 800 bytes, the least that large issuers send.
 fn token() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
     TOKEN.get_or_init(|| {
@@ -292,7 +293,7 @@ fn exchange() -> ExchangeCell {
     }))
 }
 
-/// A future that may wait for a fresh instance, which another thread makes.
+/// Run a future that may wait for a fresh instance, which another thread makes.
 fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     RUNTIME.with(|runtime| {
@@ -308,7 +309,8 @@ fn wait<F: Future>(future: F) -> F::Output {
     })
 }
 
-/// One exchange through the chain of a route; gives the exchange, so that its end is not measured.
+/// Send one exchange through the chain of a route. Returns the exchange, so that dropping it is not
+/// measured.
 fn pass(route: usize, held: ExchangeCell) -> ExchangeCell {
     GENERATION.with(|generation| {
         let chain = Rc::clone(&generation.chains[route]);
@@ -360,7 +362,7 @@ fn three_filters_with_response_phases(bencher: Bencher<'_, '_>) {
         .bench_local_values(|held| pass(3, held));
 }
 
-/// An exchange with a token that was verified before, from a page of another origin.
+/// An exchange with a token that was verified before, sent from a page of another origin.
 fn exchange_with_token() -> ExchangeCell {
     let held = exchange();
     held.with(|exchange| {
@@ -378,7 +380,7 @@ fn jwt_filter(bencher: Bencher<'_, '_>) {
         .bench_local_values(|held| pass(4, held));
 }
 
-/// `cors`, `jwt`, `api-key`, `usage-plan` and `transform`, of which three have a response phase.
+/// `cors`, `jwt`, `api-key`, `usage-plan` and `transform`; three of them have a response phase.
 #[divan::bench(sample_count = 20000, sample_size = 10)]
 fn five_filters_with_response_phases(bencher: Bencher<'_, '_>) {
     bencher
@@ -386,7 +388,7 @@ fn five_filters_with_response_phases(bencher: Bencher<'_, '_>) {
         .bench_local_values(|held| pass(5, held));
 }
 
-/// By address, both directions: the fields too.
+/// Limits by address, in both phases, so it also writes the response fields.
 #[divan::bench(sample_count = 20000, sample_size = 10)]
 fn rate_limit_filter(bencher: Bencher<'_, '_>) {
     bencher

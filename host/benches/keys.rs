@@ -1,4 +1,4 @@
-//! What a million keys cost: the start, the memory, a look-up; beside a thousand.
+//! The cost of a million keys beside a thousand: start, memory and look-up.
 //!
 //! `cargo bench -p windlass --bench keys` (a minute or two: it fills a file first).
 
@@ -20,7 +20,7 @@ use windlass::internals::store::{
     StorageSync, SyncSettings, Timestamp, Write,
 };
 
-/// The one that the gateway has.
+/// The allocator of the gateway.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -28,14 +28,14 @@ const ROUNDS: usize = 7;
 const LOOK_UPS: u32 = 200_000;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it builds.
+    // `cargo test --benches` only checks that this builds and starts.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let folder = tempfile::TempDir::new().expect("a folder");
     let few = Stand::with(&folder.path().join("few.db"), 1_000);
     let many = Stand::with(&folder.path().join("many.db"), 1_000_000);
-    // In turns, so that what the machine does meanwhile meets both.
+    // The two measurements alternate, so that other load on the machine affects both.
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         times[0].push(few.look_up(round));
@@ -51,11 +51,11 @@ fn main() {
     );
 }
 
-/// Keys in a file, and read from it.
+/// A file of keys, and the keys that were read from it.
 struct Stand {
     keys: Keys,
     count: usize,
-    /// Held: it keeps the keys.
+    /// Dropping this ends the sync of the keys.
     _keeper: StorageSync,
 }
 
@@ -94,7 +94,7 @@ impl Stand {
         }
     }
 
-    /// Nanoseconds for one, with the digest, and with what a filter is told.
+    /// Nanoseconds for one look-up, with the digest and the data that a filter gets.
     fn look_up(&self, round: usize) -> f64 {
         let now = Timestamp {
             wall_ms: 1_000_000 + round as u64 * 10_000,
@@ -130,7 +130,7 @@ fn fill(path: &Path, count: usize) {
 
 fn put(number: usize) -> Write {
     let record = KeyRecord {
-        // Ids are random where they are made: not in the order of their making.
+        // Key ids are random, so they do not sort by creation.
         id: format!(
             "{:016x}",
             (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -154,7 +154,7 @@ fn put(number: usize) -> Write {
     Write::PutKey { record, expect: 0 }
 }
 
-/// What this process has in memory. Bytes.
+/// The resident memory of this process in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,5 +1,5 @@
-//! The exact text of every configuration error: `tests/config/<case>.toml` beside
-//! `<case>.stderr`. `UPDATE_EXPECT=1` writes the texts anew.
+//! The exact text of every configuration error: `tests/config/<case>.toml` beside `<case>.stderr`.
+//! `UPDATE_EXPECT=1` writes the expected texts.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The page of the command line says what `--help` says.
+//! The reference page of the command line agrees with `--help`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Whatever the text, there is a report, and no panic.
+//! Any text gives a report of its errors, and never a panic.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn read(text: &str) -> String {
     }
 }
 
-/// Pieces that are likely to reach a reader, not just the parser.
+/// Fragments that are likely to get past the parser to a reader.
 fn piece() -> impl Strategy<Value = String> {
     let words = [
         "[[route]]\n",

@@ -1,4 +1,4 @@
-//! The reference page and the JSON Schema say what the reader reads.
+//! The reference page and the JSON Schema agree with the reader.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ fn docs(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The committed text, written anew before if that is asked for.
+/// The committed text; with `UPDATE_EXPECT=1`, `made` is written to the file first.
 fn committed(name: &str, made: &str) -> String {
     let path = docs(name);
     if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -49,7 +49,7 @@ fn the_schema_is_in_step() {
     );
 }
 
-/// Each key of the schema for which there is a value, as a file that holds only that key.
+/// One file for each key of the schema that `value` gives a value for; the file sets only that key.
 fn files(schema: &Value, value: &dyn Fn(&Value) -> Option<String>) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let properties = schema["properties"].as_object().unwrap();
@@ -75,12 +75,12 @@ fn files(schema: &Value, value: &dyn Fn(&Value) -> Option<String>) -> Vec<(Strin
     files
 }
 
-/// A value that no key takes.
+/// A value that no key accepts.
 fn infinite(_schema: &Value) -> Option<String> {
     Some("inf".to_owned())
 }
 
-/// The default of a key, if it is a value of the file.
+/// The default of a key, if a file can set it.
 fn default(schema: &Value) -> Option<String> {
     let description = schema["description"].as_str()?;
     let (_, default) = description.rsplit_once("Default: `")?;

@@ -1,4 +1,4 @@
-//! What a good file becomes: every key and every default.
+//! The parsed form of a good file: every key and every default.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,7 +41,6 @@ digest = \"sha256:00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEE
 plan = \"p\"
 ";
 
-/// The configuration of a good file.
 fn parse(text: &str) -> Config {
     let config = Config::parse("windlass.toml", text, Path::new("/etc/windlass"));
     config.map_err(|problems| problems.to_string()).unwrap()

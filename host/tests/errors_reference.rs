@@ -1,4 +1,4 @@
-//! The table of docs/reference/errors.md says what the gateway answers.
+//! The table in docs/reference/errors.md agrees with the errors that Windlass sends.
 
 #![allow(
     clippy::unwrap_used,

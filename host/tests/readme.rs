@@ -1,4 +1,4 @@
-//! What the documents show is what is there.
+//! The files, commands and code that the documents show exist.
 
 #![allow(
     clippy::panic,
@@ -45,7 +45,7 @@ fn the_filter_of_the_readme_is_the_sdks() {
     assert_eq!(shown, [example.trim_end()]);
 }
 
-/// Documents for people, wherever they are; what is generated or not ours is left out.
+/// Documents for people; generated and third-party ones are left out.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root()];

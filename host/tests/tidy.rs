@@ -1,5 +1,5 @@
-//! The order of the source tree: the floors of its rooms, the first line and the length of each file, and the
-//! names that no file has.
+//! The order of the source tree: the floors of its modules, the first line and the length of each file, and names that
+//! no file may contain.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors of the house, from the cellar up: `crate::<room>` in the code of a room names a room of a
-/// floor below its own. Rooms of one floor know nothing of each other. A new room needs a floor; an
-/// import upwards needs its item moved to a floor below both, never a row here.
+/// The floors, lowest first. A module of `crate` may name only modules of lower floors; modules of one floor do not
+/// name each other. A new module needs a floor. If an import would point upwards, move its item to a floor below both;
+/// do not add a row here.
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &[
@@ -43,16 +43,16 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Beside the house: the way in, the crate's root, and what tests and benches reach.
+/// Modules outside of the floors: the entry point, the crate's root, and the items that tests and benches use.
 const BESIDE: &[&str] = &["internals", "lib", "main"];
 
-/// Names that have two definitions, and why.
+/// Type names that may have two definitions.
 const TWINS: &[&str] = &["Kind", "Rate"];
 
-/// Not in these: they are pure, and a test of theirs needs no socket and no clock.
+/// Pure modules: their tests need no socket and no clock.
 const PURE: &[&str] = &["balance", "route", "verifier"];
 
-/// What a pure part does without.
+/// Names that a pure module may not contain.
 const IMPURE: &[&str] = &[
     "tokio",
     "hyper",
@@ -62,17 +62,17 @@ const IMPURE: &[&str] = &[
     "Instant::now",
 ];
 
-/// Lines.
+/// The most lines that a file may have.
 const LONGEST: usize = 500;
 
-/// What is longer, and why.
+/// Files that may be longer: the reason, and their limit in lines.
 const LONGER: &[(&str, &str, usize)] = &[(
     "limits/counter.rs",
     "its bounds go to a file of their own",
     520,
 )];
 
-/// Folders that are somebody's own, as no file of ours should name them.
+/// Folders of one person's machine, which no committed file may name.
 const OF_A_MACHINE: &[&[&str]] = &[
     &["/", "root", "/"],
     &["/", "work", "/"],
@@ -86,7 +86,7 @@ fn repository() -> &'static Path {
         .expect("the workspace")
 }
 
-/// The files below a folder, but for what is built.
+/// The files below a folder, without build outputs.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -104,7 +104,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The sources of the host: their place under `src/`, and their text.
+/// The source files of the host: their path under `src/`, and their text.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let sources: Vec<_> = files(&root)
@@ -123,13 +123,13 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// The stop that a file belongs to: its folder right under `src/`, or its own name.
+/// The top-level module that a file belongs to: its first folder under `src/`, or its own name.
 fn stop(place: &str) -> &str {
     let first = place.split('/').next().unwrap();
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// The lines of code: no comments.
+/// The lines of code, without comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -146,7 +146,7 @@ fn imports(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The floor of a room, counted from below. None: a file that stands beside the house.
+/// The floor of a module, counted from below; `None` for a file outside of the floors.
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -165,7 +165,7 @@ fn rooms_import_only_from_floors_below() {
                 !to.is_empty(),
                 "{place}: write `use crate::a;`, not `use crate::{{a, b}};`"
             );
-            // A macro or an item of the crate's root is no room.
+            // A macro or an item of the crate's root is not a module.
             let Some(floor) = floor(to) else { continue };
             if to != from && floor >= own {
                 wrong.push(format!(
@@ -288,14 +288,14 @@ fn nothing_names_a_folder_of_a_machine() {
     let mut read = 0;
     for folder in ["host", "plugin-sdk", "plugins", "wit", "tests", "docs"] {
         for path in files(&repository().join(folder)) {
-            // What is not text (components) was built elsewhere, and is checked by its builder.
+            // Files that are not text (components) are checked where they are built.
             let Ok(text) = fs::read_to_string(&path) else {
                 continue;
             };
             read += 1;
             for parts in OF_A_MACHINE {
                 let name = parts.concat();
-                // A URL, or a path of the product's, may hold the word further on.
+                // A URL, or a path that the product uses, may contain the folder's name further on.
                 let own = text.match_indices(&name).find(|(start, _)| {
                     let before = text[..*start].chars().next_back();
                     !before
