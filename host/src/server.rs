@@ -30,9 +30,9 @@ mod head;
 mod http2;
 mod listen;
 mod message;
+mod own_output;
 mod refusal;
 mod thread;
-mod write_timer;
 
 pub(crate) use listen::BindError;
 

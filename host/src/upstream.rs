@@ -3,12 +3,11 @@
 //! The chain and the balancer come before, the chain's response phases after. From the outside in:
 //!
 //! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
-//! - [`local_endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
-//!   after it;
-//! - [`shared`]: an upstream of one configuration, its members and their balancer, and [`standing`], how
-//!   it stands as a whole;
+//! - [`endpoint`]: the state of an upstream and of each endpoint that outlives configurations, and its
+//!   maintenance;
+//! - [`shared`]: an upstream of one configuration, with the [`endpoint_set`] that it uses now;
 //! - [`LocalUpstream`]: one worker's view of that, with its connections and its retry budget;
-//! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
+//! - [`connection`]: the connections that carry requests, and the worker's pool of them;
 //! - [`dispatch`]: one request to one upstream, over as many attempts as it may have.
 //!
 //! Windlass sends a request twice only if no endpoint can have acted on it, or if it may be repeated:
@@ -23,12 +22,11 @@ pub(crate) mod coding;
 pub(crate) mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_set;
 pub(crate) mod fault;
 pub(crate) mod hash_key;
 pub(crate) mod headers;
-pub(crate) mod health_report;
 mod hops;
-mod incoming_ids;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod shared;
@@ -37,10 +35,10 @@ pub(crate) mod sticky;
 pub(crate) use connection::pool::Pools;
 pub(crate) use dispatch::timeouts::Timeouts;
 pub(crate) use endpoint::LocalEndpoint;
-pub(crate) use shared::{Upstream, UpstreamEndpoint};
+pub(crate) use shared::Upstream;
 
 use dispatch::budget::Budget;
-use shared::EndpointSet;
+use endpoint_set::{EndpointSet, UpstreamEndpoint};
 
 /// One worker's view of an upstream, with connections of its own.
 #[derive(Debug)]
@@ -67,17 +65,17 @@ pub(crate) struct LocalEndpoints {
 impl LocalUpstream {
     /// A worker's view. It keeps using the connections that it has.
     #[must_use]
-    pub(crate) fn new(plan: Arc<Upstream>, pools: Rc<Pools>, workers: u32) -> Self {
-        let retries = &plan.config.retries;
+    pub(crate) fn new(shared: Arc<Upstream>, pools: Rc<Pools>, workers: u32) -> Self {
+        let retries = &shared.config.retries;
         let nothing = LocalEndpoints {
-            shared: plan.endpoint_set(),
+            shared: shared.endpoint_set(),
             endpoints: Vec::new(),
         };
         let upstream = Self {
-            name: Arc::from(&*plan.config.name),
+            name: Arc::from(&*shared.config.name),
             budget: Budget::new(retries.budget, retries.budget_rate, workers),
             view: RefCell::new(Rc::new(nothing)),
-            shared: plan,
+            shared,
             pools,
         };
         upstream.refresh_view(upstream.shared.endpoint_set());
@@ -111,6 +109,6 @@ impl LocalUpstream {
 
     fn local_endpoint(&self, target: &UpstreamEndpoint) -> Rc<LocalEndpoint> {
         let pool = self.pools.of(&self.shared, &target.state);
-        Rc::new(LocalEndpoint::new(&target.state, pool))
+        Rc::new(LocalEndpoint::new(target, pool))
     }
 }

@@ -1,9 +1,30 @@
-//! Why a body did not reach its end, whichever way it went.
+//! The errors of an endpoint's connection, and of bodies in either direction.
 
-use super::transport_error::TransportError;
 use crate::error::Code;
 
-/// Why a body did not reach its end. Travels through hyper, as the source of its errors.
+/// An error of an endpoint's connection, or of a stream on it.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Over HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// Over HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+}
+
+impl TransportError {
+    /// The error of HTTP/2, if it is one.
+    #[must_use]
+    pub(crate) fn http2(&self) -> Option<&h2::Error> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(error) => Some(error),
+        }
+    }
+}
+
+/// The reason why a body did not reach its end. Travels through hyper, as the source of its errors.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The request's body is larger than its route takes.
@@ -45,7 +66,7 @@ pub enum BodyError {
     /// The endpoint ended the stream of the response in good order, and too early.
     #[error("the endpoint reset the response's stream before its end, without an error (NO_ERROR)")]
     UpstreamShort,
-    /// The answer breaks off. Why is known to its exchange, and is not for the client: over HTTP/2 a
+    /// The response breaks off. Its exchange has the cause, which is not for the client: over HTTP/2 a
     /// cause would hand on the endpoint's own code.
     #[error("the answer was cut")]
     Cut,
@@ -55,7 +76,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What the client is told, where it can still be told.
+    /// The code for the client, if a response can still be sent.
     #[must_use]
     pub(crate) fn code(&self) -> Code {
         match self {

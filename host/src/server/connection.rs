@@ -17,16 +17,18 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::client_io::ClientIo;
-use super::{handshake, head, http2, refusal};
+use super::client_io::{ClientIo, ClientTap};
+use super::{client_io, handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
 use crate::http::stream::Stream;
+use crate::http::tap::TappedIo;
 use crate::http::tls::HTTP2;
 use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
 use crate::proxy::worker::WorkerConnection;
@@ -66,7 +68,8 @@ pub(crate) async fn serve(
     let other = Rc::clone(&connection);
     let slot = TunnelSlot::default();
     let upgraded = Rc::clone(&slot);
-    let io = ClientIo::new(stream, Arc::clone(&watch));
+    let tap = ClientTap::new(Arc::clone(&watch));
+    let io = TokioIo::new(TappedIo { stream, tap });
     let builder = builder(&connection.listener);
     let service = service_fn(move |request: Request<Incoming>| {
         let arrival = head::receive(&connection, request);
@@ -183,22 +186,16 @@ where
         if let Err(error) = &outcome {
             tracing::debug!(%error, "a client connection ended");
         }
-        if let Some(tunnel) = self.upgraded.borrow_mut().take() {
-            return match self.hyper.take().map(http1::Connection::into_parts) {
-                Some(parts) if outcome.is_ok() => {
-                    let (stream, read) = read_parts(parts);
-                    ConnectionEnd::Upgraded(stream, read, tunnel)
-                }
-                Some(_) | None => ConnectionEnd::Quietly,
+        if let Some(tunnel) = self.upgraded.take() {
+            return match self.parts().filter(|_| outcome.is_ok()) {
+                Some((stream, read)) => ConnectionEnd::Upgraded(stream, read, tunnel),
+                None => ConnectionEnd::Quietly,
             };
         }
         if matches!(&outcome, Err(error) if error.is_parse_version_h2()) && self.watch.served() == 0
         {
-            return match self.hyper.take().map(http1::Connection::into_parts) {
-                Some(parts) => {
-                    let (stream, read) = read_parts(parts);
-                    ConnectionEnd::Http2(stream, read)
-                }
+            return match self.parts() {
+                Some((stream, read)) => ConnectionEnd::Http2(stream, read),
                 None => ConnectionEnd::Quietly,
             };
         }
@@ -214,19 +211,20 @@ where
         }
     }
 
-    fn stream(&mut self) -> Option<Stream> {
+    /// The stream, and the bytes that were read and not used.
+    fn parts(&mut self) -> Option<(Stream, Bytes)> {
         let parts = self.hyper.take()?.into_parts();
-        Some(parts.io.into_parts().0)
+        let (stream, ahead) = client_io::into_parts(parts.io);
+        let read = if ahead.is_empty() {
+            parts.read_buf
+        } else {
+            [parts.read_buf, ahead].concat().into()
+        };
+        Some((stream, read))
     }
-}
 
-/// The stream, and the bytes that were read and not used.
-fn read_parts<S>(parts: http1::Parts<ClientIo, S>) -> (Stream, Bytes) {
-    let (stream, ahead) = parts.io.into_parts();
-    if ahead.is_empty() {
-        (stream, parts.read_buf)
-    } else {
-        (stream, [parts.read_buf, ahead].concat().into())
+    fn stream(&mut self) -> Option<Stream> {
+        self.parts().map(|(stream, _)| stream)
     }
 }
 

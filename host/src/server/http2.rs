@@ -23,8 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 
-use super::h2_guard::H2GuardIo;
-use super::head;
+use super::{h2_guard, head};
 use crate::config::Listener;
 use crate::http::stream::Stream;
 use crate::http::watch::{TimeoutKind, Watch};
@@ -64,7 +63,7 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
         // A stream that becomes a tunnel has a task of its own.
         proxy::handle(exchange, arrival, TunnelSlot::default())
     });
-    let io = H2GuardIo::new(stream, read, Arc::clone(&watch), max_head);
+    let io = h2_guard::guarded(stream, read, Arc::clone(&watch), max_head);
     let mut hyper = std::pin::pin!(builder.serve_connection(io, service));
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {

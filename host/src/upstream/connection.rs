@@ -5,10 +5,10 @@
 //! - [`http1`] is an HTTP/1.1 connection. Its [`io`] keeps a [`head_record`] of the head that is sent,
 //!   reads each [`head`] of a response before hyper does, and passes [`interim`] responses on; a
 //!   [`wake_gate`] saves wake-ups;
-//! - [`mod@http2`] is an HTTP/2 connection over a [`monitored_io`], with a check of its [`liveness`].
+//! - [`mod@http2`] is an HTTP/2 connection, with a check of its [`liveness`].
 //!   Each request on it is an [`http2_request`] with an [`upload`] of its body, or becomes a
 //!   [`stream_io`];
-//! - [`endpoint_body`] is the body of a response over either, and [`transport`] has the errors;
+//! - [`endpoint_body`] is the body of a response over either;
 //! - [`pool`] keeps the connections of a worker, and learns the [`request_limit`] of an endpoint's
 //!   HTTP/2 connections.
 //!
@@ -16,7 +16,7 @@
 
 use std::task::{Context, Poll};
 
-use http::Request;
+use http::{Request, Response};
 use http_body::Frame;
 use hyper::body::Bytes;
 
@@ -30,22 +30,38 @@ pub(crate) mod http2_request;
 pub(crate) mod interim;
 pub(crate) mod io;
 pub(crate) mod liveness;
-pub(crate) mod monitored_io;
 pub(crate) mod pool;
 pub(crate) mod request_limit;
 pub(crate) mod stream_io;
 pub(crate) mod tls;
-pub(crate) mod transport;
 pub(crate) mod upload;
 pub(crate) mod wake_gate;
 
-use crate::http::transport_error::TransportError;
+use crate::http::body_error::TransportError;
 use endpoint_body::EndpointBody;
 use http1::Http1Connection;
 use http2::Http2Stream;
 use pool::Pool;
 
 use crate::http::body::Body;
+
+/// The outcome of a request: the head of its response, or a failure.
+pub(crate) type SendOutcome = Result<Response<EndpointBody>, SendFailure>;
+
+/// The reason why there is no response.
+#[derive(Debug)]
+pub(crate) enum SendFailure {
+    /// The connection accepted no more requests; here is the request.
+    Unsent(Box<Request<Body>>),
+    /// It was sent, or a part of it.
+    Failed(TransportError),
+}
+
+impl From<h2::Error> for SendFailure {
+    fn from(error: h2::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 /// A connection, or stream, that carries one request.
 #[derive(Debug)]

@@ -139,10 +139,9 @@ impl<'a> Dispatch<'a> {
     fn begin(&mut self, attempt: &Attempt<'_>) {
         let context = self.context;
         context.watch.shared.stats.attempts.add(1);
-        if let Some(endpoint) = attempt.pick().endpoint() {
-            endpoint.counters.attempts.add(1);
-            context.watch.set_endpoint(endpoint.state.id);
-        }
+        let endpoint = &attempt.pick().endpoint;
+        endpoint.counters.attempts.add(1);
+        context.watch.set_endpoint(endpoint.state.id);
         let mut first_byte = context.timeouts.first_byte;
         if self.tried.len() > 1 || self.resent > 0 {
             // All attempts have it together.
@@ -189,12 +188,9 @@ impl<'a> Dispatch<'a> {
         };
         context.exchange.with(|exchange| {
             exchange.outcome.upstream_us = upstream_us;
-            let target = attempt.pick().target();
-            if let (Some(target), Some(response)) = (target, &mut exchange.response) {
-                context
-                    .upstream
-                    .shared
-                    .set_sticky_token(self.sticky, target, response);
+            if let Some(response) = &mut exchange.response {
+                let (upstream, endpoint) = (&context.upstream.shared, &attempt.pick().endpoint);
+                upstream.set_sticky_token(self.sticky, &endpoint.state, response);
             }
         });
         attempt.into_body(incoming)

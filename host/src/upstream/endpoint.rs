@@ -18,15 +18,22 @@ pub(crate) mod maintenance;
 pub(crate) mod state;
 pub(crate) mod upstream_state;
 
+use http::HeaderValue;
+
 use state::{EndpointCounters, EndpointState};
 
 use super::connection::pool::Pool;
+use super::endpoint_set::UpstreamEndpoint;
 
 /// One worker's view of an endpoint.
 #[derive(Debug)]
 pub(crate) struct LocalEndpoint {
     /// Its name; a copy of this worker's.
     pub(crate) name: Arc<str>,
+    /// As it was configured, or added: `ip:port` or `name:port`.
+    pub(crate) configured: Arc<str>,
+    /// The same as a `host` field.
+    pub(crate) host: HeaderValue,
     /// Its connections that can take a request.
     pub(crate) pool: Rc<Pool>,
     /// Its state in the process.
@@ -38,9 +45,12 @@ pub(crate) struct LocalEndpoint {
 impl LocalEndpoint {
     /// A view of it, with these connections of the worker's.
     #[must_use]
-    pub(crate) fn new(state: &Arc<EndpointState>, pool: Rc<Pool>) -> Self {
+    pub(crate) fn new(endpoint: &UpstreamEndpoint, pool: Rc<Pool>) -> Self {
+        let state = &endpoint.state;
         Self {
             name: Arc::from(&*state.name),
+            configured: Arc::clone(&endpoint.configured),
+            host: endpoint.host.clone(),
             pool,
             state: Arc::clone(state),
             counters: state.register_counters(),

@@ -11,7 +11,7 @@ use http::header::RETRY_AFTER;
 use super::queue::QueueError;
 use crate::error::{Code, RequestError};
 use crate::http::body_error::BodyError;
-use crate::http::transport_error::TransportError;
+use crate::http::body_error::TransportError;
 
 /// The reason why an attempt gave no response.
 #[derive(Debug, thiserror::Error)]

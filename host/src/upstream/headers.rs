@@ -15,16 +15,18 @@ use crate::http::header_flags::HeaderFlags;
 use crate::http::headers::{REQUEST_ID, strip};
 use crate::http::identity_fields;
 
-use super::{Upstream, UpstreamEndpoint, hops, incoming_ids};
+use super::{LocalEndpoint, Upstream, hops};
 use crate::config::HostRule;
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
+use crate::model::request_id::RequestId;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// The clients that the operator trusts, and the fields that all may send.
@@ -89,7 +91,7 @@ pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
 /// The connection comes from a trusted proxy: append to its fields, and read from them the client (the
 /// rightmost address that is not a trusted proxy's), its scheme, and the request id.
 fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &mut Exchange) {
-    incoming_ids::adopt_ids(exchange);
+    adopt_ids(exchange);
     let headers = &mut exchange.request.headers;
     let own = &connection.forwarded_for;
     let mut list = join_values(headers, &FORWARDED_FOR);
@@ -142,6 +144,39 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
     }
 }
 
+/// The id that a trusted proxy gave the request, and its trace.
+fn adopt_ids(exchange: &mut Exchange) {
+    let headers = &exchange.request.headers;
+    let id = only(headers, &REQUEST_ID).and_then(RequestId::from_proxy);
+    let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
+    exchange.trace = trace.cloned().map(Box::new);
+    if let Some(id) = id {
+        exchange.id = id;
+    }
+}
+
+/// The value of a field that occurs exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        (Some(_) | None, Some(_) | None) => None,
+    }
+}
+
+/// Whether this is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
+fn is_trace(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let mut part = |length: usize| {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let part = parts.next().filter(|part| part.len() == length)?;
+        part.iter().all(is_digit).then_some(part)
+    };
+    let (version, trace, parent, flags) = (part(2), part(32), part(16), part(2));
+    let set = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
+    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && parts.next().is_none()
+}
+
 /// All lines of a field as one list.
 fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let mut list = Vec::new();
@@ -155,8 +190,8 @@ fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 }
 
 /// The `host` field for this endpoint.
-pub(crate) fn set_host(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mut HeaderMap) {
-    match (&plan.config.host, &plan.host) {
+pub(crate) fn set_host(upstream: &Upstream, endpoint: &LocalEndpoint, headers: &mut HeaderMap) {
+    match (&upstream.config.host, &upstream.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
         (HostRule::Endpoint, _) => {
             headers.insert(HOST, endpoint.host.clone());
@@ -170,8 +205,8 @@ pub(crate) fn set_host(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &m
 /// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
 /// and logs that look at it later.
 pub(crate) fn build_request(
-    plan: &Upstream,
-    endpoint: &UpstreamEndpoint,
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
     exchange: &mut Exchange,
     body: Body,
     keep: bool,
@@ -189,7 +224,7 @@ pub(crate) fn build_request(
     *request.uri_mut() = Uri::from(head.target.clone());
     *request.headers_mut() = headers;
     let headers = request.headers_mut();
-    set_host(plan, endpoint, headers);
+    set_host(upstream, endpoint, headers);
     if let Some((name, value)) = framing {
         headers.insert(name, value);
     }
@@ -211,32 +246,4 @@ fn framing(method: &Method, body: &Body) -> Option<(HeaderName, HeaderValue)> {
     }
     let unknown = body.size_hint().exact().is_none();
     unknown.then(|| (TRANSFER_ENCODING, CHUNKED.clone()))
-}
-
-/// An address without its port, if that is the scheme's default: clients leave it out (RFC 9110 section
-/// 4.2.3), and some servers accept no other name.
-#[must_use]
-pub(crate) fn authority(address: &str, is_tls: bool) -> &str {
-    let port = if is_tls { ":443" } else { ":80" };
-    address.strip_suffix(port).unwrap_or(address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::authority;
-
-    #[test]
-    fn only_the_schemes_own_port_is_left_out() {
-        for (address, is_tls, host) in [
-            ("orders.internal:80", false, "orders.internal"),
-            ("orders.internal:443", true, "orders.internal"),
-            ("orders.internal:443", false, "orders.internal:443"),
-            ("orders.internal:80", true, "orders.internal:80"),
-            ("10.0.0.1:8080", false, "10.0.0.1:8080"),
-            ("10.0.0.1:8443", true, "10.0.0.1:8443"),
-            ("[::1]:80", false, "[::1]"),
-        ] {
-            assert_eq!(authority(address, is_tls), host);
-        }
-    }
 }

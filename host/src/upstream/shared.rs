@@ -23,9 +23,9 @@ use super::connection::tls::EndpointTls;
 use super::endpoint::health::{Backoff, Change, CheckThresholds, Health};
 use super::endpoint::state::EndpointState;
 use super::endpoint::upstream_state::{EndpointChanges, UpstreamState};
-use super::headers::authority;
+use super::endpoint_set::{EndpointSet, UpstreamEndpoint, authority};
 use super::queue::RequestQueue;
-use super::sticky::{EndpointDigest, StickyTokens};
+use super::sticky::StickyTokens;
 use crate::balance::{Balancer, BalancerSettings, Member};
 use crate::config as model;
 use crate::model::endpoint::EndpointHealth;
@@ -60,35 +60,6 @@ pub(crate) struct Upstream {
     in_use: AtomicBool,
     /// One change at a time.
     changing: Mutex<()>,
-}
-
-/// The endpoints of an upstream at one time.
-#[derive(Debug)]
-pub(crate) struct EndpointSet {
-    /// The version of the state that they come from.
-    pub(crate) version: u64,
-    /// Picks endpoints.
-    pub(crate) balancer: Balancer,
-    /// The endpoints; the balancer uses their indices.
-    pub(crate) endpoints: Vec<UpstreamEndpoint>,
-    /// The indices of endpoints with sticky clients, by their names in tokens.
-    by_digest: HashMap<EndpointDigest, usize>,
-}
-
-/// One endpoint, ready for use.
-#[derive(Debug)]
-pub(crate) struct UpstreamEndpoint {
-    /// Its state in the process.
-    pub(crate) state: Arc<EndpointState>,
-    /// As it was configured, or added: `ip:port` or `name:port`.
-    pub(crate) configured: Arc<str>,
-    /// The same as a `host` field, without a port that the scheme implies.
-    pub(crate) host: HeaderValue,
-    /// Its weight, before health.
-    pub(crate) weight: u32,
-    /// Its priority group.
-    pub(crate) priority: u8,
-    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// An endpoint as the file or an operator has it.

@@ -4,7 +4,8 @@ use crate::model::endpoint::EndpointHealth;
 use crate::observe::metrics::{MetricFamily, families};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::clock::Timestamp;
-use crate::upstream::shared::{Upstream, UpstreamEndpoint};
+use crate::upstream::endpoint_set::UpstreamEndpoint;
+use crate::upstream::shared::Upstream;
 
 families! {
     /// The families of upstreams and their endpoints.

@@ -8,14 +8,14 @@
 use bytes::{BufMut, BytesMut};
 
 /// A frame's own head. Bytes.
-const HEAD: usize = 9;
+pub(super) const HEAD: usize = 9;
 /// With this a connection begins. Bytes.
 pub(super) const PREFACE: usize = 24;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const CONTINUATION: u8 = 9;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 /// An ordinary field, of HPACK's static table: an empty `host` (RFC 7541 section 6.1). It changes

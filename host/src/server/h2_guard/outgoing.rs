@@ -2,12 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// A frame's own head. Bytes.
-const HEAD: usize = 9;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+use super::incoming::{CONTINUATION, END_HEADERS, HEAD, HEADERS, RST_STREAM};
+
 /// How many streams that were reset are remembered: a frame for one of them may have been on its way.
 const MAX_REMEMBERED_RESETS: usize = 64;
 
@@ -38,8 +34,8 @@ impl OutgoingFrames {
                 self.left -= count;
                 continue;
             }
-            let places = self.head.iter_mut().skip(self.have);
-            places.zip(now).for_each(|(place, byte)| *place = *byte);
+            let rest_of_head = self.head.iter_mut().skip(self.have);
+            rest_of_head.zip(now).for_each(|(to, from)| *to = *from);
             self.have += count;
             if self.have == HEAD {
                 self.begin();

@@ -4,27 +4,27 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::Notify;
 
-use super::head::{HeadOverflow, HeadReader};
-use super::head_record::HeadRecord;
+use super::head::{ExchangeHeads, HeadReader};
 use super::http1::Http1Connection;
 use super::http2::Http2Connection;
-use super::interim::InterimResponses;
-use super::io::EndpointIo;
+use super::io::EndpointTap;
 use super::wake_gate::WakeGate;
 use crate::config::UpstreamProtocol;
 use crate::http::stream::Stream;
+use crate::http::tap::TappedIo;
 use crate::http::tls::HTTP2;
 use crate::runtime::descriptors;
 use crate::upstream::endpoint::state::ConnectionPermit;
 use crate::upstream::fault::AttemptError;
-use crate::upstream::{Upstream, UpstreamEndpoint};
+use crate::upstream::{LocalEndpoint, Upstream};
 
 /// The smallest buffer that hyper takes. Bytes.
 const MIN_BUFFER: usize = 8 * 1024;
@@ -46,31 +46,29 @@ pub(crate) enum NewConnection {
     Http2(Rc<Http2Connection>),
 }
 
-/// Connect to an endpoint, its TLS handshake included, within this time. The place among its
-/// connections is held until the socket is closed. `http1`: nothing else is wanted, whatever the
-/// upstream's `protocol`. `freed` is told when a request on one that many share has ended.
+/// Connect to an endpoint, its TLS handshake included, within this time. The permit is released
+/// when the socket is closed. `http1`: nothing else is wanted, whatever the upstream's `protocol`.
 ///
 /// # Errors
 ///
 /// It took no connection, or not in time, or the two do not agree on TLS.
 pub(crate) async fn connect(
-    plan: &Upstream,
-    endpoint: &UpstreamEndpoint,
-    place: ConnectionPermit,
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
+    permit: ConnectionPermit,
     limit: Duration,
     http1: bool,
-    freed: Rc<Notify>,
 ) -> Result<NewConnection, AttemptError> {
     let step = Cell::new("connection to");
     match tokio::time::timeout(
         limit,
-        connect_unbounded(plan, endpoint, place, http1, freed, &step),
+        connect_unbounded(upstream, endpoint, permit, http1, &step),
     )
     .await
     {
         Ok(connected) => connected,
         Err(_) => Err(AttemptError::ConnectTimeout {
-            endpoint: endpoint.state.name.to_string(),
+            endpoint: endpoint.name.to_string(),
             step: step.get(),
             milliseconds: limit.as_millis(),
         }),
@@ -78,61 +76,49 @@ pub(crate) async fn connect(
 }
 
 async fn connect_unbounded(
-    plan: &Upstream,
-    endpoint: &UpstreamEndpoint,
-    place: ConnectionPermit,
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
+    permit: ConnectionPermit,
     http1: bool,
-    freed: Rc<Notify>,
     step: &Cell<&'static str>,
 ) -> Result<NewConnection, AttemptError> {
-    let stream = open(plan, endpoint, http1, step).await?;
-    if is_http2(plan, endpoint, &stream, http1)? {
+    let stream = open(upstream, endpoint, http1, step).await?;
+    if is_http2(upstream, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
-        let shared = Http2Connection::new(stream, plan.config.max_head, place, freed).await;
-        let failed =
-            |cause: h2::Error| AttemptError::of_exchange(&endpoint.state.name, cause.into());
+        let freed = endpoint.pool.capacity_notify();
+        let shared = Http2Connection::new(stream, upstream.config.max_head, permit, freed).await;
+        let failed = |cause: h2::Error| AttemptError::of_exchange(&endpoint.name, cause.into());
         return shared.map(NewConnection::Http2).map_err(failed);
     }
-    let (record, rest, interims) = (
-        HeadRecord::default(),
-        HeadOverflow::default(),
-        InterimResponses::default(),
-    );
-    let config = &plan.config;
-    let heads = HeadReader::new(rest.clone(), config.max_head, config.max_headers);
-    let gate = WakeGate::new();
-    let io = EndpointIo::new(
-        stream,
-        record.clone(),
-        heads,
-        interims.clone(),
-        gate.signal(),
-        place,
-    );
-    let (sender, drive) = http1::Builder::new()
-        .max_header_size(plan.config.max_head)
-        .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
-        .handshake(io)
+    let heads = Arc::<ExchangeHeads>::default();
+    let config = &upstream.config;
+    let reader = HeadReader::new(Arc::clone(&heads), config.max_head, config.max_headers);
+    let gate = WakeGate::default();
+    let tap = EndpointTap::new(reader, gate.signal(), permit);
+    let (sender, driver) = http1::Builder::new()
+        .max_header_size(config.max_head)
+        .max_buf_size(config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
+        .handshake(TokioIo::new(TappedIo { stream, tap }))
         .await
         .map_err(|cause| AttemptError::Closed {
-            endpoint: endpoint.state.name.to_string(),
+            endpoint: endpoint.name.to_string(),
             cause: cause.into(),
         })?;
-    let connection = Http1Connection::new(sender, drive, record, rest, interims, gate);
+    let connection = Http1Connection::new(sender, driver, gate, heads);
     Ok(NewConnection::Http1(connection))
 }
 
 /// Whether this connection speaks HTTP/2.
 fn is_http2(
-    plan: &Upstream,
-    endpoint: &UpstreamEndpoint,
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
     stream: &Stream,
     http1: bool,
 ) -> Result<bool, AttemptError> {
     let protocol = if http1 {
         UpstreamProtocol::Http1
     } else {
-        plan.config.protocol
+        upstream.config.protocol
     };
     match (stream.is_tls(), protocol) {
         (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => Ok(false),
@@ -140,34 +126,34 @@ fn is_http2(
         (true, UpstreamProtocol::Auto) => Ok(stream.protocol() == Some(HTTP2)),
         (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => Ok(true),
         (true, UpstreamProtocol::Http2) => Err(AttemptError::Tls {
-            endpoint: endpoint.state.name.to_string(),
+            endpoint: endpoint.name.to_string(),
             cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
         }),
     }
 }
 
 async fn open(
-    plan: &Upstream,
-    endpoint: &UpstreamEndpoint,
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
     http1: bool,
     step: &Cell<&'static str>,
 ) -> Result<Stream, AttemptError> {
     let socket = connect_to(endpoint.state.address).await;
     let socket = socket.map_err(|cause| {
-        let endpoint = endpoint.state.name.to_string();
+        let endpoint = endpoint.name.to_string();
         if descriptors::is_file_limit_error(&cause) {
             AttemptError::Descriptors { endpoint }
         } else {
             AttemptError::Connect { endpoint, cause }
         }
     })?;
-    let Some(tls) = &plan.tls else {
+    let Some(tls) = &upstream.tls else {
         return Ok(Stream::Clear(socket));
     };
     step.set("TLS handshake with");
     let stream = tls.connect(&endpoint.configured, socket, http1).await;
     stream.map_err(|cause| AttemptError::Tls {
-        endpoint: endpoint.state.name.to_string(),
+        endpoint: endpoint.name.to_string(),
         cause,
     })
 }

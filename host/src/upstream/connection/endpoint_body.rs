@@ -10,7 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::stream_io::StreamIo;
-use crate::http::transport_error::TransportError;
+use crate::http::body_error::TransportError;
 
 /// The part of a response after its head.
 #[derive(Debug)]

@@ -12,6 +12,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::Finder;
 
+use super::head_record::HeadRecord;
+use super::interim::{InterimResponses, end_of_head};
+
 /// The most fields that hyper takes.
 const HYPER_MAX_FIELDS: usize = 100;
 /// A head's lines beside its fields: the status line and the empty one.
@@ -21,12 +24,17 @@ const OTHER_LINES: usize = 2;
 const SHORT: usize = 3 * HYPER_MAX_FIELDS;
 static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
-/// What a connection and its I/O tell each other of the present response's head.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HeadOverflow(Arc<HeadOverflowState>);
-
+/// The heads of the present request and its response. Shared by a connection and its I/O.
 #[derive(Debug, Default)]
-struct HeadOverflowState {
+pub(super) struct ExchangeHeads {
+    pub(super) record: HeadRecord,
+    pub(super) interims: InterimResponses,
+    pub(super) overflow: HeadOverflow,
+}
+
+/// The fields of the present response's head that hyper does not get.
+#[derive(Debug, Default)]
+pub(super) struct HeadOverflow {
     /// Whether a head is to come.
     awaited: AtomicBool,
     has_head: AtomicBool,
@@ -37,44 +45,43 @@ struct HeadOverflowState {
 impl HeadOverflow {
     /// A request goes out: a head is to come.
     pub(crate) fn expect_head(&self) {
-        self.0.awaited.store(true, Relaxed);
+        self.awaited.store(true, Relaxed);
     }
 
     /// Whether a head is to come.
     #[must_use]
     pub(crate) fn is_expected(&self) -> bool {
-        self.0.awaited.load(Relaxed)
+        self.awaited.load(Relaxed)
     }
 
     /// Whether the head has more fields than it may.
     #[must_use]
     pub(crate) fn is_too_many(&self) -> bool {
-        self.0.too_many.load(Relaxed)
+        self.too_many.load(Relaxed)
     }
 
     /// Put the fields that hyper did not get to those that it did.
     pub(crate) fn restore_fields(&self, headers: &mut HeaderMap) {
-        if self.0.has_head.load(Relaxed) && self.0.has_head.swap(false, Relaxed) {
-            let mut fields = self.0.fields.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_head.load(Relaxed) && self.has_head.swap(false, Relaxed) {
+            let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
             // None of them is among those that hyper got.
             headers.extend(std::mem::take(&mut *fields));
         }
     }
 
     fn keep_fields(&self, fields: HeaderMap) {
-        *self.0.fields.lock().unwrap_or_else(PoisonError::into_inner) = fields;
-        self.0.has_head.store(true, Relaxed);
+        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = fields;
+        self.has_head.store(true, Relaxed);
     }
 }
 
 /// Reads heads before hyper does.
 #[derive(Debug)]
-pub(crate) struct HeadReader {
-    /// Shared with the connection.
-    pub(crate) overflow: HeadOverflow,
+pub(super) struct HeadReader {
+    pub(super) shared: Arc<ExchangeHeads>,
     max_head: usize,
     max_fields: usize,
-    /// What was read of a head that is not complete.
+    /// The part that was read of an incomplete head.
     buffered: Vec<u8>,
     /// How much of it was looked at as HTTP. Bytes.
     parsed: usize,
@@ -82,7 +89,7 @@ pub(crate) struct HeadReader {
 
 /// What to do with bytes that were read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum HeadAction {
+pub(super) enum HeadAction {
     /// They go to hyper as they are.
     Pass,
     /// These go to hyper in their place.
@@ -91,7 +98,7 @@ pub(crate) enum HeadAction {
     Wait,
 }
 
-/// What was found in some bytes.
+/// The heads in some bytes.
 enum HeadSearch {
     /// Heads, all of them complete and within hyper's bound.
     Plain,
@@ -104,11 +111,11 @@ enum HeadSearch {
 impl HeadReader {
     /// For heads of up to so many bytes and fields.
     #[must_use]
-    pub(crate) fn new(rest: HeadOverflow, max_head: usize, most: usize) -> Self {
+    pub(crate) fn new(shared: Arc<ExchangeHeads>, max_head: usize, max_fields: usize) -> Self {
         Self {
-            overflow: rest,
+            shared,
             max_head,
-            max_fields: most,
+            max_fields,
             buffered: Vec::new(),
             parsed: 0,
         }
@@ -138,7 +145,7 @@ impl HeadReader {
     }
 
     fn stop_expecting(&mut self) {
-        self.overflow.0.awaited.store(false, Relaxed);
+        self.shared.overflow.awaited.store(false, Relaxed);
         self.parsed = 0;
     }
 
@@ -191,8 +198,8 @@ impl HeadReader {
         }
     }
 
-    /// Whether this is the beginning of a head, as far as it can be told. It is looked at anew when it
-    /// has twice the length, so that a head that comes in small pieces costs little.
+    /// Whether this can be the beginning of a head. It is parsed again when it has twice the length, so that a
+    /// head that comes in small pieces costs little.
     fn may_become_a_head(&mut self, begun: &[u8]) -> bool {
         if begun.len() >= self.max_head {
             return false;
@@ -203,7 +210,7 @@ impl HeadReader {
         self.parsed = begun.len();
         let mut fields = vec![httparse::EMPTY_HEADER; self.max_fields];
         let parsed = httparse::Response::new(&mut fields).parse(begun);
-        // One that has too many already is told of when it is complete.
+        // One that has too many fields already is reported when it is complete.
         matches!(parsed, Ok(_) | Err(httparse::Error::TooManyHeaders))
     }
 
@@ -218,7 +225,7 @@ impl HeadReader {
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(_)) => {}
             Err(httparse::Error::TooManyHeaders) => {
-                self.overflow.0.too_many.store(true, Relaxed);
+                self.shared.overflow.too_many.store(true, Relaxed);
                 return None;
             }
             Ok(httparse::Status::Partial) | Err(_) => return None,
@@ -238,7 +245,7 @@ impl HeadReader {
             }
         }
         lines.extend_from_slice(b"\r\n");
-        self.overflow.keep_fields(rest);
+        self.shared.overflow.keep_fields(rest);
         Some(lines)
     }
 }
@@ -260,20 +267,6 @@ fn is_within_bound(bytes: &[u8]) -> bool {
     })
 }
 
-/// How long the head is that begins here, and how many lines it has, with the empty one at its end.
-fn end_of_head(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut lines = 0;
-    for at in memchr::memchr_iter(b'\n', bytes) {
-        lines += 1;
-        match bytes.get(at + 1..) {
-            Some([b'\n', ..]) => return Some((at + 2, lines + 1)),
-            Some([b'\r', b'\n', ..]) => return Some((at + 3, lines + 1)),
-            Some(_) | None => {}
-        }
-    }
-    None
-}
-
 /// Whether another head follows this one (RFC 9110 section 15.2).
 fn is_interim(head: &[u8]) -> bool {
     let status = head.get(9..12);
@@ -291,9 +284,9 @@ mod tests {
     }
 
     fn reader() -> HeadReader {
-        let rest = HeadOverflow::default();
-        rest.expect_head();
-        HeadReader::new(rest, 64 * 1024, 500)
+        let shared = Arc::<ExchangeHeads>::default();
+        shared.overflow.expect_head();
+        HeadReader::new(shared, 64 * 1024, 500)
     }
 
     /// What hyper gets of these pieces, and the fields that it does not get.
@@ -301,7 +294,7 @@ mod tests {
         let mut reader = reader();
         let mut given = Vec::new();
         for piece in pieces {
-            if reader.overflow.is_expected() {
+            if reader.shared.overflow.is_expected() {
                 match reader.read(piece) {
                     HeadAction::Pass => given.extend_from_slice(piece),
                     HeadAction::Replace(bytes) => given.extend(bytes),
@@ -313,7 +306,7 @@ mod tests {
         }
         given.extend(reader.end());
         let mut fields = HeaderMap::new();
-        reader.overflow.restore_fields(&mut fields);
+        reader.shared.overflow.restore_fields(&mut fields);
         (given, fields)
     }
 
@@ -371,7 +364,7 @@ mod tests {
     fn more_than_the_bound_and_nonsense_are_for_hyper_to_refuse() {
         let mut reader = reader();
         assert_eq!(reader.read(&head(501)), HeadAction::Pass);
-        assert!(reader.overflow.is_too_many());
+        assert!(reader.shared.overflow.is_too_many());
         for nonsense in [
             "SSH-2.0-OpenSSH_9.9\r\n",
             "\x15\x03\x01",

@@ -5,7 +5,7 @@
 //! almost nothing, and they are parsed only when they are needed.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -20,11 +20,8 @@ const MAX_FIELDS: usize = 128;
 const MAX_KEPT_BUFFER: usize = 2 * 1024;
 
 /// The last head that was written to one connection. Shared by the connection and its I/O.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HeadRecord(Arc<HeadRecordState>);
-
 #[derive(Debug, Default)]
-struct HeadRecordState {
+pub(super) struct HeadRecord {
     is_recording: AtomicBool,
     bytes: Mutex<Vec<u8>>,
 }
@@ -32,43 +29,43 @@ struct HeadRecordState {
 impl HeadRecord {
     /// A request without a body begins: keep what is written from now on.
     pub(crate) fn begin(&self) {
-        self.0.is_recording.store(true, Relaxed);
-        let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_recording.store(true, Relaxed);
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         bytes.clear();
         bytes.shrink_to(MAX_KEPT_BUFFER);
     }
 
     /// Something else begins: keep nothing.
     pub(crate) fn stop(&self) {
-        self.0.is_recording.store(false, Relaxed);
+        self.is_recording.store(false, Relaxed);
     }
 
     /// Whether all that was written is kept.
     #[must_use]
     pub(crate) fn is_on(&self) -> bool {
-        self.0.is_recording.load(Relaxed)
+        self.is_recording.load(Relaxed)
     }
 
     /// This was written, or would have been.
-    pub(crate) fn append(&self, piece: &[u8]) {
-        if !self.0.is_recording.load(Relaxed) {
+    pub(crate) fn append(&self, part: &[u8]) {
+        if !self.is_recording.load(Relaxed) {
             return;
         }
-        let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes.len() + piece.len() > MAX_BYTES {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() + part.len() > MAX_BYTES {
             self.stop();
         } else {
-            bytes.extend_from_slice(piece);
+            bytes.extend_from_slice(part);
         }
     }
 
     /// The request whose head was written, once more. None: not all of it was kept.
     #[must_use]
     pub(crate) fn parse_request(&self) -> Option<Request<Body>> {
-        if !self.0.is_recording.load(Relaxed) {
+        if !self.is_recording.load(Relaxed) {
             return None;
         }
-        let bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         read(&bytes)
     }
 }
@@ -79,16 +76,21 @@ fn read(bytes: &[u8]) -> Option<Request<Body>> {
     if !head.parse(bytes).ok()?.is_complete() {
         return None;
     }
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
-    }
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
     *request.uri_mut() = Uri::from(PathAndQuery::try_from(head.path?).ok()?);
-    *request.headers_mut() = headers;
+    *request.headers_mut() = header_map(head.headers)?;
     Some(request)
+}
+
+/// The fields of a head that httparse has read.
+pub(super) fn header_map(fields: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some(headers)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -16,15 +17,15 @@ use hyper::body::Bytes;
 use hyper::client::conn::{TrySendError, http1};
 
 use super::endpoint_body::EndpointBody;
-use super::head::HeadOverflow;
-use super::head_record::HeadRecord;
-use super::interim::{InterimResponse, InterimResponses};
+use super::head::ExchangeHeads;
+use super::interim::InterimResponse;
 use super::io::EndpointIo;
-use super::transport::{SendFailure, SendOutcome};
 use super::wake_gate::WakeGate;
+use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
+use crate::http::body_error::TransportError;
 use crate::http::stream::Stream;
-use crate::http::transport_error::TransportError;
+use crate::http::tap::TappedIo;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 type Http1Driver = http1::Connection<EndpointIo, Body>;
@@ -37,10 +38,8 @@ type SendResult = Result<Response<hyper::body::Incoming>, TrySendError<Request<B
 pub(crate) struct Http1Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<InlineDriver>>,
-    record: HeadRecord,
-    interims: InterimResponses,
-    /// The fields of a response's head that hyper does not get.
-    head_overflow: HeadOverflow,
+    /// Shared with its I/O.
+    heads: Arc<ExchangeHeads>,
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
@@ -57,23 +56,16 @@ struct InlineDriver {
 impl Http1Connection {
     /// From the parts of hyper's handshake.
     #[must_use]
-    pub(crate) fn new(
+    pub(super) fn new(
         sender: http1::SendRequest<Body>,
-        drive: Http1Driver,
-        record: HeadRecord,
-        rest: HeadOverflow,
-        interims: InterimResponses,
+        driver: Http1Driver,
         gate: WakeGate,
+        heads: Arc<ExchangeHeads>,
     ) -> Self {
         Self {
             sender,
-            inline: Some(Box::new(InlineDriver {
-                driver: drive,
-                gate,
-            })),
-            record,
-            interims,
-            head_overflow: rest,
+            inline: Some(Box::new(InlineDriver { driver, gate })),
+            heads,
             switches: false,
             reused: false,
         }
@@ -85,17 +77,17 @@ impl Http1Connection {
         request: Request<Body>,
     ) -> impl Future<Output = SendResult> + use<> {
         if request.body().is_empty() {
-            self.record.begin();
+            self.heads.record.begin();
         } else {
-            self.record.stop();
+            self.heads.record.stop();
             // A request for another protocol has its body in one piece, and needs the connection back.
             if !self.switches {
                 self.detach();
             }
         }
-        self.head_overflow.expect_head();
+        self.heads.overflow.expect_head();
         self.reused = true;
-        self.interims.begin();
+        self.heads.interims.begin();
         self.sender.try_send_request(request)
     }
 
@@ -108,7 +100,7 @@ impl Http1Connection {
     /// The endpoint refuses the switch: the rest of the request's body is sent while the response comes.
     pub(crate) fn decline_upgrade(&mut self) {
         self.switches = false;
-        if !self.record.is_on() {
+        if !self.heads.record.is_on() {
             self.detach();
         }
     }
@@ -116,44 +108,40 @@ impl Http1Connection {
     /// Whether the response's head has too many fields.
     #[must_use]
     pub(crate) fn has_too_many_fields(&self) -> bool {
-        self.head_overflow.is_too_many()
+        self.heads.overflow.is_too_many()
     }
 
-    /// The connection as it is after a `101`, what was read of it already, and its place among the
-    /// endpoint's connections.
+    /// The connection as it is after a `101`, the bytes that were read of it already, and its permit.
     #[must_use]
     pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPermit)> {
         let parts = self.inline?.driver.into_parts();
-        let (stream, rest, place) = parts.io.into_parts();
-        let read = if rest.is_empty() {
+        let TappedIo { stream, tap } = parts.io.into_inner();
+        let read = if tap.pending_input.is_empty() {
             parts.read_buf
         } else {
-            [parts.read_buf, rest].concat().into()
+            [parts.read_buf, tap.pending_input].concat().into()
         };
-        Some((stream, read, place))
+        Some((stream, read, tap.permit))
     }
 
     /// The request that was sent last, if it had no body, so that another connection can send it again.
     #[must_use]
     pub(crate) fn sent_request(&self) -> Option<Request<Body>> {
-        self.record.parse_request()
+        self.heads.record.parse_request()
     }
 
     /// Whether [`Self::sent_request`] may give one.
     #[must_use]
     pub(crate) fn has_request(&self) -> bool {
-        self.record.is_on()
+        self.heads.record.is_on()
     }
 
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
-            let InlineDriver {
-                driver: drive,
-                gate,
-            } = *inline;
+            let InlineDriver { driver, gate } = *inline;
             gate.release();
             tokio::task::spawn_local(async move {
-                if let Err(error) = drive.await {
+                if let Err(error) = driver.await {
                     tracing::debug!(%error, "a connection to an endpoint ended");
                 }
             });
@@ -171,16 +159,13 @@ impl Http1Connection {
         let Some(inline) = &mut self.inline else {
             return poll(cx);
         };
-        let InlineDriver {
-            driver: drive,
-            gate,
-        } = &mut **inline;
+        let InlineDriver { driver, gate } = &mut **inline;
         let mut ended = false;
         let outcome = gate.poll_through(cx, |cx| {
             if first && let Poll::Ready(found) = poll(cx) {
                 return Poll::Ready(found);
             }
-            ended = poll_driver(drive, cx);
+            ended = poll_driver(driver, cx);
             poll(cx)
         });
         if ended && !self.switches {
@@ -196,12 +181,12 @@ impl Http1Connection {
         mut response: Pin<&mut impl Future<Output = SendResult>>,
     ) -> Poll<SendOutcome> {
         if self.inline.is_none() {
-            self.interims.set_waker(cx.waker());
+            self.heads.interims.set_waker(cx.waker());
         }
         let polled = self.poll_with(cx, false, |cx| response.as_mut().poll(cx));
         polled.map(|answered| match answered {
             Ok(mut response) => {
-                self.head_overflow.restore_fields(response.headers_mut());
+                self.heads.overflow.restore_fields(response.headers_mut());
                 Ok(response.map(EndpointBody::Http1))
             }
             Err(mut error) => Err(match error.take_message() {
@@ -214,13 +199,13 @@ impl Http1Connection {
     /// Whether interim answers came since they were asked for.
     #[must_use]
     pub(crate) fn has_interims(&self) -> bool {
-        self.interims.is_some()
+        self.heads.interims.is_some()
     }
 
     /// The interim answers that came since this was asked last.
     #[must_use]
     pub(crate) fn interims(&self) -> Vec<InterimResponse> {
-        self.interims.take()
+        self.heads.interims.take()
     }
 
     /// Wait for the next frame of the response's body.
@@ -235,11 +220,8 @@ impl Http1Connection {
     /// Let hyper see that a response is over, or that the endpoint has closed the connection.
     pub(crate) fn finish_response(&mut self) {
         if let Some(inline) = &mut self.inline {
-            let InlineDriver {
-                driver: drive,
-                gate,
-            } = &mut **inline;
-            if gate.poll_closed(|cx| poll_driver(drive, cx)) {
+            let InlineDriver { driver, gate } = &mut **inline;
+            if gate.poll_closed(|cx| poll_driver(driver, cx)) {
                 self.inline = None;
             }
         }
@@ -276,8 +258,8 @@ impl Http1Connection {
 }
 
 /// True: the connection is over.
-fn poll_driver(drive: &mut Http1Driver, cx: &mut Context<'_>) -> bool {
-    match Pin::new(drive).poll(cx) {
+fn poll_driver(driver: &mut Http1Driver, cx: &mut Context<'_>) -> bool {
+    match Pin::new(driver).poll(cx) {
         Poll::Ready(outcome) => {
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a connection to an endpoint ended");

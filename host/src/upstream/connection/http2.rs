@@ -18,25 +18,25 @@ use tokio::sync::{Mutex, Notify};
 
 use super::http2_request;
 use super::interim::InterimResponse;
-use super::liveness::{Liveness, LivenessAction, SilenceTracker};
-use super::monitored_io::MonitoredIo;
+use super::liveness::{Liveness, LivenessAction, LivenessTap, SilenceTracker};
 use super::request_limit::{FirstRejected, RequestLimit};
-use super::transport::{SendFailure, SendOutcome};
+use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
 use crate::http::stream::Stream;
+use crate::http::tap::TappedIo;
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// The window of one response. Bytes. A client that reads nothing costs this much, and more if the endpoint
 /// sends tiny frames, each of which has a head of its own.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// What may be on the way of all responses of a connection. Bytes: of as many as there hardly are,
-/// since clients that take nothing would hold up all others on it. Not without a bound: h2 takes from
-/// it how many tiny frames it keeps.
+/// The window of all responses of a connection together. Bytes: enough for more responses than there usually
+/// are, since clients that read nothing would stop all others on it. It has a bound, since h2 derives from it
+/// how many tiny frames it keeps.
 const CONNECTION_WINDOW: u32 = 512 * STREAM_WINDOW;
 /// How much of one request's body is buffered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// What stands for the number of requests that an endpoint takes at once, before it has said it.
+/// The number of requests that an endpoint accepts at once, before its SETTINGS have come.
 const UNKNOWN: usize = 99_999;
 
 /// One connection.
@@ -50,7 +50,7 @@ pub(crate) struct Http2Connection {
     /// How many requests the endpoint accepts at once.
     max_streams: Cell<usize>,
     active: Cell<usize>,
-    /// Who waits for room is told here.
+    /// Wakes a request that waits for a free stream.
     capacity_notify: Rc<Notify>,
     /// Requests that got a slot on it.
     requests_sent: Cell<u64>,
@@ -67,7 +67,7 @@ pub(crate) struct Http2Connection {
 
 impl Http2Connection {
     /// Over a connected stream, with response heads up to `max_head` bytes. Waits for the endpoint's
-    /// first word, which says how many requests it takes at once: more of them would wait behind
+    /// SETTINGS, which say how many requests it accepts at once: more of them would wait behind
     /// one another for as long as a stream lasts.
     ///
     /// # Errors
@@ -76,12 +76,15 @@ impl Http2Connection {
     pub(crate) async fn new(
         stream: Stream,
         max_head: usize,
-        place: ConnectionPermit,
-        freed: Rc<Notify>,
+        permit: ConnectionPermit,
+        capacity_notify: Rc<Notify>,
     ) -> Result<Rc<Self>, h2::Error> {
         let secure = stream.is_tls();
-        let pulse = Rc::new(Liveness::default());
-        let io = MonitoredIo::new(stream, Rc::clone(&pulse), place);
+        let liveness = Rc::new(Liveness::default());
+        let tap = LivenessTap {
+            liveness: Rc::clone(&liveness),
+            _permit: permit,
+        };
         let (mut sender, mut connection) = client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -89,7 +92,7 @@ impl Http2Connection {
             .max_send_buffer_size(SEND_BUFFER)
             .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-            .handshake(io)
+            .handshake(TappedIo { stream, tap })
             .await?;
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Pending if connection.max_concurrent_send_streams() == UNKNOWN => Poll::Pending,
@@ -105,13 +108,13 @@ impl Http2Connection {
             max_streams: Cell::new(connection.max_concurrent_send_streams()),
             sender: Mutex::new(sender),
             active: Cell::new(0),
-            capacity_notify: freed,
+            capacity_notify,
             requests_sent: Cell::new(0),
             first_rejected: FirstRejected::default(),
             is_closing: Cell::new(false),
             in_use_since: Cell::new(0),
             idle_since: Cell::new(None),
-            liveness: pulse,
+            liveness,
             silence: SilenceTracker::default(),
             waiting: Cell::new(0),
         });
@@ -125,12 +128,12 @@ impl Http2Connection {
         Ok(shared)
     }
 
-    /// Open a stream for a request, once there is room for it. `is_closing`: nothing follows its head.
+    /// Open a stream for a request, once there is room for it. `ends`: nothing follows its head.
     ///
     /// # Errors
     ///
-    /// The connection takes no request any more: here it is.
-    pub(super) async fn open(
+    /// The connection accepts no more requests: here is this one.
+    async fn open(
         &self,
         request: Request<Body>,
         ends: bool,
@@ -300,7 +303,8 @@ impl Http2Stream {
         http2_request::to_http2(&mut request, self.shared.secure)?;
         let waits = ResponseWait::new(&self.shared);
         Ok(Box::pin(async move {
-            http2_request::send(&waits.0, request, inform).await
+            let open = async |request, ends| waits.0.open(request, ends).await;
+            http2_request::send(request, open, inform).await
         }))
     }
 
@@ -312,13 +316,10 @@ impl Http2Stream {
 
     /// It had waited since `began` in vain: see [`super::EndpointConnection::timed_out`]. Milliseconds.
     pub(crate) fn timed_out(&self, began: u64, now: u64) {
-        let Http2Connection {
-            liveness: pulse,
-            silence,
-            ..
-        } = &*self.shared;
-        if silence.timed_out(now, began, pulse.reads()) {
-            pulse.ping();
+        let connection = &*self.shared;
+        let reads = connection.liveness.reads();
+        if connection.silence.timed_out(now, began, reads) {
+            connection.liveness.ping();
         }
     }
 
@@ -368,7 +369,7 @@ impl Drop for ResponseWait {
 /// Moves the bytes of a connection, and updates its shared state.
 #[derive(Debug)]
 struct Http2Driver {
-    connection: client::Connection<MonitoredIo, Bytes>,
+    connection: client::Connection<TappedIo<LivenessTap>, Bytes>,
     shared: Weak<Http2Connection>,
     liveness: Rc<Liveness>,
     pings: Option<PingPong>,

@@ -1,6 +1,6 @@
 //! One request and its response on a stream of an HTTP/2 connection to an endpoint.
 //!
-//! [`super::http2`] opens the stream before, and [`super::upload`] sends the body. The task that sent
+//! [`super::http2`] opens the stream, and [`super::upload`] sends the body. The task that sent
 //! the request waits for the head of the response itself, without a task between. Interim responses are
 //! passed on in order, before that head. A request that is dropped before the head resets its stream.
 
@@ -8,30 +8,36 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 
 use super::endpoint_body::{EndpointBody, StreamBody};
-use super::http2::Http2Connection;
 use super::interim::{InterimResponse, MAX_PER_REQUEST};
 use super::stream_io::StreamIo;
-use super::transport::SendOutcome;
 use super::upload::{Upload, UploadHandle};
+use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
 
-/// Send a request, which is as [`to_http2`] makes it, and wait for the head of its response. `inform`
-/// is given the interim answers that come before.
+/// A stream for a request, and the body that is to be sent on it.
+type OpenedStream = (ResponseFuture, SendStream<Bytes>, Body);
+
+/// Send a request, which is as [`to_http2`] makes it, and wait for the head of its response. `open` opens the
+/// stream; its second argument says whether nothing follows the head. `inform` gets the interim responses that
+/// come before.
 pub(super) async fn send(
-    shared: &Http2Connection,
     mut request: Request<Body>,
+    open: impl AsyncFnOnce(Request<Body>, bool) -> Result<OpenedStream, SendFailure>,
     mut inform: impl FnMut(InterimResponse),
 ) -> SendOutcome {
     let connects = request.method() == Method::CONNECT;
     let has_body = !request.body().is_end_stream();
     set_length(&mut request);
-    let (mut response, stream, body) = shared.open(request, !has_body && !connects).await?;
+    let (mut response, stream, body) = open(request, !has_body && !connects).await?;
     let mut stream = Some(stream);
     let upload = match stream.take_if(|_| has_body) {
         Some(stream) => Upload::new(stream, body).start(),
@@ -76,7 +82,7 @@ fn set_length(request: &mut Request<Body>) {
     }
 }
 
-/// What HTTP/2 says otherwise: the host is part of the target, and no field concerns the
+/// Turn a request of HTTP/1.1 into one of HTTP/2: the host is part of the target, and no field concerns the
 /// connection (RFC 9113 section 8.2.2).
 pub(super) fn to_http2(request: &mut Request<Body>, secure: bool) -> http::Result<()> {
     let headers = request.headers_mut();

@@ -5,10 +5,12 @@
 //! which is the final response, and HTTP/2, where h2 reports them ([`super::http2_request`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
+
+use super::head_record::header_map;
 
 /// The longest interim response that is read. Longer ones are ignored. Bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -30,11 +32,8 @@ pub(crate) struct InterimResponse {
 }
 
 /// The interim responses of a connection's request. Shared by the connection and its I/O.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct InterimResponses(Arc<InterimState>);
-
 #[derive(Debug, Default)]
-struct InterimState {
+pub(super) struct InterimResponses {
     is_watching: AtomicBool,
     has_waiting: AtomicBool,
     /// Those of the present request that were seen, and one more once there are bytes of one.
@@ -51,33 +50,33 @@ struct InterimHeads {
 
 impl InterimResponses {
     fn heads(&self) -> MutexGuard<'_, InterimHeads> {
-        self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request is sent: its response comes next.
     pub(crate) fn begin(&self) {
-        self.0.seen.store(0, Relaxed);
-        self.0.is_watching.store(true, Relaxed);
+        self.seen.store(0, Relaxed);
+        self.is_watching.store(true, Relaxed);
     }
 
     /// Whether the final response has not begun to arrive.
     #[must_use]
     pub(crate) fn is_expecting(&self) -> bool {
-        self.0.is_watching.load(Relaxed)
+        self.is_watching.load(Relaxed)
     }
 
     /// Read these bytes.
     pub(crate) fn observe(&self, bytes: &[u8]) {
-        let is_new = self.0.seen.load(Relaxed) == 0;
+        let is_new = self.seen.load(Relaxed) == 0;
         if is_new && bytes.len() >= START && !is_interim(bytes) {
-            self.0.is_watching.store(false, Relaxed);
+            self.is_watching.store(false, Relaxed);
             return;
         }
         let mut heads = self.heads();
         let heads = &mut *heads;
         if is_new {
             heads.partial.clear();
-            self.0.seen.store(1, Relaxed);
+            self.seen.store(1, Relaxed);
         }
         heads.partial.extend_from_slice(bytes);
         let mut at = 0;
@@ -87,12 +86,12 @@ impl InterimResponses {
                 break;
             }
             let head = if is_interim(rest) {
-                end_of_head(rest).and_then(|end| rest.get(..end))
+                end_of_head(rest).and_then(|(end, _)| rest.get(..end))
             } else {
                 return self.stop(heads);
             };
             let Some(head) = head else { break };
-            let interim = if self.0.seen.fetch_add(1, Relaxed) <= MAX_PER_REQUEST {
+            let interim = if self.seen.fetch_add(1, Relaxed) <= MAX_PER_REQUEST {
                 read(head)
             } else {
                 None
@@ -103,7 +102,7 @@ impl InterimResponses {
                 Some(interim) if interim.status == StatusCode::CONTINUE => {}
                 Some(interim) if heads.complete.len() < MAX_WAITING => {
                     heads.complete.push(interim);
-                    self.0.has_waiting.store(true, Relaxed);
+                    self.has_waiting.store(true, Relaxed);
                 }
                 Some(_) => {}
             }
@@ -117,7 +116,7 @@ impl InterimResponses {
 
     /// The rest is the final response, or cannot be read.
     fn stop(&self, heads: &mut InterimHeads) {
-        self.0.is_watching.store(false, Relaxed);
+        self.is_watching.store(false, Relaxed);
         heads.partial = Vec::new();
         wake(heads);
     }
@@ -125,20 +124,20 @@ impl InterimResponses {
     /// Whether some came.
     #[must_use]
     pub(crate) fn is_some(&self) -> bool {
-        self.0.has_waiting.load(Relaxed)
+        self.has_waiting.load(Relaxed)
     }
 
     /// Those that came.
     #[must_use]
     pub(crate) fn take(&self) -> Vec<InterimResponse> {
-        self.0.has_waiting.store(false, Relaxed);
+        self.has_waiting.store(false, Relaxed);
         std::mem::take(&mut self.heads().complete)
     }
 
     /// The task to wake, if another task moves the bytes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         match &mut self.heads().waker {
-            Some(known) => known.clone_from(waker),
+            Some(present) => present.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
     }
@@ -158,15 +157,18 @@ fn is_interim(bytes: &[u8]) -> bool {
     )
 }
 
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', bytes).find_map(|place| {
-        let rest = bytes.get(place + 1..)?;
-        match rest {
-            [b'\n', ..] => Some(place + 2),
-            [b'\r', b'\n', ..] => Some(place + 3),
-            _ => None,
+/// The length of the head that begins here, and how many lines it has, with the empty one at its end.
+pub(super) fn end_of_head(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut lines = 0;
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        lines += 1;
+        match bytes.get(at + 1..) {
+            Some([b'\n', ..]) => return Some((at + 2, lines + 1)),
+            Some([b'\r', b'\n', ..]) => return Some((at + 3, lines + 1)),
+            Some(_) | None => {}
         }
-    })
+    }
+    None
 }
 
 /// None: it is malformed, or `101`.
@@ -177,11 +179,7 @@ fn read(bytes: &[u8]) -> Option<InterimResponse> {
         return None;
     }
     let status = StatusCode::from_u16(head.code?).ok()?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
-    }
+    let headers = header_map(head.headers)?;
     (status != StatusCode::SWITCHING_PROTOCOLS).then_some(InterimResponse { status, headers })
 }
 

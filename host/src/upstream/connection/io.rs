@@ -5,97 +5,92 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::head::{self, HeadReader};
-use super::head_record::HeadRecord;
-use super::interim::InterimResponses;
+use super::head::{HeadAction, HeadReader};
 use super::wake_gate::WakeSignal;
-use crate::http::coalesce::coalesce;
 use crate::http::stream::Stream;
+use crate::http::tap::{IoTap, TappedIo, written};
 use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// A connection to an endpoint.
+pub(super) type EndpointIo = TokioIo<TappedIo<EndpointTap>>;
+
+/// Records the heads that are written, and reads heads and interim responses before hyper does.
 #[derive(Debug)]
-pub(crate) struct EndpointIo {
-    stream: TokioIo<Stream>,
-    record: HeadRecord,
+pub(super) struct EndpointTap {
     heads: HeadReader,
     /// Bytes for hyper before anything else is read.
-    pending_input: Bytes,
-    interims: InterimResponses,
+    pub(super) pending_input: Bytes,
     wake_signal: WakeSignal,
     /// Whether the last read found nothing, so that the socket wakes this task.
     waits: bool,
     /// Dropped after the stream: the permit is released when the socket is closed.
-    permit: ConnectionPermit,
+    pub(super) permit: ConnectionPermit,
 }
 
-impl EndpointIo {
-    /// Around a connected stream. Heads that are written are kept in the record.
+impl EndpointTap {
     #[must_use]
-    pub(crate) fn new(
-        stream: Stream,
-        record: HeadRecord,
+    pub(super) fn new(
         heads: HeadReader,
-        interims: InterimResponses,
-        stir: WakeSignal,
-        place: ConnectionPermit,
+        wake_signal: WakeSignal,
+        permit: ConnectionPermit,
     ) -> Self {
         Self {
-            stream: TokioIo::new(stream),
-            record,
             heads,
             pending_input: Bytes::new(),
-            interims,
-            wake_signal: stir,
+            wake_signal,
             waits: false,
-            permit: place,
+            permit,
         }
-    }
-
-    /// The connection, what was read of it and not given to hyper, and its place among the endpoint's.
-    #[must_use]
-    pub(crate) fn into_parts(self) -> (Stream, Bytes, ConnectionPermit) {
-        (self.stream.into_inner(), self.pending_input, self.permit)
     }
 
     // Apart from `poll_read`, so that the polls which end there stay cheap.
     #[inline(never)]
     fn read(
         &mut self,
+        stream: &mut Stream,
         cx: &mut Context<'_>,
-        mut buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.pending_input.is_empty() {
-            let count = self.pending_input.len().min(buffer.remaining());
-            buffer.put_slice(self.pending_input.get(..count).unwrap_or_default());
-            self.pending_input.advance(count);
+            self.give_pending(buffer);
             return Poll::Ready(Ok(()));
         }
-        if !self.heads.overflow.is_expected() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let before = buffer.filled().len();
+        loop {
+            ready!(Pin::new(&mut *stream).poll_read(cx, buffer))?;
+            if !self.heads.shared.overflow.is_expected() {
+                return Poll::Ready(Ok(()));
+            }
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            let interims = &self.heads.shared.interims;
+            if interims.is_expecting() {
+                interims.observe(read);
+            }
+            let action = if read.is_empty() {
+                HeadAction::Replace(self.heads.end())
+            } else {
+                self.heads.read(read)
+            };
+            match action {
+                HeadAction::Pass => return Poll::Ready(Ok(())),
+                HeadAction::Wait => buffer.set_filled(before),
+                HeadAction::Replace(bytes) => {
+                    buffer.set_filled(before);
+                    self.pending_input = bytes.into();
+                    self.give_pending(buffer);
+                    return Poll::Ready(Ok(()));
+                }
+            }
         }
-        let seen = ResponseTap {
-            stream: self.stream.inner_mut(),
-            heads: &mut self.heads,
-            pending_input: &mut self.pending_input,
-            interims: &self.interims,
-        };
-        Pin::new(&mut TokioIo::new(seen)).poll_read(cx, buffer)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        match &outcome {
-            Poll::Ready(Ok(count)) => self.record.append(bytes.get(..*count).unwrap_or_default()),
-            // Even if the connection is gone already, the head may have to be sent again.
-            Poll::Ready(Err(_)) => self.record.append(bytes),
-            Poll::Pending => {}
-        }
-        outcome
+    fn give_pending(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.pending_input.len().min(buffer.remaining());
+        buffer.put_slice(self.pending_input.get(..count).unwrap_or_default());
+        self.pending_input.advance(count);
     }
 }
 
@@ -104,101 +99,40 @@ const _: () = {
     is_send::<EndpointIo>();
 };
 
-impl Read for EndpointIo {
+impl IoTap for EndpointTap {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        stream: &mut Stream,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // hyper asks several times a request.
         if self.waits && self.wake_signal.is_quiet() {
             return Poll::Pending;
         }
         self.wake_signal.reset();
-        let outcome = self.read(cx, buffer);
+        let outcome = self.read(stream, cx, buffer);
         // TLS may wait for something other than a read.
-        self.waits = outcome.is_pending() && !self.stream.inner().is_tls();
+        self.waits = outcome.is_pending() && !stream.is_tls();
         outcome
     }
-}
 
-/// Reads heads and interim responses before hyper does.
-struct ResponseTap<'a> {
-    stream: &'a mut Stream,
-    heads: &'a mut HeadReader,
-    pending_input: &'a mut Bytes,
-    interims: &'a InterimResponses,
-}
-
-impl AsyncRead for ResponseTap<'_> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        loop {
-            ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
-            let read = buffer.filled().get(before..).unwrap_or_default();
-            if this.interims.is_expecting() {
-                this.interims.observe(read);
-            }
-            let given = if read.is_empty() {
-                this.heads.end()
-            } else {
-                match this.heads.read(read) {
-                    head::HeadAction::Pass => return Poll::Ready(Ok(())),
-                    head::HeadAction::Wait => {
-                        buffer.set_filled(before);
-                        continue;
-                    }
-                    head::HeadAction::Replace(given) => given,
-                }
-            };
-            buffer.set_filled(before);
-            *this.pending_input = given.into();
-            let count = this.pending_input.len().min(buffer.remaining());
-            buffer.put_slice(this.pending_input.get(..count).unwrap_or_default());
-            this.pending_input.advance(count);
-            return Poll::Ready(Ok(()));
-        }
-    }
-}
-
-impl Write for EndpointIo {
     fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        stream: &mut Stream,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        coalesce(pieces, |small| {
-            if let Some(bytes) = small {
-                return self.write(cx, bytes);
-            }
-            // Larger than any head that is kept.
-            self.record.stop();
-            Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-        })
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let outcome = Pin::new(stream).poll_write_vectored(cx, pieces);
+        let count = match &outcome {
+            Poll::Ready(Ok(count)) => *count,
+            // Even if the connection is gone already, the head may have to be sent again.
+            Poll::Ready(Err(_)) => usize::MAX,
+            Poll::Pending => 0,
+        };
+        for bytes in written(pieces, count) {
+            self.heads.shared.record.append(bytes);
+        }
+        outcome
     }
 }

@@ -2,15 +2,24 @@
 //!
 //! A firewall that dropped a connection says nothing, and neither does an endpoint that hangs. Once a
 //! tick the worker's watch task looks at each connection that has requests ([`SilenceTracker`]). The
-//! I/O ([`super::monitored_io`]) counts its reads, and the connection's task ([`super::http2`]) sends a
-//! PING when it is asked to. A request pays one store.
+//! I/O ([`LivenessTap`]) counts its reads and fails once the connection is declared dead, and the
+//! connection's task ([`super::http2`]) sends a PING when it is asked to. A request pays one store.
 //!
 //! Servers of gRPC end a connection that sends more than two PINGs within five minutes while they have
 //! nothing to send, as on a stream that waits for an event. So PINGs are rare: after
 //! [`FIRST_PING_AFTER_MS`] and [`SECOND_PING_AFTER_MS`], and then every [`LATER_PING_AFTER_MS`].
 
 use std::cell::{Cell, OnceCell};
-use std::task::Waker;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+use crate::http::stream::Stream;
+use crate::http::tap::IoTap;
+use crate::upstream::endpoint::state::ConnectionPermit;
 
 /// How long an endpoint says nothing, while a request waits for its answer, before it is asked for a
 /// sign of life. Milliseconds.
@@ -26,7 +35,7 @@ const PONG_TIMEOUT_MS: u64 = 10_000;
 /// And after so many looks: a worker that was held up finds what came meanwhile first.
 const MIN_LOOKS: u32 = 8;
 
-/// What a connection's task and its worker tell each other.
+/// The facts that a connection's I/O, its task and its worker share.
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     reads: Cell<u64>,
@@ -43,7 +52,7 @@ impl Liveness {
     }
 
     /// Something was read.
-    pub(crate) fn note_read(&self) {
+    fn note_read(&self) {
         self.reads.set(self.reads().wrapping_add(1));
     }
 
@@ -69,15 +78,51 @@ impl Liveness {
         self.wake();
     }
 
-    /// Whether the connection is to end.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.is_dead.get()
-    }
-
     fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_dead.get() {
+            let why = "the endpoint gave no sign of life";
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Counts the reads of a connection, and fails once the connection is declared dead.
+#[derive(Debug)]
+pub(super) struct LivenessTap {
+    pub(super) liveness: Rc<Liveness>,
+    /// Dropped after the stream: the permit is released when the socket is closed.
+    pub(super) _permit: ConnectionPermit,
+}
+
+impl IoTap for LivenessTap {
+    fn poll_read(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.liveness.check()?;
+        ready!(Pin::new(stream).poll_read(cx, buffer))?;
+        self.liveness.note_read();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.liveness.check()?;
+        Pin::new(stream).poll_write_vectored(cx, pieces)
     }
 }
 

@@ -40,11 +40,10 @@ pub(crate) enum UploadError {
 impl Upload {
     #[must_use]
     pub(crate) fn new(stream: SendStream<Bytes>, body: Body) -> Self {
-        let waits = None;
         Self {
             stream,
             body,
-            pending_chunk: waits,
+            pending_chunk: None,
         }
     }
 

@@ -20,31 +20,26 @@ pub(crate) struct WakeGate {
 #[derive(Debug)]
 struct WakeGateState {
     open: AtomicBool,
-    stir: AtomicU8,
+    signal: AtomicU8,
     user: Mutex<Option<Waker>>,
 }
 
 impl Default for WakeGate {
+    /// A closed gate.
     fn default() -> Self {
-        Self::new()
+        let state = Arc::new(WakeGateState {
+            open: AtomicBool::new(false),
+            signal: AtomicU8::new(WOKEN),
+            user: Mutex::new(None),
+        });
+        Self {
+            waker: Waker::from(Arc::clone(&state)),
+            state,
+        }
     }
 }
 
 impl WakeGate {
-    /// A closed gate.
-    #[must_use]
-    pub(crate) fn new() -> Self {
-        let door = Arc::new(WakeGateState {
-            open: AtomicBool::new(false),
-            stir: AtomicU8::new(WOKEN),
-            user: Mutex::new(None),
-        });
-        Self {
-            waker: Waker::from(Arc::clone(&door)),
-            state: door,
-        }
-    }
-
     /// For the connection's I/O.
     #[must_use]
     pub(crate) fn signal(&self) -> WakeSignal {
@@ -53,7 +48,7 @@ impl WakeGate {
 
     /// The connection is polled by another waker than this from now on.
     pub(crate) fn release(self) {
-        self.state.stir.store(UNKNOWN, Relaxed);
+        self.state.signal.store(UNKNOWN, Relaxed);
     }
 
     /// Poll something that must not wake its own task. Where it is pending, the user will be
@@ -91,13 +86,13 @@ impl WakeSignal {
     /// Whether nothing has woken the connection since [`Self::reset`].
     #[must_use]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.0.stir.load(Relaxed) == QUIET
+        self.0.signal.load(Relaxed) == QUIET
     }
 
     /// The I/O is asked now: what wakes the connection from here on is news.
     pub(crate) fn reset(&self) {
-        if self.0.stir.load(Relaxed) == WOKEN {
-            self.0.stir.store(QUIET, Relaxed);
+        if self.0.signal.load(Relaxed) == WOKEN {
+            self.0.signal.store(QUIET, Relaxed);
         }
     }
 }
@@ -106,7 +101,7 @@ impl WakeGateState {
     fn set_user(&self, waker: &Waker) {
         let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *user {
-            Some(known) => known.clone_from(waker),
+            Some(present) => present.clone_from(waker),
             None => *user = Some(waker.clone()),
         }
         self.open.store(true, Relaxed);
@@ -119,8 +114,8 @@ impl Wake for WakeGateState {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.stir.load(Relaxed) == QUIET {
-            self.stir.store(WOKEN, Relaxed);
+        if self.signal.load(Relaxed) == QUIET {
+            self.signal.store(WOKEN, Relaxed);
         }
         if self.open.load(Relaxed) {
             let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,20 +132,20 @@ mod tests {
 
     #[test]
     fn a_connection_is_still_from_a_look_until_it_is_woken() {
-        let gate = WakeGate::new();
-        let stir = gate.signal();
-        assert!(!stir.is_quiet(), "nobody has looked");
+        let gate = WakeGate::default();
+        let signal = gate.signal();
+        assert!(!signal.is_quiet(), "nobody has looked");
         let mut inside = None;
         gate.poll_closed(|cx| {
-            stir.reset();
+            signal.reset();
             inside = Some(cx.waker().clone());
         });
-        assert!(stir.is_quiet());
+        assert!(signal.is_quiet());
         inside.unwrap().wake();
-        assert!(!stir.is_quiet(), "also where nobody else is woken");
-        stir.reset();
+        assert!(!signal.is_quiet(), "also where nobody else is woken");
+        signal.reset();
         gate.release();
-        stir.reset();
-        assert!(!stir.is_quiet(), "it is woken by another way");
+        signal.reset();
+        assert!(!signal.is_quiet(), "it is woken by another way");
     }
 }

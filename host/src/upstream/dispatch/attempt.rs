@@ -33,8 +33,7 @@ use crate::model::head::ResponseHead;
 use crate::upstream::coding::{self, Coding};
 use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::connection::http1::Http1Connection;
-use crate::upstream::connection::transport::{SendFailure, SendOutcome};
-use crate::upstream::connection::{EndpointConnection, http2_request};
+use crate::upstream::connection::{EndpointConnection, SendFailure, SendOutcome, http2_request};
 use crate::upstream::fault::AttemptError;
 
 /// One try on one endpoint.
@@ -272,11 +271,11 @@ fn switch(
     incoming: EndpointBody,
 ) -> Result<Body, AttemptError> {
     let fault = || pick.closed_at_once();
-    let pool = &pick.endpoint().ok_or_else(fault)?.pool;
+    let pool = Rc::clone(&pick.endpoint.pool);
     let (stream, read, carrier): (Box<dyn Duplex>, _, _) = match (connection, incoming) {
         (EndpointConnection::Http1(connection), _) => {
-            let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
-            (Box::new(stream), read, Carrier::Connection(place))
+            let (stream, read, permit) = connection.into_stream().ok_or_else(fault)?;
+            (Box::new(stream), read, Carrier::Connection(permit))
         }
         (EndpointConnection::Http2(shared), EndpointBody::Tunnel(stream)) => {
             (stream, Bytes::new(), Carrier::Stream(shared))
@@ -287,7 +286,7 @@ fn switch(
         stream,
         read,
         carrier,
-        pool: Rc::clone(pool),
+        pool,
         active: pick.active,
         idle: context.timeouts.idle.map(milliseconds),
     });
@@ -300,15 +299,12 @@ fn response_body(
     mut connection: EndpointConnection,
     incoming: EndpointBody,
 ) -> Body {
-    let Some(endpoint) = pick.endpoint() else {
-        return Body::Empty;
-    };
     if context.upgrade.is_some() {
         connection.decline_upgrade();
     }
     let resources = ResponseResources {
         connection,
-        pool: Rc::clone(&endpoint.pool),
+        pool: Rc::clone(&pick.endpoint.pool),
         active: pick.active,
     };
     let idle = context.timeouts.idle.map(milliseconds);

@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
-use crate::http::transport_error::TransportError;
+use crate::http::body_error::TransportError;
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::endpoint_body::EndpointBody;

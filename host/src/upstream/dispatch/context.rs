@@ -79,10 +79,9 @@ impl DispatchContext<'_> {
 
     /// The request for this endpoint. `keep` leaves its head in the exchange.
     pub(super) fn outgoing(&self, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
-        let plan = &*self.upstream.shared;
-        let mut request = self.exchange.with(|exchange| match pick.target() {
-            Some(target) => headers::build_request(plan, target, exchange, body, keep),
-            None => Request::new(body),
+        let upstream = &*self.upstream.shared;
+        let mut request = self.exchange.with(|exchange| {
+            headers::build_request(upstream, &pick.endpoint, exchange, body, keep)
         });
         if let Some(upgrade) = self.upgrade {
             upgrade.ask(request.headers_mut());
@@ -92,9 +91,7 @@ impl DispatchContext<'_> {
 
     /// A request that was made for another endpoint goes to this one.
     pub(super) fn address(&self, pick: &Pick, request: &mut Request<Body>) {
-        if let Some(target) = pick.target() {
-            headers::set_host(&self.upstream.shared, target, request.headers_mut());
-        }
+        headers::set_host(&self.upstream.shared, &pick.endpoint, request.headers_mut());
     }
 
     /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.

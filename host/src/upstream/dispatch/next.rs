@@ -115,7 +115,7 @@ impl<'a> Dispatch<'a> {
                 attempts: self.tried.len(),
                 repeats: self.repeats,
                 unprocessed: self.unprocessed,
-                endpoints: pick.others() + 1,
+                endpoints: pick.others + 1,
             },
             connection,
             untried: true,
@@ -127,8 +127,8 @@ impl<'a> Dispatch<'a> {
     /// The same endpoint gets the request again, over another connection.
     fn resend(&mut self, attempt: &mut Attempt<'_>, ended: &mut EndedAttempt) -> Option<Next> {
         let request = self.request_again(attempt, attempt.pick(), ended)?;
-        if let Some(code) = ended.result.code() {
-            self.note(attempt.pick(), Some(code.into()));
+        if let AttemptResult::Failed(fault) = &ended.result {
+            self.note(attempt.pick(), Some(fault.code().as_str().into()));
         }
         self.resent = self.resent.saturating_add(1);
         let closed = matches!(ended.kind, OutcomeKind::Closed(_));
@@ -147,10 +147,7 @@ impl<'a> Dispatch<'a> {
         let request = self.request_again(attempt, target, ended)?;
         let reason = match ended.kind {
             OutcomeKind::Answered(status) => Some(format!("status {status}").into()),
-            _ => ended
-                .result
-                .fault()
-                .map(|fault| fault.code().as_str().into()),
+            _ => ended.result.code().map(Into::into),
         };
         self.note(attempt.pick(), reason);
         match follow.pick {
@@ -221,8 +218,7 @@ impl<'a> Dispatch<'a> {
         will_do: impl Fn(&EndpointState) -> bool,
     ) -> Option<RetryTarget> {
         let pick = self.pick_again(LeaveOut::Tried)?;
-        let will_do = pick.endpoint().is_some_and(|one| will_do(&one.state));
-        if !will_do || !(free || self.take_from_budget()) {
+        if !will_do(&pick.endpoint.state) || !(free || self.take_from_budget()) {
             self.tried.pop();
             return None;
         }
@@ -238,7 +234,7 @@ impl<'a> Dispatch<'a> {
         if !self.take_from_budget() {
             return None;
         }
-        let other = match pick.others() {
+        let other = match pick.others {
             0 => None,
             _ => self.pick_again(LeaveOut::Last),
         };
@@ -253,15 +249,12 @@ impl<'a> Dispatch<'a> {
     /// Try the last endpoint once more, unless it has gone meanwhile. The request stays one of its
     /// active ones.
     fn stay(&mut self, pick: &Pick) -> bool {
-        let Some(endpoint) = pick.endpoint() else {
-            return false;
-        };
-        let known = &endpoint.state;
+        let state = &pick.endpoint.state;
         let view = self.context.upstream.view();
-        let is_there = view.endpoints.iter().any(|one| one.state.id == known.id);
-        let stays = is_there && !known.health(|health| health.is_drained());
+        let is_there = view.endpoints.iter().any(|one| one.state.id == state.id);
+        let stays = is_there && !state.health(|health| health.is_drained());
         if stays {
-            self.tried.push(known.id);
+            self.tried.push(state.id);
         }
         stays
     }
@@ -301,7 +294,7 @@ impl<'a> Dispatch<'a> {
         let mut decision = retry.decide(OutcomeKind::TryTimeout);
         if let RetryDecision::Elsewhere { free } = decision {
             // Not to one that may be down: this one is at work.
-            if let Some(follow) = self.elsewhere(free, |known| !known.has_failed_last()) {
+            if let Some(follow) = self.elsewhere(free, |endpoint| !endpoint.has_failed_last()) {
                 return Some(follow);
             }
             retry.untried = false;
@@ -328,11 +321,8 @@ impl<'a> Dispatch<'a> {
         let now = Instant::now();
         let began = self.attempt_began.replace(now).unwrap_or(self.begun);
         let us = now.saturating_duration_since(began).as_micros();
-        let Some(endpoint) = pick.endpoint() else {
-            return;
-        };
         let attempt = AttemptOutcome {
-            endpoint: Arc::clone(&endpoint.name),
+            endpoint: Arc::clone(&pick.endpoint.name),
             duration_us: u64::try_from(us).unwrap_or(u64::MAX),
             fault,
         };
@@ -349,9 +339,9 @@ impl<'a> Dispatch<'a> {
 
     /// The exchange ends with this endpoint, whatever was picked meanwhile.
     fn name_endpoint(&self, pick: &Pick) {
-        let name = pick.endpoint().map(|endpoint| Arc::clone(&endpoint.name));
+        let name = Arc::clone(&pick.endpoint.name);
         let exchange = self.context.exchange;
-        exchange.with(|exchange| exchange.outcome.endpoint = name);
+        exchange.with(|exchange| exchange.outcome.endpoint = Some(name));
     }
 }
 

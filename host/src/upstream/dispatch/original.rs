@@ -118,11 +118,7 @@ impl OriginalRequest {
 /// Whether a request with a body may have to be sent again. An endpoint of HTTP/2 may turn it away
 /// unread whatever the method.
 fn may_come_back(context: &DispatchContext<'_>, pick: &Pick) -> bool {
-    let shares = || {
-        let endpoint = pick.endpoint();
-        endpoint.is_some_and(|endpoint| endpoint.pool.uses_http2())
-    };
     context.upstream.shared.config.protocol == UpstreamProtocol::Http2
-        || shares()
+        || pick.endpoint.pool.uses_http2()
         || context.is_idempotent()
 }

@@ -12,7 +12,7 @@ use crate::config::BalancePolicy;
 use crate::exchange::Exchange;
 use crate::upstream::fault::{AttemptError, NoEndpointCause};
 use crate::upstream::queue::{ActiveRequest, QueueError, QueueKey};
-use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, hash_key};
+use crate::upstream::{LocalEndpoint, hash_key};
 
 /// Which endpoints a retry leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +26,14 @@ pub(super) enum LeaveOut {
 /// An endpoint that was picked.
 pub(super) struct Pick {
     pub(super) active: ActiveRequest,
-    view: Rc<LocalEndpoints>,
-    index: usize,
+    pub(super) endpoint: Rc<LocalEndpoint>,
+    /// How many endpoints there are beside it.
+    pub(super) others: usize,
 }
 
 impl Pick {
-    pub(super) fn endpoint(&self) -> Option<&Rc<LocalEndpoint>> {
-        self.view.endpoints.get(self.index)
-    }
-
-    pub(super) fn target(&self) -> Option<&UpstreamEndpoint> {
-        self.view.shared.endpoints.get(self.index)
-    }
-
-    /// How many endpoints there are beside it.
-    pub(super) fn others(&self) -> usize {
-        self.view.endpoints.len().saturating_sub(1)
-    }
-
     pub(super) fn name(&self) -> String {
-        self.endpoint()
-            .map_or_else(String::new, |endpoint| endpoint.name.to_string())
+        self.endpoint.name.to_string()
     }
 
     /// Its connection took no request.
@@ -85,7 +72,7 @@ impl Dispatch<'_> {
         leave_out: LeaveOut,
     ) -> Option<Result<Pick, AttemptError>> {
         let upstream = self.context.upstream;
-        let plan = &*upstream.shared;
+        let shared = &*upstream.shared;
         let view = upstream.view();
         let left_out = match leave_out {
             LeaveOut::Tried => &*self.tried,
@@ -99,10 +86,10 @@ impl Dispatch<'_> {
                 tried.map(|(index, _)| index).collect()
             }
         };
-        let balance = &plan.config.balance;
+        let balance = &shared.config.balance;
         let hashes = balance.policy == BalancePolicy::ConsistentHash;
         if self.tried.is_empty() {
-            self.sticky = plan.sticky_endpoint(&view.shared, exchange);
+            self.sticky = shared.sticky_endpoint(&view.shared, exchange);
         }
         let picked = view.shared.balancer.pick(&PickOptions {
             exclude: &exclude,
@@ -116,44 +103,42 @@ impl Dispatch<'_> {
             sticky_accepts_draining: self.sticky.is_some_and(|sticky| sticky.keeps_client),
         });
         let lease = match picked {
-            Picked::Endpoint(lease) => lease,
-            Picked::Full if plan.queue.is_some() => return None,
+            Picked::Endpoint(lease) => Some(lease),
+            Picked::Full if shared.queue.is_some() => return None,
             Picked::Full => return Some(Err(self.context.full(QueueError::QueueFull))),
-            Picked::None => {
-                return Some(Err(AttemptError::NoEndpoint {
-                    upstream: plan.config.name.to_string(),
-                    why: match exchange.hint().labels.is_empty() {
-                        true => NoEndpointCause::Available,
-                        false => NoEndpointCause::Labelled,
-                    },
-                }));
-            }
+            Picked::None => None,
         };
-        let index = lease.endpoint();
-        let active = ActiveRequest::new(lease, plan.queue.as_ref());
+        let picked = lease.and_then(|lease| Some((view.endpoints.get(lease.endpoint())?, lease)));
+        let Some((endpoint, lease)) = picked else {
+            return Some(Err(AttemptError::NoEndpoint {
+                upstream: shared.config.name.to_string(),
+                why: match exchange.hint().labels.is_empty() {
+                    true => NoEndpointCause::Available,
+                    false => NoEndpointCause::Labelled,
+                },
+            }));
+        };
         exchange.outcome.upstream = Some(Arc::clone(&upstream.name));
-        if let Some(endpoint) = view.endpoints.get(index) {
-            exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
-            self.tried.push(endpoint.state.id);
-        }
+        exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
+        self.tried.push(endpoint.state.id);
         Some(Ok(Pick {
-            active,
-            view,
-            index,
+            active: ActiveRequest::new(lease, shared.queue.as_ref()),
+            endpoint: Rc::clone(endpoint),
+            others: view.endpoints.len().saturating_sub(1),
         }))
     }
 
     /// Wait for an endpoint with room.
     pub(super) async fn wait_for_room(&mut self) -> Result<Pick, AttemptError> {
         let context = self.context;
-        let plan = &*context.upstream.shared;
-        let Some(queue) = &plan.queue else {
+        let shared = &*context.upstream.shared;
+        let Some(queue) = &shared.queue else {
             return Err(context.full(QueueError::QueueFull));
         };
         let exchange = context.exchange;
         let queue_key = exchange.with(|exchange| queue_key(exchange));
         let pick = || exchange.with(|exchange| self.pick(exchange, LeaveOut::Tried));
-        let limits = &plan.config.limits;
+        let limits = &shared.config.limits;
         let time_left = context.time_left();
         let shorter = time_left.filter(|left| *left < limits.queue_timeout);
         let longest = shorter.unwrap_or(limits.queue_timeout);

@@ -11,8 +11,8 @@ use super::health::probe::Reach;
 use crate::config::{HealthCheck, Probe, UpstreamProtocol};
 use crate::http::stream::Stream;
 use crate::upstream::connection::tls::EndpointTls;
-use crate::upstream::headers::authority;
-use crate::upstream::shared::{Upstream, UpstreamEndpoint};
+use crate::upstream::endpoint_set::{UpstreamEndpoint, authority};
+use crate::upstream::shared::Upstream;
 
 /// An endpoint, for its checks.
 #[derive(Debug)]

@@ -22,7 +22,8 @@ use super::health::probe;
 use super::leaving::LeavingEndpoints;
 use super::state::{EndpointState, EndpointTotals};
 use crate::runtime::clock::Timestamp;
-use crate::upstream::shared::{Upstream, UpstreamEndpoint};
+use crate::upstream::endpoint_set::UpstreamEndpoint;
+use crate::upstream::shared::Upstream;
 
 /// How often time-dependent state is updated.
 const TICK: Duration = Duration::from_millis(100);

@@ -18,7 +18,7 @@ use super::leaving::LeavingEndpoints;
 use super::state::EndpointState;
 use crate::balance::EndpointLoad;
 use crate::runtime::clock::Timestamp;
-use crate::upstream::health_report::HealthReport;
+use crate::upstream::endpoint_set::HealthReport;
 use crate::upstream::queue::RequestQueue;
 
 /// One upstream, by its name.

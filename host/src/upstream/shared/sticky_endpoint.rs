@@ -1,12 +1,14 @@
-//! Which endpoint a client is kept on, and what it is told of that.
+//! The endpoint that a client is kept on, and the token that keeps it there.
 //!
-//! What a token is stands in [`crate::upstream::sticky`]. Deliberately not here: the pick, which has
+//! The form of a token is in [`crate::upstream::sticky`]. Deliberately not here: the pick, which has
 //! the last word.
 
-use super::{EndpointSet, Upstream, UpstreamEndpoint};
+use super::Upstream;
 use crate::exchange::Exchange;
 use crate::model::head::ResponseHead;
 use crate::runtime::clock::Timestamp;
+use crate::upstream::endpoint::state::EndpointState;
+use crate::upstream::endpoint_set::{EndpointSet, UpstreamEndpoint};
 use crate::upstream::sticky::StickyToken;
 
 /// The endpoint that a client is kept on.
@@ -31,8 +33,8 @@ impl Upstream {
         let sticky = self.sticky.as_ref()?;
         let now = Timestamp::now();
         let token = sticky.requested(&exchange.request.headers, now.wall_ms)?;
-        let place = *members.by_digest.get(&token.endpoint)?;
-        let endpoint = members.endpoints.get(place)?;
+        let index = *members.by_digest.get(&token.endpoint)?;
+        let endpoint = members.endpoints.get(index)?;
         Some(StickyEndpoint {
             identity: endpoint.state.identity(),
             keeps_client: sticky.keeps_draining_clients() && self.keeps_clients(endpoint, now),
@@ -50,21 +52,20 @@ impl Upstream {
                 .health(|health| health.keeps_clients(limit, now))
     }
 
-    /// Tell a client where it belongs from now on: where it does not know, and, so that its token
-    /// never ends while it is used, where a new one would hold longer.
+    /// Give a client the token of its endpoint, if it has none for it, or if a new one would be valid for longer:
+    /// a token never ends while it is used.
     pub(crate) fn set_sticky_token(
         &self,
         wanted: Option<StickyEndpoint>,
-        target: &UpstreamEndpoint,
+        endpoint: &EndpointState,
         response: &mut ResponseHead,
     ) {
         let Some(sticky) = &self.sticky else { return };
         let end_s = sticky.next_end_s(Timestamp::now().wall_ms);
-        let is_known = wanted.is_some_and(|wanted| {
-            wanted.end_s >= end_s && wanted.identity == target.state.identity()
-        });
-        if !is_known {
-            let endpoint = sticky.digest(&target.state.name);
+        let is_current = wanted
+            .is_some_and(|wanted| wanted.end_s >= end_s && wanted.identity == endpoint.identity());
+        if !is_current {
+            let endpoint = sticky.digest(&endpoint.name);
             sticky.write_token(StickyToken { endpoint, end_s }, &mut response.headers);
         }
     }

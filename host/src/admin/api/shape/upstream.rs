@@ -12,8 +12,9 @@ use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::leaving::LeavingStatus;
 use crate::upstream::endpoint::upstream_state::{AddedEndpoint, EndpointChanges};
+use crate::upstream::endpoint_set::UpstreamEndpoint;
 use crate::upstream::registry::EndpointChange;
-use crate::upstream::shared::{Upstream, UpstreamEndpoint};
+use crate::upstream::shared::Upstream;
 
 /// All upstreams.
 #[derive(Debug, Serialize, ToSchema)]

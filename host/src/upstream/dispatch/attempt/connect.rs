@@ -10,8 +10,7 @@ use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::client::{self, NewConnection};
 use crate::upstream::connection::pool::Pool;
 use crate::upstream::dispatch::retry::ConnectionUse;
-use crate::upstream::fault::{AttemptError, NoEndpointCause};
-use crate::upstream::{LocalEndpoint, UpstreamEndpoint};
+use crate::upstream::fault::AttemptError;
 
 impl Attempt<'_> {
     /// Take an unused connection. True: it can take the request at once, without [`Self::connect`].
@@ -57,7 +56,7 @@ impl Attempt<'_> {
         if self.usage.fresh {
             return None;
         }
-        self.pick.endpoint()?.pool.take(self.context.now())
+        self.pick.endpoint.pool.take(self.context.now())
     }
 
     /// An unused one that a task drives, one that another request makes now and will share, or a new
@@ -80,14 +79,7 @@ impl Attempt<'_> {
             }
             unused = self.unused();
         }
-        let plan = &*self.context.upstream.shared;
-        let (Some(endpoint), Some(target)) = (self.pick.endpoint(), self.pick.target()) else {
-            return Err(AttemptError::NoEndpoint {
-                upstream: plan.config.name.to_string(),
-                why: NoEndpointCause::Available,
-            });
-        };
-        let pool = &endpoint.pool;
+        let pool = &self.pick.endpoint.pool;
         let switches = self.context.switches();
         let began = Instant::now();
         // One after another while they are made: each has room for many. After one that failed
@@ -102,9 +94,10 @@ impl Attempt<'_> {
                 break;
             }
         }
-        let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
+        let protocol = self.context.upstream.shared.config.protocol;
+        let shares = protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.begin_connecting(shares);
-        let made = self.open(endpoint, target, began).await;
+        let made = self.open(began).await;
         if made.is_err() {
             connecting.failed();
         }
@@ -113,31 +106,25 @@ impl Attempt<'_> {
 
     /// A new one, once the endpoint may have one more; or one that many share, where it has room by
     /// then.
-    async fn open(
-        &self,
-        endpoint: &LocalEndpoint,
-        target: &UpstreamEndpoint,
-        began: Instant,
-    ) -> Result<EndpointConnection, AttemptError> {
-        let context = self.context;
-        let plan = &*context.upstream.shared;
+    async fn open(&self, began: Instant) -> Result<EndpointConnection, AttemptError> {
+        let (context, endpoint) = (self.context, &*self.pick.endpoint);
+        let upstream = &*context.upstream.shared;
         let (pool, switches) = (&endpoint.pool, context.switches());
-        let limits = &plan.config.limits;
+        let limits = &upstream.config.limits;
         // For the wait behind others that connect, too.
         let longest = limits.queue_timeout.saturating_sub(began.elapsed());
-        let place = endpoint.state.acquire_connection(limits, longest);
-        let place = match plan.may_use_http2() && !switches {
-            false => place.await,
+        let permit = endpoint.state.acquire_connection(limits, longest);
+        let permit = match upstream.may_use_http2() && !switches {
+            false => permit.await,
             true => tokio::select! {
                 biased;
-                place = place => place,
+                permit = permit => permit,
                 stream = pool.wait_for_stream(|| context.now()) => return Ok(EndpointConnection::Http2(stream)),
             },
         };
-        let place = place.map_err(|why| context.full(why))?;
+        let permit = permit.map_err(|why| context.full(why))?;
         let limit = context.timeouts.connect;
-        let connected =
-            client::connect(plan, target, place, limit, switches, pool.capacity_notify()).await?;
+        let connected = client::connect(upstream, endpoint, permit, limit, switches).await?;
         context.watch.shared.stats.connects.add(1);
         endpoint.counters.connects.add(1);
         Ok(match connected {

@@ -15,8 +15,8 @@ impl Attempt<'_> {
         let AttemptResult::Failed(fault) = result else {
             return result;
         };
-        let (context, endpoint) = (self.context, self.pick.endpoint());
-        if let (Some(connection), Some(endpoint)) = (&self.connection, endpoint) {
+        let (context, endpoint) = (self.context, &self.pick.endpoint);
+        if let Some(connection) = &self.connection {
             match (&fault, connection) {
                 (AttemptError::FirstByteTimeout { .. }, _) => {
                     let (pool, reused) = (&endpoint.pool, self.usage.reused);
@@ -38,9 +38,7 @@ impl Attempt<'_> {
 
     /// Report what came of an attempt to those who take endpoints out.
     pub(in crate::upstream::dispatch) fn report(&self, result: &AttemptResult) {
-        let Some(endpoint) = self.pick.endpoint() else {
-            return;
-        };
+        let endpoint = &self.pick.endpoint;
         match result {
             AttemptResult::Answered(_) => self.report_answer(),
             AttemptResult::Unsent(_, fault) | AttemptResult::Failed(fault) => {
@@ -48,8 +46,8 @@ impl Attempt<'_> {
                 // Another's fault says nothing of the endpoint, good or bad.
                 if fault.is_endpoint_fault() && !self.is_shorter(fault) {
                     endpoint.counters.faults.add(1);
-                    let plan = &self.context.upstream.shared;
-                    plan.record_fault(&endpoint.state, &Causes(fault));
+                    let upstream = &self.context.upstream.shared;
+                    upstream.record_fault(&endpoint.state, &Causes(fault));
                 }
             }
         }
@@ -57,17 +55,15 @@ impl Attempt<'_> {
 
     /// The same, of an answer.
     pub(in crate::upstream::dispatch) fn report_answer(&self) {
-        let Some(endpoint) = self.pick.endpoint() else {
-            return;
-        };
-        let plan = &*self.context.upstream.shared;
-        let statuses = &plan.config.ejection.statuses;
+        let endpoint = &self.pick.endpoint;
+        let upstream = &*self.context.upstream.shared;
+        let statuses = &upstream.config.ejection.statuses;
         let status = self.context.status();
         match status.filter(|status| statuses.holds(*status)) {
             None => endpoint.state.record_success(),
             Some(status) => {
                 endpoint.counters.faults.add(1);
-                plan.record_fault(&endpoint.state, &format_args!("status {status}"));
+                upstream.record_fault(&endpoint.state, &format_args!("status {status}"));
             }
         }
     }
@@ -104,18 +100,11 @@ fn blame_body(context: &DispatchContext<'_>, fault: AttemptError) -> AttemptErro
 }
 
 impl AttemptResult {
-    pub(in crate::upstream::dispatch) fn fault(&self) -> Option<&AttemptError> {
-        match self {
-            Self::Unsent(_, fault) | Self::Failed(fault) => Some(fault),
-            Self::Answered(_) => None,
-        }
-    }
-
-    /// The code of its fault, if an attempt failed.
+    /// The code of its fault, if there is no answer.
     pub(in crate::upstream::dispatch) fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Failed(fault) => Some(fault.code().as_str()),
-            Self::Answered(_) | Self::Unsent(..) => None,
+            Self::Unsent(_, fault) | Self::Failed(fault) => Some(fault.code().as_str()),
+            Self::Answered(_) => None,
         }
     }
 }
