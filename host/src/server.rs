@@ -127,7 +127,7 @@ impl BoundListeners {
         let (duplicates, shares) = distribute_sockets(self.sockets, self.workers)
             .map_err(|cause| StartError { index: 0, cause })?;
         let loads = Loads::new(self.workers, self.addresses.len());
-        let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers)
             .map(|_| mpsc::unbounded_channel::<TransferredConnection>())
             .unzip();
         let mut workers = Workers {
@@ -137,22 +137,22 @@ impl BoundListeners {
             controls: Vec::new(),
             threads: Vec::new(),
         };
-        for (index, (sockets, handed)) in shares.into_iter().zip(hands).enumerate() {
-            let (control, controls) = mpsc::unbounded_channel();
-            let common = WorkerShared::new();
-            let kit = WorkerSetup {
+        for (index, (sockets, transferred)) in shares.into_iter().zip(receivers).enumerate() {
+            let (control, commands) = mpsc::unbounded_channel();
+            let shared = WorkerShared::new();
+            let setup = WorkerSetup {
                 index,
                 sockets,
-                common: Arc::clone(&common),
+                shared: Arc::clone(&shared),
                 loads: Arc::clone(&loads),
-                transfer_senders: handers.clone(),
-                transferred: handed,
-                commands: controls,
+                transfer_senders: senders.clone(),
+                transferred,
+                commands,
                 gateway: Arc::clone(gateway),
                 access: log.map(AccessLogWriter::buffer),
             };
-            let thread = thread::start(kit).map_err(|cause| StartError { index, cause })?;
-            workers.shared.push(common);
+            let thread = thread::start(setup).map_err(|cause| StartError { index, cause })?;
+            workers.shared.push(shared);
             workers.controls.push(control);
             workers.threads.push(thread);
         }
@@ -202,17 +202,15 @@ impl Workers {
     pub(crate) async fn put_in_use(&self, gateway: &Arc<Gateway>) {
         let mut done = Vec::new();
         for control in &self.controls {
-            let (told, heard) = oneshot::channel();
-            if control
-                .send(WorkerCommand::Use(Arc::clone(gateway), told))
-                .is_ok()
-            {
-                done.push(heard);
+            let (confirm, confirmed) = oneshot::channel();
+            let command = WorkerCommand::Use(Arc::clone(gateway), confirm);
+            if control.send(command).is_ok() {
+                done.push(confirmed);
             }
         }
-        for heard in done {
+        for confirmed in done {
             // A worker that has ended needs no configuration.
-            let _ = heard.await;
+            let _ = confirmed.await;
         }
     }
 

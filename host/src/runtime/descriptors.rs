@@ -30,7 +30,7 @@ static ENDPOINTS_END: AtomicI32 = AtomicI32::new(i32::MAX);
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// How often accepting paused.
 static PAUSES: AtomicU64 = AtomicU64::new(0);
-/// When that was last told. Milliseconds; 0: never.
+/// When that was last logged. Milliseconds; 0: never.
 static LAST_REPORT_MS: AtomicU64 = AtomicU64::new(0);
 /// Between two lines about it. Milliseconds.
 const REPORT_INTERVAL_MS: u64 = 60_000;
@@ -43,18 +43,8 @@ struct DescriptorShares {
 }
 
 impl DescriptorShares {
-    const fn new(limit: u64) -> Self {
-        let own = limit / 8;
-        let own = if own < GATEWAY_SHARE.0 {
-            GATEWAY_SHARE.0
-        } else {
-            own
-        };
-        let own = if own > GATEWAY_SHARE.1 {
-            GATEWAY_SHARE.1
-        } else {
-            own
-        };
+    fn new(limit: u64) -> Self {
+        let own = (limit / 8).clamp(GATEWAY_SHARE.0, GATEWAY_SHARE.1);
         Self {
             clients_end: limit.saturating_sub(own + limit / 4),
             endpoints_end: limit.saturating_sub(own),
@@ -79,10 +69,9 @@ pub(crate) fn raise_limit() -> io::Result<()> {
         current: maximum,
         maximum,
     };
-    let raised = if current == maximum {
-        Ok(())
-    } else {
-        setrlimit(Resource::Nofile, wanted)
+    let raised = match current == maximum {
+        true => Ok(()),
+        false => setrlimit(Resource::Nofile, wanted),
     };
     if let Some(limit) = getrlimit(Resource::Nofile).current {
         let parts = DescriptorShares::new(limit);
@@ -110,11 +99,11 @@ pub(crate) fn pauses() -> u64 {
 /// were in all, if it is to be told: once a minute at the most.
 pub(crate) fn count_pause(now_ms: u64) -> Option<u64> {
     let pauses = PAUSES.fetch_add(1, Relaxed) + 1;
-    let told = LAST_REPORT_MS.load(Relaxed);
-    if told != 0 && now_ms < told + REPORT_INTERVAL_MS {
+    let last_ms = LAST_REPORT_MS.load(Relaxed);
+    if last_ms != 0 && now_ms < last_ms + REPORT_INTERVAL_MS {
         return None;
     }
-    let mine = LAST_REPORT_MS.compare_exchange(told, now_ms.max(1), Relaxed, Relaxed);
+    let mine = LAST_REPORT_MS.compare_exchange(last_ms, now_ms.max(1), Relaxed, Relaxed);
     mine.ok().map(|_| pauses)
 }
 

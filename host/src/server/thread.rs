@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
@@ -23,7 +22,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::generation::Generation;
 use crate::proxy::worker::{Worker, WorkerConnection};
 use crate::runtime::worker_shared::WorkerShared;
-use crate::runtime::{descriptors, sockets};
+use crate::runtime::{descriptors, sockets, tasks};
 use crate::upstream::Pools;
 
 /// How long accepting pauses if the system is out of sockets or memory.
@@ -51,7 +50,7 @@ pub(crate) struct WorkerSetup {
     /// Its sockets, each with its listener.
     pub(crate) sockets: Vec<(usize, TcpListener)>,
     /// The part that other threads see.
-    pub(crate) common: Arc<WorkerShared>,
+    pub(crate) shared: Arc<WorkerShared>,
     /// How many connections each worker has.
     pub(crate) loads: Arc<Loads>,
     /// The channels to give connections to the other workers.
@@ -76,31 +75,10 @@ pub(crate) struct TransferredConnection {
 }
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
-pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
-    // A local runtime cannot leave the thread that made it, so the thread makes it and reports the outcome here.
-    let (told, heard) = std::sync::mpsc::sync_channel(1);
-    let name = format!("worker-{}", kit.index);
-    let thread = std::thread::Builder::new()
-        .name(name)
-        .stack_size(STACK)
-        .spawn(move || {
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default());
-            let (runtime, outcome) = match runtime {
-                Ok(runtime) => (Some(runtime), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            // The starter waits for this.
-            let _ = told.send(outcome);
-            runtime.map_or_else(Drained::default, |runtime| {
-                runtime.block_on(run_worker(kit))
-            })
-        })?;
-    heard
-        .recv()
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
-    Ok(thread)
+pub(crate) fn start(setup: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
+    let name = format!("worker-{}", setup.index);
+    let thread = std::thread::Builder::new().name(name).stack_size(STACK);
+    tasks::start_thread(thread, move || run_worker(setup))
 }
 
 /// The data that a worker's tasks share.
@@ -109,57 +87,65 @@ struct WorkerContext {
     pools: Rc<Pools>,
     connections: Rc<Connections>,
     loads: Arc<Loads>,
-    handers: Vec<mpsc::UnboundedSender<TransferredConnection>>,
+    transfer_senders: Vec<mpsc::UnboundedSender<TransferredConnection>>,
     stop: Notify,
     /// The listeners whose sockets a successor has.
     handed_over: RefCell<Vec<usize>>,
 }
 
 /// Run a worker, from its start to the end of its drain.
-async fn run_worker(kit: WorkerSetup) -> Drained {
+async fn run_worker(setup: WorkerSetup) -> Drained {
     let pools = Rc::default();
-    let generation = Generation::new(kit.gateway, kit.index, &pools);
-    let floor = Rc::new(WorkerContext {
-        worker: Rc::new(Worker::new(kit.index, kit.common, generation, kit.access)),
+    let generation = Generation::new(setup.gateway, setup.index, &pools);
+    let context = Rc::new(WorkerContext {
+        worker: Rc::new(Worker::new(
+            setup.index,
+            setup.shared,
+            generation,
+            setup.access,
+        )),
         pools,
         connections: Rc::default(),
-        loads: kit.loads,
-        handers: kit.transfer_senders,
+        loads: setup.loads,
+        transfer_senders: setup.transfer_senders,
         stop: Notify::new(),
         handed_over: RefCell::default(),
     });
     let watching = connections::watch_deadlines(
-        Rc::clone(&floor.worker),
-        Rc::clone(&floor.connections),
-        Rc::clone(&floor.pools),
-        Arc::clone(&floor.loads),
+        Rc::clone(&context.worker),
+        Rc::clone(&context.connections),
+        Rc::clone(&context.pools),
+        Arc::clone(&context.loads),
     );
     let watching = spawn_local(watching);
-    let worker = Rc::clone(&floor.worker);
+    let worker = Rc::clone(&context.worker);
     let logging = spawn_local(async move { worker.log_phases.run().await });
-    let taking = spawn_local(serve_transferred(Rc::clone(&floor), kit.transferred));
-    let accepting = kit.sockets.into_iter();
+    let receiving = spawn_local(serve_transferred(Rc::clone(&context), setup.transferred));
+    let accepting = setup.sockets.into_iter();
     let accepting: Vec<_> = accepting
-        .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
+        .map(|(listener, socket)| spawn_local(accept(Rc::clone(&context), listener, socket)))
         .collect();
-    let mut controls = kit.commands;
-    let limit = run_commands(&floor, &mut controls).await;
-    floor.worker.draining.set(true);
-    floor.stop.notify_waiters();
+    let mut commands = setup.commands;
+    let limit = run_commands(&context, &mut commands).await;
+    context.worker.draining.set(true);
+    context.stop.notify_waiters();
     for task in accepting {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task that accepts connections failed; report this as a bug");
         }
     }
-    if let Err(error) = taking.await {
+    if let Err(error) = receiving.await {
         tracing::error!(%error, "the task that receives connections of other workers failed; report this as a bug");
     }
-    let drained = drain(&floor, limit, &mut controls).await;
+    let drained = drain(&context, limit, &mut commands).await;
     watching.abort();
     logging.abort();
-    if timeout_at(Instant::now() + CUT_GRACE, floor.worker.log_phases.finish())
-        .await
-        .is_err()
+    if timeout_at(
+        Instant::now() + CUT_GRACE,
+        context.worker.log_phases.finish(),
+    )
+    .await
+    .is_err()
     {
         tracing::warn!("log phases did not end in time before the stop, and did not run");
     }
@@ -168,19 +154,19 @@ async fn run_worker(kit: WorkerSetup) -> Drained {
 
 /// Carry out commands, until one says to drain.
 async fn run_commands(
-    floor: &WorkerContext,
-    controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
+    context: &WorkerContext,
+    commands: &mut mpsc::UnboundedReceiver<WorkerCommand>,
 ) -> Duration {
     loop {
-        match controls.recv().await {
+        match commands.recv().await {
             Some(WorkerCommand::Use(gateway, done)) => {
-                let generation = Generation::new(gateway, floor.worker.index, &floor.pools);
-                floor.worker.put_in_use(generation);
+                let generation = Generation::new(gateway, context.worker.index, &context.pools);
+                context.worker.put_in_use(generation);
                 // The receiver may have stopped waiting.
                 let _ = done.send(());
             }
             Some(WorkerCommand::HandOver(listener)) => {
-                floor.handed_over.borrow_mut().push(listener);
+                context.handed_over.borrow_mut().push(listener);
             }
             Some(WorkerCommand::Drain(limit)) => return limit,
             None => return Duration::ZERO,
@@ -190,11 +176,11 @@ async fn run_commands(
 
 /// Let the connections end, and cut those that do not end in time. A command can shorten the time.
 async fn drain(
-    floor: &WorkerContext,
+    context: &WorkerContext,
     limit: Duration,
-    controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
+    commands: &mut mpsc::UnboundedReceiver<WorkerCommand>,
 ) -> Drained {
-    let connections = &floor.connections;
+    let connections = &context.connections;
     let all = connections.len();
     let mut deadline = Instant::now() + limit;
     connections.for_each(|watch| watch.drain(DRAIN_GRACE));
@@ -204,7 +190,7 @@ async fn drain(
                 Ok(()) => break 0,
                 Err(_) => break connections.len(),
             },
-            Some(control) = controls.recv() => match control {
+            Some(command) = commands.recv() => match command {
                 WorkerCommand::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
                 // The sender notices the closed channel.
                 WorkerCommand::Use(..) | WorkerCommand::HandOver(_) => {}
@@ -229,29 +215,29 @@ async fn drain(
 
 /// Serve the connections of other workers until this one drains, and then those that came before.
 async fn serve_transferred(
-    floor: Rc<WorkerContext>,
-    mut handed: mpsc::UnboundedReceiver<TransferredConnection>,
+    context: Rc<WorkerContext>,
+    mut transferred: mpsc::UnboundedReceiver<TransferredConnection>,
 ) {
     loop {
-        if floor.worker.draining.get() {
+        if context.worker.draining.get() {
             // From here on the others get their connections back.
-            handed.close();
+            transferred.close();
         }
         let received = tokio::select! {
             biased;
-            () = floor.stop.notified(), if !handed.is_closed() => continue,
-            received = handed.recv() => received,
+            () = context.stop.notified(), if !transferred.is_closed() => continue,
+            received = transferred.recv() => received,
         };
-        let Some(handed) = received else { return };
-        match tokio::net::TcpStream::from_std(handed.stream) {
-            Ok(stream) => floor.serve(stream, handed.remote, handed.listener, handed.ticket),
+        let Some(moved) = received else { return };
+        match tokio::net::TcpStream::from_std(moved.stream) {
+            Ok(stream) => context.serve(stream, moved.remote, moved.listener, moved.ticket),
             Err(error) => tracing::warn!(%error, "a connection from another worker is lost"),
         }
     }
 }
 
 /// Accept on one socket until the worker drains, and then the queued clients.
-async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) {
+async fn accept(context: Rc<WorkerContext>, listener: usize, socket: TcpListener) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -260,38 +246,38 @@ async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) 
         }
     };
     let mut short = false;
-    while !floor.worker.draining.get() {
+    while !context.worker.draining.get() {
         if short {
-            floor.connections.close_idle(MAX_CLOSED_IDLE, MIN_IDLE_MS);
-            floor.wait_for_room().await;
+            context.connections.close_idle(MAX_CLOSED_IDLE, MIN_IDLE_MS);
+            context.wait_for_room().await;
             short = !descriptors::has_room_for_clients(&socket);
             continue;
         }
         let accepted = tokio::select! {
             biased;
-            () = floor.stop.notified() => break,
+            () = context.stop.notified() => break,
             accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((stream, remote)) => {
                 short = !descriptors::leaves_room_for_clients(&stream);
                 if short {
-                    floor.report_pause(None);
+                    context.report_pause(None);
                 }
-                floor.make_room(listener).await;
-                floor.serve_or_transfer(stream, remote, listener);
+                context.make_room(listener).await;
+                context.serve_or_transfer(stream, remote, listener);
             }
-            Err(error) => floor.pause_accepting(&error).await,
+            Err(error) => context.pause_accepting(&error).await,
         }
     }
-    if floor.handed_over.borrow().contains(&listener) {
+    if context.handed_over.borrow().contains(&listener) {
         // A socket filter would apply to the successor's socket, too.
         return;
     }
     if let Ok(socket) = socket.into_std() {
         sockets::close_queue(&socket);
         while let Ok((stream, remote)) = socket.accept() {
-            floor.serve_queued(stream, remote, listener);
+            context.serve_queued(stream, remote, listener);
         }
     }
 }
@@ -391,12 +377,12 @@ impl WorkerContext {
         let chosen = self.loads.choose(own);
         // Counted before the other worker has it, since the next choice uses these counts.
         let ticket = self.loads.count_connection(chosen, listener);
-        let hander = if chosen == own {
+        let sender = if chosen == own {
             None
         } else {
-            self.handers.get(chosen)
+            self.transfer_senders.get(chosen)
         };
-        let Some(hander) = hander else {
+        let Some(sender) = sender else {
             return self.serve(stream, remote, listener, ticket);
         };
         match stream.into_std() {
@@ -409,7 +395,7 @@ impl WorkerContext {
                     ticket,
                 };
                 // A worker that drains accepts no more.
-                if let Err(SendError(handed)) = hander.send(handed) {
+                if let Err(SendError(handed)) = sender.send(handed) {
                     self.serve_queued(handed.stream, remote, listener);
                 }
             }
@@ -450,19 +436,19 @@ impl WorkerContext {
             return;
         }
         drop(generation);
-        let common = Arc::clone(&worker.shared);
-        let watch = Watch::new(Arc::clone(&common), &limits, worker.tick.get());
+        let shared = Arc::clone(&worker.shared);
+        let watch = Watch::new(Arc::clone(&shared), &limits, worker.tick.get());
         if worker.draining.get() {
             watch.drain(DRAIN_GRACE);
         }
-        let place = self.connections.add(Arc::clone(&watch), listener);
-        common.stats.connections.add(1);
-        common.stats.connections_open.add(1);
+        let registration = self.connections.add(Arc::clone(&watch), listener);
+        shared.stats.connections.add(1);
+        shared.stats.connections_open.add(1);
         let connection = WorkerConnection::new(worker, watch, limits, remote);
         spawn_local(async move {
             connection::serve(connection, stream, tls).await;
-            common.stats.connections_open.subtract(1);
-            drop((place, ticket));
+            shared.stats.connections_open.subtract(1);
+            drop((registration, ticket));
         });
     }
 }

@@ -19,9 +19,10 @@ use http_body::Body as _;
 use super::endpoint_body::{EndpointBody, StreamBody};
 use super::interim::{InterimResponse, MAX_PER_REQUEST};
 use super::stream_io::StreamIo;
-use super::upload::{Upload, UploadHandle};
+use super::upload::Upload;
 use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
+use crate::runtime::tasks::TaskGuard;
 
 /// A stream for a request, and the body that is to be sent on it.
 type OpenedStream = (ResponseFuture, SendStream<Bytes>, Body);
@@ -41,7 +42,7 @@ pub(super) async fn send(
     let mut stream = Some(stream);
     let upload = match stream.take_if(|_| has_body) {
         Some(stream) => Upload::new(stream, body).start(),
-        None => UploadHandle::default(),
+        None => TaskGuard::default(),
     };
     let mut count = 0;
     let response = poll_fn(|cx| {

@@ -10,20 +10,20 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body as _;
-use tokio::task::AbortHandle;
 
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
+use crate::runtime::tasks::TaskGuard;
 
 /// A body, and the stream that it goes into.
 pub(crate) struct Upload {
     stream: SendStream<Bytes>,
     body: Body,
-    /// A piece that waits for room, and whether it is the last.
+    /// A chunk that waits for room, and whether it is the last.
     pending_chunk: Option<(Bytes, bool)>,
 }
 
-/// Why an upload ended early.
+/// The reason why an upload ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     /// The stream, or its connection, has ended.
@@ -47,17 +47,16 @@ impl Upload {
         }
     }
 
-    /// Send what can be sent at once, and the rest in a task of its own, which is given up when the
+    /// Send what can be sent at once, and the rest in a task of its own, which is aborted when the
     /// result is dropped.
     #[must_use]
-    pub(crate) fn start(mut self) -> UploadHandle {
+    pub(crate) fn start(mut self) -> TaskGuard {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if let Poll::Ready(ended) = Pin::new(&mut self).poll(&mut cx) {
             log_outcome(ended);
-            return UploadHandle(None);
+            return TaskGuard::default();
         }
-        let task = tokio::task::spawn_local(async move { log_outcome(self.await) });
-        UploadHandle(Some(task.abort_handle()))
+        TaskGuard::spawn(async move { log_outcome(self.await) })
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
@@ -108,7 +107,7 @@ impl Future for Upload {
                     }
                 }
                 Ok(bytes) => {
-                    // h2 asks for the rest when the piece is sent.
+                    // h2 asks for the rest when the chunk is sent.
                     this.stream.reserve_capacity(1);
                     this.pending_chunk = Some((bytes, this.body.is_end_stream()));
                 }
@@ -123,27 +122,8 @@ impl Future for Upload {
     }
 }
 
-/// An upload that goes on. When this is dropped it is given up, unless it was left to itself.
-#[derive(Debug, Default)]
-pub(crate) struct UploadHandle(Option<AbortHandle>);
-
-impl UploadHandle {
-    /// It goes on by itself, as far as the endpoint takes it.
-    pub(crate) fn detach(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for UploadHandle {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-fn log_outcome(ended: Result<(), UploadError>) {
-    if let Err(error) = ended {
+fn log_outcome(outcome: Result<(), UploadError>) {
+    if let Err(error) = outcome {
         tracing::debug!(%error, "a request's body was not sent whole");
     }
 }

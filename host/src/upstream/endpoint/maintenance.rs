@@ -11,17 +11,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::task::spawn_local;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::check_target::CheckTarget;
 use super::dns::{DnsResolver, LookupError, ResolvedAddresses};
 use super::health::probe;
 use super::leaving::LeavingEndpoints;
 use super::state::{EndpointState, EndpointTotals};
+use crate::http::watch::milliseconds;
 use crate::runtime::clock::Timestamp;
+use crate::runtime::tasks::{self, TaskGuard};
 use crate::upstream::endpoint_set::UpstreamEndpoint;
 use crate::upstream::shared::Upstream;
 
@@ -57,40 +58,22 @@ impl Maintenance {
     ///
     /// The system gives no thread or runtime.
     pub(crate) fn start(leaving: Arc<LeavingEndpoints>) -> std::io::Result<Self> {
-        let (orders, taken) = unbounded_channel();
-        let runtime = || {
-            Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default())
-        };
-        let (told, heard) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("windlass-rounds".into())
-            .spawn(move || match runtime() {
-                Ok(runtime) => {
-                    // The starter waits for this.
-                    let _ = told.send(Ok(()));
-                    runtime.block_on(async {
-                        let _seen_off = spawn_task(end_leaving(leaving));
-                        run_commands(taken).await;
-                    });
-                }
-                Err(error) => {
-                    let _ = told.send(Err(error));
-                }
-            })?;
-        let started = heard.recv();
-        started.unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))?;
-        Ok(Self { commands: orders })
+        let (commands, received) = unbounded_channel();
+        let thread = std::thread::Builder::new().name("windlass-rounds".into());
+        tasks::start_thread(thread, move || async {
+            let _end_leaving = TaskGuard::spawn(end_leaving(leaving));
+            run_commands(received).await;
+        })?;
+        Ok(Self { commands })
     }
 
     /// Query these servers for the addresses of this name.
     #[must_use]
     pub(crate) fn look_up(&self, names: &Arc<DnsResolver>, name: &str) -> PendingLookup {
         let (answer, answered) = sync_channel(1);
-        let order = MaintenanceCommand::Resolve(Arc::clone(names), name.to_owned(), answer);
+        let command = MaintenanceCommand::Resolve(Arc::clone(names), name.to_owned(), answer);
         // At the end of the process there is no answer.
-        let _ = self.commands.send(order);
+        let _ = self.commands.send(command);
         PendingLookup {
             wait: answered,
             started_at: Instant::now(),
@@ -98,10 +81,10 @@ impl Maintenance {
     }
 
     /// Look after these, and no others; ask these servers for their names.
-    pub(crate) fn maintain(&self, plans: &[Arc<Upstream>], names: &Arc<DnsResolver>) {
-        let order = MaintenanceCommand::Maintain(plans.to_vec(), Arc::clone(names));
+    pub(crate) fn maintain(&self, upstreams: &[Arc<Upstream>], names: &Arc<DnsResolver>) {
+        let command = MaintenanceCommand::Maintain(upstreams.to_vec(), Arc::clone(names));
         // At the end of the process the thread may be gone, and that is fine.
-        let _ = self.commands.send(order);
+        let _ = self.commands.send(command);
     }
 }
 
@@ -126,45 +109,37 @@ impl PendingLookup {
     }
 }
 
-/// A task that ends with this.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn spawn_task(run: impl Future<Output = ()> + 'static) -> AbortOnDrop {
-    AbortOnDrop(spawn_local(run).abort_handle())
-}
-
-async fn run_commands(mut orders: UnboundedReceiver<MaintenanceCommand>) {
-    let mut tasks: Vec<AbortOnDrop> = Vec::new();
-    while let Some(order) = orders.recv().await {
-        match order {
+async fn run_commands(mut commands: UnboundedReceiver<MaintenanceCommand>) {
+    let mut tasks: Vec<TaskGuard> = Vec::new();
+    while let Some(command) = commands.recv().await {
+        match command {
             MaintenanceCommand::Resolve(names, name, answer) => {
                 spawn_local(async move {
                     // The receiver may have stopped waiting.
                     let _ = answer.send(names.look_up(&name).await);
                 });
             }
-            MaintenanceCommand::Maintain(plans, names) => {
+            MaintenanceCommand::Maintain(upstreams, names) => {
                 // Stop the old tasks first, so that no endpoint is checked twice.
                 tasks.clear();
-                let plans = plans.into_iter();
-                tasks.extend(
-                    plans.map(|plan| spawn_task(maintain_upstream(plan, Arc::clone(&names)))),
-                );
+                tasks.extend(upstreams.into_iter().map(|upstream| {
+                    TaskGuard::spawn(maintain_upstream(upstream, Arc::clone(&names)))
+                }));
             }
         }
     }
 }
 
-/// Look after the endpoints that leave, until this is dropped.
-async fn end_leaving(leaving: Arc<LeavingEndpoints>) {
+/// Ticks, none of which follows another early.
+fn ticks() -> Interval {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Look after the endpoints that leave, until this is dropped.
+async fn end_leaving(leaving: Arc<LeavingEndpoints>) {
+    let mut ticks = ticks();
     loop {
         ticks.tick().await;
         leaving.tick(Timestamp::now());
@@ -172,36 +147,35 @@ async fn end_leaving(leaving: Arc<LeavingEndpoints>) {
 }
 
 /// Look after one upstream, until this is dropped.
-async fn maintain_upstream(plan: Arc<Upstream>, names: Arc<DnsResolver>) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut checks: HashMap<u64, AbortOnDrop> = HashMap::new();
-    let mut asked: HashMap<Arc<str>, AbortOnDrop> = HashMap::new();
-    let mut shares = SuccessRates::default();
+async fn maintain_upstream(upstream: Arc<Upstream>, names: Arc<DnsResolver>) {
+    let mut ticks = ticks();
+    let mut checks: HashMap<u64, TaskGuard> = HashMap::new();
+    let mut lookups: HashMap<Arc<str>, TaskGuard> = HashMap::new();
+    let mut rates = SuccessRates::default();
     let mut version = None;
     loop {
         ticks.tick().await;
-        plan.refresh_endpoints();
-        if version != Some(plan.version()) {
-            version = Some(plan.version());
-            let members = plan.endpoint_set();
-            start_checks(&plan, &members.endpoints, &mut checks);
-            start_lookups(&plan, &names, &mut asked);
+        upstream.refresh_endpoints();
+        if version != Some(upstream.version()) {
+            version = Some(upstream.version());
+            let members = upstream.endpoint_set();
+            start_checks(&upstream, &members.endpoints, &mut checks);
+            start_lookups(&upstream, &names, &mut lookups);
         }
-        plan.tick(Timestamp::now());
-        shares.eject_failing(&plan);
+        upstream.tick(Timestamp::now());
+        rates.eject_failing(&upstream);
     }
 }
 
 /// A task for each endpoint that is to be checked, and for no other.
 fn start_checks(
-    plan: &Arc<Upstream>,
+    upstream: &Arc<Upstream>,
     endpoints: &[UpstreamEndpoint],
-    checks: &mut HashMap<u64, AbortOnDrop>,
+    checks: &mut HashMap<u64, TaskGuard>,
 ) {
-    if plan.config.health.is_none() {
+    if upstream.config.health.is_none() {
         for endpoint in endpoints {
-            plan.update_health(&endpoint.state, |health| {
+            upstream.update_health(&endpoint.state, |health| {
                 health.clear_checks(Timestamp::now())
             });
         }
@@ -211,50 +185,54 @@ fn start_checks(
     checks.retain(|id, _| there.contains(id));
     for endpoint in endpoints {
         checks.entry(endpoint.state.id).or_insert_with(|| {
-            let reached = CheckTarget::new(plan, endpoint);
-            spawn_task(check_repeatedly(
-                Arc::clone(plan),
+            let target = CheckTarget::new(upstream, endpoint);
+            TaskGuard::spawn(check_repeatedly(
+                Arc::clone(upstream),
                 Arc::clone(&endpoint.state),
-                reached,
+                target,
             ))
         });
     }
 }
 
 /// Check one endpoint repeatedly.
-async fn check_repeatedly(plan: Arc<Upstream>, known: Arc<EndpointState>, reached: CheckTarget) {
-    let Some(check) = &plan.config.health else {
+async fn check_repeatedly(
+    upstream: Arc<Upstream>,
+    endpoint: Arc<EndpointState>,
+    target: CheckTarget,
+) {
+    let Some(check) = &upstream.config.health else {
         return;
     };
     // An endpoint that another configuration checked can wait; a new one cannot.
-    let first = match known.health(|health| health.checks_good()) {
+    let first = match endpoint.health(|health| health.checks_good()) {
         Some(_) => 1.0,
         None => 0.1,
     };
     sleep(check.interval.mul_f64(fastrand::f64() * first)).await;
     loop {
-        let answer = probe::run_check(check, &reached).await;
+        let answer = probe::run_check(check, &target).await;
         let answer = answer.map_err(|why| match check.port {
             Some(port) => format!("port {port}: {why}"),
             None => why,
         });
-        plan.record_check(&known, answer);
+        upstream.record_check(&endpoint, answer);
         sleep(check.interval.mul_f64(0.9 + fastrand::f64() * 0.2)).await;
     }
 }
 
 /// A task for each name, and for no other.
 fn start_lookups(
-    plan: &Arc<Upstream>,
+    upstream: &Arc<Upstream>,
     names: &Arc<DnsResolver>,
-    asked: &mut HashMap<Arc<str>, AbortOnDrop>,
+    lookups: &mut HashMap<Arc<str>, TaskGuard>,
 ) {
-    let there = plan.names();
-    asked.retain(|name, _| there.contains(name));
+    let there = upstream.names();
+    lookups.retain(|name, _| there.contains(name));
     for name in there {
-        asked.entry(Arc::clone(&name)).or_insert_with(|| {
-            spawn_task(look_up_repeatedly(
-                Arc::clone(plan),
+        lookups.entry(Arc::clone(&name)).or_insert_with(|| {
+            TaskGuard::spawn(look_up_repeatedly(
+                Arc::clone(upstream),
                 name,
                 Arc::clone(names),
             ))
@@ -263,8 +241,8 @@ fn start_lookups(
 }
 
 /// Resolve one name repeatedly, by its TTL.
-async fn look_up_repeatedly(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsResolver>) {
-    let upstream = &*plan.state.name;
+async fn look_up_repeatedly(upstream: Arc<Upstream>, name: Arc<str>, names: Arc<DnsResolver>) {
+    let upstream_name = &*upstream.state.name;
     let mut rest = RETRY_DELAY.0;
     loop {
         let answered = names.look_up(&name).await;
@@ -274,33 +252,37 @@ async fn look_up_repeatedly(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsR
         };
         let holds = answered.as_ref().map(|answer| answer.ttl);
         if let Ok(answer) = &answered
-            && plan.state.set_addresses(&name, answer)
+            && upstream.state.set_addresses(&name, answer)
         {
             let addresses = format_addresses(&answer.addresses);
             let name = &*name;
             tracing::info!(
-                upstream,
+                upstream = upstream_name,
                 name,
                 "a name resolves to other addresses: {addresses}"
             );
         }
         let Some(why) = missing else {
             if rest != RETRY_DELAY.0 {
-                tracing::info!(upstream, name = &*name, "a name resolves again");
+                tracing::info!(
+                    upstream = upstream_name,
+                    name = &*name,
+                    "a name resolves again"
+                );
                 rest = RETRY_DELAY.0;
             }
             sleep(holds.unwrap_or(RETRY_DELAY.0)).await;
             continue;
         };
         if rest == RETRY_DELAY.0 {
-            let keeps = match (&answered, plan.state.addresses(&name).is_empty()) {
+            let keeps = match (&answered, upstream.state.addresses(&name).is_empty()) {
                 (Err(_), true) => "has no address yet",
                 (Err(_), false) => "keeps its last addresses",
                 (Ok(_), _) => "keeps the addresses that it has (the query for IPv4 failed)",
             };
             let name = &*name;
             tracing::warn!(
-                upstream,
+                upstream = upstream_name,
                 name,
                 "a name does not resolve, and {keeps}; check the name server: {why}"
             );
@@ -335,28 +317,28 @@ struct SuccessRates {
 
 impl SuccessRates {
     /// Eject endpoints with too few good results, once an interval.
-    fn eject_failing(&mut self, plan: &Upstream) {
-        let rules = &plan.config.ejection;
+    fn eject_failing(&mut self, upstream: &Upstream) {
+        let rules = &upstream.config.ejection;
         let now_ms = Timestamp::now().monotonic_ms();
-        let interval = u64::try_from(rules.interval.as_millis()).unwrap_or(u64::MAX);
+        let interval = milliseconds(rules.interval);
         if rules.min_success == 0 || now_ms < self.checked_at_ms.saturating_add(interval) {
             return;
         }
         let is_first = self.checked_at_ms == 0;
         self.checked_at_ms = now_ms;
         let mut figures = HashMap::new();
-        for endpoint in &plan.endpoint_set().endpoints {
-            let known = &endpoint.state;
-            let now = known.totals();
-            let before = self.figures.get(&known.id).copied().unwrap_or_default();
-            figures.insert(known.id, now);
+        for endpoint in &upstream.endpoint_set().endpoints {
+            let state = &endpoint.state;
+            let now = state.totals();
+            let before = self.figures.get(&state.id).copied().unwrap_or_default();
+            figures.insert(state.id, now);
             let attempts = now.attempts.saturating_sub(before.attempts);
             let faults = now.faults.saturating_sub(before.faults);
             let good = attempts.saturating_sub(faults).saturating_mul(100);
             let too_few = good < attempts.saturating_mul(u64::from(rules.min_success));
             if !is_first && attempts >= u64::from(rules.min_requests) && too_few {
                 let share = good / attempts.max(1);
-                plan.eject(known, &format!("{share} % of {attempts} results were good"));
+                upstream.eject(state, &format!("{share} % of {attempts} results were good"));
             }
         }
         self.figures = figures;
