@@ -58,14 +58,14 @@ pub(crate) struct EndpointChange {
 impl UpstreamRegistry {
     /// The state of the upstream with this name.
     pub(crate) fn upstream_state(&self, name: &str) -> Arc<UpstreamState> {
-        let mut groups = self.upstreams.lock();
-        if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
-            return group;
+        let mut states = self.upstreams.lock();
+        if let Some(state) = states.get(name).and_then(Weak::upgrade) {
+            return state;
         }
-        groups.retain(|_, group| group.strong_count() > 0);
-        let group = Arc::new(UpstreamState::new(name, Arc::clone(&self.leaving)));
-        groups.insert(Arc::clone(&group.name), Arc::downgrade(&group));
-        group
+        states.retain(|_, state| state.strong_count() > 0);
+        let state = Arc::new(UpstreamState::new(name, Arc::clone(&self.leaving)));
+        states.insert(Arc::clone(&state.name), Arc::downgrade(&state));
+        state
     }
 
     /// The endpoints that leave.
@@ -75,31 +75,31 @@ impl UpstreamRegistry {
     }
 
     /// Put these upstreams in use.
-    pub(crate) fn put_in_use(&self, plans: &[Arc<Upstream>]) {
-        let before = self.in_use.swap(Arc::new(plans.to_vec()));
+    pub(crate) fn put_in_use(&self, upstreams: &[Arc<Upstream>]) {
+        let before = self.in_use.swap(Arc::new(upstreams.to_vec()));
         let mut former = self.retired.lock();
         former.extend(before.iter().map(Arc::downgrade));
-        former.retain(|plan| plan.strong_count() > 0);
+        former.retain(|upstream| upstream.strong_count() > 0);
         let former: Vec<Arc<Upstream>> = former.iter().filter_map(Weak::upgrade).collect();
         let same = |one: &Arc<Upstream>, other: &Arc<Upstream>| one.state.name == other.state.name;
-        for plan in plans {
-            let other = before.iter().find(|other| same(plan, other));
-            plan.put_in_use(other.map(Arc::as_ref));
-            for other in former.iter().filter(|other| same(plan, other)) {
-                other.hand_over_to(plan);
+        for upstream in upstreams {
+            let other = before.iter().find(|other| same(upstream, other));
+            upstream.put_in_use(other.map(Arc::as_ref));
+            for other in former.iter().filter(|other| same(upstream, other)) {
+                other.hand_over_to(upstream);
             }
-            let members = plan.endpoint_set();
-            let overrides = plan.state.overrides();
-            plan.state.retain_addresses(|name| {
+            let members = upstream.endpoint_set();
+            let overrides = upstream.state.overrides();
+            upstream.state.retain_addresses(|name| {
                 let mut endpoints = members.endpoints.iter();
                 endpoints.any(|endpoint| *endpoint.configured == *name)
-                    || is_configured(plan, name)
+                    || is_configured(upstream, name)
                     || overrides.contains_key(name)
             });
         }
-        for plan in before.iter() {
-            if !plans.iter().any(|other| same(plan, other)) {
-                plan.retire();
+        for upstream in before.iter() {
+            if !upstreams.iter().any(|other| same(upstream, other)) {
+                upstream.retire();
             }
         }
     }
@@ -116,8 +116,10 @@ impl UpstreamRegistry {
     ///
     /// There is none.
     pub(crate) fn upstream(&self, name: &str) -> Result<Arc<Upstream>, ChangeError> {
-        let plans = self.in_use.load();
-        let found = plans.iter().find(|plan| *plan.config.name == *name);
+        let upstreams = self.in_use.load();
+        let found = upstreams
+            .iter()
+            .find(|upstream| *upstream.config.name == *name);
         let found = found.map(Arc::clone);
         found.ok_or_else(|| ChangeError::NoUpstream(name.to_owned()))
     }
@@ -133,24 +135,24 @@ impl UpstreamRegistry {
         address: &str,
         added: AddedEndpoint,
     ) -> Result<(), ChangeError> {
-        let plan = self.upstream(upstream)?;
-        if has_endpoint(&plan, address) {
+        let upstream = self.upstream(upstream)?;
+        if has_endpoint(&upstream, address) {
             return Err(ChangeError::Exists {
-                upstream: upstream.to_owned(),
+                upstream: upstream.state.name.to_string(),
                 endpoint: address.to_owned(),
             });
         }
-        if plan.state.addresses(address).is_empty() {
+        if upstream.state.addresses(address).is_empty() {
             return Err(ChangeError::Unresolved(address.to_owned()));
         }
         // The endpoint may be one of the file that was removed: the request's values count.
-        plan.state.change(address, |change| {
+        upstream.state.change(address, |change| {
             *change = EndpointChanges {
                 added: Some(added),
                 ..Default::default()
             };
         });
-        plan.rebuild_endpoints();
+        upstream.rebuild_endpoints();
         Ok(())
     }
 
@@ -166,19 +168,19 @@ impl UpstreamRegistry {
         address: &str,
         change: EndpointChange,
     ) -> Result<(), ChangeError> {
-        let plan = self.upstream(upstream)?;
-        let is_one = is_address_of_name(&plan, address);
+        let upstream = self.upstream(upstream)?;
+        let is_one = is_address_of_name(&upstream, address);
         if !is_one {
-            self.find_with_endpoint(upstream, address)?;
+            require_endpoint(&upstream, address)?;
         }
-        plan.state.change(address, |known| {
-            known.weight = change.weight.or(known.weight);
+        upstream.state.change(address, |changes| {
+            changes.weight = change.weight.or(changes.weight);
             if let Some(drained) = change.drained {
                 // `draining = false` matters only for an address whose name drains.
-                known.drained = (drained || is_one).then_some(drained);
+                changes.drained = (drained || is_one).then_some(drained);
             }
         });
-        plan.rebuild_endpoints();
+        upstream.rebuild_endpoints();
         Ok(())
     }
 
@@ -188,29 +190,29 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream or endpoint.
     pub(crate) fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
-        let plan = self.upstream(upstream)?;
-        if is_address_of_name(&plan, address) {
+        let upstream = self.upstream(upstream)?;
+        if is_address_of_name(&upstream, address) {
             return Err(ChangeError::AddressOfName(address.to_owned()));
         }
-        let plan = self.find_with_endpoint(upstream, address)?;
-        let configured = is_configured(&plan, address);
-        plan.state.change(address, |change| {
+        require_endpoint(&upstream, address)?;
+        let removed = is_configured(&upstream, address);
+        upstream.state.change(address, |change| {
             *change = EndpointChanges {
-                removed: configured,
+                removed,
                 ..Default::default()
             };
         });
         // Changes of single addresses of its name go with it.
-        let overrides = plan.state.overrides();
-        let of_one = |name: &&String| {
+        let is_address = |name: &&String| {
             name.strip_prefix(address)
                 .is_some_and(|rest| rest.starts_with('/'))
         };
-        for name in overrides.keys().filter(of_one) {
-            plan.state
-                .change(name, |change| *change = EndpointChanges::default());
-        }
-        plan.rebuild_endpoints();
+        let overrides = upstream.state.overrides();
+        overrides
+            .keys()
+            .filter(is_address)
+            .for_each(|name| upstream.state.undo(name));
+        upstream.rebuild_endpoints();
         Ok(())
     }
 
@@ -220,16 +222,15 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream, or no such change.
     pub(crate) fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
-        let plan = self.upstream(upstream)?;
-        if !plan.state.overrides().contains_key(address) {
+        let upstream = self.upstream(upstream)?;
+        if !upstream.state.overrides().contains_key(address) {
             return Err(ChangeError::NoChange {
-                upstream: upstream.to_owned(),
+                upstream: upstream.state.name.to_string(),
                 endpoint: address.to_owned(),
             });
         }
-        plan.state
-            .change(address, |change| *change = Default::default());
-        plan.rebuild_endpoints();
+        upstream.state.undo(address);
+        upstream.rebuild_endpoints();
         Ok(())
     }
 
@@ -239,47 +240,40 @@ impl UpstreamRegistry {
     ///
     /// There is no such upstream.
     pub(crate) fn restore(&self, upstream: &str) -> Result<(), ChangeError> {
-        let plan = self.upstream(upstream)?;
-        for address in plan.state.overrides().keys() {
-            plan.state
-                .change(address, |change| *change = Default::default());
-        }
-        plan.rebuild_endpoints();
+        let upstream = self.upstream(upstream)?;
+        let overrides = upstream.state.overrides();
+        overrides.keys().for_each(|name| upstream.state.undo(name));
+        upstream.rebuild_endpoints();
         Ok(())
-    }
-
-    fn find_with_endpoint(
-        &self,
-        upstream: &str,
-        address: &str,
-    ) -> Result<Arc<Upstream>, ChangeError> {
-        let plan = self.upstream(upstream)?;
-        if has_endpoint(&plan, address) {
-            return Ok(plan);
-        }
-        Err(ChangeError::NoEndpoint {
-            upstream: upstream.to_owned(),
-            endpoint: address.to_owned(),
-        })
     }
 }
 
-fn is_configured(plan: &Upstream, address: &str) -> bool {
-    let mut endpoints = plan.config.endpoints.iter();
+fn is_configured(upstream: &Upstream, address: &str) -> bool {
+    let mut endpoints = upstream.config.endpoints.iter();
     endpoints.any(|endpoint| endpoint.address == address)
 }
 
 /// Whether this names one of the addresses that a name resolves to.
-fn is_address_of_name(plan: &Upstream, address: &str) -> bool {
-    let members = plan.endpoint_set();
-    let mut endpoints = members.endpoints.iter();
+fn is_address_of_name(upstream: &Upstream, address: &str) -> bool {
+    let set = upstream.endpoint_set();
+    let mut endpoints = set.endpoints.iter();
     endpoints.any(|endpoint| *endpoint.state.name == *address && *endpoint.configured != *address)
 }
 
-fn has_endpoint(plan: &Upstream, address: &str) -> bool {
-    let overrides = plan.state.overrides();
-    let change = overrides.get(address);
-    let removed = change.is_some_and(|change| change.removed);
-    let added = change.is_some_and(|change| change.added.is_some());
-    added || (is_configured(plan, address) && !removed)
+fn has_endpoint(upstream: &Upstream, address: &str) -> bool {
+    match upstream.state.overrides().get(address) {
+        Some(change) if change.added.is_some() => true,
+        Some(change) if change.removed => false,
+        Some(_) | None => is_configured(upstream, address),
+    }
+}
+
+fn require_endpoint(upstream: &Upstream, address: &str) -> Result<(), ChangeError> {
+    if has_endpoint(upstream, address) {
+        return Ok(());
+    }
+    Err(ChangeError::NoEndpoint {
+        upstream: upstream.state.name.to_string(),
+        endpoint: address.to_owned(),
+    })
 }

@@ -181,6 +181,11 @@ impl UpstreamState {
         self.changes.lock().clone()
     }
 
+    /// Undo the run-time changes of one endpoint.
+    pub(crate) fn undo(&self, address: &str) {
+        self.change(address, |changes| *changes = EndpointChanges::default());
+    }
+
     /// Change one endpoint at run time. A change without effect is removed.
     pub(crate) fn change<T>(
         &self,
