@@ -6,8 +6,6 @@
 //! finds the endpoint that it was given, whatever changes. [`super::endpoint::maintenance`] notices
 //! changes; workers keep the connections.
 
-mod sticky_endpoint;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -25,13 +23,13 @@ use super::endpoint::state::EndpointState;
 use super::endpoint::upstream_state::{EndpointChanges, UpstreamState};
 use super::endpoint_set::{EndpointSet, UpstreamEndpoint, authority};
 use super::queue::RequestQueue;
-use super::sticky::StickyTokens;
+use super::sticky::{StickyToken, StickyTokens};
 use crate::balance::{Balancer, BalancerSettings, Member};
 use crate::config as model;
+use crate::exchange::Exchange;
 use crate::model::endpoint::EndpointHealth;
+use crate::model::head::ResponseHead;
 use crate::runtime::clock::Timestamp;
-
-pub(crate) use sticky_endpoint::StickyEndpoint;
 
 /// An upstream of one configuration, shared by the workers.
 #[derive(Debug)]
@@ -62,6 +60,17 @@ pub(crate) struct Upstream {
     changing: Mutex<()>,
 }
 
+/// The endpoint that a client is kept on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StickyEndpoint {
+    /// The endpoint, by its identity.
+    pub(crate) identity: u64,
+    /// Whether it takes this client although it takes no others.
+    pub(crate) keeps_client: bool,
+    /// When the client's token ends. Seconds since 1970.
+    end_s: u64,
+}
+
 /// An endpoint as the file or an operator has it.
 struct EndpointEntry<'a> {
     address: &'a str,
@@ -75,7 +84,7 @@ impl Upstream {
     #[must_use]
     pub(crate) fn new(
         config: model::UpstreamConfig,
-        group: Arc<UpstreamState>,
+        state: Arc<UpstreamState>,
         sticky: Option<StickyTokens>,
         tls: Option<EndpointTls>,
         check_tls: Option<EndpointTls>,
@@ -90,23 +99,23 @@ impl Upstream {
             endpoints: Vec::new(),
             by_digest: HashMap::new(),
         };
-        let plan = Self {
+        let upstream = Self {
             host,
             sticky,
             tls,
             check_tls,
-            queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
+            queue: config.limits.max_active.map(|_| Arc::clone(&state.queue)),
             max_active: AtomicU32::new(config.limits.max_active.unwrap_or(u32::MAX)),
             in_use: AtomicBool::new(false),
             config,
-            state: group,
+            state,
             endpoints: ArcSwap::from_pointee(none),
             version: AtomicU64::new(0),
             built_from: AtomicU64::new(0),
             changing: Mutex::default(),
         };
-        plan.rebuild_endpoints();
-        plan
+        upstream.rebuild_endpoints();
+        upstream
     }
 
     /// The endpoints as they are now.
@@ -140,22 +149,22 @@ impl Upstream {
         let joins = self.state.has_endpoints();
         for entry in self.list_endpoints(&overrides) {
             for address in self.state.addresses(entry.address) {
-                let known = self.state.endpoint(entry.address, address, joins);
+                let state = self.state.endpoint(entry.address, address, joins);
                 // The change of one address goes before the change of its name.
-                let changes = [overrides.get(&*known.name), overrides.get(entry.address)];
+                let changes = [overrides.get(&*state.name), overrides.get(entry.address)];
                 let changes = || changes.into_iter().flatten();
                 let weight = changes().find_map(|change| change.weight);
                 let weight = weight.unwrap_or(entry.weight);
                 let drained = changes().find_map(|change| change.drained);
                 let drained = drained.unwrap_or(false);
-                let change = known.health(|health| {
+                let change = state.health(|health| {
                     (health.is_drained() != drained)
                         .then(|| health.drain(drained, Timestamp::now()))
                 });
-                known.log(&self.state.name, change.flatten().as_ref());
+                state.log(&self.state.name, change.flatten().as_ref());
                 let host = HeaderValue::from_str(authority(entry.address, self.tls.is_some()));
                 endpoints.push(UpstreamEndpoint {
-                    state: known,
+                    state,
                     configured: Arc::from(entry.address),
                     host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
                     weight,
@@ -174,17 +183,18 @@ impl Upstream {
         });
         let names = self.sticky.iter().flat_map(|sticky| {
             let names = endpoints.iter().map(|endpoint| &endpoint.state.name);
-            let places = names.enumerate();
-            places.map(|(place, name)| (sticky.digest(name), place))
+            names
+                .enumerate()
+                .map(|(index, name)| (sticky.digest(name), index))
         });
-        let names = names.collect();
+        let by_digest = names.collect();
         let balancer = before.balancer.rebuild(members.collect());
         let version = before.version + 1;
         let members = Arc::new(EndpointSet {
             version,
             balancer,
             endpoints,
-            by_digest: names,
+            by_digest,
         });
         self.endpoints.store(Arc::clone(&members));
         if self.in_use.load(Ordering::Acquire) {
@@ -231,26 +241,26 @@ impl Upstream {
 
     /// Compare the endpoints before and now: those that are gone leave.
     fn update_leaving(&self, before: &EndpointSet, members: &EndpointSet) {
-        for UpstreamEndpoint { state: known, .. } in &members.endpoints {
-            if known.health(|health| health.is_drained()) {
-                self.begin_leaving(known);
+        for UpstreamEndpoint { state, .. } in &members.endpoints {
+            if state.health(|health| health.is_drained()) {
+                self.begin_leaving(state);
             } else {
-                self.state.leaving.cancel(known);
+                self.state.leaving.cancel(state);
             }
         }
         let is_there = |id| members.endpoints.iter().any(|one| one.state.id == id);
-        for UpstreamEndpoint { state: known, .. } in &before.endpoints {
-            if !is_there(known.id) {
-                self.begin_leaving(known);
+        for UpstreamEndpoint { state, .. } in &before.endpoints {
+            if !is_there(state.id) {
+                self.begin_leaving(state);
             }
         }
     }
 
-    fn begin_leaving(&self, known: &Arc<EndpointState>) {
+    fn begin_leaving(&self, endpoint: &Arc<EndpointState>) {
         let limit = self.config.drain_timeout;
         self.state
             .leaving
-            .begin(&self.state.name, known, limit, Timestamp::now());
+            .begin(&self.state.name, endpoint, limit, Timestamp::now());
     }
 
     /// The endpoints of the file that were not removed or added again, then those that were added.
@@ -296,7 +306,7 @@ impl Upstream {
     #[must_use]
     pub(crate) fn connection_key(&self) -> u64 {
         let config = &self.config;
-        let tls = self.tls.as_ref().map_or(0, EndpointTls::id);
+        let tls = self.tls.as_ref().map_or(0, |tls| tls.id);
         let mut hasher = DefaultHasher::new();
         (config.max_head, config.max_headers, config.protocol, tls).hash(&mut hasher);
         hasher.finish()
@@ -343,7 +353,7 @@ impl Upstream {
     }
 
     /// Record the result of a check.
-    pub(crate) fn record_check(&self, known: &EndpointState, answer: Result<(), String>) {
+    pub(crate) fn record_check(&self, endpoint: &EndpointState, answer: Result<(), String>) {
         let Some(check) = &self.config.health else {
             return;
         };
@@ -351,7 +361,7 @@ impl Upstream {
             rise: check.rise,
             fall: check.fall,
         };
-        self.update_health(known, |health| {
+        self.update_health(endpoint, |health| {
             health.record_check(answer, counts, Timestamp::now())
         });
     }
@@ -359,30 +369,33 @@ impl Upstream {
     /// Change the health of an endpoint, and show the balancer the change.
     pub(crate) fn update_health(
         &self,
-        known: &EndpointState,
-        told: impl FnOnce(&mut Health) -> Option<Change>,
+        endpoint: &EndpointState,
+        update: impl FnOnce(&mut Health) -> Option<Change>,
     ) {
-        let change = known.health(told);
-        known.log(&self.state.name, change.as_ref());
+        let change = endpoint.health(update);
+        endpoint.log(&self.state.name, change.as_ref());
         if change.is_some() {
             self.update_balancer();
         }
     }
 
     /// Record a fault of this endpoint. Too many in a row eject it.
-    pub(crate) fn record_fault(&self, known: &EndpointState, why: &dyn fmt::Display) {
-        let in_row = known.record_fault();
+    pub(crate) fn record_fault(&self, endpoint: &EndpointState, why: &dyn fmt::Display) {
+        let in_row = endpoint.record_fault();
         let most = self.config.ejection.faults;
         if most != 0 && in_row >= most {
-            self.eject(known, &format!("{in_row} faults in a row, the last: {why}"));
+            self.eject(
+                endpoint,
+                &format!("{in_row} faults in a row, the last: {why}"),
+            );
         }
     }
 
     /// Eject an endpoint for a while, unless too many are ejected already.
-    pub(crate) fn eject(&self, known: &EndpointState, why: &str) {
+    pub(crate) fn eject(&self, endpoint: &EndpointState, why: &str) {
         let rules = &self.config.ejection;
         // Faults of requests that were active when it was ejected come late.
-        if known.health(|health| health.is_ejected()) {
+        if endpoint.health(|health| health.is_ejected()) {
             return;
         }
         // The lock: two ejections at once must not both count as the last one allowed.
@@ -393,17 +406,17 @@ impl Upstream {
         let share = members.endpoints.len() as u64 * u64::from(rules.max_share) / 100;
         if out.count() as u64 >= share {
             // Count from 0 again, so that not every further fault looks at all endpoints.
-            known.record_success();
+            endpoint.record_success();
             return;
         }
         let backoff = Backoff {
             first: rules.backoff,
             longest: rules.max_backoff,
         };
-        let change = known.health(|health| health.eject(why, backoff, Timestamp::now()));
+        let change = endpoint.health(|health| health.eject(why, backoff, Timestamp::now()));
         drop(changing);
-        known.reset_faults();
-        known.log(&self.state.name, change.as_ref());
+        endpoint.reset_faults();
+        endpoint.log(&self.state.name, change.as_ref());
         self.update_balancer();
     }
 
@@ -416,11 +429,58 @@ impl Upstream {
         self.state.queue.len() + connections
     }
 
+    /// The endpoint that a request's client is kept on, if it says so.
+    #[must_use]
+    pub(crate) fn sticky_endpoint(
+        &self,
+        members: &EndpointSet,
+        exchange: &Exchange,
+    ) -> Option<StickyEndpoint> {
+        let sticky = self.sticky.as_ref()?;
+        let now = Timestamp::now();
+        let token = sticky.requested(&exchange.request.headers, now.wall_ms)?;
+        let index = *members.by_digest.get(&token.endpoint)?;
+        let endpoint = members.endpoints.get(index)?;
+        Some(StickyEndpoint {
+            identity: endpoint.state.identity(),
+            keeps_client: sticky.keeps_draining_clients && self.keeps_clients(endpoint, now),
+            end_s: token.end_s,
+        })
+    }
+
+    /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
+    fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Timestamp) -> bool {
+        let is_usual = endpoint.weight > 0 && endpoint.state.load.share() > 0;
+        let limit = self.config.drain_timeout;
+        !is_usual
+            && endpoint
+                .state
+                .health(|health| health.keeps_clients(limit, now))
+    }
+
+    /// Give a client the token of its endpoint, if it has none for it, or if a new one would be valid for longer:
+    /// a token never ends while it is used.
+    pub(crate) fn set_sticky_token(
+        &self,
+        wanted: Option<StickyEndpoint>,
+        endpoint: &EndpointState,
+        response: &mut ResponseHead,
+    ) {
+        let Some(sticky) = &self.sticky else { return };
+        let end_s = sticky.next_end_s(Timestamp::now().wall_ms);
+        let is_current = wanted
+            .is_some_and(|wanted| wanted.end_s >= end_s && wanted.identity == endpoint.identity());
+        if !is_current {
+            let endpoint = sticky.digest(&endpoint.name);
+            sticky.write_token(StickyToken { endpoint, end_s }, &mut response.headers);
+        }
+    }
+
     /// The health of an endpoint.
     #[must_use]
-    pub(crate) fn state(&self, known: &EndpointState) -> EndpointHealth {
+    pub(crate) fn state(&self, endpoint: &EndpointState) -> EndpointHealth {
         let slow_start = self.config.balance.slow_start;
-        known.health(|health| health.state(slow_start, Timestamp::now()))
+        endpoint.health(|health| health.state(slow_start, Timestamp::now()))
     }
 }
 

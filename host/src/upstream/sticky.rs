@@ -35,7 +35,7 @@ pub(crate) struct StickyTokens {
     /// How long a token is valid. Seconds.
     duration: u64,
     /// Whether clients stay on an endpoint that drains or has weight 0.
-    keeps_draining_clients: bool,
+    pub(crate) keeps_draining_clients: bool,
     /// `; Path=/; ...`.
     cookie_attributes: String,
 }
@@ -72,12 +72,6 @@ impl StickyTokens {
             keeps_draining_clients: config.on_drain == OnDrain::Stay,
             cookie_attributes: cookie_attributes(&config.cookie, duration),
         }
-    }
-
-    /// Whether clients stay on an endpoint that drains or has weight 0.
-    #[must_use]
-    pub(crate) fn keeps_draining_clients(&self) -> bool {
-        self.keeps_draining_clients
     }
 
     /// How tokens name this endpoint.

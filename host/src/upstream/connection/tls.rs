@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::config::{Identity, UpstreamProtocol, UpstreamTls};
+use crate::config::{UpstreamProtocol, UpstreamTls};
 use crate::http::stream::Stream;
 use crate::http::tls;
 use crate::http::tls::{ClientTls, HTTP1, HTTP2, SystemRoots, TlsError};
@@ -26,7 +26,8 @@ pub(crate) struct EndpointTls {
     /// For requests that only HTTP/1.1 carries.
     http1: TlsConnector,
     name: Option<ServerName<'static>>,
-    mark: u64,
+    /// Distinguishes it from all others: the files may have changed when they are read again.
+    pub(crate) id: u64,
 }
 
 impl std::fmt::Debug for EndpointTls {
@@ -42,7 +43,7 @@ impl EndpointTls {
     ///
     /// # Errors
     ///
-    /// Files cannot be used, each told, or the system trusts nobody.
+    /// Files cannot be used, or the system trusts nobody.
     pub(crate) fn new(
         config: &UpstreamTls,
         protocol: UpstreamProtocol,
@@ -53,11 +54,10 @@ impl EndpointTls {
             UpstreamProtocol::Http1 => &[HTTP1],
             UpstreamProtocol::Http2 => &[HTTP2],
         };
-        let shown = |shown: &Identity| (shown.certificate.clone(), shown.key.clone());
-        let identity = config.identity.as_ref().map(shown);
+        let identity = config.identity.as_ref();
         let trust = ClientTls {
             ca: config.ca.as_deref(),
-            identity: identity.as_ref().map(|(one, other)| (&**one, &**other)),
+            identity: identity.map(|identity| (&*identity.certificate, &*identity.key)),
             verify: config.verify,
             protocols,
         };
@@ -72,14 +72,8 @@ impl EndpointTls {
             connector: TlsConnector::from(settings),
             // The reader has taken no other.
             name: config.name.as_deref().and_then(server_name),
-            mark: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
         })
-    }
-
-    /// Tells it from all others: files that are read anew may hold something else.
-    #[must_use]
-    pub(crate) fn id(&self) -> u64 {
-        self.mark
     }
 
     /// Shake hands with an endpoint; `http1` offers nothing but HTTP/1.1.
