@@ -169,15 +169,17 @@ impl RunningExchange {
                 return Ok(self.refuse(&error, words.unwrap_or(&ErrorFormat::default())));
             }
         };
-        let place = found.index;
         let chain = match found.is_preflight {
-            true => generation.preflights.get(place).and_then(Option::as_ref),
-            false => generation.chains.get(place),
+            true => generation
+                .preflights
+                .get(found.index)
+                .and_then(Option::as_ref),
+            false => generation.chains.get(found.index),
         };
-        let (Some(route), Some(chain)) = (generation.gateway.routes.get(place), chain) else {
+        let (Some(route), Some(chain)) = (generation.gateway.routes.get(found.index), chain) else {
             return Err(Code::Internal.into());
         };
-        if self.header_flags.via()
+        if self.header_flags.has(HeaderFlags::VIA)
             && let Some(error) = self
                 .exchange
                 .with(|exchange| find::check_loop(route, exchange))
@@ -234,16 +236,17 @@ impl RunningExchange {
         body: &mut Body,
     ) -> Result<Body, RequestError> {
         if !route.info.rates.is_empty() {
+            let services = &self.generation.gateway.services;
             self.exchange
-                .with(|exchange| self.generation.take_rates(route, exchange))?;
+                .with(|exchange| rates::take(services, &route.info, exchange))?;
         }
         match &route.end {
-            RouteEnd::Upstream(place) => self.send(route, *place, keep_head, body).await,
+            RouteEnd::Upstream(index) => self.send(route, *index, keep_head, body).await,
             RouteEnd::Split(split) => {
-                let place = self
+                let index = self
                     .exchange
                     .with(|exchange| choose_upstream(route, split, exchange));
-                self.send(route, place.ok_or(Code::Internal)?, keep_head, body)
+                self.send(route, index.ok_or(Code::Internal)?, keep_head, body)
                     .await
             }
             RouteEnd::Respond(fixed) => {
@@ -284,11 +287,11 @@ impl RunningExchange {
     async fn send(
         &self,
         route: &Route,
-        place: usize,
+        upstream: usize,
         keep_head: bool,
         body: &mut Body,
     ) -> Result<Body, RequestError> {
-        let mut context = self.dispatch_context(route, place, keep_head)?;
+        let mut context = self.dispatch_context(route, upstream, keep_head)?;
         let mut body = std::mem::take(body);
         if let Some(passage) = &self.passage {
             body = passage.guard_trailers(body);
@@ -313,15 +316,15 @@ impl RunningExchange {
     fn dispatch_context(
         &self,
         route: &Route,
-        place: usize,
+        index: usize,
         keep_head: bool,
     ) -> Result<DispatchContext<'_>, Code> {
         let upstreams = &self.generation.upstreams;
         let (upstream, hint, came) = self.exchange.with(|exchange| {
             let hint = exchange.hint();
             let upstream = match &hint.upstream {
-                None => upstreams.get(place),
-                Some(name) => upstreams.iter().find(|known| known.name == *name),
+                None => upstreams.get(index),
+                Some(name) => upstreams.iter().find(|upstream| upstream.name == *name),
             };
             (upstream, hint.timeout, exchange.arrived)
         });
@@ -443,7 +446,7 @@ impl RunningExchange {
         if let Some(passage) = self.passage.take()
             && passage.has_log()
         {
-            worker.log_phases.push(passage);
+            worker.queue_log_phases(passage);
         }
     }
 }
@@ -464,16 +467,16 @@ fn choose_upstream(
     split: &config::RouteSplit,
     exchange: &Exchange,
 ) -> Option<usize> {
-    let known = route.split.as_ref()?;
+    let weights = route.split.as_ref()?;
     let key = split
         .on
         .as_ref()
         .and_then(|on| hash_key::find_hash(exchange, on));
-    let place = match key {
-        Some(key) => known.pick_by(key),
-        None => known.pick(fastrand::u64(..)),
+    let index = match key {
+        Some(key) => weights.pick_by(key),
+        None => weights.pick(fastrand::u64(..)),
     };
-    split.groups.get(place).map(|(upstream, _)| *upstream)
+    split.groups.get(index).map(|(upstream, _)| *upstream)
 }
 
 #[cfg(test)]

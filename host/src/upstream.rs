@@ -33,7 +33,7 @@ pub(crate) mod shared;
 pub(crate) mod sticky;
 
 pub(crate) use connection::pool::Pools;
-pub(crate) use dispatch::timeouts::Timeouts;
+pub(crate) use dispatch::Timeouts;
 pub(crate) use endpoint::LocalEndpoint;
 pub(crate) use shared::Upstream;
 

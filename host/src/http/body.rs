@@ -1,8 +1,8 @@
 //! A body on its way, in either direction, as one type.
 //!
 //! Frames pass untouched, trailers too; sizes that are known are said exactly, so that framing
-//! is by content-length where it can be. A filter that asked for the body puts itself in the
-//! way by [`Body::Stream`]. Nothing is copied. What is larger than a pointer or two is boxed:
+//! is by content-length where it can be. A filter that asked for the body reads it through
+//! [`Body::Stream`]. Nothing is copied. Anything larger than a pointer or two is boxed, since
 //! hyper moves a request and its body a dozen times on their way.
 
 use std::pin::Pin;
@@ -60,6 +60,16 @@ impl std::fmt::Debug for Body {
         };
         write!(f, "Body({name})")
     }
+}
+
+/// The size of a body with so many more bytes before it.
+pub(crate) fn add_to_size(hint: &SizeHint, bytes: u64) -> SizeHint {
+    let mut sum = SizeHint::new();
+    if let Some(upper) = hint.upper() {
+        sum.set_upper(upper.saturating_add(bytes));
+    }
+    sum.set_lower(hint.lower().saturating_add(bytes));
+    sum
 }
 
 impl HttpBody for Body {

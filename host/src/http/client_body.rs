@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::client_connection::SendInterim;
+use super::client_connection::ClientHandle;
 use crate::http::body_error::BodyError;
 use crate::http::headers::clean_trailers;
 use crate::http::watch::{TimeoutKind, Watch};
@@ -30,7 +30,7 @@ pub struct ClientBody {
     taken: u64,
     ended: bool,
     /// Set while the client may wait for a `100 Continue`, until the body is first polled.
-    continue_pending: Option<Rc<dyn SendInterim>>,
+    continue_pending: Option<Rc<dyn ClientHandle>>,
 }
 
 impl ClientBody {
@@ -41,12 +41,12 @@ impl ClientBody {
     pub(crate) fn new(
         incoming: Incoming,
         watch: Arc<Watch>,
-        held_back: Option<Rc<dyn SendInterim>>,
+        continue_pending: Option<Rc<dyn ClientHandle>>,
     ) -> Self {
         Self {
             incoming,
             watch,
-            continue_pending: held_back,
+            continue_pending,
             limit: None,
             taken: 0,
             ended: false,
@@ -156,10 +156,10 @@ impl HttpBody for ClientBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        let held_back = this.continue_pending.take();
+        let continue_pending = this.continue_pending.take();
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending() {
-            if let Some(client) = held_back.filter(|client| client.is_shared()) {
+            if let Some(client) = continue_pending.filter(|client| client.is_shared()) {
                 client.send_interim(StatusCode::CONTINUE, &HeaderMap::new());
             }
             this.watch.begin_body_wait();

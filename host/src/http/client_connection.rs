@@ -1,9 +1,10 @@
-//! A client's connection, as its requests know it: its time-outs, its listener, its peer.
+//! A client's connection, as its requests see it: its time-outs, its listener, its peer.
 //!
 //! Made by `server` when it accepts; the forwarded fields and interim answers are made from it. Deliberately
 //! not here: its bytes, and the worker that serves it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,18 +14,18 @@ use super::interim;
 use super::watch::{ExchangeRegistration, Watch};
 use crate::config::Listener;
 
-/// A client's connection, as its requests know it.
+/// A client's connection, as its requests see it.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     /// Its time-outs and state.
     pub(crate) watch: Arc<Watch>,
-    /// The listener that it came by.
+    /// The listener that accepted it.
     pub(crate) listener: Rc<Listener>,
     pub(crate) remote: SocketAddr,
     /// The remote IP as `X-Forwarded-For` names it, made once.
     pub(crate) forwarded_for: HeaderValue,
     pub(crate) secure: bool,
-    /// Where it carries many exchanges (HTTP/2), the place of this one.
+    /// The registration of this exchange, if the connection carries many (HTTP/2).
     pub(crate) registration: Option<ExchangeRegistration>,
     /// The stream of this exchange, where it has one.
     stream: Option<u32>,
@@ -46,17 +47,17 @@ impl ClientConnection {
         }
     }
 
-    /// As one of many exchanges on it knows it: with a watch of its own.
+    /// The connection as one of many exchanges on it sees it: with a watch of its own.
     #[must_use]
     pub(crate) fn exchange(&self) -> Self {
-        let (watch, place) = self.watch.exchange();
+        let (watch, registration) = self.watch.begin_stream();
         Self {
             watch,
             listener: Rc::clone(&self.listener),
             remote: self.remote,
             forwarded_for: self.forwarded_for.clone(),
             secure: self.secure,
-            registration: Some(place),
+            registration: Some(registration),
             stream: self.watch.take_opened(),
         }
     }
@@ -70,14 +71,14 @@ impl ClientConnection {
     /// Send the client an interim answer to the present request, if it takes one and the final answer
     /// has not begun. One that is too large is left out.
     pub(crate) fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
-        if !self.watch.takes_interim() {
+        if !self.watch.exchange.takes_interim.get() {
             return;
         }
         let (watch, bytes) = match (&self.registration, self.stream) {
             (None, _) => (&*self.watch, interim::http1(status, headers)),
-            (Some(place), Some(stream)) => {
+            (Some(registration), Some(stream)) => {
                 let frame = interim::http2(stream, status, headers);
-                (place.connection(), frame)
+                (registration.connection(), frame)
             }
             (Some(_), None) => return,
         };
@@ -91,11 +92,6 @@ fn ip_value(ip: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
-/// A client to which an interim response can be sent.
-pub(crate) trait SendInterim: std::fmt::Debug {
-    /// Whether its connection carries many exchanges at once.
-    fn is_shared(&self) -> bool;
-
-    /// Send an interim response to the present request.
-    fn send_interim(&self, status: StatusCode, headers: &HeaderMap);
-}
+/// A client's connection, with whatever its owner keeps beside it.
+pub(crate) trait ClientHandle: Deref<Target = ClientConnection> + std::fmt::Debug {}
+impl<T: Deref<Target = ClientConnection> + std::fmt::Debug> ClientHandle for T {}

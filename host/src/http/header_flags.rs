@@ -16,8 +16,10 @@ const PER_FIELD: usize = 32;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HeaderFlags {
     fields: u16,
-    hosts: u8,
-    size: usize,
+    /// How many `Host` lines there are.
+    pub(crate) hosts: u8,
+    /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
+    pub(crate) size: usize,
 }
 
 impl HeaderFlags {
@@ -28,14 +30,15 @@ impl HeaderFlags {
     pub(crate) const TRANSFER_ENCODING: u16 = 1 << 4;
     pub(crate) const UPGRADE: u16 = 1 << 5;
     pub(crate) const CONTENT_LENGTH: u16 = 1 << 6;
-    const EXPECT: u16 = 1 << 7;
+    pub(crate) const EXPECT: u16 = 1 << 7;
     pub(crate) const CLAIM: u16 = 1 << 8;
     pub(crate) const AMBIGUOUS: u16 = 1 << 9;
-    const CONTENT_TYPE: u16 = 1 << 10;
-    const COOKIE: u16 = 1 << 11;
+    pub(crate) const CONTENT_TYPE: u16 = 1 << 10;
+    pub(crate) const COOKIE: u16 = 1 << 11;
     pub(crate) const PROXY_AUTH: u16 = 1 << 12;
-    const VIA: u16 = 1 << 13;
-    const PADDED: u16 = 1 << 14;
+    pub(crate) const VIA: u16 = 1 << 13;
+    /// A value begins or ends with a space or a tab, which HTTP/1.1 removes.
+    pub(crate) const PADDED: u16 = 1 << 14;
     /// The head has a `Connection` that names other fields.
     pub(crate) const NAMES_FIELDS: u16 = 1 << 15;
 
@@ -120,60 +123,6 @@ impl HeaderFlags {
 
     pub(crate) fn has(self, field: u16) -> bool {
         self.fields & field != 0
-    }
-
-    /// How many `Host` lines there are.
-    #[must_use]
-    pub(crate) fn hosts(self) -> u8 {
-        self.hosts
-    }
-
-    /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
-    #[must_use]
-    pub(crate) fn size(self) -> usize {
-        self.size
-    }
-
-    /// Whether there is a `Transfer-Encoding`.
-    #[must_use]
-    pub(crate) fn transfer_encoding(self) -> bool {
-        self.has(Self::TRANSFER_ENCODING)
-    }
-
-    /// Whether there is a `Content-Type`.
-    #[must_use]
-    pub(crate) fn content_type(self) -> bool {
-        self.has(Self::CONTENT_TYPE)
-    }
-
-    /// Whether there is a `Cookie`.
-    #[must_use]
-    pub(crate) fn cookie(self) -> bool {
-        self.has(Self::COOKIE)
-    }
-
-    /// Whether there is a `Via`.
-    #[must_use]
-    pub(crate) fn via(self) -> bool {
-        self.has(Self::VIA)
-    }
-
-    /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 removes.
-    #[must_use]
-    pub(crate) fn padded(self) -> bool {
-        self.has(Self::PADDED)
-    }
-
-    /// Whether there is an `Upgrade`.
-    #[must_use]
-    pub(crate) fn upgrade(self) -> bool {
-        self.has(Self::UPGRADE)
-    }
-
-    /// Whether there is an `Expect`.
-    #[must_use]
-    pub(crate) fn expect(self) -> bool {
-        self.has(Self::EXPECT)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Fields that concern one connection only, or say who asks, and what is done about them.
+//! Fields that concern one connection only, or say who sent a request, and their removal.
 //!
 //! Hop-by-hop fields and those that `Connection` names go no further than one connection, in either direction
 //! (RFC 9110 section 7.6.1). Deliberately not here: the fields that the gateway sets of itself (`upstream`).
@@ -20,6 +20,23 @@ static DPOP: HeaderName = HeaderName::from_static("dpop");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// The members of a list field, of all its lines (RFC 9110 section 5.6.1).
+pub(crate) fn list_members<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+}
+
+/// Whether `Connection` has this option.
+pub(crate) fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
+    let mut options = list_members(headers, &CONNECTION);
+    options.any(|name| name.eq_ignore_ascii_case(option.as_bytes()))
+}
 
 /// Remove the fields that concern only the connection of a head. `te: trailers` stays, since the gateway
 /// forwards trailers.
@@ -85,10 +102,7 @@ fn strip_named(headers: &mut HeaderMap) {
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+    list_members(headers, &TE)
         .filter_map(|coding| coding.split(|byte| *byte == b';').next())
         .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }

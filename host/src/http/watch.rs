@@ -1,20 +1,17 @@
 //! The time-outs of one client connection and of the exchange on it.
 //!
-//! A request's way only writes deadlines (coarse milliseconds, one store each); one watch task
-//! a worker reads those of all connections a few times a second, and where one has passed it
-//! leaves a sign and wakes the connection's task, which then ends what waits. So no request
+//! A request only writes deadlines (coarse milliseconds, one store each). One watch task of each worker
+//! reads the deadlines of all connections a few times a second. If one has passed, the task sets a signal
+//! and wakes the connection's task, which then ends the wait. So no request
 //! pays for a timer. A deadline passes at its time at the earliest and two ticks later at the
 //! latest. Everything is an atomic so that the connection's I/O, which holds this, can be moved
 //! between threads; in fact one worker writes and reads it.
 //!
-//! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
-//! for an attempt ([`crate::upstream`]).
+//! Deliberately not here: the effect of a passed deadline on the client ([`crate::server`]) or
+//! on an attempt ([`crate::upstream`]).
 
-mod client_check;
 mod exchange;
 mod exchanges;
-mod idle;
-mod interim;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -36,7 +33,7 @@ const MIN_TICK: u64 = 5;
 /// A body in chunks, whose length nobody knows.
 const CHUNKED: u64 = u64::MAX;
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ConnectionPhase {
@@ -93,7 +90,7 @@ const ENDPOINT_LEFT: u16 = 1 << 9;
 
 /// Set by a drain where the next request is probably on its way.
 const EXPECTS_REQUEST: u16 = 1 << 10;
-/// Set where the connection's I/O is to look whether the client has left.
+/// Set where the connection's I/O must check whether the client has left.
 const CHECK_CLIENT: u16 = 1 << 11;
 
 /// No endpoint: none has this number.
@@ -109,102 +106,122 @@ struct ClientTimeouts {
     write: u64,
 }
 
+/// A flag that one task sets and others read.
+#[derive(Debug, Default)]
+pub(crate) struct SharedFlag(AtomicBool);
+
+impl SharedFlag {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: bool) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Whether it was set. It is not any more.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Relaxed)
+    }
+}
+
+/// The facts of the present exchange.
+#[derive(Debug, Default)]
+pub(crate) struct ExchangeFacts {
+    /// Whether the head has a `Content-Length`, as its bytes say. HTTP/1.1 only.
+    pub(crate) names_length: SharedFlag,
+    body_length: AtomicU64,
+    /// Whether more of the request's body is to come.
+    pub(crate) body_open: SharedFlag,
+    /// Whether the request's body was given up before its end.
+    pub(crate) body_abandoned: SharedFlag,
+    /// Whether the endpoint, which has answered, reads no more of the request's body.
+    pub(crate) body_refused: SharedFlag,
+    body_fault: AtomicU8,
+    request_bytes: AtomicU64,
+    first_byte: AtomicU32,
+    upload_idle: AtomicU32,
+    /// The number of the endpoint that it is with.
+    endpoint: AtomicU64,
+    /// Whether an interim response may be sent now: until the final response is given to the connection.
+    pub(crate) takes_interim: SharedFlag,
+}
+
 /// The time-outs and the state of one client connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// What the worker's connections share.
+    /// The data that the worker's connections share.
     pub(crate) shared: Arc<WorkerShared>,
     limits: ClientTimeouts,
     tick: u64,
     phase: AtomicU8,
     deadlines: [AtomicU64; 7],
     signals: AtomicU16,
-    /// The number of the endpoint that the exchange is with.
-    endpoint: AtomicU64,
+    pub(crate) exchange: ExchangeFacts,
     waker: OnceLock<Waker>,
     /// Since when it waits for a request; 0: it does not. Milliseconds.
     idle_since: AtomicU64,
     served: AtomicU64,
-    request_bytes: AtomicU64,
-    body_open: AtomicBool,
-    body_abandoned: AtomicBool,
-    body_refused: AtomicBool,
-    first_byte: AtomicU32,
-    upload_idle: AtomicU32,
-    body_fault: AtomicU8,
-    refused: AtomicBool,
+    /// Whether hyper's own response to a head was replaced by the gateway's.
+    pub(crate) refused: SharedFlag,
     /// The exchanges on it, where there are many at once: HTTP/2.
     exchanges: Exchanges,
     is_stream: bool,
     body_waker: Mutex<Option<Waker>>,
-    names_length: AtomicBool,
-    body_length: AtomicU64,
-    /// Interim answers that wait to be written.
+    /// Interim responses that wait to be written.
     pub(crate) interim: InterimQueue,
-    /// Whether the present exchange may have some.
-    takes_interim: AtomicBool,
     /// The stream of HTTP/2 that was opened last, until its request is taken.
     opened: AtomicU32,
-    /// Whether hyper was told to wait before it reads on.
-    paused: AtomicBool,
-    /// Whether more bytes of the client, or its end, would wake the connection's task.
-    notices_client: AtomicBool,
+    /// Whether hyper must wait, so that it takes a request before it reads on. Until it reads.
+    pub(crate) paused: SharedFlag,
+    /// Whether more bytes of the client, or its end, would not wake the connection's task.
+    pub(crate) misses_client: SharedFlag,
 }
 
 impl Watch {
     /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
     #[must_use]
-    pub(crate) fn new(common: Arc<WorkerShared>, listener: &Listener, tick: u64) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<WorkerShared>, listener: &Listener, tick: u64) -> Arc<Self> {
         let limits = ClientTimeouts {
             head: milliseconds(listener.header_timeout),
             idle: milliseconds(listener.keep_alive_timeout),
             body: listener.body_idle_timeout.map(milliseconds),
             write: milliseconds(listener.write_timeout),
         };
-        let watch = Self::unarmed(common, limits, tick, false);
+        let watch = Self::unarmed(shared, limits, tick, false);
         watch.begin_first_wait();
         Arc::new(watch)
     }
 
     fn unarmed(
-        common: Arc<WorkerShared>,
+        shared: Arc<WorkerShared>,
         limits: ClientTimeouts,
         tick: u64,
-        of_many: bool,
+        is_stream: bool,
     ) -> Self {
         Self {
-            shared: common,
+            shared,
             limits,
             tick,
             phase: AtomicU8::new(ConnectionPhase::Idle as u8),
             deadlines: Default::default(),
             signals: AtomicU16::new(0),
-            endpoint: AtomicU64::new(NO_ENDPOINT),
+            exchange: ExchangeFacts::default(),
             waker: OnceLock::new(),
             idle_since: AtomicU64::new(0),
             served: AtomicU64::new(0),
-            request_bytes: AtomicU64::new(0),
-            body_open: AtomicBool::new(false),
-            body_abandoned: AtomicBool::new(false),
-            body_refused: AtomicBool::new(false),
-            first_byte: AtomicU32::new(0),
-            upload_idle: AtomicU32::new(0),
-            body_fault: AtomicU8::new(0),
-            refused: AtomicBool::new(false),
+            refused: SharedFlag::default(),
             exchanges: Exchanges::default(),
-            is_stream: of_many,
+            is_stream,
             body_waker: Mutex::new(None),
-            names_length: AtomicBool::new(false),
-            body_length: AtomicU64::new(0),
             interim: InterimQueue::default(),
-            takes_interim: AtomicBool::new(false),
             opened: AtomicU32::new(0),
-            paused: AtomicBool::new(false),
-            notices_client: AtomicBool::new(true),
+            paused: SharedFlag::default(),
+            misses_client: SharedFlag::default(),
         }
     }
 
-    /// What the connection is doing.
+    /// The phase that the connection is in.
     #[must_use]
     pub(crate) fn phase(&self) -> ConnectionPhase {
         match self.phase.load(Relaxed) {
@@ -241,7 +258,7 @@ impl Watch {
         }
     }
 
-    /// What was waited for is there.
+    /// The wait is over.
     pub(crate) fn disarm(&self, wait: TimeoutKind) {
         if let Some(cell) = self.cell(wait) {
             cell.store(0, Relaxed);
@@ -258,18 +275,18 @@ impl Watch {
         self.signals.load(Relaxed) & wait.signal() != 0
     }
 
-    /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
+    /// The attempt that took too long is given up, and the exchange goes on: another attempt begins.
     pub(crate) fn begin_retry(&self) {
         let mut waits = self.signals.load(Relaxed);
         for wait in [TimeoutKind::Answer, TimeoutKind::Upload] {
             self.disarm(wait);
             waits &= !wait.signal();
         }
-        self.endpoint.store(NO_ENDPOINT, Relaxed);
+        self.set_endpoint(NO_ENDPOINT);
         self.signals.store(waits & !ENDPOINT_LEFT, Relaxed);
     }
 
-    /// Whether there is any sign at all.
+    /// Whether any signal is set.
     #[must_use]
     pub(crate) fn has_signals(&self) -> bool {
         self.signals.load(Relaxed) != 0
@@ -287,14 +304,13 @@ impl Watch {
         self.signals.load(Relaxed) & CUT != 0
     }
 
-    /// Whether the exchange's endpoint has left: its time to end what runs is over.
+    /// Whether the exchange's endpoint has left: the time to end its active requests is over.
     #[must_use]
     pub(crate) fn has_endpoint_left(&self) -> bool {
         self.signals.load(Relaxed) & ENDPOINT_LEFT != 0
     }
 
-    /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
-    /// that have left.
+    /// Check the deadlines. The watch task gives the time, and the numbers of the endpoints that have left.
     pub(crate) fn check(&self, now: u64, left: &[u64]) {
         for wait in TimeoutKind::ALL {
             let passed = self.cell(wait).is_some_and(|cell| {
@@ -309,7 +325,10 @@ impl Watch {
         if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_endpoint_left() {
             self.set_signal(ENDPOINT_LEFT);
         }
-        self.request_client_check();
+        // The connection's I/O checks whether the client has left, if the socket would not wake it.
+        if self.misses_client.get() && self.phase() == ConnectionPhase::Busy {
+            self.set_signal(CHECK_CLIENT);
+        }
         self.exchanges
             .for_each(|exchange| exchange.check(now, left));
     }
@@ -321,31 +340,20 @@ impl Watch {
         self.phase() == ConnectionPhase::Idle && self.served() > 0 && !expects
     }
 
-    /// hyper's own answer to a head was replaced by one of ours.
-    pub(crate) fn note_refused(&self) {
-        self.refused.store(true, Relaxed);
-    }
-
-    /// Whether that has happened.
-    #[must_use]
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused.load(Relaxed)
-    }
-
     /// The worker drains. A connection whose request may be on the way is given `grace` milliseconds:
     /// one that has not asked for anything yet (it was in the accept queue), and one that was answered
     /// within that time. Its client would otherwise send the request to nobody.
     pub(crate) fn drain(&self, grace: u64) {
-        let mut signs = DRAIN;
+        let mut signals = DRAIN;
         if self.phase() == ConnectionPhase::Idle {
             let since = self.idle_since();
             let now = self.shared.clock.now();
             if self.served() == 0 || since.is_some_and(|since| now <= since.saturating_add(grace)) {
                 self.arm(TimeoutKind::Client, grace.min(self.limits.idle));
-                signs |= EXPECTS_REQUEST;
+                signals |= EXPECTS_REQUEST;
             }
         }
-        self.set_signal(signs);
+        self.set_signal(signals);
     }
 
     /// The drain's time is over.
@@ -354,9 +362,9 @@ impl Watch {
         self.exchanges.for_each(Self::cut);
     }
 
-    fn set_signal(&self, sign: u16) {
-        self.signals
-            .store(self.signals.load(Relaxed) | sign, Relaxed);
+    fn set_signal(&self, signal: u16) {
+        let signals = self.signals.load(Relaxed);
+        self.signals.store(signals | signal, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -365,14 +373,12 @@ impl Watch {
         }
     }
 
-    /// Whom to wake: the connection's task, which stays the same.
+    /// The task to wake: the connection's, which stays the same.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        if self.waker.get().is_none() {
-            let _ = self.waker.set(waker.clone());
-        }
+        self.waker.get_or_init(|| waker.clone());
     }
 
-    // The client's side, told by its I/O.
+    // The client's side, which its I/O reports.
 
     /// Bytes of a head came in: it begins or goes on.
     pub(crate) fn begin_head(&self) {
@@ -382,26 +388,17 @@ impl Watch {
         }
     }
 
-    /// A head was read to its end; `names_length`: a line of it is `Content-Length`.
-    pub(crate) fn end_head(&self, names_length: bool) {
-        self.names_length.store(names_length, Relaxed);
-    }
-
-    /// Whether the present request's head has a `Content-Length`, as its bytes say. HTTP/1.1 only.
-    #[must_use]
-    pub(crate) fn names_length(&self) -> bool {
-        self.names_length.load(Relaxed)
-    }
-
-    /// How long the present request's body is; none: it is in chunks.
+    /// Note how long the present request's body is; none: it is in chunks.
     pub(crate) fn set_body_length(&self, length: Option<u64>) {
-        self.body_length.store(length.unwrap_or(CHUNKED), Relaxed);
+        let length = length.unwrap_or(CHUNKED);
+        self.exchange.body_length.store(length, Relaxed);
     }
 
-    /// What was said so.
+    /// The length of the present request's body; none: it is in chunks.
     #[must_use]
     pub(crate) fn body_length(&self) -> Option<u64> {
-        Some(self.body_length.load(Relaxed)).filter(|length| *length != CHUNKED)
+        let length = self.exchange.body_length.load(Relaxed);
+        Some(length).filter(|length| *length != CHUNKED)
     }
 
     /// The write to the client did not go on.

@@ -16,7 +16,7 @@ use super::{RunningExchange, Tunnel, TunnelSlot};
 use crate::config::Redirect;
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
-use crate::http::body::Body;
+use crate::http::body::{Body, add_to_size};
 use crate::http::body_error::BodyError;
 use crate::http::headers::REQUEST_ID;
 use crate::model::head::ResponseHead;
@@ -69,7 +69,7 @@ pub(super) fn respond(
     mut body: Body,
     slot: &TunnelSlot,
 ) -> Response<ResponseBody> {
-    run.connection.watch.set_takes_interim(false);
+    run.connection.watch.exchange.takes_interim.set(false);
     if let Some(upgrade) = run.upgrade.take() {
         match take_tunnel(&mut run, &upgrade) {
             Some(taken) => return answer_upgrade(run, &upgrade, taken, slot),
@@ -275,14 +275,7 @@ impl HttpBody for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.len() as u64;
-        let body = self.body.size_hint();
-        let mut hint = SizeHint::new();
-        if let Some(upper) = body.upper() {
-            hint.set_upper(upper.saturating_add(rest));
-        }
-        hint.set_lower(body.lower().saturating_add(rest));
-        hint
+        add_to_size(&self.body.size_hint(), self.rest.len() as u64)
     }
 }
 

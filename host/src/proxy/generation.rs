@@ -4,11 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::gateway::{Gateway, Route};
-use super::rates;
 use crate::chain::Chain;
 use crate::config::Listener;
-use crate::error::RequestError;
-use crate::exchange::{Exchange, RouteInfo};
+use crate::exchange::RouteInfo;
 use crate::upstream::{LocalUpstream, Pools};
 use crate::wasm::{Filter, Services, WorkerFilter};
 
@@ -31,19 +29,6 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Take from the rates that the requests of this route share, for one that no filter charged.
-    ///
-    /// # Errors
-    ///
-    /// One of them is used up for now.
-    pub(crate) fn take_rates(
-        &self,
-        route: &Route,
-        exchange: &mut Exchange,
-    ) -> Result<(), RequestError> {
-        rates::take(&self.gateway.services, &route.info, exchange)
-    }
-
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize, pools: &Rc<Pools>) -> Rc<Self> {
@@ -55,9 +40,9 @@ impl Generation {
         let infos = routes.clone().map(|route| Arc::new(route.info.own_copy()));
         let chain = |route: &Route, takes: fn(&Filter) -> bool| {
             let filters = route.filters.iter().filter(|filter| takes(filter));
-            let seats = filters.map(|filter| WorkerFilter::for_worker(filter, worker));
+            let filters = filters.map(|filter| WorkerFilter::for_worker(filter, worker));
             let words = Arc::clone(&route.words);
-            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
+            Rc::new(Chain::new(filters.collect(), Arc::clone(&services), words))
         };
         let chains = routes.clone().map(|route| chain(route, |_| true));
         let preflights = routes.map(|route| {
@@ -72,7 +57,9 @@ impl Generation {
             preflights: preflights.collect(),
             listeners: listeners.collect(),
             upstreams: upstreams
-                .map(|plan| LocalUpstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
+                .map(|upstream| {
+                    LocalUpstream::new(Arc::clone(upstream), Rc::clone(pools), gateway.workers)
+                })
                 .collect(),
             gateway,
         })
@@ -89,18 +76,19 @@ impl Generation {
                 Some(listener.write_timeout),
             ]
         });
-        let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
+        let upstreams = self.gateway.upstreams.iter().flat_map(|upstream| {
             [
-                Some(plan.config.first_byte_timeout),
-                plan.config.retries.try_timeout,
-                plan.config.idle_timeout,
-                plan.config.total_timeout,
-                Some(plan.config.keep_alive_timeout),
+                Some(upstream.config.first_byte_timeout),
+                upstream.config.retries.try_timeout,
+                upstream.config.idle_timeout,
+                upstream.config.total_timeout,
+                Some(upstream.config.keep_alive_timeout),
                 // A request that waits for a connection can then open one in place of another worker's idle one.
-                plan.config
+                upstream
+                    .config
                     .limits
                     .max_connections
-                    .map(|_| plan.config.limits.queue_timeout),
+                    .map(|_| upstream.config.limits.queue_timeout),
             ]
         });
         let routes = self.gateway.routes.iter().flat_map(|route| {

@@ -11,9 +11,9 @@ use std::ops::Deref;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, StatusCode};
+use aws_lc_rs::rand;
 use tokio::sync::Notify;
 
 use super::generation::Generation;
@@ -21,17 +21,14 @@ use crate::chain::Passage;
 use crate::config::Listener;
 use crate::error::Code;
 use crate::exchange::KeyRejection;
-use crate::http::client_connection::{ClientConnection, SendInterim};
+use crate::http::client_connection::ClientConnection;
 use crate::http::watch::Watch;
+use crate::model::request_id::RequestId;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::log_rate_limit::LogRateLimit;
 use crate::observe::stats::WorkerStats;
 use crate::runtime::panics;
 use crate::runtime::worker_shared::WorkerShared;
-
-mod ids;
-
-pub(crate) use ids::next_id;
 
 /// One worker. It stays on its thread.
 #[derive(Debug)]
@@ -64,19 +61,18 @@ const MAX_LOG_PHASES: usize = 1024;
 pub(crate) struct LogPhaseQueue {
     waiting: RefCell<VecDeque<Rc<Passage>>>,
     filled: Notify,
-    dropped: Arc<AtomicU64>,
 }
 
 impl LogPhaseQueue {
-    /// Queue the log phases of this exchange. If the queue is full, they do not run.
-    pub(crate) fn push(&self, passage: Rc<Passage>) {
+    /// Queue the log phases of this exchange. False: the queue is full, and they do not run.
+    fn push(&self, passage: Rc<Passage>) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= MAX_LOG_PHASES {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+        let has_room = waiting.len() < MAX_LOG_PHASES;
+        if has_room {
+            waiting.push_back(passage);
+            self.filled.notify_one();
         }
-        waiting.push_back(passage);
-        self.filled.notify_one();
+        has_room
     }
 
     /// Run queued log phases between the worker's other tasks, forever.
@@ -119,21 +115,17 @@ impl Worker {
     #[must_use]
     pub(crate) fn new(
         index: usize,
-        common: Arc<WorkerShared>,
+        shared: Arc<WorkerShared>,
         generation: Rc<Generation>,
         access: Option<LogBuffer>,
     ) -> Self {
-        let common_dropped = Arc::clone(&common.log_phases_dropped);
         Self {
             index,
-            shared: common,
+            shared,
             draining: Cell::new(false),
             tick: Cell::new(generation.tick()),
             access,
-            log_phases: LogPhaseQueue {
-                dropped: Arc::clone(&common_dropped),
-                ..LogPhaseQueue::default()
-            },
+            log_phases: LogPhaseQueue::default(),
             log_limits: std::array::from_fn(|_| LogRateLimit::default()),
             key_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
             generation: RefCell::new(generation),
@@ -154,6 +146,14 @@ impl Worker {
     pub(crate) fn should_log_key(&self, why: KeyRejection) -> Option<u64> {
         let limit = self.key_log_limits.get(why as usize)?;
         limit.take(self.shared.clock.now())
+    }
+
+    /// Queue the log phases of an exchange. If the queue is full, they do not run.
+    pub(crate) fn queue_log_phases(&self, passage: Rc<Passage>) {
+        if !self.log_phases.push(passage) {
+            let dropped = &self.shared.log_phases_dropped;
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The configuration that new requests get.
@@ -219,12 +219,76 @@ impl Deref for WorkerConnection {
     }
 }
 
-impl SendInterim for WorkerConnection {
-    fn is_shared(&self) -> bool {
-        self.client.is_shared()
+/// Bytes of one id.
+const ID_LENGTH: usize = 16;
+
+/// Bytes that are made at once.
+const ID_BUFFER: usize = 256 * ID_LENGTH;
+
+thread_local! {
+    static IDS: RefCell<Ids> = const { RefCell::new(Ids { bytes: [0; ID_BUFFER], left: 0 }) };
+}
+
+/// Request ids: 128 random bits each. A counter would show whoever asks twice how many requests came in between,
+/// so the bits are those of the system's generator, as aws-lc-rs seeds and expands it. They are made a buffer at
+/// a time: a request pays for a copy, and one in 256 for the next buffer. Each thread has its own.
+struct Ids {
+    bytes: [u8; ID_BUFFER],
+    /// How many bytes of the end are unused.
+    left: usize,
+}
+
+/// An id that nobody had before, and that nobody can guess.
+#[must_use]
+pub(crate) fn next_id() -> RequestId {
+    IDS.with_borrow_mut(|ids| RequestId::new(ids.next()))
+}
+
+impl Ids {
+    fn next(&mut self) -> [u8; ID_LENGTH] {
+        if self.left < ID_LENGTH {
+            self.fill();
+        }
+        let start = ID_BUFFER - self.left;
+        self.left -= ID_LENGTH;
+        let bytes = self.bytes.get(start..).and_then(<[u8]>::first_chunk);
+        bytes.copied().unwrap_or_default()
     }
 
-    fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
-        self.client.send_interim(status, headers);
+    #[cold]
+    fn fill(&mut self) {
+        if rand::fill(&mut self.bytes).is_err() {
+            // The generator has no way to fail once it is seeded; ids stay unique all the same.
+            fastrand::fill(&mut self.bytes);
+        }
+        self.left = ID_BUFFER;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_across_buffers() {
+        let ids: HashSet<String> = (0..2000).map(|_| next_id().as_str().to_owned()).collect();
+        assert_eq!(ids.len(), 2000);
+        assert!(ids.iter().all(|id| id.len() == 32));
+    }
+
+    #[test]
+    fn the_distance_between_two_ids_tells_nothing() {
+        let number = || u128::from_str_radix(next_id().as_str(), 16).unwrap();
+        let mut close = 0;
+        let mut before = number();
+        for _ in 0..1000 {
+            let id = number();
+            // One in 2^63 by chance.
+            close += usize::from(id.abs_diff(before) < 1 << 64);
+            before = id;
+        }
+        assert_eq!(close, 0);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct WorkerShared {
     pub(crate) clock: CoarseClock,
     pub(crate) stats: WorkerStats,
     /// Exchanges whose log phases did not run because too many waited.
-    pub(crate) log_phases_dropped: Arc<AtomicU64>,
+    pub(crate) log_phases_dropped: AtomicU64,
 }
 
 impl WorkerShared {
@@ -24,7 +24,7 @@ impl WorkerShared {
         Arc::new(Self {
             clock: CoarseClock::new(),
             stats: WorkerStats::default(),
-            log_phases_dropped: Arc::default(),
+            log_phases_dropped: AtomicU64::new(0),
         })
     }
 }

@@ -78,7 +78,7 @@ impl ClientTap {
 
     /// Replace hyper's automatic response by the gateway's.
     fn replace_automatic(&mut self, start: &[u8]) {
-        if self.watch.is_refused() {
+        if self.watch.refused.get() {
             return;
         }
         // The three digits after `HTTP/1.1 `.
@@ -88,7 +88,7 @@ impl ClientTap {
             _ => Code::MalformedRequest,
         };
         self.output.bytes = refusal::encode(&self.watch.shared, code);
-        self.watch.note_refused();
+        self.watch.refused.set(true);
     }
 
     /// Write interim responses before hyper's next bytes, which are the final response's head or a
@@ -110,7 +110,7 @@ impl ClientTap {
             if !self.in_write {
                 ready!(self.output.poll_write(&self.watch, stream, cx))?;
                 self.output.bytes = self.watch.interim.take().concat().into();
-            } else if !self.watch.takes_interim() {
+            } else if !self.watch.exchange.takes_interim.get() {
                 // The final response follows that `100 Continue` in one write.
                 let late = self.watch.interim.take();
                 tracing::debug!(count = late.len(), "interim answers came too late");
@@ -150,7 +150,7 @@ impl ClientTap {
         let looks = self.watch.has_signals() && self.watch.take_client_check();
         if self.watch.phase() == ConnectionPhase::Busy && self.has_whole_request() {
             let polled = stream.socket().poll_read_ready(cx);
-            self.watch.set_notices_client(polled.is_pending());
+            self.watch.misses_client.set(polled.is_ready());
             return polled.is_ready() && is_closed(stream);
         }
         looks && is_closed(stream)
@@ -174,7 +174,7 @@ impl ClientTap {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(stream).poll_read(cx, buffer);
-        self.watch.set_notices_client(polled.is_pending());
+        self.watch.misses_client.set(polled.is_ready());
         ready!(polled)?;
         let read = buffer.filled().get(before..).unwrap_or_default();
         if self.is_new && !read.is_empty() {
@@ -201,7 +201,7 @@ impl ClientTap {
         let mut space = [const { MaybeUninit::<u8>::uninit() }; PREFACE.len()];
         let mut piece = ReadBuf::uninit(&mut space);
         let polled = Pin::new(stream).poll_read(cx, &mut piece);
-        self.watch.set_notices_client(polled.is_pending());
+        self.watch.misses_client.set(polled.is_ready());
         ready!(polled)?;
         self.read_ahead.extend_from_slice(piece.filled());
         Poll::Ready(Ok(piece.filled().len()))
@@ -231,7 +231,7 @@ fn count_allowed(reading: &mut MessagePosition, watch: &Watch, bytes: &[u8]) -> 
     if matches!(reading, MessagePosition::Head(_)) && !bytes.is_empty() {
         watch.begin_head();
     }
-    reading.count_own(bytes, |names_length| watch.end_head(names_length))
+    reading.count_own(bytes, |names| watch.exchange.names_length.set(names))
 }
 
 impl IoTap for ClientTap {

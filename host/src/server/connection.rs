@@ -199,11 +199,12 @@ where
                 None => ConnectionEnd::Quietly,
             };
         }
-        let unread = self.watch.phase() == ConnectionPhase::Head || self.watch.is_body_abandoned();
+        let unread =
+            self.watch.phase() == ConnectionPhase::Head || self.watch.exchange.body_abandoned.get();
         // hyper does not answer an HTTP/2 preface after a request.
         let unanswered = matches!(&outcome, Err(error) if error.is_parse() )
             && self.watch.phase() == ConnectionPhase::Head
-            && !self.watch.is_refused();
+            && !self.watch.refused.get();
         match self.stream() {
             Some(stream) if unanswered => ConnectionEnd::Refuse(stream, Code::MalformedRequest),
             Some(stream) if unread => ConnectionEnd::Linger(stream),

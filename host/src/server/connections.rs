@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -16,16 +17,10 @@ use crate::upstream::Pools;
 /// The watches of a worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    slots: RefCell<WatchSlots>,
+    entries: RefCell<Slab<ConnectionEntry>>,
     ended: Notify,
     /// Whether this worker makes room by itself: its idle connections give way to its own new ones.
     pub(crate) makes_room: Cell<bool>,
-}
-
-#[derive(Debug, Default)]
-struct WatchSlots {
-    watches: Vec<Option<ConnectionEntry>>,
-    free: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -48,27 +43,16 @@ impl Connections {
         watch: Arc<Watch>,
         listener: usize,
     ) -> ConnectionRegistration {
-        let mut slots = self.slots.borrow_mut();
-        let index = match slots.free.pop() {
-            Some(index) => index,
-            None => {
-                slots.watches.push(None);
-                slots.watches.len() - 1
-            }
-        };
-        if let Some(slot) = slots.watches.get_mut(index) {
-            *slot = Some(ConnectionEntry { watch, listener });
-        }
+        let entry = ConnectionEntry { watch, listener };
         ConnectionRegistration {
             connections: Rc::clone(self),
-            index,
+            index: self.entries.borrow_mut().insert(entry),
         }
     }
 
     #[must_use]
     pub(crate) fn len(&self) -> usize {
-        let slots = self.slots.borrow();
-        slots.watches.len() - slots.free.len()
+        self.entries.borrow().len()
     }
 
     #[must_use]
@@ -91,12 +75,10 @@ impl Connections {
     /// Close those that have been idle longest: up to this many, and none that came or was answered within the
     /// last `rest` milliseconds.
     pub(crate) fn close_idle(&self, most: usize, rest: u64) {
-        let slots = self.slots.borrow();
-        let mut idle: Vec<(u64, &Watch)> = slots
-            .watches
+        let entries = self.entries.borrow();
+        let mut idle: Vec<(u64, &Watch)> = entries
             .iter()
-            .flatten()
-            .filter_map(|entry| Some((entry.watch.idle_since()?, &*entry.watch)))
+            .filter_map(|(_, entry)| Some((entry.watch.idle_since()?, &*entry.watch)))
             .filter(|(since, watch)| since.saturating_add(rest) <= watch.shared.clock.now())
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
@@ -107,15 +89,15 @@ impl Connections {
 
     /// Do something with each.
     pub(crate) fn for_each(&self, mut act: impl FnMut(&Watch)) {
-        for entry in self.slots.borrow().watches.iter().flatten() {
+        for (_, entry) in self.entries.borrow().iter() {
             act(&entry.watch);
         }
     }
 
     /// Close the connection of this listener that has been idle longest. False if none is idle.
     pub(crate) fn close_longest_idle(&self, listener: usize) -> bool {
-        let slots = self.slots.borrow();
-        let entries = slots.watches.iter().flatten();
+        let entries = self.entries.borrow();
+        let entries = entries.iter().map(|(_, entry)| entry);
         let of_listener = entries.filter(|entry| entry.listener == listener);
         let idle = of_listener.filter_map(|entry| Some((entry.watch.idle_since()?, &entry.watch)));
         let longest = idle.min_by_key(|(since, _)| *since);
@@ -128,11 +110,7 @@ impl Connections {
 
 impl Drop for ConnectionRegistration {
     fn drop(&mut self) {
-        let mut slots = self.connections.slots.borrow_mut();
-        if let Some(slot) = slots.watches.get_mut(self.index) {
-            *slot = None;
-            slots.free.push(self.index);
-        }
+        self.connections.entries.borrow_mut().try_remove(self.index);
         self.connections.ended.notify_waiters();
     }
 }

@@ -178,10 +178,10 @@ impl IoTap for H2Guard {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if std::mem::take(&mut self.pauses) {
-            self.watch.set_paused(true);
+            self.watch.paused.set(true);
             return Poll::Pending;
         }
-        self.watch.set_paused(false);
+        self.watch.paused.set(false);
         let had_begun = self.incoming.has_begun();
         let polled = self.poll_pass(stream, cx, buffer);
         if !had_begun && self.incoming.has_begun() {

@@ -24,8 +24,9 @@ use crate::error::{Code, grpc};
 use crate::exchange::{Client, Exchange};
 use crate::http::body::Body;
 use crate::http::client_body::ClientBody;
-use crate::http::client_connection::SendInterim;
+use crate::http::client_connection::ClientHandle;
 use crate::http::header_flags::HeaderFlags;
+use crate::http::headers::list_members;
 use crate::model::head::RequestHead;
 use crate::proxy::Arrival;
 use crate::proxy::worker::{WorkerConnection, next_id};
@@ -40,23 +41,22 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
         .watch
         .set_body_length(incoming.size_hint().exact());
     connection.watch.begin_exchange(has_body);
-    let takes_interim = parts.version != Version::HTTP_10;
-    connection.watch.set_takes_interim(takes_interim);
+    let is_http10 = parts.version == Version::HTTP_10;
+    connection.watch.exchange.takes_interim.set(!is_http10);
     connection.stats().requests.add(1);
     let seen = HeaderFlags::of_request(&parts.headers);
-    let is_http10 = parts.version == Version::HTTP_10;
     let upgrade = requested_upgrade(&mut parts, seen, has_body);
-    let verdict = check(connection, &mut parts, seen);
-    if verdict.is_err() && parts.method == Method::CONNECT {
+    let head_check = check(connection, &mut parts, seen);
+    if head_check.is_err() && parts.method == Method::CONNECT {
         // The bytes after it belong to no request of this connection (RFC 9110 section 9.3.6).
         connection.watch.abandon_body();
     }
     let body = if has_body {
-        let held_back = seen
-            .expect()
-            .then(|| Rc::clone(connection) as Rc<dyn SendInterim>);
+        let continue_pending = seen
+            .has(HeaderFlags::EXPECT)
+            .then(|| Rc::clone(connection) as Rc<dyn ClientHandle>);
         let watch = Arc::clone(&connection.watch);
-        Body::Client(Box::new(ClientBody::new(incoming, watch, held_back)))
+        Body::Client(Box::new(ClientBody::new(incoming, watch, continue_pending)))
     } else {
         Body::Empty
     };
@@ -64,7 +64,7 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
         exchange: Box::new(new_exchange(connection, parts, seen)),
         body,
         header_flags: seen,
-        head_check: verdict,
+        head_check,
         upgrade,
         is_http10,
     }
@@ -72,13 +72,13 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
 
 /// The protocol that the request asks its connection to switch to, if it asks for one.
 fn requested_upgrade(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Option<Box<Upgrade>> {
-    let asks = parts.method == Method::CONNECT || seen.upgrade();
+    let asks = parts.method == Method::CONNECT || seen.has(HeaderFlags::UPGRADE);
     let wanted = asks.then(|| Upgrade::wanted(parts, has_body)).flatten();
     wanted.map(Box::new)
 }
 
 fn new_exchange(connection: &WorkerConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
-    let grpc = seen.content_type() && grpc::is_call(&parts.headers);
+    let grpc = seen.has(HeaderFlags::CONTENT_TYPE) && grpc::is_call(&parts.headers);
     let target = match parts.uri.into_parts().path_and_query {
         Some(target) => target,
         None => PathAndQuery::from_static("/"),
@@ -137,15 +137,15 @@ fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) ->
         return Err(Code::UriTooLong);
     }
     if parts.version == Version::HTTP_2 {
-        if seen.size() > connection.listener.max_head {
+        if seen.size > connection.listener.max_head {
             return Err(Code::HeadersTooLarge);
         }
         // RFC 9113 section 8.2.1.
-        if seen.padded() {
+        if seen.has(HeaderFlags::PADDED) {
             return Err(Code::MalformedRequest);
         }
         check_authority(parts, seen)?;
-        if seen.cookie() {
+        if seen.has(HeaderFlags::COOKIE) {
             join_cookies(&mut parts.headers);
         }
         // hyper bounds the size of a head, counting 32 bytes more for each field, but not the number of fields.
@@ -155,10 +155,10 @@ fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) ->
     } else {
         check_host(connection, parts, seen)?;
     }
-    if seen.transfer_encoding() {
+    if seen.has(HeaderFlags::TRANSFER_ENCODING) {
         check_chunked(connection, &parts.headers)?;
     }
-    if !seen.expect() {
+    if !seen.has(HeaderFlags::EXPECT) {
         return Ok(());
     }
     if has_unknown_expectation(&parts.headers) {
@@ -170,9 +170,7 @@ fn check(connection: &WorkerConnection, parts: &mut Parts, seen: HeaderFlags) ->
 
 /// Whether the client expects anything but a `100 Continue` (RFC 9110 section 10.1.1).
 fn has_unknown_expectation(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(EXPECT).iter();
-    let mut expected = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    expected.any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+    list_members(headers, &EXPECT).any(|name| !name.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Require exactly one valid `Host`; the authority of an absolute target replaces it.
@@ -181,7 +179,7 @@ fn check_host(
     parts: &mut Parts,
     seen: HeaderFlags,
 ) -> Result<(), Code> {
-    match (seen.hosts(), parts.headers.get(HOST)) {
+    match (seen.hosts, parts.headers.get(HOST)) {
         (1, Some(host)) if is_host(host.as_bytes()) => {}
         (0, _) if parts.version == Version::HTTP_10 => {
             // HTTP/1.0 has no `Host`: use the address that the client connected to.
@@ -217,7 +215,7 @@ fn complete_path(parts: &mut Parts) -> Result<(), Code> {
 /// Use `:authority` as the host. A `Host` beside it must be the same.
 fn check_authority(parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     let named = parts.headers.get(HOST);
-    match (seen.hosts(), named, parts.uri.authority()) {
+    match (seen.hosts, named, parts.uri.authority()) {
         (0, None, Some(authority)) => {
             let host = host_of(authority)?;
             parts.headers.insert(HOST, host);
@@ -304,7 +302,7 @@ fn check_chunked(connection: &WorkerConnection, headers: &HeaderMap) -> Result<(
         Coding::Malformed => return Err(Code::MalformedRequest),
     }
     // hyper drops a `Content-Length` beside it, before or after it.
-    if connection.watch.names_length() || headers.contains_key(CONTENT_LENGTH) {
+    if connection.watch.exchange.names_length.get() || headers.contains_key(CONTENT_LENGTH) {
         return Err(Code::MalformedRequest);
     }
     Ok(())

@@ -86,7 +86,7 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
             }
         }
         let polled = hyper.as_mut().poll(cx).map(Some);
-        if polled.is_pending() && watch.take_paused() {
+        if polled.is_pending() && watch.paused.take() {
             // hyper has not accepted the request of the head that it read last.
             cx.waker().wake_by_ref();
         }

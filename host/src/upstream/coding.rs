@@ -7,6 +7,8 @@
 use http::HeaderMap;
 use http::header::TRANSFER_ENCODING;
 
+use crate::http::headers::list_members;
+
 /// The meaning of a head's `Transfer-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -29,11 +31,9 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> Coding {
 }
 
 fn parse(headers: &HeaderMap) -> Coding {
-    let lines = headers.get_all(TRANSFER_ENCODING).iter();
-    let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut is_last = false;
     let mut count = 0_usize;
-    for member in members.map(<[u8]>::trim_ascii) {
+    for member in list_members(headers, &TRANSFER_ENCODING) {
         if is_last || !is_coding(member) {
             return Coding::Malformed;
         }

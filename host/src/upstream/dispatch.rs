@@ -21,10 +21,9 @@ mod original;
 mod pick;
 pub(crate) mod replay;
 mod retry;
-pub(crate) mod timeouts;
 pub(crate) mod upgrade;
 
-pub(crate) use context::DispatchContext;
+pub(crate) use context::{DispatchContext, Timeouts};
 
 use attempt::{Attempt, AttemptResult, RunningAttempt};
 use next::{Next, RetryTarget};
@@ -101,7 +100,7 @@ impl<'a> Dispatch<'a> {
                 Attempt::new(context, picked)
             }
         };
-        let (original, first) = OriginalRequest::first(context, attempt.pick(), body);
+        let (original, first) = OriginalRequest::first(context, &attempt.pick, body);
         self.original = original;
         // Boxed, since it is moved more often than used.
         let mut request = Box::new(first);
@@ -115,7 +114,7 @@ impl<'a> Dispatch<'a> {
                 AttemptResult::Unsent(request, fault)
             } else {
                 self.begin(&attempt);
-                let keep = !self.original.keeps_head();
+                let keep = !self.original.keeps_head;
                 let give_up = |running: RunningAttempt<'_>| self.give_up(&running);
                 attempt.send(request, keep, give_up).await
             };
@@ -139,7 +138,7 @@ impl<'a> Dispatch<'a> {
     fn begin(&mut self, attempt: &Attempt<'_>) {
         let context = self.context;
         context.watch.shared.stats.attempts.add(1);
-        let endpoint = &attempt.pick().endpoint;
+        let endpoint = &attempt.pick.endpoint;
         endpoint.counters.attempts.add(1);
         context.watch.set_endpoint(endpoint.state.id);
         let mut first_byte = context.timeouts.first_byte;
@@ -179,7 +178,7 @@ impl<'a> Dispatch<'a> {
         incoming: EndpointBody,
     ) -> Result<Body, AttemptError> {
         let context = self.context;
-        self.note_last(attempt.pick(), None);
+        self.note_last(&attempt.pick, None);
         self.original.stop_keeping();
         let elapsed = || u64::try_from(self.begun.elapsed().as_micros()).ok();
         let upstream_us = match context.is_timed {
@@ -189,7 +188,7 @@ impl<'a> Dispatch<'a> {
         context.exchange.with(|exchange| {
             exchange.outcome.upstream_us = upstream_us;
             if let Some(response) = &mut exchange.response {
-                let (upstream, endpoint) = (&context.upstream.shared, &attempt.pick().endpoint);
+                let (upstream, endpoint) = (&context.upstream.shared, &attempt.pick.endpoint);
                 upstream.set_sticky_token(self.sticky, &endpoint.state, response);
             }
         });

@@ -51,7 +51,7 @@ pub(crate) fn forward(
     let headers = &mut exchange.request.headers;
     strip(headers, seen);
     exchange.takes_trailers = seen.has(HeaderFlags::TE) && headers.contains_key(TE);
-    if seen.expect() {
+    if seen.has(HeaderFlags::EXPECT) {
         // The gateway answers an expectation itself when it begins to read the body.
         headers.remove(EXPECT);
     }

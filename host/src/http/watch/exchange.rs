@@ -1,10 +1,11 @@
-//! What an exchange tells its watch: its bodies, its attempt, its end.
+//! The events of an exchange: its bodies, its attempts, its end.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::{
-    CUT, ConnectionPhase, DRAIN, NO_ENDPOINT, TimeoutKind, Watch, milliseconds, to_u32_ms,
+    CHECK_CLIENT, CUT, ConnectionPhase, DRAIN, NO_ENDPOINT, TimeoutKind, Watch, milliseconds,
+    to_u32_ms,
 };
 use crate::error::Code;
 
@@ -16,17 +17,18 @@ impl Watch {
         self.signals
             .store(self.signals.load(Relaxed) & (DRAIN | CUT), Relaxed);
         self.count_served();
-        self.endpoint.store(NO_ENDPOINT, Relaxed);
-        self.body_fault.store(0, Relaxed);
-        self.request_bytes.store(0, Relaxed);
-        self.body_open.store(has_body, Relaxed);
-        self.body_abandoned.store(false, Relaxed);
-        self.body_refused.store(false, Relaxed);
-        self.first_byte.store(0, Relaxed);
-        self.upload_idle.store(0, Relaxed);
+        let exchange = &self.exchange;
+        exchange.endpoint.store(NO_ENDPOINT, Relaxed);
+        exchange.body_fault.store(0, Relaxed);
+        exchange.request_bytes.store(0, Relaxed);
+        exchange.body_open.set(has_body);
+        exchange.body_abandoned.set(false);
+        exchange.body_refused.set(false);
+        exchange.first_byte.store(0, Relaxed);
+        exchange.upload_idle.store(0, Relaxed);
     }
 
-    /// The exchange is over; what is left is to write it out.
+    /// The exchange is over; its last bytes are still to be written.
     pub(crate) fn end_exchange(&self) {
         if self.phase() == ConnectionPhase::Busy {
             self.enter(ConnectionPhase::Answered);
@@ -41,7 +43,7 @@ impl Watch {
         }
     }
 
-    /// The next piece of the request's body is waited for.
+    /// The wait for the next chunk of the request's body begins.
     pub(crate) fn begin_body_wait(&self) {
         self.disarm(TimeoutKind::Upload);
         if let Some(limit) = self.limits.body
@@ -51,23 +53,25 @@ impl Watch {
         }
     }
 
-    /// A piece of the request's body came in, and goes to whoever asked for it.
+    /// A chunk of the request's body has come, and goes to its reader.
     pub(crate) fn count_body_bytes(&self, count: u64) {
         self.disarm(TimeoutKind::Body);
-        self.request_bytes
+        let exchange = &self.exchange;
+        exchange
+            .request_bytes
             .store(self.request_bytes() + count, Relaxed);
-        match self.upload_idle.load(Relaxed) {
+        match exchange.upload_idle.load(Relaxed) {
             0 => {}
             limit => self.arm(TimeoutKind::Upload, u64::from(limit)),
         }
     }
 
-    /// No more of the request's body is to come. The endpoint's time to answer begins.
+    /// No more of the request's body comes. The endpoint's time to answer begins.
     pub(crate) fn end_body(&self) {
-        self.body_open.store(false, Relaxed);
+        self.exchange.body_open.set(false);
         self.disarm(TimeoutKind::Body);
         self.disarm(TimeoutKind::Upload);
-        match self.first_byte.swap(0, Relaxed) {
+        match self.exchange.first_byte.swap(0, Relaxed) {
             0 => {}
             limit => self.arm(TimeoutKind::Answer, u64::from(limit)),
         }
@@ -75,38 +79,28 @@ impl Watch {
 
     /// The request's body is not read to its end: the connection can carry no other request.
     pub(crate) fn abandon_body(&self) {
-        self.body_abandoned.store(true, Relaxed);
+        self.exchange.body_abandoned.set(true);
         self.end_body();
-    }
-
-    /// Whether the present request's body was given up before its end.
-    #[must_use]
-    pub(crate) fn is_body_abandoned(&self) -> bool {
-        self.body_abandoned.load(Relaxed)
-    }
-
-    /// Whether the endpoint, which has answered, takes no more of the present request's body.
-    pub(crate) fn set_body_refused(&self, refused: bool) {
-        self.body_refused.store(refused, Relaxed);
     }
 
     /// Whether the present request's body is not read to its end: the connection closes after the answer.
     #[must_use]
     pub(crate) fn is_body_left(&self) -> bool {
-        self.is_body_abandoned() || (self.body_open() && self.body_refused.load(Relaxed))
+        let exchange = &self.exchange;
+        exchange.body_abandoned.get() || (exchange.body_open.get() && exchange.body_refused.get())
     }
 
     /// The request's body failed.
     pub(crate) fn fail_body(&self, code: Code) {
         // There are fewer than 255 codes.
-        self.body_fault.store(code as u8 + 1, Relaxed);
+        self.exchange.body_fault.store(code as u8 + 1, Relaxed);
     }
 
-    /// Why the present request's body failed, where it did.
+    /// The reason why the present request's body failed, if it did.
     #[must_use]
     pub(crate) fn body_fault(&self) -> Option<Code> {
-        let place = self.body_fault.load(Relaxed).checked_sub(1)?;
-        Code::ALL.get(usize::from(place)).copied()
+        let index = self.exchange.body_fault.load(Relaxed).checked_sub(1)?;
+        Code::ALL.get(usize::from(index)).copied()
     }
 
     /// A handshake begins, which takes as long as a head at the most.
@@ -129,27 +123,21 @@ impl Watch {
         }
     }
 
-    /// Whether more of the request's body is to come.
-    #[must_use]
-    pub(crate) fn body_open(&self) -> bool {
-        self.body_open.load(Relaxed)
-    }
-
-    /// What came in of the present request's body. Bytes.
+    /// How much of the present request's body has come. Bytes.
     #[must_use]
     pub(crate) fn request_bytes(&self) -> u64 {
-        self.request_bytes.load(Relaxed)
+        self.exchange.request_bytes.load(Relaxed)
     }
 
     /// The exchange is with this endpoint from now on, by its number.
     pub(crate) fn set_endpoint(&self, endpoint: u64) {
-        self.endpoint.store(endpoint, Relaxed);
+        self.exchange.endpoint.store(endpoint, Relaxed);
     }
 
     /// The number of the endpoint that it is with.
     #[must_use]
     pub(crate) fn endpoint(&self) -> u64 {
-        self.endpoint.load(Relaxed)
+        self.exchange.endpoint.load(Relaxed)
     }
 
     /// The time for the whole exchange is over when the other's is.
@@ -165,10 +153,13 @@ impl Watch {
     /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
     /// not for ever), and begin to answer within `first_byte` of its end.
     pub(crate) fn begin_response_wait(&self, first_byte: Duration, idle: Option<Duration>) {
-        if self.body_open() {
-            self.upload_idle.store(idle.map_or(0, to_u32_ms), Relaxed);
-            self.first_byte.store(to_u32_ms(first_byte), Relaxed);
-            // Also what is sent once more, and was counted before, is to be taken.
+        let exchange = &self.exchange;
+        if exchange.body_open.get() {
+            exchange
+                .upload_idle
+                .store(idle.map_or(0, to_u32_ms), Relaxed);
+            exchange.first_byte.store(to_u32_ms(first_byte), Relaxed);
+            // Bytes that are sent again were counted before, and must be read, too.
             if let Some(idle) = idle {
                 self.arm(TimeoutKind::Upload, milliseconds(idle));
             }
@@ -185,9 +176,18 @@ impl Watch {
 
     /// The endpoint began to answer, or the attempt failed.
     pub(crate) fn end_response_wait(&self) {
-        self.first_byte.store(0, Relaxed);
+        self.exchange.first_byte.store(0, Relaxed);
         self.disarm(TimeoutKind::Answer);
-        // What came at the last moment is in time.
+        // A response at the last moment is in time.
         self.disarm_expired(TimeoutKind::Answer);
+    }
+
+    /// Whether the connection's I/O must check whether the client has left: its socket would not wake it, since
+    /// another request is pipelined or nothing reads the body. Once.
+    #[must_use]
+    pub(crate) fn take_client_check(&self) -> bool {
+        let signals = self.signals.load(Relaxed);
+        self.signals.store(signals & !CHECK_CLIENT, Relaxed);
+        signals & CHECK_CLIENT != 0
     }
 }

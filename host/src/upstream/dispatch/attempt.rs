@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Bytes;
 
 mod connect;
-mod early;
 mod report;
 
 use super::body::{ResponseResources, UpstreamBody};
@@ -27,8 +26,8 @@ use super::upgrade::{Carrier, Duplex, Upgrade, UpgradedConnection};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::header_flags::HeaderFlags;
-use crate::http::headers::strip;
-use crate::http::watch::{TimeoutKind, milliseconds};
+use crate::http::headers::{has_connection_option, strip};
+use crate::http::watch::{TimeoutKind, Watch, milliseconds};
 use crate::model::head::ResponseHead;
 use crate::upstream::coding::{self, Coding};
 use crate::upstream::connection::endpoint_body::EndpointBody;
@@ -39,9 +38,9 @@ use crate::upstream::fault::AttemptError;
 /// One try on one endpoint.
 pub(super) struct Attempt<'a> {
     context: &'a DispatchContext<'a>,
-    pick: Pick,
-    connection: Option<EndpointConnection>,
-    usage: ConnectionUse,
+    pub(super) pick: Pick,
+    pub(super) connection: Option<EndpointConnection>,
+    pub(super) usage: ConnectionUse,
     /// When the request was sent. Milliseconds of the worker's clock.
     sent_at: u64,
 }
@@ -90,18 +89,6 @@ impl<'a> Attempt<'a> {
             fresh: fresh || self.context.switches(),
             ..ConnectionUse::default()
         };
-    }
-
-    pub(super) fn pick(&self) -> &Pick {
-        &self.pick
-    }
-
-    pub(super) fn connection_mut(&mut self) -> Option<&mut EndpointConnection> {
-        self.connection.as_mut()
-    }
-
-    pub(super) fn usage(&self) -> ConnectionUse {
-        self.usage
     }
 
     /// Whether its request is the first on a connection that many share.
@@ -209,7 +196,7 @@ fn poll_result(
             AttemptResult::Failed(report::too_many_fields(context, pick))
         }
         Ok(response) => {
-            early::note(context.watch, response.version(), response.headers());
+            note_early(context.watch, response.version(), response.headers());
             let upgrade = context.upgrade;
             let exchange = context.exchange;
             exchange.with(|exchange| accept(exchange, pick, response, upgrade))
@@ -221,7 +208,21 @@ fn poll_result(
     })
 }
 
-/// Why the answer is not waited for any more, if so.
+/// A response has come. If the endpoint will not read the rest of the request's body, the client's connection
+/// can carry no other request, and its response says so (RFC 9112 section 9.6).
+fn note_early(watch: &Watch, version: Version, headers: &HeaderMap) {
+    let exchange = &watch.exchange;
+    if exchange.body_open.get() {
+        // Whether the endpoint closes its connection after this response (RFC 9112 section 9.3).
+        exchange.body_refused.set(match version {
+            Version::HTTP_10 => !has_connection_option(headers, "keep-alive"),
+            Version::HTTP_11 => has_connection_option(headers, "close"),
+            _ => false,
+        });
+    }
+}
+
+/// The reason why Windlass does not wait for the response any longer, if there is one.
 fn late(
     context: &DispatchContext<'_>,
     pick: &Pick,
@@ -329,7 +330,7 @@ fn accept(
     }
     let seen = HeaderFlags::of_response(&parts.headers);
     // An answer without content may name any coding: nothing is in it (RFC 9112 section 6.1).
-    if seen.transfer_encoding()
+    if seen.has(HeaderFlags::TRANSFER_ENCODING)
         && !incoming.is_end_stream()
         && coding::from_headers(&parts.headers) != Coding::Chunked
     {

@@ -41,7 +41,11 @@ impl ResponseResources {
             active,
         } = self;
         drop(active);
-        connection.release(&pool, !watch.body_open(), watch.shared.clock.now());
+        connection.release(
+            &pool,
+            !watch.exchange.body_open.get(),
+            watch.shared.clock.now(),
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! All that a dispatch was given, and that stays the same over its attempts.
+//! The arguments of a dispatch, which stay the same over its attempts, and its time-outs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use http::Request;
 
 use super::pick::Pick;
-use super::timeouts::Timeouts;
 use super::upgrade::Upgrade;
-use crate::config::UpstreamProtocol;
+use crate::config::{RouteTimeouts, UpstreamConfig, UpstreamProtocol};
 use crate::exchange::ExchangeCell;
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
@@ -115,6 +114,36 @@ impl DispatchContext<'_> {
         AttemptError::Overloaded {
             upstream: self.upstream.name.to_string(),
             why,
+        }
+    }
+}
+
+/// The time-outs of one exchange: its upstream's, lowered by its route.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// For a new connection, its TLS handshake included.
+    pub(crate) connect: Duration,
+    /// From the request's end to the response's head.
+    pub(crate) first_byte: Duration,
+    /// Between two chunks of a body. None: for ever.
+    pub(crate) idle: Option<Duration>,
+    /// From when the request comes to the upstream to the response's end. None: for ever.
+    pub(crate) total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// Those of an upstream, lowered by a route.
+    #[must_use]
+    pub(crate) fn new(upstream: &UpstreamConfig, route: &RouteTimeouts) -> Self {
+        let least = |one, other| [one, other].into_iter().flatten().min();
+        let lowered = |own: Duration, other: Option<Duration>| own.min(other.unwrap_or(own));
+        let total = least(upstream.total_timeout, route.total);
+        let connect = lowered(upstream.connect_timeout, route.connect);
+        Self {
+            connect: lowered(connect, total),
+            first_byte: lowered(upstream.first_byte_timeout, route.first_byte),
+            idle: least(upstream.idle_timeout, route.idle),
+            total,
         }
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Dispatch<'a> {
     /// The step after an attempt.
     pub(super) fn next(&mut self, attempt: &mut Attempt<'_>, result: AttemptResult) -> Next {
         let mut ended = self.ended(attempt, result);
-        let retry = self.retry(attempt.pick(), ended.kept.is_some(), attempt.usage());
+        let retry = self.retry(&attempt.pick, ended.kept.is_some(), attempt.usage);
         let decision = retry.decide(ended.kind);
         if decision == RetryDecision::Resend
             && let Some(next) = self.resend(attempt, &mut ended)
@@ -60,17 +60,17 @@ impl<'a> Dispatch<'a> {
         }
         attempt.report(&ended.result);
         let secured = self.secured.take();
-        let follow = secured.or_else(|| self.follow(attempt.pick(), retry, ended.kind));
+        let follow = secured.or_else(|| self.follow(&attempt.pick, retry, ended.kind, |_| true));
         if let Some(follow) = follow
             && let Some(next) = self.send_again(attempt, follow, &mut ended)
         {
             return next;
         }
-        self.name_endpoint(attempt.pick());
+        self.name_endpoint(&attempt.pick);
         match ended.result {
             AttemptResult::Answered(incoming) => Next::Answer(incoming),
             AttemptResult::Unsent(_, fault) | AttemptResult::Failed(fault) => {
-                self.note_last(attempt.pick(), Some(fault.code().as_str()));
+                self.note_last(&attempt.pick, Some(fault.code().as_str()));
                 Next::Fail(fault)
             }
         }
@@ -92,7 +92,7 @@ impl<'a> Dispatch<'a> {
         let kept = match &result {
             AttemptResult::Unsent(..) => None,
             AttemptResult::Answered(_) | AttemptResult::Failed(_) => {
-                self.original.kept(attempt.connection_mut())
+                self.original.kept(attempt.connection.as_mut())
             }
         };
         EndedAttempt { result, kind, kept }
@@ -126,13 +126,13 @@ impl<'a> Dispatch<'a> {
 
     /// The same endpoint gets the request again, over another connection.
     fn resend(&mut self, attempt: &mut Attempt<'_>, ended: &mut EndedAttempt) -> Option<Next> {
-        let request = self.request_again(attempt, attempt.pick(), ended)?;
+        let request = self.request_again(attempt, &attempt.pick, ended)?;
         if let AttemptResult::Failed(fault) = &ended.result {
-            self.note(attempt.pick(), Some(fault.code().as_str().into()));
+            self.note(&attempt.pick, Some(fault.code().as_str().into()));
         }
         self.resent = self.resent.saturating_add(1);
         let closed = matches!(ended.kind, OutcomeKind::Closed(_));
-        attempt.renew(attempt.usage().fresh || closed);
+        attempt.renew(attempt.usage.fresh || closed);
         Some(self.ready(request))
     }
 
@@ -143,13 +143,13 @@ impl<'a> Dispatch<'a> {
         follow: RetryTarget,
         ended: &mut EndedAttempt,
     ) -> Option<Next> {
-        let target = follow.pick.as_ref().unwrap_or(attempt.pick());
+        let target = follow.pick.as_ref().unwrap_or(&attempt.pick);
         let request = self.request_again(attempt, target, ended)?;
         let reason = match ended.kind {
             OutcomeKind::Answered(status) => Some(format!("status {status}").into()),
             _ => ended.result.code().map(Into::into),
         };
-        self.note(attempt.pick(), reason);
+        self.note(&attempt.pick, reason);
         match follow.pick {
             Some(pick) => attempt.move_to(pick),
             None => attempt.renew(follow.fresh),
@@ -193,25 +193,33 @@ impl<'a> Dispatch<'a> {
         pick: &Pick,
         mut retry: Retry<'_>,
         kind: OutcomeKind,
+        will_do: impl Fn(&EndpointState) -> bool,
     ) -> Option<RetryTarget> {
         let mut decision = retry.decide(kind);
         if let RetryDecision::Elsewhere { free } = decision {
-            if let Some(follow) = self.elsewhere(free, |_| true) {
+            if let Some(follow) = self.elsewhere(free, will_do) {
                 return Some(follow);
             }
             retry.untried = false;
             decision = retry.decide(kind);
         }
-        match decision {
-            RetryDecision::Repeat {
-                after,
-                new_connection,
-            } => self.repeat(pick, after, new_connection),
-            _ => None,
+        let RetryDecision::Repeat {
+            after,
+            new_connection,
+        } = decision
+        else {
+            return None;
+        };
+        if kind != OutcomeKind::TryTimeout {
+            return self.repeat(pick, after, new_connection);
         }
+        (self.take_from_budget() && self.stay(pick)).then_some(RetryTarget {
+            pick: None,
+            fresh: new_connection,
+        })
     }
 
-    /// To an endpoint that was not tried. Without one, nothing is taken from the budget.
+    /// To an endpoint that was not tried. If there is none, nothing is taken from the budget.
     fn elsewhere(
         &mut self,
         free: bool,
@@ -290,29 +298,16 @@ impl<'a> Dispatch<'a> {
     /// Where the request goes instead, once `try_timeout` has passed.
     fn secure(&mut self, running: &RunningAttempt<'_>) -> Option<RetryTarget> {
         let kept = self.original.is_kept(running.has_request);
-        let mut retry = self.retry(running.pick, kept, running.usage);
-        let mut decision = retry.decide(OutcomeKind::TryTimeout);
-        if let RetryDecision::Elsewhere { free } = decision {
-            // Not to one that may be down: this one is at work.
-            if let Some(follow) = self.elsewhere(free, |endpoint| !endpoint.has_failed_last()) {
-                return Some(follow);
-            }
-            retry.untried = false;
-            decision = retry.decide(OutcomeKind::TryTimeout);
-        }
-        let RetryDecision::Repeat { new_connection, .. } = decision else {
-            return None;
-        };
-        (self.take_from_budget() && self.stay(running.pick)).then_some(RetryTarget {
-            pick: None,
-            fresh: new_connection,
-        })
+        let retry = self.retry(running.pick, kept, running.usage);
+        // Not to one that may be down: this one is at work.
+        let will_do = |endpoint: &EndpointState| !endpoint.has_failed_last();
+        self.follow(running.pick, retry, OutcomeKind::TryTimeout, will_do)
     }
 
     /// Whether another attempt could follow this one: only then it may be given up early.
     pub(super) fn may_follow(&self, attempt: &Attempt<'_>) -> bool {
         let kept = self.original.keeps_body();
-        let retry = self.retry(attempt.pick(), kept, attempt.usage());
+        let retry = self.retry(&attempt.pick, kept, attempt.usage);
         retry.try_timeout().is_some()
     }
 

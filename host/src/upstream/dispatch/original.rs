@@ -16,7 +16,7 @@ use crate::upstream::connection::EndpointConnection;
 #[derive(Debug, Default)]
 pub(super) struct OriginalRequest {
     /// Whether its head is still in the exchange.
-    keeps_head: bool,
+    pub(super) keeps_head: bool,
     has_body: bool,
     replay: Option<ReplayBody>,
 }
@@ -55,10 +55,6 @@ impl OriginalRequest {
         };
         let request = context.outgoing(pick, outgoing, original.keeps_head);
         (original, request)
-    }
-
-    pub(super) fn keeps_head(&self) -> bool {
-        self.keeps_head
     }
 
     /// Whether all that was read of its body is kept.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::http::body::Body;
+use crate::http::body::{Body, add_to_size};
 use crate::http::body_error::BodyError;
 
 /// The most chunks that are kept of a small body; of a large one, one more for each 1024 bytes.
@@ -192,12 +192,7 @@ impl HttpBody for ReplayReader {
             true => SizeHint::with_exact(0),
             false => state.source.size_hint(),
         };
-        let mut hint = SizeHint::new();
-        if let Some(upper) = left.upper() {
-            hint.set_upper(upper + kept);
-        }
-        hint.set_lower(left.lower() + kept);
-        hint
+        add_to_size(&left, kept)
     }
 }
 

@@ -9,11 +9,9 @@
 //! Deliberately not here: the bytes that pass afterwards ([`crate::proxy`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -22,13 +20,15 @@ use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, response};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::replay::ReplayBody;
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
+use crate::http::headers::has_connection_option;
 use crate::upstream::connection::http2::Http2Stream;
 use crate::upstream::connection::pool::Pool;
 use crate::upstream::endpoint::state::ConnectionPermit;
@@ -98,7 +98,7 @@ impl Upgrade {
                 false => Self::of_connect(parts),
             };
         }
-        let listed = names(&parts.headers, b"upgrade");
+        let listed = has_connection_option(&parts.headers, "upgrade");
         let protocol = parts.headers.get(UPGRADE)?;
         let asks = parts.version == Version::HTTP_11 && listed && may_pass(protocol);
         let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
@@ -215,62 +215,30 @@ pub(crate) enum Gathered {
 /// # Errors
 ///
 /// It did not come, or is not as it should be.
-pub(crate) async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
-    let mut first = VecDeque::new();
-    let mut size = 0;
+pub(crate) async fn gather(body: Body) -> Result<Gathered, BodyError> {
     let exact = body.size_hint().exact();
     if exact.is_some_and(|exact| exact > MOST_BODY as u64) {
         return Ok(Gathered::Longer(body));
     }
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame?;
-        size += frame.data_ref().map_or(0, Bytes::len);
-        first.push_back(frame);
-        if size > MOST_BODY || first.len() > MOST_CHUNKS {
-            let begun = Begun { first, rest: body };
-            return Ok(Gathered::Longer(Body::Stream(Box::new(begun))));
+    // What is read stays in it, for a body that turns out to be longer.
+    let replay = ReplayBody::new(body, usize::MAX);
+    let mut reader = replay.restart().unwrap_or_default();
+    let (mut chunks, mut size): (Vec<Bytes>, usize) = (Vec::new(), 0);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut reader).poll_frame(cx)).await {
+        let data = frame?.into_data().unwrap_or_default();
+        size += data.len();
+        chunks.push(data);
+        if size > MOST_BODY || chunks.len() > MOST_CHUNKS {
+            let longer = replay.restart().unwrap_or_default();
+            replay.stop_keeping();
+            return Ok(Gathered::Longer(longer));
         }
     }
-    let chunks = first.into_iter().filter_map(|frame| frame.into_data().ok());
-    let chunks: Vec<Bytes> = chunks.collect();
     let whole = match chunks.as_slice() {
         [chunk] => chunk.clone(),
         chunks => chunks.concat().into(),
     };
     Ok(Gathered::Whole(Body::full(whole)))
-}
-
-/// A body whose first frames were read already.
-struct Begun {
-    first: VecDeque<Frame<Bytes>>,
-    rest: Body,
-}
-
-impl http_body::Body for Begun {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.first.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.rest.is_end_stream()
-    }
-}
-
-/// Whether `Connection` has this option.
-fn names(headers: &HeaderMap, option: &[u8]) -> bool {
-    let lines = headers.get_all(CONNECTION).iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(option))
 }
 
 /// Whether a protocol may be asked for. Not HTTP itself, nor TLS: a tunnel that carries requests
