@@ -64,14 +64,13 @@ use crate::shared_store::StorageError;
 use counter::LimitRefusal;
 
 use crate::model::period::Period;
+use crate::model::plan::RateLimit;
 
 use crate::runtime::clock::Timestamp;
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
-pub(crate) use plan::{
-    EnrolledPlan, MethodRate, PlanError, RateError, RateLimit, Scope, UsagePlan,
-};
+pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, Scope, UsagePlan};
 pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook};
 pub(crate) use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
@@ -79,7 +78,6 @@ pub(crate) use rates::{
 };
 pub(crate) use shared::SharedRate;
 pub(crate) use ticket::{LimitTicket, LimitTickets};
-pub(crate) use usage::QuotaLimit;
 
 /// The wait for something that can never succeed: a cost above the burst or the quota's limit, or
 /// a bucket that does not fill. Milliseconds.

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use windlass::internals::config::{
     AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface, HostRule,
     Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource,
-    Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace,
+    RateLimit, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace,
     UpstreamProtocol, Weekday,
 };
 
@@ -170,8 +170,8 @@ fn every_key_reaches_the_config() {
     assert_eq!(key.attributes["tier"], "gold");
 }
 
-fn rate(per_second: f64, burst: u64) -> Rate {
-    Rate { per_second, burst }
+fn rate(per_second: f64, burst: u64) -> RateLimit {
+    RateLimit { per_second, burst }
 }
 
 #[test]

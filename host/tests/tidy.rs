@@ -47,7 +47,7 @@ const FLOORS: &[&[&str]] = &[
 const BESIDE: &[&str] = &["internals", "lib", "main"];
 
 /// Type names that may have two definitions.
-const TWINS: &[&str] = &["Kind", "Rate"];
+const TWINS: &[&str] = &["Kind"];
 
 /// Pure modules: their tests need no socket and no clock.
 const PURE: &[&str] = &["balance", "route", "verifier"];

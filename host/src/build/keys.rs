@@ -8,7 +8,8 @@ use crate::filter_store::secrets::Secrets;
 use crate::keys::{
     ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
 };
-use crate::limits::{EnrolledPlans, MethodRate, PlanBook, QuotaLimit, RateLimit, UsagePlan};
+use crate::limits::{EnrolledPlans, MethodRate, PlanBook, UsagePlan};
+use crate::model::plan::QuotaLimit;
 use crate::runtime::clock::unix_ms;
 use crate::wasm::Services;
 
@@ -156,7 +157,7 @@ fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
     let apis = apis.filter_map(|place| config.apis.get(*place));
     UsagePlan {
         name: plan.name.clone(),
-        rate: plan.rate.map(rate),
+        rate: plan.rate,
         quota: plan.quota.map(|quota| QuotaLimit {
             limit: quota.limit,
             period: quota.period,
@@ -168,16 +169,8 @@ fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
 
 fn method(method: &config::PlanMethod) -> MethodRate {
     MethodRate {
-        method: Arc::from(&*method.method),
-        path: Arc::from(&*method.path),
-        rate: rate(method.rate),
-    }
-}
-
-/// A rate as the store of counters takes it.
-pub(super) fn rate(rate: config::Rate) -> RateLimit {
-    RateLimit {
-        per_second: rate.per_second,
-        burst: rate.burst,
+        method: method.method.as_str().into(),
+        path: method.path.as_str().into(),
+        rate: method.rate,
     }
 }

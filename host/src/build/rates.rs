@@ -2,10 +2,10 @@
 //!
 //! This enrolls them with the limits. `proxy::rates` charges them.
 
-use super::keys;
 use crate::config::{self, Config, Problems, Span};
 use crate::exchange::Rates;
 use crate::limits::{LimitStore, RateError, SharedRate};
+use crate::model::plan::RateLimit;
 
 /// The rates that the requests of each route share. Their buckets go by the names of the routes, and
 /// are those of the configuration before.
@@ -14,8 +14,8 @@ pub(crate) fn enroll(
     limits: &dyn LimitStore,
     problems: &mut Problems,
 ) -> Vec<Rates> {
-    let mut enroll = |name: &str, rate: Option<config::Rate>, span| {
-        let enrolled = limits.shared_rate(name, keys::rate(rate?));
+    let mut enroll = |name: &str, rate: Option<RateLimit>, span| {
+        let enrolled = limits.shared_rate(name, rate?);
         report(enrolled, span, problems)
     };
     let gateway = enroll("gateway", config.server.rate, Span::default());

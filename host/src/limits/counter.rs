@@ -5,9 +5,10 @@ mod outcome;
 use std::cmp::Ordering;
 
 use super::bucket::{Bucket, Shape};
-use super::usage::{PeriodUsage, QuotaLimit};
+use super::usage::PeriodUsage;
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
+use crate::model::plan::QuotaLimit;
 use crate::runtime::clock::Timestamp;
 
 use outcome::signed;

@@ -61,7 +61,7 @@ pub(crate) use state::LeaseState;
 use state::LeaseStats;
 
 use super::local::LocalLimits;
-use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
+use super::plan::{EnrolledPlan, PlanError, RateError, Scope, UsagePlan};
 use super::shared::SharedRate;
 use super::ticket::LimitTicket;
 use super::{
@@ -70,6 +70,7 @@ use super::{
 };
 use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
+use crate::model::plan::RateLimit;
 use crate::model::store::OnUnavailable;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;

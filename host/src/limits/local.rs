@@ -10,7 +10,7 @@ use super::counter::{
     BoundWaits, Bounds, CounterRequest, CounterSnapshot, LimitRefusal, UsageCounter,
 };
 use super::names::NumberedNames;
-use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
+use super::plan::{EnrolledPlan, PlanError, RateError, Scope, UsagePlan};
 use super::shards::Shards;
 use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
 use super::table::{CounterOwner, CounterTable};
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
 use crate::model::period::Period;
+use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 

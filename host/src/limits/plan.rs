@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ahash::RandomState;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::bucket::Shape;
 use super::counter::{Bounds, MethodBound};
-use super::usage::QuotaLimit;
+use crate::model::plan::{QuotaLimit, RateLimit};
 
 /// The most methods of one plan.
 pub(crate) const MAX_METHODS: usize = 256;
@@ -30,23 +31,15 @@ pub struct UsagePlan {
 }
 
 /// The rate of one method of an API, for each key of the plan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MethodRate {
     /// The method, or `ANY`.
-    pub(crate) method: Arc<str>,
+    pub(crate) method: Box<str>,
     /// The path of the route, as its pattern is written.
-    pub(crate) path: Arc<str>,
+    pub(crate) path: Box<str>,
     /// Its token bucket.
+    #[serde(flatten)]
     pub(crate) rate: RateLimit,
-}
-
-/// A token bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RateLimit {
-    /// Tokens that return each second; positive and finite, at least a billionth.
-    pub(crate) per_second: f64,
-    /// The bucket's size; at least 1.
-    pub(crate) burst: u64,
 }
 
 impl RateLimit {
@@ -211,7 +204,7 @@ pub struct EnrolledPlan {
     /// In the order of the plan's methods.
     methods: Box<[MethodBound]>,
     /// The indexes of the methods with this path.
-    by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState>,
+    by_path: HashMap<Box<str>, SmallVec<[usize; 2]>, RandomState>,
 }
 
 impl EnrolledPlan {
@@ -228,7 +221,7 @@ impl EnrolledPlan {
             quota: plan.quota,
             is_plan: true,
         };
-        let mut by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState> = HashMap::default();
+        let mut by_path: HashMap<Box<str>, SmallVec<[usize; 2]>, RandomState> = HashMap::default();
         for (place, method) in plan.methods.iter().enumerate() {
             by_path.entry(method.path.clone()).or_default().push(place);
         }

@@ -30,10 +30,11 @@ use smallvec::SmallVec;
 
 use super::bucket::Shape;
 use super::leased::{LeaseState, LeasedLimits};
-use super::plan::{EnrolledPlan, RateLimit, UsagePlan};
+use super::plan::{EnrolledPlan, UsagePlan};
 use super::{
     BoundKind, Decision, DecisionSignal, Level, LimitStore, LimitTicket, NEVER_MS, TakeRequest,
 };
+use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 use key::KeyText;
 use table::{BoundDemand, BoundOutcome, Gauge, RateTable};

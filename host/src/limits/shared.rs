@@ -11,9 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::bucket::{Bucket, Shape};
 use super::counter::BoundWaits;
-use super::plan::{RateError, RateLimit};
+use super::plan::RateError;
 use super::ticket::LimitTicket;
 use super::{BoundKind, Decision, Level, TakeRequest, Timestamp};
+use crate::model::plan::RateLimit;
 
 /// The rate of a route or of the gateway, with its bucket.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::period::{MonthDay, Weekday};
+use crate::model::plan::QuotaLimit;
 
 mod bounds;
 mod model;

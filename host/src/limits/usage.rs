@@ -3,19 +3,11 @@
 use super::{Level, NEVER_MS};
 
 use crate::model::period::Period;
+use crate::model::plan::QuotaLimit;
 
 /// How long a counter is kept after its period ended, for a wall clock that steps back over that
 /// end. Milliseconds.
 const GRACE_MS: u64 = 60 * 60 * 1000;
-
-/// A number of requests for each period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct QuotaLimit {
-    /// Requests in each period; at least 1.
-    pub(crate) limit: u64,
-    /// The period, in UTC.
-    pub(crate) period: Period,
-}
 
 /// The usage of one key in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::acquire_many;
-use super::shape::Strict;
 use crate::admin::problem::ApiProblem;
 use crate::control::service::InvalidField;
 use crate::keys::masked;
+use crate::model::json::Strict;
 
 /// The largest body, except for imports. Bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;

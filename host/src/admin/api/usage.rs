@@ -12,12 +12,13 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::params::{self, NoParams, PlanAndKey, QueryParams};
-use super::shape::{ExtendedQuota, MOST, QuotaExtend, UsageResource};
+use super::shape::{ExtendedQuota, QuotaExtend, UsageResource};
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::{ApiProblem, ProblemBody};
 use crate::control::service::{UsageReport, UsageReportQuery, guarded};
 use crate::model::date;
+use crate::model::json::MOST;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

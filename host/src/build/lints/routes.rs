@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::upstreams;
-use crate::config::{self, Config, Problems, Rate, RouteConfig, RouteEnd, StickyBy};
+use crate::config::{self, Config, Problems, RouteConfig, RouteEnd, StickyBy};
+use crate::model::plan::RateLimit;
 
 pub(super) fn lint(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     slash(config, route, problems);
@@ -58,7 +59,7 @@ fn front_page(route: &RouteConfig, problems: &mut Problems) {
 }
 
 /// A rate beyond that of the whole gateway.
-fn rate(whole: Option<Rate>, route: &RouteConfig, problems: &mut Problems) {
+fn rate(whole: Option<RateLimit>, route: &RouteConfig, problems: &mut Problems) {
     let (Some(whole), Some(own)) = (whole, route.rate) else {
         return;
     };

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use windlass_config_derive::FromTable;
 
-use super::rate::{MethodRateKeys, PlanRateKeys, Rate};
+use super::rate::{MethodRateKeys, PlanRateKeys};
 use crate::config::field::{Parsed, Reference};
 use crate::config::names::Group;
 use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::{message, path};
 use crate::model::period::{FirstDay, Period, PeriodKind};
+use crate::model::plan::RateLimit;
 
 /// A usage plan: how much each of its keys may use. At least one of `rate`, `quota` and `methods`.
 #[derive(Debug, Clone, PartialEq, FromTable)]
@@ -22,7 +23,7 @@ pub struct Plan {
     pub(crate) name: Arc<str>,
     /// Its token bucket.
     #[key(flatten = PlanRateKeys)]
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// How many requests a key may make in a period.
     #[key(absent = "no quota")]
     pub quota: Option<Quota>,
@@ -82,7 +83,7 @@ pub struct PlanMethod {
     pub path: String,
     /// Its token bucket.
     #[key(flatten = MethodRateKeys)]
-    pub rate: Rate,
+    pub rate: RateLimit,
     /// The entry in the file.
     #[key(with = Table::span)]
     pub(crate) span: Span,
@@ -123,7 +124,7 @@ fn check(table: &mut Table<'_>, plan: &Plan) {
 }
 
 /// Warns of methods whose own rate is never reached.
-fn above(table: &mut Table<'_>, methods: &[PlanMethod], whole: Rate) {
+fn above(table: &mut Table<'_>, methods: &[PlanMethod], whole: RateLimit) {
     for method in methods {
         if method.rate.per_second > whole.per_second && method.rate.burst >= whole.burst {
             let (own, rate) = (method.rate.per_second, whole.per_second);

@@ -10,7 +10,7 @@ use http::Method;
 use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
-use super::rate::{ClientRateKeys, Rate};
+use super::rate::ClientRateKeys;
 use super::respond::FixedResponse;
 use crate::config::field::{FromValue, Parsed, Reference, Then};
 use crate::config::names::Group;
@@ -18,6 +18,7 @@ use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
+use crate::model::plan::RateLimit;
 
 pub use end::*;
 
@@ -44,7 +45,7 @@ pub struct RouteConfig {
     pub max_body: Option<u64>,
     pub timeouts: RouteTimeouts,
     /// The rate of all clients together, on each gateway.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// Whether all that says which requests it takes could be read.
     pub(crate) is_match_whole: bool,
     /// The entry in the file.
@@ -86,7 +87,7 @@ pub(super) struct RouteKeys {
     #[key(flatten)]
     timeouts: RouteTimeouts,
     #[key(flatten = ClientRateKeys)]
-    rate: Option<Rate>,
+    rate: Option<RateLimit>,
 }
 
 /// The time-outs of a route, which lower its upstream's.

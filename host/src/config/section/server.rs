@@ -10,11 +10,12 @@ use http::HeaderName;
 use ipnet::IpNet;
 use windlass_config_derive::FromTable;
 
-use super::rate::{ClientRateKeys, Rate};
+use super::rate::ClientRateKeys;
 use crate::config::field::{FromValue, Parsed};
 use crate::config::read::Table;
 use crate::config::value::address;
 use crate::config::value::name::pseudonym;
+use crate::model::plan::RateLimit;
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, FromTable)]
@@ -45,7 +46,7 @@ pub struct Server {
     pub(crate) resolvers: Vec<SocketAddr>,
     /// The rate of all clients together, on each gateway.
     #[key(flatten = ClientRateKeys)]
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// The most counters in memory for limits without a key (`builtin:rate-limit`): one for each
     /// limit and counted value, about 200 bytes each, 600 with Redis. Half of the room is divided
     /// equally among the limits, the other half goes to whichever limit needs it first. Beyond

@@ -1,11 +1,16 @@
 //! Plans: create, show, change, delete.
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use super::keys::check_revision;
 use super::rules::{self, PlanApis};
 use super::{ConfiguredItems, ControlService, Page, PlanView, ServiceError, retry};
-use crate::control::storage::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
+use crate::control::storage::record::PlanRecord;
 use crate::control::storage::{KeyQuery, Write};
-use crate::limits::UsagePlan;
+use crate::limits::{MethodRate, UsagePlan};
+use crate::model::json::{present, present_whole};
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::model::store::Origin;
 
 /// A change of a plan. None: no change.
@@ -17,31 +22,38 @@ pub(crate) struct PlanChange {
     /// Its token bucket; `Some(None)`: none.
     pub(crate) rate: Option<Option<RateChange>>,
     /// Its quota; `Some(None)`: none.
-    pub(crate) quota: Option<Option<QuotaRecord>>,
+    pub(crate) quota: Option<Option<QuotaLimit>>,
     /// All rates of single methods.
-    pub(crate) methods: Option<Vec<MethodRecord>>,
+    pub(crate) methods: Option<Vec<MethodRate>>,
     /// All APIs that it is for.
     pub(crate) apis: Option<Vec<String>>,
 }
 
-/// A change of a token bucket. None: no change of that part.
-#[derive(Debug, Clone, Copy, Default)]
+/// A change of a token bucket. Members that are left out change nothing. If the plan has no rate
+/// yet, `per_second` is required, and `burst` defaults to the rate, rounded up.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PlanRateUpdate)]
 pub(crate) struct RateChange {
     /// Tokens that return each second.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: Option<f64>,
     /// The bucket's size.
+    #[serde(default, deserialize_with = "present_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
     pub(crate) burst: Option<u64>,
 }
 
 impl RateChange {
     /// The bucket after the change. If there was none, the change must have a rate.
-    fn apply(self, plan: &str, present: Option<RateRecord>) -> Result<RateRecord, ServiceError> {
+    fn apply(self, plan: &str, present: Option<RateLimit>) -> Result<RateLimit, ServiceError> {
         let per_second = self.per_second.or(present.map(|rate| rate.per_second));
         let Some(per_second) = per_second else {
             return Err(ServiceError::NoRate(plan.to_owned()));
         };
         let burst = self.burst.or(present.map(|rate| rate.burst));
-        Ok(RateRecord::new(per_second, burst))
+        Ok(RateLimit::new(per_second, burst))
     }
 }
 
@@ -90,7 +102,7 @@ impl ControlService {
     /// It does not exist, or the storage is out of reach.
     pub(crate) fn plan(&self, name: &str) -> Result<PlanView, ServiceError> {
         if let Some(plan) = self.configured.load().plan(name) {
-            return Ok(self.view_plan(configured_record(plan), Origin::Configuration));
+            return Ok(self.view_plan(plan.into(), Origin::Configuration));
         }
         let record = self.storage.plan(name)?;
         let record = record.ok_or_else(|| ServiceError::NoPlan(name.to_owned()))?;
@@ -113,7 +125,7 @@ impl ControlService {
         let stored = stored.filter(|record| fixed.plan(&record.name).is_none());
         let stored = stored.map(|record| (record, Origin::Store));
         let fixed = fixed.plans.iter();
-        let fixed = fixed.map(|plan| (configured_record(plan), Origin::Configuration));
+        let fixed = fixed.map(|plan| (plan.into(), Origin::Configuration));
         let plans = stored
             .chain(fixed)
             .filter(|(record, _)| after.is_none_or(|after| *record.name > *after));
@@ -265,33 +277,4 @@ impl ConfiguredItems {
 
 fn plan_apis(plan: &PlanRecord) -> PlanApis<'_> {
     (&plan.name, plan.apis.iter().map(|api| &**api).collect())
-}
-
-fn configured_record(plan: &UsagePlan) -> PlanRecord {
-    PlanRecord {
-        name: plan.name.to_string(),
-        description: String::new(),
-        rate: plan.rate.map(|rate| RateRecord {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
-        quota: plan.quota.map(|quota| QuotaRecord {
-            limit: quota.limit,
-            period: quota.period,
-        }),
-        methods: plan
-            .methods
-            .iter()
-            .map(|method| MethodRecord {
-                method: method.method.to_string(),
-                path: method.path.to_string(),
-                per_second: method.rate.per_second,
-                burst: method.rate.burst,
-            })
-            .collect(),
-        apis: plan.apis.iter().map(ToString::to_string).collect(),
-        created_ms: 0,
-        updated_ms: 0,
-        revision: 0,
-    }
 }

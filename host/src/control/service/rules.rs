@@ -6,7 +6,9 @@ use super::error::{InvalidField, ServiceError};
 use crate::control::storage::record::{KeyRecord, PlanRecord};
 use crate::keys::masked;
 use crate::limits::UsagePlan;
+use crate::model::json::MOST;
 use crate::model::name::is_name;
+use crate::model::plan::RateLimit;
 
 /// The longest name and consumer. Characters.
 pub(crate) const MAX_NAME: usize = 128;
@@ -18,9 +20,6 @@ pub(crate) const MAX_METADATA: usize = 32;
 pub(crate) const MAX_PLANS: usize = 16;
 /// The most methods with a rate of their own in one plan.
 pub(crate) const MAX_METHODS: usize = 64;
-/// The largest whole number: the largest quota of a configuration. Every reader of JSON represents
-/// it exactly, also written as `5.0`.
-const MOST: u64 = 1_000_000_000_000;
 /// The highest rate. Requests a second.
 const FASTEST: f64 = 1e9;
 /// The longest path of a method. Characters.
@@ -142,7 +141,7 @@ pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
         faults.push(InvalidField::new("apis", message));
     }
     if let Some(rate) = &record.rate {
-        check_rate("rate", rate.per_second, rate.burst, &mut faults);
+        check_rate("rate", rate, &mut faults);
     }
     if let Some(quota) = &record.quota
         && quota.limit > MOST
@@ -166,7 +165,8 @@ pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn check_rate(field: &str, per_second: f64, burst: u64, faults: &mut Vec<InvalidField>) {
+fn check_rate(field: &str, rate: &RateLimit, faults: &mut Vec<InvalidField>) {
+    let RateLimit { per_second, burst } = *rate;
     if !(per_second > 0.0 && per_second <= FASTEST) {
         let message = format!("must be above 0 and at most {FASTEST} a second");
         faults.push(InvalidField::new(format!("{field}.per_second"), message));
@@ -190,14 +190,14 @@ fn check_methods(record: &PlanRecord, faults: &mut Vec<InvalidField>) {
             faults.push(InvalidField::new(format!("{field}.method"), message));
         }
         let path = &method.path;
-        if path != "$default" && !path.starts_with('/') {
+        if &**path != "$default" && !path.starts_with('/') {
             let message = "must be the path of a route, which begins with `/`, or `$default`";
             faults.push(InvalidField::new(format!("{field}.path"), message));
         }
         if let Err(message) = check_single_line(path, MAX_PATH) {
             faults.push(InvalidField::new(format!("{field}.path"), message));
         }
-        check_rate(&field, method.per_second, method.burst, faults);
+        check_rate(&field, &method.rate, faults);
     }
 }
 

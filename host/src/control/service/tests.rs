@@ -9,13 +9,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::control::storage::record::{QuotaRecord, RateRecord};
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::storage::{KeyQuery, QuotaExtension, Storage};
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
+use crate::limits::UsagePlan;
 use crate::limits::usage_rows::UsageDelta;
-use crate::limits::{RateLimit, UsagePlan};
 use crate::model::period::{MonthDay, Period};
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::shared_store::StorageError;
 
 const NOW: u64 = 1_800_000_000_000;
@@ -143,7 +143,7 @@ fn key(plans: &[&str]) -> KeyRecord {
 fn plan(name: &str, apis: &[&str]) -> PlanRecord {
     PlanRecord {
         name: name.to_owned(),
-        rate: Some(RateRecord {
+        rate: Some(RateLimit {
             per_second: 5.0,
             burst: 10,
         }),

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::{ControlService, ServiceError};
-use crate::control::storage::record::{PlanRecord, QuotaRecord};
+use crate::control::storage::record::PlanRecord;
 use crate::control::storage::{QuotaExtension, UsageQuery};
+use crate::model::plan::QuotaLimit;
 
 /// The most days of one report.
 pub(crate) const MAX_REPORT_DAYS: u32 = 366;
@@ -204,7 +205,7 @@ fn start_of(day: u32) -> u64 {
 }
 
 /// The first day of the quota's period that contains this day.
-fn day_of_start(quota: QuotaRecord, day: u32) -> u32 {
+fn day_of_start(quota: QuotaLimit, day: u32) -> u32 {
     let number = quota.period.number(start_of(day));
     u32::try_from(quota.period.start_ms(number) / DAY_MS).unwrap_or(day)
 }

@@ -4,12 +4,13 @@
 mod promises;
 mod redis;
 
-use super::record::{KeyRecord, PlanRecord, QuotaRecord, RateRecord, SecretRecord};
+use super::record::{KeyRecord, PlanRecord, SecretRecord};
 use super::redis::RedisStorage;
 use super::sqlite::SqliteStorage;
 use super::{LoadedRecord, Revision, Storage, StoredKey, Write};
 use crate::keys::KeyDigest;
 use crate::model::period::{MonthDay, Period};
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::test_server::{RedisServer, settings};
 
@@ -97,11 +98,11 @@ fn plan(name: &str) -> PlanRecord {
     PlanRecord {
         name: name.to_owned(),
         description: "for tests".to_owned(),
-        rate: Some(RateRecord {
+        rate: Some(RateLimit {
             per_second: 0.1,
             burst: 7,
         }),
-        quota: Some(QuotaRecord {
+        quota: Some(QuotaLimit {
             limit: 100,
             period: Period::Month(MonthDay::new(15).unwrap_or(MonthDay::FIRST)),
         }),

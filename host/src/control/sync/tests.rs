@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::control::storage::record::{KeyRecord, PlanRecord, QuotaRecord};
+use crate::control::storage::record::{KeyRecord, PlanRecord};
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::storage::tests::{self as fixture, secret};
 use crate::control::storage::{UsageQuery, UsageRow, Write};
@@ -13,6 +13,7 @@ use crate::keys::{KeyReject, Keys};
 use crate::limits::usage_rows::QuotaRow;
 use crate::limits::{Decision, EnrolledPlan, LocalLimits, TakeRequest};
 use crate::model::period::{MonthDay, Period};
+use crate::model::plan::QuotaLimit;
 
 fn settings(max_staleness: Option<Duration>) -> SyncSettings {
     SyncSettings {
@@ -47,7 +48,7 @@ fn plan(limit: u64) -> PlanRecord {
         name: "gold".to_owned(),
         description: String::new(),
         rate: None,
-        quota: Some(QuotaRecord {
+        quota: Some(QuotaLimit {
             limit,
             period: Period::Month(MonthDay::FIRST),
         }),

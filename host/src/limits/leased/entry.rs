@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 
 use super::lease::{Availability, BudgetLease, Refill};
 use crate::limits::counter::TakenAmounts;
-use crate::limits::plan::{EnrolledPlan, MethodRate, RateLimit};
-use crate::limits::usage::QuotaLimit;
+use crate::limits::plan::{EnrolledPlan, MethodRate};
 use crate::limits::{BoundKind, Level, TakeRequest};
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::runtime::clock::Timestamp;
 
 use crate::model::period::Period;

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::entry::{LeaseEntry, Method, QuotaLease};
 use super::lease::{Grant, LeaseRequest};
-use crate::limits::plan::RateLimit;
+use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 
 use crate::model::period::Period;

@@ -11,8 +11,8 @@ mod shares;
 
 use super::*;
 use crate::limits::plan::MethodRate;
-use crate::limits::usage::QuotaLimit;
 use crate::model::period::{MonthDay, Period};
+use crate::model::plan::QuotaLimit;
 use crate::shared_store::test_server::RedisServer;
 
 /// How long anything may take before its test fails.

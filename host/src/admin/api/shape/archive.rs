@@ -14,13 +14,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{PlanMethodRate, PlanQuota, PlanRate};
+use super::plan::PlanQuota;
 use super::starts_on;
 use crate::control::service::StoreItem;
 use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{QuotaExtension, StoredKey};
+use crate::limits::MethodRate;
 use crate::model::date;
 use crate::model::period::{FirstDay, PeriodKind};
+use crate::model::plan::RateLimit;
 
 /// The version of the format. A newer one is refused.
 pub(crate) const VERSION: u32 = 1;
@@ -70,11 +72,11 @@ pub(crate) struct PlanLine {
     #[serde(default)]
     description: String,
     #[serde(default)]
-    rate: Option<PlanRate>,
+    rate: Option<RateLimit>,
     #[serde(default)]
     quota: Option<PlanQuota>,
     #[serde(default)]
-    methods: Vec<PlanMethodRate>,
+    methods: Vec<MethodRate>,
     #[serde(default)]
     apis: Vec<String>,
     created: String,
@@ -160,12 +162,9 @@ impl From<StoreItem> for StoreLine {
             StoreItem::Plan(plan) => Self::Plan(PlanLine {
                 name: plan.name,
                 description: plan.description,
-                rate: plan.rate.map(|rate| PlanRate {
-                    per_second: rate.per_second,
-                    burst: rate.burst,
-                }),
+                rate: plan.rate,
                 quota: plan.quota.map(PlanQuota::from),
-                methods: plan.methods.into_iter().map(PlanMethodRate::from).collect(),
+                methods: plan.methods,
                 apis: plan.apis,
                 created: date::moment(plan.created_ms),
                 updated: date::moment(plan.updated_ms),
@@ -235,9 +234,9 @@ impl TryFrom<PlanLine> for StoreItem {
         Ok(Self::Plan(PlanRecord {
             name: plan.name,
             description: plan.description,
-            rate: plan.rate.map(Into::into),
+            rate: plan.rate,
             quota: quota.map_err(str::to_owned)?,
-            methods: plan.methods.into_iter().map(Into::into).collect(),
+            methods: plan.methods,
             apis: plan.apis,
             created_ms: moment("created", &plan.created)?,
             updated_ms: moment("updated", &plan.updated)?,

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{metadata, names, nullable, present, secret_in, secret_out, whole_number};
+use super::{metadata, names, secret_in, secret_out};
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{KeyChange, KeyView, Page};
 use crate::control::storage::record::KeyRecord;
 use crate::model::date;
+use crate::model::json::{nullable, present, whole_number};
 use crate::model::store::Origin;
 
 /// A key, without its text.

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Strict, names, nullable, present, present_whole, starts_on, whole_number};
+use super::{names, starts_on};
 use crate::admin::problem::ApiProblem;
 use crate::control::service::{Page, PlanChange, PlanOvershoot, PlanView, RateChange};
-use crate::control::storage::record::{
-    MethodRecord, PlanRecord, QuotaRecord, RateRecord, default_burst,
-};
+use crate::control::storage::record::PlanRecord;
+use crate::limits::MethodRate;
 use crate::model::date;
+use crate::model::json::{Strict, nullable, present, present_whole, whole_number};
 use crate::model::period::{FirstDay, PeriodKind};
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::model::store::Origin;
 
 /// A usage plan.
@@ -22,11 +23,13 @@ pub(crate) struct PlanResource {
     /// A description for people.
     pub(crate) description: String,
     /// Its token bucket; null: none.
-    pub(crate) rate: Option<PlanRate>,
+    #[schema(value_type = Option<PlanRate>)]
+    pub(crate) rate: Option<RateLimit>,
     /// Its quota; null: none.
     pub(crate) quota: Option<PlanQuota>,
     /// Rates of single methods, in addition to the plan's own.
-    pub(crate) methods: Vec<PlanMethodRate>,
+    #[schema(value_type = Vec<PlanMethodRate>)]
+    pub(crate) methods: Vec<MethodRate>,
     /// The APIs that it is for; empty: all.
     pub(crate) apis: Vec<String>,
     /// How many requests more several gateways on one store may admit together; null for a gateway
@@ -46,16 +49,16 @@ pub(crate) struct PlanResource {
 }
 
 /// A token bucket.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PlanRate {
+#[expect(dead_code, reason = "describes a `RateLimit`")]
+struct PlanRate {
     /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub(crate) per_second: f64,
+    per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    #[serde(deserialize_with = "whole_number")]
-    pub(crate) burst: u64,
+    burst: u64,
 }
 
 /// A token bucket to create.
@@ -66,21 +69,6 @@ pub(crate) struct PlanRateCreate {
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub(crate) per_second: f64,
     /// The bucket's size. Default the rate, rounded up.
-    #[serde(default, deserialize_with = "present_whole")]
-    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    pub(crate) burst: Option<u64>,
-}
-
-/// A change of a token bucket. Members that are left out change nothing. If the plan has no rate
-/// yet, `per_second` is required, and `burst` defaults to the rate, rounded up.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PlanRateUpdate {
-    /// Tokens that return each second.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub(crate) per_second: Option<f64>,
-    /// The bucket's size.
     #[serde(default, deserialize_with = "present_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
     pub(crate) burst: Option<u64>,
@@ -108,26 +96,26 @@ pub(crate) struct PlanQuota {
 }
 
 /// The rate of one method of an API, for each key of the plan.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PlanMethod)]
-pub(crate) struct PlanMethodRate {
+#[expect(dead_code, reason = "describes a `MethodRate`")]
+struct PlanMethodRate {
     /// The method in capitals, or `ANY`.
     #[schema(pattern = "^[A-Z]{1,32}$")]
-    pub(crate) method: String,
+    method: String,
     /// The path of the route, as the configuration writes it.
     #[schema(
         max_length = 1024,
         pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
     )]
-    pub(crate) path: String,
+    path: String,
     /// Tokens that return each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub(crate) per_second: f64,
+    per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    #[serde(deserialize_with = "whole_number")]
-    pub(crate) burst: u64,
+    burst: u64,
 }
 
 /// A rate of one method to create.
@@ -211,8 +199,8 @@ pub(crate) struct PlanUpdate {
     pub(crate) description: Option<String>,
     /// Its token bucket; null: none.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<PlanRateUpdate>)]
-    pub(crate) rate: Option<Option<Strict<PlanRateUpdate>>>,
+    #[schema(value_type = Option<RateChange>)]
+    pub(crate) rate: Option<Option<Strict<RateChange>>>,
     /// Its quota; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanQuota>)]
@@ -234,16 +222,9 @@ impl From<PlanView> for PlanResource {
         Self {
             name: record.name,
             description: record.description,
-            rate: record.rate.map(|rate| PlanRate {
-                per_second: rate.per_second,
-                burst: rate.burst,
-            }),
+            rate: record.rate,
             quota: record.quota.map(PlanQuota::from),
-            methods: record
-                .methods
-                .into_iter()
-                .map(PlanMethodRate::from)
-                .collect(),
+            methods: record.methods,
             apis: record.apis,
             slack: view.overshoot,
             created: stored.then(|| date::moment(record.created_ms)),
@@ -272,7 +253,7 @@ impl TryFrom<PlanCreate> for PlanRecord {
             description: plan.description,
             rate: plan
                 .rate
-                .map(|Strict(rate)| RateRecord::new(rate.per_second, rate.burst)),
+                .map(|Strict(rate)| RateLimit::new(rate.per_second, rate.burst)),
             quota: plan
                 .quota
                 .map(|Strict(quota)| quota.try_into())
@@ -294,7 +275,7 @@ impl TryFrom<PlanUpdate> for PlanChange {
         });
         Ok(Self {
             description: plan.description,
-            rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate.into())),
+            rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate)),
             quota: quota.transpose()?,
             methods: plan.methods.map(methods),
             apis: plan.apis,
@@ -302,44 +283,19 @@ impl TryFrom<PlanUpdate> for PlanChange {
     }
 }
 
-fn methods(methods: Vec<Strict<PlanMethodCreate>>) -> Vec<MethodRecord> {
+fn methods(methods: Vec<Strict<PlanMethodCreate>>) -> Vec<MethodRate> {
     let methods = methods.into_iter();
-    methods.map(|Strict(method)| method.into()).collect()
+    methods
+        .map(|Strict(method)| MethodRate {
+            method: method.method.into(),
+            path: method.path.into(),
+            rate: RateLimit::new(method.per_second, method.burst),
+        })
+        .collect()
 }
 
-impl From<PlanRateUpdate> for RateChange {
-    fn from(rate: PlanRateUpdate) -> Self {
-        Self {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }
-    }
-}
-
-impl From<PlanMethodCreate> for MethodRecord {
-    fn from(method: PlanMethodCreate) -> Self {
-        Self {
-            method: method.method,
-            path: method.path,
-            per_second: method.per_second,
-            burst: method
-                .burst
-                .unwrap_or_else(|| default_burst(method.per_second)),
-        }
-    }
-}
-
-impl From<PlanRate> for RateRecord {
-    fn from(rate: PlanRate) -> Self {
-        Self {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }
-    }
-}
-
-impl From<QuotaRecord> for PlanQuota {
-    fn from(quota: QuotaRecord) -> Self {
+impl From<QuotaLimit> for PlanQuota {
+    fn from(quota: QuotaLimit) -> Self {
         Self {
             limit: quota.limit,
             period: quota.period.kind(),
@@ -355,41 +311,19 @@ impl PlanQuota {
     /// # Errors
     ///
     /// `starts_on` does not fit the period.
-    pub(crate) fn record(self) -> Result<QuotaRecord, &'static str> {
-        Ok(QuotaRecord {
+    pub(crate) fn record(self) -> Result<QuotaLimit, &'static str> {
+        Ok(QuotaLimit {
             limit: self.limit,
             period: starts_on::period(self.period, self.starts_on)?,
         })
     }
 }
 
-impl TryFrom<PlanQuota> for QuotaRecord {
+impl TryFrom<PlanQuota> for QuotaLimit {
     type Error = ApiProblem;
 
     fn try_from(quota: PlanQuota) -> Result<Self, ApiProblem> {
         let record = quota.record();
         record.map_err(|why| ApiProblem::unprocessable("quota.starts_on", why))
-    }
-}
-
-impl From<PlanMethodRate> for MethodRecord {
-    fn from(method: PlanMethodRate) -> Self {
-        Self {
-            method: method.method,
-            path: method.path,
-            per_second: method.per_second,
-            burst: method.burst,
-        }
-    }
-}
-
-impl From<MethodRecord> for PlanMethodRate {
-    fn from(method: MethodRecord) -> Self {
-        Self {
-            method: method.method,
-            path: method.path,
-            per_second: method.per_second,
-            burst: method.burst,
-        }
     }
 }

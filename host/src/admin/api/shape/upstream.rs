@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{labels, present, present_small, small_number};
+use super::labels;
 use crate::model::date;
 use crate::model::endpoint::EndpointHealth;
+use crate::model::json::{present, present_small, small_number};
 use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::leaving::LeavingStatus;

@@ -229,7 +229,7 @@ fn plans_can_change_between_the_chunks_of_an_import() {
 fn usage_is_reported_by_day_with_the_remaining_quota() {
     let fixture = fixture();
     let mut sold = plan("gold", &[]);
-    sold.quota = Some(QuotaRecord {
+    sold.quota = Some(QuotaLimit {
         limit: 100,
         period: Period::Month(MonthDay::FIRST),
     });
@@ -312,7 +312,7 @@ fn only_a_quota_of_a_keys_own_plan_is_extended() {
     let fixture = fixture();
     fixture.service.create_plan(plan("rate", &[]), NOW).unwrap();
     let mut sold = plan("quota", &[]);
-    sold.quota = Some(QuotaRecord {
+    sold.quota = Some(QuotaLimit {
         limit: 10,
         period: Period::Day,
     });

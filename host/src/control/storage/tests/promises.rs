@@ -10,11 +10,13 @@ pub(super) use self::usage::{
 };
 use self::usage::{delta, row, usage};
 use super::{create, ids, key, load, now_ms, plan, put, put_plan, record, secret};
-use crate::control::storage::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};
+use crate::control::storage::record::{KeyRecord, PlanRecord, SecretRecord};
 use crate::control::storage::{
     CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, Storage, UsageQuery, Write,
 };
 use crate::keys::KeyDigest;
+use crate::limits::MethodRate;
+use crate::model::plan::RateLimit;
 
 /// 2024-03-13T12:00:00Z, a Wednesday.
 const NOON_MS: u64 = 1_710_331_200_000;
@@ -427,11 +429,13 @@ pub(super) fn texts_of_all_kinds_are_kept(storage: &dyn Storage) {
     let mut plan = plan(odd);
     plan.rate = None;
     plan.quota = None;
-    plan.methods = vec![MethodRecord {
-        method: "GET".to_owned(),
-        path: "/a/{b+}".to_owned(),
-        per_second: 1e-9,
-        burst: u64::from(u32::MAX),
+    plan.methods = vec![MethodRate {
+        method: "GET".into(),
+        path: "/a/{b+}".into(),
+        rate: RateLimit {
+            per_second: 1e-9,
+            burst: u64::from(u32::MAX),
+        },
     }];
     storage.commit(&[put_plan(plan.clone())]).unwrap();
     let found = storage.plan(odd).unwrap().unwrap();
