@@ -15,6 +15,7 @@
 //! [`openapi`] describes the API, is served with it, and is compared with it in tests.
 
 mod body;
+mod call;
 mod export;
 mod import;
 mod keys;
@@ -137,30 +138,25 @@ impl AdminApi {
         work: impl FnOnce(&ControlService) -> Result<T, ApiProblem> + Send + 'static,
     ) -> Result<T, ApiProblem> {
         let service = self.service()?;
-        let room = acquire(&self.calls, wait).await?;
+        let permit = acquire(&self.calls, 1, wait).await?;
         let done = tokio::task::spawn_blocking(move || {
             let made = work(&service);
-            drop(room);
+            drop(permit);
             made
         });
         done.await.unwrap_or_else(|_| Err(internal_error()))
     }
 }
 
-/// Takes one permit, or fails after `wait`.
-async fn acquire(of: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, ApiProblem> {
-    let room = tokio::time::timeout(wait, Arc::clone(of).acquire_owned()).await;
-    room.ok().and_then(Result::ok).ok_or_else(busy)
-}
-
 /// Takes this many permits, or fails after `wait`.
-async fn acquire_many(
+async fn acquire(
     of: &Arc<Semaphore>,
     count: usize,
+    wait: Duration,
 ) -> Result<OwnedSemaphorePermit, ApiProblem> {
     let count = u32::try_from(count).map_err(|_| busy())?;
-    let room = tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(of).acquire_many_owned(count)).await;
-    room.ok().and_then(Result::ok).ok_or_else(busy)
+    let permits = tokio::time::timeout(wait, Arc::clone(of).acquire_many_owned(count)).await;
+    permits.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
 fn busy() -> ApiProblem {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::acquire_many;
+use super::{PERMIT_TIMEOUT, acquire};
 use crate::admin::problem::ApiProblem;
 use crate::control::service::InvalidField;
 use crate::keys::masked;
@@ -271,7 +271,7 @@ async fn read(
             if let Some(space) = space {
                 let has = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
                 let units = (whole.len() + chunk.len()).div_ceil(SPACE_UNIT);
-                let more = acquire_many(space, units.saturating_sub(has)).await?;
+                let more = acquire(space, units.saturating_sub(has), PERMIT_TIMEOUT).await?;
                 match &mut permit {
                     Some(permit) => permit.merge(more),
                     None => permit = Some(more),

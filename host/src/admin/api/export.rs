@@ -16,7 +16,7 @@ use super::shape::KeyResource;
 use super::usage::{UsageFormat, wants};
 use super::{AdminApi, audit, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::{ApiProblem, ProblemBody};
+use crate::admin::problem::ApiProblem;
 use crate::control::service::{KeyView, guarded};
 use crate::control::storage::KeyQuery;
 
@@ -73,7 +73,7 @@ pub(crate) struct ExportParams {
 /// before it, which an import removes.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<KeyResource> = "application/json"), (String = "text/csv"))),
-        (status = 422, description = "Comma-separated values have no digests", body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "Comma-separated values have no digests")))]
 pub(crate) async fn export(
     State(api): State<Arc<AdminApi>>,
     Extension(caller): Extension<ApiCaller>,

@@ -14,7 +14,7 @@ use super::params::QueryParams;
 use super::usage::wants;
 use super::{AdminApi, acquire, audit, body, internal_error, json, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::{ApiProblem, ProblemBody};
+use crate::admin::problem::ApiProblem;
 use crate::control::service::ImportReport;
 
 /// One JSON object a line.
@@ -44,7 +44,7 @@ pub(crate) struct ImportParams {
 #[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
     responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((ImportReport = "application/json"), (String = "application/x-ndjson"))),
-        (status = 409, description = "Others changed the same keys meanwhile", body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "Others changed the same keys meanwhile")))]
 pub(crate) async fn import(
     State(api): State<Arc<AdminApi>>,
     Extension(caller): Extension<ApiCaller>,
@@ -55,7 +55,7 @@ pub(crate) async fn import(
     let service = api.service()?;
     let (file, space) = body::large(request, "text/csv", api.max_import, &api.space).await?;
     // A client takes a permit only after it has sent the whole file.
-    let permit = acquire(&api.imports, QUEUE_TIMEOUT).await?;
+    let permit = acquire(&api.imports, 1, QUEUE_TIMEOUT).await?;
     let id = caller.request.clone();
     let all_or_nothing = query.fail_on_warnings.unwrap_or(false);
     let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<ImportReport, ApiProblem> {

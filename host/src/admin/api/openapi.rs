@@ -10,11 +10,11 @@ use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Content, HeaderBuilder, Object, RefOr, Required, ResponseBuilder, Responses, Schema, Type,
+    Content, HeaderBuilder, Object, RefOr, Required, ResponseBuilder, Responses, Type,
 };
 use utoipa::{Modify, OpenApi};
 
-use super::params::{NoParams, QueryParams};
+use super::call::Call;
 use super::{export, import, keys, plans, status, store_archive, upstreams, usage};
 use crate::admin::problem::ProblemBody;
 use crate::control::service::{CsvWarning, InvalidField};
@@ -51,48 +51,27 @@ struct Description;
 /// Answers that every operation can have.
 struct CommonResponses;
 
-const COMMON: [(StatusCode, &str); 8] = [
+const COMMON: [(u16, &str); 8] = [
+    (400, "The request does not fit its description"),
+    (401, "The request has no token, or a wrong one"),
+    (403, "The token may only read, or no token is configured"),
     (
-        StatusCode::BAD_REQUEST,
-        "The request does not fit its description",
-    ),
-    (
-        StatusCode::UNAUTHORIZED,
-        "The request has no token, or a wrong one",
-    ),
-    (
-        StatusCode::FORBIDDEN,
-        "The token may only read, or no token is configured",
-    ),
-    (
-        StatusCode::NOT_FOUND,
+        404,
         "The key, plan, upstream, endpoint or path does not exist",
     ),
+    (405, "The path does not support this method"),
+    (429, "This address has sent too many wrong tokens"),
+    (500, "The storage failed"),
     (
-        StatusCode::METHOD_NOT_ALLOWED,
-        "The path does not support this method",
-    ),
-    (
-        StatusCode::TOO_MANY_REQUESTS,
-        "This address has sent too many wrong tokens",
-    ),
-    (StatusCode::INTERNAL_SERVER_ERROR, "The storage failed"),
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
+        503,
         "No storage is configured, or it is out of reach or busy",
     ),
 ];
 
-const OF_BODIES: [(StatusCode, &str); 3] = [
-    (
-        StatusCode::REQUEST_TIMEOUT,
-        "The body did not arrive in time",
-    ),
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-    (
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body has another type",
-    ),
+const OF_BODIES: [(u16, &str); 3] = [
+    (408, "The body did not arrive in time"),
+    (413, "The body is too large"),
+    (415, "The body has another type"),
 ];
 
 impl Modify for CommonResponses {
@@ -119,10 +98,9 @@ impl Modify for CommonResponses {
                 add(&mut operation.responses, &COMMON);
                 if let Some(RefOr::T(body)) = &mut operation.request_body {
                     let optional = operation.operation_id.as_deref() == Some("rotateKey");
-                    body.required = Some(if optional {
-                        Required::False
-                    } else {
-                        Required::True
+                    body.required = Some(match optional {
+                        true => Required::False,
+                        false => Required::True,
                     });
                     add(&mut operation.responses, &OF_BODIES);
                 }
@@ -131,47 +109,48 @@ impl Modify for CommonResponses {
     }
 }
 
-fn add(responses: &mut Responses, more: &[(StatusCode, &str)]) {
+fn add(responses: &mut Responses, more: &[(u16, &str)]) {
     for (status, description) in more {
-        let entry = responses.responses.entry(status.as_str().to_owned());
-        entry.or_insert_with(|| RefOr::T(problem(*status, description)));
+        let entry = responses.responses.entry(status.to_string());
+        entry.or_insert_with(|| RefOr::T(common(*status, description)));
     }
-    let text = || RefOr::<Schema>::T(Schema::Object(Object::with_type(Type::String)));
-    for response in responses.responses.values_mut() {
-        if let RefOr::T(response) = response {
-            let id = HeaderBuilder::new()
-                .schema(Some(text()))
-                .description(Some("The request's id"));
-            response
-                .headers
-                .insert("x-request-id".to_owned(), id.build().into());
+    for (status, response) in &mut responses.responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        let id = HeaderBuilder::new()
+            .schema(Some(Object::with_type(Type::String)))
+            .description(Some("The request's id"));
+        let headers = &mut response.headers;
+        headers.insert("x-request-id".to_owned(), id.build().into());
+        if status.as_str() >= "400" {
+            let body = utoipa::openapi::Ref::from_schema_name("ProblemBody");
+            let kind = "application/problem+json".to_owned();
+            let body = RefOr::T(Content::new(Some(body)));
+            response.content.insert(kind, body);
         }
     }
 }
 
-fn problem(status: StatusCode, description: &str) -> utoipa::openapi::Response {
-    let body = Content::new(Some(utoipa::openapi::Ref::from_schema_name("ProblemBody")));
-    let response = ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", body);
+/// An answer that every operation can have.
+fn common(status: u16, description: &str) -> utoipa::openapi::Response {
+    let response = ResponseBuilder::new().description(description);
     let field = match status {
-        StatusCode::UNAUTHORIZED => Some("www-authenticate"),
-        StatusCode::METHOD_NOT_ALLOWED => Some("allow"),
-        StatusCode::TOO_MANY_REQUESTS => Some("retry-after"),
-        _ => None,
+        401 => "www-authenticate",
+        405 => "allow",
+        429 => "retry-after",
+        _ => return response.build(),
     };
     let text = Object::with_type(Type::String);
-    match field {
-        Some(field) => response.header(field, utoipa::openapi::Header::new(text)),
-        None => response,
-    }
-    .build()
+    response
+        .header(field, utoipa::openapi::Header::new(text))
+        .build()
 }
 
 /// This document.
 #[utoipa::path(get, operation_id = "showDescription", path = "/v1/openapi.json", tag = "gateway",
     responses((status = 200, description = "`OpenAPI` 3.1", body = Object, content_type = "application/json")))]
-pub(crate) async fn show(QueryParams(_): QueryParams<NoParams>) -> Response {
+pub(crate) async fn show(_: Call) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (StatusCode::OK, kind, DOCUMENT.as_str()).into_response()
 }

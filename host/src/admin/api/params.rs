@@ -1,8 +1,8 @@
 //! The parts of a request besides its body: path, query, conditional and idempotency fields.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -18,64 +18,9 @@ const CURSOR: &str = "c_";
 pub(crate) const MAX_LIMIT: usize = 1000;
 const DEFAULT_LIMIT: usize = 100;
 
-/// The id of a key in the path.
-#[derive(Debug)]
-pub(crate) struct KeyId(pub(crate) String);
-
-#[derive(Debug)]
-pub(crate) struct PlanName(pub(crate) String);
-
-/// The name of a plan and the id of a key in the path.
-#[derive(Debug)]
-pub(crate) struct PlanAndKey(pub(crate) String, pub(crate) String);
-
 /// The query.
 #[derive(Debug)]
 pub(crate) struct QueryParams<T>(pub(crate) T);
-
-fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
-    if is_name(&name) {
-        return Ok(name);
-    }
-    let (code, detail) = match kind {
-        "key" => (
-            "no_such_key",
-            "a key's id has 1 to 64 letters, digits, `_` and `-`",
-        ),
-        _ => (
-            "no_such_plan",
-            "a plan's name has 1 to 64 letters, digits, `_` and `-`",
-        ),
-    };
-    Err(ApiProblem::new(StatusCode::NOT_FOUND, code, detail))
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for KeyId {
-    type Rejection = ApiProblem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
-        named("key", name).map(Self)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for PlanName {
-    type Rejection = ApiProblem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
-        named("plan", name).map(Self)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for PlanAndKey {
-    type Rejection = ApiProblem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((plan, key)) = path.map_err(|_| ApiProblem::no_such_path())?;
-        Ok(Self(named("plan", plan)?, named("key", key)?))
-    }
-}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
     type Rejection = ApiProblem;

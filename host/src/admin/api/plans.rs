@@ -1,16 +1,18 @@
 //! `/v1/plans`: create, list, show, change and delete plans.
 
-use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 
+use super::call::{Call, NameOf};
 use super::keys::{put, tagged};
-use super::params::{self, NoParams, PageParams, PlanName, QueryParams};
+use super::params::{self, PageParams, QueryParams};
 use super::shape::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 use super::{ApiState, audit, body, json, now_ms};
-use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::{ApiProblem, ProblemBody};
+use crate::admin::problem::ApiProblem;
+use crate::control::service::ControlService;
+
+type PlanName = NameOf<PlanResource>;
 
 /// List plans, in the order of their names.
 #[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
@@ -31,45 +33,27 @@ pub(crate) async fn list(
 #[utoipa::path(post, operation_id = "createPlan", path = "/v1/plans", tag = "plans",
     request_body(content = PlanCreate, content_type = "application/json"),
     responses((status = 201, description = "The plan was created", body = PlanResource, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
-        (status = 422, description = "The parts of the plan contradict each other", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "A plan of that name exists", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn create(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    QueryParams(_): QueryParams<NoParams>,
-    request: Request,
-) -> Result<Response, ApiProblem> {
+        (status = 422, description = "The parts of the plan contradict each other"),
+        (status = 409, description = "A plan of that name exists")))]
+pub(crate) async fn create(call: Call, request: Request) -> Result<Response, ApiProblem> {
     let (plan, _) = body::json::<PlanCreate>(request).await?;
     let plan = plan.try_into()?;
-    let view = api
-        .call(move |service| Ok(service.create_plan(plan, now_ms())?))
-        .await?;
-    let (name, revision) = (view.record.name.clone(), view.record.revision);
-    audit(&caller, "create", "plan", &name);
-    let mut response = json(StatusCode::CREATED, &PlanResource::from(view));
-    put(
-        &mut response,
-        header::LOCATION,
-        &format!("/v1/plans/{name}"),
-    );
-    Ok(tagged(response, revision))
+    let work = move |service: &ControlService| Ok(service.create_plan(plan, now_ms())?);
+    let plan = PlanResource::from(call.api.call(work).await?);
+    audit(&call.caller, "create", "plan", &plan.name);
+    let mut response = tagged(StatusCode::CREATED, &plan, plan.revision);
+    let path = format!("/v1/plans/{}", plan.name);
+    put(&mut response, header::LOCATION, &path);
+    Ok(response)
 }
 
 /// Show a plan.
 #[utoipa::path(get, operation_id = "showPlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The plan", body = PlanResource, headers(("etag" = String, description = "The plan's revision")))))]
-pub(crate) async fn show(
-    State(api): ApiState,
-    PlanName(name): PlanName,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<Response, ApiProblem> {
-    let view = api.call(move |service| Ok(service.plan(&name)?)).await?;
-    let revision = view.record.revision;
-    Ok(tagged(
-        json(StatusCode::OK, &PlanResource::from(view)),
-        revision,
-    ))
+pub(crate) async fn show(call: Call<PlanName>) -> Result<Response, ApiProblem> {
+    let plan = PlanResource::from(call.ask(ControlService::plan).await?);
+    Ok(tagged(StatusCode::OK, &plan, plan.revision))
 }
 
 /// Change a plan. Members that are left out change nothing; keys keep their usage.
@@ -78,29 +62,18 @@ pub(crate) async fn show(
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = PlanUpdate, content_type = "application/json"),
     responses((status = 200, description = "The plan as it is now", body = PlanResource, headers(("etag" = String, description = "The plan's revision"))),
-        (status = 422, description = "The parts of the plan contradict each other", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The plan is defined in the configuration, or a key would have two plans for one API", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The plan is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn update(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    PlanName(name): PlanName,
-    QueryParams(_): QueryParams<NoParams>,
-    request: Request,
-) -> Result<Response, ApiProblem> {
-    let revision = params::if_match(request.headers())?;
+        (status = 422, description = "The parts of the plan contradict each other"),
+        (status = 409, description = "The plan is defined in the configuration, or a key would have two plans for one API"),
+        (status = 412, description = "The plan is at another revision")))]
+pub(crate) async fn update(call: Call<PlanName>, request: Request) -> Result<Response, ApiProblem> {
+    let revision = call.revision()?;
     let (update, _) = body::json::<PlanUpdate>(request).await?;
     let change = update.try_into()?;
-    let plan = name.clone();
-    let view = api
-        .call(move |service| Ok(service.update_plan(&plan, &change, revision, now_ms())?))
-        .await?;
-    audit(&caller, "update", "plan", &name);
-    let revision = view.record.revision;
-    Ok(tagged(
-        json(StatusCode::OK, &PlanResource::from(view)),
-        revision,
-    ))
+    let work = move |service: &ControlService, name: &str| {
+        service.update_plan(name, &change, revision, now_ms())
+    };
+    let plan = PlanResource::from(call.change("update", work).await?);
+    Ok(tagged(StatusCode::OK, &plan, plan.revision))
 }
 
 /// Delete a plan that no key is on.
@@ -108,19 +81,11 @@ pub(crate) async fn update(
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "The plan is deleted"),
-        (status = 409, description = "The plan is defined in the configuration, or keys are on it", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "The plan is at another revision", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn delete(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    PlanName(name): PlanName,
-    QueryParams(_): QueryParams<NoParams>,
-    headers: HeaderMap,
-) -> Result<StatusCode, ApiProblem> {
-    let revision = params::if_match(&headers)?;
-    let plan = name.clone();
-    api.call(move |service| Ok(service.delete_plan(&plan, revision)?))
-        .await?;
-    audit(&caller, "delete", "plan", &name);
+        (status = 409, description = "The plan is defined in the configuration, or keys are on it"),
+        (status = 412, description = "The plan is at another revision")))]
+pub(crate) async fn delete(call: Call<PlanName>) -> Result<StatusCode, ApiProblem> {
+    let revision = call.revision()?;
+    let work = move |service: &ControlService, name: &str| service.delete_plan(name, revision);
+    call.change("delete", work).await?;
     Ok(StatusCode::NO_CONTENT)
 }

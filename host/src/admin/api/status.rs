@@ -1,24 +1,19 @@
 //! `/v1/status`: the state of the gateway and its storage.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::params::{NoParams, QueryParams};
+use super::call::Call;
+use super::json;
 use super::shape::{Status, StoreStatus};
-use super::{AdminApi, json};
 
 /// Show the state of the gateway and its store.
 #[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
     responses((status = 200, description = "The state", body = Status)))]
-pub(crate) async fn show(
-    State(api): State<Arc<AdminApi>>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Response {
-    let running = &api.running;
+pub(crate) async fn show(call: Call) -> Response {
+    let running = &call.api.running;
     let store = running.service.as_ref().map(|service| {
         let state = service.state();
         StoreStatus {

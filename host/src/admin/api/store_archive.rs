@@ -17,7 +17,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::params::{NoParams, QueryParams};
+use super::call::Call;
+use super::params::QueryParams;
 use super::shape::archive::{RecordCounts, StoreLine, VERSION};
 use super::{AdminApi, acquire, audit, body, json, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
@@ -44,16 +45,12 @@ const CHUNK_RECORDS: usize = 500;
 /// role is `write`. It does not include what the configuration defines.
 #[utoipa::path(get, operation_id = "exportStore", path = "/v1/store/export", tag = "store",
     responses((status = 200, description = "The store", content((String = "application/x-ndjson")))))]
-pub(crate) async fn export(
-    State(api): State<Arc<AdminApi>>,
-    Extension(caller): Extension<ApiCaller>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<Response, ApiProblem> {
-    caller.may_write("digests of keys")?;
+pub(crate) async fn export(call: Call) -> Result<Response, ApiProblem> {
+    call.caller.may_write("digests of keys")?;
     // Before the first byte an error can still be an answer of its own.
-    let (first, next) = read_chunk(&api, ExportCursor::default()).await?;
+    let (first, next) = read_chunk(&call.api, ExportCursor::default()).await?;
     let (chunks, body) = stream::body(MAX_WAITING_CHUNKS);
-    audit(&caller, "export", "store", "*");
+    audit(&call.caller, "export", "store", "*");
     tokio::spawn(async move {
         let mut counts = RecordCounts::default();
         let mut text = encode_line(&StoreLine::header(now_ms()));
@@ -68,7 +65,7 @@ pub(crate) async fn export(
             }
             current = match next {
                 None => None,
-                Some(next) => match read_chunk(&api, next).await {
+                Some(next) => match read_chunk(&call.api, next).await {
                     Ok(chunk) => Some(chunk),
                     Err(problem) => {
                         tracing::error!(
@@ -231,10 +228,10 @@ impl StoreImporter {
         if items.is_empty() {
             return Ok(self);
         }
-        let heavy = acquire(&api.imports, CHUNK_TIMEOUT).await?;
+        let permit = acquire(&api.imports, 1, CHUNK_TIMEOUT).await?;
         let work = api.call_within(CHUNK_TIMEOUT, move |service| {
             service.import_store(items, self.how, now_ms(), &mut self.report)?;
-            drop(heavy);
+            drop(permit);
             Ok(self)
         });
         work.await

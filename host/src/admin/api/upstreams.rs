@@ -2,29 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 
+use super::call::Call;
 use super::keys::put;
-use super::params::{NoParams, QueryParams};
 use super::shape::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
-use super::{AdminApi, ApiState, audit, audit_change, body, json};
-use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::{ApiProblem, ProblemBody};
+use super::{AdminApi, audit, audit_change, body, json};
+use crate::admin::problem::ApiProblem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
 use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
 /// List upstreams with the state of their endpoints.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
     responses((status = 200, description = "All upstreams", body = UpstreamList)))]
-pub(crate) async fn list(State(api): ApiState, QueryParams(_): QueryParams<NoParams>) -> Response {
-    let plans = registry(&api).in_use();
-    let items = plans
+pub(crate) async fn list(call: Call) -> Response {
+    let upstreams = registry(&call.api).in_use();
+    let items = upstreams
         .iter()
-        .map(|plan| UpstreamResource::from(&**plan))
-        .collect();
+        .map(|upstream| UpstreamResource::from(&**upstream));
+    let items = items.collect();
     json(StatusCode::OK, &UpstreamList { items })
 }
 
@@ -32,13 +30,9 @@ pub(crate) async fn list(State(api): ApiState, QueryParams(_): QueryParams<NoPar
 #[utoipa::path(get, operation_id = "showUpstream", path = "/v1/upstreams/{name}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream", body = UpstreamResource)))]
-pub(crate) async fn show(
-    State(api): ApiState,
-    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<Response, ApiProblem> {
-    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
-    shown(&api, &name, StatusCode::OK)
+pub(crate) async fn show(call: Call<String>) -> Result<Response, ApiProblem> {
+    let name = &call.path;
+    shown(&call.api, name, StatusCode::OK)
 }
 
 /// Add an endpoint. It gets requests at once, or gradually over the slow start.
@@ -46,18 +40,12 @@ pub(crate) async fn show(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = EndpointCreate, content_type = "application/json"),
     responses((status = 201, description = "The upstream as it is now", body = UpstreamResource, headers(("location" = String, description = "The upstream's path"))),
-        (status = 422, description = "The endpoint's name has no address now", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The endpoint exists already", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn add(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
-    request: Request,
-) -> Result<Response, ApiProblem> {
-    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
+        (status = 422, description = "The endpoint's name has no address now"),
+        (status = 409, description = "The endpoint exists already")))]
+pub(crate) async fn add(call: Call<String>, request: Request) -> Result<Response, ApiProblem> {
+    let name = &call.path;
     let (endpoint, _) = body::json::<EndpointCreate>(request).await?;
-    registry(&api).upstream(&name)?;
+    registry(&call.api).upstream(name)?;
     if !is_endpoint(&endpoint.address) {
         let wanted = "must be an IP address or a name, with a port, such as `10.0.0.1:8080`";
         return Err(ApiProblem::invalid_field("address", wanted));
@@ -75,13 +63,13 @@ pub(crate) async fn add(
         return Err(ApiProblem::invalid_field("labels", wanted));
     }
     let address = endpoint.address.clone();
-    resolve(&api, &name, &address).await?;
+    resolve(&call.api, name, &address).await?;
     let (weight, priority) = (endpoint.weight, endpoint.priority);
-    registry(&api).add(&name, &address, endpoint.added())?;
+    registry(&call.api).add(name, &address, endpoint.added())?;
     let what = format!("weight {weight}, priority {priority}");
     let id = format!("{name}/{address}");
-    audit_change(&caller, "create", "endpoint", &id, Some(&what));
-    let mut response = shown(&api, &name, StatusCode::CREATED)?;
+    audit_change(&call.caller, "create", "endpoint", &id, Some(&what));
+    let mut response = shown(&call.api, name, StatusCode::CREATED)?;
     put(
         &mut response,
         header::LOCATION,
@@ -97,24 +85,27 @@ pub(crate) async fn add(
     request_body(content = EndpointUpdate, content_type = "application/json"),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn update(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
+    call: Call<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiProblem> {
-    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
+    let (name, address) = &call.path;
     let (update, _) = body::json::<EndpointUpdate>(request).await?;
     weighs(update.weight)?;
     let weight = update.weight.map(|weight| format!("weight {weight}"));
     let drain = update.drain.map(|drain| format!("drain {drain}"));
     let what: Vec<String> = weight.into_iter().chain(drain).collect();
-    registry(&api).change(&name, &address, update.into())?;
+    registry(&call.api).change(name, address, update.into())?;
     if !what.is_empty() {
         let id = format!("{name}/{address}");
-        audit_change(&caller, "update", "endpoint", &id, Some(&what.join(", ")));
+        audit_change(
+            &call.caller,
+            "update",
+            "endpoint",
+            &id,
+            Some(&what.join(", ")),
+        );
     }
-    shown(&api, &name, StatusCode::OK)
+    shown(&call.api, name, StatusCode::OK)
 }
 
 /// Remove an endpoint. Its active requests may finish.
@@ -122,16 +113,16 @@ pub(crate) async fn update(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`")),
     responses((status = 204, description = "The endpoint is removed"),
-        (status = 409, description = "The endpoint is one address of a name", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn remove(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<StatusCode, ApiProblem> {
-    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
-    registry(&api).remove(&name, &address)?;
-    audit(&caller, "delete", "endpoint", &format!("{name}/{address}"));
+        (status = 409, description = "The endpoint is one address of a name")))]
+pub(crate) async fn remove(call: Call<(String, String)>) -> Result<StatusCode, ApiProblem> {
+    let (name, address) = &call.path;
+    registry(&call.api).remove(name, address)?;
+    audit(
+        &call.caller,
+        "delete",
+        "endpoint",
+        &format!("{name}/{address}"),
+    );
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -140,32 +131,27 @@ pub(crate) async fn remove(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The address as `changes` has it")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
-pub(crate) async fn restore_one(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<Response, ApiProblem> {
-    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
-    registry(&api).restore_one(&name, &address)?;
-    audit(&caller, "restore", "endpoint", &format!("{name}/{address}"));
-    shown(&api, &name, StatusCode::OK)
+pub(crate) async fn restore_one(call: Call<(String, String)>) -> Result<Response, ApiProblem> {
+    let (name, address) = &call.path;
+    registry(&call.api).restore_one(name, address)?;
+    audit(
+        &call.caller,
+        "restore",
+        "endpoint",
+        &format!("{name}/{address}"),
+    );
+    shown(&call.api, name, StatusCode::OK)
 }
 
 /// Undo all changes at run time: the configuration applies again.
 #[utoipa::path(delete, operation_id = "restoreUpstream", path = "/v1/upstreams/{name}/changes", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
-pub(crate) async fn restore(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    QueryParams(_): QueryParams<NoParams>,
-) -> Result<Response, ApiProblem> {
-    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
-    registry(&api).restore(&name)?;
-    audit(&caller, "restore", "upstream", &name);
-    shown(&api, &name, StatusCode::OK)
+pub(crate) async fn restore(call: Call<String>) -> Result<Response, ApiProblem> {
+    let name = &call.path;
+    registry(&call.api).restore(name)?;
+    audit(&call.caller, "restore", "upstream", name);
+    shown(&call.api, name, StatusCode::OK)
 }
 
 fn registry(api: &AdminApi) -> &UpstreamRegistry {

@@ -4,19 +4,18 @@
 
 use std::fmt::Write as _;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::params::{self, NoParams, PlanAndKey, QueryParams};
-use super::shape::{ExtendedQuota, QuotaExtend, UsageResource};
+use super::call::{Call, NameOf};
+use super::params::{self, QueryParams};
+use super::shape::{ExtendedQuota, KeyResource, PlanResource, QuotaExtend, UsageResource};
 use super::{ApiState, audit, body, json, now_ms};
-use crate::admin::envelope::ApiCaller;
-use crate::admin::problem::{ApiProblem, ProblemBody};
-use crate::control::service::{UsageReport, UsageReportQuery, guarded};
+use crate::admin::problem::ApiProblem;
+use crate::control::service::{ControlService, UsageReport, UsageReportQuery, guarded};
 use crate::model::date;
 use crate::model::json::MOST;
 
@@ -68,7 +67,7 @@ pub(crate) struct UsageParams {
 #[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "For comma-separated values: where to continue")), content(
         (UsageResource = "application/json"), (String = "text/csv"))),
-        (status = 422, description = "The days contradict each other", body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 422, description = "The days contradict each other")))]
 pub(crate) async fn show(
     State(api): ApiState,
     QueryParams(query): QueryParams<UsageParams>,
@@ -153,12 +152,9 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = QuotaExtend, content_type = "application/json"),
     responses((status = 200, description = "The remaining quota", body = ExtendedQuota),
-        (status = 409, description = "The plan has no quota", body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 409, description = "The plan has no quota")))]
 pub(crate) async fn extend(
-    State(api): ApiState,
-    Extension(caller): Extension<ApiCaller>,
-    PlanAndKey(plan, key): PlanAndKey,
-    QueryParams(_): QueryParams<NoParams>,
+    call: Call<(NameOf<PlanResource>, NameOf<KeyResource>)>,
     request: Request,
 ) -> Result<Response, ApiProblem> {
     let (QuotaExtend { remaining }, _) = body::json(request).await?;
@@ -168,11 +164,11 @@ pub(crate) async fn extend(
             &format!("must be at most {MOST}"),
         ));
     }
-    let made = api
-        .call(move |service| Ok(service.extend(&plan, &key, remaining)?))
-        .await?;
+    let (plan, key) = call.path;
+    let work = move |service: &ControlService| Ok(service.extend(&plan.0, &key.0, remaining)?);
+    let made = call.api.call(work).await?;
     let action = format!("extend to {remaining}");
     let id = format!("{}/{}", made.plan, made.key);
-    audit(&caller, &action, "usage", &id);
+    audit(&call.caller, &action, "usage", &id);
     Ok(json(StatusCode::OK, &ExtendedQuota::new(made, remaining)))
 }
