@@ -34,7 +34,7 @@ impl Filter for BodyMeter {
 }
 
 impl BodyMeter {
-    /// Counts a piece without reading it: its bytes stay in the gateway.
+    /// Counts a chunk without reading it: its bytes stay in the gateway.
     fn count(&self, direction: &str, piece: &Piece) -> Result<ChunkVerdict, Failure> {
         self.bytes.add(&[direction], piece.len() as f64);
         Ok(ChunkVerdict::Next)

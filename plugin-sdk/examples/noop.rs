@@ -1,4 +1,4 @@
-//! A filter that lets everything pass: what a call costs when the filter does nothing.
+//! A filter that lets everything pass, to measure the cost of a call that does nothing.
 
 use windlass_plugin_sdk::prelude::*;
 

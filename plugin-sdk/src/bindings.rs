@@ -1,12 +1,12 @@
-//! What wit-bindgen makes of the contract in `wit/`.
+//! The code that wit-bindgen generates from the contract in `wit/`.
 //!
-//! One module for each `*-only` world. The imports, and every type, come from the first
-//! (`lifecycle`); the others name its types, so a verdict is the same Rust type everywhere. Each
-//! module's `export!` carries the metadata of its own world into the plugin that calls it, and
-//! only there; the linker merges what it finds. That is how a component comes to export exactly
-//! the phases of its `windlass_plugin_sdk::export!` line, and to import only what it calls.
+//! There is one module for each `*-only` world. All imports and types come from the first one
+//! (`lifecycle`), and the other modules refer to its types, so a verdict is the same Rust type
+//! everywhere. Each module's `export!` puts the metadata of its world into the plugin that calls
+//! it, and only there; the linker merges the metadata. So a component exports exactly the phases of
+//! its `windlass_plugin_sdk::export!` line, and imports only the functions that it calls.
 //!
-//! Not for plugin authors: the rest of this crate is the friendly face of these functions.
+//! Plugin authors do not need this module: the rest of this crate wraps these functions.
 
 #![allow(
     clippy::pedantic,
@@ -31,7 +31,7 @@ macro_rules! world {
     };
 }
 
-/// One phase, with the types of `lifecycle`.
+/// The bindings of one phase, which use the types of `lifecycle`.
 macro_rules! phase {
     ($name:ident, $world:literal) => {
         world!(
@@ -52,7 +52,7 @@ world!(
     generate_all
 );
 world!(
-    /// The imports of tokens.
+    /// The imports for tokens.
     jwt,
     "windlass:filter/token-interfaces",
     with: {
@@ -61,7 +61,7 @@ world!(
     }
 );
 world!(
-    /// The imports of calls to other servers.
+    /// The imports for calls to other servers.
     callout,
     "windlass:filter/callout-interfaces",
     with: {
@@ -70,7 +70,7 @@ world!(
     }
 );
 world!(
-    /// The export of the description, which names no type.
+    /// The export of the API description, which uses no type.
     description,
     "windlass:filter/description-only",
 );
@@ -79,7 +79,7 @@ phase!(request_body, "windlass:filter/request-body-only");
 phase!(response, "windlass:filter/response-only");
 phase!(response_body, "windlass:filter/response-body-only");
 world!(
-    /// The export of the log phase, which names no type.
+    /// The export of the log phase, which uses no type.
     log,
     "windlass:filter/log-only",
 );

@@ -1,9 +1,8 @@
-//! A filter's addition to the description of its APIs.
+//! A filter's addition to the API description.
 
 use serde_json::{Map, Value};
 
-/// Pieces of OpenAPI 3.1 that hold for every operation whose route has the filter. See
-/// [`Describe`](crate::Describe).
+/// Parts of OpenAPI 3.1 that apply to every operation whose route has the filter. See [`Describe`](crate::Describe).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Contribution {
     schemes: Map<String, Value>,
@@ -14,13 +13,13 @@ pub struct Contribution {
 }
 
 impl Contribution {
-    /// Nothing yet.
+    /// A contribution with no members.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a way of authentication, an OpenAPI `Security Scheme Object`, which the filter demands. Several are
+    /// Adds a way of authentication that the filter requires, an OpenAPI `Security Scheme Object`. Several are
     /// alternatives. Begin the name with that of the plugin.
     #[must_use]
     pub fn scheme(mut self, name: &str, scheme: Value, scopes: &[&str]) -> Self {
@@ -38,21 +37,21 @@ impl Contribution {
         self
     }
 
-    /// Adds an answer of the filter's own, an OpenAPI `Response Object`.
+    /// Adds a response that the filter makes itself, an OpenAPI `Response Object`.
     #[must_use]
     pub fn response(mut self, status: u16, response: Value) -> Self {
         self.responses.insert(status.to_string(), response);
         self
     }
 
-    /// Adds a member for programs that know it. Its name begins with `x-`.
+    /// Adds a member for programs that support it. Its name must begin with `x-`.
     #[must_use]
     pub fn extension(mut self, name: &str, value: Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
         self
     }
 
-    /// As the gateway takes it.
+    /// The JSON text that the gateway reads.
     pub(crate) fn into_json(self) -> String {
         let mut whole = self.extensions;
         let members = [

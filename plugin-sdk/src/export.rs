@@ -2,9 +2,9 @@
 
 /// Exports a filter with exactly the phases that are named: any of `request`, `request_body`,
 /// `response`, `response_body` and `log`; and `description`, if it describes itself
-/// ([`Describe`](crate::Describe)). The lifecycle is always exported. For each phase the
-/// filter implements the trait of that name ([`OnRequest`](crate::OnRequest), ...). A component
-/// has one filter, so this stands once in a crate, at its top.
+/// ([`Describe`](crate::Describe)). The lifecycle is always exported. For each phase the filter
+/// implements the trait of that name ([`OnRequest`](crate::OnRequest), ...). A component has one
+/// filter, so use this macro once, at the top of the crate.
 ///
 /// ```
 /// use windlass_plugin_sdk::prelude::*;
@@ -29,8 +29,8 @@
 /// # fn main() {}
 /// ```
 ///
-/// The exports are there on WebAssembly only; elsewhere the line only checks the types, so that
-/// a plugin's crate can be linted and its pure logic tested natively.
+/// The exports exist only on WebAssembly. On other targets the line only checks the types, so that
+/// you can lint a plugin's crate and test its pure logic natively.
 #[macro_export]
 macro_rules! export {
     ($filter:ty $(: $($phase:ident),+ $(,)?)?) => {

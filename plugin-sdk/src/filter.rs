@@ -1,10 +1,9 @@
 //! The traits of a filter: [`Filter`], and one for each phase.
 //!
-//! A filter implements [`Filter`] and the phases that it has, and names the same phases in its
-//! [`export!`](crate::export) line. Methods take `&self`: an instance runs one phase of one
-//! exchange at a time, but many exchanges one after the other, and several instances live at
-//! once. State that belongs to one exchange goes into [`Notes`](crate::Notes); state that all
-//! instances share goes into [`host::cache`](crate::host::cache) or
+//! A filter implements [`Filter`] and the phases that it needs, and names the same phases in its
+//! [`export!`](crate::export) line. Methods take `&self`: an instance runs one phase of one exchange at a time, but
+//! serves many exchanges one after the other, and several instances exist at once. Keep state of one exchange in
+//! [`Notes`](crate::Notes). Keep state that all instances share in [`host::cache`](crate::host::cache) or
 //! [`host::limits`](crate::host::limits).
 
 use core::fmt;
@@ -17,61 +16,57 @@ use crate::{
     ResponseVerdict, Setup,
 };
 
-/// What every filter has: its settings, and how it comes to be from them.
+/// The part that every filter has: its settings, and how to make a filter from them.
 pub trait Filter: Sized + 'static {
-    /// The operator's `settings` table. Put `#[serde(deny_unknown_fields)]` on it: a misspelt
-    /// setting must be an error, and only serde can see it.
+    /// The operator's `settings` table. Put `#[serde(deny_unknown_fields)]` on it: a misspelt setting must be an error,
+    /// and only serde can find it.
     type Settings: DeserializeOwned;
 
-    /// The plugin's name. By default the name of its Cargo package.
+    /// The name of the plugin. The default is the name of its Cargo package.
     const NAME: Option<&'static str> = None;
 
-    /// The plugin's version. By default the version of its Cargo package.
+    /// The version of the plugin. The default is the version of its Cargo package.
     const VERSION: Option<&'static str> = None;
 
-    /// One line for people, shown by `windlass check`. By default the description of its Cargo
-    /// package.
+    /// A one-line summary, which `windlass check` prints. The default is the description of its Cargo package.
     const SUMMARY: Option<&'static str> = None;
 
-    /// JSON Schema (2020-12) of the settings, as text, for editors and the reference. A file
-    /// that a test keeps in step (`include_str!`) costs the component less than a schema made
-    /// at run time.
+    /// JSON Schema (2020-12) of the settings, as text, for editors and the reference. A file that a test compares with
+    /// the settings (`include_str!`) makes a smaller component than a schema made at run time.
     const SETTINGS_SCHEMA: Option<&'static str> = None;
 
-    /// Makes the filter. Called once in each instance, before any phase, and by
-    /// `windlass check`. Complain about everything at once: each [`Diagnostic`] points to the
-    /// setting that it is about.
+    /// Makes the filter. The gateway calls this once in each instance, before any phase, and in `windlass check`.
+    /// Report all errors at once: each [`Diagnostic`] points to the setting that it is about.
     ///
-    /// Do here whatever can be done before the first request: parse, precompute, lower the case
-    /// of names. No host interface but [`host::log`](crate::host::log) may be called, and
-    /// nothing may depend on the time or on a random number: the gateway may keep a snapshot of
-    /// the configured instance.
+    /// Do everything here that can be done before the first request: parse, precompute, lower the case of names. The
+    /// only host interface that may be called is [`host::log`](crate::host::log). Nothing may depend on the time or on
+    /// a random number, because the gateway may keep a snapshot of the configured instance.
     ///
     /// # Errors
-    /// The complaints about the settings. None of them may be a secret.
+    /// The errors in the settings. They must not contain secrets.
     fn configure(settings: Self::Settings) -> Result<(Self, Setup), Vec<Diagnostic>>;
 }
 
-/// The export `description`: what the filter adds to the description of the APIs that it stands before.
+/// The export `description`: the filter's addition to the description of the APIs that use it.
 pub trait Describe: Filter {
-    /// Tells it, once, after the filter was configured.
+    /// Returns the addition. Called once, after the filter was configured.
     fn contribution(&self) -> Contribution;
 }
 
-/// The phase `request`: the request's head has arrived, nothing of it has gone upstream.
+/// The phase `request`: the head of the request has arrived, and nothing was sent upstream yet.
 pub trait OnRequest: Filter {
-    /// Decides what becomes of the request.
+    /// Decides about the request.
     ///
     /// # Errors
-    /// When the filter cannot do its work: its `on_error` decides what the client gets. A denial is
-    /// no error, but the verdict `Respond`.
+    /// The filter could not do its work; its `on_error` decides which response the client gets. A denial is not an
+    /// error, but the verdict `Respond`.
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure>;
 }
 
-/// The phase `request_body`: runs when the request's verdict asked for the body.
+/// The phase `request_body`: runs if the verdict on the request asked for the body.
 pub trait OnRequestBody: Filter {
-    /// Decides what becomes of a piece of the body, or of the whole of it. The head is editable
-    /// where the body was asked for as a whole.
+    /// Decides about a chunk of the body, or about the whole body. The head can be edited if the verdict asked for the
+    /// whole body.
     ///
     /// # Errors
     /// As for [`OnRequest::on_request`].
@@ -82,19 +77,19 @@ pub trait OnRequestBody: Filter {
     ) -> Result<ChunkVerdict, Failure>;
 }
 
-/// The phase `response`: the response's head is there, nothing of it has gone to the client.
+/// The phase `response`: the head of the response is there, and nothing was sent to the client yet.
 pub trait OnResponse: Filter {
-    /// Decides what becomes of the response: the upstream's, or that of a refusal by a later
-    /// filter, or an error made by the gateway.
+    /// Decides about the response. It comes from the upstream, from a refusal by a later filter, or from an error of
+    /// the gateway.
     ///
     /// # Errors
     /// As for [`OnRequest::on_request`].
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure>;
 }
 
-/// The phase `response_body`: runs when the response's verdict asked for the body.
+/// The phase `response_body`: runs if the verdict on the response asked for the body.
 pub trait OnResponseBody: Filter {
-    /// As [`OnRequestBody::on_request_body`].
+    /// Decides as [`OnRequestBody::on_request_body`] does.
     ///
     /// # Errors
     /// As for [`OnRequest::on_request`].
@@ -107,28 +102,27 @@ pub trait OnResponseBody: Filter {
 
 /// The phase `log`: after the exchange.
 pub trait OnLog: Filter {
-    /// Looks at what happened. Nothing can be changed any more; the outcome is read as
-    /// attributes (`outcome.status`, `outcome.duration-us`, ...).
+    /// Reads the result of the exchange. It cannot change anything; the result is in attributes (`outcome.status`,
+    /// `outcome.duration-us`, ...).
     fn on_log(&self, request: &Request, response: &Response);
 }
 
-/// A filter could not do its work. Any edit error becomes one with `?`.
+/// A filter could not do its work. `?` turns any edit error into one.
 ///
-/// It is a failure as a panic is one, in every language: the phase has edited nothing, the
-/// gateway's log gets the reason and the detail, the filter's `on_error` decides what the client
-/// gets (500 `filter_failed`, or the request goes on without the filter), and its breaker counts
-/// it. The instance lives on. Where what a client sent is the cause, answer with a status of 400
-/// or more instead.
+/// It counts as a failure like a panic, in every language. The gateway discards the edits of the phase, and logs the
+/// reason and the detail. The filter's `on_error` decides which response the client gets (500 `filter_failed`, or the
+/// request goes on without the filter), and its breaker counts the failure. The instance stays in use. If the client's
+/// input is the cause, respond with a status of 400 or more instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A short stable word in `snake_case`.
     pub reason: Cow<'static, str>,
-    /// What went wrong: lower case, no period, no secret.
+    /// The cause: lower case, no period, no secret.
     pub detail: Cow<'static, str>,
 }
 
 impl Failure {
-    /// A failure with its own reason.
+    /// A failure with this reason.
     pub fn new(reason: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             reason: reason.into(),

@@ -1,16 +1,16 @@
-//! What the author of a Windlass filter depends on.
+//! The SDK for Windlass filters in Rust.
 //!
-//! A filter is a type, an impl of one trait for each phase that it has, and one
-//! [`export!`] line that names the same phases. The crate's README shows a whole plugin in
-//! 25 lines and the TOML that turns it on.
+//! A filter is a type, an impl of one trait for each phase that it needs, and one [`export!`] line
+//! that names the same phases. The crate's README shows a whole plugin in 25 lines, and the TOML
+//! that enables it.
 //!
-//! What this crate promises: a component exports exactly the named phases and imports only the
-//! host interfaces that it calls; the filter is configured once in each instance; a complaint
-//! about the settings carries a JSON pointer; a call costs no allocation of the SDK's own.
+//! This crate promises: a component exports exactly the named phases and imports only the host
+//! interfaces that it calls; the filter is configured once in each instance; an error in the
+//! settings has a JSON pointer; and a call needs no allocation of the SDK's own.
 //!
-//! What it deliberately does not do: it holds no copy of the message (a handle asks the gateway,
-//! each time), it offers nothing that could block, and it stands on the contract in `wit/` alone,
-//! never on the gateway's code.
+//! It deliberately keeps no copy of the message (a handle asks the gateway each time), offers
+//! nothing that could block, and depends only on the contract in `wit/`, never on the gateway's
+//! code.
 
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
-//! Path and query, taken apart for edits. Pure: nothing here asks the gateway.
+//! Path and query, parsed for edits. Pure: no calls of the gateway.
 //!
-//! What an edit does not touch stays byte for byte as the client sent it. Names are compared
-//! percent-decoded, `+` being a space, as the gateway compares them.
+//! The parts that an edit does not touch stay byte for byte as the client sent them. Names are compared after
+//! percent-decoding, and `+` is a space, as in the gateway.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -12,15 +12,15 @@ mod raw;
 
 pub use raw::RawParam;
 
-/// All but the unreserved characters (RFC 3986, section 2.3).
+/// All characters except the unreserved ones (RFC 3986, section 2.3).
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// All but what a path segment may hold as it is (RFC 3986, section 3.3). Not `;`, at which some servers end the segment and
-/// begin its parameters.
+/// All characters except those that a path segment may contain unescaped (RFC 3986, section 3.3). `;` is escaped too,
+/// because some servers end the segment there and read parameters.
 const SEGMENT: &AsciiSet = &COMPONENT
     .remove(b'!')
     .remove(b'$')
@@ -35,7 +35,7 @@ const SEGMENT: &AsciiSet = &COMPONENT
     .remove(b':')
     .remove(b'@');
 
-/// The same, and the slashes between segments.
+/// The same, but without the slashes between segments.
 const SEGMENTS: &AsciiSet = &SEGMENT.remove(b'/');
 
 /// Percent-encodes a name or a value for a query.
@@ -44,13 +44,13 @@ pub fn encode_query(value: &[u8]) -> String {
     percent_encode(value, COMPONENT).to_string()
 }
 
-/// Percent-encodes a value that is to be one path segment: its slashes too.
+/// Percent-encodes a value as one path segment, including its slashes.
 #[must_use]
 pub fn encode_segment(value: &[u8]) -> String {
     percent_encode(value, SEGMENT).to_string()
 }
 
-/// Percent-encodes a value that is to be several path segments: not its slashes.
+/// Percent-encodes a value as several path segments, without its slashes.
 #[must_use]
 pub fn encode_segments(value: &[u8]) -> String {
     percent_encode(value, SEGMENTS).to_string()
@@ -73,8 +73,7 @@ pub fn decode_query(text: &str) -> Vec<u8> {
     percent_decode_str(&spaced).collect()
 }
 
-/// What is to be added to a path is no segment: it is empty, or it is `.` or `..` and would lead out of
-/// the path.
+/// A value cannot be added to a path: a segment is empty, or it is `.` or `..` and would lead out of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotASegment;
 
@@ -86,7 +85,7 @@ impl fmt::Display for NotASegment {
 
 impl std::error::Error for NotASegment {}
 
-/// Whether a segment of the path is `.` or `..`, percent-decoded.
+/// Whether a segment of the path is `.` or `..` after percent-decoding.
 #[must_use]
 pub fn has_dot_segment(path: &str) -> bool {
     path.split('/').any(|segment| {
@@ -104,7 +103,7 @@ pub struct PathAndQuery {
 }
 
 impl PathAndQuery {
-    /// Takes `/path?query` apart.
+    /// Parses `/path?query`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text.split_once('?') {
@@ -125,18 +124,19 @@ impl PathAndQuery {
         &self.path
     }
 
-    /// Replaces the path and keeps the query. Percent-encoded, beginning with `/`.
+    /// Replaces the path and keeps the query. The path must be percent-encoded and begin with `/`.
     pub fn set_path(&mut self, path: impl Into<String>) {
         self.path = path.into();
     }
 
-    /// The query as it stands, without its `?`.
+    /// The query without its `?`, still percent-encoded.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// The first value of a parameter, decoded. A parameter without `=` has the empty value.
+    /// The first value of a parameter, decoded. A parameter without `=` has the empty value. `None` if there is no such
+    /// parameter.
     #[must_use]
     pub fn query_param(&self, name: &str) -> Option<Vec<u8>> {
         self.pairs()
@@ -144,7 +144,7 @@ impl PathAndQuery {
             .map(|pair| decode_query(value_of(pair)))
     }
 
-    /// The first value of a parameter, as it is spelled.
+    /// The first value of a parameter, still encoded.
     #[must_use]
     pub fn raw_query_param(&self, name: &str) -> Option<RawParam> {
         self.pairs()
@@ -152,18 +152,19 @@ impl PathAndQuery {
             .map(|pair| RawParam::of_query(value_of(pair)))
     }
 
-    /// Adds a segment at the end of the path, as it is spelled; its slashes are escaped.
+    /// Adds a segment at the end of the path, still encoded; its slashes are escaped.
     ///
     /// # Errors
-    /// It is empty, or `.` or `..`, however that is spelled. Answer 400: the value is the client's.
+    /// The value is empty, or `.` or `..` in any encoding. Respond with 400, because the value comes from the client.
     pub fn push_segment(&mut self, value: &RawParam) -> Result<(), NotASegment> {
         self.push(&value.to_segment())
     }
 
-    /// Adds segments at the end of the path, as they are spelled: what `{name+}` bound.
+    /// Adds segments at the end of the path, still encoded: use this for a `{name+}` parameter.
     ///
     /// # Errors
-    /// One of them is `.` or `..`, however that is spelled, or one before the last is empty. Answer 400: the value is the client's.
+    /// A segment is `.` or `..` in any encoding, or one before the last is empty. Respond with 400, because the value
+    /// comes from the client.
     pub fn push_segments(&mut self, value: &RawParam) -> Result<(), NotASegment> {
         self.push(&value.to_segments())
     }
@@ -180,12 +181,12 @@ impl PathAndQuery {
         Ok(())
     }
 
-    /// Gives a parameter this one value: in the place of its first one, or at the end.
+    /// Sets a parameter to this one value, at the position of its first value or at the end.
     pub fn set_query(&mut self, name: &str, value: &[u8]) {
         self.set_encoded_query(name, &encode_query(value));
     }
 
-    /// The same with a value that is encoded already: [`RawParam::to_query`], [`encode_query`].
+    /// The same with an encoded value: [`RawParam::to_query`], [`encode_query`].
     pub fn set_encoded_query(&mut self, name: &str, value: &str) {
         let pair = pair(name, value);
         let mut placed = false;
@@ -209,7 +210,7 @@ impl PathAndQuery {
         self.append_encoded_query(name, &encode_query(value));
     }
 
-    /// The same with a value that is encoded already: [`RawParam::to_query`], [`encode_query`].
+    /// The same with an encoded value: [`RawParam::to_query`], [`encode_query`].
     pub fn append_encoded_query(&mut self, name: &str, value: &str) {
         let pair = pair(name, value);
         let query = self.query.get_or_insert_default();
@@ -219,7 +220,7 @@ impl PathAndQuery {
         query.push_str(&pair);
     }
 
-    /// Removes every value of a parameter, and tells how many there were.
+    /// Removes all values of a parameter. Returns how many there were.
     pub fn remove_query(&mut self, name: &str) -> usize {
         let kept: Vec<&str> = self.pairs().filter(|pair| !is_named(pair, name)).collect();
         let removed = self.pairs().count() - kept.len();
@@ -230,8 +231,8 @@ impl PathAndQuery {
         removed
     }
 
-    /// Gives every value of the parameter `from` the name `to`, each in its place, and tells how
-    /// many there were. Where there was one, what `to` held before is gone.
+    /// Renames the parameter `from` to `to`, and keeps the position of each value. Returns how many there were. If
+    /// there was one, the earlier values of `to` are removed.
     pub fn rename_query(&mut self, from: &str, to: &str) -> usize {
         let renamed = self.pairs().filter(|pair| is_named(pair, from)).count();
         if renamed > 0 {

@@ -1,4 +1,4 @@
-//! Everything that most filters name: `use windlass_plugin_sdk::prelude::*;`.
+//! The items that most filters use: `use windlass_plugin_sdk::prelude::*;`.
 
 pub use crate::filter::{
     Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,

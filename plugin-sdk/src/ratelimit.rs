@@ -1,59 +1,58 @@
-//! The answers of filters that bound requests: the `RateLimit` fields of
-//! draft-ietf-httpapi-ratelimit-headers-11, their older forms, and the draft's problem types.
+//! Responses of filters that limit requests: the `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers-11, their
+//! older forms, and the draft's problem types.
 //!
-//! Times are in whole seconds, rounded up. Written by hand and not with `format!`: the fields are made for
-//! every answer.
+//! Times are in whole seconds, rounded up. The fields are written without `format!`, because every response has them.
 
 use crate::host::{log, problem_members};
 use crate::{AttributeValue, Attributes, EditError, LocalResponse, Request, ResponseEdit};
 
-/// The wait of a cost that can never pass: `retry-after-ms` of `windlass:host/limits` and `windlass:host/rates`.
+/// The wait for a cost that can never pass: `retry-after-ms` of `windlass:host/limits` and `windlass:host/rates`.
 pub const NEVER: u64 = u64::MAX;
 
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
 
-/// The problem type of a client that used up what it may.
+/// The problem type for a client that has used up its limit.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-/// The problem type of a bound that all clients share.
+/// The problem type for a limit that all clients share.
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-/// Where one bound stands.
+/// The state of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy<'a> {
-    /// Its name: printable ASCII without `"` and `\`.
+    /// The name of the limit: printable ASCII without `"` and `\`.
     pub name: &'a str,
-    /// How many may be used.
+    /// The most requests in a window.
     pub limit: u64,
-    /// How many may still be used now.
+    /// The number of requests that may still be made now.
     pub remaining: u64,
-    /// The length of its window. Milliseconds; the largest number for one that does not end.
+    /// The length of the window in milliseconds; `u64::MAX` for one that does not end.
     pub window_ms: u64,
-    /// Until all may be used again. Milliseconds; the largest number for never.
+    /// The time until the whole limit is available again, in milliseconds; `u64::MAX` for never.
     pub reset_ms: u64,
 }
 
-/// A way to write the fields.
+/// A format of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
 pub enum Form {
-    /// `RateLimit-Policy: "a";q=10;w=60` and `RateLimit: "a";r=9;t=6`, with every bound.
+    /// `RateLimit-Policy: "a";q=10;w=60` and `RateLimit: "a";r=9;t=6`, with every limit.
     #[serde(rename = "draft-11")]
     Draft11,
-    /// `RateLimit-Policy: 10;w=60` and `RateLimit: limit=10, remaining=9, reset=6`, with the bound that gives least.
+    /// `RateLimit-Policy: 10;w=60` and `RateLimit: limit=10, remaining=9, reset=6`, with the limit that has least left.
     #[serde(rename = "draft-7")]
     Draft7,
-    /// `RateLimit-Policy`, `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, with the bound that
-    /// gives least.
+    /// `RateLimit-Policy`, `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, with the limit that has
+    /// least left.
     #[serde(rename = "draft-6")]
     Draft6,
-    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, a Unix time, with the bound that
-    /// gives least.
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, a Unix time, with the limit that has least
+    /// left.
     #[serde(rename = "x-ratelimit")]
     XRateLimit,
 }
 
-/// The time of the request. Unix milliseconds.
+/// The arrival time of the request in Unix milliseconds.
 #[must_use]
 pub fn arrived_ms() -> u64 {
     let arrived = Attributes::current().number("request.time-ms");
@@ -62,11 +61,10 @@ pub fn arrived_ms() -> u64 {
         .unwrap_or_default()
 }
 
-/// The cost of a request: `told`, the value of the attribute of this name that a filter before it set, else `cost`.
+/// The cost of a request: `told`, the value that an earlier filter set for the attribute `name`, or else `cost`.
 ///
 /// # Errors
-/// The refusal of a request whose cost is no whole number, 500 `cost_invalid`: with another cost it could pay less than it
-/// should.
+/// 500 `cost_invalid` if the value is not a whole number. Any other cost could be lower than it should be.
 pub fn request_cost(
     told: Option<AttributeValue>,
     name: &str,
@@ -84,7 +82,7 @@ pub fn request_cost(
     })
 }
 
-/// A refusal with `retry-after` (RFC 9110, section 10.2.3), unless the wait is [`NEVER`]: none would be true then.
+/// Adds `retry-after` (RFC 9110, section 10.2.3) to a refusal. If the wait is [`NEVER`], it adds nothing.
 #[must_use]
 pub fn retry_after(refusal: LocalResponse, wait_ms: u64) -> LocalResponse {
     match wait_ms {
@@ -94,10 +92,10 @@ pub fn retry_after(refusal: LocalResponse, wait_ms: u64) -> LocalResponse {
 }
 
 impl Form {
-    /// The current draft's, if nothing else is said.
+    /// The default: the form of the current draft.
     pub const DEFAULT: &'static [Self] = &[Self::Draft11];
 
-    /// The forms that settings say: none without `headers`, else these or the current draft's.
+    /// The forms that the settings choose: none without `headers`, or else `forms` or the current draft's.
     #[must_use]
     pub fn chosen(headers: bool, forms: Option<&[Self]>) -> Vec<Self> {
         match headers {
@@ -106,7 +104,7 @@ impl Form {
         }
     }
 
-    /// Why these cannot be sent together, if they cannot.
+    /// The reason why these forms cannot be sent together, or `None` if they can.
     #[must_use]
     pub fn clash(forms: &[Self]) -> Option<&'static str> {
         let drafts = forms.iter().filter(|form| **form != Self::XRateLimit);
@@ -115,7 +113,7 @@ impl Form {
             .then_some("names forms of the same fields: choose one draft, and `x-ratelimit` beside it if you like")
     }
 
-    /// The names of its fields.
+    /// The names of the fields of this form.
     #[must_use]
     pub fn names(self) -> &'static [&'static str] {
         match self {
@@ -135,13 +133,13 @@ impl Form {
     }
 }
 
-/// A field, by its name.
+/// A field: its name and its value.
 pub type Field = (&'static str, Vec<u8>);
 
-/// Sets these fields in the response to a request, without a call for it.
+/// Sets these fields in the response to a request, without a call for the response.
 ///
 /// # Errors
-/// Why the gateway refused the edits.
+/// The reason why the gateway refused the edits.
 pub fn set_in_response(request: &mut Request, fields: &[Field]) -> Result<(), EditError> {
     if fields.is_empty() {
         return Ok(());
@@ -153,8 +151,8 @@ pub fn set_in_response(request: &mut Request, fields: &[Field]) -> Result<(), Ed
     request.edit_response(&edits)
 }
 
-/// The fields that tell these bounds. `arrived_ms` gives the request's time (the attribute `request.time-ms`),
-/// for those forms that need it.
+/// The fields for these limits. `arrived_ms` returns the request's time (the attribute `request.time-ms`), for the
+/// forms that need it.
 #[must_use]
 pub fn fields(forms: &[Form], policies: &[Policy<'_>], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
     let mut fields = Vec::with_capacity(4);
@@ -194,21 +192,20 @@ pub fn fields(forms: &[Form], policies: &[Policy<'_>], arrived_ms: impl Fn() -> 
     fields
 }
 
-/// The one that gives least, and of those that give the same the one that takes longest.
+/// The limit with the least left; of several, the one that takes longest to reset.
 fn tightest<'p, 'a>(policies: &'p [Policy<'a>]) -> Option<&'p Policy<'a>> {
     let rank = |policy: &&Policy<'_>| (policy.remaining, u64::MAX - policy.reset_ms);
     policies.iter().min_by_key(rank)
 }
 
-/// A wait in whole seconds, rounded up, and never 0: a client that waits so long may try again.
+/// A wait in whole seconds, rounded up, and never 0: after this time, a client may try again.
 #[must_use]
 pub fn seconds(milliseconds: u64) -> u64 {
     whole_seconds(milliseconds).max(1)
 }
 
-/// Tells the client in the problem body of a 429 which bounds it passed: the draft's problem type
-/// `quota-exceeded`, or `temporary-reduced-capacity` where the bound is one that all clients share. The
-/// names must be plain words.
+/// Names the exceeded limits in the problem body of a 429: the draft's problem type `quota-exceeded`, or
+/// `temporary-reduced-capacity` if all clients share the limit. The names must be plain words.
 pub fn tell_violated(names: &[&str], is_shared: bool) {
     problem_members::set(&violated(names, is_shared));
 }
@@ -247,7 +244,7 @@ fn limit(policies: &[Policy<'_>]) -> Vec<u8> {
     })
 }
 
-/// `10;w=60`, as drafts before the eighth have it.
+/// `10;w=60`, the format of drafts before the eighth.
 fn older_policy(policy: &Policy<'_>) -> Vec<u8> {
     let mut text = number(policy.limit);
     if let Some(window) = window(policy.window_ms) {
@@ -261,13 +258,13 @@ fn whole_seconds(milliseconds: u64) -> u64 {
     milliseconds.div_ceil(1_000)
 }
 
-/// None for a bucket that does not fill: the parameter is optional in the draft, and a made-up
-/// number would be believed.
+/// `None` for a bucket that does not refill: the parameter is optional in the draft, and a client would believe an
+/// invented number.
 fn window(milliseconds: u64) -> Option<u64> {
     (milliseconds != u64::MAX).then(|| seconds(milliseconds))
 }
 
-/// None for a bucket that never is full again.
+/// `None` for a bucket that never becomes full again.
 fn reset(milliseconds: u64) -> Option<u64> {
     (milliseconds != u64::MAX).then(|| whole_seconds(milliseconds))
 }

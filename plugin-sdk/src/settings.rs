@@ -1,4 +1,4 @@
-//! The settings: JSON text into a filter's own type, and every complaint with a JSON pointer.
+//! Reads the settings from JSON text into a filter's own type, and reports every error with a JSON pointer.
 
 mod reader;
 
@@ -10,9 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::{Diagnostic, Filter, Setup};
 
 impl Diagnostic {
-    /// A complaint about the setting at this JSON pointer (RFC 6901), for example `/keep/0`;
-    /// empty for the whole table. The message is lower case without a period, and says how to
-    /// mend it.
+    /// An error at the setting with this JSON pointer (RFC 6901), for example `/keep/0`; empty for the whole table. The
+    /// message is lower case without a period, and says how to fix the error.
     #[must_use]
     pub fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -21,23 +20,23 @@ impl Diagnostic {
         }
     }
 
-    /// A complaint about a document of the filter: the operator sees the line that names its file.
+    /// An error in a document of the filter. The operator sees the line that names its file.
     #[must_use]
     pub fn of_document(name: &str, message: impl Into<String>) -> Self {
         Self::new(format!("documents/{name}"), message)
     }
 }
 
-/// The settings of a filter that has none; any setting is an error.
+/// The settings of a filter without settings; any setting is an error.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
 
-/// Reads settings from JSON text, as the gateway does before
-/// [`Filter::configure`](crate::Filter::configure). Tests call it too.
+/// Reads settings from JSON text, as the gateway does before [`Filter::configure`](crate::Filter::configure). Tests use
+/// it too.
 ///
 /// # Errors
-/// Every value that does not fit, and every setting that is not known or is missing, each with its JSON pointer.
+/// Every invalid value, and every unknown or missing setting, each with its JSON pointer.
 pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Vec<Diagnostic>> {
     let read = reader::read(json);
     match read.settings {
@@ -46,8 +45,8 @@ pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Vec<Diagnostic>> {
     }
 }
 
-/// Makes a filter of its settings. If some of them cannot be read, the filter still checks the others, so that the
-/// operator sees all that is wrong at once.
+/// Makes a filter from its settings. If some of them cannot be read, the filter still checks the others, so that the
+/// operator sees all errors at once.
 pub(crate) fn configure<F: Filter>(json: &str) -> Result<(F, Setup), Vec<Diagnostic>> {
     let mut read = reader::read(json);
     let made = read.settings.take().map(F::configure);
@@ -62,7 +61,8 @@ pub(crate) fn configure<F: Filter>(json: &str) -> Result<(F, Setup), Vec<Diagnos
     Err(read.complaints)
 }
 
-/// Reads a time as the gateway's configuration writes it: a whole number and a unit, `ms`, `s`, `m`, `h` or `d`.
+/// Reads a duration in the format of the gateway's configuration: a whole number and a unit, `ms`, `s`, `m`, `h` or
+/// `d`. `None` if the text is not one.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let end = text.find(|character: char| !character.is_ascii_digit())?;
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(message, "missing field `keep`");
     }
 
-    /// The pointer and the first word of each complaint.
+    /// The pointer and the first word of each error.
     fn told(complaints: &[Diagnostic]) -> Vec<(&str, &str)> {
         let told = complaints.iter().map(|complaint| {
             let word = complaint.message.split(' ').next().unwrap_or_default();
@@ -206,7 +206,8 @@ mod tests {
         assert!(message.starts_with("is not JSON: "), "{message}");
     }
 
-    /// Its checks: no rule has the status 0, and there is at least one rule, each in its own table.
+    /// A filter with two checks: no rule has the status 0, and there is at least one rule. Each error points to its own
+    /// table.
     struct Checked;
 
     impl Filter for Checked {
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_complaint_about_what_was_left_out_is_not_told() {
-        // There is no rule for the filter, as the only one cannot be read.
+        // The filter sees no rule, because the only one cannot be read.
         let complaints = configured(r#"{"keep":[7],"rules":{"a":{"status":"x"}}}"#);
         let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
         assert_eq!(places, ["/keep/0", "/rules/a/status"]);

@@ -1,4 +1,4 @@
-//! What a configured filter tells the gateway once.
+//! The facts that a configured filter declares to the gateway once.
 
 use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
 use crate::bindings::lifecycle::windlass::host;
@@ -6,11 +6,10 @@ use crate::host::metrics::{Counter, Gauge, Histogram};
 use crate::host::response_edits::{self, OwnedEdit};
 use crate::{Diagnostic, EditError, ResponseEdit};
 
-/// The attributes that a filter provides and requires with these settings, and its metric
-/// series.
+/// The attributes that the filter provides and requires with these settings, and its metric series.
 ///
-/// `windlass check` holds the order of a route's filters against it, so say what is true for the
-/// settings at hand, not for the plugin in general.
+/// `windlass check` uses them to check the order of a route's filters. So declare the facts for the current settings,
+/// not for the plugin in general.
 #[derive(Debug, Default)]
 pub struct Setup {
     provides: Vec<String>,
@@ -18,19 +17,19 @@ pub struct Setup {
     requires: Vec<String>,
     series: Vec<lifecycle::Series>,
     advice: Vec<Advice>,
-    /// Hands the advice over; none while there is none, so that a filter without any does not import
-    /// the interface.
+    /// Passes on the warnings and declared fields. It is `None` until there is one, so that a filter without any does
+    /// not import the interface.
     tell: Option<fn(&[Advice])>,
-    /// Says that the filter answers preflights; none for all others, for the same reason.
+    /// Declares that the filter answers preflights; `None` for other filters, for the same reason.
     preflights: Option<fn()>,
     response_edits: Vec<OwnedEdit>,
-    /// Hands the edits over, in the same way.
+    /// Passes on the response edits, in the same way.
     tell_edits: Option<TellEdits>,
-    /// Says that `on-response` has nothing to do, in the same way.
+    /// Declares that `on-response` has nothing to do, in the same way.
     skip_response: Option<fn()>,
 }
 
-/// How edits of every response are handed over.
+/// Passes on edits of every response.
 type TellEdits = fn(&[OwnedEdit]) -> Result<(), EditError>;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -53,75 +52,72 @@ fn tell(advice: &[Advice]) {
 }
 
 impl Setup {
-    /// Nothing provided, nothing required, no series.
+    /// A setup that provides and requires nothing, without series.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Attributes that the filter always sets when it lets a request pass.
+    /// Declares attributes that the filter always sets when it lets a request pass.
     #[must_use]
     pub fn provides<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.provides.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Attributes that it sets in some cases only.
+    /// Declares attributes that it sets only in some cases.
     #[must_use]
     pub fn sometimes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.sometimes.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Attributes that it cannot work without. One that is missing at run time is a refusal by
-    /// the gateway, 500 `missing_attribute`.
+    /// Declares attributes that it cannot work without. If one is missing at run time, the gateway refuses the request
+    /// with 500 `missing_attribute`.
     #[must_use]
     pub fn requires<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.requires.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// A warning about the settings, which are taken all the same: `windlass check` shows it at their
-    /// line. `at` is a JSON pointer into the settings, and the message is lower case, without a
-    /// period.
+    /// Adds a warning about the settings, which are still accepted: `windlass check` shows it at their line. `at` is a
+    /// JSON pointer into the settings. The message is lower case, without a period.
     #[must_use]
     pub fn warn(self, at: impl Into<String>, message: impl Into<String>) -> Self {
         self.advise(Advice::Warn(at.into(), message.into()))
     }
 
-    /// A request field that the filter sets from what the gateway knows, an attribute for example, so
-    /// that an endpoint may take it for the gateway's word. `windlass check` warns where a client's
-    /// own could reach the endpoint.
+    /// Declares a request field that the filter sets from trusted facts, for example from an attribute, and that
+    /// endpoints may trust. `windlass check` warns if a client's own field could reach the endpoint.
     #[must_use]
     pub fn vouch(self, field: impl Into<String>) -> Self {
         self.advise(Advice::Vouch(field.into()))
     }
 
-    /// A request field that no client can send past this filter: it is always set or removed.
+    /// Declares a request field that no client can send past this filter, because the filter always sets or removes it.
     #[must_use]
     pub fn clear(self, field: impl Into<String>) -> Self {
         self.advise(Advice::Clear(field.into()))
     }
 
-    /// A request field that the filter reads. The gateway drops a name with `_` that can be taken for
-    /// one that matters (`x_api_key` for `x-api-key`), but not one that is read.
+    /// Declares a request field that the filter reads. The gateway drops a field with `_` whose name could be mistaken
+    /// for an important one (`x_api_key` for `x-api-key`), unless a filter reads it.
     #[must_use]
     pub fn reads(self, field: impl Into<String>) -> Self {
         self.advise(Advice::Read(field.into()))
     }
 
-    /// The filter answers preflights, the `OPTIONS` requests by which a browser asks before it sends a
-    /// request of a page. The gateway then takes a preflight to the route of the method that it asks
-    /// for, whether that takes `OPTIONS` or not, and of the route's filters it meets only those that
-    /// said this.
+    /// Declares that the filter answers preflights, the `OPTIONS` requests that a browser sends before a page's
+    /// request. The gateway then routes a preflight by the method that it asks for, whether the route allows `OPTIONS`
+    /// or not. Of the route's filters, a preflight passes only those that declared this.
     #[must_use]
     pub fn answers_preflights(mut self) -> Self {
         self.preflights = Some(host::preflights::answer);
         self
     }
 
-    /// An edit of the response to each request that passes this filter. The gateway makes it in this filter's place,
-    /// without a call. At most 64. An edit of a field that a filter may not set is a complaint about the settings.
+    /// Adds an edit of the response to each request that passes this filter. The gateway makes it for the filter,
+    /// without a call. At most 64. An edit of a field that a filter may not set is an error in the settings.
     #[must_use]
     pub fn edit_response(mut self, edit: ResponseEdit<'_>) -> Self {
         self.response_edits.push(edit.into());
@@ -129,7 +125,8 @@ impl Setup {
         self
     }
 
-    /// With these settings [`OnResponse`](crate::OnResponse) has nothing to do: the gateway does not call it.
+    /// Declares that [`OnResponse`](crate::OnResponse) has nothing to do with these settings, so the gateway does not
+    /// call it.
     #[must_use]
     pub fn skips_on_response(mut self) -> Self {
         self.skip_response = Some(response_edits::skip_on_response);
@@ -142,7 +139,7 @@ impl Setup {
         self
     }
 
-    /// Hands over what is not in the contract's setup. Inside the gateway only.
+    /// Passes on everything that is not in the contract's setup. Works only inside of the gateway.
     pub(crate) fn tell(&self) -> Result<(), Vec<Diagnostic>> {
         if let Some(answer) = self.preflights {
             answer();
@@ -162,20 +159,20 @@ impl Setup {
         })
     }
 
-    /// A series that only grows; its name ends in `_total` by custom. Keep the handle in the
-    /// filter. At most 32 series a filter. Filters may declare series of the same name and kind: the
-    /// label `filter` tells them apart. `windlass check` refuses a name that the gateway or a series
-    /// of another kind would write, and the labels `filter`, `le` and `quantile`.
+    /// Declares a counter, a series that only grows; by convention its name ends in `_total`. Keep the handle in the
+    /// filter. A filter has at most 32 series. Several filters may declare series of the same name and kind, because
+    /// the label `filter` tells them apart. `windlass check` refuses a name that the gateway or a series of another
+    /// kind would write, and the labels `filter`, `le` and `quantile`.
     pub fn counter(&mut self, name: &str, labels: &[&str]) -> Counter {
         Counter(self.add(lifecycle::SeriesKind::Counter, name, labels))
     }
 
-    /// A series that moves up and down.
+    /// Declares a gauge, a series that goes up and down.
     pub fn gauge(&mut self, name: &str, labels: &[&str]) -> Gauge {
         Gauge(self.add(lifecycle::SeriesKind::Gauge, name, labels))
     }
 
-    /// Observations in buckets, 5 ms to 10 s when the value is in seconds. None is negative.
+    /// Declares a histogram with buckets from 5 ms to 10 s if the value is in seconds. Values must not be negative.
     pub fn histogram(&mut self, name: &str, labels: &[&str]) -> Histogram {
         Histogram(self.add(lifecycle::SeriesKind::Histogram, name, labels))
     }

@@ -1,4 +1,4 @@
-//! What stands between the contract's exports and a filter's traits. Public only for
+//! Connects the contract's exports to a filter's traits. Public only for
 //! [`export!`](crate::export).
 
 use core::cell::OnceCell;
@@ -14,7 +14,7 @@ use crate::{
     ResponseVerdict, settings,
 };
 
-/// What Cargo knows about the plugin's package.
+/// Cargo's facts about the plugin's package.
 #[derive(Debug, Clone, Copy)]
 pub struct Package {
     /// `CARGO_PKG_NAME`.
@@ -25,13 +25,13 @@ pub struct Package {
     pub description: &'static str,
 }
 
-/// The one filter of a component, and the place where it lives.
+/// The one filter of a component, and the static variable that holds it.
 pub trait Exported: 'static {
     /// The filter.
     type Filter: Filter;
     /// The package that it is in.
     const PACKAGE: Package;
-    /// Its place, empty until it is configured.
+    /// Visits the variable, which is empty until the filter is configured.
     fn place<R>(visit: impl FnOnce(&OnceCell<Self::Filter>) -> R) -> R;
 }
 
@@ -137,14 +137,14 @@ fn configured<E: Exported, R>(run: impl FnOnce(&E::Filter) -> R) -> R {
     })
 }
 
-/// The gateway broke the contract; nothing sensible can be answered.
+/// The gateway broke the contract, so no valid result is possible.
 #[cold]
 fn not_configured() -> ! {
     panic!("a phase was called before `configure`")
 }
 
-/// Says that the filter failed: the gateway logs the text, and the filter's `on_error` decides
-/// what the client gets.
+/// Reports that the filter failed: the gateway logs the text, and the filter's `on_error` decides
+/// which response the client gets.
 #[cold]
 fn answer(failure: &Failure) -> LocalResponse {
     LocalResponse::new(500, "filter_failed").body(failure.to_string())

@@ -1,4 +1,4 @@
-//! Short ways to write the verdicts of the contract, and the answers that they carry.
+//! Shorthands for the verdicts of the contract, and for the responses that they carry.
 
 use crate::{BodyMode, ChunkVerdict, LocalResponse, RequestVerdict, ResponseVerdict, RouteHint};
 
@@ -37,9 +37,9 @@ impl From<LocalResponse> for ChunkVerdict {
 }
 
 impl LocalResponse {
-    /// An answer with this status (200 to 599) and this reason: a short stable word in
-    /// `snake_case` for logs and metrics. An empty body on a status of 400 or more is filled in by
-    /// the gateway in the error style of the API, with the reason as its code.
+    /// A response with this status (200 to 599) and this reason, a short stable word in
+    /// `snake_case` for logs and metrics. If the status is 400 or more and the body is empty, the
+    /// gateway writes a body in the error style of the API, with the reason as its code.
     #[must_use]
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
         Self {
@@ -50,8 +50,8 @@ impl LocalResponse {
         }
     }
 
-    /// Adds a field. Framing fields (`content-length`, ...) belong to the gateway: naming one
-    /// fails the phase.
+    /// Adds a field. Framing fields (`content-length`, ...) belong to the gateway: naming one fails
+    /// the phase.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -67,7 +67,7 @@ impl LocalResponse {
 }
 
 impl RouteHint {
-    /// A hint that says nothing yet.
+    /// A hint without any preference.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -78,21 +78,22 @@ impl RouteHint {
         }
     }
 
-    /// Send the request to this upstream. It must be granted: `allow = { upstreams = [..] }`.
+    /// Sends the request to this upstream. It must be granted: `allow = { upstreams = [..] }`.
     #[must_use]
     pub fn upstream(mut self, name: impl Into<String>) -> Self {
         self.upstream = Some(name.into());
         self
     }
 
-    /// Only endpoints that carry this label; with several, all of them.
+    /// Uses only endpoints with this label; with several labels, only endpoints that have all of
+    /// them.
     #[must_use]
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((name.into(), value.into()));
         self
     }
 
-    /// Requests with the same key go to the same endpoint while it is there.
+    /// Sends requests with the same key to the same endpoint while that exists.
     #[must_use]
     pub fn affinity(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.affinity = Some(key.into());

@@ -8,8 +8,7 @@ use std::sync::OnceLock;
 
 use wasmparser::{Parser, Payload};
 
-/// Builds the examples for WebAssembly, once, in the folder where the first-party plugins are
-/// built too.
+/// Builds the examples for WebAssembly once, in the target folder of the first-party plugins.
 fn components() -> &'static Path {
     static COMPONENTS: OnceLock<PathBuf> = OnceLock::new();
     COMPONENTS.get_or_init(|| {
@@ -43,7 +42,7 @@ fn components() -> &'static Path {
     })
 }
 
-/// What the component itself imports of `windlass:` and `wasi:`, and what it exports.
+/// The imports of the component from `windlass:` and `wasi:`, and its exports.
 struct Names {
     host: Vec<String>,
     wasi: Vec<String>,
@@ -123,7 +122,7 @@ fn every_phase_is_every_export() {
     );
 }
 
-/// std asks for these to print a panic; nothing of clocks, random numbers, files or sockets.
+/// std needs these imports to print a panic. It needs no clocks, random numbers, files or sockets.
 #[test]
 fn of_wasi_only_the_command_line_is_imported() {
     for example in ["require_header", "body_meter"] {

@@ -1,4 +1,4 @@
-//! The package that would be published holds all that its build needs.
+//! The published package contains everything that its build needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,14 +1,14 @@
-//! Typed facts that filters hand along the chain.
+//! Typed values that filters pass along the chain.
 
 use crate::bindings::lifecycle::windlass::host::exchange;
 use crate::{AttributeRef, AttributeValue, EditError};
 
-/// The attributes of the current exchange. Never a place for a secret: they reach the access
+/// The attributes of the current exchange. Never store a secret in one: attributes reach the access
 /// log.
 ///
-/// Facts of the gateway: `client.ip`, `client.port`, `route.id`, `request.id`,
-/// `request.time-ms`, ...; of filters, by convention: `consumer.id`, `auth.method`,
-/// `auth.claims`, `api-key.id`, `plan.id`. The full list is in the contract.
+/// The gateway sets `client.ip`, `client.port`, `route.id`, `request.id`, `request.time-ms`, ...;
+/// filters set, by convention, `consumer.id`, `auth.method`, `auth.claims`, `api-key.id`,
+/// `plan.id`. The contract has the full list.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes(());
 
@@ -17,14 +17,14 @@ impl Attributes {
         Self(())
     }
 
-    /// The value, whatever its type.
+    /// The value of any type, or `None` if the attribute is not set.
     #[inline]
     #[must_use]
     pub fn get(self, name: &str) -> Option<AttributeValue> {
         exchange::attribute(name)
     }
 
-    /// The value, if it is text.
+    /// The value if it is text.
     #[inline]
     #[must_use]
     pub fn text(self, name: &str) -> Option<String> {
@@ -34,7 +34,7 @@ impl Attributes {
         }
     }
 
-    /// The value, if it is a whole number.
+    /// The value if it is a whole number.
     #[inline]
     #[must_use]
     pub fn number(self, name: &str) -> Option<i64> {
@@ -44,7 +44,7 @@ impl Attributes {
         }
     }
 
-    /// The value, if it is yes or no.
+    /// The value if it is a boolean.
     #[inline]
     #[must_use]
     pub fn flag(self, name: &str) -> Option<bool> {
@@ -54,19 +54,18 @@ impl Attributes {
         }
     }
 
-    /// Sets a fact for the filters after this one, the access log and the balancer. Needs a
-    /// grant: `allow = { attributes = ["consumer.*"] }`. Takes text, whole numbers, booleans
-    /// and byte slices.
+    /// Sets an attribute for later filters, the access log and the balancer. Takes text, whole
+    /// numbers, booleans and byte slices. Needs a grant: `allow = { attributes = ["consumer.*"] }`.
     ///
     /// # Errors
-    /// `Forbidden` when the name belongs to the gateway or is not granted; `TooLarge` when the
-    /// exchange's attributes would pass 16 KiB.
+    /// `Forbidden` if the name belongs to the gateway or is not granted; `TooLarge` if the
+    /// attributes of the exchange would exceed 16 KiB.
     #[inline]
     pub fn set<'a>(self, name: &str, value: impl Into<AttributeRef<'a>>) -> Result<(), EditError> {
         exchange::set_attribute(name, value.into())
     }
 
-    /// Sets several facts in one crossing: all of them, or none.
+    /// Sets several attributes in one call: all of them, or none.
     ///
     /// # Errors
     /// As [`set`](Self::set).

@@ -1,20 +1,20 @@
-//! The fields of a head, and of the trailers.
+//! The fields of a head and of trailers.
 
 use crate::Message;
 use crate::bindings::lifecycle::windlass::host::exchange;
 
-/// The reads and edits that request, response and trailers have in common.
+/// The reads and edits that requests, responses and trailers share.
 macro_rules! fields {
     ($handle:ty, $message:expr) => {
         impl $handle {
-            /// The first value of a field.
+            /// The first value of a field, or `None` if it is absent.
             #[inline]
             #[must_use]
             pub fn header(&self, name: &str) -> Option<$crate::FieldValue> {
                 exchange::header($message, name)
             }
 
-            /// The first value of a field as text. None when absent or not UTF-8.
+            /// The first value of a field as text. `None` if it is absent or not UTF-8.
             #[inline]
             #[must_use]
             pub fn header_text(&self, name: &str) -> Option<String> {
@@ -28,7 +28,7 @@ macro_rules! fields {
                 exchange::header_all($message, name)
             }
 
-            /// The first value of each of these fields, in one crossing.
+            /// The first value of each of these fields, in one call.
             #[inline]
             #[must_use]
             pub fn header_many<const N: usize>(
@@ -39,17 +39,17 @@ macro_rules! fields {
                 core::array::from_fn(|_| values.next().flatten())
             }
 
-            /// All fields. Copies the whole head in one buffer: prefer the reads by name.
+            /// All fields. This copies the whole head into one buffer, so prefer the reads by name.
             #[inline]
             #[must_use]
             pub fn headers(&self) -> $crate::PackedFields {
                 $crate::PackedFields::new(exchange::headers_packed($message))
             }
 
-            /// Replaces every value of a field by this one.
+            /// Replaces all values of a field by this one.
             ///
             /// # Errors
-            /// Why the gateway refused the edit.
+            /// The reason why the gateway refused the edit.
             #[inline]
             pub fn set_header(
                 &mut self,
@@ -59,10 +59,10 @@ macro_rules! fields {
                 exchange::set_header($message, name, value.as_ref())
             }
 
-            /// Sets several fields in one crossing: all of them, or none.
+            /// Sets several fields in one call: all of them, or none.
             ///
             /// # Errors
-            /// Why the gateway refused the edit.
+            /// The reason why the gateway refused the edit.
             #[inline]
             pub fn set_headers(
                 &mut self,
@@ -71,10 +71,10 @@ macro_rules! fields {
                 exchange::set_headers($message, fields)
             }
 
-            /// Adds a value after those present.
+            /// Adds a value after the existing ones.
             ///
             /// # Errors
-            /// Why the gateway refused the edit.
+            /// The reason why the gateway refused the edit.
             #[inline]
             pub fn append_header(
                 &mut self,
@@ -84,10 +84,10 @@ macro_rules! fields {
                 exchange::append_header($message, name, value.as_ref())
             }
 
-            /// Removes every value of a field, and tells how many there were.
+            /// Removes all values of a field. Returns how many there were.
             ///
             /// # Errors
-            /// Why the gateway refused the edit.
+            /// The reason why the gateway refused the edit.
             #[inline]
             pub fn remove_header(&mut self, name: &str) -> Result<u32, $crate::EditError> {
                 exchange::remove_header($message, name)
@@ -97,8 +97,8 @@ macro_rules! fields {
 }
 pub(super) use fields;
 
-/// The trailers of the message whose body is in hand. Readable and editable in the last call of
-/// a body phase only.
+/// The trailers of the message whose body is being passed. A filter can read and edit them only in the last call of a
+/// body phase.
 #[derive(Debug)]
 pub struct Trailers(());
 
@@ -110,7 +110,7 @@ impl Trailers {
 
 fields!(Trailers, Message::Trailers);
 
-/// The fields of a head, copied out as one buffer; walk over it with a `for` loop.
+/// The fields of a head, copied into one buffer. Iterate over them with a `for` loop.
 #[derive(Debug, Clone)]
 pub struct PackedFields(Vec<u8>);
 
@@ -162,9 +162,9 @@ pub fn is_field_value(value: &[u8]) -> bool {
         .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// The fields that the gateway keeps for itself: those of framing (RFC 9112, section 6) and of one connection (RFC 9110,
-/// section 7.6.1; RFC 9113, section 8.2.2; RFC 7540, section 3.2.1), and `expect`, which it answers. Beside them `host`, which is
-/// edited by [`Request::set_authority`](crate::Request::set_authority).
+/// The fields that only the gateway sets: those of framing (RFC 9112, section 6), those of one connection (RFC 9110,
+/// section 7.6.1; RFC 9113, section 8.2.2; RFC 7540, section 3.2.1), and `expect`, which it answers itself. `host` is
+/// reserved too: edit it by [`Request::set_authority`](crate::Request::set_authority).
 pub const RESERVED_FIELDS: [&str; 10] = [
     "connection",
     "content-length",
@@ -178,8 +178,8 @@ pub const RESERVED_FIELDS: [&str; 10] = [
     "upgrade",
 ];
 
-/// Whether the gateway keeps this field for itself: one of [`RESERVED_FIELDS`]. For checks in `configure`; the gateway refuses
-/// such an edit in any case.
+/// Whether only the gateway sets this field, that is, whether it is one of [`RESERVED_FIELDS`]. Use this for checks in
+/// `configure`; the gateway refuses the edit in any case.
 #[must_use]
 pub fn is_reserved_field(name: &str) -> bool {
     let mut reserved = RESERVED_FIELDS.iter();

@@ -1,8 +1,7 @@
-//! The current exchange: handles over the contract's free functions.
+//! The current exchange: handles that wrap the contract's free functions.
 //!
-//! A handle holds nothing: each call asks the gateway, and copies only what it asks for. Edits
-//! are seen by later reads, and by later filters; an edit that is followed by a trap never
-//! happened.
+//! A handle stores nothing. Each call asks the gateway, and copies only the data that it asks for.
+//! Later reads and later filters see the edits. If a phase traps, the gateway discards its edits.
 
 mod attributes;
 mod fields;

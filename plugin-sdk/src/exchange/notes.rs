@@ -1,10 +1,11 @@
-//! A filter's private state from its request phase to its response phase.
+//! A filter's private state that lasts from its request phase to its response phase.
 
 use crate::EditError;
 use crate::bindings::lifecycle::windlass::host::exchange;
 
-/// What the request phase left for the response phase, for this exchange and this place in the
-/// chain. The two may run in different instances: never keep such state in the filter.
+/// Notes from the request phase for the response phase, for this exchange and this filter's
+/// position in the chain. The two phases may run in different instances, so never keep such state
+/// in the filter.
 #[derive(Debug, Clone, Copy)]
 pub struct Notes(());
 
@@ -13,17 +14,17 @@ impl Notes {
         Self(())
     }
 
-    /// The note of this key.
+    /// The note of this key, or `None` if there is none.
     #[inline]
     #[must_use]
     pub fn get(self, key: &str) -> Option<Vec<u8>> {
         exchange::note(key)
     }
 
-    /// Leaves a note. At most 4 KiB in all.
+    /// Stores a note. All notes together may have 4 KiB.
     ///
     /// # Errors
-    /// `TooLarge` over that; `TooLate` outside a phase.
+    /// `TooLarge` above that limit; `TooLate` outside of a phase.
     #[inline]
     pub fn set(self, key: &str, value: impl AsRef<[u8]>) -> Result<(), EditError> {
         exchange::set_note(key, value.as_ref())

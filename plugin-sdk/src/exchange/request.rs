@@ -6,8 +6,8 @@ use crate::bindings::lifecycle::windlass::host::{exchange, raw_params};
 use crate::host::response_edits;
 use crate::{EditError, Message, PathAndQuery, RawParam, ResponseEdit};
 
-/// The head of the current request. In the response and log phases it is the head as it went
-/// upstream, and read-only: edits give `TooLate`.
+/// The head of the current request. In the response and log phases it is the head that went upstream, and it is
+/// read-only: edits give `TooLate`.
 #[derive(Debug)]
 pub struct Request(());
 
@@ -32,35 +32,35 @@ impl Request {
         exchange::scheme()
     }
 
-    /// Host and port as the client named them.
+    /// The host and the port as the client sent them.
     #[inline]
     #[must_use]
     pub fn authority(&self) -> String {
         exchange::authority()
     }
 
-    /// Path with query, exactly as it will be sent on.
+    /// The path with the query, exactly as it will be forwarded.
     #[inline]
     #[must_use]
     pub fn path(&self) -> String {
         exchange::path()
     }
 
-    /// Path with query, taken apart for edits; give it back with [`set_path`](Self::set_path).
+    /// The path with the query, parsed for edits. Return the result with [`set_path`](Self::set_path).
     #[must_use]
     pub fn path_and_query(&self) -> PathAndQuery {
         PathAndQuery::parse(&self.path())
     }
 
-    /// Path with query as the client sent it, before the gateway's path rule.
+    /// The path with the query as the client sent it, before the gateway's path rule.
     #[inline]
     #[must_use]
     pub fn original_path(&self) -> String {
         exchange::original_path()
     }
 
-    /// What the route's pattern bound to this name, percent-decoded. For `{name+}` the rest of
-    /// the path, without its leading slash. To look at; a path is built from
+    /// The value that the route's pattern bound to this name, percent-decoded. For `{name+}`, the rest of the path
+    /// without its leading slash. Use it only to look at; to build a path, use
     /// [`raw_path_param`](Self::raw_path_param).
     #[inline]
     #[must_use]
@@ -75,15 +75,15 @@ impl Request {
         exchange::query_param(name)
     }
 
-    /// What the route's pattern bound to this name, as it is spelled: to build paths, queries and
-    /// redirects from.
+    /// The value that the route's pattern bound to this name, still encoded. Use it to build paths, queries and
+    /// redirects.
     #[inline]
     #[must_use]
     pub fn raw_path_param(&self, name: &str) -> Option<RawParam> {
         raw_params::path_param(name).map(RawParam::of_path)
     }
 
-    /// The first value of a query parameter, as it is spelled.
+    /// The first value of a query parameter, still encoded.
     #[inline]
     #[must_use]
     pub fn raw_query_param(&self, name: &str) -> Option<RawParam> {
@@ -93,17 +93,17 @@ impl Request {
     /// Changes the method. The route does not change.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     #[inline]
     pub fn set_method(&mut self, method: &str) -> Result<(), EditError> {
         exchange::set_method(method)
     }
 
-    /// Changes path and query; begins with `/`. The gateway applies its path rule to it. The
-    /// route does not change.
+    /// Changes the path and the query; must begin with `/`. The gateway applies its path rule to it. The route does not
+    /// change.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     #[inline]
     pub fn set_path(&mut self, path: impl AsRef<str>) -> Result<(), EditError> {
         exchange::set_path(path.as_ref())
@@ -112,24 +112,24 @@ impl Request {
     /// Changes the `host` field that goes upstream.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     #[inline]
     pub fn set_authority(&mut self, authority: &str) -> Result<(), EditError> {
         exchange::set_authority(authority)
     }
 
-    /// Tells the gateway edits of the response to this request, which it makes in this filter's place, without a call:
+    /// Gives the gateway edits of the response to this request. The gateway makes them for the filter, without a call:
     /// after those of [`Setup::edit_response`](crate::Setup::edit_response) and before
-    /// [`OnResponse`](crate::OnResponse). All are taken, or none. Request phases only.
+    /// [`OnResponse`](crate::OnResponse). It accepts all of them, or none. Only in request phases.
     ///
     /// # Errors
-    /// Why the gateway refused the edits.
+    /// The reason why the gateway refused the edits.
     #[inline]
     pub fn edit_response(&mut self, edits: &[ResponseEdit<'_>]) -> Result<(), EditError> {
         response_edits::edit(edits)
     }
 
-    /// The typed facts of the exchange.
+    /// The attributes of the exchange.
     #[inline]
     #[must_use]
     pub fn attributes(&self) -> Attributes {

@@ -5,8 +5,8 @@ use super::{Attributes, Notes, Request};
 use crate::bindings::lifecycle::windlass::host::exchange;
 use crate::{EditError, Message};
 
-/// The head of the current response: the upstream's, or that of a refusal by a later filter, or
-/// that of an error made by the gateway.
+/// The head of the current response. It comes from the upstream, from a refusal by a later filter,
+/// or from an error of the gateway.
 #[derive(Debug)]
 pub struct Response(());
 
@@ -17,23 +17,23 @@ impl Response {
         Self(())
     }
 
-    /// The status. None where there is no response: the client went away before one came.
+    /// The status. `None` if there is no response because the client went away first.
     #[inline]
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         exchange::status()
     }
 
-    /// Changes the status: 200 to 599.
+    /// Changes the status to 200 to 599.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     #[inline]
     pub fn set_status(&mut self, status: u16) -> Result<(), EditError> {
         exchange::set_status(status)
     }
 
-    /// The request that this answers, as it went upstream.
+    /// The request of this response, as it went upstream.
     #[inline]
     #[must_use]
     pub fn request(&self) -> &Request {
@@ -41,7 +41,7 @@ impl Response {
         &REQUEST
     }
 
-    /// The typed facts of the exchange.
+    /// The attributes of the exchange.
     #[inline]
     #[must_use]
     pub fn attributes(&self) -> Attributes {

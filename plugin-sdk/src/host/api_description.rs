@@ -1,9 +1,9 @@
-//! The APIs as the configuration of the exchange has them: routes, and what their filters add to a description. Needs
-//! `allow = { interfaces = ["api-description"] }`.
+//! The APIs of the configuration: routes, and the contributions of their filters to a description. Needs `allow = {
+//! interfaces = ["api-description"] }`.
 
 use crate::bindings::lifecycle::windlass::host::api_description;
 
-/// The whole, as JSON: `routes`, `apis` and `filters`, as the contract says.
+/// The whole description as JSON: `routes`, `apis` and `filters`, as the contract says.
 #[must_use]
 pub fn read() -> String {
     api_description::read()

@@ -1,40 +1,40 @@
-//! HTTP requests to the servers of the configuration (`[callout.<name>]`), made by the gateway: with its connections,
-//! time-outs and bounds, and with secrets that no filter sees.
+//! HTTP requests to the servers in the configuration (`[callout.<name>]`). The gateway makes them, with its
+//! connections, time-outs and limits, and with secrets that filters never see.
 //!
 //! Needs `allow = { interfaces = ["callout"], callouts = ["<name>"] }`, and `secrets` for a credential.
 //!
-//! A filter makes the same calls in the same order each time its `on-request` runs: it runs once more for each answer that
-//! was waited for.
+//! A filter must make the same calls in the same order each time its `on-request` runs, because the phase runs again
+//! for each response that it waited for.
 
 use crate::bindings::callout::windlass::callout::calls;
 
 pub use calls::{CallError, Response};
 
-/// A secret that the gateway puts into a request, by its name. No filter sees it.
+/// A secret that the gateway adds to a request, by its name. Filters never see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// `authorization: Bearer <secret>` (RFC 6750, section 2.1).
     Bearer {
-        /// The secret's name.
+        /// The name of the secret.
         secret: String,
     },
     /// `authorization: Basic ..` (RFC 7617).
     Basic {
-        /// Who: without `:`.
+        /// The user name, without `:`.
         user: String,
-        /// The name of the secret that is the password.
+        /// The name of the secret that holds the password.
         secret: String,
     },
     /// One more field of an `application/x-www-form-urlencoded` body.
     FormField {
-        /// The field's name.
+        /// The name of the field.
         field: String,
-        /// The name of the secret that is its value.
+        /// The name of the secret that holds its value.
         secret: String,
     },
 }
 
-/// Which other calls may have the answer.
+/// Which other calls may share the response.
 #[derive(Debug, Clone)]
 enum AnswerSharing {
     Alone,
@@ -54,7 +54,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// With this method, for this path below the target's URL: empty, or beginning with `/` or `?`.
+    /// A request with this method, for this path below the target's URL. The path is empty, or begins with `/` or `?`.
     #[must_use]
     pub fn new(method: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
@@ -67,37 +67,37 @@ impl Request {
         }
     }
 
-    /// With one more field.
+    /// Adds a field.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// With a secret, which the gateway puts in.
+    /// Adds a secret by its name.
     #[must_use]
     pub fn credential(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
         self
     }
 
-    /// Identical requests that are under way at the same time may have one answer, whichever exchange asked.
+    /// Lets identical requests that are active at the same time share one response, across exchanges.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.share = AnswerSharing::Identical;
         self
     }
 
-    /// Calls of this filter to the same target, with the same credential and this key, may have one answer while they are
-    /// under way, whatever else their requests have. The key stands for all that the answer depends on, whose it is
-    /// above all: a digest of that. 1 to 1,024 bytes.
+    /// Lets this filter's calls with this key share one response while they are active, if they have the same target
+    /// and credential. Other parts of their requests may differ. So the key must cover everything that the response
+    /// depends on, above all the caller: use a digest of it. 1 to 1,024 bytes.
     #[must_use]
     pub fn shared_by(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.share = AnswerSharing::Keyed(key.into());
@@ -105,12 +105,13 @@ impl Request {
     }
 }
 
-/// Asks the target of this name.
+/// Calls the target of this name.
 ///
-/// After [`CallError::NotYet`] return anything: the phase runs again once the answer is there, and the same call gives it.
+/// After [`CallError::NotYet`], return any verdict: once the response has arrived, the phase runs again, and the same
+/// call returns it.
 ///
 /// # Errors
-/// Why there is no answer.
+/// The reason why there is no response.
 pub fn call(target: &str, request: &Request) -> Result<Response, CallError> {
     let headers = request.headers.iter();
     let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();

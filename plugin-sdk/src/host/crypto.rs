@@ -1,5 +1,5 @@
-//! Digests and HMAC made by the gateway: faster than guest code, and in constant time where it
-//! matters. Secrets are named, never held.
+//! Digests and HMAC, computed by the gateway: faster than guest code, and in constant time where it
+//! matters. Filters name secrets, and never see them.
 
 use crate::bindings::lifecycle::windlass::host::crypto;
 
@@ -12,8 +12,8 @@ pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
     crypto::digest(hash, data)
 }
 
-/// Whether `tag` is the HMAC of the data under the named secret. False when the secret does not
-/// exist or is not granted (`allow = { secrets = [..] }`).
+/// Whether `tag` is the HMAC of the data under the named secret. False if the secret does not exist
+/// or is not granted (`allow = { secrets = [..] }`).
 #[inline]
 #[must_use]
 pub fn hmac_verify(hash: Hash, secret: &str, data: &[u8], tag: &[u8]) -> bool {
@@ -23,7 +23,7 @@ pub fn hmac_verify(hash: Hash, secret: &str, data: &[u8], tag: &[u8]) -> bool {
 /// The HMAC of the data under the named secret.
 ///
 /// # Errors
-/// Why it cannot be made, as text for the log.
+/// The reason why it cannot be computed, as text for the log.
 #[inline]
 pub fn hmac_sign(hash: Hash, secret: &str, data: &[u8]) -> Result<Vec<u8>, String> {
     crypto::hmac_sign(hash, secret, data)

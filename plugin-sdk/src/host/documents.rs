@@ -1,9 +1,8 @@
-//! Files that the operator named in the filter's own table:
-//! `documents = { api = "openapi.yaml" }`.
+//! Files that the operator named in the filter's table: `documents = { api = "openapi.yaml" }`.
 //!
-//! The gateway read them before the filter was made, and makes the filter anew when they changed, so
-//! they are a part of the settings: read them in [`Filter::configure`](crate::Filter::configure),
-//! and keep what you made of them. No grant is needed.
+//! The gateway reads them before it makes the filter, and makes new instances after they change. So they are a part of
+//! the settings: read them in [`Filter::configure`](crate::Filter::configure), and keep the parsed result. No grant is
+//! needed.
 //!
 //! ```no_run
 //! use windlass_plugin_sdk::Diagnostic;
@@ -27,35 +26,34 @@ pub fn names() -> Vec<String> {
     documents::names()
 }
 
-/// How long a document is, in bytes. None: there is no document of this name.
+/// The length of a document in bytes. `None` if there is no document of this name.
 #[must_use]
 pub fn size(name: &str) -> Option<u64> {
     documents::size(name)
 }
 
-/// A whole document. None: there is no document of this name.
+/// A whole document. `None` if there is no document of this name.
 #[must_use]
 pub fn read(name: &str) -> Option<Vec<u8>> {
     documents::read(name, 0, u32::MAX)
 }
 
-/// Up to `len` bytes of a document from `offset`, fewer at its end. None: there is no document of this
-/// name.
+/// Up to `len` bytes of a document from `offset`, fewer at its end. `None` if there is no document of this name.
 #[must_use]
 pub fn read_range(name: &str, offset: u64, len: u32) -> Option<Vec<u8>> {
     documents::read(name, offset, len)
 }
 
-/// The SHA-256 of a document. None: there is no document of this name.
+/// The SHA-256 of a document: 32 bytes. `None` if there is no document of this name.
 #[must_use]
 pub fn digest(name: &str) -> Option<[u8; 32]> {
     documents::digest(name)?.try_into().ok()
 }
 
-/// A whole document that the filter cannot do without, as text.
+/// A whole document that the filter requires, as text.
 ///
 /// # Errors
-/// A complaint for `configure` to return: there is no document of this name, or it is not UTF-8.
+/// An error for `configure` to return: there is no document of this name, or it is not UTF-8.
 pub fn text(name: &str) -> Result<String, Vec<Diagnostic>> {
     let Some(bytes) = read(name) else {
         return Err(vec![missing(name)]);

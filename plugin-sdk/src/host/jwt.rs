@@ -1,5 +1,5 @@
-//! JSON Web Tokens, verified by the gateway against `[verifier.<name>]` of its configuration. A token that was
-//! verified before costs a look-up; nothing of it is copied or parsed in the filter.
+//! JSON Web Tokens, verified by the gateway against `[verifier.<name>]` of its configuration. A token that was verified
+//! before costs a look-up; the filter neither copies nor parses it.
 
 use core::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::bindings::jwt::windlass::jwt::tokens;
 
 pub use tokens::{ClaimValue, FieldError, Mapping, ProofError, VerifyError};
 
-/// The demands on a token beside those of its verifier.
+/// Requirements for a token in addition to those of its verifier.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
-    /// Verifiers by name: the one whose issuer the token names is asked.
+    /// The names of verifiers: Windlass uses the one whose issuer the token names.
     pub verifiers: &'a [&'a str],
-    /// Scopes that it must have.
+    /// Scopes that the token must have.
     pub scopes: &'a [&'a str],
     /// Whether one of the scopes is enough.
     pub any_scope: bool,
@@ -20,29 +20,29 @@ pub struct Wanted<'a> {
     pub claims: &'a [Mapping<'a>],
 }
 
-/// A field of the request that holds a token.
+/// A request field that holds a token.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenField<'a> {
-    /// Its name, lower case.
+    /// The name of the field, lower case.
     pub name: &'a str,
-    /// The word before the token, whose letters have no case, such as `Bearer`. None: the token is all of the value.
+    /// The word before the token, for example `Bearer`, compared without case. `None`: the whole value is the token.
     pub scheme: Option<&'a str>,
-    /// Whether the field is removed, whatever the answer is, unless it is [`FieldError::Missing`].
+    /// Whether the gateway removes the field. It does so for every result except [`FieldError::Missing`].
     pub hide: bool,
 }
 
-/// A client's proof that it holds the key which its token is bound to (DPoP, RFC 9449).
+/// A client's proof that it holds the key to which its token is bound (DPoP, RFC 9449).
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
     /// The value of the request's `dpop` field.
     pub value: &'a str,
-    /// Scheme, host and port of the URL that clients use (`https://api.example`). None: those of the request.
+    /// The scheme, host and port of the URL that clients use (`https://api.example`). `None`: those of the request.
     pub origin: Option<&'a str>,
-    /// The most that may have passed since it was made, up to an hour.
+    /// The maximum age of the proof, up to an hour.
     pub max_age: Duration,
 }
 
-/// A check of tokens that the gateway knows, so that a call names nothing else. Keep it in the filter.
+/// A check of tokens that is defined once, so that a call needs only its number. Keep it in the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Check(u32);
 
@@ -57,8 +57,9 @@ impl<'a> Proof<'a> {
 }
 
 impl Check {
-    /// Defines a check, for a token in this field or one that the filter finds. In [`configure`](crate::Filter::configure)
-    /// only, and at most 16; anything else is a trap, and so is a field that no filter may edit.
+    /// Defines a check, for a token in this field or one that the filter finds itself. Only in
+    /// [`configure`](crate::Filter::configure), and at most 16. Any other use traps, and so does a field that no filter
+    /// may edit.
     #[must_use]
     pub fn define(wanted: Wanted<'_>, field: Option<TokenField<'_>>) -> Self {
         Self(tokens::define(tokens::Check {
@@ -70,25 +71,27 @@ impl Check {
         }))
     }
 
-    /// Verifies a token, and makes claims of it attributes: all of them, or none. An attribute of a claim that is not
-    /// required and that the token lacks is removed, whoever set it.
+    /// Verifies a token, and sets attributes from its claims: all of them, or none. If the token lacks a claim that is
+    /// not required, its attribute is removed, even if another filter set it.
     ///
     /// A token that is bound to a key is accepted only with a `proof`, and a token that is not bound only without one.
     ///
-    /// After [`VerifyError::NotYet`] return anything: the phase runs again once newer keys are there.
+    /// After [`VerifyError::NotYet`], return any verdict: the phase runs again once newer keys are there.
     ///
     /// # Errors
-    /// Why it is not accepted: for logs. To the client all reasons but [`VerifyError::InsufficientScope`] are one.
+    /// The reason why the token is not accepted, for logs. Tell the client no reason other than
+    /// [`VerifyError::InsufficientScope`].
     #[inline]
     pub fn verify(self, token: &str, proof: Option<&Proof<'_>>) -> Result<(), VerifyError> {
         tokens::verify(token, self.0, proof.map(Proof::as_argument))
     }
 
-    /// Verifies the token in the check's field as [`verify`](Self::verify) does without a proof. The filter neither reads
-    /// nor holds the token, so this is the fast way, and the safe one. Without a field it is a trap.
+    /// Verifies the token in the check's field, as [`verify`](Self::verify) does without a proof. The filter never sees
+    /// the token, so this is the fastest and safest way. Traps if the check has no field.
     ///
     /// # Errors
-    /// Why it is not accepted, as for [`verify`](Self::verify), or why there is no one token.
+    /// The reason why the token is not accepted, as for [`verify`](Self::verify), or why there is not exactly one
+    /// token.
     #[inline]
     pub fn verify_field(self) -> Result<(), FieldError> {
         tokens::verify_field(self.0)
@@ -105,18 +108,18 @@ impl<'a> TokenField<'a> {
     }
 }
 
-/// Checks a proof for a token that no verifier knows, such as one that an authorization server answered for (RFC 7662).
-/// `thumbprint` is that of the key which the token is bound to (`cnf.jkt`).
+/// Checks a proof for a token that no verifier can check, for example one that an authorization server introspected
+/// (RFC 7662). `thumbprint` is that of the key to which the token is bound (`cnf.jkt`).
 ///
 /// # Errors
-/// Why it is not accepted.
+/// The reason why the proof is not accepted.
 #[inline]
 pub fn check_proof(proof: &Proof<'_>, token: &str, thumbprint: &str) -> Result<(), ProofError> {
     tokens::check_proof(proof.as_argument(), token, thumbprint)
 }
 
-/// A claim of the token that [`Check::verify`] or [`Check::verify_field`] accepted last in this phase, by its name or by a JSON pointer that begins with
-/// `/`.
+/// A claim of the last token that [`Check::verify`] or [`Check::verify_field`] accepted in this phase, by its name or
+/// by a JSON pointer that begins with `/`.
 #[inline]
 #[must_use]
 pub fn claim(name: &str) -> Option<ClaimValue> {

@@ -1,13 +1,13 @@
-//! Metric series of the filter's own, in the gateway's `/metrics` as
+//! The filter's own metric series, in the gateway's `/metrics` as
 //! `windlass_filter_<series>{filter="<name>", ...}`.
 //!
-//! Series are declared in `configure`, on [`Setup`](crate::Setup), which gives the handles.
-//! Label values come in the order of the declared names; at most 256 combinations a series, those
-//! beyond are counted under `other`.
+//! Declare series in `configure`, on [`Setup`](crate::Setup), which returns the handles. Give label
+//! values in the order of the declared names. A series has at most 256 combinations; further ones
+//! are counted under `other`.
 
 use crate::bindings::lifecycle::windlass::host::metrics;
 
-/// A series that only grows.
+/// A counter: a series that only grows.
 #[derive(Debug, Clone, Copy)]
 pub struct Counter(pub(crate) u32);
 
@@ -17,24 +17,24 @@ impl Counter {
         self.add(labels, 1.0);
     }
 
-    /// Adds; negative and non-finite values are dropped.
+    /// Adds a value; negative and non-finite values are dropped.
     pub fn add(self, labels: &[&str], value: f64) {
         metrics::add(self.0, labels, value);
     }
 }
 
-/// A series that moves up and down.
+/// A gauge: a series that goes up and down.
 #[derive(Debug, Clone, Copy)]
 pub struct Gauge(pub(crate) u32);
 
 impl Gauge {
-    /// Moves by the value, which may be negative.
+    /// Adds the value, which may be negative.
     pub fn add(self, labels: &[&str], value: f64) {
         metrics::add(self.0, labels, value);
     }
 }
 
-/// Observations in buckets.
+/// A histogram: observations in buckets.
 #[derive(Debug, Clone, Copy)]
 pub struct Histogram(pub(crate) u32);
 

@@ -1,8 +1,7 @@
-//! The host interfaces: what the gateway offers a filter beside the exchange. None of them
-//! blocks.
+//! The host interfaces: functions that the gateway offers to filters beside the exchange. None of them blocks.
 //!
-//! Every one but [`log`], [`documents`] and [`problem_members`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
-//! without it traps, and `windlass check` prints the line that is missing.
+//! Each one except [`log`], [`documents`] and [`problem_members`] needs the operator's grant: `allow = { interfaces =
+//! ["keys"] }`. A call without it traps, and `windlass check` prints the missing line.
 
 pub mod api_description;
 pub mod cache;

@@ -1,6 +1,6 @@
-//! Edits of responses that a filter tells before there is one. The gateway makes them in the filter's place, without a
-//! call. No grant is needed. For every response: [`Setup::edit_response`](crate::Setup::edit_response); for that of the
-//! request in hand: [`Request::edit_response`](crate::Request::edit_response).
+//! Edits of responses that a filter requests before there is one. The gateway makes them for the filter, without a
+//! call. No grant is needed. For every response, use [`Setup::edit_response`](crate::Setup::edit_response); for the
+//! response to the current request, [`Request::edit_response`](crate::Request::edit_response).
 
 use crate::EditError;
 use crate::bindings::lifecycle::windlass::host::response_edits;
@@ -8,30 +8,30 @@ use crate::bindings::lifecycle::windlass::host::response_edits;
 pub use response_edits::ResponseEdit;
 
 impl<'a> ResponseEdit<'a> {
-    /// Replaces every value of a field by this one.
+    /// Replaces all values of a field by this one.
     pub fn set(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::Set((name, value.as_ref()))
     }
 
-    /// Adds a value after those present.
+    /// Adds a value after the existing ones.
     pub fn append(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::Append((name, value.as_ref()))
     }
 
-    /// Adds a member to a list such as `vary` (RFC 9110, section 5.6.1), in a value of its own: unless the field has it,
-    /// in upper or lower case, or has `*`.
+    /// Adds a member to a list, for example `vary` (RFC 9110, section 5.6.1), as a value of its own. Does nothing if
+    /// the field already has the member, in any case of letters, or has `*`.
     pub fn add_member(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::AddMember((name, value.as_ref()))
     }
 
-    /// Removes every value of a field.
+    /// Removes all values of a field.
     #[must_use]
     pub fn remove(name: &'a str) -> Self {
         Self::Remove(name)
     }
 }
 
-/// An edit for every response, kept until the gateway can be told.
+/// An edit for every response, kept until `configure` ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum OwnedEdit {
     Set(String, Vec<u8>),
@@ -62,7 +62,7 @@ impl OwnedEdit {
     }
 }
 
-/// Tells the gateway of edits of every response.
+/// Gives the gateway edits of every response.
 pub(crate) fn tell(edits: &[OwnedEdit]) -> Result<(), EditError> {
     let edits: Vec<_> = edits.iter().map(OwnedEdit::borrowed).collect();
     response_edits::edit(&edits)
@@ -73,7 +73,7 @@ pub(crate) fn skip_on_response() {
     response_edits::skip_on_response();
 }
 
-/// Tells the gateway of edits of the response to the request in hand.
+/// Gives the gateway edits of the response to the current request.
 #[inline]
 pub(crate) fn edit(edits: &[ResponseEdit<'_>]) -> Result<(), EditError> {
     response_edits::edit(edits)

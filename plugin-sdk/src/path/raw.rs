@@ -1,17 +1,17 @@
-//! A parameter as it is spelled in a request. Pure: nothing here asks the gateway.
+//! A parameter as the request spells it. Pure: no calls of the gateway.
 //!
-//! Before it come the gateway's path rule and `Request::raw_path_param`; after it, a path, a query
-//! or a redirect that a filter builds. What is escaped stays escaped: `%2F` never becomes `/`.
-//! Deliberately does not refuse: what a path cannot hold is refused when the gateway gets it.
+//! The gateway's path rule and `Request::raw_path_param` come before it; the paths, queries and
+//! redirects that a filter builds come after it. Escapes stay escapes: `%2F` never becomes `/`. It
+//! deliberately refuses nothing: the gateway refuses invalid paths.
 
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::{COMPONENT, SEGMENT, SEGMENTS, decode_query};
 
-/// A parameter's value as it is spelled, still percent-encoded.
+/// A parameter's value as the request spells it, still percent-encoded.
 ///
 /// Decoding a value and encoding it again can turn one path into another: `a%2Fb` is one segment,
-/// `a/b` is two. So build paths from this, and decode only what you look at.
+/// `a/b` is two. So build paths from this type, and decode only to look at a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawParam {
     text: String,
@@ -21,12 +21,12 @@ pub struct RawParam {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Path,
-    /// `+` is a space, and what is between `%` and the next character need not be an escape.
+    /// `+` is a space, and a `%` may stand before characters that are not an escape.
     Query,
 }
 
 impl RawParam {
-    /// A segment of a path, or several.
+    /// A segment of a path, or several segments.
     #[must_use]
     pub fn of_path(text: impl Into<String>) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl RawParam {
         }
     }
 
-    /// As it is spelled.
+    /// The value, still percent-encoded.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -59,7 +59,7 @@ impl RawParam {
         }
     }
 
-    /// Spelled as one path segment: a slash is escaped, and what is escaped stays so.
+    /// Encoded as one path segment: slashes are escaped, and escapes stay.
     #[must_use]
     pub fn to_segment(&self) -> String {
         match self.origin {
@@ -68,7 +68,7 @@ impl RawParam {
         }
     }
 
-    /// Spelled as several path segments: slashes stay, and what is escaped stays so.
+    /// Encoded as several path segments: slashes stay, and escapes stay.
     #[must_use]
     pub fn to_segments(&self) -> String {
         match self.origin {
@@ -77,7 +77,7 @@ impl RawParam {
         }
     }
 
-    /// Spelled as the value of a query parameter.
+    /// Encoded as the value of a query parameter.
     #[must_use]
     pub fn to_query(&self) -> String {
         match self.origin {
@@ -87,7 +87,7 @@ impl RawParam {
     }
 }
 
-/// Escapes the characters of the set, and each `%` that begins no escape. Escapes stay.
+/// Escapes the characters of the set, and each `%` that does not begin an escape. Escapes stay.
 fn respell(text: &str, set: &'static percent_encoding::AsciiSet) -> String {
     let mut pieces = text.split('%');
     let mut spelled = String::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! Serde over the settings, which goes on after an error.
+//! Reads the settings by serde, and continues after an error.
 //!
-//! A visitor of serde stops at the first error. So the settings are read again without the value that the
-//! error is about, until the rest can be read or nothing is left. Each error carries the JSON pointer of its
-//! value. Deliberately does not: judge the values, which [`Filter::configure`](crate::Filter::configure) does.
+//! A visitor of serde stops at the first error. So the reader leaves out the value that caused it and reads the
+//! settings again, until the rest can be read or nothing is left. Each error has the JSON pointer of its value. It
+//! deliberately does not validate the values, which [`Filter::configure`](crate::Filter::configure) does.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -23,9 +23,9 @@ const MAX_ERRORS: usize = 64;
 /// The settings, as far as they could be read.
 #[derive(Debug)]
 pub struct Read<T> {
-    /// None: not without the values that are wrong.
+    /// `None` if they cannot be read even without the invalid values.
     pub settings: Option<T>,
-    /// Every error, in the order in which it was met.
+    /// Every error, in the order of discovery.
     pub complaints: Vec<Diagnostic>,
     json: Value,
     left_out: BTreeSet<String>,
@@ -76,8 +76,8 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
 }
 
 impl<T> Read<T> {
-    /// A complaint of the filter's own, with its place in the settings as they were written. None: it may be a consequence
-    /// of a value that was left out.
+    /// An error that the filter itself reported, with the pointer in the settings as they were written. `None` if it
+    /// may be a consequence of a value that was left out.
     pub fn place(&self, complaint: Diagnostic) -> Option<Diagnostic> {
         if !complaint.at.starts_with('/') {
             let is_whole = complaint.at.is_empty();
@@ -92,7 +92,7 @@ impl<T> Read<T> {
         is_certain.then_some(Diagnostic { at, ..complaint })
     }
 
-    /// The pointer to the same value before elements were left out of arrays. None: there is no such value.
+    /// The pointer to the same value before elements were left out of arrays. `None` if there is no such value.
     fn written(&self, at: &str) -> Option<String> {
         let mut value = &self.json;
         let mut written = String::new();
@@ -123,18 +123,18 @@ fn member(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// An error with its place.
+/// An error with its JSON pointer.
 #[derive(Debug)]
 struct Fault {
-    /// The JSON pointer of the value, once it is known.
+    /// The JSON pointer of the value; `None` until a value claims the error.
     at: Option<String>,
     message: String,
-    /// The field that the table at this place lacks.
+    /// The field that is missing in the table at `at`.
     missing: Option<&'static str>,
 }
 
 impl Fault {
-    /// The innermost value that meets the error is the one that it is about.
+    /// The innermost value that sees the error claims it.
     fn within(mut self, at: &str) -> Self {
         self.at.get_or_insert_with(|| at.to_owned());
         self
@@ -173,7 +173,7 @@ impl serde::de::Error for Fault {
     }
 }
 
-/// A value with its place.
+/// A value with its JSON pointer.
 struct Node<'a> {
     value: &'a Value,
     at: String,
@@ -300,7 +300,7 @@ impl<'a> MapAccess<'a> for Members<'a> {
             return Ok(None);
         };
         let key = serde::de::value::BorrowedStrDeserializer::new(name);
-        // A name that is not known: the member is to be left out, and not the table.
+        // An unknown name: this leaves out the member, and not the whole table.
         let key = seed.deserialize(key);
         let key = key.map_err(|fault: Fault| fault.within(&node.at))?;
         self.value = Some(node);
