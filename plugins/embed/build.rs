@@ -1,11 +1,11 @@
 //! Builds the first-party plugins for WebAssembly and puts the components into `OUT_DIR`.
 //!
-//! A Cargo inside of Cargo, so it keeps to itself: a target folder of its own (the outer build
-//! holds the lock of the other), the profile `plugin`, the lock file as it is, and an environment
-//! of which only what Cargo needs to find its tools and the registry is left. Flags and wrappers
-//! of the outer build (clippy, coverage, sanitizers) do not reach the plugins, so whatever
-//! command runs this, the components are the same. Only `.cargo/rustc-wrapper` stays: it tells that
-//! the WebAssembly target is missing, and keeps the machine's paths out of the components.
+//! This runs Cargo inside of Cargo, so the inner build is isolated. It has its own target folder,
+//! because the outer build locks the other one; the profile `plugin`; the lock file, unchanged; and
+//! an environment with only the variables that Cargo needs to find its tools and the registry.
+//! Flags and wrappers of the outer build (clippy, coverage, sanitizers) do not reach the plugins,
+//! so every command produces the same components. Only `.cargo/rustc-wrapper` stays: it reports a
+//! missing WebAssembly target, and keeps the machine's paths out of the components.
 
 use std::env;
 use std::error::Error;
@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// Their folders under `plugins/`; the packages are `windlass-plugin-<name>`.
+/// The folders under `plugins/`; the packages are `windlass-plugin-<name>`.
 const PLUGINS: [&str; 8] = [
     "api-key",
     "usage-plan",
@@ -28,7 +28,7 @@ const PLUGINS: [&str; 8] = [
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
-/// What the inner Cargo may know of the environment.
+/// The environment variables that the inner Cargo gets.
 const KEPT: [&str; 17] = [
     "PATH",
     "HOME",
@@ -49,7 +49,7 @@ const KEPT: [&str; 17] = [
     "all_proxy",
 ];
 
-/// The same, by how the names begin: how the registry is reached.
+/// The same by prefix: variables that say how to reach the registry.
 const KEPT_PREFIXES: [&str; 4] = [
     "CARGO_HTTP_",
     "CARGO_NET_",
@@ -90,8 +90,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Everything that goes into the components, and nothing else. Said at the end: a build that failed
-/// is tried again in any case, and its message should stand alone.
+/// Rebuild if anything changes that goes into the components. This is printed last: Cargo repeats a
+/// failed build in any case, and its error message should not be mixed with these lines.
 fn watch(root: &Path) {
     for name in PLUGINS {
         for part in ["src", "Cargo.toml", "settings.schema.json"] {
@@ -113,7 +113,8 @@ fn watch(root: &Path) {
     println!("cargo::rerun-if-changed=build.rs");
 }
 
-/// `plugins` beside the folders of the outer profiles, so that all of them share one build.
+/// The folder `plugins` beside the folders of the outer profiles, so that all of them share one
+/// build.
 fn target_folder(out: &Path) -> PathBuf {
     out.ancestors()
         .find(|folder| folder.file_name().is_some_and(|name| name == "build"))

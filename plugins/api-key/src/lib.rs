@@ -1,9 +1,8 @@
 //! `builtin:api-key`: finds the consumer of a request by its API key.
 //!
-//! Promises: a request passes only with a key that the operator issued and that is neither
-//! disabled nor expired; then `consumer.id`, `api-key.id` and `auth.method` are set. To the
-//! client every key that is not accepted looks the same. Deliberately does not: count, throttle
-//! or look at plans (that is `usage-plan`), or ever write a key's text anywhere.
+//! A request passes only with a key that the operator issued and that is neither disabled nor expired; the filter then
+//! sets `consumer.id`, `api-key.id` and `auth.method`. All rejected keys look the same to the client. It deliberately
+//! does not count, limit or look at plans (`usage-plan` does), and never writes a key's text anywhere.
 
 mod place;
 mod settings;
@@ -50,7 +49,7 @@ impl Filter for ApiKeyFilter {
 
 impl OnRequest for ApiKeyFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        // The gateway can do all of it in one call, in the most common case.
+        // In the most common case, the gateway can do everything in one call.
         if let [Place::Header { name, scheme: None }] = self.places.as_slice() {
             return self.identify_field(name);
         }
@@ -68,13 +67,13 @@ impl OnRequest for ApiKeyFilter {
                 Ok(RequestVerdict::NEXT)
             }
             Err(IdentifyError::Attribute(error)) => Err(error.into()),
-            // The gateway's log says why, and which key it is.
+            // The gateway's log has the reason and the id of the key.
             Err(IdentifyError::Rejected(_)) => Ok(self.refuse(self.rejected, KEY_REJECTED).into()),
         }
     }
 }
 
-/// Whether the client named another user than the key's consumer or id. An unknown key is nobody's here.
+/// Whether the client sent a user name that is neither the key's consumer nor its id. False for an unknown key.
 fn is_of_another(presented: &Presented) -> bool {
     let Some(user) = &presented.user else {
         return false;
@@ -95,13 +94,13 @@ impl ApiKeyFilter {
         match keys::identify_field(name, self.hide) {
             Ok(()) => Ok(RequestVerdict::NEXT),
             Err(FieldError::Missing) => Ok(self.refuse(self.missing, KEY_MISSING).into()),
-            // The gateway's log says why, and which key it is.
+            // The gateway's log has the reason and the id of the key.
             Err(FieldError::Rejected(_)) => Ok(self.refuse(self.rejected, KEY_REJECTED).into()),
             Err(FieldError::Attribute(error) | FieldError::Edit(error)) => Err(error.into()),
         }
     }
 
-    /// RFC 9110, section 15.5.2: a 401 carries a challenge, here one for each place.
+    /// RFC 9110, section 15.5.2: a 401 carries a challenge, here one for each source.
     fn refuse(&self, status: u16, reason: &str) -> LocalResponse {
         let refusal = LocalResponse::new(status, reason);
         if status != 401 {
@@ -112,7 +111,7 @@ impl ApiKeyFilter {
         })
     }
 
-    /// Remove the key from where it was found, if it is to be hidden, and whatever stands in the other places.
+    /// Remove the key from its source if `hide` is set, and remove the values of all other sources.
     fn hide_keys(&self, found: &Place, request: &mut Request) -> Result<(), EditError> {
         if !self.hide {
             found.keep_one(request)?;

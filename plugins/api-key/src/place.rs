@@ -1,18 +1,18 @@
-//! Where a key is looked for, how it is taken from there, and how it is hidden.
+//! Where the filter reads a key, and how it removes the key from there.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use windlass_plugin_sdk::{Contribution, EditError, Request, json};
 
-/// A place for keys.
+/// A source of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The header of this name, lower case; the key stands alone, or after this scheme (RFC 9110, section 11.4).
+    /// The header of this name, lower case; the key is the whole value, or follows this scheme (RFC 9110, section
+    /// 11.4).
     Header {
-        /// The name.
         name: String,
-        /// The scheme. `Basic` (RFC 7617): the key is the password, and its consumer or its id the user; or the key is the
-        /// user, and there is no password.
+        /// The scheme. With `Basic` (RFC 7617), either the key is the password and its consumer or its id is the user;
+        /// or the key is the user and the password is empty.
         scheme: Option<String>,
     },
     /// The query parameter of this name.
@@ -24,9 +24,8 @@ pub enum Place {
 /// A key as a client presented it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Presented {
-    /// The key.
     pub key: Vec<u8>,
-    /// Whose it should be, if the client said so.
+    /// The user name, if the client sent one.
     pub user: Option<String>,
 }
 
@@ -37,7 +36,7 @@ impl Presented {
 }
 
 impl Place {
-    /// The key that is there, if any is.
+    /// The key in this source, if any.
     pub fn presented(&self, request: &Request) -> Option<Presented> {
         match self {
             Self::Header { name, scheme } => {
@@ -62,7 +61,7 @@ impl Place {
         }
     }
 
-    /// Remove what is there.
+    /// Remove the values of this source.
     pub fn hide(&self, request: &mut Request) -> Result<(), EditError> {
         match self {
             Self::Header { name, scheme } => {
@@ -99,7 +98,7 @@ impl Place {
         Ok(())
     }
 
-    /// Leave the one value that was checked: the endpoint sees no other.
+    /// Keep only the value that was checked, so that the endpoint sees no other.
     pub fn keep_one(&self, request: &mut Request) -> Result<(), EditError> {
         match self {
             Self::Header { name, .. } => {
@@ -127,7 +126,7 @@ impl Place {
         Ok(())
     }
 
-    /// Whether this is the place itself, or one in the same header.
+    /// Whether both are the same source, or read the same header.
     pub fn is_of_one_field(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one == other,
@@ -135,7 +134,7 @@ impl Place {
         }
     }
 
-    /// The header that it reads.
+    /// The header that this source reads.
     pub fn header(&self) -> Option<&str> {
         match self {
             Self::Header { name, .. } => Some(name),
@@ -144,11 +143,11 @@ impl Place {
         }
     }
 
-    /// The challenge of a 401 (RFC 9110, section 11.6.1). `ApiKey` is not registered, but says what is asked for in the
-    /// words of OpenAPI's API key.
+    /// The challenge of a 401 (RFC 9110, section 11.6.1). `ApiKey` is not a registered scheme; it names the source as
+    /// OpenAPI names API keys.
     pub fn challenge(&self) -> String {
         let (place, name) = match self {
-            // RFC 7617, section 2: a realm must be there.
+            // RFC 7617, section 2: the realm is required.
             Self::Header {
                 scheme: Some(scheme),
                 ..
@@ -176,7 +175,7 @@ impl Place {
         challenge
     }
 
-    /// As an OpenAPI security scheme.
+    /// Describe the source as an OpenAPI security scheme.
     pub fn describe(&self, contribution: Contribution) -> Contribution {
         let (place, name) = match self {
             Self::Header { name, scheme: None } => ("header", name),
@@ -192,7 +191,7 @@ impl Place {
             }
         };
         let about = json!({ "type": "apiKey", "in": place, "name": name });
-        // A cookie or a parameter may have the name of a header.
+        // A cookie or a parameter may have the same name as a header.
         let scheme = match self {
             Self::Header { .. } => format!("api-key-{name}"),
             Self::Query(_) | Self::Cookie(_) => format!("api-key-{place}-{name}"),
@@ -201,10 +200,10 @@ impl Place {
     }
 }
 
-/// The credentials after a scheme, whose letters have no case (RFC 9110, section 11.1).
+/// The credentials after a scheme, compared without case (RFC 9110, section 11.1).
 fn credentials<'f>(field: &'f [u8], scheme: &str) -> Option<&'f [u8]> {
     let (start, rest) = field.split_at_checked(scheme.len())?;
-    // A tab is not legal there. Some endpoints take it, so a key behind it is one here too.
+    // RFC 9110 does not allow a tab here, but some endpoints accept it, so a key after a tab counts too.
     let is_apart = matches!(rest.first(), Some(b' ' | b'\t'));
     let is_scheme = start.eq_ignore_ascii_case(scheme.as_bytes()) && is_apart;
     is_scheme.then(|| rest.trim_ascii())
@@ -214,7 +213,7 @@ fn is_basic(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case("basic")
 }
 
-/// User and password.
+/// Decode the user and the password.
 fn basic(credentials: &[u8]) -> Option<Presented> {
     let pair = STANDARD.decode(credentials).ok()?;
     let colon = pair.iter().position(|byte| *byte == b':')?;
@@ -229,13 +228,13 @@ fn basic(credentials: &[u8]) -> Option<Presented> {
     })
 }
 
-/// The cookies of a line (RFC 6265, section 4.2.1).
+/// The cookies of one header line (RFC 6265, section 4.2.1).
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     pairs.filter(|pair| !pair.is_empty())
 }
 
-/// The value of a cookie, without the quotes that may be around it.
+/// The value of a cookie, without optional quotes.
 fn cookie<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     let value = pairs(line).find_map(|pair| value_of(pair, name))?;
     let inside = value
@@ -244,13 +243,14 @@ fn cookie<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     Some(inside.unwrap_or(value))
 }
 
-/// Blanks around the name and the value do not count, as many endpoints read them.
+/// The value of a cookie of this name. Spaces around the name and the value are ignored, because many endpoints ignore
+/// them.
 fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     let rest = pair.strip_prefix(name.as_bytes())?.trim_ascii_start();
     Some(rest.strip_prefix(b"=")?.trim_ascii_start())
 }
 
-/// The cookies of all lines in one, with the first of this name and no other of it.
+/// All cookies in one line, with only the first one of this name.
 fn with_first(lines: &[impl AsRef<[u8]>], name: &str) -> Vec<u8> {
     let mut found = false;
     let all = lines.iter().flat_map(|line| pairs(line.as_ref()));
@@ -261,7 +261,7 @@ fn with_first(lines: &[impl AsRef<[u8]>], name: &str) -> Vec<u8> {
     kept.collect::<Vec<_>>().join(&b"; "[..])
 }
 
-/// A line without this cookie. None: nothing is left.
+/// A line without this cookie. `None` if no cookie is left.
 fn without(line: &[u8], name: &str) -> Option<Vec<u8>> {
     let rest: Vec<_> = pairs(line)
         .filter(|pair| value_of(pair, name).is_none())

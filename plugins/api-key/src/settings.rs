@@ -1,4 +1,4 @@
-//! The settings as written, and where the key is then looked for.
+//! The settings as written, and the sources of the key that result from them.
 
 use crate::place::Place;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field};
 
 const DEFAULT_HEADER: &str = "x-api-key";
 
-/// The most places: each is looked at for every request.
+/// The most sources; each one is read for every request.
 const MAX_PLACES: usize = 8;
 
 /// Where the key is, and what a request without a good one gets.
@@ -70,10 +70,10 @@ const fn yes() -> bool {
 }
 
 impl Settings {
-    /// Where the key is looked for.
+    /// The sources of the key.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<Vec<Place>, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         for (at, status) in [("/missing", self.missing), ("/rejected", self.rejected)] {
@@ -119,7 +119,7 @@ impl Settings {
         checked
     }
 
-    /// The one place, where there is no list.
+    /// The one source, if there is no list.
     fn place(&self, complaints: &mut Vec<Diagnostic>) -> Option<Place> {
         match (&self.header, &self.query) {
             (Some(_), Some(_)) => {
@@ -146,7 +146,7 @@ impl Settings {
 }
 
 impl From {
-    /// The place, with names as they are compared.
+    /// The source, with its names in the form in which they are compared.
     fn check(&self, at: &str, complaints: &mut Vec<Diagnostic>) -> Option<Place> {
         if self.scheme.is_some() && self.header.is_none() {
             let text = "has a `scheme` without a `header`: remove it";
@@ -174,7 +174,7 @@ impl From {
                 Some(Place::Header { name, scheme })
             }
             (None, Some(name), None) => {
-                // RFC 6265, section 4.1.1: a token, as the name of a field is.
+                // RFC 6265, section 4.1.1: a cookie's name is a token, like the name of a field.
                 if !is_field_name(name) {
                     let text = format!("`{name}` is not a legal name of a cookie");
                     complaints.push(Diagnostic::new(at, text));
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(complaints[0].0, "/heder");
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

@@ -1,4 +1,4 @@
-//! The answer of an authorizer: read, bounded, and kept. Pure.
+//! The authorizer's response: parsing, limits and caching. Pure.
 
 use core::fmt;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Object, Policy, PolicyDocument};
 
-/// The largest answer. Bytes.
+/// The largest response in bytes.
 pub const MAX_ANSWER: usize = 256 * 1024;
 /// The most context values.
 const MAX_CONTEXT: usize = 100;
-/// The most that the names and values of the context may take, and the principal's. Bytes.
+/// The most bytes in the names and values of the context and in the principal.
 const MAX_CONTEXT_BYTES: usize = 8 * 1024;
 
-/// An answer, without the words that do not matter here.
+/// The parts of a response that the filter uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// `principalId`.
@@ -26,18 +26,18 @@ pub struct Answer {
     /// `usageIdentifierKey`.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub usage_key: Option<String>,
-    /// Its word about requests.
+    /// The decision about requests.
     #[serde(rename = "r")]
     pub rule: Rule,
 }
 
-/// The word of an answer about requests.
+/// The decision of a response about requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
-    /// A policy, for each method and path.
+    /// A policy, evaluated for each method and path.
     #[serde(rename = "p")]
     Policy(Policy),
-    /// Yes or no.
+    /// One decision for all requests.
     #[serde(rename = "s")]
     Simple(bool),
 }
@@ -45,13 +45,13 @@ pub enum Rule {
 /// A value of the context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContextValue {
-    /// Text; a number that is no whole one, as it is written.
+    /// Text, or a number that is not whole, as it is written.
     #[serde(rename = "t")]
     Text(String),
     /// A whole number.
     #[serde(rename = "n")]
     Number(i64),
-    /// Yes or no.
+    /// A boolean.
     #[serde(rename = "f")]
     Flag(bool),
 }
@@ -71,10 +71,10 @@ struct Wire {
 }
 
 impl Answer {
-    /// Read one. `simple`: it has `isAuthorized` in the place of a policy.
+    /// Parse a response. `simple`: it has `isAuthorized` instead of a policy.
     ///
     /// # Errors
-    /// Why it is none, without any of its values.
+    /// The reason why it is invalid, without any of its values.
     pub fn read(body: &[u8], simple: bool) -> Result<Self, String> {
         if body.len() > MAX_ANSWER {
             return Err(format!("it is larger than {MAX_ANSWER} bytes"));
@@ -115,18 +115,18 @@ impl Answer {
         })
     }
 
-    /// As it is kept.
+    /// The bytes for the cache.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// As it was kept.
+    /// The response from the cache's bytes.
     pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 }
 
-/// The fault of the JSON. Names of members are told, values are not: one may be a key.
+/// The error in the JSON. It names members but never values, because a value may be a key.
 fn why(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let is_about_names = ["unknown field `", "missing field `", "duplicate field `"]
@@ -143,7 +143,7 @@ fn why(error: &serde_json::Error) -> String {
     }
 }
 
-/// How the complaints about the context begin.
+/// The beginning of errors about the context.
 const CONTEXT: &str = "its `context`";
 
 #[derive(Default)]
@@ -177,7 +177,7 @@ impl<'de> Deserialize<'de> for Context {
                     if all.iter().any(|(earlier, _)| *earlier == name) {
                         return Err(complain("has a member twice"));
                     }
-                    // A value without one is left out.
+                    // A null value is left out.
                     if let Some(value) = map.next_value::<Option<WireValue>>()? {
                         all.push((name, value.0));
                     }

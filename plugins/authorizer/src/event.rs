@@ -1,24 +1,23 @@
-//! The events that API Gateway sends to authorizers, made of a request.
+//! Makes the events that API Gateway sends to authorizers from a request.
 
 use windlass_plugin_sdk::path::decode_query;
 use windlass_plugin_sdk::{Json, Request, json};
 
-/// The parts of an event beside the request itself.
+/// The settings for the parts of an event that are not in every request.
 #[derive(Debug, Default)]
 pub struct EventSettings {
-    /// Path parameters that it names.
+    /// The path parameters to include.
     pub path_parameters: Vec<String>,
-    /// Stage variables that it names.
+    /// The stage variables to include.
     pub variables: Vec<String>,
-    /// The account.
     pub account: String,
 }
 
-/// Facts of the gateway about the request.
+/// The facts that the gateway has about the request.
 #[derive(Debug)]
 pub struct Facts {
     pub method: String,
-    /// Without the query.
+    /// The path without the query.
     pub path: String,
     pub query: Option<String>,
     pub api: String,
@@ -43,7 +42,7 @@ pub fn request_1(
 ) -> Json {
     let (mut headers, mut all_headers) = (Object::new(), Object::new());
     for (name, value) in fields(request) {
-        // As API Gateway does: the last of several.
+        // As in API Gateway, the last of several values counts.
         headers.insert(name.clone(), value.clone().into());
         append(&mut all_headers, name, value);
     }
@@ -167,7 +166,7 @@ fn append(to: &mut Object, name: String, value: String) {
     }
 }
 
-/// Several values of one name are one, with commas, in format 2.0.
+/// Format 2.0 joins several values of one name with commas.
 fn join(to: &mut Object, name: String, value: &str) {
     if let Some(Json::String(known)) = to.get_mut(&name) {
         known.push(',');
@@ -193,8 +192,8 @@ fn variables(request: &Request, with: &EventSettings) -> Object {
     found.collect()
 }
 
-/// When the request arrived: as API Gateway writes it, and in milliseconds since 1970. It does not change while the request
-/// waits, so that the event is the same each time it is made.
+/// The arrival time of the request: in API Gateway's format, and in milliseconds since 1970. It stays the same while
+/// the request waits, so that repeated calls have the same event.
 fn time(request: &Request) -> (String, i64) {
     let at = request
         .attributes()

@@ -1,4 +1,4 @@
-//! Forward-auth: what is asked, and what becomes of the answer.
+//! Forward-auth: the request to the authorizer, and the use of its response.
 
 use serde::{Deserialize, Serialize};
 use windlass_plugin_sdk::host::callout::{Request as Call, Response as Answered};
@@ -7,19 +7,19 @@ use windlass_plugin_sdk::{EditError, is_field_value};
 
 use crate::answer::MAX_ANSWER;
 
-/// Fields of a good answer that go upstream: those that are there, by their place in the list of names.
+/// The fields of an accepting response that go upstream, each with the index of its name in the list of names.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied(Vec<(usize, Vec<u8>)>);
 
-/// The most that the gateway sends in one call: fields, and their bytes.
+/// The limits of the gateway for one call: the number of fields, and their bytes.
 const MAX_FIELDS: usize = 1024;
 const MAX_HEAD: usize = 64 * 1024;
 
-/// The question. None: what the client sent is too much for one.
+/// The request to the authorizer. `None` if the client's fields exceed the limits.
 pub fn call(send: &[String], request: &Request) -> Option<Call> {
     let method = request.method();
     let base = request.attributes().text("api.base-path");
-    // One resource has one name, however the client spells it: the authorizer's rules are about that.
+    // This is the normalized path, so the authorizer's rules need not handle other spellings.
     let uri = format!("{}{}", base.as_deref().unwrap_or_default(), request.path());
     let (scheme, authority) = (request.scheme(), request.authority());
     let url = format!("{scheme}://{authority}{uri}");
@@ -52,7 +52,7 @@ pub fn call(send: &[String], request: &Request) -> Option<Call> {
 }
 
 impl Copied {
-    /// Of a good answer.
+    /// Take the fields from an accepting response.
     pub fn of(answer: &Answered, names: &[String]) -> Self {
         let mut copied = Vec::new();
         for (place, name) in names.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Copied {
         Self(copied)
     }
 
-    /// Put them into the request, in the place of the client's own.
+    /// Put the fields into the request, in place of the client's.
     pub fn put(&self, names: &[String], request: &mut Request) -> Result<(), EditError> {
         for (place, name) in names.iter().enumerate() {
             request.remove_header(name)?;
@@ -79,7 +79,7 @@ impl Copied {
     }
 }
 
-/// Another answer, as the client gets it. None: it is too large.
+/// A refusing response, as the client gets it. `None` if it is too large.
 pub fn pass_back(answer: Answered, names: &[String]) -> Option<LocalResponse> {
     if answer.body.len() > MAX_ANSWER {
         return None;

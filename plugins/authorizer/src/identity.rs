@@ -1,12 +1,12 @@
-//! Whose request it is: where that stands, and what stands there.
+//! The identity of a request: its sources and its values.
 
 use windlass_plugin_sdk::path::decode_query;
 use windlass_plugin_sdk::{AttributeValue, Contribution, Request, json};
 
-/// The most that all of an identity may take. Bytes.
+/// The most bytes of a whole identity.
 const MAX_IDENTITY: usize = 16 * 1024;
 
-/// A place.
+/// A source of the identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A header, lower case.
@@ -15,11 +15,11 @@ pub enum Source {
     Query(String),
     /// A cookie.
     Cookie(String),
-    /// An attribute: of the gateway, or of an earlier filter.
+    /// An attribute of the gateway or of an earlier filter.
     Attribute(String),
 }
 
-/// The values of the places, in their order. None: in one of them there is nothing, or not one thing alone, or too much.
+/// The values of the sources, in order. `None` if a source has no value or several, or if the values are too large.
 pub fn presented(sources: &[Source], request: &Request) -> Option<Vec<String>> {
     let values = sources.iter().map(|source| source.presented(request));
     let values: Option<Vec<String>> = values.collect();
@@ -29,7 +29,7 @@ pub fn presented(sources: &[Source], request: &Request) -> Option<Vec<String>> {
 }
 
 impl Source {
-    /// The one value that is there. The endpoint could take another of several, and the answer would be about this one.
+    /// The only value. If there were several, the endpoint could use another one than the authorizer decided about.
     fn presented(&self, request: &Request) -> Option<String> {
         let value = match self {
             Self::Header(name) => text(only(request.header_all(name).into_iter())?)?,
@@ -48,7 +48,7 @@ impl Source {
         (!value.is_empty()).then_some(value)
     }
 
-    /// The header that it reads.
+    /// The header that this source reads.
     pub fn header(&self) -> Option<&str> {
         match self {
             Self::Header(name) => Some(name),
@@ -57,7 +57,7 @@ impl Source {
         }
     }
 
-    /// The attribute that it reads.
+    /// The attribute that this source reads.
     pub fn attribute(&self) -> Option<&str> {
         match self {
             Self::Attribute(name) => Some(name),
@@ -65,7 +65,7 @@ impl Source {
         }
     }
 
-    /// Where it is, in the words of OpenAPI.
+    /// The source in terms of OpenAPI.
     fn place(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Header(name) => Some(("header", name)),
@@ -76,13 +76,13 @@ impl Source {
     }
 }
 
-/// The value, if there is one and no other.
+/// The value, if there is exactly one.
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let value = values.next()?;
     values.next().is_none().then_some(value)
 }
 
-/// A value that is no text is no identity: if it were made into one, two values could become the same.
+/// The value as text. If invalid UTF-8 were replaced, two different values could become the same identity.
 fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
@@ -96,7 +96,7 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     text(decode_query(only(values)?))
 }
 
-/// The only value of a cookie. Also one that is no text counts as one.
+/// The only value of a cookie. A value that is not UTF-8 counts too.
 fn cookie<'l>(lines: impl Iterator<Item = &'l [u8]>, name: &str) -> Option<String> {
     let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
     let values = pairs.filter_map(|pair| {
@@ -107,8 +107,8 @@ fn cookie<'l>(lines: impl Iterator<Item = &'l [u8]>, name: &str) -> Option<Strin
     text(only(values)?.to_vec())
 }
 
-/// The challenge of a 401 (RFC 9110, section 11.6.1): of the first place that a client can fill. `ApiKey` is not
-/// registered, but says what is asked for in the words of OpenAPI's API key.
+/// The challenge of a 401 (RFC 9110, section 11.6.1), for the first source that a client can set. `ApiKey` is not a
+/// registered scheme; it names the source as OpenAPI names API keys.
 pub fn challenge(sources: &[Source]) -> String {
     let mut places = sources.iter().filter_map(Source::place);
     match places.next() {
@@ -123,7 +123,8 @@ pub fn challenge(sources: &[Source]) -> String {
     }
 }
 
-/// As OpenAPI: the first place is a security scheme, and the others are parameters, because all of them are needed.
+/// Describe the identity for OpenAPI: the first source is a security scheme, and the others are parameters, because all
+/// of them are needed.
 pub fn describe(sources: &[Source], contribution: Contribution) -> Contribution {
     let places = sources.iter().filter_map(Source::place);
     places
@@ -131,7 +132,7 @@ pub fn describe(sources: &[Source], contribution: Contribution) -> Contribution 
         .fold(contribution, |all, (index, (place, name))| match index {
             0 => {
                 let about = json!({ "type": "apiKey", "in": place, "name": name });
-                // A cookie may have the name of a header.
+                // A cookie may have the same name as a header.
                 all.scheme(&format!("authorizer-{place}-{name}"), about, &[])
             }
             _ => {

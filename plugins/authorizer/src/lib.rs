@@ -1,9 +1,9 @@
-//! `builtin:authorizer`: asks a server of the operator's whether a request may pass.
+//! `builtin:authorizer`: asks an external server whether a request may pass.
 //!
-//! Promises: a request passes only if the authorizer's answer, whole and understood, says so for its method and path;
-//! whatever else comes, or nothing, is a refusal, also where the filter's `on_error` is `skip`. An answer counts for
-//! others only within `ttl`, and only for those who presented the same identity; no identity is kept, but its digest.
-//! Deliberately does not: hold a secret, decide by itself, or send a request's body.
+//! A request passes only if the authorizer's response is complete and valid, and allows its method and path. Everything
+//! else is a refusal, even if the filter's `on_error` is `skip`. A cached response applies to other requests only
+//! within `ttl`, and only to those with the same identity; the cache stores the digest of an identity, never the
+//! identity. The filter deliberately holds no secret, decides nothing by itself, and sends no request bodies.
 
 mod answer;
 mod event;
@@ -39,7 +39,7 @@ const TOO_LARGE: &str = "forward_too_large";
 const USAGE_KEY_MISSING: &str = "usage_key_missing";
 const USAGE_KEY_REJECTED: &str = "usage_key_rejected";
 
-/// The attribute of `principalId`.
+/// The attribute for `principalId`.
 const PRINCIPAL: &str = "authorizer.principal-id";
 
 struct Authorizer {
@@ -51,7 +51,7 @@ struct Authorizer {
     identity: Vec<Source>,
     pattern: Option<Regex>,
     ttl: Duration,
-    /// Whether an answer counts for the route and method that were asked about only.
+    /// Whether a response applies only to the route and method that it was requested for.
     is_of_route: bool,
     usage_key: UsageKey,
     /// `arn:aws:execute-api:<region>:<account>`.
@@ -61,11 +61,11 @@ struct Authorizer {
     copy: Vec<String>,
     pass_back: Vec<String>,
     challenge: String,
-    /// All settings: answers that were kept under others do not count.
+    /// A digest input with all settings: responses that were cached under other settings do not count.
     fingerprint: String,
 }
 
-/// Why a request does not pass, or not yet.
+/// The reason why a request does not pass, or not yet.
 enum Stop {
     Answer(LocalResponse),
     NotYet,
@@ -145,14 +145,14 @@ impl OnRequest for Authorizer {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         match self.decide(request) {
             Ok(()) => Ok(RequestVerdict::NEXT),
-            // Whatever is returned now, the phase runs again.
+            // The gateway ignores this verdict, because the phase runs again.
             Err(Stop::NotYet) => Ok(RequestVerdict::NEXT),
             Err(Stop::Answer(answer)) => Ok(answer.into()),
             Err(Stop::Failed(why)) => {
                 tell(&why);
                 Ok(LocalResponse::new(500, FAILED).into())
             }
-            // Not as a failure of the filter, which may be skipped.
+            // This is not reported as a failure of the filter, because `on_error` could skip that.
             Err(Stop::Edit(error)) => {
                 tell(&Failure::from(error).detail);
                 Ok(LocalResponse::new(500, FAILED).into())
@@ -161,7 +161,7 @@ impl OnRequest for Authorizer {
     }
 }
 
-/// Write why the authorizer failed: once in ten seconds, so that an outage does not fill the log.
+/// Log why the authorizer failed: once in ten seconds, so that an outage does not fill the log.
 fn tell(why: &str) {
     let message = "the authorizer failed, so the request was refused";
     log::warn_of_outage(message, &[("why", why)]);
@@ -185,12 +185,12 @@ impl Authorizer {
         Ok(())
     }
 
-    /// A 401, with a challenge (RFC 9110, section 15.5.2).
+    /// A 401 with a challenge (RFC 9110, section 15.5.2).
     fn unauthorized(&self, reason: &str) -> LocalResponse {
         LocalResponse::new(401, reason).header("www-authenticate", self.challenge.as_str())
     }
 
-    /// The key of answers for this identity. Each part is told from the next by its length.
+    /// The cache key for this identity. Each part is preceded by its length, so that parts cannot run together.
     fn key(&self, identity: &[String], request: &Request) -> Key {
         let mut whole = Vec::new();
         let mut add = |part: &str| {
@@ -199,7 +199,7 @@ impl Authorizer {
         };
         let attributes = request.attributes();
         add(&self.fingerprint);
-        // An event names both, and the answer may depend on them.
+        // An event contains both, so the response may depend on them.
         for name in ["api.id", "api.stage"] {
             add(&attributes.text(name).unwrap_or_default());
         }
@@ -213,7 +213,7 @@ impl Authorizer {
         Key(crypto::digest(Hash::Sha256, &whole))
     }
 
-    /// Ask, sharing the answer with others of the same key.
+    /// Call the authorizer; calls with the same key share the response.
     fn ask(&self, mut call: Call, key: Option<&Key>) -> Result<callout::Response, Stop> {
         if let Some(secret) = &self.secret {
             let secret = secret.clone();
@@ -257,7 +257,7 @@ impl Authorizer {
             Rule::Simple(is_authorized) => (!is_authorized).then_some(REFUSED),
         };
         if let (Some(key), true) = (key, is_new) {
-            // One that is too large to be kept is asked for again.
+            // A response that is too large for the cache is requested again.
             let _ = cache::put(&key.text(), answer.to_bytes(), self.ttl);
         }
         if let Some(reason) = refusal {
@@ -267,7 +267,7 @@ impl Authorizer {
         set_attributes(&answer, request)
     }
 
-    /// The answer of the authorizer.
+    /// Call the authorizer and parse its response.
     fn called(
         &self,
         identity: &[String],
@@ -293,7 +293,7 @@ impl Authorizer {
         Answer::read(&answered.body, self.is_simple).map_err(Stop::Failed)
     }
 
-    /// The request as a resource, and as an event has it.
+    /// The request as a resource, and as an event describes it.
     fn facts(&self, request: &Request) -> (MethodArn, Facts) {
         let attributes = request.attributes();
         let path = request.path_and_query();
@@ -319,7 +319,7 @@ impl Authorizer {
         (arn, facts)
     }
 
-    /// Find the consumer by the key that the answer names.
+    /// Find the consumer by the key in the response.
     fn identify(&self, key: Option<&str>) -> Result<(), Stop> {
         let key = match (self.usage_key, key) {
             (UsageKey::Ignored, _) | (UsageKey::Optional, None) => return Ok(()),
@@ -339,9 +339,10 @@ impl Authorizer {
         let copied: Copied = match kept {
             Some(copied) => copied,
             None => {
-                // Shared with nobody: a refusal may hold a cookie, and says more than a yes that is kept.
+                // Never shared: a refusal may contain a cookie for one client, and has more content than a cached
+                // approval.
                 let call = forward::call(&self.send, request).ok_or_else(|| {
-                    // RFC 6585, section 5: one field, or all of them together.
+                    // RFC 6585, section 5: one field is too large, or all of them together.
                     Stop::Answer(LocalResponse::new(431, TOO_LARGE))
                 })?;
                 let answered = self.ask(call, None)?;
@@ -373,7 +374,7 @@ fn set_attributes(answer: &Answer, request: &Request) -> Result<(), Stop> {
         names.push(format!("authorizer.{name}"));
     }
     let context = names.iter().zip(&answer.context);
-    // That is the principal's.
+    // This name is reserved for the principal.
     let context = context.filter(|(name, _)| **name != PRINCIPAL);
     let mut facts: Vec<(&str, AttributeRef<'_>)> = context
         .map(|(name, (_, value))| {
@@ -394,11 +395,11 @@ fn set_attributes(answer: &Answer, request: &Request) -> Result<(), Stop> {
     Ok(())
 }
 
-/// SHA-256 of all that an answer depends on.
+/// The SHA-256 of everything that a response depends on.
 struct Key(Vec<u8>);
 
 impl Key {
-    /// As the cache takes it.
+    /// The key as text for the cache.
     fn text(&self) -> String {
         use core::fmt::Write as _;
         let mut text = String::with_capacity(2 * self.0.len());

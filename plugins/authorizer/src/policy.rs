@@ -1,9 +1,9 @@
-//! IAM policies as authorizers write them: read, and evaluated for one method and path. Pure.
+//! IAM policies as authorizers write them: parsing, and evaluation for one method and path. Pure.
 //!
-//! Promises: an explicit deny wins, then an allow, and without either nothing is allowed; a policy with something that is
-//! not understood here (`NotAction`, `NotResource`, a condition, a policy variable, another effect) is no policy, so that
-//! nothing is opened by half of one; a deny fits each way in which a server may read the path, an allow the path alone; the
-//! work is bounded whatever the policy is.
+//! An explicit deny wins, then an allow; without either, nothing is allowed. A policy with an unsupported part
+//! (`NotAction`, `NotResource`, a condition, a policy variable, another effect) is an error, so that a half-understood
+//! policy opens nothing. A deny matches every way in which a server may read the path; an allow matches only the path
+//! itself. The work is limited for any policy.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -14,9 +14,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use windlass_plugin_sdk::path::decode_segment;
 
-/// The action that a request is.
+/// The action of every request.
 const INVOKE: &str = "execute-api:invoke";
-/// The longest pattern of an action or a resource: as Amazon bounds an ARN. Bytes.
+/// The longest pattern of an action or a resource in bytes: Amazon's limit for an ARN.
 const MAX_PATTERN: usize = 1600;
 /// The most comparisons of one evaluation: about two milliseconds.
 const MAX_STEPS: u32 = 1_000_000;
@@ -44,7 +44,7 @@ struct StatementDocument {
     action: OneOrMany<String>,
     #[serde(rename = "Resource")]
     resource: OneOrMany<String>,
-    /// One that is empty always holds.
+    /// An empty condition always holds.
     #[serde(rename = "Condition")]
     _condition: Option<Object<Nothing>>,
 }
@@ -54,14 +54,14 @@ struct StatementDocument {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Exactly as IAM spells it.
+/// Effects must have exactly IAM's spelling.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Allow,
     Deny,
 }
 
-/// The patterns of the resources that the action may, and may not, be done on.
+/// The patterns of the resources that the policy allows and denies for this action.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
@@ -70,7 +70,7 @@ pub struct Policy {
     allow: Vec<String>,
 }
 
-/// The word of a policy about a request.
+/// The result of a policy for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is allowed.
@@ -79,15 +79,15 @@ pub enum Outcome {
     Denied,
     /// No statement allows it.
     NotAllowed,
-    /// The policy is too large to be evaluated.
+    /// The policy is too large to evaluate.
     TooMuch,
 }
 
-/// A method and a path, as the resource of a policy.
+/// A method and a path as the resource of a policy.
 #[derive(Debug)]
 pub struct MethodArn {
     text: String,
-    /// With the paths that less careful servers read in its place.
+    /// The same resource with the paths that less strict servers read instead.
     other_readings: Vec<String>,
 }
 
@@ -140,18 +140,19 @@ fn check(pattern: &str) -> Result<(), &'static str> {
 }
 
 impl Policy {
-    /// Its word about a request: an explicit deny first.
+    /// Evaluate the policy for a request: explicit denies first.
     pub fn evaluate(&self, arn: &MethodArn) -> Outcome {
         let mut steps = MAX_STEPS;
         let mut subjects = vec![arn.text.as_str()];
         subjects.extend(arn.other_readings.iter().map(String::as_str));
         for pattern in &self.deny {
-            // `secret/` denies `secret`, too: few endpoints tell them apart. After a `*` it would be every path.
+            // `secret/` denies `secret` too, because few endpoints distinguish them. After a `*` this would deny every
+            // path.
             let bare = pattern.strip_suffix('/');
             let bare = bare.filter(|bare| !bare.ends_with('*'));
             for pattern in [Some(pattern.as_str()), bare].into_iter().flatten() {
                 for subject in &subjects {
-                    // Whichever way it may be read.
+                    // A deny may match the ARN as one text or part by part.
                     if matches(pattern.as_bytes(), subject.as_bytes(), &mut steps)
                         || matches_arn(pattern, subject, &mut steps)
                     {
@@ -178,12 +179,12 @@ impl MethodArn {
     /// `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<METHOD>/<path>`. `path` begins with `/` and has no query.
     pub fn new(prefix: &str, method: &str, path: &str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
-        // An authorizer may put the ARN into its policy, and nobody shall widen that by a path such as `/*`.
+        // An authorizer may copy the ARN into its policy. A path such as `/*` must not widen that policy.
         let escaped: Cow<'_, str> = match path.contains(['*', '{']) {
             true => path.replace('*', "%2A").replace('{', "%7B").into(),
             false => path.into(),
         };
-        // Methods are tokens, in which `*` is a character as others are.
+        // Methods are tokens, in which `*` is an ordinary character.
         let method = method.replace('*', "%2A").replace('?', "%3F");
         let whole = |path: &str| format!("{prefix}/{method}/{path}");
         let others = other_readings(&escaped);
@@ -193,14 +194,14 @@ impl MethodArn {
         }
     }
 
-    /// As it is sent to authorizers.
+    /// The ARN as authorizers get it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// How less careful servers read a path without its first `/`: with its escapes undone, without `;parameters`, with `\\` as a
-/// separator, without the slash at its end, or several of these.
+/// The ways in which less strict servers read a path (without its first `/`): with escapes decoded, without
+/// `;parameters`, with `\\` as a separator, without a trailing slash, or several of these.
 fn other_readings(path: &str) -> Vec<String> {
     if !path.contains(['%', ';', '\\']) && !path.ends_with('/') {
         return Vec::new();
@@ -238,7 +239,7 @@ fn without_parameters(path: &str) -> String {
     segments.join("/")
 }
 
-/// With `\\` as a separator, and without segments that are empty or dots (RFC 3986, section 5.2.4).
+/// The path with `\\` as a separator, and without empty and dot segments (RFC 3986, section 5.2.4).
 fn resolved(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split(['/', '\\']) {
@@ -257,8 +258,8 @@ fn resolved(path: &str) -> String {
     whole
 }
 
-/// Whether an ARN fits a pattern: each of its six parts, so that no `:` of a path can be taken for one between parts. The
-/// last part of a pattern covers the rest if it ends in `*`.
+/// Whether an ARN matches a pattern. Each of its six parts must match, so that a `:` in a path is never mistaken for a
+/// separator. If the last part of a pattern ends in `*`, it covers the rest.
 fn matches_arn(pattern: &str, subject: &str, steps: &mut u32) -> bool {
     let mut subject = subject;
     let mut pattern = pattern.splitn(6, ':').peekable();
@@ -280,8 +281,8 @@ fn matches_arn(pattern: &str, subject: &str, steps: &mut u32) -> bool {
     false
 }
 
-/// Whether a text fits a pattern: `*` is any run of characters, `?` one. At most pattern times text steps; without any
-/// left nothing fits.
+/// Whether a text matches a pattern: `*` is any number of characters, `?` is one. This takes at most pattern length
+/// times text length steps; if no steps are left, nothing matches.
 fn matches(pattern: &[u8], text: &[u8], steps: &mut u32) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -298,7 +299,7 @@ fn matches(pattern: &[u8], text: &[u8], steps: &mut u32) -> bool {
             Some(&wanted) if wanted == b'?' || Some(&wanted) == text.get(t) => {
                 p += 1;
                 t += 1;
-                // `?` is a character, not a byte of one.
+                // `?` matches a character, not a byte of one.
                 while wanted == b'?' && text.get(t).is_some_and(|byte| byte & 0xC0 == 0x80) {
                     t += 1;
                 }
@@ -318,7 +319,7 @@ fn matches(pattern: &[u8], text: &[u8], steps: &mut u32) -> bool {
         .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
-/// A struct that is an object: serde would take a list of its members' values as well.
+/// A struct that must be a JSON object: serde would also accept a list of its members' values.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -339,7 +340,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A value, or a list of such.
+/// A value, or a list of values.
 struct OneOrMany<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
@@ -487,14 +488,14 @@ mod tests {
             ("arn:aws:lambda:*", "GET", "/a", NotAllowed),
             ("arn:aws:execute-api:*:*:other/*", "GET", "/a", NotAllowed),
             ("arn:aws:execute-api", "GET", "/a", NotAllowed),
-            // As methodArn has it.
+            // As `methodArn` has it.
             (
                 "arn:aws:execute-api:*:*:shop/prod/GET/a%2Fb",
                 "GET",
                 "/a%2Fb",
                 Allowed,
             ),
-            // A path cannot pretend to be another API's.
+            // A path cannot imitate another API.
             (
                 "arn:aws:execute-api:*:000000000000:other/prod/GET/x",
                 "GET",

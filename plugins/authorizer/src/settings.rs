@@ -8,11 +8,11 @@ use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field, parse_du
 
 use crate::identity::Source;
 
-/// The longest that an answer is kept: as Amazon.
+/// The longest time in the cache: Amazon's limit.
 const MAX_TTL: Duration = Duration::from_secs(3600);
-/// The most places of an identity, and the most names of each other list.
+/// The most sources of an identity, and the most names of each other list.
 const MAX_NAMES: usize = 32;
-/// The longest `pattern`. Bytes.
+/// The longest `pattern` in bytes.
 const MAX_PATTERN: usize = 1024;
 
 /// Which server is asked about a request, how, and for how long its answer counts.
@@ -149,22 +149,22 @@ pub struct Place {
     attribute: Option<String>,
 }
 
-/// The settings, fit for requests.
+/// The settings in the form that requests use.
 #[derive(Debug)]
 pub struct Checked {
-    /// Where the identity is.
+    /// The sources of the identity.
     pub identity: Vec<Source>,
-    /// The pattern that its first value must match.
+    /// The pattern that the first value of the identity must match.
     pub pattern: Option<Regex>,
-    /// How long an answer counts.
+    /// How long a response applies.
     pub ttl: Duration,
     /// The format of events.
     pub payload: Payload,
-    /// Fields to send.
+    /// Request fields to send.
     pub send: Vec<String>,
-    /// Fields of a good answer that go upstream.
+    /// Fields of an accepting response that go upstream.
     pub copy: Vec<String>,
-    /// Fields of another answer that go to the client.
+    /// Fields of a refusing response that go to the client.
     pub pass_back: Vec<String>,
 }
 
@@ -177,10 +177,10 @@ fn account() -> String {
 }
 
 impl Settings {
-    /// Read what is text, and see that all of it goes together.
+    /// Parse the texts, and check that all settings are consistent.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<Checked, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         let mut complain = |at: &str, text: String| complaints.push(Diagnostic::new(at, text));
@@ -377,7 +377,7 @@ impl Settings {
             ));
             return None;
         }
-        // Alone first: it shall not close the group.
+        // First without the group, so that the pattern cannot close it.
         let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$")));
         whole
             .map_err(|error| complain(format!("is no regular expression: {error}")))
@@ -408,7 +408,7 @@ impl Place {
             return Some(Source::Header(name.to_ascii_lowercase()));
         }
         if let Some(name) = &self.cookie {
-            // RFC 6265, section 4.1.1: a token, as the name of a field is.
+            // RFC 6265, section 4.1.1: a cookie's name is a token, like the name of a field.
             if !is_field_name(name) {
                 let text = format!("`{}` is not a legal name of a cookie", name.escape_debug());
                 complaints.push(Diagnostic::new(at, text));
@@ -439,7 +439,7 @@ fn check_header(name: &str, at: &str) -> Option<Diagnostic> {
     Some(Diagnostic::new(at, message))
 }
 
-/// Whole seconds, minutes or hours.
+/// Parse a duration in whole seconds, minutes or hours.
 fn duration(text: &str) -> Option<Duration> {
     let duration = parse_duration(text)?;
     (duration.subsec_millis() == 0 && duration <= MAX_TTL).then_some(duration)
@@ -539,7 +539,7 @@ mod tests {
         assert!(!pattern.is_match("ab") && !pattern.is_match("a\n") && !pattern.is_match("xa"));
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

@@ -1,9 +1,9 @@
-//! `builtin:cors`: says which web pages may read answers, and answers preflights.
+//! `builtin:cors`: controls which web pages may read responses, and answers preflights.
 //!
-//! Promises: every answer that passes here says what the policy says and nothing that the endpoint
-//! said of it, answers of the gateway and refusals of later filters too; what depends on the origin
-//! says so in `vary`, also to clients that sent none. Deliberately does not: refuse a request for its
-//! origin. A browser does that, and any other client can send whatever origin it likes.
+//! Every response that passes this filter has the fields of its policy and none of the endpoint's;
+//! this includes errors of the gateway and refusals of later filters. Responses that depend on the
+//! origin have it in `vary`, even if the client sent no origin. The filter deliberately refuses no
+//! request for its origin: browsers do that, and any other client can send any origin.
 
 mod origin;
 mod policy;
@@ -42,7 +42,7 @@ impl Filter for Cors {
 
 impl OnRequest for Cors {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        // All in one call: without `origin` the others are hardly ever there.
+        // One call for all of them, because requests without `origin` rarely have the others.
         let [origin, method, headers] = request.header_many([
             "origin",
             "access-control-request-method",
@@ -51,7 +51,7 @@ impl OnRequest for Cors {
         let Some(origin) = origin else {
             return Ok(RequestVerdict::NEXT);
         };
-        // One that is no text is no browser's: it is the origin of nobody.
+        // A browser never sends an origin that is not text, so it counts as an unknown origin.
         let origin = std::str::from_utf8(&origin).unwrap_or_default();
         if let Some(method) = method
             && request.method() == "OPTIONS"

@@ -1,15 +1,15 @@
 //! Origins: `https://app.example.com` as a browser sends it, and the rules that match it.
 //!
-//! An origin is compared as text, by its parts: scheme, host and port (RFC 6454, section 6.2).
-//! Browsers write it in one way only, so that whatever is spelled otherwise is no browser's and
-//! matches nothing. Patterns have no regular expressions: a `*` never crosses the end of a part.
+//! Origins are compared as text, part by part: scheme, host and port (RFC 6454, section 6.2). Browsers write each
+//! origin in only one way, so any other spelling does not come from a browser and matches nothing. Patterns are not
+//! regular expressions: a `*` never crosses the end of a part.
 
 use std::collections::BTreeSet;
 
 /// The most rules of one filter.
 const MAX_RULES: usize = 1000;
 
-/// Which origins may read answers.
+/// The origins that may read responses.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     any: bool,
@@ -21,7 +21,7 @@ pub struct Origins {
 #[derive(Debug, PartialEq, Eq)]
 struct Pattern {
     scheme: String,
-    /// Whether names stand before the labels: one at least.
+    /// Whether at least one more label precedes the labels.
     is_suffix: bool,
     labels: Vec<Label>,
     port: Port,
@@ -31,37 +31,37 @@ struct Pattern {
 #[derive(Debug, PartialEq, Eq)]
 enum Label {
     Exact(String),
-    /// The text before the `*`, and that after it.
+    /// The text before and after the `*`.
     Around(String, String),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Port {
-    /// This one; empty: that of the scheme.
+    /// This port; empty for the default of the scheme.
     Exact(String),
     Any,
 }
 
-/// An origin in its parts.
+/// The parts of an origin.
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
-    /// Empty: that of the scheme.
+    /// Empty for the default of the scheme.
     port: &'a str,
 }
 
 impl Origins {
-    /// Whether every origin may read answers.
+    /// Whether every origin may read responses.
     pub fn is_any(&self) -> bool {
         self.any
     }
 
-    /// Whether `null` is one of them, the origin of pages that have none.
+    /// Whether `null` may, the origin of pages without an origin.
     pub fn has_null(&self) -> bool {
         self.exact.contains("null")
     }
 
-    /// Whether this origin may read answers.
+    /// Whether this origin may read responses.
     pub fn allow(&self, origin: &str) -> bool {
         if self.any || self.exact.contains(origin) {
             return true;
@@ -75,7 +75,7 @@ impl Origins {
     /// Add a rule of the settings.
     ///
     /// # Errors
-    /// The fault and its cure.
+    /// The error, and how to fix it.
     pub fn add(&mut self, rule: &str) -> Result<(), String> {
         if self.exact.len() + self.patterns.len() >= MAX_RULES {
             return Err(format!(
@@ -100,7 +100,7 @@ impl Origins {
     }
 }
 
-/// A rule in its parts, if it is one.
+/// The parts of a rule.
 fn written(rule: &str) -> Result<Parts<'_>, String> {
     let Some((scheme, authority)) = rule.split_once("://") else {
         let host = rule.split(['/', '?', '#']).next().unwrap_or_default();
@@ -136,7 +136,7 @@ fn written(rule: &str) -> Result<Parts<'_>, String> {
     parts(rule).ok_or_else(|| format!("`{rule}` is no origin: wanted `<scheme>://<host>[:<port>]`"))
 }
 
-/// A scheme and an authority as browsers write them: without capitals, and without the scheme's own port.
+/// A scheme and an authority as browsers write them: in lower case, and without the scheme's default port.
 fn as_sent(scheme: &str, authority: &str) -> String {
     let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
     let host = match (&*scheme, authority.rsplit_once(':')) {
@@ -146,15 +146,15 @@ fn as_sent(scheme: &str, authority: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Takes an origin apart; none if it is not written as browsers do. The host and the port may have
-/// `*`, which no browser sends.
+/// Parse an origin; `None` if it is not written as browsers do. The host and the port may contain `*`, which browsers
+/// never send.
 fn parts(origin: &str) -> Option<Parts<'_>> {
     let (scheme, authority) = origin.split_once("://")?;
     let is_scheme = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.');
     if scheme.is_empty() || !scheme.bytes().all(is_scheme) {
         return None;
     }
-    // An IPv6 address has colons of its own.
+    // An IPv6 address contains colons.
     let end = authority.rfind(']').map_or(0, |end| end + 1);
     let (host, port) = match authority.get(end..)?.rfind(':') {
         None => (authority, ""),
@@ -215,8 +215,8 @@ fn label(text: &str) -> Result<Label, String> {
     }
 }
 
-/// Domains below which anybody can have a name: the usual ones of hosts and tunnels, and some of countries. Whoever looks
-/// for all of them takes the Public Suffix List, which is longer than this filter.
+/// Domains below which anyone can register a name: the usual ones of hosting and tunnel services, and some of
+/// countries. The full list is the Public Suffix List, which is larger than this filter.
 const SHARED: [&str; 45] = [
     "a.run.app",
     "amplifyapp.com",
@@ -265,8 +265,8 @@ const SHARED: [&str; 45] = [
     "workers.dev",
 ];
 
-/// Whether a rule has a `*` where a domain's own name is, such as `https://*.com`, `https://app.*.com` and
-/// `https://*.github.io`: nearly everybody's.
+/// Whether a rule has a `*` in place of a registrable name, for example `https://*.com`, `https://app.*.com` and
+/// `https://*.github.io`. Almost anyone could have a matching origin.
 pub fn is_wide(rule: &str) -> bool {
     let host = rule.split_once("://").map_or(rule, |(_, host)| host);
     let host = host.split(':').next().unwrap_or_default();

@@ -1,11 +1,10 @@
-//! The answers to browsers, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: nothing
-//! here asks the gateway.
+//! Responses to browsers, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: no calls of the gateway.
 
 use windlass_plugin_sdk::{LocalResponse, ResponseEdit, is_field_name};
 
 use crate::origin::Origins;
 
-/// Every field of a response that the standard has: the filter removes it if an endpoint sends it.
+/// All response fields of the standard. The filter removes them from the endpoint's response.
 const FIELDS_OF_ENDPOINTS: [&str; 7] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
@@ -23,38 +22,38 @@ const ALLOW_METHODS: &str = "access-control-allow-methods";
 const ALLOW_HEADERS: &str = "access-control-allow-headers";
 const MAX_AGE: &str = "access-control-max-age";
 
-/// The longest list of headers of a preflight that is given back. Bytes.
+/// The longest list of headers in a preflight that the response repeats, in bytes.
 const MOST_ASKED: usize = 4096;
 
 /// Names of methods or headers.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Names {
-    /// Whatever is asked for.
+    /// Any name.
     Any,
-    /// These, with commas between.
+    /// These names, separated by commas.
     List(String),
 }
 
 /// The policy of the settings.
 #[derive(Debug)]
 pub struct Policy {
-    /// Which origins may read answers.
+    /// The origins that may read responses.
     pub origins: Origins,
-    /// The methods that their pages may ask for.
+    /// The methods that pages may use.
     pub methods: Names,
-    /// The headers that their pages may set.
+    /// The request headers that pages may set.
     pub headers: Names,
-    /// The response headers that their pages may read.
+    /// The response headers that pages may read.
     pub expose: Names,
-    /// Whether their pages may send cookies and the like.
+    /// Whether pages may send cookies and other credentials.
     pub credentials: bool,
-    /// How long a browser keeps the answer to a preflight. Seconds.
+    /// How many seconds a browser may cache the response to a preflight.
     pub max_age: String,
 }
 
 impl Policy {
-    /// The answer to a preflight. A browser tells the author of the page which method or header is
-    /// not in the list, so that only an origin that may not read answers is refused.
+    /// The response to a preflight. Only an origin that may not read responses is refused: the browser itself tells the
+    /// page's author which method or header is not in the list.
     pub fn preflight(&self, origin: &str, method: &str, headers: Option<&str>) -> LocalResponse {
         let mut vary = Vec::new();
         if !self.origins.is_any() {
@@ -93,8 +92,8 @@ impl Policy {
         }
     }
 
-    /// The edits of every answer, whoever asked: the endpoint's own fields go, and an answer that depends on the origin
-    /// says so (RFC 9110, section 12.5.5).
+    /// The edits of every response: they remove the endpoint's own fields, and add `Origin` to `vary` if the response
+    /// depends on the origin (RFC 9110, section 12.5.5).
     pub fn edits_of_all(&self) -> Vec<ResponseEdit<'_>> {
         let fields = FIELDS_OF_ENDPOINTS.iter();
         let mut edits: Vec<_> = fields.map(|name| ResponseEdit::remove(name)).collect();
@@ -105,12 +104,12 @@ impl Policy {
         edits
     }
 
-    /// The edits of the answer to this origin, which may read it.
+    /// The edits of a response for this origin, which may read it.
     pub fn edits<'a>(&'a self, origin: &'a str) -> Vec<ResponseEdit<'a>> {
         edits_of(&self.fields(origin))
     }
 
-    /// The fields of an answer that this origin, which may read it, gets.
+    /// The fields of a response for this origin, which may read it.
     fn fields<'a>(&'a self, origin: &'a str) -> Vec<(&'static str, &'a str)> {
         let mut fields = self.origin_fields(origin);
         match &self.expose {
@@ -140,7 +139,7 @@ fn edits_of<'a>(fields: &[(&'static str, &'a str)]) -> Vec<ResponseEdit<'a>> {
         .collect()
 }
 
-/// Whether a list of headers can be given back: names with commas between.
+/// Whether the response may repeat this list of headers: names separated by commas.
 fn is_list(asked: &str) -> bool {
     asked.len() <= MOST_ASKED && asked.split(',').all(|name| is_field_name(name.trim()))
 }
@@ -189,7 +188,7 @@ mod tests {
                 ]
             )
         );
-        // The browser says which one is not in the list.
+        // The browser reports the name that is not in the list.
         let other = policy.preflight("https://a.example", "DELETE", Some("x-other"));
         assert_eq!(other.status, 204);
     }

@@ -1,4 +1,4 @@
-//! The settings as written, and the policy that they make.
+//! The settings as written, and the policy that results from them.
 
 use serde::Deserialize;
 use windlass_plugin_sdk::{Diagnostic, is_field_name, parse_duration};
@@ -6,7 +6,7 @@ use windlass_plugin_sdk::{Diagnostic, is_field_name, parse_duration};
 use crate::origin::{Origins, is_wide};
 use crate::policy::{Names, Policy};
 
-/// The longest `max_age`: more than any browser keeps. Seconds.
+/// The longest `max_age` in seconds: longer than any browser caches.
 const MOST_MAX_AGE: u32 = 86_400;
 
 /// Which web pages may read answers, and what they may ask for.
@@ -55,20 +55,19 @@ fn max_age() -> String {
     "10m".to_owned()
 }
 
-/// The policy of the settings, and what to mind.
+/// The policy of the settings, and warnings.
 #[derive(Debug)]
 pub struct Checked {
-    /// The policy.
     pub policy: Policy,
-    /// Places in the settings, and what to mind there.
+    /// Warnings: a path in the settings, and a message.
     pub warnings: Vec<(String, String)>,
 }
 
 impl Settings {
-    /// The policy.
+    /// Check the settings, and make the policy.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<Checked, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         let origins = self.origins(&mut complaints);
@@ -192,7 +191,7 @@ fn check_header(name: &str) -> Result<(), String> {
     }
 }
 
-/// `30s`, `10m`, `2h` in seconds.
+/// Parse `30s`, `10m` or `2h` into seconds.
 fn seconds(text: &str) -> Option<u32> {
     let time = parse_duration(text)?;
     let seconds = u32::try_from(time.as_secs()).ok()?;
@@ -316,7 +315,7 @@ mod tests {
         }
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

@@ -1,35 +1,34 @@
-//! The first-party plugins, as components: what `builtin:<name>` loads.
+//! The first-party plugins as components, for `builtin:<name>`.
 //!
-//! The build script builds them for WebAssembly, in a target folder of their own, and this crate
-//! embeds the files. Stands before the gateway's config, which names them. Promises: each plugin
-//! comes with exactly the grants that its README lists (a test compares the two). Deliberately
-//! does not: load, compile or look into a component.
+//! The build script builds them for WebAssembly in a separate target folder, and this crate embeds the files. The
+//! gateway's configuration refers to them by name. Each plugin has exactly the grants that its README lists (a test
+//! compares them). This crate deliberately does not load, compile or inspect components.
 
 use std::time::Duration;
 
-/// The processor time of one call, where the config has no `limits.cpu`.
+/// The CPU time of one call if the configuration has no `limits.cpu`.
 const CALL: Duration = Duration::from_millis(10);
 
-/// A first-party plugin and what it is granted without an `allow` in the config.
+/// A first-party plugin, and its grants if the configuration has no `allow`.
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltinPlugin {
     /// The name after `builtin:`.
     pub name: &'static str,
-    /// The component, as the file's bytes.
+    /// The bytes of the component.
     pub component: &'static [u8],
-    /// The processor time of one call, where the config has no `limits.cpu`.
+    /// The CPU time of one call if the configuration has no `limits.cpu`.
     pub cpu: Duration,
-    /// The host interfaces that it is granted, by their names in `allow.interfaces`.
+    /// The host interfaces that it may use, by their names in `allow.interfaces`.
     pub interfaces: &'static [&'static str],
     /// The attributes that it may set, as in `allow.attributes`; `*` ends a prefix.
     pub attributes: &'static [&'static str],
-    /// Where its settings name a `[callout.<name>]`, which it is granted then: JSON pointers.
+    /// JSON pointers to the settings that name a `[callout.<name>]`. The plugin may use the callouts named there.
     pub callouts: &'static [&'static str],
-    /// Where its settings name a `[secret.<name>]`, which it is granted then: JSON pointers.
+    /// JSON pointers to the settings that name a `[secret.<name>]`. The plugin may use the secrets named there.
     pub secrets: &'static [&'static str],
 }
 
-/// One row of the table: the build script has put the component of that name into `OUT_DIR`.
+/// One row of the table. The build script has put the component of that name into `OUT_DIR`.
 macro_rules! plugin {
     ($name:literal, interfaces: $interfaces:expr, attributes: $attributes:expr) => {
         plugin!($name, interfaces: $interfaces, attributes: $attributes, callouts: [], secrets: [])
@@ -71,7 +70,7 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
         secrets: ["/introspection/secret"]
     ),
     BuiltinPlugin {
-        // The first call after a change of the configuration assembles the document, however long it is.
+        // The first call after a change of the configuration assembles the whole document.
         cpu: Duration::from_secs(1),
         ..plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: [])
     },

@@ -1,4 +1,4 @@
-//! The components export exactly their phases, and import only what they are granted.
+//! The components export exactly their phases, and import only interfaces that they are granted.
 
 #![allow(
     clippy::expect_used,
@@ -10,7 +10,7 @@
 use wasmparser::{Parser, Payload};
 use windlass_builtin_plugins::{BUILTIN_PLUGINS, BuiltinPlugin, builtin};
 
-/// The names that the component itself imports and exports, not those of what is inside it.
+/// The names that the component itself imports and exports, without those of nested components.
 fn names(plugin: &BuiltinPlugin) -> (Vec<String>, Vec<String>) {
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
     for payload in Parser::new(0).parse_all(plugin.component) {
@@ -101,7 +101,8 @@ fn each_imports_only_what_it_is_granted() {
                 None => assert!(
                     import.starts_with("wasi:cli/")
                         || import.starts_with("wasi:io/")
-                        // Hash maps: minijinja keeps templates in one, regex-lite groups, serde-saphyr anchors.
+                        // These plugins use hash maps: minijinja for templates, regex-lite for groups, serde-saphyr for
+                        // anchors.
                         || (["transform", "authorizer", "sdk-metadata"].contains(&plugin.name)
                             && import.starts_with("wasi:random/insecure-seed@")),
                     "{} imports {import}",

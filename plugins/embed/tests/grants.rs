@@ -1,4 +1,4 @@
-//! What a plugin is granted is what its README lists, and enough for what it imports.
+//! A plugin's grants are those that its README lists, and they cover everything that it imports.
 
 #![allow(
     clippy::expect_used,

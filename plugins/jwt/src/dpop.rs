@@ -1,4 +1,4 @@
-//! Proofs that a client holds the key its token is bound to (DPoP, RFC 9449): the settings of it.
+//! Proofs that a client holds the key to which its token is bound (DPoP, RFC 9449): their settings.
 
 use std::time::Duration;
 
@@ -30,17 +30,17 @@ pub struct DpopSettings {
     max_age: Option<String>,
 }
 
-/// The same, checked.
+/// The checked settings.
 #[derive(Debug)]
 pub struct DpopRules {
-    /// Scheme, host and port of the URL that clients use.
+    /// The scheme, host and port of the URL that clients use.
     origin: Option<String>,
-    /// The most that may have passed since a proof was made.
+    /// The maximum age of a proof.
     max_age: Duration,
 }
 
 impl DpopSettings {
-    /// The rules; without a table the usual ones.
+    /// Check the settings; without a table, use the defaults.
     pub fn check(settings: Option<&Self>, complaints: &mut Vec<Diagnostic>) -> DpopRules {
         let origin = settings.and_then(|settings| settings.origin.clone());
         if origin.as_deref().is_some_and(|origin| !is_origin(origin)) {
@@ -75,12 +75,12 @@ fn is_origin(text: &str) -> bool {
 }
 
 impl DpopRules {
-    /// Whether the settings say which URL clients use.
+    /// Whether the settings give the URL that clients use.
     pub fn has_origin(&self) -> bool {
         self.origin.is_some()
     }
 
-    /// The proof of a request. With none or several it is empty, which no proof is.
+    /// The proof of a request. Empty if there is none or there are several; an empty text is never a valid proof.
     pub fn value(request: &Request) -> String {
         let fields = request.header_all(FIELD);
         match <[_; 1]>::try_from(fields) {
@@ -89,15 +89,15 @@ impl DpopRules {
         }
     }
 
-    /// Remove it.
+    /// Remove the proof from the request.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     pub fn hide(request: &mut Request) -> Result<(), EditError> {
         request.remove_header(FIELD).map(|_| ())
     }
 
-    /// A proof with this value, as it is checked.
+    /// A proof with this value and these rules.
     pub fn proof<'a>(&'a self, value: &'a str) -> Proof<'a> {
         Proof {
             value,

@@ -1,7 +1,8 @@
-//! Tokens that only the authorization server can read: it is asked (RFC 7662), by way of the gateway, which adds the secret.
+//! Opaque tokens, which only the authorization server can read. The filter asks it (RFC 7662) through the gateway,
+//! which adds the secret.
 //!
-//! Promises: only an answer with `"active": true` accepts a token; whatever else the server says or does opens nothing; what
-//! it said is kept by the digest of the token, for `cache` at most and never past the token's end.
+//! Only a response with `"active": true` accepts a token; any other response or failure rejects it. Responses are
+//! cached under the digest of the token, for at most `cache`, and never past the token's expiry.
 
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use windlass_plugin_sdk::host::jwt::Mapping;
 use windlass_plugin_sdk::path::encode_query;
 use windlass_plugin_sdk::{AttributeRef, Diagnostic, EditError, Json, Request, parse_duration};
 
-/// The longest token that the server is asked about. Bytes.
+/// The longest token that the server is asked about, in bytes.
 const MAX_TOKEN: usize = 4096;
 
 /// The longest `cache`.
 const MOST_CACHE: Duration = Duration::from_secs(3600);
 
-/// How long it is known at the most that a token is not active.
+/// The longest time that an inactive token is cached.
 const REFUSED_CACHE: Duration = Duration::from_secs(10);
 
-/// How far the server's clock may be off. Milliseconds.
+/// The allowed difference of the server's clock in milliseconds.
 const SKEW: f64 = 30_000.0;
 
 /// The authorization server that is asked about tokens (RFC 7662).
@@ -56,7 +57,7 @@ pub struct IntrospectionSettings {
     certificate_bound: bool,
 }
 
-/// The same, checked.
+/// The checked settings.
 #[derive(Debug)]
 pub struct Introspection {
     callout: String,
@@ -65,12 +66,12 @@ pub struct Introspection {
     issuers: Vec<String>,
     audiences: Vec<String>,
     certificate_bound: bool,
-    /// Whether verifiers take the tokens that are JSON Web Tokens.
+    /// Whether verifiers handle the tokens that are JSON Web Tokens.
     only_opaque: bool,
 }
 
-/// The members of an answer that decide about its token. Serde refuses one that is there twice, of which readers take one or
-/// the other.
+/// The members of a response that decide about its token. Serde refuses a duplicate, because readers disagree on which
+/// one counts.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Once {
@@ -84,20 +85,20 @@ struct Once {
     cnf: IgnoredAny,
 }
 
-/// The server's answer about a token.
+/// The server's response about a token.
 pub enum Answer {
-    /// It is active, and for us; this is known of it.
+    /// The token is active and acceptable here; these are its members.
     Active(Json),
-    /// It is not.
+    /// The token is not.
     Refused,
-    /// The answer is not there yet: the phase runs again.
+    /// The response has not arrived yet: the phase runs again.
     NotYet,
-    /// There is no answer that can be understood; the cause, for the log.
+    /// There is no valid response; the cause, for the log.
     Unavailable(String),
 }
 
 impl IntrospectionSettings {
-    /// The settings, checked. None: something is wrong.
+    /// Check the settings. `None` if there is an error.
     pub fn check(
         &self,
         has_verifiers: bool,
@@ -152,14 +153,14 @@ impl IntrospectionSettings {
 }
 
 impl Introspection {
-    /// Whether the server is asked about this token.
+    /// Whether to ask the server about this token.
     pub fn takes(&self, token: &str) -> bool {
         !(self.only_opaque && is_signed(token))
     }
 
-    /// The server's answer about it.
+    /// Ask the server about a token.
     pub fn ask(&self, token: &str, request: &Request) -> Answer {
-        // RFC 6750, section 2.1: visible characters of ASCII, and among them no space.
+        // RFC 6750, section 2.1: visible ASCII characters without spaces.
         let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
         if token.len() > MAX_TOKEN || !is_token {
             return Answer::Refused;
@@ -167,7 +168,7 @@ impl Introspection {
         let key = self.key(token);
         let now = request.attributes().number("request.time-ms").unwrap_or(0) as f64;
         if let Some(known) = cache::get(&key) {
-            // Again: a reload may have brought other demands.
+            // Check again, because a reload may have changed the requirements.
             let known = serde_json::from_slice(&known).unwrap_or(Json::Null);
             return match known.is_object() && self.accepts(&known, now) {
                 true => Answer::Active(known),
@@ -181,7 +182,8 @@ impl Introspection {
         }
     }
 
-    /// The key of the answer about a token: a server may answer another client otherwise (RFC 7662, section 4).
+    /// The cache key for a token. It contains the client, because a server may answer another client differently (RFC
+    /// 7662, section 4).
     fn key(&self, token: &str) -> String {
         let client = match &self.credential {
             Some(Credential::Basic { user, .. }) => user.as_str(),
@@ -204,7 +206,7 @@ impl Introspection {
         }
     }
 
-    /// Read the server's answer, and keep it.
+    /// Parse the server's response, and cache it.
     fn read(&self, response: &Response, key: &str, now: f64) -> Answer {
         if response.status != 200 {
             let hint = match response.status {
@@ -240,12 +242,12 @@ impl Introspection {
     fn keep(&self, key: &str, known: &[u8], at_most: Duration) {
         let time = self.cache.min(at_most);
         if !time.is_zero() {
-            // One that is too large is asked for again.
+            // A response that is too large for the cache is requested again.
             let _ = cache::put(key, known, time);
         }
     }
 
-    /// Whether an active token is for us, and in force.
+    /// Whether an active token is acceptable here and now.
     fn accepts(&self, known: &Json, now: f64) -> bool {
         let names = |member: &str, wanted: &[String]| {
             let is_wanted = |value: &Json| {
@@ -269,7 +271,8 @@ impl Introspection {
     }
 }
 
-/// Whether the members that are defined (RFC 7662, section 2.2) have their types: a date that is a text would be none.
+/// Whether the defined members (RFC 7662, section 2.2) have their types. Otherwise a date that is text would count as
+/// absent.
 fn are_typed(known: &Json) -> bool {
     let all = |names: &[&str], is: fn(&Json) -> bool| {
         let mut found = names.iter().filter_map(|name| known.get(name));
@@ -295,17 +298,17 @@ fn cause(error: &CallError) -> String {
     }
 }
 
-/// Whether it looks like a JSON Web Token: three parts, of which the first is that of an object.
+/// Whether a token looks like a JSON Web Token: three parts, and the first one encodes an object.
 fn is_signed(token: &str) -> bool {
     token.starts_with("ey") && token.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// A time of an answer, in milliseconds since 1970.
+/// A time in a response, in milliseconds since 1970.
 fn time(known: &Json, member: &str) -> Option<f64> {
     Some(known.get(member)?.as_f64()? * 1000.0)
 }
 
-/// Whether an answer has these scopes (`scope`, words with spaces between them): all, or any.
+/// Whether a response has these scopes (`scope`, words separated by spaces): all, or any.
 pub fn has_scopes(known: &Json, wanted: &[&str], any: bool) -> bool {
     let scopes = known.get("scope").and_then(Json::as_str).unwrap_or("");
     let has = |wanted: &&str| scopes.split(' ').any(|scope| scope == *wanted);
@@ -315,16 +318,17 @@ pub fn has_scopes(known: &Json, wanted: &[&str], any: bool) -> bool {
     }
 }
 
-/// The thumbprint of the key that a token is bound to, if it is: an empty one, which no key has, where it cannot be read.
+/// The thumbprint of the key to which a token is bound, if any. If it cannot be read, it is empty, which matches no
+/// key.
 pub fn bound_to(known: &Json) -> Option<&str> {
     let thumbprint = known.pointer("/cnf/jkt")?;
     Some(thumbprint.as_str().unwrap_or(""))
 }
 
-/// Make facts of what is known: all of them, or none. False: one that must be there is not.
+/// Set attributes from a response: all of them, or none. False if a required one is missing.
 ///
 /// # Errors
-/// Why the gateway refused a fact.
+/// The reason why the gateway refused an attribute.
 pub fn set_attributes(
     known: &Json,
     claims: &[Mapping<'_>],
@@ -352,7 +356,7 @@ pub fn set_attributes(
     if required.any(|(mapping, (_, value))| mapping.required && value.is_none()) {
         return Ok(false);
     }
-    // A filter cannot remove an attribute: one of another credential would stand beside this token's.
+    // A filter cannot remove an attribute, so one of another credential would remain beside this token's.
     let is_of_another = |(attribute, value): &(&str, Option<_>)| {
         value.is_none() && request.attributes().get(attribute).is_some()
     };

@@ -1,9 +1,9 @@
-//! `builtin:jwt`: lets requests pass that carry a JSON Web Token of a known issuer.
+//! `builtin:jwt`: requires a JSON Web Token of a configured issuer.
 //!
-//! Promises: a request passes only with a token that one of the configured verifiers accepts and that has the scopes
-//! asked for; then `auth.method` and the configured attributes are set. To the client every token that is not accepted
-//! looks the same (RFC 6750), and a request with two tokens is refused before either is looked at. Deliberately does not:
-//! parse a token, hold a key, or look anywhere but in the configured places; the gateway verifies.
+//! A request passes only with a token that one of the configured verifiers accepts and that has the required scopes;
+//! the filter then sets `auth.method` and the configured attributes. All rejected tokens look the same to the client
+//! (RFC 6750). A request with two tokens is refused before either is checked. The filter deliberately parses no token,
+//! holds no key, and reads only the configured sources; the gateway verifies tokens.
 
 mod dpop;
 mod introspection;
@@ -36,7 +36,7 @@ struct JwtFilter {
     sources: Vec<Source>,
     hide: bool,
     check: Check,
-    /// Whether the gateway can find the token, hide it and verify it in one call.
+    /// Whether the gateway can find, hide and verify the token in one call.
     has_only_field: bool,
     scopes: Vec<&'static str>,
     any_scope: bool,
@@ -50,13 +50,13 @@ struct JwtFilter {
 struct Challenges {
     missing: String,
     several: String,
-    /// For a token without a proof, and for one with a proof.
+    /// For a token without a proof, and for a token with one.
     rejected: [String; 2],
     scope: [String; 2],
     proof: String,
 }
 
-/// The outcome of a check of a token.
+/// The result of checking a token.
 enum Checkup {
     Accepted,
     Rejected,
@@ -64,7 +64,7 @@ enum Checkup {
     Proof(ProofError),
     /// The phase runs again.
     NotYet,
-    /// Nobody could tell; the cause, for the log.
+    /// The token could not be checked; the cause, for the log.
     Unavailable(String),
 }
 
@@ -127,7 +127,7 @@ impl Filter for JwtFilter {
 
 impl OnRequest for JwtFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        // The gateway can do all of it in one call, in the most common case.
+        // In the most common case, the gateway can do everything in one call.
         if self.has_only_field {
             return self.verify_field();
         }
@@ -136,7 +136,7 @@ impl OnRequest for JwtFilter {
             Found::None => return Ok(self.refuse_none()),
             Found::Several => return Ok(self.refuse_several()),
         };
-        // Removed first, since that tells how many there are; whoever is refused goes no further anyway.
+        // Remove first, because this returns the count. A refused request goes no further in any case.
         let count = match self.hide {
             true => source.remove(request)?,
             false => source.count(request),
@@ -150,7 +150,7 @@ impl OnRequest for JwtFilter {
             true => DpopRules::value(request),
             false => String::new(),
         };
-        // One that came with a token which needs none was not checked.
+        // If the token needs no proof, a proof that came with it was not checked, so it is removed too.
         if self.hide && self.sources.iter().any(Source::is_dpop) {
             DpopRules::hide(request)?;
         }
@@ -160,10 +160,10 @@ impl OnRequest for JwtFilter {
     }
 }
 
-/// How many of the configured places hold a token.
+/// How many of the configured sources hold a token.
 enum Found<'a> {
     None,
-    /// One, with this in it.
+    /// One source, with this text.
     One(&'a Source, String),
     Several,
 }
@@ -185,7 +185,7 @@ impl JwtFilter {
     fn verdict(&self, checkup: Checkup, with_proof: bool) -> RequestVerdict {
         let challenges = &self.challenges;
         match checkup {
-            // Whatever is returned before the phase runs again is left.
+            // The gateway ignores this verdict if the phase runs again.
             Checkup::Accepted | Checkup::NotYet => RequestVerdict::NEXT,
             Checkup::Rejected => refuse(
                 401,
@@ -229,7 +229,7 @@ impl JwtFilter {
         }
     }
 
-    /// The same for a token that only the authorization server can read.
+    /// The same for an opaque token.
     fn introspect(
         &self,
         introspection: &Introspection,
@@ -284,13 +284,13 @@ impl JwtFilter {
         refuse(401, TOKEN_MISSING, &self.challenges.missing)
     }
 
-    /// RFC 6750, section 2: not more than one method for a token, and section 3.1: nor one of them twice.
+    /// RFC 6750, section 2: one method a request; section 3.1: no repeated token.
     fn refuse_several(&self) -> RequestVerdict {
         refuse(400, SEVERAL_TOKENS, &self.challenges.several)
     }
 }
 
-/// The field that is the only place of a token, if a token needs no proof there.
+/// The field, if it is the only source and its tokens need no proof.
 fn only_field(sources: &[Source], hide: bool) -> Option<TokenField<'_>> {
     match sources {
         [source] if !source.is_dpop() => source.field(hide),
@@ -298,7 +298,7 @@ fn only_field(sources: &[Source], hide: bool) -> Option<TokenField<'_>> {
     }
 }
 
-/// The outcome of a check, from the gateway's error.
+/// The result of a check from the gateway's error.
 fn checkup(error: VerifyError) -> Result<Checkup, Failure> {
     match error {
         VerifyError::NotYet => Ok(Checkup::NotYet),
@@ -309,7 +309,8 @@ fn checkup(error: VerifyError) -> Result<Checkup, Failure> {
     }
 }
 
-/// The claims do not fit the attributes. Their size is the token's: no failure of the filter, which could be suspended for it.
+/// The claims do not fit into attributes. The token determines their size, so this is not a failure of the filter,
+/// which could get it suspended.
 fn unfit(error: EditError) -> Result<Checkup, Failure> {
     match error {
         EditError::TooLarge => {
@@ -359,7 +360,7 @@ impl Challenges {
         let several = if takes[0].1 { "Bearer" } else { source::DPOP };
         let scope = format!("scope=\"{}\"", settings.scopes.join(" "));
         Self {
-            // RFC 6750, section 3.1: no error where there was no token.
+            // RFC 6750, section 3.1: no error code if there was no token.
             missing: missing.join(", "),
             several: error(several, "invalid_request"),
             rejected: both(&|scheme| error(scheme, "invalid_token")),

@@ -1,4 +1,4 @@
-//! The settings as written, and where the token is then looked for.
+//! The settings as written, and the sources of the token that result from them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::dpop::{DpopRules, DpopSettings};
 use crate::introspection::{Introspection, IntrospectionSettings};
 use crate::source::{AUTHORIZATION, DPOP, Source};
 
-/// The most places: each is looked at for every request.
+/// The most sources; each one is read for every request.
 const MAX_PLACES: usize = 8;
 
 /// Where the token is, who verifies it, and what is asked of it.
@@ -88,29 +88,30 @@ fn subject() -> BTreeMap<String, String> {
     BTreeMap::from([("consumer.id".to_owned(), "sub?".to_owned())])
 }
 
-/// A text of the settings, for as long as the instance lives: it is configured once, and its memory goes with it.
+/// Keep a text of the settings for as long as the instance lives. An instance is configured once, and its memory is
+/// freed with it.
 pub fn keep(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-/// The settings, checked.
+/// The checked settings.
 #[derive(Debug)]
 pub struct Checked {
-    /// Where the token is looked for.
+    /// The sources of the token.
     pub sources: Vec<Source>,
     /// Claims that become attributes.
     pub claims: Vec<Mapping<'static>>,
     /// How proofs are checked.
     pub dpop: DpopRules,
-    /// The server that is asked about tokens that no verifier knows.
+    /// The server that is asked about tokens that no verifier can check.
     pub introspection: Option<Introspection>,
 }
 
 impl Settings {
-    /// Where the token is looked for, which claims become attributes, and the rest that takes more than a look.
+    /// Check the settings.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<Checked, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         if self.verifiers.is_empty() && self.introspection.is_none() {
@@ -176,7 +177,7 @@ impl Settings {
         }
     }
 
-    /// The places as they are written, or the usual ones.
+    /// The configured sources, or the default ones.
     fn places(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Place> {
         let Some(places) = &self.from else {
             return match &self.dpop {
@@ -230,7 +231,7 @@ impl Settings {
     }
 }
 
-/// The member of a place that is wrong, and the message.
+/// The wrong member of a source, and the message.
 type PlaceError = (&'static str, String);
 
 impl Place {
@@ -272,7 +273,8 @@ impl Place {
     }
 }
 
-/// Says which filter let the request pass: no token may say that. Other facts of filters need a grant of the operator's.
+/// This attribute says which filter accepted the request, so no claim may set it. Other attributes need a grant of the
+/// operator.
 const METHOD: &str = "auth.method";
 
 fn check_attribute(name: &str) -> Option<String> {
@@ -478,7 +480,7 @@ mod tests {
         assert_eq!(alone.token(""), None);
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

@@ -1,4 +1,4 @@
-//! Where a token may be, and how it is found and taken out there.
+//! The sources of a token: how to find it and how to remove it.
 
 use windlass_plugin_sdk::host::jwt::TokenField;
 use windlass_plugin_sdk::{EditError, Json, Request, json};
@@ -6,26 +6,26 @@ use windlass_plugin_sdk::{EditError, Json, Request, json};
 /// The header of credentials (RFC 9110, section 11.6.2), lower case.
 pub const AUTHORIZATION: &str = "authorization";
 
-/// The scheme of a token that comes with a proof (RFC 9449, section 7.1).
+/// The scheme of a token with a proof (RFC 9449, section 7.1).
 pub const DPOP: &str = "DPoP";
 
-/// A place where the token may be.
+/// A source of the token.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In the header of this name, lower case.
+    /// The header of this name, lower case.
     Header {
         name: String,
-        /// After this word, or alone.
+        /// The word before the token; `None` if the token is the whole value.
         scheme: Option<String>,
     },
-    /// In the cookie of this name.
+    /// The cookie of this name.
     Cookie(String),
-    /// In the query parameter of this name.
+    /// The query parameter of this name.
     Query(String),
 }
 
 impl Source {
-    /// As an OpenAPI security scheme: what tells it from others, and the scheme.
+    /// The source as an OpenAPI security scheme: a name that distinguishes it, and the scheme.
     pub fn describe(&self) -> (String, Json) {
         let (place, name) = match self {
             Self::Header {
@@ -41,7 +41,7 @@ impl Source {
             Self::Query(name) => ("query", name),
         };
         let about = json!({ "type": "apiKey", "in": place, "name": name });
-        // A cookie or a parameter may have the name of a header.
+        // A cookie or a parameter may have the same name as a header.
         let scheme = match self {
             Self::Header { .. } => name.clone(),
             Self::Query(_) | Self::Cookie(_) => format!("{place}-{name}"),
@@ -49,8 +49,7 @@ impl Source {
         (scheme, about)
     }
 
-    /// The first text there that holds a token. What stands beside it is not a reason to look elsewhere: [`Self::count`]
-    /// tells that it is there.
+    /// The first text in this source that holds a token. It ignores further values; [`Self::count`] counts them.
     pub fn find(&self, request: &Request) -> Option<String> {
         let token = |value: Vec<u8>| {
             let text = String::from_utf8(value).ok()?;
@@ -67,7 +66,7 @@ impl Source {
         }
     }
 
-    /// The token in what was found. None: there is none.
+    /// The token in a text from this source. `None` if it holds none.
     pub fn token<'a>(&self, found: &'a str) -> Option<&'a str> {
         let token = match self {
             Self::Header {
@@ -79,7 +78,7 @@ impl Source {
         (!token.is_empty()).then_some(token)
     }
 
-    /// The field, where it is one.
+    /// The field, if this source is a header.
     pub fn field(&self, hide: bool) -> Option<TokenField<'_>> {
         match self {
             Self::Header { name, scheme } => Some(TokenField {
@@ -91,7 +90,7 @@ impl Source {
         }
     }
 
-    /// Whether a token there comes with a proof.
+    /// Whether tokens in this source come with a proof.
     pub fn is_dpop(&self) -> bool {
         match self {
             Self::Header {
@@ -102,7 +101,7 @@ impl Source {
         }
     }
 
-    /// Whether this is the header of another place.
+    /// Whether both sources read the same header.
     pub fn is_header_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one == other,
@@ -114,7 +113,7 @@ impl Source {
         matches!(self, Self::Header { scheme: None, .. }) && self.is_header_of(other)
     }
 
-    /// How often the request has something there.
+    /// The number of values that the request has in this source.
     pub fn count(&self, request: &Request) -> usize {
         match self {
             Self::Header { name, .. } => request.header_all(name).len(),
@@ -127,10 +126,10 @@ impl Source {
         }
     }
 
-    /// Removes all that the request has there, and tells how often that was.
+    /// Removes all values of this source. Returns how many there were.
     ///
     /// # Errors
-    /// Why the gateway refused the edit.
+    /// The reason why the gateway refused the edit.
     pub fn remove(&self, request: &mut Request) -> Result<usize, EditError> {
         match self {
             Self::Header { name, .. } => Ok(request.remove_header(name)? as usize),
@@ -149,9 +148,9 @@ impl Source {
     }
 }
 
-/// The credentials after this scheme, whose letters have no case (RFC 9110, section 11.1).
+/// The credentials after this scheme, compared without case (RFC 9110, section 11.1).
 fn after<'a>(scheme: &str, value: &'a str) -> Option<&'a str> {
-    // A tab is not legal there. Some endpoints take it, so a token behind it is one here too.
+    // RFC 9110 does not allow a tab here, but some endpoints accept it, so a token after a tab counts too.
     let blank = [' ', '\t'];
     let (first, rest) = value.split_once(blank)?;
     first
@@ -159,7 +158,7 @@ fn after<'a>(scheme: &str, value: &'a str) -> Option<&'a str> {
         .then(|| rest.trim_start_matches(blank))
 }
 
-/// The values of the cookies of this name that are not empty (RFC 6265, section 4.2.1).
+/// The values of the cookies of this name, without empty ones (RFC 6265, section 4.2.1).
 fn cookies<'a>(field: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let values = pairs.filter_map(move |pair| {
@@ -170,7 +169,7 @@ fn cookies<'a>(field: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
     values.filter(|value| !value.is_empty())
 }
 
-/// A cookie's value may be quoted.
+/// The value of a cookie without optional quotes.
 fn unquoted(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inside @ .., b'"'] => inside,
@@ -178,7 +177,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Send the other cookies on.
+/// Remove one cookie, and keep the others.
 fn remove_cookie(request: &mut Request, name: &str) -> Result<(), EditError> {
     let mut others: Vec<Vec<u8>> = Vec::new();
     for value in request.header_all("cookie") {

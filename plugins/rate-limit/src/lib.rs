@@ -1,8 +1,8 @@
-//! `builtin:rate-limit`: bounds how often clients may ask, by address or whatever else they are told apart by.
+//! `builtin:rate-limit`: limits requests by client address or by other values.
 //!
-//! Promises: a request passes only if every bound gives, in one atomic step of the gateway; nothing of the request
-//! is copied for that. Deliberately does not: count by itself, or know keys and plans, which
-//! `builtin:usage-plan` does.
+//! A request passes only if every limit allows it, in one atomic step of the gateway; nothing of the request is copied
+//! for that. The filter deliberately does not count by itself, and has nothing to do with keys and plans, which
+//! `builtin:usage-plan` handles.
 
 mod settings;
 
@@ -18,7 +18,7 @@ struct RateLimit {
     bounds: Vec<Bound>,
     cost: u64,
     cost_attribute: Option<String>,
-    /// None: answers carry no fields.
+    /// Empty: responses have no such fields.
     forms: Vec<Form>,
     throttled: Counter,
 }
@@ -26,7 +26,7 @@ struct RateLimit {
 struct Bound {
     name: String,
     shadow: bool,
-    /// Whether it refuses requests that lack what it counts by.
+    /// Whether the limit refuses requests that lack the value it counts by.
     denies: bool,
 }
 
@@ -102,7 +102,7 @@ impl OnRequest for RateLimit {
 }
 
 impl RateLimit {
-    /// Whether all bounds are in shadow.
+    /// Whether all limits are in shadow.
     fn refuses_nothing(&self) -> bool {
         self.bounds.iter().all(|bound| bound.shadow)
     }
@@ -122,7 +122,7 @@ impl RateLimit {
         }
     }
 
-    /// The fields that tell where the bounds stand; those in shadow are not told.
+    /// The fields with the state of the limits; those in shadow are left out.
     fn fields(&self, levels: &[Level], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
         let policies = levels.iter().filter_map(|level| {
             let bound = self.bounds.get(level.bound as usize)?;

@@ -1,4 +1,4 @@
-//! The settings as written, and the bounds that they say.
+//! The settings as written, and the limits that result from them.
 
 use serde::Deserialize;
 use windlass_plugin_sdk::host::rates::{
@@ -8,9 +8,9 @@ use windlass_plugin_sdk::host::rates::{
 use windlass_plugin_sdk::ratelimit::Form;
 use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field, parse_duration};
 
-/// The largest limit and burst.
+/// The largest `limit` and `burst`.
 const MAX_LIMIT: u64 = 1_000_000_000;
-/// The shortest and the longest window. Milliseconds.
+/// The shortest and the longest window in milliseconds.
 const WINDOWS: std::ops::RangeInclusive<u64> = 100..=31 * 86_400_000;
 
 /// The bounds, and what a request costs.
@@ -117,7 +117,7 @@ const fn yes() -> bool {
     true
 }
 
-/// The source of the value that a bound counts by.
+/// The source of the value that a limit counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By<'a> {
     All,
@@ -158,7 +158,7 @@ impl<'a> By<'a> {
     }
 }
 
-/// Whether this attribute of the gateway's own differs with each request.
+/// Whether this attribute of the gateway is different for each request.
 fn is_of_one_request(name: &str) -> bool {
     name == "client.port" || name.starts_with("request.")
 }
@@ -168,22 +168,22 @@ fn is_of_answer(name: &str) -> bool {
     name.starts_with("upstream.") || name.starts_with("outcome.")
 }
 
-/// Whether proxies name the client in this field.
+/// Whether proxies report the client's address in this field.
 fn names_client(field: &str) -> bool {
     let fields = ["forwarded", "x-forwarded-for", "x-real-ip"];
     fields.iter().any(|one| one.eq_ignore_ascii_case(field))
 }
 
 impl Settings {
-    /// How the fields are written. None: there are none.
+    /// The forms of the fields. Empty if responses have none.
     pub fn forms(&self) -> Vec<Form> {
         Form::chosen(self.headers, self.forms.as_deref())
     }
 
-    /// The bounds, for the gateway.
+    /// The limits in the form that the gateway takes.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<Vec<HostBound<'_>>, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         if self.bounds.is_empty() || self.bounds.len() > MAX_BOUNDS {
@@ -230,7 +230,7 @@ impl Settings {
         }
     }
 
-    /// The attributes without which it cannot work: those of filters, of bounds that deny.
+    /// The attributes that the filter requires: those that other filters set and that limits with `deny` count by.
     pub fn required(&self) -> impl Iterator<Item = &str> {
         let own = ["client.", "route.", "api."];
         let bounds = self.bounds.iter();
@@ -244,7 +244,7 @@ impl Settings {
         })
     }
 
-    /// Bounds that work, and hardly as they are meant: each with its place.
+    /// Warnings about limits that work, but probably not as intended: each with its path in the settings.
     pub fn advice(&self) -> impl Iterator<Item = (String, &'static str)> {
         let bounds = self.bounds.iter().enumerate();
         bounds.filter_map(|(place, bound)| {
@@ -257,7 +257,7 @@ impl Settings {
         })
     }
 
-    /// The request fields that bounds count by.
+    /// The request fields that limits count by.
     pub fn read(&self) -> impl Iterator<Item = &str> {
         self.bounds
             .iter()
@@ -269,7 +269,7 @@ impl Settings {
 }
 
 impl Bound {
-    /// Whether it refuses requests that lack what it counts by.
+    /// Whether the limit refuses requests that lack the value it counts by.
     pub fn denies(&self) -> bool {
         self.missing == Some(Missing::Deny)
     }
@@ -380,7 +380,7 @@ impl Bound {
     }
 }
 
-/// A time such as `10s`.
+/// Parse a duration such as `10s` into milliseconds.
 fn milliseconds(text: &str) -> Option<u64> {
     u64::try_from(parse_duration(text)?.as_millis()).ok()
 }
@@ -457,7 +457,7 @@ mod tests {
         );
     }
 
-    /// The complaints about one bound with these settings beside its name, limit and window.
+    /// The errors in one limit with these settings beside its name, limit and window.
     fn complaints_about(bound: &str, more: &str) -> Vec<Diagnostic> {
         let json = format!(
             "{{ \"bounds\": [{{ \"name\": \"a\", \"limit\": 4, \"window\": \"1m\", {bound} }}]{more} }}"
@@ -537,7 +537,7 @@ mod tests {
             (r#""burst":9"#, r#", "cost": 10"#, 1),
             (r#""algorithm":"sliding-window""#, r#", "cost": 5"#, 1),
             (r#""shadow":true"#, r#", "cost": 5"#, 0),
-            // Requests whose cost is told may pass.
+            // With a cost attribute, requests may still pass.
             (
                 r#""burst":2"#,
                 r#", "cost": 5, "cost_attribute": "token.cost""#,
@@ -585,7 +585,7 @@ mod tests {
         assert_eq!(settings.read().collect::<Vec<_>>(), ["x-tenant"]);
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

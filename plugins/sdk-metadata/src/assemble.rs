@@ -1,4 +1,4 @@
-//! The documents, put together of what the gateway tells of its routes and filters. Pure.
+//! Assembles the documents from the gateway's description of its routes and filters. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,22 +8,22 @@ use crate::path::{self, Fit, Index};
 use crate::settings::Checked;
 use crate::text::{self, Object, Text};
 
-/// Methods that OpenAPI knows, in the order in which they are written.
+/// The methods of OpenAPI, in the order in which they are written.
 const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
-/// Those that a route for any method is described with, where no document says more.
+/// The methods in the description of a route for any method, if no document says more.
 const USUAL: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 /// Statuses after which a client may try again.
 const RETRYABLE: [u16; 4] = [429, 502, 503, 504];
 
-/// A route, as the gateway tells it.
+/// A route from the gateway's description.
 struct Route<'a> {
     name: &'a str,
-    /// With the base path of its API.
+    /// The path with the base path of its API.
     path: String,
     own_path: &'a str,
-    /// In lower case. Empty: any.
+    /// In lower case. Empty for any method.
     methods: Vec<String>,
     contributions: Vec<&'a Map<String, Value>>,
 }
@@ -31,21 +31,21 @@ struct Route<'a> {
 /// The operator's document, as text.
 #[derive(Debug)]
 pub struct Document {
-    /// All but `paths`.
+    /// All members except `paths`.
     members: BTreeMap<String, Text>,
     /// The members of each path.
     paths: BTreeMap<String, BTreeMap<String, Text>>,
 }
 
-/// The additions of the filters of a route to an operation, with their refusals in words: those of `api-key` and `usage-plan`
-/// add 500 bytes.
+/// The bytes that the filters of a route add to an operation, including their refusals. `api-key` and `usage-plan` add
+/// 500 bytes.
 const ADDED: usize = 1024;
 
 impl Document {
-    /// A document of OpenAPI 3. None: it is something else.
+    /// Parse a document of OpenAPI 3. `None` if it is something else.
     pub fn new(text: Text) -> Option<Self> {
         let mut members = text.members()?;
-        // It may be as long as all the rest.
+        // It may be as large as everything else.
         drop(text);
         let version = members.get("openapi")?.value();
         let paths = members.remove("paths").and_then(|paths| paths.members());
@@ -58,7 +58,7 @@ impl Document {
             .then_some(Self { members, paths })
     }
 
-    /// How long it may be with what the filters add. Bytes.
+    /// The length of the document in bytes with the additions of the filters.
     pub fn length_when_complete(&self) -> usize {
         let long = |members: &BTreeMap<String, Text>| {
             text::length(members.iter().map(|(name, one)| (name, one.as_str().len())))
@@ -80,14 +80,14 @@ impl Document {
 /// The operations and other members of a path.
 type Item = BTreeMap<String, Part>;
 
-/// A member of a path. Text: a tree of all of them would not fit into an instance.
+/// A member of a path. It is kept as text, because a tree of all members would not fit into an instance.
 struct Part {
     text: Text,
-    /// It is an operation without an `operationId`.
+    /// Whether it is an operation without an `operationId`.
     is_nameless: bool,
 }
 
-/// The OpenAPI document, put together.
+/// The assembled OpenAPI document.
 pub struct OpenApi {
     members: BTreeMap<String, Text>,
     info: Value,
@@ -98,7 +98,7 @@ pub struct OpenApi {
 }
 
 impl OpenApi {
-    /// Assembles it.
+    /// Assembles the document.
     pub fn new(about: &Value, document: Option<&Document>, settings: &Checked) -> Self {
         let all = routes(about, settings);
         let routes = Routes::of(&all);
@@ -187,7 +187,7 @@ impl OpenApi {
         } = self;
         members.insert("info".to_owned(), Text::from(&info));
         members.insert("servers".to_owned(), Text::from(&servers));
-        // A name begins the operation, and is as long as its path.
+        // A generated name precedes the operation, and is about as long as its path.
         let of_item = |path: &String, item: &Item| {
             let parts = item.iter().map(|(name, part)| {
                 let name_of = if part.is_nameless { path.len() + 32 } else { 0 };
@@ -210,7 +210,7 @@ impl OpenApi {
     }
 }
 
-/// The members of an object, of none if it is something else.
+/// The members of an object; empty if the text is something else.
 fn object(text: Option<&Text>) -> Map<String, Value> {
     match text.map(Text::value) {
         Some(Value::Object(members)) => members,
@@ -218,7 +218,7 @@ fn object(text: Option<&Text>) -> Map<String, Value> {
     }
 }
 
-/// The plans that are sold for an API which is described.
+/// The plans that cover an API in the description.
 fn plans<'a>(about: &'a Value, settings: &Checked) -> Vec<&'a str> {
     let all = about["plans"].as_array().into_iter().flatten();
     let is_wanted = |name: &&str| {
@@ -292,14 +292,14 @@ impl Route<'_> {
         self.methods.is_empty() || self.methods.iter().any(|one| one == method)
     }
 
-    /// The base path of its API. None: it has none, or is the API's `$default`.
+    /// The base path of its API. `None` if it has none, or if the route is the API's `$default`.
     fn base(&self) -> Option<&str> {
         let base = self.path.strip_suffix(self.own_path)?;
         (!base.is_empty()).then_some(base)
     }
 }
 
-/// All routes, and how a path of the document is found among them.
+/// All routes, and an index to find them by a path of the document.
 struct Routes<'r> {
     all: &'r [Route<'r>],
     by_path: Index<'r>,
@@ -315,7 +315,7 @@ impl<'r> Routes<'r> {
         }
     }
 
-    /// The routes that take a path of the document, the best last: as it stands, and below each base path.
+    /// The routes that match a path of the document, the best one last: the path as written, and below each base path.
     fn that_take(&self, known: &str) -> Vec<(&'r Route<'r>, Option<&'r str>)> {
         let whole = self.by_path.fits(known).into_iter();
         let mut found: Vec<_> = whole.map(|(fit, place)| (fit, None, place)).collect();
@@ -326,7 +326,7 @@ impl<'r> Routes<'r> {
             let below = below.into_iter().filter(|(_, place)| is_of_base(place));
             found.extend(below.map(|(fit, place)| (fit, Some(*base), place)));
         }
-        // A route without a base path stands for both.
+        // A route without a base path counts as both.
         let is_below = |base: Option<&str>, place: usize| {
             let route = self.all.get(place);
             base.is_some() || route.is_some_and(|route| route.path == route.own_path)
@@ -340,9 +340,9 @@ impl<'r> Routes<'r> {
 }
 
 impl OpenApi {
-    /// Adds the operations of a path of the operator's document that a route serves, each with the additions of the
-    /// route's filters. Operations that no route serves are left out. A path is looked for whole, and then below the base
-    /// path of an API.
+    /// Adds the operations of a path in the operator's document that a route serves, each with the additions of the
+    /// route's filters. Operations that no route serves are left out. The path is matched as written, and then below
+    /// the base path of each API.
     fn described(&mut self, known: &str, item: &BTreeMap<String, Text>, routes: &Routes<'_>) {
         let shared = item.get("parameters").map(Text::value);
         let takers = routes.that_take(known);
@@ -374,8 +374,8 @@ impl OpenApi {
         }
     }
 
-    /// Adds a route that the operator's document does not have. Where there is a document, it says what is below a greedy
-    /// parameter.
+    /// Adds a route that the operator's document does not have. If there is a document, it must describe the paths
+    /// below a greedy parameter itself.
     fn undescribed(
         &mut self,
         (number, route): (usize, &Route<'_>),
@@ -421,7 +421,8 @@ impl OpenApi {
     }
 }
 
-/// Where a route's operations stand: at the first path of the document that it takes segment by segment, else at its own.
+/// The path at which a route's operations are written: the first path of the document that it matches segment by
+/// segment, or else its own.
 struct Places<'p> {
     plain: &'p [String],
     by_path: Index<'p>,
@@ -429,7 +430,7 @@ struct Places<'p> {
 }
 
 impl<'p> Places<'p> {
-    /// Of routes with these paths.
+    /// For routes with these paths.
     fn new(plain: &'p [String]) -> Self {
         let by_path = Index::of(plain.iter().map(String::as_str));
         Self {
@@ -439,7 +440,7 @@ impl<'p> Places<'p> {
         }
     }
 
-    /// A path is in the document now.
+    /// Record a path that is now in the document.
     fn add(&mut self, path: &str) {
         for (fit, number) in self.by_path.fits(path) {
             if fit != Fit::Whole {
@@ -452,7 +453,7 @@ impl<'p> Places<'p> {
         }
     }
 
-    /// The place of the route of this number, which is in the document then.
+    /// The path for the route of this number, which is then in the document.
     fn of(&mut self, number: usize) -> String {
         if let Some(place) = self.first.get(&number) {
             return place.clone();
@@ -463,7 +464,7 @@ impl<'p> Places<'p> {
     }
 }
 
-/// Give an operation its parameters, and what the filters of its route add.
+/// Add the path parameters, and the additions of the route's filters, to an operation.
 fn complete(operation: &mut Value, route: &Route<'_>, path: &str, shared: Option<&Value>) {
     let mut parameters = operation["parameters"]
         .as_array()
@@ -473,7 +474,7 @@ fn complete(operation: &mut Value, route: &Route<'_>, path: &str, shared: Option
     let add = |parameters: &mut Vec<Value>, new: &Value| {
         let is_same = |one: &Value| one["in"] == new["in"] && one["name"] == new["name"];
         let known = parameters.iter().chain(shared.into_iter().flatten());
-        // A reference may be to the same one.
+        // A reference in the list may be to the same parameter.
         let mut known = known.filter(|one| is_same(one));
         if known.next().is_none() {
             parameters.push(new.clone());
@@ -529,7 +530,8 @@ fn complete(operation: &mut Value, route: &Route<'_>, path: &str, shared: Option
     }
 }
 
-/// The ways in which a client may authenticate: one of each filter that demands any. None: none does.
+/// The ways in which a client may authenticate, combined from all filters that require authentication. `None` if no
+/// filter does.
 fn security(route: &Route<'_>) -> Option<Value> {
     let demands = route.contributions.iter();
     let demands = demands.filter_map(|one| one.get("security").and_then(Value::as_array));
@@ -549,15 +551,15 @@ fn security(route: &Route<'_>) -> Option<Value> {
     (!demands.is_empty()).then(|| all.into())
 }
 
-/// Writes the paths, and gives up each that is written. An operation without an id gets one that no other has: tools name
-/// functions by it.
+/// Writes the paths, and frees each one once it is written. An operation without an id gets a unique one, because tools
+/// name functions by it.
 fn write_paths(out: &mut String, paths: BTreeMap<String, Item>, ids: &mut BTreeSet<String>) {
     out.push('{');
     for (place, (path, mut item)) in paths.into_iter().enumerate() {
         if place > 0 {
             out.push(',');
         }
-        // In the order of `METHODS`: which one gets the shorter name does not hang on the alphabet.
+        // In the order of `METHODS`, so that the alphabet does not decide which operation gets the shorter name.
         let mut names = BTreeMap::new();
         for method in METHODS {
             if item.get(method).is_some_and(|part| part.is_nameless) {
@@ -579,7 +581,7 @@ fn write_paths(out: &mut String, paths: BTreeMap<String, Item>, ids: &mut BTreeS
                 Some((id, rest)) => {
                     *out += "{\"operationId\":";
                     *out += &Value::from(id.as_str()).to_string();
-                    // It has `responses` at least.
+                    // The operation is not empty: it has at least `responses`.
                     out.push(',');
                     *out += rest;
                 }
@@ -692,7 +694,8 @@ mod tests {
         assert_eq!(item["get"]["operationId"], "readOrder");
         assert_eq!(item["get"]["responses"]["401"]["description"], "own");
         assert_eq!(item["get"]["parameters"][0]["name"], "order");
-        // The route takes it, the document does not say it; and the other way round.
+        // The route serves `put`, which the document does not have; the document has `delete`, which the route does not
+        // serve.
         assert!(item["put"].is_object() && item["delete"].is_null());
         let all = openapi(&about(), Some(&document), &Checked::default());
         let file = &all["paths"]["/files/a/b"]["get"];
@@ -700,7 +703,7 @@ mod tests {
             file["responses"],
             json!({ "200": { "description": "a file" } })
         );
-        // By `$default`, with its key.
+        // `$default` serves it, and requires its key.
         assert_eq!(
             all["paths"]["/orders/{order}"]["delete"]["security"],
             json!([{ "key": [] }])

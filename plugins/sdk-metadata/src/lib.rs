@@ -1,8 +1,8 @@
 //! `builtin:sdk-metadata`: serves the OpenAPI document of the gateway's APIs, and a manifest for SDKs.
 //!
-//! Promises: what is served is what the configuration of the request has, also after a reload; it holds no setting of a
-//! filter and no address of an endpoint. Deliberately does not: invent what the endpoints answer. That stands in the
-//! operator's own document, which this completes.
+//! The served documents always describe the configuration of the current request, even after a reload. They contain no
+//! setting of a filter and no address of an endpoint. The filter deliberately does not invent the responses of
+//! endpoints: they are in the operator's own document, which it completes.
 
 mod assemble;
 mod path;
@@ -28,9 +28,9 @@ struct Metadata {
     served: RefCell<Option<Rc<Served>>>,
 }
 
-/// The pages of one configuration.
+/// The served documents of one configuration.
 struct Served {
-    /// Tells the configuration.
+    /// Identifies the configuration.
     digest: Vec<u8>,
     openapi: Page,
     manifest: Page,
@@ -65,7 +65,7 @@ impl Filter for Metadata {
     }
 }
 
-/// The operator's document. A complaint about its content is shown at the line that names the file.
+/// Read the operator's document. An error in its content is shown at the line that names the file.
 fn document(name: &str) -> Result<Document, Diagnostic> {
     let text = documents::read(name).ok_or_else(|| {
         let text = format!(
@@ -81,7 +81,7 @@ fn document(name: &str) -> Result<Document, Diagnostic> {
     })
 }
 
-/// A text in JSON, if it begins as an object of it, else in YAML.
+/// Parse a text as JSON if it begins like a JSON object, or else as YAML.
 fn read(text: &[u8]) -> Result<Text, String> {
     if text.trim_ascii_start().starts_with(b"{") {
         let document = serde_json::from_slice(text);
@@ -91,10 +91,10 @@ fn read(text: &[u8]) -> Result<Text, String> {
     yaml::read(text)
 }
 
-/// Takes the memory that the document is going to need when it is assembled and served, and gives it back. One that does
-/// not fit into `limits.memory` is an error of the configuration then, and not of each request for it.
+/// Allocates the memory that assembling and serving the document will need, and frees it again. If that does not fit
+/// into `limits.memory`, the configuration is refused at once, instead of every request for the document later.
 fn rehearse(document: &Document) {
-    // Its parts, the whole, and the copy that goes into an answer.
+    // The members, the whole text, and the copy in a response.
     let most = isize::MAX.unsigned_abs();
     let room: Vec<u8> =
         Vec::with_capacity(document.length_when_complete().saturating_mul(3).min(most));
@@ -128,7 +128,7 @@ impl OnRequest for Metadata {
         let answer = LocalResponse::new(200, "sdk_metadata")
             .header("content-type", "application/json")
             .header("etag", page.etag.as_str())
-            // It may be kept, and is asked for again each time: a reload may change it.
+            // Clients may cache it, but must revalidate it each time, because a reload may change it.
             .header("cache-control", "no-cache")
             .body(page.body.as_str());
         Ok(answer.into())
@@ -136,7 +136,7 @@ impl OnRequest for Metadata {
 }
 
 impl Metadata {
-    /// The pages of this request's configuration: made once for each instance.
+    /// The documents of this request's configuration, assembled once in each instance.
     fn served(&self) -> Result<Rc<Served>, Failure> {
         let digest = api_description::digest();
         let mut served = self.served.borrow_mut();
@@ -145,7 +145,7 @@ impl Metadata {
         }
         let about: Value = serde_json::from_str(&api_description::read())
             .map_err(|error| Failure::new("api_description", error.to_string()))?;
-        // Those of an earlier configuration need not stand beside the new ones.
+        // Free the documents of an earlier configuration before making the new ones.
         *served = None;
         let openapi = OpenApi::new(&about, self.document.as_ref(), &self.settings);
         let manifest = openapi.manifest(&about, &self.settings);
@@ -173,7 +173,7 @@ fn page(body: String) -> Page {
     }
 }
 
-/// Whether an `If-None-Match` names this entity tag (RFC 9110, section 13.1.2): by the weak comparison.
+/// Whether an `If-None-Match` contains this entity tag (RFC 9110, section 13.1.2), by weak comparison.
 fn names(field: &[u8], etag: &str) -> bool {
     let field = String::from_utf8_lossy(field);
     let mut tags = field.split(',').map(str::trim);

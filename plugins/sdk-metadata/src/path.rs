@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// How well a route's path takes one of a document: the more, the better.
+/// How closely a route's path matches a path of a document; larger is closer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
     /// By `$default`.
     Default,
-    /// By a greedy parameter after so many segments.
+    /// By a greedy parameter after this many segments.
     Greedy(usize),
     /// Segment by segment.
     Whole,
 }
 
-/// How a route's path takes one of a document, if it does. Names of parameters do not matter.
+/// How a route's path matches a path of a document, if it does. Names of parameters are ignored.
 #[cfg(test)]
 fn fit(route: &str, of_document: &str) -> Option<Fit> {
     if route == "$default" {
@@ -27,7 +27,7 @@ fn fit(route: &str, of_document: &str) -> Option<Fit> {
         }
         let same = match is_parameter(wanted) {
             true => !segment.is_empty(),
-            // A document's parameter may stand for what the route has as a word; the reverse is another path.
+            // A parameter of a document does not match a fixed word of the route.
             false => wanted == segment,
         };
         if !same {
@@ -37,10 +37,10 @@ fn fit(route: &str, of_document: &str) -> Option<Fit> {
     segments.next().is_none().then_some(Fit::Whole)
 }
 
-/// Paths of routes by their segments: [`fit`] for all of them, in the time that a path's length takes.
+/// An index of route paths by their segments: [`fit`] for all of them, in time proportional to the length of a path.
 #[derive(Debug, Default)]
 pub struct Index<'a> {
-    /// Of `$default`.
+    /// The routes with `$default`.
     defaults: Vec<usize>,
     root: Node<'a>,
 }
@@ -49,13 +49,13 @@ pub struct Index<'a> {
 struct Node<'a> {
     words: BTreeMap<&'a str, Node<'a>>,
     parameter: Option<Box<Node<'a>>>,
-    /// Paths that end here, and those that are greedy from here on.
+    /// The routes whose paths end here, and those that are greedy from here on.
     whole: Vec<usize>,
     greedy: Vec<usize>,
 }
 
 impl<'a> Index<'a> {
-    /// Of these paths, by their places.
+    /// An index of these paths; results refer to them by index.
     pub fn of(routes: impl Iterator<Item = &'a str>) -> Self {
         let mut index = Self::default();
         for (place, route) in routes.enumerate() {
@@ -67,7 +67,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The places of those that take a path of a document, and how.
+    /// The indexes of the routes that match a path of a document, and how closely.
     pub fn fits(&self, of_document: &str) -> Vec<(Fit, usize)> {
         let defaults = self.defaults.iter().map(|place| (Fit::Default, *place));
         let mut found: Vec<_> = defaults.collect();
@@ -128,7 +128,7 @@ pub fn parameters(path: &str) -> impl Iterator<Item = (&str, bool)> {
     })
 }
 
-/// A route's path as OpenAPI writes it: it knows no greedy parameters.
+/// A route's path as OpenAPI writes it, without the mark of greedy parameters.
 pub fn plain(path: &str) -> String {
     path.replace("+}", "}")
 }

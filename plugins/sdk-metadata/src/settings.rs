@@ -36,30 +36,30 @@ fn path() -> String {
     "/openapi.json".to_owned()
 }
 
-/// The settings, checked.
+/// The checked settings.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// The path of the document.
     pub path: String,
     /// The path of the manifest.
     pub manifest: Option<String>,
-    /// The operator's document.
+    /// The name of the operator's document.
     pub document: Option<String>,
     /// The title.
     pub title: Option<String>,
     /// The version of the API.
     pub version: Option<String>,
-    /// Where clients find the APIs.
+    /// The URLs of the APIs.
     pub servers: Vec<String>,
-    /// The APIs that are described. Empty: all routes.
+    /// The APIs to describe. Empty for all routes.
     pub apis: Vec<String>,
 }
 
 impl Settings {
-    /// The settings, if they are good.
+    /// Check the settings.
     ///
     /// # Errors
-    /// Every complaint about them.
+    /// All errors in the settings.
     pub fn check(self) -> Result<Checked, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         let manifest = self.manifest.as_deref();

@@ -1,5 +1,5 @@
-//! JSON as compact text, checked. A tree of its values would take many times its memory, and that of an instance is
-//! bounded. Pure.
+//! JSON as compact, checked text. A tree of values would take many times its memory, and an instance has limited
+//! memory. Pure.
 
 use core::fmt::{self, Write as _};
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// A value of JSON, without spaces between its parts.
+/// A JSON value without spaces between its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -17,12 +17,12 @@ impl Text {
         &self.0
     }
 
-    /// The values of an object's members. None: it is something else.
+    /// The values of an object's members. `None` if it is something else.
     pub fn members(&self) -> Option<BTreeMap<String, Text>> {
         serde_json::from_str(&self.0).ok()
     }
 
-    /// As a tree.
+    /// The value as a tree.
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
@@ -40,16 +40,16 @@ impl From<Text> for String {
     }
 }
 
-/// Writes an object member by member, into room that suffices.
+/// Writes an object member by member into a buffer of sufficient size.
 pub struct Object(String);
 
 impl Object {
-    /// One of about so many bytes.
+    /// An object of about this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self(String::with_capacity(bytes) + "{")
     }
 
-    /// The place of a member's value.
+    /// Begin a member. Returns the buffer to append its value to.
     pub fn member(&mut self, name: &str) -> &mut String {
         if self.0.len() > 1 {
             self.0.push(',');
@@ -66,10 +66,10 @@ impl Object {
     }
 }
 
-/// Bytes of a member beside its name and its value.
+/// The bytes of a member in addition to its name and its value.
 const AROUND: usize = 4;
 
-/// The bytes of an object with these members, about.
+/// The approximate length in bytes of an object with these members.
 pub fn length<'a>(members: impl Iterator<Item = (&'a String, usize)>) -> usize {
     members
         .map(|(name, value)| name.len() + value + AROUND)
@@ -85,12 +85,12 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Appends a value to a text: one buffer for all of it.
+/// Appends a value to a text, so that one buffer holds everything.
 struct Append<'a>(&'a mut String);
 
 impl Append<'_> {
     fn plain<E>(self, value: impl fmt::Display) -> Result<(), E> {
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(self.0, "{value}");
         Ok(())
     }
@@ -166,7 +166,7 @@ impl<'de> Visitor<'de> for Append<'_> {
     }
 }
 
-/// Ends a list or an object, of which the last part has a comma behind it.
+/// End a list or an object, and remove the comma after its last part.
 fn close(text: &mut String, end: char) {
     if text.ends_with(',') {
         text.pop();

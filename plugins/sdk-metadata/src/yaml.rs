@@ -1,4 +1,4 @@
-//! A document in YAML, and why it cannot be read, for the one who wrote it.
+//! Reads YAML documents, with error messages for their authors.
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::budget::BudgetBreach;
@@ -11,12 +11,13 @@ const NO_ANCHOR: &str =
 const TOO_DEEP: &str = "is nested too deep: make it flatter";
 const TOO_LARGE: &str = "is too large with all that its aliases (`*name`) stand for: write fewer of them, or give the document in JSON";
 
-/// Reads YAML 1.2, in which `no` is a text, as OpenAPI 3.1 has it (section 4.2).
+/// Reads YAML 1.2, in which `no` is text, as OpenAPI 3.1 requires (section 4.2).
 ///
 /// # Errors
-/// The place, what is wrong there, and the cure.
+/// The position, the error, and how to fix it.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    // Without the text around an error: the operator has the file. Depth and what aliases make are bounded by default.
+    // Messages do not quote the document, because the operator has the file. Depth and the expansion of aliases are
+    // limited by default.
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -75,13 +76,13 @@ fn what(error: &Error) -> String {
     text.to_owned()
 }
 
-/// The library's own words for users, where they are as good as any.
+/// The library's own messages for users, if they are good enough.
 fn other_words(error: &Error) -> String {
     let text = UserMessageFormatter.format_message(error);
     format!("is not YAML: {}", text.escape_debug())
 }
 
-/// The usual mistakes of syntax. None: another one.
+/// Messages for the usual syntax errors. `None` for another error.
 fn syntax(source: &ExternalMessageSource) -> Option<&'static str> {
     let ExternalMessageSource::Parser(error) = source else {
         return None;

@@ -1,4 +1,4 @@
-//! Makes the edits, in order, each on what the ones before it left.
+//! Makes the edits in order; each one sees the results of the earlier ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,19 +11,19 @@ use crate::operation::{BodyChange, BodyValue, Change, Operation};
 use crate::program::{Fault, Program};
 use crate::template::{Fact, Part, Template};
 
-/// Why the edits stopped, and at which of them.
+/// The reason why the edits stopped, and the index of the edit.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// A value does not fit where the template puts it: a line end in a header, a `..` that would
-    /// climb out of the path, bytes that are not UTF-8 in it, or too much of it.
+    /// A value does not fit where the template puts it: a line end in a header, a `..` that would lead out of the path,
+    /// bytes in the path that are not UTF-8, or a value that is too large.
     Value { place: usize },
-    /// An attribute is absent that the path cannot do without.
+    /// An attribute that the path needs is absent.
     Absent { place: usize },
     /// The gateway refused the edit.
     Edit { place: usize, error: EditError },
     /// The values do not fit the template of a body.
     Unfit { place: usize, why: String },
-    /// The template of a body is at fault.
+    /// The template of a body has an error.
     Template { place: usize, why: String },
     /// The body is too wide to be edited.
     Body(Flaw),
@@ -49,11 +49,11 @@ impl From<EditError> for Trouble {
     }
 }
 
-/// Makes the edits. Those of path and query are gathered and given to the gateway once, at the
-/// end. Those of the body change `body`; without one they are left out.
+/// Makes the edits. Edits of path and query are collected and passed to the gateway once, at the end. Edits of the body
+/// change `body`; without a body they are left out.
 ///
 /// # Errors
-/// At the first edit that cannot be made.
+/// The first edit that cannot be made.
 pub fn apply<'o>(
     operations: impl IntoIterator<Item = &'o (usize, Operation)>,
     exchange: &mut impl Exchange,
@@ -87,9 +87,9 @@ pub fn apply<'o>(
 struct Walk<'a, 'o, E> {
     exchange: &'a mut E,
     body: Option<&'a mut Document<'o>>,
-    /// Why a value of the body could not be read.
+    /// The reason why a value of the body could not be read.
     flaw: Option<Flaw>,
-    /// Path and query, once an edit or a template has asked for them.
+    /// The path and the query, once an edit or a template has read them.
     path: Option<PathAndQuery>,
     /// The last edit that changed them.
     path_edit: Option<usize>,
@@ -111,7 +111,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
                     self.path_edit = Some(place);
                     Ok(())
                 }
-                // The client's own path is not the one that the attribute would have led to.
+                // Without the attribute, the client's own path must not be used instead.
                 None if template.names_attribute() => Err(Trouble::Absent),
                 None => Ok(()),
             },
@@ -130,7 +130,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         };
         match (change, value) {
             (BodyChange::Set(_), Some(value)) => body.set(pointer, value)?,
-            // The client's own value is not the one that the gateway would have put there.
+            // Without the value, the client's own must not remain in its place.
             (BodyChange::Set(BodyValue::Text(template)), None) if template.vouches() => {
                 body.remove(pointer)?;
             }
@@ -142,7 +142,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Ok(())
     }
 
-    /// The JSON text of a value.
+    /// A value as JSON text.
     fn body_value(&mut self, value: &'o BodyValue) -> Result<Option<Cow<'o, str>>, Trouble> {
         let template = match value {
             BodyValue::Json(json) => return Ok(Some(Cow::Borrowed(json))),
@@ -156,7 +156,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Ok(Some(Cow::Owned(encode_string(text))))
     }
 
-    /// The JSON text that a template makes; none where there is no body.
+    /// The JSON text that a template makes; `None` if there is no body.
     fn made(&mut self, program: &'o Program) -> Result<Option<Cow<'o, str>>, Trouble> {
         let Some(body) = &mut self.body else {
             return Ok(None);
@@ -177,7 +177,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
 
     fn finish(self) -> Result<(), Stop> {
         match (self.path_edit, &self.path) {
-            // The literals of a path are checked when they are read: what does not fit is a value.
+            // Literals of a path are checked in `configure`, so a value is at fault here.
             (Some(place), Some(path)) => {
                 let set = self.exchange.set_path(&path.to_string());
                 set.map_err(|error| match error {
@@ -220,7 +220,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Ok(())
     }
 
-    /// Tells whether the query changed.
+    /// Edits the query. Returns whether it changed.
     fn query(&mut self, name: &str, change: &Change) -> bool {
         match change {
             Change::Set(template) => match self.render_query(template) {
@@ -274,8 +274,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Some(rendered)
     }
 
-    /// The path, encoded. What the client escaped stays escaped, so that a value never becomes more
-    /// segments than it was.
+    /// The path, encoded. Escapes of the client stay escaped, so that a value never becomes more segments.
     fn render_path(&mut self, template: &Template) -> Result<Option<String>, Trouble> {
         let mut rendered = String::new();
         for part in &template.0 {
@@ -284,7 +283,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
                 Part::Fact(fact) => self.path_piece(fact).map(Cow::Owned),
             };
             let Some(piece) = piece else { return Ok(None) };
-            // An empty segment is no segment: the path rule would leave it out.
+            // An empty segment is refused, because the path rule would remove it.
             if piece.is_empty() && rendered.ends_with('/') {
                 return Err(Trouble::Value);
             }
@@ -306,8 +305,8 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Some(path::encode_segment(&self.fact(fact)?))
     }
 
-    /// A header that holds a URI. Parameters go in as they are spelled; a query parameter that is
-    /// its beginning is a whole reference, and goes in decoded.
+    /// A header that holds a URI. Parameters stay encoded as the client sent them. But a query parameter at the
+    /// beginning is a whole URI reference, and is inserted decoded.
     fn render_uri(&mut self, name: &str, template: &Template) -> Option<Vec<u8>> {
         let mut rendered = Vec::new();
         for part in &template.0 {
@@ -321,7 +320,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
             let is_whole = rendered.is_empty() && matches!(fact, Fact::RequestQuery(_));
             if is_whole || !is_parameter(fact) {
                 let value = self.fact(fact)?;
-                // A field of the response is a URI already; `link` and `refresh` hold more than one.
+                // A field of the response is already a URI; `link` and `refresh` may hold several.
                 let is_bare = matches!(name, "location" | "content-location")
                     && !matches!(fact, Fact::ResponseHeader(_));
                 if is_bare {
@@ -342,7 +341,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         Some(rendered)
     }
 
-    /// A parameter as it is spelled.
+    /// A parameter, still encoded.
     fn raw(&self, fact: &Fact) -> Option<RawParam> {
         match (fact, &self.path) {
             (Fact::RequestQuery(name), Some(path)) => path.raw_query_param(name),
@@ -360,7 +359,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         }
     }
 
-    /// A fact as the edits so far have left it.
+    /// A value as the earlier edits have left it.
     fn fact(&mut self, fact: &Fact) -> Option<Vec<u8>> {
         match (fact, &self.path) {
             (Fact::RequestPath, _) => Some(self.path().path().as_bytes().to_vec()),
@@ -396,8 +395,8 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
     }
 }
 
-/// Whose fault it is that the gateway refused a header: where there is no room for it, that of
-/// whoever sent the others.
+/// Decides who is at fault if the gateway refused a header. If there was no space for it, the sender of the other
+/// headers is.
 fn blame(error: EditError) -> Trouble {
     match error {
         EditError::TooLarge => Trouble::Value,
@@ -405,8 +404,8 @@ fn blame(error: EditError) -> Trouble {
     }
 }
 
-/// Adds a value to a URI: what stands in none (RFC 3986, section 2) is escaped. Controls are left, for
-/// they stand in no header either.
+/// Appends a value to a URI, and escapes characters that a URI must not contain (RFC 3986, section 2). Control
+/// characters stay, because the gateway refuses them in a header.
 fn escape_illegal(value: &[u8], uri: &mut Vec<u8>) {
     for &byte in value {
         if byte == b' ' || !byte.is_ascii() || b"\"<>\\^`{|}".contains(&byte) {
@@ -417,12 +416,12 @@ fn escape_illegal(value: &[u8], uri: &mut Vec<u8>) {
     }
 }
 
-/// Whether the client spelled it in the request's target.
+/// Whether the value is part of the request's target, so that the client encoded it.
 fn is_parameter(fact: &Fact) -> bool {
     matches!(fact, Fact::RequestQuery(_) | Fact::PathParameter { .. })
 }
 
-/// A parameter as it goes into a path: one segment, or those of a greedy one.
+/// A parameter for a path: one segment, or several for a greedy one.
 fn place_in_path(fact: &Fact, raw: &RawParam) -> String {
     match fact {
         Fact::PathParameter { greedy: true, .. } => raw.to_segments(),
@@ -437,8 +436,8 @@ fn place_in_path(fact: &Fact, raw: &RawParam) -> String {
     }
 }
 
-/// Whether a header of this name leads its reader somewhere (RFC 9110, sections 8.7 and 10.2.2; RFC
-/// 8288, section 3; `refresh` of HTML).
+/// Whether a header of this name contains a URI that its reader follows (RFC 9110, sections 8.7 and 10.2.2; RFC 8288,
+/// section 3; `refresh` of HTML).
 pub fn holds_uri(name: &str) -> bool {
     matches!(name, "location" | "content-location" | "link" | "refresh")
 }

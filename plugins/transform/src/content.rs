@@ -1,19 +1,19 @@
-//! Whether a message says that its body is JSON.
+//! Whether a message declares a JSON body.
 
 use windlass_plugin_sdk::{Request, Response};
 
-/// How the body of a message can be read, by its head.
+/// How the body of a message can be read, according to its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// As JSON.
     Json,
-    /// As JSON, once somebody has undone its `content-encoding`.
+    /// As JSON, after its `content-encoding` is decoded.
     Encoded,
-    /// In another way, or nobody says how.
+    /// In another way, or the head does not say.
     Other,
 }
 
-/// A head, as far as it describes a body.
+/// The fields of a head that describe a body.
 pub trait Head {
     /// Every value of a field.
     fn values(&self, name: &str) -> Vec<Vec<u8>>;
@@ -32,7 +32,8 @@ impl Head for Response {
 }
 
 impl Content {
-    /// Reads the head. Of several types one of JSON is enough: whoever reads the body may take it.
+    /// Reads the head. If there are several types, one JSON type is enough, because a reader may
+    /// choose it.
     pub fn of(head: &impl Head) -> Self {
         let types = head.values("content-type");
         if !types.iter().any(|value| is_json(value)) {
@@ -54,8 +55,8 @@ impl Content {
     }
 }
 
-/// Whether a request brings a body, where the head says so: by its length, or by a type, unless the
-/// method has no use for a body. A stream may take long to end, so it is better not to wait for it.
+/// Whether a request has a body, if its head decides that: by its length, or by a type, unless the
+/// method does not use a body. This avoids waiting for a stream, which may take long to end.
 pub fn brings_body(head: &impl Head, method: &str) -> Option<bool> {
     if let Some(length) = head.values("content-length").first() {
         return Some(length.iter().any(|byte| *byte != b'0'));

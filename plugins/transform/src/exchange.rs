@@ -1,38 +1,35 @@
-//! What an edit reads and changes: the exchange in hand, or a fake of it in tests.
+//! The data that edits read and change: the current exchange, or a fake one in tests.
 
 use windlass_plugin_sdk::{AttributeValue, EditError, RawParam, Request, Response};
 
 use crate::template::Fact;
 
-/// The exchange as one direction sees it: headers and status are those of the message that is
-/// being edited.
+/// The exchange in one direction: headers and status belong to the message that is being edited.
 pub trait Exchange {
-    /// A fact, as bytes. None when absent.
+    /// A value as bytes. `None` if it is absent.
     fn fact(&self, fact: &Fact) -> Option<Vec<u8>>;
-    /// What the route's pattern bound to a name, as it is spelled.
+    /// The value that the route's pattern bound to a name, still encoded.
     fn raw_path_param(&self, name: &str) -> Option<RawParam>;
-    /// The first value of a query parameter, as it is spelled.
+    /// The first value of a query parameter, still encoded.
     fn raw_query_param(&self, name: &str) -> Option<RawParam>;
     /// Every value of a header.
     fn header_all(&self, name: &str) -> Vec<Vec<u8>>;
-    /// Replaces every value of a header.
+    /// Replaces all values of a header.
     fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError>;
     /// Adds a value to a header.
     fn append_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError>;
     /// Removes a header.
     fn remove_header(&mut self, name: &str) -> Result<(), EditError>;
-    /// Path and query of the request.
+    /// The path and the query of the request.
     fn path(&self) -> String;
-    /// Changes path and query; on the request's way only.
+    /// Changes the path and the query; only for requests.
     fn set_path(&mut self, path: &str) -> Result<(), EditError>;
-    /// Changes the status; on the response's way only.
+    /// Changes the status; only for responses.
     fn set_status(&mut self, status: u16) -> Result<(), EditError>;
 }
 
-/// The edits of `request`.
 pub struct RequestEdits<'a>(pub &'a mut Request);
 
-/// The edits of `response`.
 pub struct ResponseEdits<'a>(pub &'a mut Response);
 
 impl Exchange for RequestEdits<'_> {
@@ -134,7 +131,7 @@ fn request_fact(request: &Request, fact: &Fact) -> Option<Vec<u8>> {
         Fact::RequestPath => Some(request.path_and_query().path().as_bytes().to_vec()),
         Fact::RequestHeader(name) => request.header(name),
         Fact::RequestQuery(name) => request.query_param(name).map(String::into_bytes),
-        // The body is in the hands of whoever makes the edits.
+        // The code that makes the edits holds the body.
         Fact::ResponseHeader(_) | Fact::Body(_) => None,
         Fact::PathParameter { name, .. } => request.path_param(name).map(String::into_bytes),
         Fact::Attribute { name, .. } => request.attributes().get(name).map(attribute_bytes),

@@ -1,8 +1,7 @@
-//! JSON as text: a body is checked once, and only what an edit goes into is taken apart.
+//! JSON as text: a body is checked once, and only the parts that an edit changes are parsed.
 //!
-//! Everything else stays byte for byte as it was sent: numbers of any size keep their digits, and
-//! members keep their order and spacing. No recursion follows the nesting of a body; writing goes
-//! only as deep as a pointer.
+//! Everything else stays byte for byte as it was sent: numbers of any size keep their digits, and members keep their
+//! order and spacing. The nesting of a body causes no recursion; writing recurses only as deep as a pointer.
 
 use std::borrow::Cow;
 
@@ -16,16 +15,16 @@ pub use check::{Flaw, MAX_PARTS, check};
 pub use pointer::Pointer;
 pub use text::{decode_string, encode_string, parts};
 
-/// A body in hand.
+/// A body.
 #[derive(Debug)]
 pub struct Document<'a> {
     root: Node<'a>,
-    /// The length of the body as it came.
+    /// The length of the body as it arrived.
     length: usize,
     changed: bool,
 }
 
-/// A value: as it was written, or taken apart.
+/// A value: as it was written, or parsed.
 #[derive(Debug, Clone)]
 enum Node<'a> {
     Text(Cow<'a, str>),
@@ -33,18 +32,18 @@ enum Node<'a> {
     Array(Vec<Node<'a>>),
 }
 
-/// A name of an object and its value.
+/// The name and the value of an object's member.
 #[derive(Debug, Clone)]
 struct Member<'a> {
-    /// As it was written, with its quotes.
+    /// The name as it was written, with its quotes.
     written: Cow<'a, str>,
-    /// Decoded, to compare.
+    /// The decoded name, for comparison.
     name: Vec<u8>,
     value: Node<'a>,
 }
 
 impl<'a> Document<'a> {
-    /// Takes a body.
+    /// Parses a body.
     ///
     /// # Errors
     /// It is not JSON, or nested too deep.
@@ -60,7 +59,7 @@ impl<'a> Document<'a> {
     /// The JSON text of a value.
     ///
     /// # Errors
-    /// There are too many parts on the way.
+    /// An object or array on the way has too many members.
     pub fn read(&mut self, pointer: &Pointer) -> Result<Option<String>, Flaw> {
         let value = find(&mut self.root, pointer.tokens())?;
         Ok(value.map(|value| {
@@ -70,12 +69,11 @@ impl<'a> Document<'a> {
         }))
     }
 
-    /// Puts a JSON text in the place of a value, and makes the objects that are missing on the way. An
-    /// array takes it at an index that it has, or at `-`, after its last element. Does nothing where
-    /// the pointer leads through anything else.
+    /// Replaces a value by a JSON text, and creates the objects that are missing on the way. In an array, the index
+    /// must exist or be `-`, which appends. Does nothing if the pointer leads through any other value.
     ///
     /// # Errors
-    /// There are too many parts on the way.
+    /// An object or array on the way has too many members.
     pub fn set(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) -> Result<(), Flaw> {
         self.put(pointer, Node::Text(value.into())).map(drop)
     }
@@ -109,11 +107,10 @@ impl<'a> Document<'a> {
         Ok(is_set)
     }
 
-    /// As [`set`](Self::set), but an array takes it before the element of the index (RFC 6902, section
-    /// 4.1).
+    /// As [`set`](Self::set), but inserts before the element of the index in an array (RFC 6902, section 4.1).
     ///
     /// # Errors
-    /// There are too many parts on the way.
+    /// An object or array on the way has too many members.
     pub fn add(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) -> Result<(), Flaw> {
         let value = Node::Text(value.into());
         if let Some((parents, last)) = pointer.split_last()
@@ -132,7 +129,7 @@ impl<'a> Document<'a> {
     /// Removes a value. The whole body cannot be removed.
     ///
     /// # Errors
-    /// There are too many parts on the way.
+    /// An object or array on the way has too many members.
     pub fn remove(&mut self, pointer: &Pointer) -> Result<(), Flaw> {
         let Some((parents, last)) = pointer.split_last() else {
             return Ok(());
@@ -155,16 +152,16 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    /// Moves a value to another place, as [`set`](Self::set) would put it there. It stays where it is
-    /// if it cannot go there.
+    /// Moves a value to another pointer, as [`set`](Self::set) would put it there. If that is impossible, the value
+    /// stays where it is.
     ///
     /// # Errors
-    /// There are too many parts on the way.
+    /// An object or array on the way has too many members.
     pub fn rename(&mut self, from: &Pointer, to: &Pointer) -> Result<(), Flaw> {
         let Some(value) = find(&mut self.root, from.tokens())?.map(|value| value.clone()) else {
             return Ok(());
         };
-        // A value that takes the place of what it was in has gone from there already.
+        // If the value replaced the object that contained it, it is no longer in its old position.
         if self.put(to, value)? && !to.leads_to(from) {
             self.remove(from)?;
         }
@@ -181,7 +178,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The value at the end of these tokens, not taken apart.
+/// The value at the end of these tokens, not parsed itself.
 fn find<'n, 'a>(
     mut node: &'n mut Node<'a>,
     tokens: &[String],
@@ -201,8 +198,8 @@ fn find<'n, 'a>(
     Ok(Some(node))
 }
 
-/// The same, taken apart; an object takes what it lacks as an empty object, or as an empty array where
-/// something is to be put at `-` of it.
+/// The same, parsed. Members that are missing on the way become empty objects, or an empty array if the next token is a
+/// final `-`.
 fn make<'n, 'a>(
     mut node: &'n mut Node<'a>,
     tokens: &[String],
@@ -281,7 +278,7 @@ fn write(node: &Node<'_>, text: &mut String) {
 }
 
 impl<'a> Node<'a> {
-    /// Takes an object or an array apart, one level deep.
+    /// Parses an object or an array, one level deep.
     fn opened(&mut self) -> Result<&mut Self, Flaw> {
         if let Self::Text(text) = self {
             let opened = match text {
@@ -313,7 +310,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The parts of an object or an array; none of any other value.
+/// The parts of an object or an array; `None` for any other value.
 fn open(text: &str) -> Result<Option<Node<'_>>, Flaw> {
     let mut parts = parts(text);
     let node = match text.as_bytes().first() {
@@ -347,8 +344,8 @@ fn open(text: &str) -> Result<Option<Node<'_>>, Flaw> {
     Ok(Some(node))
 }
 
-/// Of several members of one name only the last one stays: readers differ in which they take, and the
-/// endpoint shall not read another than the edits did.
+/// Keeps only the last of several members of one name. Readers disagree on which one counts, and the endpoint must read
+/// the same one as the edits.
 fn keep_last(members: &mut Vec<Member<'_>>) {
     let mut places: Vec<usize> = (0..members.len()).collect();
     let name = |place: &usize| members.get(*place).map(|member| member.name.as_slice());

@@ -1,12 +1,11 @@
-//! `builtin:transform`: edits headers, query parameters, path, status and bodies of JSON by templates.
+//! `builtin:transform`: edits headers, query parameters, path, status and JSON bodies by templates.
 //!
-//! Promises: the edits are made in the order of the file, each on what the ones before it left,
-//! those that read or change the body after all others; a body is asked for only where an edit needs
-//! it, and what no edit goes into stays byte for byte; every template is read when the configuration
-//! is, and a complaint points to its place; an edit whose template names something absent is left out,
-//! as API Gateway does with its parameter mappings, but what is set from what the gateway knows never
-//! holds what the client sent. Deliberately does not: edit bodies that are not JSON, or framing and
-//! hop-by-hop fields.
+//! Edits are made in the order of the settings, each on the results of the earlier ones; edits that read or change the
+//! body come after all others. The filter asks for a body only if an edit needs it, and the parts that no edit changes
+//! stay byte for byte. Templates are parsed in `configure`, and errors point to them. If a template uses an absent
+//! value, its edit is left out, as in API Gateway's parameter mappings; but a value that depends on an attribute or a
+//! path parameter never falls back to the client's own. The filter deliberately does not edit bodies that are not JSON,
+//! nor framing and hop-by-hop fields.
 
 mod apply;
 mod content;
@@ -36,13 +35,13 @@ const ENCODED: &str = "body_encoded";
 const UNSUPPORTED: &str = "unsupported_media_type";
 const RESPONSE_NOT_JSON: &str = "response_not_json";
 
-/// The note that says that a body, if one comes, is of a type that is not taken.
+/// The name of the note that marks a request whose body, if one arrives, has an unsupported type.
 const OTHER: &str = "other";
 
-/// The note of the status that a response came with.
+/// The name of the note with the original status of a response.
 const STATUS: &str = "status";
 
-/// As much as the operator's `limits.body` allows.
+/// The limit is the operator's `limits.body`.
 const WHOLE: BodyMode = BodyMode::Whole(u64::MAX);
 
 struct Transform {
@@ -81,7 +80,7 @@ impl Filter for Transform {
 }
 
 impl Transform {
-    /// Those of the response that are for this status, the one that came.
+    /// The edits of the response that apply to its original status.
     fn edits_of_response<'o>(
         &'o self,
         edits: &'o [(usize, Operation)],
@@ -94,7 +93,7 @@ impl Transform {
 
 impl OnRequest for Transform {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        // Asked before the edits, which may set the type that the upstream shall see.
+        // Read before the edits, which may set the type for the upstream.
         let refuses_others = self.other_bodies == OtherBodies::Refuse;
         let content =
             (refuses_others || !self.request.body.is_empty()).then(|| Content::of(request));
@@ -110,7 +109,7 @@ impl OnRequest for Transform {
             return Ok(answer.into());
         }
         if !self.response.body.is_empty() {
-            // A part of a body, or a compressed one, cannot be edited.
+            // Partial and compressed bodies cannot be edited.
             request.set_header("accept-encoding", "identity")?;
             request.remove_header("range")?;
         }
@@ -118,7 +117,7 @@ impl OnRequest for Transform {
             return Ok(RequestVerdict::Next(WHOLE));
         }
         if brings_body == Some(None) {
-            // Whether there is a body shows when it comes.
+            // The filter learns whether there is a body when it arrives.
             request.notes().set(OTHER, "")?;
             return Ok(RequestVerdict::Next(WHOLE));
         }
@@ -178,7 +177,7 @@ impl OnResponse for Transform {
         }
         if content == Some(Content::Json) {
             if let Some(status) = status {
-                // The edits of the head may have set another one.
+                // The edits of the head may have set another status.
                 response.notes().set(STATUS, status.to_string())?;
             }
             return Ok(ResponseVerdict::Next(WHOLE));
@@ -225,13 +224,13 @@ impl OnResponseBody for Transform {
     }
 }
 
-/// A body of a type that is not taken (RFC 9110, section 15.5.16).
+/// The refusal of a body with an unsupported type (RFC 9110, section 15.5.16).
 #[cold]
 fn unsupported() -> LocalResponse {
     LocalResponse::new(415, UNSUPPORTED).header("accept", "application/json")
 }
 
-/// A body that came; none where it has no byte.
+/// Parses a body; `None` if it is empty.
 fn document(bytes: &[u8]) -> Result<Option<Document<'_>>, Flaw> {
     if bytes.is_empty() {
         return Ok(None);
@@ -239,7 +238,7 @@ fn document(bytes: &[u8]) -> Result<Option<Document<'_>>, Flaw> {
     Document::parse(bytes).map(Some)
 }
 
-/// Gives the gateway the body if an edit changed it.
+/// Replaces the body if an edit changed it.
 fn replace(piece: &mut Piece, body: Option<Document<'_>>) -> Result<(), EditError> {
     match body.and_then(Document::into_changed) {
         Some(text) => piece.replace(text),
@@ -247,7 +246,7 @@ fn replace(piece: &mut Piece, body: Option<Document<'_>>) -> Result<(), EditErro
     }
 }
 
-/// Makes edits of the request, and gives the answer that they end in.
+/// Makes edits of the request. Returns the refusal, if one of them fails.
 fn edit_request<'o>(
     edits: impl IntoIterator<Item = &'o (usize, Operation)>,
     request: &mut Request,
@@ -264,13 +263,13 @@ fn edit_request<'o>(
     }
 }
 
-/// The same, of the response.
+/// The same for the response.
 fn edit_response<'o>(
     edits: impl IntoIterator<Item = &'o (usize, Operation)>,
     response: &mut Response,
     body: Option<&mut Document<'o>>,
 ) -> Result<Option<LocalResponse>, Failure> {
-    // A value that does not fit came from the client, or from the body of the upstream.
+    // An unfit value comes from the client, or from the upstream's body.
     let status = if body.is_some() { 502 } else { 400 };
     match apply(edits, &mut ResponseEdits(response), body) {
         Ok(()) => Ok(None),
@@ -290,8 +289,7 @@ fn not_json(status: u16, reason: &'static str, flaw: Flaw) -> LocalResponse {
     LocalResponse::new(status, reason)
 }
 
-/// A value of the client's or of a body does not fit: nothing for the log of those who run the
-/// gateway.
+/// A value of the client or of a body does not fit. Operators need no log line above debug for this.
 #[cold]
 fn refusal(status: u16, side: &str, place: usize) -> LocalResponse {
     host::log::debug(
@@ -301,7 +299,7 @@ fn refusal(status: u16, side: &str, place: usize) -> LocalResponse {
     LocalResponse::new(status, REFUSED)
 }
 
-/// The gateway does not know of this client what the path is made of.
+/// The new path needs an attribute that this request does not have.
 #[cold]
 fn absent(side: &str, place: usize) -> LocalResponse {
     host::log::debug(
@@ -317,8 +315,8 @@ fn failure(side: &str, place: usize, error: EditError) -> Failure {
     Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
 }
 
-/// A template makes no JSON of this body. Not a [`Failure`]: the body decides which way through the template is taken, and
-/// its sender must not be able to have the filter suspended.
+/// A template makes invalid JSON from this body. This is not a [`Failure`]: the body decides which way through the
+/// template is taken, and its sender must not be able to get the filter suspended.
 #[cold]
 fn wrong_template(side: &str, place: usize, why: &str) -> LocalResponse {
     static WAS_TOLD: AtomicBool = AtomicBool::new(false);
@@ -332,7 +330,7 @@ fn wrong_template(side: &str, place: usize, why: &str) -> LocalResponse {
     LocalResponse::new(500, FAILED)
 }
 
-/// A body does not fit the template that makes another one of it.
+/// A body does not fit the template that transforms it.
 #[cold]
 fn unfit(status: u16, side: &str, place: usize, why: &str) -> LocalResponse {
     host::log::debug(

@@ -19,7 +19,7 @@ pub enum Operation {
     Path(Template),
     /// Replaces the status.
     Status(u16),
-    /// Changes the value that the pointer leads to, in a body of JSON.
+    /// Changes the value at the pointer, in a JSON body.
     Body {
         pointer: Pointer,
         change: BodyChange,
@@ -29,13 +29,13 @@ pub enum Operation {
 /// The effect of an edit on a value in a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyChange {
-    /// It is replaced, or put there.
+    /// Replaces the value, or adds it.
     Set(BodyValue),
-    /// As `Set`; in an array it goes before the element of the index.
+    /// Like `Set`, but inserts before the element of the index in an array.
     Add(BodyValue),
-    /// It goes.
+    /// Removes the value.
     Remove,
-    /// It moves to this place, and replaces what was there.
+    /// Moves the value to this pointer, and replaces the value there.
     Rename(Pointer),
 }
 
@@ -44,27 +44,27 @@ pub enum BodyChange {
 pub enum BodyValue {
     /// A string.
     Text(Template),
-    /// A JSON text, as it stands in the settings.
+    /// A JSON text from the settings.
     Json(String),
     /// A JSON text that a template makes.
     Made(Box<Program>),
 }
 
-/// What becomes of a header or a query parameter.
+/// The effect of an edit on a header or a query parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Every value is replaced by this one.
+    /// Replaces all values by this one.
     Set(Template),
-    /// This value is added.
+    /// Adds this value.
     Append(Template),
-    /// Every value goes.
+    /// Removes all values.
     Remove,
-    /// Every value moves to this name, and replaces what was there.
+    /// Moves all values to this name, and replaces the values there.
     Rename(String),
 }
 
 impl Operation {
-    /// Every template of the edit.
+    /// All templates of the edit.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         let made = match self {
             Self::Body {
@@ -82,7 +82,7 @@ impl Operation {
         self.template().into_iter().chain(values)
     }
 
-    /// The template that makes the value of the edit, where there is one.
+    /// The template that makes the value of the edit, if any.
     fn template(&self) -> Option<&Template> {
         match self {
             Self::Header { change, .. } | Self::Query { change, .. } => match change {
@@ -115,7 +115,7 @@ impl Operation {
         }
     }
 
-    /// Whether it reads or changes the body.
+    /// Whether the edit reads or changes the body.
     pub fn needs_body(&self) -> bool {
         matches!(self, Self::Body { .. }) || self.template().is_some_and(Template::names_body)
     }
@@ -130,14 +130,14 @@ impl BodyValue {
     }
 }
 
-/// The edits of one direction, each with its place in the settings.
+/// The edits of one direction, each with its index in the settings.
 #[derive(Debug)]
 pub struct Edits {
-    /// The statuses that each is for, by its place; none: for all.
+    /// The statuses that each edit applies to, by index; `None` for all.
     statuses: Vec<Option<Statuses>>,
-    /// Those of the head, which are made at once.
+    /// The edits of the head, which are made at once.
     pub head: Vec<(usize, Operation)>,
-    /// Those that read or change the body, which are made after them, once it is there.
+    /// The edits that read or change the body, which are made afterwards, once it has arrived.
     pub body: Vec<(usize, Operation)>,
 }
 
@@ -154,12 +154,12 @@ impl Edits {
         }
     }
 
-    /// Whether an edit is only for some statuses.
+    /// Whether any edit applies only to some statuses.
     pub fn ask_for_status(&self) -> bool {
         self.statuses.iter().any(Option::is_some)
     }
 
-    /// Whether the edit of this place is for a response with this status.
+    /// Whether the edit of this index applies to a response with this status.
     pub fn are_for(&self, place: usize, status: Option<u16>) -> bool {
         match (self.statuses.get(place), status) {
             (Some(Some(statuses)), Some(status)) => statuses.hold(status),
@@ -169,11 +169,11 @@ impl Edits {
     }
 }
 
-/// The most edits that the gateway makes by itself.
+/// The most edits that the gateway can make without a call.
 const MOST_CONSTANT: usize = 64;
 
-/// The edits of a response as the gateway can make them without a call: if each only sets or removes a header, to the
-/// same value for every response.
+/// The edits of a response that the gateway can make without a call: `Some` if each one only sets or removes a header,
+/// with the same value for every response.
 pub fn constant_edits<'o>(
     response: &'o [Operation],
     statuses: &[Option<Statuses>],
@@ -184,7 +184,7 @@ pub fn constant_edits<'o>(
     response.iter().map(Operation::constant_edit).collect()
 }
 
-/// The attributes that are named with a `!`, each once, in the order of their names.
+/// The attributes that templates require by a `!`, sorted and without duplicates.
 pub fn required_attributes<'a>(
     operations: impl Iterator<Item = &'a Operation>,
 ) -> std::collections::BTreeSet<String> {
@@ -210,8 +210,8 @@ pub fn required_attributes<'a>(
         .collect()
 }
 
-/// Tells which headers of the request are the gateway's word, and warns where an endpoint could take
-/// the client's for it.
+/// Declares the request headers that endpoints may trust, and warns if an endpoint could get the client's own value
+/// instead.
 pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
     for (place, operation) in request.iter().enumerate() {
         let facts = operation.templates().flat_map(Template::facts);
@@ -243,7 +243,7 @@ pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
     setup
 }
 
-/// Warns where a value that is the gateway's word can be kept out of a body.
+/// Warns if a client could keep a trusted value out of a body.
 pub fn advise_of_other_bodies(mut setup: Setup, request: &[Operation]) -> Setup {
     for (place, operation) in request.iter().enumerate() {
         let vouches = matches!(operation, Operation::Body { .. })
@@ -258,8 +258,7 @@ pub fn advise_of_other_bodies(mut setup: Setup, request: &[Operation]) -> Setup 
     setup
 }
 
-/// The name of a field that an attribute is appended to, where no edit before it has removed what the
-/// client sent.
+/// The name of a field to which an attribute is appended, although no earlier edit has removed the client's values.
 fn appends_to_the_client_s<'o>(
     operation: &'o Operation,
     before: Option<&[Operation]>,

@@ -1,9 +1,9 @@
-//! Bodies made of a template: minijinja, with output that is JSON.
+//! Bodies made by a template: minijinja, with output that is JSON.
 //!
-//! `{{ ... }}` writes JSON: a text with its quotes, an absent value as `null`, and a value of the
-//! body as it was sent. The template is read in `configure`. A render has as much fuel as its body is
-//! long, which bounds its steps and the bytes that it makes; a depth of recursion; and no way to read
-//! anything but the body and the values that the settings name.
+//! `{{ ... }}` writes JSON: a text with its quotes, an absent value as `null`, and a value of the body unchanged. The
+//! template is parsed in `configure`. The fuel of a render depends on the length of its body, and limits its steps and
+//! its output. The depth of recursion is limited too. A template can read only the body and the values that the
+//! settings name.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,45 +18,47 @@ mod value;
 mod vocabulary;
 mod write;
 
-/// The fuel of a render, beside that of its body: a step takes one, and so do [`BYTES_PER_FUEL`] that it makes.
+/// The fuel of a render in addition to that of its body. A step uses one unit, and so do [`BYTES_PER_FUEL`] of output.
 const FUEL: u64 = 100_000;
 
-/// The fuel that a byte of the body gives: a step for each of its elements takes about seven, and `1,` is one.
+/// The fuel for each byte of the body. A step for each element takes about seven units, and `1,` is an element of two
+/// bytes.
 const FUEL_PER_BYTE: u64 = 4;
 
-/// The most fuel of a render, so that the text that it makes has room in the filter's memory.
+/// The most fuel of a render, so that its output fits into the filter's memory.
 const MOST_FUEL: u64 = 2_200_000;
 
-/// The bytes that a render makes for one unit of fuel.
+/// The bytes of output for one unit of fuel.
 pub const BYTES_PER_FUEL: u64 = 8;
 
-/// How deep loops, conditions and the values of a template may be inside one another.
+/// The deepest nesting of loops, conditions and values in a template.
 const MAX_DEPTH: usize = 64;
 
 const NAME: &str = "template";
 
-/// A template of a JSON text.
+/// A template that makes a JSON text.
 pub struct Program {
     source: String,
-    /// The values that the template reads beside the body, by their names.
+    /// The values that the template reads in addition to the body, by name.
     pub with: Vec<(String, Template)>,
     environment: RefCell<Environment<'static>>,
 }
 
-/// Why a render made nothing.
+/// The reason why a render failed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The body does not fit the template: it goes over a number, for example, or over so much that it runs out of fuel.
+    /// The body does not fit the template: for example, the template iterates over a number, or over so many elements
+    /// that it runs out of fuel.
     Value(String),
-    /// The template itself is at fault: it makes no JSON.
+    /// The template itself has an error: its output is not JSON.
     Template(String),
 }
 
 impl Program {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// The fault, and the line in which it is.
+    /// The error and its line.
     pub fn parse(source: &str, with: Vec<(String, Template)>) -> Result<Self, String> {
         let mut environment = Environment::empty();
         vocabulary::teach(&mut environment);
@@ -71,7 +73,8 @@ impl Program {
             with,
             environment: RefCell::new(environment),
         };
-        // A name that stands for nothing is found when it is met: meet those that any body meets.
+        // Unknown names are found only when they are evaluated. So this renders once without a body, to find those that
+        // every body reaches.
         match program.run(Value::UNDEFINED, BTreeMap::new(), FUEL) {
             Err(error) if is_unknown(&error) => return Err(complaint(&error)),
             Err(_) | Ok(_) => {}
@@ -82,7 +85,7 @@ impl Program {
         }
     }
 
-    /// A complaint about names that no body gives a value: they would be `null` for ever.
+    /// An error about names that are never defined: they would always be `null`.
     fn unknown_names(&self) -> Option<String> {
         let environment = self.environment.borrow();
         let read = environment
@@ -94,7 +97,7 @@ impl Program {
             name == "body"
                 || vocabulary::FUNCTIONS.contains(&name)
                 || self.with.iter().any(|(known, _)| known == name)
-                // In a branch of an `if`, say: the value goes on behind it.
+                // For example, a `set` within an `if` defines the name for the lines after it.
                 || set.contains(&name)
         };
         let mut unknown: Vec<_> = read.iter().filter(|name| !is_known(name)).collect();
@@ -111,10 +114,10 @@ impl Program {
         })
     }
 
-    /// Makes the JSON text, from the text of a body and the values that are there.
+    /// Renders the JSON text from the text of a body and the available values.
     ///
     /// # Errors
-    /// Whose fault it is that there is none.
+    /// Whether the body or the template is at fault, and why.
     pub fn render(&self, body: &str, values: BTreeMap<String, String>) -> Result<String, Fault> {
         let own = (body.len() as u64).saturating_mul(FUEL_PER_BYTE);
         let fuel = FUEL.saturating_add(own).min(MOST_FUEL);
@@ -128,7 +131,7 @@ impl Program {
             false => Fault::Value(complaint(&error)),
         })?;
         if made.trim_ascii().is_empty() {
-            // An `if` without `else`, say: the body chose it.
+            // For example, an `if` without `else`: the body decided this.
             return Err(Fault::Value("the template makes nothing of it".to_owned()));
         }
         match json::check(made.as_bytes()) {
@@ -181,7 +184,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|character| !is_of_name(character))
 }
 
-/// Each name that a `set` gives a value, wherever it stands.
+/// All names that a `set` defines anywhere.
 fn names_set(source: &str) -> Vec<&str> {
     let statements = source.split("{%").skip(1);
     let sets = statements.filter_map(|statement| {
@@ -191,7 +194,7 @@ fn names_set(source: &str) -> Vec<&str> {
     sets.flat_map(words).collect()
 }
 
-/// The line in which a name stands first.
+/// The first line that contains a name.
 fn line_of(source: &str, name: &str) -> usize {
     let mut lines = source.lines();
     let line = lines.position(|line| words(line).any(|word| word == name));

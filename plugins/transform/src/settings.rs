@@ -1,4 +1,4 @@
-//! The settings as written, and the operations that they come to.
+//! The settings as written, and the operations that result from them.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub enum NotJson {
 #[serde(deny_unknown_fields)]
 struct Edit {
     /// `set`, `append`, `add`, `remove` or `rename`.
-    // Absent only where it could not be read, so that the rest of the edit is checked all the same.
+    // Absent only if it could not be read; then the rest of the edit is still checked.
     #[cfg_attr(test, schemars(with = "Op"))]
     op: Option<Op>,
     /// The header to edit.
@@ -115,7 +115,7 @@ enum Op {
 }
 
 impl Settings {
-    /// The statuses that each edit of the response is for; none: for all.
+    /// The statuses that each edit of the response applies to; `None` for all.
     pub fn statuses(&self) -> Vec<Option<Statuses>> {
         let texts = self.response.iter().map(|edit| edit.if_status.as_deref());
         texts.map(|texts| texts.map(Statuses::of)).collect()
@@ -132,7 +132,7 @@ impl Settings {
     /// The operations of the request and of the response.
     ///
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn operations(&self) -> Result<(Vec<Operation>, Vec<Operation>), Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         let refuses = self.other_bodies == OtherBodies::Refuse;
@@ -175,7 +175,7 @@ const WITH: &str = "only `template` reads it";
 
 const NAME: &str = "is no name for a template: take letters, digits and `_`, and not `body`";
 
-/// Whether a template can name a value so.
+/// Whether a template can use this name for a value.
 fn is_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     name != "body"
@@ -185,7 +185,7 @@ fn is_name(name: &str) -> bool {
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// The check of one edit. A check that gives none has complained.
+/// The check of one edit. A function that returns `None` has reported an error.
 struct Check<'a> {
     side: Side,
     place: usize,
@@ -245,7 +245,7 @@ impl Check<'_> {
         }
     }
 
-    /// Checks what holds whatever the edit does.
+    /// Checks everything that does not depend on `op`.
     fn without_op(&mut self, edit: &Edit) {
         self.complain("", "missing field `op`");
         self.statuses(edit);
@@ -411,7 +411,7 @@ impl Check<'_> {
             .ok()
     }
 
-    /// What becomes of a header or a query parameter.
+    /// The effect on a header or a query parameter.
     fn change(&mut self, edit: &Edit) -> Option<Change> {
         let template = match self.op {
             Op::Add => {
@@ -560,7 +560,7 @@ impl Check<'_> {
     }
 }
 
-/// The template with its literals percent-encoded as far as they are not yet.
+/// The template with its literals percent-encoded; existing escapes stay.
 fn encode_path(template: &Template) -> Result<Template, String> {
     use crate::template::Fact;
     match template.0.first() {
@@ -592,7 +592,7 @@ fn encode_path(template: &Template) -> Result<Template, String> {
     Ok(encoded)
 }
 
-/// Whether the gateway refuses the path, whatever the client sends.
+/// Whether the gateway refuses the path for every request.
 fn is_read_in_two_ways(path: &str) -> bool {
     let path = path.replace("%2e", ".").replace("%2E", ".");
     path.split('/').any(|segment| {

@@ -1,8 +1,8 @@
-//! Which statuses an edit of a response is for.
+//! The statuses that an edit of a response applies to.
 
 use core::ops::RangeInclusive;
 
-/// Statuses, single ones and classes.
+/// Single statuses and classes of statuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
@@ -11,10 +11,10 @@ impl Statuses {
         self.0.iter().any(|range| range.contains(&status))
     }
 
-    /// Reads one entry, such as `404` or `4xx`.
+    /// Parses one entry, such as `404` or `4xx`.
     ///
     /// # Errors
-    /// How it is written.
+    /// The expected format.
     pub fn parse_one(text: &str) -> Result<RangeInclusive<u16>, String> {
         let range = match (text.as_bytes(), text.parse::<u16>()) {
             ([class @ b'2'..=b'5', b'x' | b'X', b'x' | b'X'], _) => {
@@ -29,7 +29,7 @@ impl Statuses {
         })
     }
 
-    /// Those of all entries that can be read.
+    /// The statuses of all valid entries.
     pub fn of(texts: &[String]) -> Self {
         let ranges = texts.iter().filter_map(|text| Self::parse_one(text).ok());
         Self(ranges.collect())

@@ -1,10 +1,10 @@
-//! Templates: literals with `${...}` in them.
+//! Templates: text with `${...}` in it.
 //!
-//! Read once, in `configure`; rendered for each exchange. `$${` is a literal `${`.
+//! They are parsed once, in `configure`, and rendered for each exchange. `$${` is a literal `${`.
 
 use crate::json::Pointer;
 
-/// What a `${...}` stands for.
+/// The value that a `${...}` inserts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// `${request.method}`
@@ -17,26 +17,26 @@ pub enum Fact {
     RequestQuery(String),
     /// `${response.header.NAME}`
     ResponseHeader(String),
-    /// `${request.body/POINTER}`, or `${response.body/POINTER}`: a value of the body that is edited.
+    /// `${request.body/POINTER}` or `${response.body/POINTER}`: a value of the edited body.
     Body(Pointer),
     /// `${path.NAME}`, or `${path.NAME+}`, which keeps its slashes in a path.
     PathParameter { name: String, greedy: bool },
-    /// `${attribute.NAME}`, or `${attribute.NAME!}`, which the filter cannot do without.
+    /// `${attribute.NAME}`, or `${attribute.NAME!}`, which requires the attribute.
     Attribute { name: String, required: bool },
 }
 
-/// One stretch of a template.
+/// A literal or a value of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     Literal(String),
     Fact(Fact),
 }
 
-/// A template that has been read.
+/// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(pub Vec<Part>);
 
-/// Which messages there are to read.
+/// The messages that a template can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Request,
@@ -44,10 +44,10 @@ pub enum Side {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// The fault, and how to mend it.
+    /// The error, and how to fix it.
     pub fn parse(text: &str, side: Side) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -79,7 +79,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Puts the facts in. None when one of them is absent.
+    /// Inserts the values. `None` if one of them is absent.
     pub fn render(&self, mut read: impl FnMut(&Fact) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let mut rendered = Vec::new();
         for part in &self.0 {
@@ -98,7 +98,7 @@ impl Template {
         Some(rendered)
     }
 
-    /// The text, where there is nothing to put in.
+    /// The text, if the template inserts nothing.
     pub fn as_literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
@@ -107,7 +107,7 @@ impl Template {
         }
     }
 
-    /// Every fact that it names.
+    /// All values that the template inserts.
     pub fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.0.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
@@ -115,25 +115,25 @@ impl Template {
         })
     }
 
-    /// Whether a value of the body goes into it.
+    /// Whether the template inserts a value of the body.
     pub fn names_body(&self) -> bool {
         self.facts().any(|fact| matches!(fact, Fact::Body(_)))
     }
 
-    /// Whether an attribute goes into it.
+    /// Whether the template inserts an attribute.
     pub fn names_attribute(&self) -> bool {
         self.facts()
             .any(|fact| matches!(fact, Fact::Attribute { .. }))
     }
 
-    /// Whether its value is the gateway's word, in part at least: what the client itself sends in
-    /// its place must not be taken for it.
+    /// Whether endpoints may trust the value, because it contains an attribute or a path parameter.
+    /// The client's own value must not be mistaken for it.
     pub fn vouches(&self) -> bool {
         self.facts()
             .any(|fact| matches!(fact, Fact::Attribute { .. } | Fact::PathParameter { .. }))
     }
 
-    /// Every literal in it.
+    /// All literals in the template.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Literal(literal) => Some(literal.as_str()),
@@ -177,7 +177,7 @@ impl Fact {
         }
     }
 
-    /// A value of a body; none where the text names something else.
+    /// A value of a body; `None` if the text names something else.
     fn body(text: &str, side: Side) -> Option<Result<Self, String>> {
         let of = |prefix: &str| {
             let pointer = text.strip_prefix(prefix)?;

@@ -1,9 +1,9 @@
-//! `builtin:usage-plan`: holds each API key to the rate and the quota of its usage plan.
+//! `builtin:usage-plan`: limits each API key to the rate and the quota of its usage plan.
 //!
-//! Promises: a request passes only if every bound of the plan gives, in one atomic step of the
-//! gateway; throttled and quota spent are told apart; every answer says what is left. Runs after
-//! the filter that provides `api-key.id`. Deliberately does not: count by itself, or find out
-//! who the consumer is.
+//! A request passes only if every limit of the plan allows it, in one atomic step of the gateway.
+//! Throttling and a spent quota have different codes, and every response says what remains. The
+//! filter runs after the one that provides `api-key.id`. It deliberately does not count by itself,
+//! nor identify the consumer.
 
 mod settings;
 
@@ -18,7 +18,7 @@ struct UsagePlan {
     without_plan: WithoutPlan,
     cost: u64,
     cost_attribute: Option<String>,
-    /// None: answers carry no fields.
+    /// Empty: responses have no such fields.
     forms: Vec<Form>,
 }
 
@@ -60,7 +60,7 @@ impl OnRequest for UsagePlan {
                 return Err(Failure::new("missing_attribute", detail));
             }
             Err(Uncharged::NoPlan) => return Ok(self.without_plan.verdict()),
-            // The gateway's log has the key and the plan.
+            // The gateway's log names the key and the plan.
             Err(Uncharged::UnknownPlan) => return Ok(no_usage_plan()),
         };
         if decision.allowed {
@@ -86,7 +86,7 @@ fn no_usage_plan() -> RequestVerdict {
     LocalResponse::new(403, "no_usage_plan").into()
 }
 
-/// Where the bounds of a plan stood after a decision.
+/// The state of a plan's limits after a decision.
 fn levels(decision: &Decision) -> Levels {
     Levels {
         rate: decision.rate,
@@ -94,7 +94,7 @@ fn levels(decision: &Decision) -> Levels {
     }
 }
 
-/// The fields that tell where the bounds of a plan stand.
+/// The fields with the state of a plan's limits.
 fn fields(standing: &Levels, forms: &[Form], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
     if forms.is_empty() {
         return Vec::new();
@@ -115,7 +115,7 @@ fn fields(standing: &Levels, forms: &[Form], arrived_ms: impl Fn() -> u64) -> Ve
     }
 }
 
-/// Says in the problem body which bound refused.
+/// Names the limit that refused in the problem body.
 fn tell_violated(decision: &Decision) {
     let (name, is_shared) = match decision.refused_by {
         Some(Bound::Method | Bound::Plan) => ("rate", false),
@@ -127,7 +127,7 @@ fn tell_violated(decision: &Decision) {
     ratelimit::tell_violated(&[name], is_shared);
 }
 
-/// The refusal of a decision that is not allowed; `forms`: how it says what is left.
+/// The refusal for a decision that does not allow the request; `forms`: the forms of its fields.
 fn refuse(decision: &Decision, forms: &[Form], arrived_ms: impl Fn() -> u64) -> LocalResponse {
     let (status, reason) = match decision.refused_by {
         Some(Bound::Quota) => (429, "quota_spent"),

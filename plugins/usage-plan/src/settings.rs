@@ -55,13 +55,13 @@ const fn yes() -> bool {
 }
 
 impl Settings {
-    /// How the fields are written. None: there are none.
+    /// The forms of the fields. Empty if responses have none.
     pub fn forms(&self) -> Vec<Form> {
         Form::chosen(self.headers, self.forms.as_deref())
     }
 
     /// # Errors
-    /// Every complaint about the settings.
+    /// All errors in the settings.
     pub fn check(&self) -> Result<(), Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         if self.plan.as_deref() == Some("") {
@@ -135,7 +135,7 @@ mod tests {
         );
     }
 
-    /// `BLESS=1 cargo test` writes the file anew.
+    /// `BLESS=1 cargo test` writes the file.
     #[test]
     fn the_schema_file_is_in_step() {
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";

@@ -1,12 +1,12 @@
-//! Edits made on a fake exchange.
+//! Edits of a fake exchange.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::settings::Settings;
 
-/// An exchange in memory. Its parameters are spelled as in a path. The gateway would refuse an edit of
-/// the header `refuses`, and of `:path`, with `error`.
+/// An exchange in memory. Its parameters are encoded as in a path. Edits of the header `refuses` and of `:path` are
+/// refused with `error`.
 #[derive(Default)]
 struct Fake {
     headers: Vec<(String, Vec<u8>)>,
@@ -366,7 +366,7 @@ fn a_value_that_the_gateway_cannot_place_is_the_client_s_fault() {
     }
     let copied = r#"{"op":"set","header":"a","value":"${request.query.q}"}"#;
     assert_eq!(refused("a", EditError::TooLarge, copied), value);
-    // The client chose how much room the others leave.
+    // The client decided how much space the other headers leave.
     let own = r#"{"op":"append","header":"a","value":"${attribute.consumer.id}"}"#;
     assert_eq!(refused("a", EditError::TooLarge, own), value);
     let constant = r#"{"op":"set","header":"a","value":"production"}"#;

@@ -1,22 +1,22 @@
-//! Whether bytes are JSON (RFC 8259), without recursion.
+//! Checks whether bytes are JSON (RFC 8259), without recursion.
 
-/// The most objects and arrays inside one another.
+/// The deepest nesting of objects and arrays.
 pub const MAX_DEPTH: usize = 128;
 
-/// The most members or elements of an object or array that is taken apart, so that the time that a body
-/// can cost stays that of reading it.
+/// The most members or elements of an object or array that is parsed. So the time for a body stays proportional to its
+/// length.
 pub const MAX_PARTS: usize = 10_000;
 
-/// Why bytes are not taken as JSON.
+/// The reason why bytes are not accepted as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     /// They are not UTF-8.
     Encoding,
-    /// They are not JSON, from this byte on.
+    /// They are not JSON; the index of the first wrong byte.
     Syntax(usize),
     /// They are nested deeper than [`MAX_DEPTH`].
     Depth,
-    /// An object or an array that an edit goes into has more parts than [`MAX_PARTS`].
+    /// An object or an array that an edit changes has more than [`MAX_PARTS`] parts.
     Width,
 }
 
@@ -34,7 +34,7 @@ impl core::fmt::Display for Flaw {
     }
 }
 
-/// The text of one JSON value, with space around it.
+/// Checks the text of one JSON value, which may have spaces around it.
 ///
 /// # Errors
 /// The first flaw.
@@ -44,7 +44,7 @@ pub fn check(bytes: &[u8]) -> Result<&str, Flaw> {
     let mut open = Vec::new();
     loop {
         scan.space();
-        // A value begins here; `next` stays true where another one must follow.
+        // A value begins here; `next` stays true if another one must follow.
         let first = scan.next();
         let begins = match first {
             Some(close @ (b'{' | b'[')) => {
@@ -126,7 +126,7 @@ impl Scan<'_> {
         while self.eat(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {}
     }
 
-    /// The flaw of the byte that was taken last.
+    /// A flaw at the last byte that was read.
     fn flaw(&self) -> Flaw {
         Flaw::Syntax(self.at.saturating_sub(1))
     }
@@ -146,7 +146,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// A name with its colon.
+    /// A name and its colon.
     fn name(&mut self) -> Result<(), Flaw> {
         self.must(|byte| byte == b'"')?;
         self.string()?;

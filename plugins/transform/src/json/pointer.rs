@@ -1,17 +1,17 @@
 //! JSON Pointer (RFC 6901).
 
-/// A pointer, taken apart.
+/// A parsed pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
 impl Pointer {
-    /// Leads to the whole body.
+    /// Points to the whole body.
     pub const WHOLE: Self = Self(Vec::new());
 
-    /// Reads a pointer.
+    /// Parses a pointer.
     ///
     /// # Errors
-    /// The fault, and how to mend it.
+    /// The error, and how to fix it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix('/') else {
             return match text {
@@ -36,7 +36,7 @@ impl Pointer {
         Some((parents, last))
     }
 
-    /// Whether the other begins with this one.
+    /// Whether the other pointer begins with this one.
     pub fn leads_to(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
@@ -57,9 +57,9 @@ fn unescape(token: &str) -> Option<String> {
     Some(name)
 }
 
-/// The index that a token stands for in an array: digits, without zeros before them.
+/// The index of a token in an array: digits without leading zeros.
 pub(super) fn index(token: &str) -> Option<usize> {
     let is_index = token == "0" || matches!(token.as_bytes().first(), Some(b'1'..=b'9'));
-    // `parse` takes nothing but digits where the first is one.
+    // `parse` accepts only digits if the first character is a digit.
     token.parse().ok().filter(|_| is_index)
 }

@@ -1,4 +1,4 @@
-//! Edits of text, and the grammar beside another reader's.
+//! Edits of text, and a comparison of the grammar with another parser.
 
 use super::*;
 
@@ -222,7 +222,7 @@ fn bad_pointers_say_why() {
     assert_eq!(pointer("/~01").tokens(), ["~1"]);
 }
 
-/// The same numbers each time (xorshift64).
+/// The same numbers in each run (xorshift64).
 fn noise(mut state: u64) -> impl FnMut(usize) -> usize {
     move |below| {
         state ^= state << 13;
@@ -268,7 +268,7 @@ fn the_grammar_is_that_of_another_reader() {
             continue;
         };
         good += 1;
-        // An edit at the side leaves everything else as another reader has it.
+        // After an edit of another member, another parser still reads everything else unchanged.
         let Ok(serde_json::Value::Object(mut expected)) = serde_json::from_slice(&bytes) else {
             continue;
         };

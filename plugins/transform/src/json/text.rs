@@ -1,6 +1,6 @@
-//! JSON text that has been checked: its parts, and its strings.
+//! The parts and strings of checked JSON text.
 
-/// A string as JSON, with its quotes.
+/// Encodes a text as a JSON string with quotes.
 pub fn encode_string(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len() + 2);
     encoded.push('"');
@@ -21,8 +21,8 @@ pub fn encode_string(text: &str) -> String {
     encoded
 }
 
-/// The text of a string that is written in quotes. Half of a surrogate pair alone is three bytes that
-/// are not UTF-8, so that two of them stay two.
+/// Decodes a string in quotes. A lone surrogate becomes three bytes that are not UTF-8, so that
+/// different lone surrogates stay different.
 pub fn decode_string(written: &str) -> Vec<u8> {
     let inside = written.strip_prefix('"').unwrap_or(written);
     let inside = inside.strip_suffix('"').unwrap_or(inside);
@@ -53,7 +53,7 @@ pub fn decode_string(written: &str) -> Vec<u8> {
     decoded
 }
 
-/// A code point, surrogates too, in the bytes that UTF-8 has for such a number.
+/// Appends a code point, possibly a surrogate, in the bytes that UTF-8 would use for its number.
 fn push(point: u32, bytes: &mut Vec<u8>) {
     match char::from_u32(point) {
         Some(character) => {
@@ -102,7 +102,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// The names and values of an object in turn, or the elements of an array.
+/// The names and values of an object alternately, or the elements of an array.
 pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut at = 1;
     core::iter::from_fn(move || {
@@ -116,7 +116,7 @@ pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the value that begins here ends; none at the end of its object or array.
+/// The end of the value that begins here; `None` at the end of its object or array.
 fn end_of_value(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     let mut depth = 0_usize;

@@ -1,4 +1,4 @@
-//! Templates of bodies.
+//! Tests of body templates.
 
 use super::*;
 

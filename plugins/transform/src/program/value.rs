@@ -1,4 +1,4 @@
-//! The values of a body as a template sees them: taken apart as far as it looks.
+//! The values of a body as a template sees them; they are parsed only when the template reads them.
 
 use core::fmt;
 use core::ops::Range;
@@ -10,7 +10,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use crate::json::{MAX_PARTS, decode_string, parts};
 
-/// The most digits of which a number of 64 bits with a fraction keeps all.
+/// The most digits of a fraction that a 64-bit number keeps exactly.
 const MAX_DIGITS: usize = 15;
 
 /// A part of a body as a value.
@@ -27,7 +27,7 @@ pub fn of(text: &Arc<str>, range: Range<usize>) -> Value {
             let mut parts = parts(part);
             while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
                 let name = decode(name);
-                // Of several members of one name the last one counts.
+                // The last of several members of one name counts.
                 places.insert(name.clone(), members.len());
                 members.push((name, Cell::new(text, value, range.start, part)));
             }
@@ -54,7 +54,7 @@ pub fn of(text: &Arc<str>, range: Range<usize>) -> Value {
     }
 }
 
-/// An error as a value: whoever looks at it fails.
+/// An error as a value: reading it fails.
 fn wide() -> Value {
     Value::from(Error::new(
         ErrorKind::InvalidOperation,
@@ -62,12 +62,12 @@ fn wide() -> Value {
     ))
 }
 
-/// A string. Half of a surrogate pair alone is no character.
+/// Decodes a string. A lone surrogate becomes U+FFFD.
 fn decode(written: &str) -> String {
     String::from_utf8_lossy(&decode_string(written)).into_owned()
 }
 
-/// A number, where none of its digits is lost.
+/// A number, if it keeps all of its digits.
 fn number(text: &str) -> Option<Value> {
     if let Ok(number) = text.parse::<i64>() {
         return (text != "-0").then(|| Value::from(number));
@@ -85,7 +85,7 @@ fn number(text: &str) -> Option<Value> {
     number.map(Value::from)
 }
 
-/// A stretch of a body.
+/// A range of a body.
 #[derive(Clone)]
 pub struct Text(Arc<str>, Range<usize>);
 
@@ -95,14 +95,14 @@ impl Text {
     }
 }
 
-/// A value that is made when it is first looked at.
+/// A value that is parsed on its first use.
 struct Cell {
     text: Text,
     value: OnceLock<Value>,
 }
 
 impl Cell {
-    /// `part` is a stretch of `outer`, which begins at `start` of the text.
+    /// `part` is a slice of `outer`, which begins at `start` of the text.
     fn new(text: &Arc<str>, part: &str, start: usize, outer: &str) -> Self {
         let offset = (part.as_ptr().addr()).saturating_sub(outer.as_ptr().addr());
         let from = start + offset;
@@ -131,7 +131,7 @@ pub struct List {
     elements: Vec<Cell>,
 }
 
-/// A number that no calculation can have without loss: it is written with its digits.
+/// A number that 64 bits cannot hold exactly: it is written with its original digits.
 pub struct Digits(pub Text);
 
 impl Object for Map {

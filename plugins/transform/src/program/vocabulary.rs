@@ -1,5 +1,4 @@
-//! The filters, tests and functions that a template can name: those that shape data, so that the
-//! component is no larger than it has to be.
+//! The filters, tests and functions that templates can use: only those that shape data, to keep the component small.
 
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters, functions, tests};
@@ -35,7 +34,7 @@ pub fn teach(environment: &mut Environment<'static>) {
     environment.add_function("range", functions::range);
 }
 
-/// As minijinja has it, but that a decimal number which no integer holds is an error, and not the largest integer.
+/// Like minijinja's, but a decimal number that does not fit into an integer is an error, and not the largest integer.
 fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -48,12 +47,12 @@ fn int(
         None => kwargs.get::<Option<u32>>("base")?.unwrap_or(10) == 10,
     };
     let number = match value.as_str() {
-        // minijinja reads a text as an integer first.
+        // minijinja parses text as an integer first.
         Some(text) if !base_is_ten || text.trim().parse::<i128>().is_ok() => None,
         Some(text) => text.parse::<f64>().ok(),
         None => f64::try_from(value.clone()).ok(),
     };
-    // 128 bits, with a sign.
+    // A signed integer of 128 bits.
     let fits = |number: f64| number.abs() < 2_f64.powi(127);
     if number.is_none_or(fits) {
         return filters::int(state, value, default, base, kwargs);

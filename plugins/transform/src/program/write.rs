@@ -1,4 +1,4 @@
-//! Values of a template as JSON.
+//! Writes values of a template as JSON.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value};
@@ -6,10 +6,10 @@ use minijinja::{Error, ErrorKind, Output, State, Value};
 use super::value::{Digits, List, Map};
 use crate::json::encode_string;
 
-/// Writes a value as JSON: one of the body as it was sent, and a text that is marked `safe` as it is.
+/// Writes a value as JSON: a value of the body unchanged, and a text marked `safe` as it is.
 ///
-/// Each piece costs fuel when it is written: a value that holds others many times over is small until
-/// then.
+/// Each part uses fuel when it is written, because a value that contains others many times is small
+/// until then.
 pub fn json(
     output: &mut Output<'_>,
     state: &mut State<'_, '_>,

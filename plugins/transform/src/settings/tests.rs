@@ -1,4 +1,4 @@
-//! What the settings come to, and every complaint with its place.
+//! The operations that settings result in, and every error with its position.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn complaints(json: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The one complaint about the one edit of a request.
+/// The only error of the only edit of a request.
 fn complaint(edit: &str) -> (String, String) {
     let mut complaints = complaints(&format!(r#"{{"request":[{edit}]}}"#));
     assert_eq!(complaints.len(), 1, "{complaints:?}");
@@ -265,7 +265,7 @@ fn a_literal_path_is_encoded_once() {
     );
 }
 
-/// `BLESS=1 cargo test` writes the file anew.
+/// `BLESS=1 cargo test` writes the file.
 #[test]
 fn the_schema_file_is_in_step() {
     let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";
