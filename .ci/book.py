@@ -28,7 +28,7 @@ import book_reference  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-# Where copies of files outside of docs/ lie in the built book.
+# The folder of the built book for copies of files outside of docs/.
 COPIES = "source"
 LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
 FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
@@ -63,7 +63,7 @@ def links(text):
 
 
 def stub_target(page, text):
-    """The file outside of docs/ that this page is, if it is one."""
+    """The file outside of docs/ that this page stands for, or None."""
     match = STUB.fullmatch(text)
     if not match or not is_local(match[1]):
         return None
@@ -72,7 +72,7 @@ def stub_target(page, text):
 
 
 def stubs():
-    """Files outside of docs/ that have a page: each with the page."""
+    """The files outside of docs/ that have a page, each with its page."""
     found = {}
     for page in DOCS.rglob("*.md"):
         target = stub_target(page, page.read_text())
@@ -82,7 +82,7 @@ def stubs():
 
 
 def copy_name(target):
-    """Where the copy of a file lies. Browsers show text, and mdBook takes `.md` anywhere in a link for a page."""
+    """The path of a file's copy. Browsers show text, and mdBook treats any link that contains `.md` as a page."""
     return f"{COPIES}/{target.relative_to(ROOT)}.txt".replace(".md", "")
 
 
@@ -153,7 +153,7 @@ def unlisted():
 
 
 def copy_files(folder):
-    """Copy the files outside of docs/ that a page links to, and complain of those that are not there."""
+    """Copy the files outside of docs/ that pages link to, and report those that do not exist."""
     pages = stubs()
     sources = [(page, page) for page in DOCS.rglob("*.md")] + list(pages.items())
     for source, _ in sources:
@@ -193,7 +193,7 @@ def built(page, folder):
 
 
 def broken_anchors_elsewhere(folder, pages):
-    """Links into the book from Markdown files that are not in it."""
+    """Broken links into the book from Markdown files outside of it."""
     files = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, text=True, capture_output=True, check=True)
     targets = stubs()
     for name in files.stdout.splitlines():
@@ -213,7 +213,7 @@ def broken_anchors_elsewhere(folder, pages):
 
 
 def unknown_commands():
-    """Commands of the book that the page of the command line does not know, by name or by option."""
+    """Commands in the book whose name or options are not on the page of the command line."""
     page = (DOCS / "reference/cli.md").read_text()
     known = dict(re.findall(r"^##+ `windlass ([a-z ]+)`$(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     for file in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
@@ -232,7 +232,7 @@ def unknown_commands():
 
 
 def unknown_words():
-    """Metrics and error codes of the book that no page of the reference lists."""
+    """Metrics and error codes in the book that no page of the reference lists."""
     readmes = sorted((ROOT / "plugins").glob("*/README.md"))
     pages = [ROOT / "README.md", *readmes, *sorted(DOCS.rglob("*.md"))]
     metrics = (DOCS / "reference/metrics.md").read_text()
@@ -246,13 +246,13 @@ def unknown_words():
             if f"`{metric}`" not in metrics and not own:
                 yield f"{file.relative_to(ROOT)}: there is no metric `{metric}`"
         for code in set(re.findall(r"\b[45]\d\d `([a-z]+_[a-z_]+)`", text)) - codes:
-            # A filter of the page's own has refusals of its own.
+            # If a page has a filter of its own, the refusals of that filter are not in the reference.
             if f'"{code}"' not in text:
                 yield f"{file.relative_to(ROOT)}: there is no error or refusal `{code}`"
 
 
 def refused_by_tools():
-    """Files for other programs that the book shows, and that these programs refuse, if they are here."""
+    """Files for other programs in the book that these programs refuse, if they are installed."""
     shown = [
         ("how-to/systemd.md", "ini", "windlass.service", ["systemd-analyze", "verify"]),
         ("how-to/monitor.md", "yaml", "windlass.rules.yml", ["promtool", "check", "rules"]),

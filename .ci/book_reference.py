@@ -1,7 +1,7 @@
-"""Reference pages that the book makes of other files while it is built: nothing is written twice.
+"""Reference pages that the book generates from other files while it is built.
 
-`wit()` is the contract in wit/, as Markdown. `limits()` is the rows of docs/reference/config.md whose value
-is a time, a size or a count.
+`wit()` returns the contract in wit/ as Markdown. `limits()` returns the rows of docs/reference/config.md whose
+value is a time, a size or a count.
 """
 
 import pathlib
@@ -26,7 +26,7 @@ def comment(lines):
 
 
 def items(lines):
-    """The items of an interface: each with its comment and its own lines."""
+    """The items of an interface: each with the lines of its comment and of its definition."""
     comments, body, depth = [], [], 0
     for line in lines:
         text = line.strip()

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Holds the admin API to its own description: `.ci/contract.py BINARY [SCHEMATHESIS]`.
+"""Tests the admin API against its OpenAPI document: `.ci/contract.py BINARY [SCHEMATHESIS]`.
 
-Starts a gateway with a store in a folder of its own, makes a few plans and keys so that what is
-generated finds something, and lets schemathesis ask what the OpenAPI document allows and what it
-does not, for about a minute. Fails where an answer is a 5xx, has a status, a type, a header or a
-body that the document does not have, or where nonsense is taken.
+Starts a gateway with storage in a temporary folder, and creates a few plans and keys, so that
+generated requests find some. For about a minute, schemathesis sends requests that the document
+allows and requests that it does not. The test fails if a response is a 5xx, if the document lacks
+its status, type, header or body, or if the gateway accepts an invalid request.
 
-Left out is `ignored_auth`: it guesses tokens, and the gateway tells who does that to wait (429).
-tests/e2e/admin_auth.rs holds that part.
+The check `ignored_auth` is left out: it guesses tokens, and the gateway throttles that (429).
+tests/e2e/admin_auth.rs covers it.
 """
 
 import json
@@ -22,8 +22,8 @@ import urllib.request
 
 SECONDS = "60"
 
-# What is generated follows from it: so a change of ours fails, and no chance. Another one by the
-# variable CONTRACT_SEED, for a hunt.
+# The generated requests depend only on the seed, so a failure comes from a change in the code, not
+# from chance. To search for more failures, set another seed by the variable CONTRACT_SEED.
 SEED = os.environ.get("CONTRACT_SEED", "251759279790187510278646933196399176785")
 
 CONFIG = """
@@ -45,9 +45,9 @@ path    = "/"
 respond = { body = "ok" }
 """
 
-# What is accepted, beside 2xx, of a request that the document allows: a plan that does not exist,
-# a name that is taken, a revision that is another.
-# What a file of keys looks like is beyond JSON Schema: any text is refused with its line.
+# Besides 2xx, these statuses are accepted for a request that the document allows: the plan may not
+# exist, the name may be taken, the revision may have changed.
+# JSON Schema cannot describe a file of keys: the gateway refuses other text, and names its line.
 SETTINGS = """
 [[operations]]
 include-name = "POST /v1/keys/import"
@@ -77,7 +77,7 @@ def lines(stream, found, seen):
 
 
 class Found(list):
-    """The operator's address, once it is known."""
+    """The address of the admin listener, once the log has it."""
 
     def __init__(self):
         super().__init__()
@@ -85,7 +85,7 @@ class Found(list):
 
 
 def post(base, token, path, body):
-    """Makes something by the API."""
+    """Creates something by the admin API."""
     request = urllib.request.Request(
         base + path,
         json.dumps(body).encode(),
@@ -96,7 +96,7 @@ def post(base, token, path, body):
 
 
 def main():
-    """Starts, asks, ends."""
+    """Starts the gateway, runs the test, ends the gateway."""
     binary = os.path.abspath(sys.argv[1])
     schemathesis = sys.argv[2] if len(sys.argv) > 2 else "schemathesis"
     token = os.urandom(16).hex()

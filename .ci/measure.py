@@ -7,10 +7,10 @@
     .ci/measure.py --long            the functions over 40 lines, too
     .ci/measure.py --way BINARY      the files on a request's way, too: of a debug build, by callgrind
 
-Counted are the host's sources (`host/src`, and `host/derive/src` where there is one) without their
-tests. A line of code is one that is neither blank nor a comment. Lines of an inline `mod tests` and
-files that only a test build has are left out. A circle is made of files that import one another, directly
-or not; what a module and its own parent or child import of each other is not counted.
+It counts the host's sources (`host/src`, and `host/derive/src` if it exists) without their tests. A line
+of code is one that is neither blank nor a comment. Lines of an inline `mod tests`, and files that only a
+test build has, are left out. A circle consists of files that import one another, directly or indirectly;
+imports between a module and its own parent or child are not counted.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLACES = ("host/src", "host/derive/src")
-# Requests that are looked at.
+# The number of measured requests.
 WAY = 10
 
 
@@ -57,7 +57,7 @@ def commit(name):
 
 
 def blank(text):
-    """The text with comments, strings and character literals emptied, line by line as before."""
+    """The text with empty comments, strings and character literals; the lines keep their numbers."""
     token = re.compile(
         r"//[^\n]*|/\*.*?\*/|r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\[^\n]+?|[^'\\\n])'", re.S
     )
@@ -72,7 +72,7 @@ def blank(text):
 
 
 def without_tests(text):
-    """Code without what stands under `#[cfg(test)]`, and the modules so declared."""
+    """The code without items under `#[cfg(test)]`, and the names of modules declared there."""
     kept, tests = [], set()
     lines = text.split("\n")
     index = 0
@@ -99,7 +99,7 @@ def without_tests(text):
 
 
 class Tree:
-    """The sources, their modules, and who imports whom."""
+    """The sources, their modules, and the imports between them."""
 
     def __init__(self, sources):
         self.raw = sources
@@ -136,7 +136,7 @@ class Tree:
         rest = re.sub(r"\buse\s+[^;]+;", "", code)
         for match in re.finditer(r"\b(?:crate|super|self)(?:::\w+)+", rest):
             found.add(self.absolute(own, match[0].split("::")))
-        # `mod a; a::item()`: a child that is named by its own name.
+        # `mod a; a::item()`: a child module that is referred to by its own name.
         children = re.findall(r"\bmod\s+(\w+)\s*;", code)
         for child in children:
             for match in re.finditer(rf"(?<![\w:]){child}((?:::\w+)+)", rest):
@@ -172,7 +172,7 @@ class Tree:
         return table
 
     def graph(self):
-        """Who needs whom, file by file: an import counts for the file that defines the item."""
+        """The imports of each file: an import counts for the file that defines the item."""
         table = self.reexports()
         edges = collections.defaultdict(set)
         for path in self.host:
@@ -201,7 +201,7 @@ class Tree:
 
 
 def related(one, other):
-    """Whether one of two modules is the other, or holds it."""
+    """Whether two modules are the same, or one contains the other."""
     depth = min(len(one), len(other))
     return one[:depth] == other[:depth]
 
@@ -283,7 +283,7 @@ def functions(code):
 
 
 class Endpoint(http.server.BaseHTTPRequestHandler):
-    """Answers every request with two bytes, and keeps the connection."""
+    """Responds to every request with two bytes, and keeps the connection open."""
 
     protocol_version = "HTTP/1.1"
 
@@ -298,7 +298,7 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
 
 def connect(port, gateway):
-    """A connection to the gateway, as soon as it listens."""
+    """Connect to the gateway, as soon as it listens."""
     while gateway.poll() is None:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:

@@ -5,8 +5,8 @@
     python3 .ci/notice.py --check          fails if NOTICE is not what it would write
     python3 .ci/notice.py --texts <file>   writes the licences themselves, which go with a binary
 
-Cargo tells the packages: those of the gateway on the platforms of deny.toml, and those of the plugins that are
-embedded in it. Macros, build scripts and tests are not in the binary.
+Cargo lists the packages: those of the gateway on the platforms of deny.toml, and those of the embedded plugins.
+Macros, build scripts and tests are not in the binary.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLATFORMS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 PLUGINS = "wasm32-wasip2"
 
-# How the files are called that hold licences. What a crate brings of other projects has its own, in folders below.
+# The names of licence files. Code of other projects within a crate has its own licence files, in subfolders.
 LICENCES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT")
 NOT_LOOKED_INTO = {"target", "tests", "test", "testing", "fuzz", "benches", "examples", "util", "docs", "doc"}
 
@@ -40,7 +40,7 @@ LICENSES.txt.
 
 
 def cargo(*arguments):
-    """What Cargo says."""
+    """Run Cargo, and return its output."""
     return subprocess.run(
         ["cargo", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -61,7 +61,7 @@ def metadata():
 
 
 def tree(platform, *packages):
-    """Names and versions of all that is linked into these packages."""
+    """The names and versions of all packages that are linked into these packages."""
     arguments = ["tree", "--locked", "--edges", "normal,no-proc-macro", "--target", platform]
     for package in packages:
         arguments += ["--package", package]
@@ -71,7 +71,7 @@ def tree(platform, *packages):
 
 
 def linked():
-    """The packages of others in the binary, sorted."""
+    """The third-party packages in the binary, sorted."""
     known, plugins = metadata()
     found = tree(PLUGINS, *plugins)
     for platform in PLATFORMS:
@@ -82,7 +82,7 @@ def linked():
 
 
 def files_of(package):
-    """The licences that come with a package: paths and texts."""
+    """The licence files of a package: paths and texts."""
     folder = pathlib.Path(package["manifest_path"]).parent
     for place, folders, files in os.walk(folder):
         depth = len(pathlib.Path(place).relative_to(folder).parts)
@@ -94,7 +94,7 @@ def files_of(package):
 
 
 def licence(package):
-    """A package's licence as an SPDX expression. `/` is how older packages write `OR`."""
+    """A package's licence as an SPDX expression. Older packages write `/` instead of `OR`."""
     return package["license"].replace(" / ", " OR ").replace("/", " OR ")
 
 
@@ -111,7 +111,7 @@ def notice(packages):
 
 
 def texts(packages):
-    """All licences, each text once, with the packages that it covers."""
+    """All licences: each text once, with the packages that it covers."""
     covered, silent = {}, []
     for package in packages:
         found = list(files_of(package))
