@@ -89,7 +89,7 @@ def children(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and its children."""
+    """The user and system time of a process and its children."""
     user, system = 0, 0
     for process in children(pid):
         stat = pathlib.Path(f"/proc/{process}/stat").read_text()
@@ -122,7 +122,7 @@ def turn(chosen, name, process, port):
 
 
 def split_turn(chosen, name, process, port):
-    """User and system time a request. Microseconds."""
+    """The user and system time of one request in microseconds."""
     before = cpu_seconds(process.pid)
     requests = load(chosen, port, chosen.seconds)
     user, system = ((after - earlier) * 1e6 / requests for after, earlier in zip(cpu_seconds(process.pid), before))
