@@ -176,8 +176,8 @@ fn a_line_names_the_filter_that_refused() {
     assert_eq!(line["failure"], "api_key_missing", "{line}");
 }
 
-/// This includes a filter that refuses after the response's head was sent. Such a refusal is not a
-/// failure of the filter.
+/// This includes a filter that refuses after the response's head was sent. That is not a failure of
+/// the filter.
 #[test]
 fn a_line_names_the_filter_that_ended_an_answer() {
     let endpoint = Upstream::text("some");

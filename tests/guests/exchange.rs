@@ -116,7 +116,7 @@ fn a_value_that_is_not_utf8_is_there_as_octets_and_no_text() {
         { header = ["request", "x-role"] }"#;
     let settings = format!("settings = {{ request = [{steps}, \"report\"] }}");
     let gateway = Stage::of_one_actor(&upstream, &settings).start();
-    // Latin-1, and half of a surrogate pair.
+    // Latin-1, and a lone surrogate.
     for bytes in [&b"admin\xff"[..], b"admin\xed\xa0\x80"] {
         let head = &b"GET /act HTTP/1.1\r\nhost: a\r\nx-role: "[..];
         let answer = gateway.send_raw([head, bytes, b"\r\n\r\n"].concat());

@@ -140,7 +140,7 @@ impl InProcess {
         self.workers.addresses()[0]
     }
 
-    /// How often the actor failed.
+    /// The number of the actor's failures.
     fn failures(&self) -> u64 {
         self.gateway.filters[0].figure(|figures| &figures.failures)
     }

@@ -557,7 +557,7 @@ fn digests_are_those_of_the_standard() {
     );
 }
 
-/// The HMAC of a text, as hex digits.
+/// The HMAC of a text in hex.
 fn tag(secret: &str, text: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, text.as_bytes());

@@ -14,7 +14,7 @@ pub struct Head {
     pub fields: Vec<(String, String)>,
 }
 
-/// How long a body is.
+/// The length of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// This many bytes.

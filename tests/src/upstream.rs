@@ -60,7 +60,7 @@ impl Received {
     }
 }
 
-/// What an endpoint does with the connection after a response.
+/// The treatment of the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// Read the next request.

@@ -140,7 +140,7 @@ fn http1() -> Vec<Case> {
         case("9112 7.1: chunks without an end", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n", Close, Cut),
         case("9112 7.1: chunks that end in a size", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n1", Close, Cut),
         case("9112 7.1.1: extensions of chunks are nothing", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\n\r\n", Hold, Answer(200, "ok")),
-        // Answers without a body.
+        // Responses without a body.
         case("9110 15.3.5: a 204 has none, whatever follows", b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", Hold, Answer(204, "")),
         case("9110 15.4.5: a 304 has none, whatever it says", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\nevil", Hold, Answer(304, "")),
         head("9110 9.3.2: an answer to HEAD has none, whatever follows", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", Hold, Answer(200, "")),
@@ -167,7 +167,7 @@ fn http1() -> Vec<Case> {
     ]
 }
 
-/// `SETTINGS`, empty; an answer of status 200; the same with its end.
+/// Empty `SETTINGS`; a response with status 200; the same response with `END_STREAM`.
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 const HEADERS: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88";
 const ENDING_HEADERS: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";

@@ -114,7 +114,7 @@ fn run(cases: &[(&str, Vec<u8>, Expected)]) {
             let before = wire.upstream.count();
             let mut stream = wire.gateway.client().sender();
             let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[]), frames].concat();
-            // The gateway may close before it has read all of it.
+            // The gateway may close before it has read everything.
             let _ = stream.write_all(&bytes);
             let end = first_end(&mut stream);
             let asked = wire.upstream.count() - before;

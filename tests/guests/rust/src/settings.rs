@@ -118,7 +118,7 @@ pub(crate) struct Hint {
     /// Labels that the endpoint must have.
     #[serde(default)]
     pub(crate) labels: Vec<(String, String)>,
-    /// The first-byte time-out. Milliseconds.
+    /// The first-byte time-out in milliseconds.
     pub(crate) timeout: Option<u64>,
 }
 
