@@ -21,7 +21,7 @@ pub struct RawParam {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Path,
-    /// `+` is a space, and a `%` may stand before characters that are not an escape.
+    /// `+` is a space, and a `%` need not begin an escape.
     Query,
 }
 

@@ -25,7 +25,7 @@ pub enum Stop {
     Unfit { place: usize, why: String },
     /// The template of a body has an error.
     Template { place: usize, why: String },
-    /// The body is too wide to be edited.
+    /// An object or array of the body has too many members to be edited.
     Body(Flaw),
 }
 

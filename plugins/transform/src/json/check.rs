@@ -138,7 +138,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The rest of `true`, `false` or `null`.
+    /// The rest of the word `true`, `false` or `null`.
     fn word(&mut self, rest: &[u8]) -> Result<(), Flaw> {
         for letter in rest {
             self.must(|byte| byte == *letter)?;
