@@ -388,7 +388,7 @@ fn five_filters_with_response_phases(bencher: Bencher<'_, '_>) {
         .bench_local_values(|held| pass(5, held));
 }
 
-/// Limits by address, in both phases, so it also writes the response fields.
+/// A limit by address, for both directions, including the response fields.
 #[divan::bench(sample_count = 20000, sample_size = 10)]
 fn rate_limit_filter(bencher: Bencher<'_, '_>) {
     bencher

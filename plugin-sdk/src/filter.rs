@@ -38,9 +38,11 @@ pub trait Filter: Sized + 'static {
     /// Makes the filter. The gateway calls this once in each instance, before any phase, and in `windlass check`.
     /// Report all errors at once: each [`Diagnostic`] points to the setting that it is about.
     ///
-    /// Do everything here that can be done before the first request: parse, precompute, lower the case of names. The
-    /// only host interface that may be called is [`host::log`](crate::host::log). Nothing may depend on the time or on
-    /// a random number, because the gateway may keep a snapshot of the configured instance.
+    /// Do everything here that can be done before the first request: parse, precompute, lower the case of names. Of the
+    /// host interfaces, only [`host::log`](crate::host::log), [`host::documents`](crate::host::documents),
+    /// [`rates::define`](crate::host::rates::define) and [`Check::define`](crate::host::jwt::Check::define) may be
+    /// called. Nothing may depend on the time or on a random number, because the gateway may keep a snapshot of the
+    /// configured instance.
     ///
     /// # Errors
     /// The errors in the settings. They must not contain secrets.

@@ -391,7 +391,7 @@ fn a_charge_takes_key_and_plan_from_the_exchange() {
     assert_eq!(remaining(11), (json!(false), json!(1)));
     assert_eq!(remaining(12), (json!(true), json!(0)));
     assert_eq!(request[13]["rate"], request[12]["rate"]);
-    // Each instance of the filter in a chain has its own charge.
+    // Each position in the chain has its own decision.
     assert_eq!(
         told("charges", "response gave ")[0]["rate"],
         request[12]["rate"]
