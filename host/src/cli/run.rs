@@ -21,7 +21,7 @@ use crate::observe::access_log::AccessLogWriter;
 use crate::observe::sink::{Target, cure};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
-use crate::runtime::sockets::handover::{Predecessor, SocketOffer};
+use crate::runtime::sockets::handover::{Announced, Predecessor, SocketOffer};
 use crate::server::{self, Workers};
 
 /// The priority of a reload below that of requests (setpriority(2)).
@@ -152,8 +152,12 @@ pub(crate) fn start(
         admin_stop = Some(stop.map_err(|error| failed(&error))?);
         tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");
     }
-    if predecessor.announce() {
-        tracing::info!("the gateway that drains on these addresses was asked to stop listening");
+    match predecessor.announce() {
+        Announced::ToNobody => {}
+        Announced::Heard => {
+            tracing::info!("the gateway that drains on these addresses was asked to stop listening")
+        }
+        Announced::TooLate => return Err(failed(&SuccessorExists)),
     }
     notify::ready();
     Ok(RunningGateway {

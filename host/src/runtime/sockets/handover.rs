@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -34,8 +34,10 @@ const ASKS: u8 = b'a';
 const SERVES: u8 = b's';
 /// Another successor serves: the address is gone.
 const GONE: u8 = b'g';
+/// The address is the successor's from now on.
+const YOURS: u8 = b'y';
 
-/// How long a successor waits for the sockets.
+/// How long a successor waits for the sockets, and later for [`YOURS`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After a socket could not be taken.
@@ -91,16 +93,38 @@ impl Predecessor {
         })
     }
 
-    /// This gateway serves: the other one is to stop listening. Whether there was another.
+    /// This gateway serves: the other one is to stop listening. It takes one successor, so of two that serve
+    /// at the same time one learns here that it is too late.
     #[must_use]
-    pub(crate) fn announce(self) -> bool {
-        let mut told = false;
+    pub(crate) fn announce(self) -> Announced {
+        let mut announced = Announced::ToNobody;
         for mut peer in self.predecessors {
-            // One that has ended meanwhile listens to nothing any more. One byte always fits.
-            told |= peer.write(&[SERVES]).is_ok();
+            // One byte always fits. One that has ended meanwhile listens to nothing any more.
+            let written = peer.set_nonblocking(false);
+            if written.and_then(|()| peer.write(&[SERVES])).is_err() {
+                continue;
+            }
+            let mut byte = [0];
+            let answered = peer.set_read_timeout(Some(PATIENCE));
+            // A gateway of an older version closes the connection without an answer.
+            match answered.and_then(|()| peer.read(&mut byte)) {
+                Ok(1) if byte == [GONE] => return Announced::TooLate,
+                Ok(_) | Err(_) => announced = Announced::Heard,
+            }
         }
-        told
+        announced
     }
+}
+
+/// The result of an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// No gateway drains on these addresses.
+    ToNobody,
+    /// The gateway that drains stops listening.
+    Heard,
+    /// Another successor was first.
+    TooLate,
 }
 
 fn connect(address: SocketAddr) -> io::Result<UnixStream> {
@@ -236,7 +260,7 @@ async fn wait_for_successor(
 ) -> Option<SuccessorGuard> {
     let mut asking = JoinSet::new();
     let (gone, is_gone) = watch::channel(false);
-    let borrower = loop {
+    let (mut stream, borrower) = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if asking.len() < MAX_SUCCESSORS => {
@@ -245,22 +269,28 @@ async fn wait_for_successor(
                 Ok(_) => {}
                 Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
             },
-            Some(Ok(Some(borrower))) = asking.join_next() => break borrower,
+            Some(Ok(Some(first))) = asking.join_next() => break first,
         }
     };
     drop(listener);
+    // Either side may have ended.
+    let _ = stream.write_u8(YOURS).await;
     gone.send_replace(true);
-    while asking.join_next().await.is_some() {}
+    while let Some(late) = asking.join_next().await {
+        if let Ok(Some((mut stream, _))) = late {
+            let _ = stream.write_u8(GONE).await;
+        }
+    }
     borrower
 }
 
-/// Lend the sockets to the one at the other end if it asks, until it says that it serves. None if it
-/// ends before, or another serves.
+/// Lend the sockets to the one at the other end if it asks, until it says that it serves. Gives the connection
+/// back, for an answer; None if it ends before, or another serves.
 async fn lend_until_served(
     mut stream: tokio::net::UnixStream,
     asked: OfferedSockets,
     mut is_gone: watch::Receiver<bool>,
-) -> Option<Option<SuccessorGuard>> {
+) -> Option<(tokio::net::UnixStream, Option<SuccessorGuard>)> {
     if !is_own(&stream) {
         return None;
     }
@@ -276,7 +306,7 @@ async fn lend_until_served(
             }
         };
         match said {
-            Ok(SERVES) => return Some(borrower),
+            Ok(SERVES) => return Some((stream, borrower)),
             Ok(ASKS) if borrower.is_none() => {
                 borrower = Some(lent.add());
                 passing::lend(&stream, &sockets).await.ok()?;

@@ -35,6 +35,11 @@ async fn asks(address: SocketAddr) -> (Predecessor, Option<Vec<TcpListener>>) {
     spawn_blocking(ask).await.unwrap()
 }
 
+/// A successor says that it serves, while the runtime goes on.
+async fn announces(predecessor: Predecessor) -> Announced {
+    spawn_blocking(|| predecessor.announce()).await.unwrap()
+}
+
 /// A successor that serves is heard.
 async fn is_heard(offer: &mut SocketOffer) {
     let heard = tokio::time::timeout(DEADLINE, offer.taken()).await;
@@ -50,7 +55,7 @@ fn all_sockets_are_the_successors_when_it_serves() {
         let mut offer = SocketOffer::start([duplicates]);
         let (predecessor, sockets) = asks(address).await;
         assert_eq!(sockets.unwrap().len(), 300);
-        assert!(predecessor.announce());
+        assert_eq!(announces(predecessor).await, Announced::Heard);
         is_heard(&mut offer).await;
         assert!(offer.withdraw(address));
         assert!(!offer.withdraw(address));
@@ -131,7 +136,7 @@ fn a_gateway_of_an_older_version_and_one_that_is_silent_pass_no_sockets_and_are_
         let older = older(address, refuse);
         let mut predecessor = Predecessor::default();
         assert_eq!(predecessor.offers(address).unwrap().len(), 0);
-        assert!(predecessor.announce());
+        assert_eq!(predecessor.announce(), Announced::Heard);
         assert_eq!(older.join().unwrap(), SERVES);
         drop(sockets);
     }
@@ -148,10 +153,27 @@ fn of_two_successors_the_later_one_finds_that_the_address_is_too_late() {
         let (mut second, sockets) = asks(address).await;
         assert!(sockets.is_some());
         assert!(!first.has_other_successor() && !second.has_other_successor());
-        assert!(first.announce());
+        assert_eq!(announces(first).await, Announced::Heard);
         is_heard(&mut offer).await;
         assert!(second.has_other_successor());
         assert!(offer.withdraw(address));
+    });
+}
+
+#[test]
+fn of_two_successors_that_serve_at_the_same_time_one_is_too_late() {
+    runtime().block_on(async {
+        for _ in 0..20 {
+            let duplicates = listening(1);
+            let address = duplicates.address;
+            let mut offer = SocketOffer::start([duplicates]);
+            let successors = [asks(address).await.0, asks(address).await.0];
+            let [one, other] = successors.map(announces);
+            let mut announced = <[_; 2]>::from(tokio::join!(one, other));
+            announced.sort_by_key(|&announced| announced == Announced::TooLate);
+            assert_eq!(announced, [Announced::Heard, Announced::TooLate]);
+            is_heard(&mut offer).await;
+        }
     });
 }
 
