@@ -173,6 +173,45 @@ fn bodies_stream_both_ways() {
     assert_eq!(request.header("transfer-encoding"), Some("chunked"));
 }
 
+/// A reset that arrives while curl before 8.0 sends hides the answer from its user.
+#[test]
+fn a_client_that_still_sends_gets_its_refusal_and_no_reset() {
+    let upstream = Upstream::text("ok");
+    let small = "[[route]]\npath = \"/small\"\nmax_body = \"1KiB\"\nupstream = \"app\"\n";
+    let missing = "[[route]]\npath = \"/gone\"\nrespond = { status = 410, body = \"no\" }\n";
+    let gateway = start(&[small, missing, &all_to(upstream.address())]);
+    run(async {
+        let socket = tokio::net::TcpStream::connect(gateway.address()).await;
+        let (client, connection) = h2::client::handshake(socket.unwrap()).await.unwrap();
+        tokio::task::spawn_local(connection);
+        for (target, status) in [("/small", 413), ("/gone", 410)] {
+            let mut client = client.clone().ready().await.unwrap();
+            let request = http::Request::post(format!("http://a{target}"));
+            let request = request.body(()).unwrap();
+            let (answer, mut body) = client.send_request(request, false).unwrap();
+            body.send_data(vec![7; 2000].into(), false).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{target}");
+            let mut text = answer.into_body();
+            while let Some(chunk) = text.data().await {
+                text.flow_control()
+                    .release_capacity(chunk.unwrap().len())
+                    .unwrap();
+            }
+            // The answer is here whole, and more than a window of the body is still to come.
+            for _ in 0..40 {
+                body.reserve_capacity(16_000);
+                while body.capacity() < 16_000 {
+                    let more = std::future::poll_fn(|cx| body.poll_capacity(cx)).await;
+                    more.expect("an open stream").expect("a window");
+                }
+                body.send_data(vec![7; 16_000].into(), false).unwrap();
+            }
+            body.send_data(vec![7].into(), true).unwrap();
+        }
+    });
+}
+
 /// A body that sends nothing and never ends.
 fn silent() -> Body {
     let never = tokio_stream::pending::<Result<Frame<hyper::body::Bytes>, Fault>>();

@@ -1,17 +1,21 @@
 //! A request's body as it comes from the client.
 //!
 //! It gives no more bytes than the route accepts, waits no longer than the listener's timeout, counts
-//! every byte, and reads only when it is polled. It does not buffer.
+//! every byte, and reads only when it is polled. It does not buffer. The rest of a body that nobody wants is
+//! read and thrown away for a while, so that its client reads the answer.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use super::client_connection::ClientHandle;
 use crate::http::body_error::BodyError;
@@ -21,10 +25,18 @@ use crate::http::watch::{TimeoutKind, Watch};
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
 const MAX_DRAINED: usize = 64 * 1024;
 
+/// How long a stream stays open for the rest of a body that nobody wants. hyper resets a stream whose body is
+/// dropped once the answer is sent (RFC 9113 section 8.1); clients that are still sending report an error then,
+/// and some never show the answer (curl before 8.0).
+const LINGER: Duration = Duration::from_secs(5);
+/// The most that is read of it. Bytes.
+const MAX_LINGERED: usize = 16 * 1024 * 1024;
+
 /// A request's body.
 #[derive(Debug)]
 pub struct ClientBody {
-    incoming: Incoming,
+    /// None only while it is dropped.
+    incoming: Option<Incoming>,
     watch: Arc<Watch>,
     limit: Option<u64>,
     taken: u64,
@@ -44,7 +56,7 @@ impl ClientBody {
         continue_pending: Option<Rc<dyn ClientHandle>>,
     ) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             watch,
             continue_pending,
             limit: None,
@@ -60,7 +72,7 @@ impl ClientBody {
     /// Its length says that there are more.
     pub(crate) fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
         self.limit = Some(limit);
-        match self.incoming.size_hint().exact() {
+        match self.size_hint().exact() {
             Some(size) if size > limit => Err(BodyError::TooLarge { limit }),
             Some(_) | None => Ok(()),
         }
@@ -83,6 +95,23 @@ impl ClientBody {
         if !self.ended {
             self.ended = true;
             self.watch.end_body();
+        }
+    }
+
+    fn incoming_ended(&self) -> bool {
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    /// Throw the rest away in a task of its own, on a connection that other requests share. Another connection
+    /// closes after the answer.
+    fn linger(&mut self) {
+        // A client that waits for a `100 Continue` sends nothing.
+        if self.watch.is_stream()
+            && self.continue_pending.is_none()
+            && let Some(incoming) = self.incoming.take()
+            && !incoming.is_end_stream()
+        {
+            spawn_local(throw_away(incoming, Arc::clone(&self.watch)));
         }
     }
 
@@ -157,7 +186,10 @@ impl HttpBody for ClientBody {
             return Poll::Ready(None);
         }
         let continue_pending = this.continue_pending.take();
-        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(incoming).poll_frame(cx);
         if polled.is_pending() {
             if let Some(client) = continue_pending.filter(|client| client.is_shared()) {
                 client.send_interim(StatusCode::CONTINUE, &HeaderMap::new());
@@ -189,26 +221,55 @@ impl HttpBody for ClientBody {
         match &outcome {
             Err(error) => {
                 this.watch.fail_body(error.code());
+                if matches!(error, BodyError::TooLarge { .. }) {
+                    this.linger();
+                }
                 this.abandon();
             }
             // Trailers end a body, and HTTP/1.1 polls no further.
-            Ok(frame) if frame.is_trailers() || this.incoming.is_end_stream() => this.finish(),
+            Ok(frame) if frame.is_trailers() || this.incoming_ended() => this.finish(),
             Ok(_) => {}
         }
         Poll::Ready(Some(outcome))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.incoming.is_end_stream()
+        self.ended || self.incoming_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let incoming = self.incoming.as_ref();
+        incoming.map_or_else(SizeHint::default, Incoming::size_hint)
     }
 }
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        self.abandon();
+        if !self.ended {
+            self.linger();
+            self.abandon();
+        }
     }
+}
+
+/// Read a body that nobody wants, up to [`MAX_LINGERED`] and for at most [`LINGER`].
+async fn throw_away(mut incoming: Incoming, watch: Arc<Watch>) {
+    let mut left = MAX_LINGERED;
+    let reading = std::future::poll_fn(|cx| {
+        loop {
+            if watch.is_cut() {
+                return Poll::Ready(());
+            }
+            let Some(Ok(frame)) = ready!(Pin::new(&mut incoming).poll_frame(cx)) else {
+                return Poll::Ready(());
+            };
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(size) {
+                Some(rest) => left = rest,
+                None => return Poll::Ready(()),
+            }
+        }
+    });
+    // However it ends, the stream does too.
+    let _ = timeout(LINGER, reading).await;
 }
