@@ -11,9 +11,6 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use self::windlass::callout::calls;
-pub(crate) use self::windlass::host::{
-    advice, api_description, cache, crypto, documents, exchange, keys, limits, log, metrics,
-    preflights, problem_members, rates, raw_params, types,
-};
+pub(crate) use self::windlass::host::{crypto, keys, limits, log, rates, types};
 pub(crate) use self::windlass::jwt::tokens;
 pub(crate) use exports::windlass::filter::{description, lifecycle};

@@ -1,46 +1,67 @@
 //! The host interfaces of `wit/deps/windlass-host`, one file each.
 //!
-//! Each function first charges its call to the phase's account, and then the bytes that stay in the
-//! host. An error of Rust's `Result` traps the guest; a refusal that the contract defines is a value.
+//! Each function first charges its call to the phase's account ([`HostFunctions`]), and then the bytes that
+//! stay in the host. An error of Rust's `Result` traps the guest; a refusal that the contract defines is a
+//! value.
 
-pub(super) mod advice;
+mod advice;
 mod api_description;
+mod attributes;
 mod cache;
 pub(crate) mod callout;
 mod crypto;
 mod documents;
-pub(super) mod edit;
+mod edit;
 mod exchange;
-pub(super) mod hot;
-pub(super) mod jwt;
+mod fields;
+mod functions;
+mod jwt;
 mod keys;
-pub(super) mod limits;
+mod limits;
 mod log;
 mod metrics;
 mod preflights;
 mod problem_members;
 mod proof;
-pub(super) mod rates;
+mod rates;
 mod raw_params;
 mod refused;
-pub(super) mod response_edits;
+mod response_edits;
 
-use super::state::InstanceState;
+use wasmtime::Result;
 
-use crate::runtime::clock::Timestamp;
+pub(super) use functions::HostFunctions;
 
-impl super::bindings::types::Host for InstanceState {}
+use crate::model::filter::HostInterface;
 
-/// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents`, `rates.define` and `jwt.define` are for phases,
-/// not for `configure`.
-fn in_phase(state: &InstanceState) -> wasmtime::Result<()> {
-    if state.exchange.is_none() {
-        wasmtime::bail!("called a host interface while no exchange was there (in `configure`?)");
+/// Adds the functions of an interface.
+type LinkInterface = fn(HostFunctions<'_>) -> Result<()>;
+
+/// The interfaces that need no grant, by their paths. All but `exchange`, `raw-params` and `problem-members` are
+/// for `configure`, too.
+pub(super) const OPEN_INTERFACES: [(&str, LinkInterface); 9] = [
+    ("windlass:host/types", |_| Ok(())),
+    ("windlass:host/exchange", exchange::link),
+    ("windlass:host/log", log::link),
+    ("windlass:host/advice", advice::link),
+    ("windlass:host/preflights", preflights::link),
+    ("windlass:host/documents", documents::link),
+    ("windlass:host/problem-members", problem_members::link),
+    ("windlass:host/raw-params", raw_params::link),
+    ("windlass:host/response-edits", response_edits::link),
+];
+
+/// Link an interface that is granted.
+pub(super) fn link_granted(interface: HostInterface, functions: HostFunctions<'_>) -> Result<()> {
+    match interface {
+        HostInterface::ApiDescription => api_description::link(functions),
+        HostInterface::Cache => cache::link(functions),
+        HostInterface::Callout => callout::link(functions),
+        HostInterface::Crypto => crypto::link(functions),
+        HostInterface::Jwt => jwt::link(functions),
+        HostInterface::Keys => keys::link(functions),
+        HostInterface::Limits => limits::link(functions),
+        HostInterface::Metrics => metrics::link(functions),
+        HostInterface::Rates => rates::link(functions),
     }
-    Ok(())
-}
-
-/// The clock of caches: milliseconds that never step.
-fn now_ms() -> u64 {
-    Timestamp::now().monotonic_ms()
 }

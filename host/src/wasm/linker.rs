@@ -2,17 +2,13 @@
 //! trap and name the missing grant.
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{HasSelf, InstancePre, Linker, Val};
+use wasmtime::component::{InstancePre, Linker, Val};
 use wasmtime::{Result, bail};
 
-use super::bindings::{
-    advice, api_description, cache, calls, crypto, documents, exchange, keys, limits, log, metrics,
-    preflights, problem_members, rates, raw_params, types,
-};
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::Grants;
-use super::host::{hot, jwt, response_edits};
+use super::host::{HostFunctions, OPEN_INTERFACES, link_granted};
 use super::state::{InstanceState, Phase};
 use super::wasi;
 
@@ -39,20 +35,16 @@ pub(crate) fn link(
     grants: &Grants,
 ) -> Result<Linked> {
     let mut linker = Linker::<InstanceState>::new(engine.engine());
-    types::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    exchange::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    advice::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    preflights::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    documents::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    problem_members::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    raw_params::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    response_edits::link(&mut linker)?;
-    hot::link(&mut linker)?;
+    for (path, link) in OPEN_INTERFACES {
+        link(HostFunctions::of(&mut linker, path)?)?;
+    }
     let mut denied = Vec::new();
     for interface in component.interfaces.iter() {
         if grants.interface(*interface) {
-            offer(&mut linker, *interface)?;
+            link_granted(
+                *interface,
+                HostFunctions::of(&mut linker, interface.path())?,
+            )?;
         } else {
             denied.push(*interface);
             deny(&mut linker, engine, component, *interface)?;
@@ -64,24 +56,6 @@ pub(crate) fn link(
         stubbed,
         denied,
     })
-}
-
-fn offer(linker: &mut Linker<InstanceState>, interface: HostInterface) -> Result<()> {
-    match interface {
-        HostInterface::ApiDescription => {
-            api_description::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s)
-        }
-        HostInterface::Cache => cache::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-        HostInterface::Callout => calls::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-        HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-        HostInterface::Jwt => jwt::link(linker),
-        HostInterface::Keys => keys::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-        HostInterface::Limits => limits::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-        HostInterface::Metrics => {
-            metrics::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s)
-        }
-        HostInterface::Rates => rates::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
-    }
 }
 
 /// The function of `jwt` that `configure` calls. Without the grant it does nothing there, so that one start
@@ -124,4 +98,56 @@ fn deny(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+    use super::*;
+    use crate::wasm::component_cache::ComponentCache;
+    use crate::wasm::component_digest::ComponentDigest;
+    use crate::wasm::engine::EngineLimits;
+
+    /// A component that imports every function of the contract, by the types of the contract.
+    fn importing_everything() -> Vec<u8> {
+        let mut contract = Resolve::default();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let (package, _) = contract.push_path(path).unwrap();
+        let world = contract
+            .select_world(&[package], Some("everything"))
+            .unwrap();
+        let mangling = ManglingAndAbi::Legacy(LiftLowerAbi::Sync);
+        let mut module = dummy_module(&contract, world, mangling);
+        embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).unwrap();
+        let encoder = ComponentEncoder::default().module(&module).unwrap();
+        encoder.validate(true).encode().unwrap()
+    }
+
+    #[test]
+    fn every_function_of_the_contract_is_linked_with_its_types() {
+        let engine = FilterEngine::start(EngineLimits {
+            max_instances: 1,
+            max_memory: 1 << 20,
+            memory: 1 << 20,
+        })
+        .unwrap();
+        let wasm = importing_everything();
+        let digest = ComponentDigest::of(&wasm);
+        let cache = ComponentCache::off();
+        let component = CompiledComponent::compile(&engine, &cache, digest, &wasm).unwrap();
+        assert_eq!(component.interfaces.len(), HostInterface::ALL.len());
+        let grants = Grants {
+            interfaces: HostInterface::ALL.to_vec(),
+            ..Grants::default()
+        };
+        let linked = link(&engine, &component, &grants).unwrap();
+        assert!(linked.denied.is_empty());
+        // Without the grants, each function is a stub of the same type.
+        let linked = link(&engine, &component, &Grants::default()).unwrap();
+        assert_eq!(linked.denied.len(), HostInterface::ALL.len());
+    }
 }

@@ -1,4 +1,4 @@
-//! `windlass:host/advice`: what a filter tells the operator while it is configured.
+//! `windlass:host/advice`: a filter's advice for the operator, given while it is configured.
 //!
 //! The advice is kept in the instance's state and read once, when the filter is loaded. This file does
 //! not judge it: the build of the configuration finds where a warning belongs, and which fields a
@@ -6,50 +6,43 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::advice::Host;
+use super::HostFunctions;
 use crate::wasm::facts::Advice;
 use crate::wasm::state::{InstanceState, Phase};
 
 /// The longest text. Bytes.
 const MAX_TEXT: usize = 1024;
 
-impl InstanceState {
-    /// Where advice goes, if it counts now.
-    fn advice_mut(&mut self) -> Result<Option<&mut Advice>> {
-        self.charge_call()?;
-        let counts = self.phase == Phase::Configure && self.advice.has_room();
-        Ok(counts.then_some(&mut self.advice))
-    }
-}
+/// A list of field names.
+type FieldList = fn(&mut Advice) -> &mut Vec<String>;
 
-impl Host for InstanceState {
-    fn warn(&mut self, at: String, message: String) -> Result<()> {
-        if let Some(advice) = self.advice_mut()? {
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("warn", |state, (at, message): (String, String)| {
+        if let Some(advice) = open_advice(state) {
             advice.warnings.push((cut(at), cut(message)));
         }
         Ok(())
+    })?;
+    let lists: [(&str, FieldList); 3] = [
+        ("vouch", |advice| &mut advice.trusted_fields),
+        ("clear", |advice| &mut advice.removed_fields),
+        ("read", |advice| &mut advice.read_fields),
+    ];
+    for (name, list) in lists {
+        functions.add(name, move |state, (field,): (String,)| {
+            if let Some(advice) = open_advice(state) {
+                list(advice).push(cut(field).to_ascii_lowercase());
+            }
+            Ok(())
+        })?;
     }
+    Ok(())
+}
 
-    fn vouch(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advice_mut()? {
-            advice.trusted_fields.push(cut(field).to_ascii_lowercase());
-        }
-        Ok(())
-    }
-
-    fn clear(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advice_mut()? {
-            advice.removed_fields.push(cut(field).to_ascii_lowercase());
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, field: String) -> Result<()> {
-        if let Some(advice) = self.advice_mut()? {
-            advice.read_fields.push(cut(field).to_ascii_lowercase());
-        }
-        Ok(())
-    }
+/// Where advice goes, if it counts now.
+fn open_advice(state: &mut InstanceState) -> Option<&mut Advice> {
+    let counts = state.phase == Phase::Configure && state.advice.has_room();
+    counts.then_some(&mut state.advice)
 }
 
 fn cut(mut text: String) -> String {

@@ -5,19 +5,22 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::api_description::Host;
+use super::HostFunctions;
+use crate::wasm::services::ApiDescription;
 use crate::wasm::state::InstanceState;
 
-impl Host for InstanceState {
-    fn read(&mut self) -> Result<String> {
-        self.charge_call()?;
-        let services = self.services.as_ref().filter(|_| self.exchange.is_some());
-        Ok(services.map_or_else(String::new, |services| services.apis.text.to_string()))
-    }
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("read", |state, ()| {
+        let text = apis(state).map(|apis| apis.text.to_string());
+        Ok((text.unwrap_or_default(),))
+    })?;
+    functions.add("digest", |state, ()| {
+        let digest = apis(state).map(|apis| apis.digest.to_vec());
+        Ok((digest.unwrap_or_default(),))
+    })
+}
 
-    fn digest(&mut self) -> Result<Vec<u8>> {
-        self.charge_call()?;
-        let services = self.services.as_ref().filter(|_| self.exchange.is_some());
-        Ok(services.map_or_else(Vec::new, |services| services.apis.digest.to_vec()))
-    }
+fn apis(state: &InstanceState) -> Option<&ApiDescription> {
+    let services = state.services.as_ref().filter(|_| state.exchange.is_some());
+    services.map(|services| &*services.apis)
 }

@@ -2,39 +2,35 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::cache::Host;
-use crate::wasm::state::InstanceState;
+use super::HostFunctions;
+use crate::runtime::clock::Timestamp;
 
-impl Host for InstanceState {
-    fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        let value = self.filter_services.cache.find(&key, super::now_ms());
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> Result<bool> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        Ok(self
-            .filter_services
-            .cache
-            .put(&key, &value, ttl_ms, super::now_ms()))
-    }
-
-    fn delete(&mut self, key: String) -> Result<()> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        self.filter_services.cache.delete(&key);
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add_in_phase("get", |state, (key,): (String,)| {
+        let value = state.filter_services.cache.find(&key, now_ms());
+        Ok((value.map(|value| value.to_vec()),))
+    })?;
+    functions.add_in_phase(
+        "put",
+        |state, (key, value, ttl_ms): (String, Vec<u8>, u64)| {
+            let cache = &state.filter_services.cache;
+            Ok((cache.put(&key, &value, ttl_ms, now_ms()),))
+        },
+    )?;
+    functions.add_in_phase("delete", |state, (key,): (String,)| {
+        state.filter_services.cache.delete(&key);
         Ok(())
-    }
+    })?;
+    functions.add_in_phase(
+        "increment",
+        |state, (key, delta, ttl_ms): (String, i64, u64)| {
+            let cache = &state.filter_services.cache;
+            Ok((cache.increment(&key, delta, ttl_ms, now_ms()),))
+        },
+    )
+}
 
-    fn increment(&mut self, key: String, delta: i64, ttl_ms: u64) -> Result<i64> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        Ok(self
-            .filter_services
-            .cache
-            .increment(&key, delta, ttl_ms, super::now_ms()))
-    }
+/// The clock of caches: milliseconds that never step.
+fn now_ms() -> u64 {
+    Timestamp::now().monotonic_ms()
 }

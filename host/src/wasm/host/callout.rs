@@ -8,11 +8,14 @@ use std::sync::Arc;
 use http::HeaderName;
 use wasmtime::{Result, bail};
 
+use super::HostFunctions;
+use super::functions::{HostError, HostResult, answer};
+
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
 };
 use crate::filter_store::secrets::{SecretValue, Secrets};
-use crate::wasm::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
+use crate::wasm::bindings::calls::{CallError, Credential, Request, Response, Sharing};
 use crate::wasm::failure::CallFailure;
 use crate::wasm::reserved_fields::is_reserved;
 use crate::wasm::state::{InstanceState, Phase};
@@ -23,65 +26,62 @@ pub(crate) const MAX_CALLS: usize = 8;
 /// The largest key of calls that share an answer. Bytes.
 const MAX_SHARE_KEY: usize = 1024;
 
-type CalloutCallResult = std::result::Result<Response, CallError>;
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add_in_phase("call", |state, (target, request): (String, Request)| {
+        answer(state.call_server(&target, request))
+    })
+}
 
-impl Host for InstanceState {
-    fn call(&mut self, target: String, request: Request) -> Result<CalloutCallResult> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        let target = self.callout(&target)?;
+impl InstanceState {
+    fn call_server(&mut self, target: &str, request: Request) -> HostResult<Response, CallError> {
+        let target = self.callout(target)?;
         let secrets = self.named_secrets(request.credential.as_ref())?;
         if self.phase != Phase::Request {
-            return Ok(Err(CallError::NotHere));
+            return Err(HostError::Refused(CallError::NotHere));
         }
         if let Sharing::Keyed(key) = &request.share
             && !(1..=MAX_SHARE_KEY).contains(&key.len())
         {
             let why = format!("the key of `keyed` must have 1 to {MAX_SHARE_KEY} bytes");
-            return Ok(Err(CallError::Invalid(why)));
+            return Err(HostError::Refused(CallError::Invalid(why)));
         }
         let digest = digest(&target, &self.name, &request);
         let Some(exchange) = &mut self.exchange else {
-            return Ok(Err(CallError::NotHere));
+            return Err(HostError::Refused(CallError::NotHere));
         };
         let answers = exchange.callouts.get_or_insert_default();
         let pending = match answers.find(&digest) {
             Some(pending) => Arc::clone(pending),
             // After a wait that came to its end.
-            None if !self.may_rerun => return Ok(Err(CallError::Timeout)),
-            None if answers.count() >= MAX_CALLS => return Ok(Err(CallError::NotHere)),
+            None if !self.may_rerun => return Err(HostError::Refused(CallError::Timeout)),
+            None if answers.count() >= MAX_CALLS => {
+                return Err(HostError::Refused(CallError::NotHere));
+            }
             None => {
                 let share = !matches!(request.share, Sharing::Alone);
-                let made = match make(&target, request, secrets.as_deref()) {
-                    Ok(made) => made,
-                    Err(error) => return Ok(Err(CallError::Invalid(error.to_string()))),
-                };
+                let made = make(&target, request, secrets.as_deref());
+                let made = made
+                    .map_err(|error| HostError::Refused(CallError::Invalid(error.to_string())))?;
                 let pending = target.call(made, digest, share);
                 answers.keep(digest, Arc::clone(&pending));
                 pending
             }
         };
-        match pending.wait() {
-            Ok(None) => {}
-            Ok(Some(_)) if !self.may_rerun => return Ok(Err(CallError::Timeout)),
-            Ok(Some(waiting)) => {
+        let waiting = pending.wait().map_err(|error| {
+            target.count_refused(&error);
+            HostError::Refused(CallError::from(&error))
+        })?;
+        match (waiting, pending.outcome()) {
+            (Some(waiting), _) if self.may_rerun => {
                 self.awaited = Some(CallFailure::Callout(waiting));
-                return Ok(Err(CallError::NotYet));
+                Err(HostError::Refused(CallError::NotYet))
             }
-            Err(error) => {
-                target.count_refused(&error);
-                return Ok(Err((&error).into()));
-            }
-        }
-        match pending.outcome() {
-            Some(Ok(answer)) => Ok(Ok(response(answer))),
-            Some(Err(error)) => Ok(Err(error.into())),
-            None => Ok(Err(CallError::Timeout)),
+            (None, Some(Ok(answer))) => Ok(response(answer)),
+            (None, Some(Err(error))) => Err(HostError::Refused(error.into())),
+            (Some(_), _) | (None, None) => Err(HostError::Refused(CallError::Timeout)),
         }
     }
-}
 
-impl InstanceState {
     /// The target of this name, where it is granted.
     fn callout(&self, name: &str) -> Result<Arc<CalloutTarget>> {
         let found = self

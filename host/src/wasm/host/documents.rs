@@ -5,45 +5,36 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::documents::Host;
-use crate::wasm::documents::Document;
+use super::HostFunctions;
+use crate::wasm::documents::{Document, Documents};
 use crate::wasm::state::{InstanceState, Phase};
 
-impl InstanceState {
-    /// The document of this name, once the filter is being configured.
-    fn document(&mut self, name: &str) -> Result<Option<&Document>> {
-        self.charge_call()?;
-        let is_open = self.phase != Phase::Idle;
-        Ok(self
-            .filter_services
-            .documents
-            .find(name)
-            .filter(|_| is_open))
-    }
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("names", |state, ()| {
+        let all = documents(state).into_iter().flat_map(Documents::iter);
+        Ok((all.map(|(name, _)| name.to_owned()).collect::<Vec<_>>(),))
+    })?;
+    functions.add("size", |state, (name,): (String,)| {
+        let length = find(state, &name).map(|document| document.bytes().len());
+        Ok((length.map(|length| u64::try_from(length).unwrap_or(u64::MAX)),))
+    })?;
+    functions.add(
+        "read",
+        |state, (name, offset, length): (String, u64, u32)| {
+            let document = find(state, &name);
+            Ok((document.map(|document| document.range(offset, length).to_vec()),))
+        },
+    )?;
+    functions.add("digest", |state, (name,): (String,)| {
+        Ok((find(state, &name).map(|document| document.digest().to_vec()),))
+    })
 }
 
-impl Host for InstanceState {
-    fn names(&mut self) -> Result<Vec<String>> {
-        self.charge_call()?;
-        if self.phase == Phase::Idle {
-            return Ok(Vec::new());
-        }
-        let all = self.filter_services.documents.iter();
-        Ok(all.map(|(name, _)| name.to_owned()).collect())
-    }
+/// The filter's documents, from `configure` on.
+fn documents(state: &InstanceState) -> Option<&Documents> {
+    (state.phase != Phase::Idle).then(|| &*state.filter_services.documents)
+}
 
-    fn size(&mut self, name: String) -> Result<Option<u64>> {
-        let document = self.document(&name)?;
-        Ok(document.map(|document| u64::try_from(document.bytes().len()).unwrap_or(u64::MAX)))
-    }
-
-    fn read(&mut self, name: String, offset: u64, length: u32) -> Result<Option<Vec<u8>>> {
-        let document = self.document(&name)?;
-        Ok(document.map(|document| document.range(offset, length).to_vec()))
-    }
-
-    fn digest(&mut self, name: String) -> Result<Option<Vec<u8>>> {
-        let document = self.document(&name)?;
-        Ok(document.map(|document| document.digest().to_vec()))
-    }
+fn find<'a>(state: &'a InstanceState, name: &str) -> Option<&'a Document> {
+    documents(state)?.find(name)
 }

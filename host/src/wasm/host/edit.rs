@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use http::header::Entry;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
-use wasmtime::Result;
 
+use super::functions::{HostError, HostResult};
 use super::refused::RefusedEdit;
 use crate::exchange::{AttributeValue, has_room};
 use crate::http::field_spelling;
@@ -37,7 +37,7 @@ pub(super) fn attribute_name(name: &str) -> Cow<'static, str> {
 
 impl InstanceState {
     /// A field's name as a filter wrote it, if an edit may name it.
-    pub(super) fn field_name(&mut self, of: Message, name: &str) -> Result<HeaderName, EditError> {
+    pub(super) fn field_name(&mut self, of: Message, name: &str) -> HostResult<HeaderName> {
         match self.names.find(name) {
             Some(name) => Ok(name),
             None => self.new_field_name(of, name),
@@ -45,47 +45,60 @@ impl InstanceState {
     }
 
     /// The same for a name that this instance has not used before.
-    pub(super) fn new_field_name(
-        &mut self,
-        of: Message,
-        name: &str,
-    ) -> Result<HeaderName, EditError> {
-        match parse_name(name) {
-            Ok(name) => {
-                self.names.keep(&name);
-                Ok(name)
-            }
-            Err(error) => Err(self.refuse(RefusedEdit::Field(of, name), error)),
+    pub(super) fn new_field_name(&mut self, of: Message, name: &str) -> HostResult<HeaderName> {
+        let parsed =
+            parse_name(name).map_err(|error| self.refuse(RefusedEdit::Field(of, name), error))?;
+        self.names.keep(&parsed);
+        Ok(parsed)
+    }
+
+    /// Refuse an edit of these fields, or of the line before them, in a phase that may not make it.
+    pub(super) fn check_may_edit(&self, of: Message, edit: RefusedEdit<'_>) -> HostResult<()> {
+        if self.may_edit(of) {
+            Ok(())
+        } else {
+            Err(self.refuse(edit, EditError::TooLate))
         }
+    }
+
+    /// Make all edits, or none.
+    pub(super) fn all_or_none<T, E>(
+        &mut self,
+        edit: impl FnOnce(&mut Self) -> HostResult<T, E>,
+    ) -> HostResult<T, E> {
+        let before = self.journal_length();
+        let edited = edit(self);
+        if edited.is_err() {
+            self.undo_to(before);
+        }
+        edited
     }
 
     /// Edit one field of a head: the checks, the journal and the accounts around `edit`, which
     /// gives the values that went.
-    pub(super) fn edit_field(
+    fn edit_field(
         &mut self,
         of: Message,
         name: HeaderName,
         added: usize,
         edit: impl FnOnce(Entry<'_, HeaderValue>) -> Values,
-    ) -> Result<Result<u32, EditError>> {
+    ) -> HostResult<u32> {
         let edited = RefusedEdit::Field(of, name.as_str());
-        if !self.may_edit(of) {
-            return Ok(Err(self.refuse(edited, EditError::TooLate)));
-        }
+        self.check_may_edit(of, edited)?;
         self.charge_bytes(added)?;
         let Some(fields) = self.fields_mut(of) else {
-            return Ok(Err(self.refuse(edited, EditError::TooLate)));
+            return Err(self.refuse(edited, EditError::TooLate));
         };
         if added > 0 && !has_room(fields, added) {
-            return Ok(Err(self.refuse(edited, EditError::TooLarge)));
+            return Err(self.refuse(edited, EditError::TooLarge));
         }
         let values = edit(fields.entry(name.clone()));
-        let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
         if of == Message::Request && self.may_have_look_alikes(&name) {
             self.drop_look_alikes(&name);
         }
         self.record_undo(Undo::Field { of, name, values });
-        Ok(Ok(held))
+        Ok(count)
     }
 
     fn may_have_look_alikes(&self, name: &HeaderName) -> bool {
@@ -102,47 +115,36 @@ impl InstanceState {
         let Some(fields) = self.fields_mut(of) else {
             return;
         };
-        let alike = fields.keys();
-        let alike =
-            alike.filter(|known| field_spelling::are_look_alikes(known.as_str(), name.as_str()));
+        let alike = fields
+            .keys()
+            .filter(|other| field_spelling::are_look_alikes(other.as_str(), name.as_str()));
         let alike: Vec<HeaderName> = alike.cloned().collect();
         for name in alike {
             let Some(fields) = self.fields_mut(of) else {
                 return;
             };
-            if let Entry::Occupied(held) = fields.entry(name.clone()) {
-                let values = held.remove_entry_mult().1.collect();
+            if let Entry::Occupied(field) = fields.entry(name.clone()) {
+                let values = field.remove_entry_mult().1.collect();
                 self.record_undo(Undo::Field { of, name, values });
             }
         }
     }
 
-    /// A field that HTTP can carry. The name's error has been said.
-    pub(super) fn field(
+    /// A value that HTTP can carry (RFC 9110, section 5.5). Taken over, not copied.
+    pub(super) fn field_value(
         &self,
         of: Message,
-        name: Result<HeaderName, EditError>,
+        name: &HeaderName,
         value: Vec<u8>,
-    ) -> Result<(HeaderName, HeaderValue), EditError> {
-        let name = name?;
-        match field_value(value) {
-            Ok(value) => Ok((name, value)),
-            Err(error) => Err(self.refuse(RefusedEdit::Field(of, name.as_str()), error)),
-        }
+    ) -> HostResult<HeaderValue> {
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
+            .map_err(|_| self.refuse(RefusedEdit::Field(of, name.as_str()), EditError::Syntax))
     }
 
     /// Remove every value of a field; gives how many there were.
-    pub(super) fn remove_field(
-        &mut self,
-        of: Message,
-        name: Result<HeaderName, EditError>,
-    ) -> Result<Result<u32, EditError>> {
-        let name = match name {
-            Ok(name) => name,
-            Err(error) => return Ok(Err(error)),
-        };
+    pub(super) fn remove_field(&mut self, of: Message, name: HeaderName) -> HostResult<u32> {
         self.edit_field(of, name, 0, |entry| match entry {
-            Entry::Occupied(held) => held.remove_entry_mult().1.collect(),
+            Entry::Occupied(field) => field.remove_entry_mult().1.collect(),
             Entry::Vacant(_) => Values::new(),
         })
     }
@@ -151,13 +153,11 @@ impl InstanceState {
     pub(super) fn set_field(
         &mut self,
         of: Message,
-        name: Result<HeaderName, EditError>,
+        name: HeaderName,
         value: Vec<u8>,
-    ) -> Result<Result<(), EditError>> {
-        match self.field(of, name, value) {
-            Ok((name, value)) => self.put_field(of, name, value),
-            Err(error) => Ok(Err(error)),
-        }
+    ) -> HostResult<()> {
+        let value = self.field_value(of, &name, value)?;
+        self.put_field(of, name, value)
     }
 
     /// The same with a value that HTTP can carry.
@@ -166,13 +166,13 @@ impl InstanceState {
         of: Message,
         name: HeaderName,
         value: HeaderValue,
-    ) -> Result<Result<(), EditError>> {
+    ) -> HostResult<()> {
         let added = name.as_str().len() + value.len();
-        let edited = self.edit_field(of, name, added, |entry| match entry {
+        self.edit_field(of, name, added, |entry| match entry {
             // Not `insert_mult`: in http 1.5.0 it panics where there are three values or more.
-            Entry::Occupied(mut held) => {
-                let values = held.iter().cloned().collect();
-                held.insert(value);
+            Entry::Occupied(mut field) => {
+                let values = field.iter().cloned().collect();
+                field.insert(value);
                 values
             }
             Entry::Vacant(free) => {
@@ -180,15 +180,34 @@ impl InstanceState {
                 Values::new()
             }
         })?;
-        Ok(edited.map(|_| ()))
+        Ok(())
     }
 
-    pub(super) fn put_attribute(
+    /// Add a value after those of a field.
+    pub(super) fn append_field(
         &mut self,
-        name: String,
-        value: Value,
-    ) -> Result<Result<(), EditError>> {
-        self.put_fact(attribute_name(&name), AttributeValue::from(value))
+        of: Message,
+        name: HeaderName,
+        value: Vec<u8>,
+    ) -> HostResult<()> {
+        let value = self.field_value(of, &name, value)?;
+        let added = name.as_str().len() + value.len();
+        self.edit_field(of, name, added, |entry| match entry {
+            Entry::Occupied(mut field) => {
+                let values = field.iter().cloned().collect();
+                field.append(value);
+                values
+            }
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Values::new()
+            }
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn put_attribute(&mut self, name: &str, value: Value) -> HostResult<()> {
+        self.put_fact(attribute_name(name), AttributeValue::from(value))
     }
 
     /// Set one attribute: the checks, the journal and the accounts.
@@ -196,35 +215,24 @@ impl InstanceState {
         &mut self,
         name: Cow<'static, str>,
         value: AttributeValue,
-    ) -> Result<Result<(), EditError>> {
+    ) -> HostResult<()> {
+        let edit = RefusedEdit::Attribute(&name);
         if !self.grants.attribute(&name) {
-            return Ok(Err(
-                self.refuse(RefusedEdit::Attribute(&name), EditError::Forbidden)
-            ));
+            return Err(self.refuse(edit, EditError::Forbidden));
         }
-        match self.phase {
-            Phase::Idle | Phase::Configure | Phase::Log => {
-                return Ok(Err(
-                    self.refuse(RefusedEdit::Attribute(&name), EditError::TooLate)
-                ));
-            }
-            Phase::Request
-            | Phase::RequestBody { .. }
-            | Phase::Response
-            | Phase::ResponseBody { .. } => {}
+        if let Phase::Idle | Phase::Configure | Phase::Log = self.phase {
+            return Err(self.refuse(edit, EditError::TooLate));
         }
         self.charge_bytes(name.len() + value.len())?;
         let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(EditError::TooLate));
+            return Err(HostError::Refused(EditError::TooLate));
         };
         match exchange.attributes.set(name.clone(), value) {
             Ok(old) => {
                 self.record_undo(Undo::Attribute(name, old));
-                Ok(Ok(()))
+                Ok(())
             }
-            Err(_) => Ok(Err(
-                self.refuse(RefusedEdit::Attribute(&name), EditError::TooLarge)
-            )),
+            Err(_) => Err(self.refuse(edit, EditError::TooLarge)),
         }
     }
 
@@ -241,40 +249,30 @@ impl InstanceState {
         }
     }
 
-    fn record_chunk(&mut self) {
-        if !self.chunk_edited {
-            self.chunk_edited = true;
-            let before = self.chunk.clone();
-            self.record_undo(Undo::Chunk(before));
-        }
-    }
-
     /// Edits the piece in hand, of which this many bytes stay beside the new ones.
     pub(super) fn edit_chunk(
         &mut self,
         stay: u64,
         bytes: Vec<u8>,
         edit: impl FnOnce(&mut Chunk, bytes::Bytes),
-    ) -> Result<Result<(), EditError>> {
-        self.charge_call()?;
-        match self.phase {
-            Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
-            Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
-                return Ok(Err(self.refuse(RefusedEdit::Chunk, EditError::TooLate)));
-            }
+    ) -> HostResult<()> {
+        if !matches!(
+            self.phase,
+            Phase::RequestBody { .. } | Phase::ResponseBody { .. }
+        ) {
+            return Err(self.refuse(RefusedEdit::Chunk, EditError::TooLate));
         }
         if stay.saturating_add(bytes.len() as u64) > self.body_cap {
-            return Ok(Err(self.refuse(RefusedEdit::Chunk, EditError::TooLarge)));
+            return Err(self.refuse(RefusedEdit::Chunk, EditError::TooLarge));
         }
-        self.record_chunk();
+        if !self.chunk_edited {
+            self.chunk_edited = true;
+            let before = self.chunk.clone();
+            self.record_undo(Undo::Chunk(before));
+        }
         edit(&mut self.chunk, bytes.into());
-        Ok(Ok(()))
+        Ok(())
     }
-}
-
-/// A value that HTTP can carry (RFC 9110, section 5.5). Taken over, not copied.
-pub(super) fn field_value(value: Vec<u8>) -> Result<HeaderValue, EditError> {
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).map_err(|_| EditError::Syntax)
 }
 
 /// A target after the path rule; none where it breaks it.

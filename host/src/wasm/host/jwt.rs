@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use serde_json::Value;
-use wasmtime::component::{Linker, WasmStr};
+use wasmtime::component::WasmStr;
 use wasmtime::{Result, StoreContextMut, bail, format_err};
 
+use super::HostFunctions;
 use super::edit::attribute_name;
+use super::functions::{HostError, HostResult, answer, in_phase};
 use super::proof::{self, ProofArgument};
 use crate::exchange::{AttributeValue, RejectedToken};
 use crate::runtime::clock::Timestamp;
@@ -21,80 +23,46 @@ use crate::wasm::reserved_fields::parse_name;
 use crate::wasm::state::{InstanceState, Phase};
 use crate::wasm::token_check::{CheckedField, ClaimAttribute, TokenCheck};
 
-/// Where it is.
-const TOKENS: &str = "windlass:jwt/tokens@0.1.0";
-
 /// The most checks of one instance.
 const MAX_CHECKS: usize = 16;
 
-/// The outcome of a call.
-type Verified = std::result::Result<(), VerifyError>;
-
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
-    let mut tokens = linker.instance(TOKENS)?;
-    tokens.func_wrap(
-        "define",
-        |mut store: StoreContextMut<'_, InstanceState>, (check,): (Check,)| {
-            Ok((define(store.data_mut(), check)?,))
-        },
-    )?;
-    tokens.func_wrap(
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("define", |state, (check,): (Check,)| {
+        Ok((define(state, check)?,))
+    })?;
+    functions.add_reading(
         "verify",
-        |mut store: StoreContextMut<'_, InstanceState>,
-         (token, check, proof): (WasmStr, u32, Option<ProofArgument>)| {
-            let check = begin(store.data_mut(), check)?;
-            let found = {
-                let token = token.to_str(&store)?;
-                ask_verifiers(store.data(), &token, &check)?
-            };
-            if let Err(error) = accept(store.data_mut(), found) {
-                return Ok((Err(error),));
-            }
-            if let Err((why, error)) = prove(&mut store, &token, proof.as_ref())? {
-                reject(store.data_mut(), why);
-                return Ok((Err(error),));
-            }
-            Ok((apply_check(store.data_mut(), &check)?,))
+        |store, (token, check, proof): (WasmStr, u32, Option<ProofArgument>)| {
+            answer(verify(store, &token, check, proof.as_ref()))
         },
     )?;
-    tokens.func_wrap(
-        "verify-field",
-        |mut store: StoreContextMut<'_, InstanceState>, (check,): (u32,)| {
-            let state = store.data_mut();
-            let check = begin(state, check)?;
-            Ok((verify_field(state, &check)?,))
-        },
-    )?;
-    tokens.func_wrap(
+    functions.add("verify-field", |state, (check,): (u32,)| {
+        answer(verify_field(state, check))
+    })?;
+    functions.add_reading(
         "check-proof",
-        |mut store: StoreContextMut<'_, InstanceState>,
-         (argument, token, thumbprint): (ProofArgument, WasmStr, WasmStr)| {
-            store.data_mut().charge_call()?;
-            let token = token.to_str(&store)?.into_owned();
-            let thumbprint = thumbprint.to_str(&store)?.into_owned();
-            let checked = proof::check(&mut store, &argument, &token, &thumbprint)?;
-            Ok((checked.map_err(|(why, error)| {
-                store.data_mut().note_rejected_token(why, None);
-                error
-            }),))
+        |store, (argument, token, thumbprint): (ProofArgument, WasmStr, WasmStr)| {
+            let token = token.to_str(&*store)?.into_owned();
+            let thumbprint = thumbprint.to_str(&*store)?.into_owned();
+            let checked = proof::check(store, &argument, &token, &thumbprint);
+            answer(checked.map_err(|error| {
+                error.map(|(why, error)| {
+                    store.data_mut().note_rejected_token(why, None);
+                    error
+                })
+            }))
         },
     )?;
-    tokens.func_wrap(
-        "claim",
-        |mut store: StoreContextMut<'_, InstanceState>, (name,): (WasmStr,)| {
-            store.data_mut().charge_call()?;
-            let name = name.to_str(&store)?;
-            let token = store.data().token.as_ref();
-            let value = token.and_then(|token| token.claims.get(&name));
-            Ok((value.and_then(claim_value),))
-        },
-    )?;
-    Ok(())
+    functions.add_reading("claim", |store, (name,): (WasmStr,)| {
+        let name = name.to_str(&*store)?;
+        let token = store.data().token.as_ref();
+        let value = token.and_then(|token| token.claims.get(&name));
+        Ok((value.and_then(claim_value),))
+    })
 }
 
 /// Keep a check; gives its number.
 fn define(state: &mut InstanceState, check: Check) -> Result<u32> {
-    state.charge_call()?;
     if state.phase != Phase::Configure {
         bail!("called `tokens.define` in a phase: it is for `configure`");
     }
@@ -129,8 +97,7 @@ fn define(state: &mut InstanceState, check: Check) -> Result<u32> {
 
 /// Begin a verification by the check of this number.
 fn begin(state: &mut InstanceState, number: u32) -> Result<Arc<TokenCheck>> {
-    state.charge_call()?;
-    super::in_phase(state)?;
+    in_phase(state)?;
     state.token = None;
     match state.token_checks.get(number as usize) {
         Some(check) => Ok(check.clone()),
@@ -138,31 +105,45 @@ fn begin(state: &mut InstanceState, number: u32) -> Result<Arc<TokenCheck>> {
     }
 }
 
+/// Verify a token, and hold it to the check of this number.
+fn verify(
+    store: &mut StoreContextMut<'_, InstanceState>,
+    token: &WasmStr,
+    check: u32,
+    proof: Option<&ProofArgument>,
+) -> HostResult<(), VerifyError> {
+    let check = begin(store.data_mut(), check)?;
+    let found = {
+        let token = token.to_str(&*store)?;
+        ask_verifiers(store.data(), &token, &check)?
+    };
+    accept(store.data_mut(), found)?;
+    prove(store, token, proof).map_err(|error| {
+        error.map(|(why, error)| {
+            reject(store.data_mut(), why);
+            error
+        })
+    })?;
+    apply_check(store.data_mut(), &check)
+}
+
 /// Verify the token in the field of a check.
-fn verify_field(
-    state: &mut InstanceState,
-    check: &TokenCheck,
-) -> Result<std::result::Result<(), FieldError>> {
+fn verify_field(state: &mut InstanceState, check: u32) -> HostResult<(), FieldError> {
+    let of_token = |error: HostError<_>| error.map(FieldError::Token);
+    let check = begin(state, check)?;
     let Some(field) = &check.field else {
-        bail!("called `tokens.verify-field` with a check that names no field");
+        let error = format_err!("called `tokens.verify-field` with a check that names no field");
+        return Err(error.into());
     };
-    let found = match ask_verifiers_for_field(state, field, check)? {
-        Ok(found) => found,
-        Err(error) => return Ok(Err(error)),
-    };
-    if let Err(error) = accept(state, found) {
-        return Ok(Err(FieldError::Token(error)));
-    }
-    if state
-        .token
-        .as_ref()
-        .is_some_and(|token| token.bound_to.is_some())
-    {
+    let found = ask_verifiers_for_field(state, field, &check)?;
+    accept(state, found).map_err(of_token)?;
+    let token = state.token.as_ref();
+    if token.is_some_and(|token| token.bound_to.is_some()) {
         let error = TokenError::Unproven;
         reject(state, error.reason());
-        return Ok(rejected(error).map_err(FieldError::Token));
+        return Err(of_token(rejected(error)));
     }
-    Ok(apply_check(state, check)?.map_err(FieldError::Token))
+    apply_check(state, &check).map_err(of_token)
 }
 
 /// A verifier's answer about a token.
@@ -226,7 +207,7 @@ fn ask_verifiers_for_field(
     state: &mut InstanceState,
     field: &CheckedField,
     check: &TokenCheck,
-) -> Result<std::result::Result<VerifierOutcome, FieldError>> {
+) -> HostResult<VerifierOutcome, FieldError> {
     let answer = {
         let fields = state.fields(Message::Request);
         let mut values = fields
@@ -239,17 +220,18 @@ fn ask_verifiers_for_field(
             token
         });
         match token {
-            None => return Ok(Err(FieldError::Missing)),
-            Some(_) if others || values.next().is_some() => Err(FieldError::Several),
+            None => return Err(HostError::Refused(FieldError::Missing)),
+            Some(_) if others || values.next().is_some() => {
+                Err(HostError::Refused(FieldError::Several))
+            }
             Some(token) => Ok(ask_verifiers(state, token, check)?),
         }
     };
-    if field.hide
-        && let Err(error) = state.remove_field(Message::Request, Ok(field.name.clone()))?
-    {
-        return Ok(Err(FieldError::Edit(error)));
+    if field.hide {
+        let removed = state.remove_field(Message::Request, field.name.clone());
+        removed.map_err(|error| error.map(FieldError::Edit))?;
     }
-    Ok(answer)
+    answer
 }
 
 /// The token in a field's value: all of it, or the part after a scheme, whose letters have no case (RFC 9110, section 11.1).
@@ -269,7 +251,7 @@ fn token_in<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Option<&'a str>
 }
 
 /// Keep the token with the phase where it is accepted.
-fn accept(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
+fn accept(state: &mut InstanceState, found: VerifierOutcome) -> HostResult<(), VerifyError> {
     match found {
         VerifierOutcome::Accepted(token) => {
             state.accept_token(token);
@@ -279,11 +261,11 @@ fn accept(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
             if let Some(verifier) = verifier {
                 state.note_rejected_token(error.reason(), Some(verifier));
             }
-            rejected(error)
+            Err(rejected(error))
         }
         VerifierOutcome::Later(waiting) => {
             state.awaited = Some(CallFailure::NewerKeys(waiting));
-            Err(VerifyError::NotYet)
+            Err(HostError::Refused(VerifyError::NotYet))
         }
     }
 }
@@ -295,22 +277,24 @@ fn reject(state: &mut InstanceState, why: &'static str) {
 }
 
 /// Hold the accepted token to a check: its scopes first, then its claims become attributes.
-fn apply_check(state: &mut InstanceState, check: &TokenCheck) -> Result<Verified> {
+fn apply_check(state: &mut InstanceState, check: &TokenCheck) -> HostResult<(), VerifyError> {
     let Some(token) = state.token.clone() else {
-        return Ok(rejected(TokenError::Issuer));
+        return Err(rejected(TokenError::Issuer));
     };
     let mut scopes = check.scopes.iter().map(String::as_str).peekable();
     if scopes.peek().is_some() && !token.claims.has_scopes(scopes, check.any_scope) {
         reject(state, "insufficient_scope");
-        return Ok(Err(VerifyError::InsufficientScope));
+        return Err(HostError::Refused(VerifyError::InsufficientScope));
     }
-    let put = put_claims(state, &token.claims, &check.claims)?;
+    let put = put_claims(state, &token.claims, &check.claims);
     match &put {
         Ok(()) => {}
-        Err(VerifyError::Rejected(_)) => reject(state, TokenError::RequiredClaim.reason()),
+        Err(HostError::Refused(VerifyError::Rejected(_))) => {
+            reject(state, TokenError::RequiredClaim.reason());
+        }
         Err(_) => state.token = None,
     }
-    Ok(put)
+    put
 }
 
 /// Whether the client holds the key that the token is bound to, if it is. An error carries its word for the log.
@@ -318,26 +302,23 @@ fn prove(
     store: &mut StoreContextMut<'_, InstanceState>,
     token: &WasmStr,
     proof: Option<&ProofArgument>,
-) -> Result<std::result::Result<(), (&'static str, VerifyError)>> {
+) -> HostResult<(), (&'static str, VerifyError)> {
     let accepted = store.data().token.as_ref();
     let bound_to = accepted.and_then(|token| token.bound_to.clone());
-    let refused = |error: TokenError| {
-        let why = error.reason();
-        Ok(Err((why, VerifyError::Rejected(why.to_owned()))))
-    };
+    let refused = |error: TokenError| Err(rejected(error).map(|answer| (error.reason(), answer)));
     let (thumbprint, proof) = match (bound_to, proof) {
-        (None, None) => return Ok(Ok(())),
+        (None, None) => return Ok(()),
         (None, Some(_)) => return refused(TokenError::NotBound),
         (Some(_), None) => return refused(TokenError::Unproven),
         (Some(thumbprint), Some(proof)) => (thumbprint, proof),
     };
     let token = token.to_str(&*store)?.into_owned();
-    let checked = proof::check(store, proof, &token, &thumbprint)?;
-    Ok(checked.map_err(|(why, error)| (why, VerifyError::Proof(error))))
+    proof::check(store, proof, &token, &thumbprint)
+        .map_err(|error| error.map(|(why, error)| (why, VerifyError::Proof(error))))
 }
 
-fn rejected(error: TokenError) -> Verified {
-    Err(VerifyError::Rejected(error.reason().to_owned()))
+fn rejected(error: TokenError) -> HostError<VerifyError> {
+    HostError::Refused(VerifyError::Rejected(error.reason().to_owned()))
 }
 
 /// Make claims attributes: all of them, or none.
@@ -345,33 +326,23 @@ fn put_claims(
     state: &mut InstanceState,
     claims: &Claims,
     claimed: &[ClaimAttribute],
-) -> Result<Verified> {
-    let before = state.journal_length();
-    let method = AttributeValue::Text("jwt".to_owned());
-    if let Err(error) = state.put_fact(Cow::Borrowed("auth.method"), method)? {
-        return Ok(undo_claims(state, before, VerifyError::Attribute(error)));
-    }
-    for one in claimed {
-        match claims.get(&one.claim).and_then(attribute) {
-            Some(value) => {
-                if let Err(error) = state.put_fact(one.attribute.clone(), value)? {
-                    return Ok(undo_claims(state, before, VerifyError::Attribute(error)));
-                }
+) -> HostResult<(), VerifyError> {
+    let of_attribute = |error: HostError<_>| error.map(VerifyError::Attribute);
+    state.all_or_none(|state| {
+        let method = AttributeValue::Text("jwt".to_owned());
+        let put = state.put_fact(Cow::Borrowed("auth.method"), method);
+        put.map_err(of_attribute)?;
+        for one in claimed {
+            let name = one.attribute.clone();
+            match claims.get(&one.claim).and_then(attribute) {
+                Some(value) => state.put_fact(name, value).map_err(of_attribute)?,
+                None if one.required => return Err(rejected(TokenError::RequiredClaim)),
+                // It says nothing of this token, whoever set it.
+                None => state.drop_fact(name),
             }
-            None if one.required => {
-                let error = TokenError::RequiredClaim.reason().to_owned();
-                return Ok(undo_claims(state, before, VerifyError::Rejected(error)));
-            }
-            // It says nothing of this token, whoever set it.
-            None => state.drop_fact(one.attribute.clone()),
         }
-    }
-    Ok(Ok(()))
-}
-
-fn undo_claims(state: &mut InstanceState, before: usize, error: VerifyError) -> Verified {
-    state.undo_to(before);
-    Err(error)
+        Ok(())
+    })
 }
 
 /// A claim as an attribute. Null is none.

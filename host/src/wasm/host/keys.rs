@@ -5,26 +5,38 @@ use std::sync::Arc;
 
 use wasmtime::Result;
 
+use super::HostFunctions;
+use super::functions::{HostError, HostResult, answer};
+
 use crate::exchange::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
 use crate::keys;
 use crate::keys::{KeyReject, LookupRejection};
 use crate::runtime::clock::Timestamp;
-use crate::wasm::bindings::keys::{
-    ApiKey, FieldError, Host, IdentifyError, KeyReject as WitReject,
-};
-use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::bindings::keys::{ApiKey, FieldError, IdentifyError, KeyReject as WitReject};
+use crate::wasm::bindings::types::Message;
 use crate::wasm::services::Services;
 use crate::wasm::state::InstanceState;
 
-/// Why a key is not accepted, as a filter is told. None of a filter's business is that the
-/// gateway itself cannot tell: that fails the call.
-fn reject(reject: KeyReject) -> Result<WitReject> {
-    match reject {
-        KeyReject::Unknown => Ok(WitReject::Unknown),
-        KeyReject::Disabled => Ok(WitReject::Disabled),
-        KeyReject::Expired => Ok(WitReject::Expired),
-        KeyReject::Unavailable => Err(reject.into()),
-    }
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add_in_phase("find", |state, (presented,): (Vec<u8>,)| {
+        answer(state.find_key(&presented))
+    })?;
+    functions.add_in_phase("identify", |state, (presented,): (Vec<u8>,)| {
+        answer(state.identify_key(&presented))
+    })?;
+    functions.add_in_phase("identify-field", |state, (name, hide): (String, bool)| {
+        answer(state.identify_field(&name, hide))
+    })
+}
+
+/// The reason why a key is not accepted, for the filter. If the gateway itself cannot decide, the call fails.
+fn reject(reject: KeyReject) -> HostError<WitReject> {
+    HostError::Refused(match reject {
+        KeyReject::Unknown => WitReject::Unknown,
+        KeyReject::Disabled => WitReject::Disabled,
+        KeyReject::Expired => WitReject::Expired,
+        KeyReject::Unavailable => return HostError::Trap(reject.into()),
+    })
 }
 
 impl InstanceState {
@@ -34,9 +46,9 @@ impl InstanceState {
         &mut self,
         presented: &[u8],
         take: impl FnOnce(&mut Self, &Services, &keys::ApiKey) -> T,
-    ) -> Result<std::result::Result<T, WitReject>> {
+    ) -> HostResult<T, WitReject> {
         let Some(services) = self.services.take() else {
-            return Ok(Err(WitReject::Unknown));
+            return Err(HostError::Refused(WitReject::Unknown));
         };
         let found = services.keys.find(presented, Timestamp::coarse(), |key| {
             take(self, &services, key)
@@ -48,12 +60,12 @@ impl InstanceState {
         match found {
             Ok(taken) => {
                 self.note_rejected(None);
-                Ok(Ok(taken))
+                Ok(taken)
             }
             Err(rejected) => {
                 let why = rejected.reason;
                 self.note_rejected(Some(rejected));
-                reject(why).map(Err)
+                Err(reject(why))
             }
         }
     }
@@ -95,11 +107,7 @@ impl InstanceState {
     }
 
     /// Make what is known of a key facts of the exchange, in place of those of another key.
-    fn put_key(
-        &mut self,
-        services: &Services,
-        key: &keys::ApiKey,
-    ) -> Result<Result<(), EditError>> {
+    fn put_key(&mut self, services: &Services, key: &keys::ApiKey) -> HostResult<()> {
         let plan = self.plan_of(services, key);
         if let Some(exchange) = &mut self.exchange {
             exchange.no_plan = match plan {
@@ -123,38 +131,22 @@ impl InstanceState {
             self.drop_fact(name.into());
         }
         for (name, value) in common.chain(own) {
-            let put = self.put_fact(name, AttributeValue::Text(value.to_owned()))?;
-            if let Err(error) = put {
-                return Ok(Err(error));
-            }
+            self.put_fact(name, AttributeValue::Text(value.to_owned()))?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
-}
 
-impl InstanceState {
     /// Find a key and make what is known of it facts of the exchange: all of them, or nothing.
-    fn identify_key(&mut self, presented: &[u8]) -> Result<Result<(), IdentifyError>> {
+    fn identify_key(&mut self, presented: &[u8]) -> HostResult<(), IdentifyError> {
         let put = self.with_key(presented, |state, services, key| {
-            let before = state.journal_length();
-            let put = state.put_key(services, key)?;
-            if put.is_err() {
-                state.undo_to(before);
-            }
-            Ok::<_, wasmtime::Error>(put)
-        })?;
-        match put {
-            Ok(put) => Ok(put?.map_err(IdentifyError::Attribute)),
-            Err(reject) => Ok(Err(IdentifyError::Rejected(reject))),
-        }
+            state.all_or_none(|state| state.put_key(services, key))
+        });
+        put.map_err(|error| error.map(IdentifyError::Rejected))?
+            .map_err(|error| error.map(IdentifyError::Attribute))
     }
-}
 
-impl Host for InstanceState {
-    fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        self.with_key(&presented, |state, services, key| ApiKey {
+    fn find_key(&mut self, presented: &[u8]) -> HostResult<ApiKey, WitReject> {
+        self.with_key(presented, |state, services, key| ApiKey {
             id: key.id().to_owned(),
             consumer: key.consumer().to_owned(),
             plan: state.plan_of(services, key).map(ToString::to_string),
@@ -166,38 +158,33 @@ impl Host for InstanceState {
         })
     }
 
-    fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        self.identify_key(&presented)
-    }
-
-    fn identify_field(&mut self, name: String, hide: bool) -> Result<Result<(), FieldError>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        let name = match self.field_name(Message::Request, &name) {
-            Ok(name) => name,
-            Err(error) => return Ok(Err(FieldError::Edit(error))),
-        };
+    /// Identify the key in a field of the request. The field is removed, or has the key alone.
+    fn identify_field(&mut self, name: &str, hide: bool) -> HostResult<(), FieldError> {
+        let of_edit = |error: HostError<_>| error.map(FieldError::Edit);
+        let name = self.field_name(Message::Request, name).map_err(of_edit)?;
         let fields = self.fields(Message::Request);
         let first = fields.and_then(|fields| fields.get(&name)).cloned();
         let Some(first) = first.filter(|value| !value.is_empty()) else {
-            return Ok(Err(FieldError::Missing));
+            return Err(HostError::Refused(FieldError::Missing));
         };
-        let before = self.journal_length();
-        match self.identify_key(first.as_bytes())? {
-            Ok(()) => {}
-            Err(IdentifyError::Rejected(why)) => return Ok(Err(FieldError::Rejected(why))),
-            Err(IdentifyError::Attribute(error)) => return Ok(Err(FieldError::Attribute(error))),
+        self.all_or_none(|state| {
+            let identified = state.identify_key(first.as_bytes());
+            identified.map_err(|error| error.map(FieldError::from))?;
+            let edited = if hide {
+                state.remove_field(Message::Request, name).map(drop)
+            } else {
+                state.put_field(Message::Request, name, first)
+            };
+            edited.map_err(of_edit)
+        })
+    }
+}
+
+impl From<IdentifyError> for FieldError {
+    fn from(error: IdentifyError) -> Self {
+        match error {
+            IdentifyError::Rejected(why) => Self::Rejected(why),
+            IdentifyError::Attribute(error) => Self::Attribute(error),
         }
-        let edited = if hide {
-            self.remove_field(Message::Request, Ok(name))?.map(drop)
-        } else {
-            self.put_field(Message::Request, name, first)?
-        };
-        if edited.is_err() {
-            self.undo_to(before);
-        }
-        Ok(edited.map_err(FieldError::Edit))
     }
 }

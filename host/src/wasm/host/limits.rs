@@ -2,18 +2,60 @@
 
 use wasmtime::Result;
 
+use super::HostFunctions;
+use super::functions::{HostError, HostResult, answer};
+
 use crate::exchange::{Exchange, KeyRejection, NoPlan, RejectedKey};
 use crate::limits::{BoundKind, Decision, EnrolledPlan, Level};
 use crate::runtime::clock::Timestamp;
 use crate::wasm::bindings::limits::{
-    Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
-    Uncharged,
+    Bound as WitBound, Decision as WitDecision, Level as WitLevel, Levels as WitLevels, Uncharged,
 };
 use crate::wasm::charge::{PendingCharge, describe, text};
 use crate::wasm::failure::CallFailure;
 use crate::wasm::notices::printable;
 use crate::wasm::services::Services;
 use crate::wasm::state::InstanceState;
+
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add_in_phase("charge", |state, (plan, cost): (Option<String>, u64)| {
+        answer(state.charge_plan(plan, cost))
+    })?;
+    functions.add_in_phase("take", |state, (plan, key, cost): (String, String, u64)| {
+        Ok((state.take_from_plan(plan, key, cost)?,))
+    })?;
+    functions.add_in_phase(
+        "take-inline",
+        |state, (key, cost, capacity, refill): (String, u64, u64, f64)| {
+            let Some(services) = &state.services else {
+                wasmtime::bail!("called `limits.take-inline` outside of an exchange");
+            };
+            let scope = services.limits.scope(&state.name);
+            let now = Timestamp::now();
+            let limits = services.limits.clone();
+            let decision = limits.take_inline(scope, &key, cost, capacity, refill, now);
+            Ok((state.keep(decision),))
+        },
+    )?;
+    functions.add_in_phase("give-back", |state, (ticket,): (u64,)| {
+        let exchange = state.exchange.as_mut();
+        let redeemed = exchange.and_then(|exchange| exchange.tickets.redeem(ticket));
+        if let (Some(ticket), Some(services)) = (redeemed, &state.services) {
+            services.limits.give_back(ticket);
+        }
+        Ok(())
+    })?;
+    functions.add("standing", |state, ()| {
+        let position = state.position;
+        Ok((state.read(|exchange| {
+            let levels = exchange.levels.find(position)?;
+            Some(WitLevels {
+                rate: levels.rate.map(WitLevel::from),
+                quota: levels.quota.map(WitLevel::from),
+            })
+        }),))
+    })
+}
 
 impl From<BoundKind> for WitBound {
     fn from(bound: BoundKind) -> Self {
@@ -40,13 +82,11 @@ impl From<Level> for WitLevel {
 }
 
 impl InstanceState {
-    /// Keep a decision with the exchange: what it took for `give-back`, where its bounds stand for
-    /// `standing`.
+    /// Keep a decision with the exchange: its ticket for `give-back`, the levels of its bounds for `standing`.
     fn keep(&mut self, decision: Decision) -> WitDecision {
-        let place = self.position;
         let ticket = match &mut self.exchange {
             Some(exchange) => {
-                exchange.levels.record(place, &decision);
+                exchange.levels.record(self.position, &decision);
                 exchange.tickets.keep(decision.ticket)
             }
             None => 0,
@@ -105,30 +145,25 @@ impl InstanceState {
         };
         Err(CallFailure::Share(share(exchange)).into())
     }
-}
-
-impl Host for InstanceState {
-    fn charge(
+    /// Charge the key's plan, or the named one, for a request of the key that the exchange has.
+    fn charge_plan(
         &mut self,
         plan: Option<String>,
         cost: u64,
-    ) -> Result<std::result::Result<WitDecision, Uncharged>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
+    ) -> HostResult<WitDecision, Uncharged> {
         let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
-            return Ok(Err(Uncharged::NoKey));
+            return Err(HostError::Refused(Uncharged::NoKey));
         };
         let Some(key) = text(exchange, "api-key.id") else {
-            return Ok(Err(Uncharged::NoKey));
+            return Err(HostError::Refused(Uncharged::NoKey));
         };
         let Some(name) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
             let why = match exchange.no_plan {
                 Some(NoPlan::ForApi) => KeyRejection::OtherApi,
                 Some(NoPlan::OfKey) | None => KeyRejection::NoPlan,
             };
-            let rejected = Box::new(rejected(why, key, None));
-            exchange.outcome.rejected_key = Some(rejected);
-            return Ok(Err(Uncharged::NoPlan));
+            exchange.outcome.rejected_key = Some(rejected(why, key, None).into());
+            return Err(HostError::Refused(Uncharged::NoPlan));
         };
         if services.limits.max_wait().is_some() {
             self.filter_services.charged.record(plan.as_deref(), cost);
@@ -138,25 +173,27 @@ impl Host for InstanceState {
             Some(take(services, exchange, plan?, patient, (key, cost)))
         });
         let Some(decision) = decision else {
-            let rejected = Box::new(rejected(KeyRejection::UnknownPlan, key, Some(name)));
-            exchange.outcome.rejected_key = Some(rejected);
-            return Ok(Err(Uncharged::UnknownPlan));
+            let why = KeyRejection::UnknownPlan;
+            exchange.outcome.rejected_key = Some(rejected(why, key, Some(name)).into());
+            return Err(HostError::Refused(Uncharged::UnknownPlan));
         };
-        let share = |exchange: &Exchange| PendingCharge::Plan {
-            plan: plan
-                .as_deref()
-                .or_else(|| text(exchange, "plan.id"))
-                .unwrap_or_default()
-                .to_owned(),
-            key: text(exchange, "api-key.id").unwrap_or_default().to_owned(),
-            cost,
+        let share = |exchange: &Exchange| {
+            let plan = plan.as_deref().or_else(|| text(exchange, "plan.id"));
+            PendingCharge::Plan {
+                plan: plan.unwrap_or_default().to_owned(),
+                key: text(exchange, "api-key.id").unwrap_or_default().to_owned(),
+                cost,
+            }
         };
-        self.keep_or_wait(decision, share).map(Ok)
+        Ok(self.keep_or_wait(decision, share)?)
     }
 
-    fn take(&mut self, plan: String, key: String, cost: u64) -> Result<Option<WitDecision>> {
-        self.charge_call()?;
-        super::in_phase(self)?;
+    fn take_from_plan(
+        &mut self,
+        plan: String,
+        key: String,
+        cost: u64,
+    ) -> Result<Option<WitDecision>> {
         let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
             return Ok(None);
         };
@@ -171,47 +208,5 @@ impl Host for InstanceState {
         decision
             .map(|decision| self.keep_or_wait(decision, share))
             .transpose()
-    }
-
-    fn take_inline(
-        &mut self,
-        key: String,
-        cost: u64,
-        capacity: u64,
-        refill_per_second: f64,
-    ) -> Result<WitDecision> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        let Some(services) = &self.services else {
-            wasmtime::bail!("called `limits.take-inline` outside of an exchange");
-        };
-        let scope = services.limits.scope(&self.name);
-        let now = Timestamp::now();
-        let limits = services.limits.clone();
-        let decision = limits.take_inline(scope, &key, cost, capacity, refill_per_second, now);
-        Ok(self.keep(decision))
-    }
-
-    fn give_back(&mut self, ticket: u64) -> Result<()> {
-        self.charge_call()?;
-        super::in_phase(self)?;
-        let redeemed = self
-            .exchange
-            .as_mut()
-            .and_then(|exchange| exchange.tickets.redeem(ticket));
-        if let (Some(ticket), Some(services)) = (redeemed, &self.services) {
-            services.limits.give_back(ticket);
-        }
-        Ok(())
-    }
-
-    fn standing(&mut self) -> Result<Option<WitLevels>> {
-        self.charge_call()?;
-        let exchange = self.exchange.as_ref();
-        let standing = exchange.and_then(|exchange| exchange.levels.find(self.position));
-        Ok(standing.map(|standing| WitLevels {
-            rate: standing.rate.map(WitLevel::from),
-            quota: standing.quota.map(WitLevel::from),
-        }))
     }
 }

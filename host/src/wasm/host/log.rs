@@ -2,7 +2,9 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::log::{Host, Level};
+use super::HostFunctions;
+
+use crate::wasm::bindings::log::Level;
 use crate::wasm::output::{fields_text, message_text};
 use crate::wasm::state::InstanceState;
 
@@ -12,25 +14,31 @@ const MAX_LINES: u32 = 64;
 /// The longest line. Bytes.
 const MAX_LINE: usize = 8 * 1024;
 
-impl Host for InstanceState {
-    fn enabled(&mut self, level: Level) -> Result<bool> {
-        self.charge_call()?;
-        Ok(match level {
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("enabled", |_, (level,): (Level,)| {
+        Ok((match level {
             Level::Trace => tracing::enabled!(tracing::Level::TRACE),
             Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
             Level::Info => tracing::enabled!(tracing::Level::INFO),
             Level::Warn => tracing::enabled!(tracing::Level::WARN),
             Level::Error => tracing::enabled!(tracing::Level::ERROR),
-        })
-    }
+        },))
+    })?;
+    functions.add(
+        "write",
+        |state, (level, message, fields): (Level, String, Vec<(String, String)>)| {
+            state.log(level, message, &fields)
+        },
+    )
+}
 
-    fn write(
+impl InstanceState {
+    fn log(
         &mut self,
         level: Level,
-        message: String,
-        fields: Vec<(String, String)>,
+        mut message: String,
+        fields: &[(String, String)],
     ) -> Result<()> {
-        self.charge_call()?;
         self.account.lines += 1;
         if self.account.lines > MAX_LINES {
             if self.account.lines == MAX_LINES + 1 {
@@ -39,9 +47,8 @@ impl Host for InstanceState {
             }
             return Ok(());
         }
-        let mut message = message;
         message.truncate(message.floor_char_boundary(MAX_LINE));
-        let mut fields = fields_text(&fields);
+        let mut fields = fields_text(fields);
         fields.truncate(fields.floor_char_boundary(MAX_LINE - message.len()));
         self.charge_bytes(message.len() + fields.len())?;
         let line = message_text(&message);

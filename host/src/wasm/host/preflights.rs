@@ -5,13 +5,12 @@
 
 use wasmtime::Result;
 
-use crate::wasm::bindings::preflights::Host;
-use crate::wasm::state::{InstanceState, Phase};
+use super::HostFunctions;
+use crate::wasm::state::Phase;
 
-impl Host for InstanceState {
-    fn answer(&mut self) -> Result<()> {
-        self.charge_call()?;
-        self.advice.preflights |= self.phase == Phase::Configure;
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("answer", |state, ()| {
+        state.advice.preflights |= state.phase == Phase::Configure;
         Ok(())
-    }
+    })
 }

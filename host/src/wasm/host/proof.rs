@@ -2,8 +2,10 @@
 
 use http::Uri;
 use http::header::HOST;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, WasmStr};
-use wasmtime::{Result, StoreContextMut};
+
+use super::functions::{HostError, HostResult};
 
 use crate::exchange::Exchange;
 use crate::route::path::{normalize, split_query};
@@ -19,7 +21,7 @@ const MAX_AGE_MS: u64 = 60 * 60 * 1000;
 /// `proof`, left where the guest put it.
 #[derive(ComponentType, Lift)]
 #[component(record)]
-pub(crate) struct ProofArgument {
+pub(super) struct ProofArgument {
     value: WasmStr,
     origin: Option<WasmStr>,
     #[component(name = "max-age-ms")]
@@ -27,18 +29,18 @@ pub(crate) struct ProofArgument {
 }
 
 /// The outcome of a check; an error carries its word for the log.
-pub(crate) type Proven = std::result::Result<(), (&'static str, WitProofError)>;
+pub(super) type Proven = HostResult<(), (&'static str, WitProofError)>;
 
 /// Check a proof for a token that is bound to the key with this thumbprint.
-pub(crate) fn check(
+pub(super) fn check(
     store: &mut StoreContextMut<'_, InstanceState>,
     argument: &ProofArgument,
     token: &str,
     thumbprint: &str,
-) -> Result<Proven> {
+) -> Proven {
     let value = argument.value.to_str(&*store)?.into_owned();
     if value.is_empty() {
-        return Ok(Err(rejected(ProofError::Missing)));
+        return Err(rejected(ProofError::Missing));
     }
     let origin = match &argument.origin {
         Some(origin) => Some(origin.to_str(&*store)?.into_owned()),
@@ -46,7 +48,7 @@ pub(crate) fn check(
     };
     let state = store.data_mut();
     let (Some(services), Some(exchange)) = (&state.services, &mut state.exchange) else {
-        return Ok(Err(rejected(ProofError::Missing)));
+        return Err(rejected(ProofError::Missing));
     };
     let now = Timestamp::coarse().unix_seconds();
     let checked = {
@@ -58,33 +60,30 @@ pub(crate) fn check(
             max_age: std::time::Duration::from_millis(argument.max_age_ms.min(MAX_AGE_MS))
                 .as_secs_f64(),
         };
-        proof::check(&value, &demands, now)
-    };
-    let checked = match checked {
-        Ok(checked) => checked,
-        Err(error) => return Ok(Err(rejected(error))),
+        proof::check(&value, &demands, now).map_err(rejected)?
     };
     // A phase that ran before in this exchange, or another filter of the chain, used it for the same request.
     let spent = exchange.account.as_deref();
     if spent.is_some_and(|spent| spent.proof == Some(checked.id)) {
-        return Ok(Ok(()));
+        return Ok(());
     }
     let used = services.verifiers.used_proofs();
-    Ok(
-        match used.use_once(checked.id, thumbprint, checked.ends, now) {
-            ProofUse::First => {
-                exchange.account.get_or_insert_default().proof = Some(checked.id);
-                Ok(())
-            }
-            ProofUse::Again => Err(rejected(ProofError::Replayed)),
-            ProofUse::NoRoom => Err((proof::NO_ROOM, WitProofError::NoRoom)),
-        },
-    )
+    match used.use_once(checked.id, thumbprint, checked.ends, now) {
+        ProofUse::First => {
+            exchange.account.get_or_insert_default().proof = Some(checked.id);
+            Ok(())
+        }
+        ProofUse::Again => Err(rejected(ProofError::Replayed)),
+        ProofUse::NoRoom => {
+            let word = proof::NO_ROOM;
+            Err(HostError::Refused((word, WitProofError::NoRoom)))
+        }
+    }
 }
 
-fn rejected(error: ProofError) -> (&'static str, WitProofError) {
+fn rejected(error: ProofError) -> HostError<(&'static str, WitProofError)> {
     let word = error.reason();
-    (word, WitProofError::Rejected(word.to_owned()))
+    HostError::Refused((word, WitProofError::Rejected(word.to_owned())))
 }
 
 /// Whether a proof's `htu` is the URL that the client asked for, the base path of an API included: compared after the path

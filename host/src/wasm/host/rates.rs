@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use wasmtime::{Result, bail};
 
-use crate::limits::RateDecision;
+use super::HostFunctions;
+
+use crate::limits::{RateDecision, RateLevel};
 use crate::wasm::bindings::rates::{
-    Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
-    Outcome, Source,
+    Algorithm, Bound as WitBound, Decision as WitDecision, Level as WitLevel, Missing, Outcome,
+    Source,
 };
 use crate::wasm::charge::PendingCharge;
 use crate::wasm::defined_rates::{DefinedRates, bit};
@@ -23,11 +25,38 @@ use crate::wasm::state::{InstanceState, Phase};
 /// The most bounds of one filter: each is a bit of a decision.
 const MAX_BOUNDS: usize = 16;
 
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("define", |state, (bounds,): (Vec<WitBound>,)| {
+        state.define_rates(bounds)
+    })?;
+    functions.add_in_phase("take", |state, (cost,): (u64,)| {
+        Ok((state.take_rates(cost)?,))
+    })?;
+    functions.add("standing", |state, ()| {
+        let exchange = state.exchange.iter();
+        let levels = exchange.flat_map(|exchange| {
+            exchange
+                .account
+                .iter()
+                .flat_map(|account| &account.rate_levels)
+        });
+        let levels = levels.filter(|(position, _)| *position == state.position);
+        let levels = levels.map(|(_, RateLevel { bound, level, .. })| WitLevel {
+            bound: *bound,
+            limit: level.limit,
+            remaining: level.remaining,
+            window_ms: level.window_ms,
+            reset_ms: level.reset_ms,
+        });
+        Ok((levels.collect::<Vec<_>>(),))
+    })
+}
+
 /// A name that two bounds have: they would count in one bucket by two measures.
 fn duplicate_name(bounds: &[WitBound]) -> Option<&str> {
     let mut names = bounds.iter().enumerate();
-    let found = names.find(|(place, bound)| {
-        let mut before = bounds.iter().take(*place);
+    let found = names.find(|(index, bound)| {
+        let mut before = bounds.iter().take(*index);
         before.any(|other| other.name == bound.name)
     });
     found.map(|(_, bound)| bound.name.as_str())
@@ -56,19 +85,18 @@ fn bound_info(bound: &WitBound) -> BoundInfo {
 fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     let (mut by, mut shadowed) = (0, 0);
     for level in decision.levels.iter().filter(|level| level.refused) {
-        let place = usize::try_from(level.bound).unwrap_or(usize::MAX);
-        if defined.is_shadow(place) {
-            shadowed |= bit(place);
+        let index = usize::try_from(level.bound).unwrap_or(usize::MAX);
+        if defined.is_shadow(index) {
+            shadowed |= bit(index);
         } else {
-            by |= bit(place);
+            by |= bit(index);
         }
     }
     (by, shadowed)
 }
 
-impl Host for InstanceState {
-    fn define(&mut self, bounds: Vec<WitBound>) -> Result<()> {
-        self.charge_call()?;
+impl InstanceState {
+    fn define_rates(&mut self, bounds: Vec<WitBound>) -> Result<()> {
         if self.phase != Phase::Configure {
             bail!("called `rates.define` outside of `configure`");
         }
@@ -93,9 +121,7 @@ impl Host for InstanceState {
         Ok(())
     }
 
-    fn take(&mut self, cost: u64) -> Result<WitDecision> {
-        self.charge_call()?;
-        super::in_phase(self)?;
+    fn take_rates(&mut self, cost: u64) -> Result<WitDecision> {
         let (Some(defined), Some(services), Some(exchange)) = (
             self.filter_services.rates.get(),
             &self.services,
@@ -133,10 +159,10 @@ impl Host for InstanceState {
         if self.may_rerun {
             self.rate_tickets.extend(decision.ticket.take());
         }
-        let place = self.position;
-        let known = &mut exchange.account.get_or_insert_default().rate_levels;
-        known.retain(|(known, _)| *known != place);
-        known.extend(decision.levels.iter().map(|level| (place, *level)));
+        let position = self.position;
+        let levels = &mut exchange.account.get_or_insert_default().rate_levels;
+        levels.retain(|(other, _)| *other != position);
+        levels.extend(decision.levels.iter().map(|level| (position, *level)));
         let (by, shadowed) = bits(defined, &decision);
         let outcome = match (decision.allowed, decision.unavailable) {
             (true, _) => Outcome::Allowed,
@@ -145,21 +171,5 @@ impl Host for InstanceState {
         };
         let shadowed = shadowed | found.shadowed;
         Ok(answer(outcome, by, shadowed, decision.retry_after_ms))
-    }
-
-    fn standing(&mut self) -> Result<Vec<WitLevel>> {
-        self.charge_call()?;
-        let exchange = self.exchange.iter();
-        let levels = exchange
-            .flat_map(|exchange| exchange.account.iter().flat_map(|spent| &spent.rate_levels));
-        let levels = levels.filter(|(place, _)| *place == self.position);
-        let levels = levels.map(|(_, level)| WitLevel {
-            bound: level.bound,
-            limit: level.level.limit,
-            remaining: level.level.remaining,
-            window_ms: level.level.window_ms,
-            reset_ms: level.level.reset_ms,
-        });
-        Ok(levels.collect())
     }
 }

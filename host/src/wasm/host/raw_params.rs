@@ -1,27 +1,21 @@
 //! `windlass:host/raw-params`: parameters of the request as they are spelled.
 //!
-//! Before it comes the path rule, which gives every escape one spelling; what a filter reads here
-//! is what the router matched. Deliberately does not decode: that is `exchange.path-param`.
+//! Before it comes the path rule, which gives every escape one spelling; a filter reads here
+//! the text that the router matched. Deliberately does not decode: that is `exchange.path-param`.
 
 use wasmtime::Result;
 
+use super::HostFunctions;
 use crate::route;
-use crate::wasm::bindings::raw_params::Host;
-use crate::wasm::state::InstanceState;
 
-impl Host for InstanceState {
-    fn path_param(&mut self, name: String) -> Result<Option<String>> {
-        self.charge_call()?;
-        let exchange = self.exchange.as_deref();
-        let value = exchange.and_then(|exchange| exchange.param(&name));
-        Ok(value.map(str::to_owned))
-    }
-
-    fn query_param(&mut self, name: String) -> Result<Option<String>> {
-        self.charge_call()?;
-        let exchange = self.exchange.as_deref();
-        let query = exchange.and_then(|exchange| exchange.request.target.query());
-        let value = query.and_then(|query| route::raw_query_value(query, &name));
-        Ok(value.map(str::to_owned))
-    }
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add("path-param", |state, (name,): (String,)| {
+        Ok((state.read(|exchange| exchange.param(&name).map(str::to_owned)),))
+    })?;
+    functions.add("query-param", |state, (name,): (String,)| {
+        Ok((state.read(|exchange| {
+            let query = exchange.request.target.query()?;
+            route::raw_query_value(query, &name).map(str::to_owned)
+        }),))
+    })
 }

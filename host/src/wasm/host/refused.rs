@@ -3,6 +3,7 @@
 
 use http::HeaderName;
 
+use super::functions::HostError;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 use crate::wasm::bindings::types::{EditError, Message};
 use crate::wasm::notices::{Notice, printable};
@@ -26,9 +27,9 @@ pub(crate) enum RefusedEdit<'a> {
 }
 
 impl InstanceState {
-    /// Say that an edit was refused; gives the error back.
+    /// Log that an edit was refused; gives the error for the guest.
     #[cold]
-    pub(crate) fn refuse(&self, edit: RefusedEdit<'_>, error: EditError) -> EditError {
+    pub(super) fn refuse(&self, edit: RefusedEdit<'_>, error: EditError) -> HostError<EditError> {
         let what = match edit {
             RefusedEdit::Field(of, name) => field(of, name, error),
             RefusedEdit::Attribute(name) => attribute(name, error),
@@ -80,7 +81,7 @@ impl InstanceState {
             self.had_no_room.set(true);
         }
         self.notice(&what);
-        error
+        HostError::Refused(error)
     }
 
     /// Say something of the filter once.

@@ -4,16 +4,15 @@
 //! In `configure` they are kept as advice and hold for every response; in a request phase they are kept with the
 //! exchange. Deliberately does not make them: [`crate::chain`] does, in the filter's place.
 
-use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
+use wasmtime::component::{ComponentType, Lift, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
-use super::hot::field_name;
+use super::HostFunctions;
+use super::fields::field_name;
+use super::functions::{HostError, HostResult, answer};
 use crate::exchange::ResponseEdit;
 use crate::wasm::bindings::types::{EditError, Message};
 use crate::wasm::state::{InstanceState, Phase, Undo};
-
-/// Where it is.
-const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";
 
 /// The most edits of one response that a filter may ask for.
 const MAX_FOR_ONE_RESPONSE: usize = 256;
@@ -35,114 +34,88 @@ enum EditArgument {
     Remove(WasmStr),
 }
 
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
-    let mut response_edits = linker.instance(RESPONSE_EDITS)?;
-    response_edits.func_wrap(
-        "edit",
-        |mut store: StoreContextMut<'_, InstanceState>, (edits,): (Vec<EditArgument>,)| {
-            store.data_mut().charge_call()?;
-            let outcome = match store.data().phase {
-                Phase::Configure => edit_every_response(&mut store, edits)?,
-                Phase::Request | Phase::RequestBody { .. } => {
-                    edit_this_response(&mut store, edits)?
-                }
-                Phase::Idle | Phase::Response | Phase::ResponseBody { .. } | Phase::Log => {
-                    Err(EditError::TooLate)
-                }
-            };
-            Ok((outcome,))
-        },
-    )?;
-    response_edits.func_wrap(
-        "skip-on-response",
-        |mut store: StoreContextMut<'_, InstanceState>, (): ()| {
-            let state = store.data_mut();
-            state.charge_call()?;
-            state.advice.skips_response |= state.phase == Phase::Configure;
-            Ok(())
-        },
-    )
+pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
+    functions.add_reading("edit", |store, (edits,): (Vec<EditArgument>,)| {
+        answer(match store.data().phase {
+            Phase::Configure => edit_every_response(store, edits),
+            Phase::Request | Phase::RequestBody { .. } => edit_this_response(store, edits),
+            Phase::Idle | Phase::Response | Phase::ResponseBody { .. } | Phase::Log => {
+                Err(HostError::Refused(EditError::TooLate))
+            }
+        })
+    })?;
+    functions.add("skip-on-response", |state, ()| {
+        state.advice.skips_response |= state.phase == Phase::Configure;
+        Ok(())
+    })
 }
 
 /// Keep edits for every response.
 fn edit_every_response(
     store: &mut StoreContextMut<'_, InstanceState>,
     edits: Vec<EditArgument>,
-) -> Result<Result<(), EditError>> {
+) -> HostResult<()> {
     let before = store.data().advice.response_edits.len();
     if before + edits.len() > MAX_FOR_EVERY_RESPONSE {
-        return Ok(Err(EditError::TooLarge));
+        return Err(HostError::Refused(EditError::TooLarge));
     }
     for edit in edits {
-        match checked(store, edit)? {
-            Ok(edit) => store.data_mut().advice.response_edits.push(edit),
-            Err(error) => {
-                store.data_mut().advice.response_edits.truncate(before);
-                return Ok(Err(error));
-            }
-        }
+        let edit = checked(store, edit).inspect_err(|_| {
+            store.data_mut().advice.response_edits.truncate(before);
+        })?;
+        store.data_mut().advice.response_edits.push(edit);
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Keep edits for the response of the exchange in hand.
 fn edit_this_response(
     store: &mut StoreContextMut<'_, InstanceState>,
     edits: Vec<EditArgument>,
-) -> Result<Result<(), EditError>> {
+) -> HostResult<()> {
     let state = store.data_mut();
     // A streamed body may still be on its way when the response has passed the chain.
     let exchange = state.exchange.as_ref();
     let Some(exchange) = exchange.filter(|exchange| exchange.response.is_none()) else {
         state.notice("edits of the response were refused: it is there already");
-        return Ok(Err(EditError::TooLate));
+        return Err(HostError::Refused(EditError::TooLate));
     };
     let before = exchange.response_edits.len();
     if exchange.response_edits.len_of(state.position) + edits.len() > MAX_FOR_ONE_RESPONSE {
         state.had_no_room.set(true);
         state.notice("edits of the response were refused: a filter may make at most 256 edits of one response");
-        return Ok(Err(EditError::TooLarge));
+        return Err(HostError::Refused(EditError::TooLarge));
     }
     let mark = state.journal_length();
     state.record_undo(Undo::ResponseEdits(before));
     for edit in edits {
-        let edit = checked(store, edit)?;
+        let edit = checked(store, edit).inspect_err(|_| store.data_mut().undo_to(mark))?;
         let state = store.data_mut();
-        match (edit, state.exchange.as_mut()) {
-            (Ok(edit), Some(exchange)) => exchange.response_edits.push(state.position, edit),
-            (Ok(_), None) => return Ok(Err(EditError::TooLate)),
-            (Err(error), _) => {
-                state.undo_to(mark);
-                return Ok(Err(error));
-            }
+        if let Some(exchange) = state.exchange.as_mut() {
+            exchange.response_edits.push(state.position, edit);
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// An edit that HTTP can carry and that a filter may make.
 fn checked(
     store: &mut StoreContextMut<'_, InstanceState>,
     edit: EditArgument,
-) -> Result<Result<ResponseEdit, EditError>> {
+) -> HostResult<ResponseEdit> {
     let (make, name, value): (fn(_, _) -> _, _, _) = match edit {
         EditArgument::Set((name, value)) => (ResponseEdit::Set, name, value),
         EditArgument::Append((name, value)) => (ResponseEdit::Append, name, value),
         EditArgument::AddMember((name, value)) => (ResponseEdit::AddMember, name, value),
         EditArgument::Remove(name) => {
             let name = field_name(store, Message::Response, &name)?;
-            let state = store.data_mut();
-            if let Ok(name) = &name {
-                state.charge_bytes(name.as_str().len())?;
-            }
-            return Ok(name.map(ResponseEdit::Remove));
+            store.data_mut().charge_bytes(name.as_str().len())?;
+            return Ok(ResponseEdit::Remove(name));
         }
     };
     let name = field_name(store, Message::Response, &name)?;
     let state = store.data_mut();
-    let field = state.field(Message::Response, name, value);
-    if let Ok((name, value)) = &field {
-        state.charge_bytes(name.as_str().len() + value.len())?;
-    }
-    Ok(field.map(|(name, value)| make(name, value)))
+    let value = state.field_value(Message::Response, &name, value)?;
+    state.charge_bytes(name.as_str().len() + value.len())?;
+    Ok(make(name, value))
 }
