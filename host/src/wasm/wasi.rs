@@ -8,11 +8,11 @@
 //! Functions are linked by the names and versions that the component imports, so that any 0.2.x
 //! works.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::{
-    Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Val,
-    types::ComponentItem,
+    Component, ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource,
+    ResourceType, types::ComponentItem,
 };
 use wasmtime::{Result, StoreContextMut, bail};
 
@@ -68,7 +68,15 @@ struct Datetime {
     nanoseconds: u32,
 }
 
-type Context<'a> = StoreContextMut<'a, InstanceState>;
+impl From<Duration> for Datetime {
+    fn from(time: Duration) -> Self {
+        Self {
+            seconds: time.as_secs(),
+            nanoseconds: time.subsec_nanos(),
+        }
+    }
+}
+
 type StreamResult<T> = std::result::Result<T, StreamError>;
 
 /// Link every `wasi:` interface that the component imports. Gives the names of those whose
@@ -97,7 +105,11 @@ pub(crate) fn link(
             match item.ty {
                 ComponentItem::Resource(_) => link_resource(&mut linked, export)?,
                 ComponentItem::ComponentFunc(_) => {
-                    if !serve(&mut linked, interface, export)? {
+                    let function = WasiFunction {
+                        linked: &mut linked,
+                        name: export,
+                    };
+                    if !serve(function, interface)? {
                         traps = true;
                         let message = format!(
                             "called `{name}#{export}`, which filters do not have: a filter reaches nothing but the host interfaces of Windlass"
@@ -121,159 +133,131 @@ pub(crate) fn link(
 
 fn link_resource(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<()> {
     match name {
-        "output-stream" => linked.resource(
-            name,
-            ResourceType::host::<OutputStream>(),
-            |mut store, rep| drop_resource::<OutputStream>(&mut store, rep),
-        ),
-        "input-stream" => linked.resource(
-            name,
-            ResourceType::host::<InputStream>(),
-            |mut store, rep| drop_resource::<InputStream>(&mut store, rep),
-        ),
-        "pollable" => linked.resource(name, ResourceType::host::<Pollable>(), |mut store, rep| {
-            drop_resource::<Pollable>(&mut store, rep)
-        }),
-        "error" => linked.resource(name, ResourceType::host::<IoError>(), |_, _| Ok(())),
-        _ => linked.resource(name, ResourceType::host::<Absent>(), |_, _| Ok(())),
+        "output-stream" => link_resource_of::<OutputStream>(linked, name),
+        "input-stream" => link_resource_of::<InputStream>(linked, name),
+        "pollable" => link_resource_of::<Pollable>(linked, name),
+        "error" => link_resource_of::<IoError>(linked, name),
+        _ => link_resource_of::<Absent>(linked, name),
     }
 }
 
-fn drop_resource<T: Send + 'static>(store: &mut Context<'_>, rep: u32) -> Result<()> {
-    store
-        .data_mut()
-        .resources
-        .delete(Resource::<T>::new_own(rep))?;
-    Ok(())
+fn link_resource_of<T: Send + 'static>(
+    linked: &mut LinkerInstance<'_, InstanceState>,
+    name: &str,
+) -> Result<()> {
+    let drop = |mut store: StoreContextMut<'_, InstanceState>, rep| {
+        let resources = &mut store.data_mut().resources;
+        resources.delete(Resource::<T>::new_own(rep))?;
+        Ok(())
+    };
+    linked.resource(name, ResourceType::host::<T>(), drop)
 }
 
-/// Link a function that works; false if it is not one of them.
-fn serve(
-    linked: &mut LinkerInstance<'_, InstanceState>,
-    interface: &str,
-    name: &str,
-) -> Result<bool> {
+/// A function that the component imports.
+struct WasiFunction<'a, 'b> {
+    linked: &'a mut LinkerInstance<'b, InstanceState>,
+    name: &'a str,
+}
+
+impl WasiFunction<'_, '_> {
+    /// Link it to this; gives true: filters have it.
+    fn to<P, R>(
+        self,
+        serve: impl Fn(&mut InstanceState, P) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<bool>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        let serve = move |mut store: StoreContextMut<'_, InstanceState>, arguments: P| {
+            serve(store.data_mut(), arguments)
+        };
+        self.linked.func_wrap(self.name, serve)?;
+        Ok(true)
+    }
+}
+
+/// Link a function that filters have; false if they do not have it.
+fn serve(function: WasiFunction<'_, '_>, interface: &str) -> Result<bool> {
     match interface {
         "cli/environment"
         | "cli/stdin"
         | "cli/stdout"
         | "cli/stderr"
         | "cli/exit"
-        | "filesystem/preopens" => serve_process(linked, interface, name),
+        | "filesystem/preopens" => serve_process(function, interface),
         "cli/terminal-stdin" | "cli/terminal-stdout" | "cli/terminal-stderr" => {
-            linked.func_wrap(name, |_: Context<'_>, (): ()| {
-                Ok((None::<Resource<Absent>>,))
-            })?;
-            Ok(true)
+            function.to(|_, ()| Ok((None::<Resource<Absent>>,)))
         }
-        "io/streams" if name.contains("output-stream") => serve_output(linked, name),
-        "io/streams" => serve_input(linked, name),
-        "io/poll" => serve_poll(linked, name),
-        "clocks/wall-clock" | "clocks/monotonic-clock" => serve_clocks(linked, interface, name),
-        "random/random" | "random/insecure" | "random/insecure-seed" => serve_random(linked, name),
+        "io/streams" => serve_streams(function),
+        "io/poll" => serve_poll(function),
+        "clocks/wall-clock" => serve_wall_clock(function),
+        "clocks/monotonic-clock" => serve_monotonic_clock(function),
+        "random/random" | "random/insecure" | "random/insecure-seed" => serve_random(function),
         _ => Ok(false),
     }
 }
 
-fn serve_process(
-    linked: &mut LinkerInstance<'_, InstanceState>,
-    interface: &str,
-    name: &str,
-) -> Result<bool> {
-    match name {
-        "get-environment" => linked.func_wrap(name, |_: Context<'_>, (): ()| {
-            Ok((Vec::<(String, String)>::new(),))
-        })?,
-        "get-arguments" => {
-            linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((Vec::<String>::new(),)))?;
-        }
-        "initial-cwd" => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((None::<String>,)))?,
-        "get-directories" => linked.func_wrap(name, |_: Context<'_>, (): ()| {
-            Ok((Vec::<(Resource<Absent>, String)>::new(),))
-        })?,
-        "get-stdin" => linked.func_wrap(name, |mut store: Context<'_>, (): ()| {
-            Ok((store.data_mut().resources.push(InputStream)?,))
-        })?,
+fn serve_process(function: WasiFunction<'_, '_>, interface: &str) -> Result<bool> {
+    match function.name {
+        "get-environment" => function.to(|_, ()| Ok((Vec::<(String, String)>::new(),))),
+        "get-arguments" => function.to(|_, ()| Ok((Vec::<String>::new(),))),
+        "initial-cwd" => function.to(|_, ()| Ok((None::<String>,))),
+        "get-directories" => function.to(|_, ()| Ok((Vec::<(Resource<Absent>, String)>::new(),))),
+        "get-stdin" => function.to(|state, ()| Ok((state.resources.push(InputStream)?,))),
         "get-stdout" | "get-stderr" => {
             let kind = if interface == "cli/stdout" {
                 StreamKind::Out
             } else {
                 StreamKind::Err
             };
-            linked.func_wrap(name, move |mut store: Context<'_>, (): ()| {
-                Ok((store.data_mut().resources.push(OutputStream(kind))?,))
-            })?;
+            function.to(move |state, ()| Ok((state.resources.push(OutputStream(kind))?,)))
         }
-        "exit" => linked.func_new(name, |_, _, _, _: &mut [Val]| bail!("called exit"))?,
-        _ => return Ok(false),
+        "exit" => function
+            .to(|_, (_,): (std::result::Result<(), ()>,)| -> Result<()> { bail!("called exit") }),
+        _ => Ok(false),
     }
-    Ok(true)
 }
 
-fn write(store: &mut Context<'_>, stream: &Resource<OutputStream>, bytes: &[u8]) -> Result<()> {
-    let state = store.data_mut();
-    state.charge_call()?;
-    state.charge_bytes(bytes.len())?;
-    let OutputStream(kind) = *state.resources.get(stream)?;
-    state.output.write(kind, bytes);
-    Ok(())
-}
-
-fn serve_output(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
-    match name {
-        "[method]output-stream.check-write" => linked.func_wrap(
-            name,
-            |_: Context<'_>, (_stream,): (Resource<OutputStream>,)| {
-                Ok((StreamResult::Ok(WRITE_ROOM),))
-            },
-        )?,
-        "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush" => linked
-            .func_wrap(
-                name,
-                |mut store: Context<'_>, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
-                    write(&mut store, &stream, &bytes)?;
+fn serve_streams(function: WasiFunction<'_, '_>) -> Result<bool> {
+    match function.name {
+        "[method]output-stream.check-write" => {
+            function.to(|_, (_,): (Resource<OutputStream>,)| Ok((StreamResult::Ok(WRITE_ROOM),)))
+        }
+        "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush" => {
+            function.to(
+                |state, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
+                    state.account.charge_call()?;
+                    state.account.charge_bytes(bytes.len())?;
+                    let OutputStream(kind) = *state.resources.get(&stream)?;
+                    state.output.write(kind, &bytes);
                     Ok((StreamResult::Ok(()),))
                 },
-            )?,
-        "[method]output-stream.flush" | "[method]output-stream.blocking-flush" => linked
-            .func_wrap(
-                name,
-                |_: Context<'_>, (_stream,): (Resource<OutputStream>,)| Ok((StreamResult::Ok(()),)),
-            )?,
-        "[method]output-stream.subscribe" => linked.func_wrap(
-            name,
-            |mut store: Context<'_>, (_stream,): (Resource<OutputStream>,)| {
-                Ok((store.data_mut().resources.push(Pollable::Ready)?,))
-            },
-        )?,
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-fn serve_input(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
-    match name {
-        "[method]input-stream.read" | "[method]input-stream.blocking-read" => linked.func_wrap(
-            name,
-            |_: Context<'_>, (_stream, _len): (Resource<InputStream>, u64)| {
+            )
+        }
+        "[method]output-stream.flush" | "[method]output-stream.blocking-flush" => {
+            function.to(|_, (_,): (Resource<OutputStream>,)| Ok((StreamResult::Ok(()),)))
+        }
+        "[method]output-stream.subscribe" => {
+            function.to(|state, (_,): (Resource<OutputStream>,)| {
+                Ok((state.resources.push(Pollable::Ready)?,))
+            })
+        }
+        "[method]input-stream.read" | "[method]input-stream.blocking-read" => {
+            function.to(|_, (_, _): (Resource<InputStream>, u64)| {
                 Ok((StreamResult::<Vec<u8>>::Err(StreamError::Closed),))
-            },
-        )?,
-        "[method]input-stream.skip" | "[method]input-stream.blocking-skip" => linked.func_wrap(
-            name,
-            |_: Context<'_>, (_stream, _len): (Resource<InputStream>, u64)| {
+            })
+        }
+        "[method]input-stream.skip" | "[method]input-stream.blocking-skip" => {
+            function.to(|_, (_, _): (Resource<InputStream>, u64)| {
                 Ok((StreamResult::<u64>::Err(StreamError::Closed),))
-            },
-        )?,
-        "[method]input-stream.subscribe" => linked.func_wrap(
-            name,
-            |mut store: Context<'_>, (_stream,): (Resource<InputStream>,)| {
-                Ok((store.data_mut().resources.push(Pollable::Ready)?,))
-            },
-        )?,
-        _ => return Ok(false),
+            })
+        }
+        "[method]input-stream.subscribe" => function.to(|state, (_,): (Resource<InputStream>,)| {
+            Ok((state.resources.push(Pollable::Ready)?,))
+        }),
+        _ => Ok(false),
     }
-    Ok(true)
 }
 
 impl Pollable {
@@ -285,98 +269,84 @@ impl Pollable {
     }
 }
 
-fn serve_poll(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
+fn serve_poll(function: WasiFunction<'_, '_>) -> Result<bool> {
     const SLEEPS: &str = "waited for a timer: a filter cannot sleep";
-    match name {
-        "[method]pollable.ready" => linked.func_wrap(
-            name,
-            |mut store: Context<'_>, (pollable,): (Resource<Pollable>,)| {
-                store.data_mut().charge_call()?;
-                Ok((store.data().resources.get(&pollable)?.is_ready(),))
-            },
-        )?,
-        "[method]pollable.block" => linked.func_wrap(
-            name,
-            |mut store: Context<'_>, (pollable,): (Resource<Pollable>,)| {
-                store.data_mut().charge_call()?;
-                if !store.data().resources.get(&pollable)?.is_ready() {
-                    bail!("{SLEEPS}");
+    match function.name {
+        "[method]pollable.ready" => function.to(|state, (pollable,): (Resource<Pollable>,)| {
+            state.account.charge_call()?;
+            Ok((state.resources.get(&pollable)?.is_ready(),))
+        }),
+        "[method]pollable.block" => function.to(|state, (pollable,): (Resource<Pollable>,)| {
+            state.account.charge_call()?;
+            if !state.resources.get(&pollable)?.is_ready() {
+                bail!("{SLEEPS}");
+            }
+            Ok(())
+        }),
+        "poll" => function.to(|state, (pollables,): (Vec<Resource<Pollable>>,)| {
+            state.account.charge_call()?;
+            let mut ready = Vec::new();
+            for (index, pollable) in (0_u32..).zip(&pollables) {
+                if state.resources.get(pollable)?.is_ready() {
+                    ready.push(index);
                 }
-                Ok(())
-            },
-        )?,
-        "poll" => linked.func_wrap(
-            name,
-            |mut store: Context<'_>, (pollables,): (Vec<Resource<Pollable>>,)| {
-                store.data_mut().charge_call()?;
-                let mut ready = Vec::new();
-                for (place, pollable) in (0_u32..).zip(&pollables) {
-                    if store.data().resources.get(pollable)?.is_ready() {
-                        ready.push(place);
-                    }
-                }
-                if ready.is_empty() {
-                    bail!("{SLEEPS}");
-                }
-                Ok((ready,))
-            },
-        )?,
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-fn wall_clock() -> Datetime {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Datetime {
-        seconds: now.as_secs(),
-        nanoseconds: now.subsec_nanos(),
+            }
+            if ready.is_empty() {
+                bail!("{SLEEPS}");
+            }
+            Ok((ready,))
+        }),
+        _ => Ok(false),
     }
 }
 
-fn timer(store: &mut Context<'_>, nanos: u64) -> Result<Resource<Pollable>> {
-    store.data_mut().charge_call()?;
+fn serve_wall_clock(function: WasiFunction<'_, '_>) -> Result<bool> {
+    match function.name {
+        "now" => function.to(|_, ()| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            Ok((Datetime::from(now.unwrap_or_default()),))
+        }),
+        "resolution" => function.to(|_, ()| Ok((Datetime::from(Duration::from_nanos(1)),))),
+        _ => Ok(false),
+    }
+}
+
+fn serve_monotonic_clock(function: WasiFunction<'_, '_>) -> Result<bool> {
+    match function.name {
+        "now" => function.to(|_, ()| Ok((monotonic_ns(),))),
+        "resolution" => function.to(|_, ()| Ok((1_u64,))),
+        "subscribe-duration" => function.to(|state, (nanos,): (u64,)| timer(state, nanos)),
+        "subscribe-instant" => {
+            function.to(|state, (when,): (u64,)| timer(state, when.saturating_sub(monotonic_ns())))
+        }
+        _ => Ok(false),
+    }
+}
+
+fn timer(state: &mut InstanceState, nanos: u64) -> Result<(Resource<Pollable>,)> {
+    state.account.charge_call()?;
     let now = Instant::now();
-    let at = now.checked_add(std::time::Duration::from_nanos(nanos));
-    let pollable = Pollable::At(at.unwrap_or(now));
-    Ok(store.data_mut().resources.push(pollable)?)
+    let at = now.checked_add(Duration::from_nanos(nanos));
+    Ok((state.resources.push(Pollable::At(at.unwrap_or(now)))?,))
 }
 
-fn serve_clocks(
-    linked: &mut LinkerInstance<'_, InstanceState>,
-    interface: &str,
-    name: &str,
-) -> Result<bool> {
-    match (interface, name) {
-        ("clocks/wall-clock", "now") => {
-            linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((wall_clock(),)))?;
+fn serve_random(function: WasiFunction<'_, '_>) -> Result<bool> {
+    match function.name {
+        "get-random-bytes" | "get-insecure-random-bytes" => function.to(|state, (len,): (u64,)| {
+            state.account.charge_call()?;
+            if len > MAX_RANDOM {
+                bail!("asked for {len} random bytes; one call gives at most {MAX_RANDOM}");
+            }
+            let mut bytes = vec![0; usize::try_from(len)?];
+            fill_random(&mut bytes)?;
+            Ok((bytes,))
+        }),
+        "get-random-u64" | "get-insecure-random-u64" => function.to(|_, ()| Ok((random_u64()?,))),
+        "insecure-seed" | "get-insecure-seed" => {
+            function.to(|_, ()| Ok(((random_u64()?, random_u64()?),)))
         }
-        ("clocks/wall-clock", "resolution") => {
-            linked.func_wrap(name, |_: Context<'_>, (): ()| {
-                let resolution = Datetime {
-                    seconds: 0,
-                    nanoseconds: 1,
-                };
-                Ok((resolution,))
-            })?;
-        }
-        (_, "now") => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((monotonic_ns(),)))?,
-        (_, "resolution") => linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((1_u64,)))?,
-        (_, "subscribe-duration") => {
-            linked.func_wrap(name, |mut store: Context<'_>, (nanos,): (u64,)| {
-                Ok((timer(&mut store, nanos)?,))
-            })?;
-        }
-        (_, "subscribe-instant") => {
-            linked.func_wrap(name, |mut store: Context<'_>, (when,): (u64,)| {
-                Ok((timer(&mut store, when.saturating_sub(monotonic_ns()))?,))
-            })?;
-        }
-        _ => return Ok(false),
+        _ => Ok(false),
     }
-    Ok(true)
 }
 
 fn random_u64() -> Result<u64> {
@@ -390,29 +360,4 @@ fn fill_random(bytes: &mut [u8]) -> Result<()> {
         bail!("the system has no random numbers");
     }
     Ok(())
-}
-
-fn serve_random(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
-    match name {
-        "get-random-bytes" | "get-insecure-random-bytes" => {
-            linked.func_wrap(name, |mut store: Context<'_>, (len,): (u64,)| {
-                store.data_mut().charge_call()?;
-                if len > MAX_RANDOM {
-                    bail!("asked for {len} random bytes; one call gives at most {MAX_RANDOM}");
-                }
-                let mut bytes = vec![0; usize::try_from(len)?];
-                fill_random(&mut bytes)?;
-                Ok((bytes,))
-            })?;
-        }
-        "get-random-u64" | "get-insecure-random-u64" => {
-            linked.func_wrap(name, |_: Context<'_>, (): ()| Ok((random_u64()?,)))?;
-        }
-        "insecure-seed" | "get-insecure-seed" => linked
-            .func_wrap(name, |_: Context<'_>, (): ()| {
-                Ok(((random_u64()?, random_u64()?),))
-            })?,
-        _ => return Ok(false),
-    }
-    Ok(true)
 }
