@@ -37,6 +37,7 @@ pub(crate) use response::put_error;
 
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{Exchange, ExchangeCell};
+use crate::http::body_error::BodyError;
 use crate::model::filter::OnError;
 use crate::wasm::component::Phases;
 use crate::wasm::{
@@ -66,25 +67,18 @@ impl Chain {
         services: Arc<Services>,
         words: Arc<ErrorFormat>,
     ) -> Self {
-        let has =
-            |phase: fn(&Phases) -> bool| worker_filters.iter().any(|s| phase(&s.filter().phases()));
-        let edits = |worker_filter: &Rc<WorkerFilter>| {
-            !worker_filter
-                .filter()
-                .facts()
-                .advice
-                .response_edits
-                .is_empty()
+        let filters = || {
+            worker_filters
+                .iter()
+                .map(|worker_filter| worker_filter.filter())
         };
+        let has = |phase: fn(&Phases) -> bool| filters().any(|filter| phase(&filter.phases()));
+        let edits = |filter: &Arc<Filter>| !filter.facts().advice.response_edits.is_empty();
         Self {
-            has_response_edits: worker_filters.iter().any(edits),
+            has_response_edits: filters().any(edits),
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
-            head_fields: trailers::head_fields(
-                worker_filters
-                    .iter()
-                    .map(|worker_filter| worker_filter.filter()),
-            ),
+            head_fields: trailers::head_fields(filters()),
             worker_filters: worker_filters.into(),
             services,
             words,
@@ -147,10 +141,10 @@ pub struct Refusal {
 impl Passage {
     /// The start of an exchange's way.
     #[must_use]
-    pub fn new(chain: Rc<Chain>, held: ExchangeCell) -> Rc<Self> {
+    pub fn new(chain: Rc<Chain>, exchange: ExchangeCell) -> Rc<Self> {
         Rc::new(Self {
             chain,
-            exchange: held,
+            exchange,
             entered: RefCell::default(),
             body_end: RefCell::default(),
         })
@@ -165,8 +159,10 @@ impl Passage {
         self.body_end.take().map(|end| *end)
     }
 
-    fn end_body(&self, end: ChainEnd) {
+    /// End a body on its way.
+    fn end_body(&self, end: ChainEnd) -> BodyError {
         *self.body_end.borrow_mut() = Some(Box::new(end));
+        BodyError::Ended
     }
 
     /// Whether any filter runs after the exchange.

@@ -51,8 +51,8 @@ impl OrderedFilter<'_> {
     fn declares(&self, attribute: &str) -> bool {
         match self {
             Self::Loaded(facts, _) => {
-                let mut told = facts.provides.iter().chain(&facts.sometimes);
-                told.any(|name| name == attribute)
+                let mut names = facts.provides.iter().chain(&facts.sometimes);
+                names.any(|name| name == attribute)
             }
             Self::Unknown(_) => false,
         }
@@ -64,18 +64,18 @@ impl OrderedFilter<'_> {
 #[must_use]
 pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> {
     let mut found = Vec::new();
-    for (place, link) in filters.iter().enumerate() {
-        let OrderedFilter::Loaded(facts, _) = link else {
+    for (position, filter) in filters.iter().enumerate() {
+        let OrderedFilter::Loaded(facts, _) = filter else {
             continue;
         };
-        let before = filters.iter().take(place);
+        let before = filters.iter().take(position);
         for attribute in &facts.requires {
-            if is_host_fact(attribute) || before.clone().any(|link| link.may_set(attribute)) {
+            if is_host_fact(attribute) || before.clone().any(|filter| filter.may_set(attribute)) {
                 continue;
             }
-            if let Some(cause) = missing(filters, place, attribute) {
+            if let Some(cause) = missing(filters, position, attribute) {
                 found.push(OrderViolation {
-                    position: place,
+                    position,
                     attribute: attribute.clone(),
                     is_counted_by: false,
                     cause,
@@ -85,14 +85,14 @@ pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> 
         for attribute in counted_by(facts) {
             if before
                 .clone()
-                .any(|link| link.may_set(attribute) || link.declares(attribute))
+                .any(|filter| filter.may_set(attribute) || filter.declares(attribute))
             {
                 continue;
             }
-            let mut later = filters.iter().enumerate().skip(place + 1);
-            if let Some((later, _)) = later.find(|(_, link)| link.declares(attribute)) {
+            let mut later = filters.iter().enumerate().skip(position + 1);
+            if let Some((later, _)) = later.find(|(_, filter)| filter.declares(attribute)) {
                 found.push(OrderViolation {
-                    position: place,
+                    position,
                     attribute: attribute.to_owned(),
                     is_counted_by: true,
                     cause: MissingAttributeCause::Later(later),
@@ -120,13 +120,13 @@ fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
 /// The reason why the attribute may be missing at this position; none if it is guaranteed.
 fn missing(
     filters: &[OrderedFilter<'_>],
-    place: usize,
+    position: usize,
     attribute: &str,
 ) -> Option<MissingAttributeCause> {
     let sets = |list: &[String]| list.iter().any(|name| name == attribute);
     let mut cause = None;
-    for (before, link) in filters.iter().enumerate().take(place) {
-        let OrderedFilter::Loaded(facts, on_error) = link else {
+    for (before, filter) in filters.iter().enumerate().take(position) {
+        let OrderedFilter::Loaded(facts, on_error) = filter else {
             continue;
         };
         if sets(&facts.provides) {
@@ -139,13 +139,13 @@ fn missing(
         }
     }
     let later = || {
-        let mut rest = filters.iter().enumerate().skip(place + 1);
-        let provides = |link: &OrderedFilter<'_>| match link {
+        let mut rest = filters.iter().enumerate().skip(position + 1);
+        let provides = |filter: &OrderedFilter<'_>| match filter {
             OrderedFilter::Loaded(facts, _) => sets(&facts.provides),
             OrderedFilter::Unknown(_) => false,
         };
-        rest.find(|(_, link)| provides(link))
-            .map(|(place, _)| MissingAttributeCause::Later(place))
+        rest.find(|(_, filter)| provides(filter))
+            .map(|(later, _)| MissingAttributeCause::Later(later))
     };
     Some(
         cause
@@ -176,10 +176,10 @@ mod tests {
         let plan = facts(&[], &[], &["api-key.id"]);
         let strict = facts(&[], &[], &["plan.id"]);
         let check = |chain: &[(&Facts, OnError)]| {
-            let links = chain
+            let filters = chain
                 .iter()
                 .map(|(facts, error)| OrderedFilter::Loaded(facts, *error));
-            let found = check_order(&links.collect::<Vec<_>>());
+            let found = check_order(&filters.collect::<Vec<_>>());
             found
                 .into_iter()
                 .map(|found| found.cause)
@@ -221,8 +221,8 @@ mod tests {
         let always = facts(&["tenant"], &[], &[]);
         let sometimes = facts(&[], &["tenant"], &[]);
         let check = |chain: &[&Facts]| {
-            let links = chain.iter().map(|facts| OrderedFilter::Loaded(facts, Deny));
-            let found = check_order(&links.collect::<Vec<_>>());
+            let filters = chain.iter().map(|facts| OrderedFilter::Loaded(facts, Deny));
+            let found = check_order(&filters.collect::<Vec<_>>());
             let found = found.into_iter();
             let found = found.map(|found| (found.position, found.is_counted_by, found.cause));
             found.collect::<Vec<_>>()
@@ -235,12 +235,12 @@ mod tests {
             assert_eq!(check(&[&by_parameter, provider]), []);
         }
         assert_eq!(check(&[&by_tenant]), []);
-        let links = [
+        let filters = [
             OrderedFilter::Unknown(None),
             OrderedFilter::Loaded(&by_tenant, Deny),
             OrderedFilter::Loaded(&always, Deny),
         ];
-        assert_eq!(check_order(&links), []);
+        assert_eq!(check_order(&filters), []);
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let check = |chain: &[OrderedFilter<'_>]| check_order(chain).len();
         assert_eq!(check(&[any, plan]), 0);
         assert_eq!(check(&[OrderedFilter::Unknown(Some(&key)), plan]), 0);
-        // It stands too late, whatever it is; and this one sets nothing.
+        // It comes too late, whatever it is; and this one sets nothing.
         assert_eq!(check(&[plan, any]), 1);
         assert_eq!(
             check(&[OrderedFilter::Unknown(Some(&Grants::default())), plan]),

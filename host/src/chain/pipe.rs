@@ -18,7 +18,9 @@ use crate::error::{Code, RequestError};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
-use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
+use crate::wasm::{
+    BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk, WorkerFilter,
+};
 
 /// The direction of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,25 +52,13 @@ impl Direction {
 /// One filter that a body passes.
 pub(crate) struct Stage {
     position: u16,
+    worker_filter: Rc<WorkerFilter>,
     /// The bytes that the filter asked to see again, with more.
     kept: Chunk,
     /// Whether the filter wants no further call.
     done: bool,
     /// Its wait for an instance, while it has none.
     wait: Option<InstanceWait>,
-}
-
-impl Stage {
-    /// The filter at this position of the chain.
-    #[must_use]
-    pub(crate) fn new(position: u16) -> Self {
-        Self {
-            position,
-            kept: Chunk::new(),
-            done: false,
-            wait: None,
-        }
-    }
 }
 
 /// A body that passes filters.
@@ -111,10 +101,10 @@ impl Pipe {
     /// A stage ended it.
     pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, BodyError>> {
         if !self.ended {
-            self.begin_chunk(Chunk::new(), true);
+            self.begin_chunk(Chunk::default(), true);
         }
         ready!(self.poll_pass(context))?;
-        let mut chunk = Chunk::new();
+        let mut chunk = Chunk::default();
         self.out.drain(..).for_each(|bytes| chunk.append(bytes));
         Poll::Ready(Ok(chunk))
     }
@@ -141,30 +131,22 @@ impl Pipe {
                 self.in_transit = None;
                 break;
             };
-            let last = passing.last;
             if stage.done {
                 passing.stage += 1;
                 continue;
             }
-            if passing.chunk.is_empty() && !last {
+            if passing.chunk.is_empty() && !passing.last {
                 self.in_transit = None;
                 break;
             }
-            let ways = StageCall {
-                passage: &self.passage,
-                direction: self.direction,
-            };
-            let Some(out) = ready!(ways.poll_check_out(stage, context)) else {
-                passing.stage += 1;
-                continue;
-            };
+            let out = ready!(stage.poll_check_out(&self.passage, context));
             let fresh = std::mem::replace(&mut passing.chunk, std::mem::take(&mut stage.kept));
             passing.chunk.join(fresh);
-            let chunk = &mut passing.chunk;
-            match ways.call(stage, out, chunk, &mut self.trailers, last) {
+            let (passage, trailers) = (&self.passage, &mut self.trailers);
+            match stage.call(passage, self.direction, out, passing, trailers) {
                 Ok(ChunkOutcome::Forward) => passing.stage += 1,
                 Ok(ChunkOutcome::Keep) => {
-                    stage.kept = std::mem::take(chunk);
+                    stage.kept = std::mem::take(&mut passing.chunk);
                     self.in_transit = None;
                 }
                 Err(error) => {
@@ -202,55 +184,56 @@ enum ChunkOutcome {
     Keep,
 }
 
-/// The arguments of a stage's call.
-struct StageCall<'a> {
-    passage: &'a Passage,
-    direction: Direction,
-}
-
-impl StageCall<'_> {
-    /// An instance for the stage's next call, or the reason why there is none. The worker serves other
-    /// requests while this waits for an instance, or for a phase on a fiber that has the exchange.
-    fn poll_check_out(
-        &self,
-        stage: &mut Stage,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<CheckedOut, CallFailure>>> {
-        let Some(worker_filter) = self.passage.worker_filter(stage.position) else {
-            return Poll::Ready(None);
-        };
-        ready!(self.passage.exchange.poll_present(context));
-        if stage.wait.is_none() {
-            match worker_filter.check_out() {
-                // A call for a chunk runs at once, even if the filter's other calls run on a fiber.
-                Ok(out) | Err(CheckOutError::OnFiber(out)) => return Poll::Ready(Some(Ok(out))),
-                Err(CheckOutError::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
-                Err(CheckOutError::Wait(permit)) => {
-                    let worker_filter = Rc::clone(worker_filter);
-                    stage.wait = Some(Box::pin(async move { worker_filter.wait(permit).await }));
-                }
-            }
+impl Stage {
+    /// The filter at this position of the chain.
+    #[must_use]
+    pub(crate) fn new(position: u16, worker_filter: &Rc<WorkerFilter>) -> Self {
+        Self {
+            position,
+            worker_filter: Rc::clone(worker_filter),
+            kept: Chunk::default(),
+            done: false,
+            wait: None,
         }
-        let Some(wait) = &mut stage.wait else {
-            return Poll::Ready(None);
+    }
+
+    /// An instance for the next call, or the reason why there is none. The worker serves other requests while
+    /// this waits for an instance, or for a phase on a fiber that has the exchange.
+    fn poll_check_out(
+        &mut self,
+        passage: &Passage,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<CheckedOut, CallFailure>> {
+        ready!(passage.exchange.poll_present(context));
+        let wait = match &mut self.wait {
+            Some(wait) => wait,
+            None => match self.worker_filter.check_out() {
+                // A call for a chunk runs at once, even if the filter's other calls run on a fiber.
+                Ok(out) | Err(CheckOutError::OnFiber(out)) => return Poll::Ready(Ok(out)),
+                Err(CheckOutError::Failed(failure)) => return Poll::Ready(Err(failure)),
+                Err(CheckOutError::Wait(permit)) => {
+                    let worker_filter = Rc::clone(&self.worker_filter);
+                    let wait = Box::pin(async move { worker_filter.wait(permit).await });
+                    self.wait.insert(wait)
+                }
+            },
         };
         let out = ready!(wait.as_mut().poll(context));
-        stage.wait = None;
-        Poll::Ready(Some(out))
+        self.wait = None;
+        Poll::Ready(out)
     }
 
     fn call(
-        &self,
-        stage: &mut Stage,
+        &mut self,
+        passage: &Passage,
+        direction: Direction,
         out: Result<CheckedOut, CallFailure>,
-        chunk: &mut Chunk,
+        passing: &mut ChunkInTransit,
         trailers: &mut Option<HeaderMap>,
-        last: bool,
     ) -> Result<ChunkOutcome, BodyError> {
-        let Some(worker_filter) = self.passage.worker_filter(stage.position) else {
-            return Ok(ChunkOutcome::Forward);
-        };
-        let filter = worker_filter.filter();
+        let ChunkInTransit { chunk, last, .. } = passing;
+        let last = *last;
+        let filter = self.worker_filter.filter();
         let cap = filter.body_cap();
         let mut none = None;
         let call = BodyCall {
@@ -261,37 +244,32 @@ impl StageCall<'_> {
             edited: &mut false,
             cap: cap.max(chunk_room(cap)),
         };
-        let caller = self.passage.call_context(stage.position, worker_filter);
-        let verdict = out.and_then(|out| self.passage.call_body(self.direction, caller, out, call));
+        let caller = passage.call_context(self.position, &self.worker_filter);
+        let verdict = out.and_then(|out| passage.call_body(direction, caller, out, call));
         match verdict {
             Ok(BodyVerdict::Next) => Ok(ChunkOutcome::Forward),
             Ok(BodyVerdict::More) if last => Ok(ChunkOutcome::Forward),
             Ok(BodyVerdict::More) if chunk.len() > cap => {
-                let error = self.direction.too_large().in_filter(filter.name().clone());
-                Err(self.end(error.into()))
+                let error = direction.too_large().in_filter(filter.name().clone());
+                Err(passage.end_body(error.into()))
             }
             Ok(BodyVerdict::More) => Ok(ChunkOutcome::Keep),
             Ok(BodyVerdict::Done) => {
-                stage.done = true;
+                self.done = true;
                 Ok(ChunkOutcome::Forward)
             }
             Ok(BodyVerdict::Respond(answer)) => {
-                filter.count(worker_filter.worker(), |figures| &figures.answers, 1);
-                Err(self.end(ChainEnd::answer(filter, answer)))
+                filter.count(self.worker_filter.worker(), |figures| &figures.answers, 1);
+                Err(passage.end_body(ChainEnd::answer(filter, answer)))
             }
             Err(failure) => match decide(filter, failure) {
                 Ok(()) => {
-                    stage.done = true;
+                    self.done = true;
                     Ok(ChunkOutcome::Forward)
                 }
-                Err(error) => Err(self.end(error.into())),
+                Err(error) => Err(passage.end_body(error.into())),
             },
         }
-    }
-
-    fn end(&self, end: ChainEnd) -> BodyError {
-        self.passage.end_body(end);
-        BodyError::Ended
     }
 }
 
@@ -325,7 +303,7 @@ impl HttpBody for Pipe {
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
             match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                None => this.begin_chunk(Chunk::new(), true),
+                None => this.begin_chunk(Chunk::default(), true),
                 Some(Err(error)) => return this.fail(error),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
@@ -334,7 +312,7 @@ impl HttpBody for Pipe {
                     }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
-                        this.begin_chunk(Chunk::new(), true);
+                        this.begin_chunk(Chunk::default(), true);
                     }
                 },
             }

@@ -47,7 +47,7 @@ impl Passage {
             };
             match mode {
                 BodyMode::Skip => {}
-                BodyMode::Chunks => stages.push(Stage::new(position)),
+                BodyMode::Chunks => stages.push(Stage::new(position, worker_filter)),
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
                     let direction = Direction::Request;

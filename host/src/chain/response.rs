@@ -10,9 +10,10 @@ use crate::error::{ErrorDetails, ErrorFormat, RequestError, grpc};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::model::head::ResponseHead;
-use crate::wasm::{BodyMode, CallContext, Filter, ResponseVerdict};
+use crate::wasm::{BodyMode, Filter, ResponseVerdict, WorkerFilter};
 
 /// The response's body on its way back to the client.
+#[derive(Default)]
 struct ResponseInProgress {
     body: Body,
     stages: Vec<Stage>,
@@ -29,10 +30,7 @@ impl ResponseInProgress {
     fn from_gateway(body: Body) -> Self {
         Self {
             body,
-            stages: Vec::new(),
-            open: false,
-            hidden: false,
-            edited: false,
+            ..Self::default()
         }
     }
 }
@@ -52,9 +50,7 @@ impl Passage {
         let mut back = ResponseInProgress {
             open: has_body && !is_head,
             hidden: has_body && is_head,
-            edited: false,
-            body,
-            stages: Vec::new(),
+            ..ResponseInProgress::from_gateway(body)
         };
         for position in entered.into_iter().rev() {
             let Some(worker_filter) = self.worker_filter(position) else {
@@ -78,7 +74,8 @@ impl Passage {
             };
             let replaced = match verdict {
                 Ok(ResponseVerdict::Next(mode)) => {
-                    self.apply_body_mode(caller, mode, &mut back).await
+                    self.apply_body_mode(position, worker_filter, mode, &mut back)
+                        .await
                 }
                 Ok(ResponseVerdict::Replace(answer)) => Err(ChainEnd::answer(filter, answer)),
                 Err(failure) => decide(filter, failure).map_err(ChainEnd::Failed),
@@ -101,7 +98,8 @@ impl Passage {
     /// Carry out a body mode.
     async fn apply_body_mode(
         self: &Rc<Self>,
-        caller: CallContext<'_>,
+        position: u16,
+        worker_filter: &Rc<WorkerFilter>,
         mode: BodyMode,
         back: &mut ResponseInProgress,
     ) -> Result<(), ChainEnd> {
@@ -110,10 +108,11 @@ impl Passage {
             BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => back.edited = true,
             _ if !back.open => {}
             BodyMode::Skip => {}
-            BodyMode::Chunks => back.stages.push(Stage::new(caller.position)),
+            BodyMode::Chunks => back.stages.push(Stage::new(position, worker_filter)),
             BodyMode::Whole(max) => {
                 let through = std::mem::take(&mut back.stages);
                 let body = &mut back.body;
+                let caller = self.call_context(position, worker_filter);
                 self.show_whole_body(caller, Direction::Response, max, body, through)
                     .await?;
             }

@@ -20,7 +20,7 @@ use crate::http::body_error::BodyError;
 use crate::http::field_spelling;
 use crate::wasm::Filter;
 
-/// The fields that these filters said in `configure` that they read, set or remove.
+/// The fields that these filters read, set or remove, by their advice in `configure`.
 pub(super) fn head_fields<'a>(filters: impl Iterator<Item = &'a Arc<Filter>>) -> Box<[HeaderName]> {
     let mut fields: Vec<HeaderName> = filters
         .map(|filter| &filter.facts().advice)

@@ -84,7 +84,7 @@ impl Passage {
         mut body: Body,
         max: u64,
     ) -> Result<(Chunk, Option<HeaderMap>), ChainEnd> {
-        let mut chunk = Chunk::new();
+        let mut chunk = Chunk::default();
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.end_of_body(error))?;
