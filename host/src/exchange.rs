@@ -15,6 +15,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
+use crate::callout::{PendingCall, RequestDigest};
 use crate::error::grpc;
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
 use crate::model::head::{RequestHead, ResponseHead};
@@ -23,7 +24,6 @@ use crate::model::request_id::RequestId;
 mod access_log_line;
 mod arrival_time;
 mod attributes;
-mod callouts;
 pub(crate) mod exchange_cell;
 mod notes;
 mod rejected;
@@ -33,7 +33,6 @@ mod via;
 pub(crate) use access_log_line::AccessLogLine;
 pub(crate) use arrival_time::ArrivalTime;
 pub(crate) use attributes::{AttributeValue, Attributes};
-pub(crate) use callouts::CalloutAnswers;
 pub use exchange_cell::ExchangeCell;
 pub(crate) use notes::Notes;
 pub(crate) use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
@@ -49,14 +48,14 @@ pub struct Exchange {
     pub id: RequestId,
     /// Whether a field of the request has a name that can be taken for another.
     pub has_ambiguous_fields: bool,
-    /// Whether its client takes trailers: it has a `TE` that says so, which no filter edits.
+    /// Whether its client takes trailers: it has a `TE` with `trailers`, which no filter edits.
     pub takes_trailers: bool,
-    /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
+    /// The trace that it is part of, by a trusted proxy: a `traceparent`.
     pub trace: Option<Box<HeaderValue>>,
     /// When its head was complete.
     pub arrived: Instant,
     pub client: Client,
-    /// Whether it is a call of gRPC, whose errors are told in a way of their own.
+    /// Whether it is a call of gRPC, whose errors have a form of their own.
     pub grpc: bool,
     /// The request's head, as it will go upstream (and, after that, as it went).
     pub request: RequestHead,
@@ -64,23 +63,23 @@ pub struct Exchange {
     pub original_target: PathAndQuery,
     /// The target as it was routed: what path parameters point into.
     pub routed_target: PathAndQuery,
-    /// What the route is, once there is one.
+    /// Its route, once there is one.
     pub route: Option<Arc<RouteInfo>>,
-    /// What the route's pattern bound.
+    /// The values that the route's pattern bound.
     pub params: ParamRanges,
     /// The response's head, once there is one.
     pub response: Option<ResponseHead>,
     /// Facts set by filters.
     pub attributes: Attributes,
-    /// What each place in the chain keeps for its later phases.
+    /// The notes that filters keep for their later phases.
     pub notes: Notes,
-    /// Edits of the response that filters told while there was none.
+    /// Edits of the response that filters announced while there was none.
     pub response_edits: ResponseEdits,
     /// Calls of the running filter to other servers.
-    pub callouts: Option<Box<CalloutAnswers>>,
-    /// What its filters took from plans and may give back.
+    pub(crate) callouts: Option<Box<CalloutAnswers>>,
+    /// The charges of its filters to plans, which they may give back.
     pub tickets: LimitTickets,
-    /// Where the bounds of those plans stood then.
+    /// The levels of those plans' bounds at that time.
     pub levels: FilterLevels,
     /// Facts that few exchanges have: one box for all, so that the others are not larger.
     pub account: Option<Box<ExchangeAccount>>,
@@ -94,7 +93,7 @@ pub struct Exchange {
 // One is allocated for each request, and the allocator has a fast way up to this size.
 const _: () = assert!(size_of::<Exchange>() <= 1024);
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The client's address: the connection's, or the one that a trusted proxy named.
@@ -105,7 +104,7 @@ pub struct Client {
     pub scheme: Scheme,
 }
 
-/// What filters and the access log are told of a route. One for each route, shared.
+/// The facts of a route for filters and the access log. One for each route, shared.
 #[derive(Debug, Default)]
 pub struct RouteInfo {
     /// `route.id`.
@@ -114,11 +113,11 @@ pub struct RouteInfo {
     pub(crate) api: Option<Arc<str>>,
     /// `api.stage`.
     pub(crate) stage: Option<Arc<str>>,
-    /// Its pattern, as it is written: what a plan's methods are named by.
+    /// Its pattern, as it is written. Methods of a plan have it in their names.
     pub(crate) pattern: Arc<str>,
     /// `api.variable.<name>`: the stage variables, by name.
     pub(crate) variables: Box<[(Box<str>, Arc<str>)]>,
-    /// What stands before the paths of its API.
+    /// The base path of its API.
     pub(crate) base: Option<BasePath>,
     /// The names of the path parameters, in the order of the pattern.
     pub(crate) params: Box<[Box<str>]>,
@@ -181,7 +180,7 @@ impl Rates {
     }
 }
 
-/// What stands before the paths of an API: `/shop/v1`.
+/// The path before all paths of an API: `/shop/v1`.
 #[derive(Debug, Clone)]
 pub(crate) struct BasePath {
     /// Itself, without a slash at its end.
@@ -191,10 +190,10 @@ pub(crate) struct BasePath {
     pub(crate) prefix: HeaderValue,
 }
 
-/// Where the values of the path parameters stand in the routed path, in the pattern's order.
+/// The positions of the path parameters' values in the routed path, in the pattern's order.
 pub(crate) type ParamRanges = smallvec::SmallVec<[std::ops::Range<usize>; 4]>;
 
-/// What filters said about where the request goes; later wins.
+/// The hints of filters about where the request goes; later wins.
 #[derive(Debug, Clone, Default)]
 pub struct RouteHint {
     /// The upstream's name.
@@ -210,7 +209,7 @@ pub struct RouteHint {
 /// The account of an exchange, beside the tickets of its usage plans.
 #[derive(Debug, Default)]
 pub struct ExchangeAccount {
-    /// Where bounds without a key stood, by the place in the chain that asked for them.
+    /// The levels of bounds without a key, by the position of the filter that asked.
     pub(crate) rate_levels: RateLevels,
     /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
     pub(crate) proof: Option<[u8; 16]>,
@@ -218,10 +217,13 @@ pub struct ExchangeAccount {
     pub(crate) edited: Option<Vec<HeaderName>>,
 }
 
-/// Where bounds without a key stood, each with the place in the chain that asked.
+/// The levels of bounds without a key, each with the position of the filter that asked.
 pub(crate) type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
 
-/// What happened, for the access log, metrics and the log phase.
+/// The calls of a phase to other servers, kept for when it runs again.
+pub(crate) type CalloutAnswers = smallvec::SmallVec<[(RequestDigest, Arc<PendingCall>); 2]>;
+
+/// The outcome of an exchange, for the access log, metrics and the log phase.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The time of day at which the head was complete, once somebody asked for it.
@@ -283,7 +285,7 @@ impl Outcome {
     }
 }
 
-/// The hint of a request of which no filter said anything.
+/// The hint of a request for which no filter gave one.
 static NO_HINT: RouteHint = RouteHint {
     upstream: None,
     labels: Vec::new(),
@@ -298,8 +300,8 @@ impl Exchange {
         self.hint.as_deref().unwrap_or(&NO_HINT)
     }
 
-    /// A fact that belongs to the host, by its attribute name; none also where it is not known
-    /// at this stop.
+    /// A fact that belongs to the host, by its attribute name; none also if this stop does not
+    /// have it yet.
     #[must_use]
     pub(crate) fn host_fact(&self, name: &str) -> Option<AttributeValue> {
         let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
@@ -335,23 +337,23 @@ impl Exchange {
             other => {
                 let name = other.strip_prefix("api.variable.")?;
                 let mut variables = self.route.as_ref()?.variables.iter();
-                text(&variables.find(|(known, _)| **known == *name)?.1)
+                text(&variables.find(|(other, _)| **other == *name)?.1)
             }
         }
     }
 
-    /// What the route's pattern bound to this name, as it stands in the routed path: still
+    /// The value that the route's pattern bound to this name, as it is in the routed path: still
     /// percent-encoded.
     #[must_use]
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
         let names = &self.route.as_ref()?.params;
-        let place = names.iter().position(|known| **known == *name)?;
+        let index = names.iter().position(|other| **other == *name)?;
         self.routed_target
             .path()
-            .get(self.params.get(place)?.clone())
+            .get(self.params.get(index)?.clone())
     }
 
-    /// How long the client waits, if this is a call of gRPC that says so.
+    /// How long the client waits, if this is a call of gRPC that has a deadline.
     #[must_use]
     pub(crate) fn grpc_deadline(&self) -> Option<Duration> {
         let deadline = self.grpc.then(|| grpc::deadline(&self.request.headers));

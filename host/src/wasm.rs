@@ -1,7 +1,8 @@
 //! Filters as WebAssembly components. No other folder names wasmtime.
 //!
 //! [`crate::chain`] calls a [`Filter`]: its worker checks an instance out, arms its limits, lends it
-//! the exchange for one phase, and takes both back. The guest calls host interfaces, which call [`crate::store`], on which the host interfaces stand.
+//! the exchange for one phase, and takes both back. The guest calls host interfaces ([`host`]), which use [`crate::keys`],
+//! [`crate::limits`], [`crate::tokens`], [`crate::callout`] and [`crate::filter_store`].
 //!
 //! It promises
 //! - that one failed call is one failed phase of one request: whatever a guest does, the call

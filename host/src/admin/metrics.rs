@@ -56,7 +56,7 @@ families! {
 
 fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
     let registry = running.foundation.registry();
-    let budget = registry.engine().budget();
+    let budget = &registry.engine().budget;
     let reloads = &running.reloads;
     let mut families = ProcessFamilies::default();
     let version = [("version", env!("CARGO_PKG_VERSION"))];

@@ -200,10 +200,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         fs::write(&file, "0123456789").unwrap();
-        assert_eq!(read_one(&file, 10).unwrap().bytes(), b"0123456789");
+        assert_eq!(read_one(&file, 10).unwrap().bytes, b"0123456789");
         let link = folder.path().join("link");
         symlink("a", &link).unwrap();
-        assert_eq!(read_one(&link, 10).unwrap().bytes(), b"0123456789");
+        assert_eq!(read_one(&link, 10).unwrap().bytes, b"0123456789");
         let (error, help) = error_text(&link, 9);
         assert_eq!(
             error,
@@ -214,7 +214,7 @@ mod tests {
             "set `limits = { document = \"1MiB\" }`, or name a smaller file"
         );
         fs::write(&file, "").unwrap();
-        assert_eq!(read_one(&file, 10).unwrap().bytes(), b"");
+        assert_eq!(read_one(&file, 10).unwrap().bytes, b"");
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Passage {
     pub(super) fn apply_all_edits(&self, entered: SmallVec<[u16; 8]>, body: Body) -> Body {
         let announced = self
             .exchange
-            .with(|exchange| !exchange.response_edits.is_empty());
+            .with(|exchange| !exchange.response_edits.edits.is_empty());
         if !announced && !self.chain.has_response_edits {
             return body;
         }

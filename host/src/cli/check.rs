@@ -85,7 +85,7 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
         for (name, document) in filter.services().documents.iter() {
             println!(
                 "    document `{name}`: {}, {document:?}",
-                config::counted(document.bytes().len() as u64, "byte")
+                config::counted(document.bytes.len() as u64, "byte")
             );
         }
         if !filter.stubbed().is_empty() {

@@ -1,32 +1,18 @@
 //! The time of day at which a request arrived.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::runtime::clock::unix_ms;
 
 /// The time of day of an arrival: found out when somebody first asks for it, as few do, and the same from then on.
-#[derive(Debug, Default)]
-pub(crate) struct ArrivalTime(AtomicU64);
-
-impl Clone for ArrivalTime {
-    fn clone(&self) -> Self {
-        Self(self.0.load(Ordering::Relaxed).into())
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArrivalTime(OnceLock<u64>);
 
 impl ArrivalTime {
     /// Of an arrival at this instant. Unix time, milliseconds.
     pub(super) fn unix_ms(&self, arrived: Instant) -> u64 {
-        // Nothing arrives in 1970.
-        match self.0.load(Ordering::Relaxed) {
-            0 => {
-                let found = find(arrived);
-                self.0.store(found, Ordering::Relaxed);
-                found
-            }
-            known => known,
-        }
+        *self.0.get_or_init(|| find(arrived))
     }
 }
 

@@ -47,7 +47,7 @@ impl Attributes {
     pub(crate) fn find(&self, name: &str) -> Option<&AttributeValue> {
         self.entries
             .iter()
-            .find(|(known, _)| known == name)
+            .find(|(other, _)| other == name)
             .map(|(_, value)| value)
     }
 
@@ -61,16 +61,16 @@ impl Attributes {
         name: Cow<'static, str>,
         value: AttributeValue,
     ) -> Result<Option<AttributeValue>, AttributeValue> {
-        let place = self.entries.iter_mut().find(|(known, _)| *known == name);
-        let freed = place
+        let entry = self.entries.iter_mut().find(|(other, _)| *other == name);
+        let freed = entry
             .as_ref()
-            .map_or(0, |(known, old)| known.len() + old.len());
+            .map_or(0, |(name, old)| name.len() + old.len());
         let bytes = self.bytes - freed + name.len() + value.len();
         if bytes > MAX_ATTRIBUTE_BYTES {
             return Err(value);
         }
         self.bytes = bytes;
-        match place {
+        match entry {
             Some((_, old)) => Ok(Some(std::mem::replace(old, value))),
             None => {
                 if self.entries.capacity() == 0 {
@@ -84,8 +84,8 @@ impl Attributes {
 
     /// Forget a fact; gives what it was.
     pub(crate) fn remove(&mut self, name: &str) -> Option<AttributeValue> {
-        let place = self.entries.iter().position(|(known, _)| known == name)?;
-        let (name, value) = self.entries.remove(place);
+        let index = self.entries.iter().position(|(other, _)| other == name)?;
+        let (name, value) = self.entries.remove(index);
         self.bytes -= name.len() + value.len();
         Some(value)
     }

@@ -89,7 +89,7 @@ impl ExchangeCell {
     }
 }
 
-/// An exchange that goes back to its place, also from a panic.
+/// An exchange that goes back into its cell, also from a panic.
 struct BorrowedExchange<'a> {
     cell: &'a ExchangeCell,
     exchange: Option<Box<Exchange>>,

@@ -3,7 +3,7 @@
 /// The largest size of a filter's notes, keys and values together. Bytes.
 pub(crate) const MAX_NOTE_BYTES: usize = 4 * 1024;
 
-/// The notes of all places in the chain. Few, so a list that is searched.
+/// The notes of all filters of a chain. Few, so a list that is searched.
 #[derive(Debug, Default)]
 pub struct Notes {
     entries: Vec<Note>,
@@ -19,10 +19,10 @@ struct Note {
 impl Notes {
     /// The note of the filter at this position, by its key.
     #[must_use]
-    pub(crate) fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
+    pub(crate) fn find(&self, position: u16, key: &str) -> Option<&Vec<u8>> {
         self.entries
             .iter()
-            .find(|note| note.position == place && note.key == key)
+            .find(|note| note.position == position && note.key == key)
             .map(|note| &note.value)
     }
 
@@ -33,14 +33,14 @@ impl Notes {
     /// It does not fit into [`MAX_NOTE_BYTES`].
     pub(crate) fn set(
         &mut self,
-        place: u16,
+        position: u16,
         key: String,
         value: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, NoteTooLarge> {
         let mut others = 0;
         let mut found = None;
         for (index, note) in self.entries.iter().enumerate() {
-            if note.position != place {
+            if note.position != position {
                 continue;
             }
             if note.key == key {
@@ -56,7 +56,7 @@ impl Notes {
             Some(note) => Ok(Some(std::mem::replace(&mut note.value, value))),
             None => {
                 self.entries.push(Note {
-                    position: place,
+                    position,
                     key,
                     value,
                 });
@@ -66,12 +66,12 @@ impl Notes {
     }
 
     /// Put back what [`Self::set`] replaced.
-    pub(crate) fn restore(&mut self, place: u16, key: String, old: Option<Vec<u8>>) {
+    pub(crate) fn restore(&mut self, position: u16, key: String, old: Option<Vec<u8>>) {
         self.entries
-            .retain(|note| note.position != place || note.key != key);
+            .retain(|note| note.position != position || note.key != key);
         if let Some(value) = old {
             self.entries.push(Note {
-                position: place,
+                position,
                 key,
                 value,
             });
@@ -79,7 +79,7 @@ impl Notes {
     }
 }
 
-/// The notes of one place would pass [`MAX_NOTE_BYTES`].
+/// The notes of one filter would pass [`MAX_NOTE_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the notes of one filter in a chain hold at most {MAX_NOTE_BYTES} bytes")]
 pub(crate) struct NoteTooLarge;

@@ -1,5 +1,5 @@
-//! The reason why the API key or the token of a request was rejected, for the log: the client is not
-//! told it.
+//! The reason why the API key or the token of a request was rejected, for the log, and not for the
+//! client.
 
 use std::sync::Arc;
 

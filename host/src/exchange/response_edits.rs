@@ -86,49 +86,34 @@ fn check_room(
 /// Whether a head stays within its bounds when one field of this size is added.
 #[must_use]
 pub(crate) fn has_room(fields: &HeaderMap, added: usize) -> bool {
-    let held: usize = fields
+    let size: usize = fields
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum();
-    held + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
+    size + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
 }
 
-/// The edits that the filters of one exchange told, in the order of their places.
+/// The edits that the filters of one exchange announced, each with the filter's position in the chain.
 #[derive(Debug, Default)]
 pub struct ResponseEdits {
-    edits: Vec<(u16, ResponseEdit)>,
+    pub(crate) edits: Vec<(u16, ResponseEdit)>,
 }
 
 impl ResponseEdits {
+    /// How many the filter at this position announced.
     #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.edits.is_empty()
+    pub(crate) fn len_of(&self, position: u16) -> usize {
+        self.edits.iter().filter(|(of, _)| *of == position).count()
     }
 
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.edits.len()
+    /// Add one of the filter at this position.
+    pub(crate) fn push(&mut self, position: u16, edit: ResponseEdit) {
+        self.edits.push((position, edit));
     }
 
-    /// How many there are of one place.
-    #[must_use]
-    pub(crate) fn len_of(&self, place: u16) -> usize {
-        self.edits.iter().filter(|(of, _)| *of == place).count()
-    }
-
-    /// Add one of the filter at this place.
-    pub(crate) fn push(&mut self, place: u16, edit: ResponseEdit) {
-        self.edits.push((place, edit));
-    }
-
-    /// Drop all but the first ones.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.edits.truncate(length);
-    }
-
-    /// Take those of one place, in the order in which they were told.
-    pub(crate) fn take(&mut self, place: u16) -> impl Iterator<Item = ResponseEdit> {
-        let own = self.edits.extract_if(.., move |(of, _)| *of == place);
+    /// Take those of the filter at this position, in their order.
+    pub(crate) fn take(&mut self, position: u16) -> impl Iterator<Item = ResponseEdit> {
+        let own = self.edits.extract_if(.., move |(of, _)| *of == position);
         own.map(|(_, edit)| edit)
     }
 }
@@ -211,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn each_place_gets_its_own_in_the_order_told() {
+    fn each_filter_gets_its_own_edits_in_their_order() {
         let mut edits = ResponseEdits::default();
-        for (place, field) in [(0, "a"), (1, "b"), (0, "c")] {
-            edits.push(place, ResponseEdit::Remove(name(field)));
+        for (position, field) in [(0, "a"), (1, "b"), (0, "c")] {
+            edits.push(position, ResponseEdit::Remove(name(field)));
         }
         let of_first: Vec<_> = edits.take(0).collect();
         assert_eq!(
@@ -224,6 +209,6 @@ mod tests {
                 ResponseEdit::Remove(name("c"))
             ]
         );
-        assert_eq!(edits.len(), 1);
+        assert_eq!(edits.edits.len(), 1);
     }
 }

@@ -26,7 +26,7 @@ impl Default for Via {
 }
 
 impl Via {
-    /// The entry of this route of the gateway that has this name. The mark tells nothing of the
+    /// The entry of this route of the gateway that has this name. The mark reveals nothing of the
     /// route, and is the same on every gateway of the same name.
     #[must_use]
     pub(crate) fn new(gateway: &str, route: &str) -> Self {

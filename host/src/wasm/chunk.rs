@@ -14,11 +14,6 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    #[must_use]
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// How many bytes.
     #[must_use]
     pub(crate) fn len(&self) -> u64 {
@@ -97,7 +92,7 @@ impl Chunk {
 
 impl From<Bytes> for Chunk {
     fn from(bytes: Bytes) -> Self {
-        let mut chunk = Self::new();
+        let mut chunk = Self::default();
         chunk.append(bytes);
         chunk
     }
@@ -115,7 +110,7 @@ mod tests {
             offset in 0_u64..150,
             len in 0_u32..150,
         ) {
-            let mut chunk = Chunk::new();
+            let mut chunk = Chunk::default();
             for part in &parts {
                 chunk.append(part.clone().into());
             }

@@ -128,12 +128,12 @@ impl CompiledComponent {
         wasm: &[u8],
     ) -> Result<Self, ComponentError> {
         check_header(wasm)?;
-        let component = match cache.load(engine.engine(), digest) {
+        let component = match cache.load(&engine.engine, digest) {
             Some(component) => component,
             None => {
-                let component = Component::new(engine.engine(), wasm)
+                let component = Component::new(&engine.engine, wasm)
                     .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-                cache.store(engine.engine(), digest, &component);
+                cache.store(&engine.engine, digest, &component);
                 component
             }
         };
@@ -182,7 +182,7 @@ fn read_exports(
     let mut describes = false;
     let mut lifecycle = false;
     let mut names = Vec::new();
-    for (name, item) in component.component_type().exports(engine.engine()) {
+    for (name, item) in component.component_type().exports(&engine.engine) {
         names.push(format!("`{name}`"));
         let Some(ours) = name.strip_prefix("windlass:filter/") else {
             continue;
@@ -250,7 +250,7 @@ struct Imports {
 
 fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports, ComponentError> {
     let mut imports = Imports::default();
-    for (name, _) in component.component_type().imports(engine.engine()) {
+    for (name, _) in component.component_type().imports(&engine.engine) {
         let unknown = || ComponentError::UnknownImport(name.to_owned());
         let (path, version) = name.split_once('@').ok_or_else(unknown)?;
         if path.starts_with("wasi:") && version.starts_with("0.2.") {

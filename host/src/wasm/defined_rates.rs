@@ -4,7 +4,6 @@
 //! [`crate::limits::RateCounters`]; [`super::host::rates`] is what the guest calls.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::bindings::rates::{Algorithm, Bound as WitBound, Missing, Source};
@@ -161,7 +160,8 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
     match source {
         Source::All => Some(RateKey::ALL),
         Source::ClientAddress(prefixes) => {
-            Some(address(exchange.client.ip, prefixes.ipv4, prefixes.ipv6))
+            let ip = exchange.client.ip;
+            Some(RateKey::address(ip, prefixes.ipv4, prefixes.ipv6))
         }
         Source::Attribute(name) => match exchange.attributes.find(name) {
             Some(value) => Some(of_attribute(value)),
@@ -189,10 +189,6 @@ fn counted_value(value: &str) -> Cow<'_, str> {
         (!name.is_empty()).then_some(name)
     });
     Cow::Owned(segments.collect::<Vec<_>>().join("/"))
-}
-
-fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> RateKey {
-    RateKey::address(address, ipv4_prefix, ipv6_prefix)
 }
 
 fn of_attribute(value: &AttributeValue) -> RateKey {

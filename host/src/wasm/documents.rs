@@ -9,15 +9,13 @@ use std::fmt;
 use aws_lc_rs::digest;
 
 /// All documents of one filter, by name.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Documents {
-    by_name: BTreeMap<String, Document>,
-}
+pub(crate) type Documents = BTreeMap<String, Document>;
 
 #[derive(PartialEq, Eq)]
 pub(crate) struct Document {
-    bytes: Vec<u8>,
-    digest: [u8; 32],
+    pub(crate) bytes: Vec<u8>,
+    /// The SHA-256 of its bytes.
+    pub(super) digest: [u8; 32],
 }
 
 impl Document {
@@ -29,29 +27,17 @@ impl Document {
         Self { bytes, digest }
     }
 
-    #[must_use]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The SHA-256 of its bytes.
-    #[must_use]
-    pub(crate) fn digest(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
     /// Up to `length` bytes from `offset`, fewer at its end.
     #[must_use]
     pub(crate) fn range(&self, offset: u64, length: u32) -> &[u8] {
-        let place = |place: u64| {
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
-            place.min(self.bytes.len())
+        let index = |offset: u64| {
+            let index = usize::try_from(offset).unwrap_or(usize::MAX);
+            index.min(self.bytes.len())
         };
-        let (start, end) = (
-            place(offset),
-            place(offset.saturating_add(u64::from(length))),
-        );
-        self.bytes.get(start..end).unwrap_or_default()
+        let end = offset.saturating_add(u64::from(length));
+        self.bytes
+            .get(index(offset)..index(end))
+            .unwrap_or_default()
     }
 }
 
@@ -65,32 +51,10 @@ impl fmt::Debug for Document {
     }
 }
 
-impl Documents {
-    /// The digest of each, by name: two filters with the same ones have the same documents.
-    #[must_use]
-    pub(crate) fn digests(&self) -> BTreeMap<String, [u8; 32]> {
-        let digest = |(name, document): (&String, &Document)| (name.clone(), document.digest);
-        self.by_name.iter().map(digest).collect()
-    }
-
-    #[must_use]
-    pub(crate) fn find(&self, name: &str) -> Option<&Document> {
-        self.by_name.get(name)
-    }
-
-    /// All of them with their names, in alphabetical order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Document)> {
-        let all = self.by_name.iter();
-        all.map(|(name, document)| (name.as_str(), document))
-    }
-}
-
-impl FromIterator<(String, Document)> for Documents {
-    fn from_iter<T: IntoIterator<Item = (String, Document)>>(all: T) -> Self {
-        Self {
-            by_name: all.into_iter().collect(),
-        }
-    }
+/// The digest of each, by name: two filters with the same ones have the same documents.
+pub(super) fn digests(documents: &Documents) -> BTreeMap<String, [u8; 32]> {
+    let digest = |(name, document): (&String, &Document)| (name.clone(), document.digest);
+    documents.iter().map(digest).collect()
 }
 
 #[cfg(test)]

@@ -41,9 +41,11 @@ pub(crate) struct EngineLimits {
 /// The engine, its ticker and its memory budget. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct FilterEngine {
-    engine: Engine,
+    /// wasmtime's engine.
+    pub(super) engine: Engine,
     epoch: Arc<Epoch>,
-    budget: Arc<MemoryBudget>,
+    /// The budget that the linear memories of all instances share.
+    pub(crate) budget: Arc<MemoryBudget>,
 }
 
 impl FilterEngine {
@@ -65,22 +67,10 @@ impl FilterEngine {
         })
     }
 
-    /// wasmtime's engine.
-    #[must_use]
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
     /// Keeps the epoch ticking while an instance exists, so that its calls have an end.
     #[must_use]
     pub(super) fn tick(&self) -> Ticking {
         self.epoch.tick()
-    }
-
-    /// The budget that the linear memories of all instances share.
-    #[must_use]
-    pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
-        &self.budget
     }
 }
 
@@ -212,9 +202,8 @@ mod tests {
             memory: 1 << 20,
         })
         .unwrap();
-        let compiled = |count| {
-            wasmtime::component::Component::new(engine.engine(), with_core_instances(count))
-        };
+        let compiled =
+            |count| wasmtime::component::Component::new(&engine.engine, with_core_instances(count));
         compiled(38).unwrap();
         let refused = compiled(65).unwrap_err().to_string();
         assert!(refused.contains("65 core module instances"), "{refused}");

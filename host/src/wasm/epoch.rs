@@ -37,7 +37,7 @@ impl Epoch {
             .spawn(move || {
                 while let Some(engine) = engine.upgrade() {
                     if there.load(Ordering::SeqCst) == 0 {
-                        // Not held while it sleeps: the engine, and the room that it
+                        // Dropped while it sleeps: the engine, and the room that it
                         // reserves, goes when its last user does.
                         drop(engine);
                         thread::park_timeout(REST);

@@ -26,7 +26,7 @@ use crate::runtime::panics;
 pub(crate) struct PhaseCall<'a> {
     /// The exchange; comes back with the result.
     pub(crate) exchange: Box<Exchange>,
-    /// The filter's place in the chain.
+    /// The filter's position in the chain.
     pub(crate) position: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub(crate) services: &'a Arc<Services>,
@@ -99,8 +99,8 @@ impl Instance {
             let instance = pre.instantiate(&mut store)?;
             exports.load(&mut store, &instance)
         });
-        let guests = loaded
-            .map_err(|error| CallFailure::from_error(error, store.data().memory.refused()))?;
+        let guests =
+            loaded.map_err(|error| CallFailure::from_error(error, store.data().memory.refused))?;
         Ok(Self {
             store,
             guests,
@@ -135,7 +135,7 @@ impl Instance {
         let lifecycle = &self.guests.lifecycle;
         let setup = caught(|| lifecycle.call_configure(&mut self.store, settings));
         let setup = self.ended(setup)?;
-        self.configured_memory = self.store.data().memory.used();
+        self.configured_memory = self.store.data().memory.used;
         Ok(setup)
     }
 
@@ -158,7 +158,7 @@ impl Instance {
     }
 
     fn failure(&self, error: wasmtime::Error) -> CallFailure {
-        CallFailure::from_error(error, self.store.data().memory.refused())
+        CallFailure::from_error(error, self.store.data().memory.refused)
     }
 
     fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, CallFailure> {
@@ -171,12 +171,8 @@ impl Instance {
     /// Whether it may serve again, by its calls and its growth.
     #[must_use]
     pub(crate) fn is_fit(&self) -> bool {
-        let growth = self
-            .store
-            .data()
-            .memory
-            .used()
-            .saturating_sub(self.configured_memory);
+        let used = self.store.data().memory.used;
+        let growth = used.saturating_sub(self.configured_memory);
         self.calls_left > 0 && growth <= self.bounds.recycle_growth
     }
 

@@ -64,10 +64,10 @@ impl InstanceSource {
             self.name.clone(),
             self.grants.clone(),
             self.services.clone(),
-            MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
+            MemoryAccount::new(self.bounds.memory, self.engine.budget.clone()),
             CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
         );
-        let engine = self.engine.engine();
+        let engine = &self.engine.engine;
         Instance::start(engine, &self.pre, &self.exports, state, &self.bounds, calls)
     }
 }

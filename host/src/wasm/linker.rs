@@ -34,7 +34,7 @@ pub(crate) fn link(
     component: &CompiledComponent,
     grants: &Grants,
 ) -> Result<Linked> {
-    let mut linker = Linker::<InstanceState>::new(engine.engine());
+    let mut linker = Linker::<InstanceState>::new(&engine.engine);
     for (path, link) in OPEN_INTERFACES {
         link(HostFunctions::of(&mut linker, path)?)?;
     }
@@ -72,7 +72,7 @@ fn deny(
 ) -> Result<()> {
     let prefix = format!("{}@", interface.path());
     let ty = component.component.component_type();
-    for (name, item) in ty.imports(engine.engine()) {
+    for (name, item) in ty.imports(&engine.engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };
@@ -80,7 +80,7 @@ fn deny(
             continue;
         }
         let mut linked = linker.instance(name)?;
-        for (function, item) in instance.exports(engine.engine()) {
+        for (function, item) in instance.exports(&engine.engine) {
             if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
                 let called = format!("{}.{function}", interface.name());
                 let grant = interface.name();

@@ -10,9 +10,11 @@ use super::engine::{MAX_TABLE_ELEMENTS, MemoryBudget};
 #[derive(Debug)]
 pub(crate) struct MemoryAccount {
     cap: u64,
-    used: u64,
+    /// How much the instance uses. Bytes.
+    pub(super) used: u64,
     budget: Arc<MemoryBudget>,
-    refused: Option<MemoryRefused>,
+    /// Why memory was refused last in the running call, if it was.
+    pub(super) refused: Option<MemoryRefused>,
 }
 
 /// The reason why memory was refused.
@@ -37,23 +39,6 @@ impl MemoryAccount {
             budget,
             refused: None,
         }
-    }
-
-    /// How much the instance uses. Bytes.
-    #[must_use]
-    pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// Why memory was refused last, if it was.
-    #[must_use]
-    pub(crate) fn refused(&self) -> Option<MemoryRefused> {
-        self.refused
-    }
-
-    /// A new call begins: forget a refusal of the call before.
-    pub(crate) fn forget_refusal(&mut self) {
-        self.refused = None;
     }
 
     fn grow(&mut self, by: u64) -> Result<(), MemoryRefused> {
@@ -116,10 +101,10 @@ mod tests {
         let mut account = MemoryAccount::new(60, budget.clone());
         assert!(account.memory_growing(0, 50, None).unwrap());
         assert!(!account.memory_growing(50, 70, None).unwrap());
-        assert_eq!(account.refused(), Some(MemoryRefused::Cap { cap: 60 }));
+        assert_eq!(account.refused, Some(MemoryRefused::Cap { cap: 60 }));
         let mut other = MemoryAccount::new(60, budget.clone());
         assert!(!other.memory_growing(0, 60, None).unwrap());
-        assert_eq!(other.refused(), Some(MemoryRefused::Budget));
+        assert_eq!(other.refused, Some(MemoryRefused::Budget));
         drop(account);
         assert!(other.memory_growing(0, 60, None).unwrap());
     }

@@ -35,12 +35,12 @@ pub(crate) enum Notice {
 impl Notices {
     /// Record a notice.
     pub(crate) fn record(&self, text: &str) -> Notice {
-        let mut said = self.written.lock();
-        if said.len() >= MAX_NOTICES || said.contains(text) {
+        let mut written = self.written.lock();
+        if written.len() >= MAX_NOTICES || written.contains(text) {
             return Notice::Repeated;
         }
-        said.insert(text.to_owned());
-        match said.len() {
+        written.insert(text.to_owned());
+        match written.len() {
             MAX_NOTICES => Notice::Last,
             _ => Notice::First,
         }

@@ -18,7 +18,7 @@ use super::component::{CompiledComponent, ComponentError};
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
 use super::contribution::{self, ContributionError};
-use super::documents::Documents;
+use super::documents::{self, Documents};
 use super::engine::FilterEngine;
 use super::exports::Exports;
 use super::facts::Facts;
@@ -69,30 +69,13 @@ pub(crate) enum LoadError {
     },
     /// It rejects its settings.
     #[error("it rejects its settings")]
-    Settings(Vec<SettingsComplaint>),
+    Settings(Vec<Diagnostic>),
     /// Its addition to the description of its APIs is invalid.
     #[error("its addition to the description of its APIs {0}")]
     Contribution(#[from] ContributionError),
     /// It declares invalid series.
     #[error("it {0}")]
     Series(#[from] SeriesError),
-}
-
-/// A complaint of a filter about its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SettingsComplaint {
-    /// JSON pointer into the settings.
-    pub(crate) at: String,
-    pub(crate) message: String,
-}
-
-impl From<Diagnostic> for SettingsComplaint {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self {
-            at: diagnostic.at,
-            message: one_line(&diagnostic.message).into_owned(),
-        }
-    }
 }
 
 /// Two filters of one key are the same.
@@ -193,7 +176,7 @@ impl FilterRegistry {
         let key = FilterKey {
             component: component.digest,
             spec: spec.clone(),
-            documents: documents.digests(),
+            documents: documents::digests(&documents),
         };
         let mut filters = self.filters.lock();
         filters.retain(|_, filter| filter.strong_count() > 0);
@@ -301,16 +284,15 @@ fn start<T>(doing: &'static str, result: Result<T, CallFailure>) -> Result<T, Lo
     result.map_err(|failure| LoadError::Start { doing, failure })
 }
 
-fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<SettingsComplaint> {
-    let complaints: Vec<_> = diagnostics
-        .into_iter()
-        .map(SettingsComplaint::from)
-        .collect();
+fn complaints(mut complaints: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for complaint in &mut complaints {
+        complaint.message = one_line(&complaint.message).into_owned();
+    }
     if complaints.is_empty() {
-        return vec![SettingsComplaint {
+        complaints.push(Diagnostic {
             at: String::new(),
             message: "the plugin rejects the settings and does not say why".into(),
-        }];
+        });
     }
     complaints
 }

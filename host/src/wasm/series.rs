@@ -109,22 +109,22 @@ pub(crate) struct SeriesConflict {
 pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<SeriesConflict> {
     let mut taken: BTreeMap<String, (usize, &SeriesSpec)> = BTreeMap::new();
     let mut found = Vec::new();
-    for (place, table) in filters.enumerate() {
+    for (index, table) in filters.enumerate() {
         for Series { spec, .. } in &table.series {
             let clash = spec.names().find_map(|name| {
-                let (first, known) = *taken.get(&name)?;
-                let is_shared = known.kind == spec.kind && known.family() == spec.family();
-                (!is_shared).then_some((name, first, known))
+                let (first, other) = *taken.get(&name)?;
+                let is_shared = other.kind == spec.kind && other.family() == spec.family();
+                (!is_shared).then_some((name, first, other))
             });
             match clash {
-                Some((name, first, known)) => found.push(SeriesConflict {
+                Some((name, first, other)) => found.push(SeriesConflict {
                     first,
-                    first_spec: known.clone(),
-                    second: place,
+                    first_spec: other.clone(),
+                    second: index,
                     second_spec: spec.clone(),
                     name,
                 }),
-                None => taken.extend(spec.names().map(|name| (name, (place, spec)))),
+                None => taken.extend(spec.names().map(|name| (name, (index, spec)))),
             }
         }
     }
@@ -272,11 +272,11 @@ fn check_names(spec: &SeriesSpec) -> Result<(), SeriesError> {
     if spec.labels.len() > MAX_LABELS {
         return Err(SeriesError::Labels(spec.name.clone()));
     }
-    for (place, label) in spec.labels.iter().enumerate() {
+    for (index, label) in spec.labels.iter().enumerate() {
         if RESERVED_LABELS.contains(&label.as_str()) {
             return Err(SeriesError::ReservedLabel(spec.name.clone(), label.clone()));
         }
-        if spec.labels.iter().take(place).any(|other| other == label) {
+        if spec.labels.iter().take(index).any(|other| other == label) {
             return Err(SeriesError::LabelTwice(spec.name.clone(), label.clone()));
         }
     }

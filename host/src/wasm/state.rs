@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use wasmtime::component::ResourceTable;
 
-use super::account::{Account, Overdrawn};
+use super::account::Account;
 use super::bindings::types::Message;
 use super::chunk::Chunk;
 use super::cpu::CpuLimit;
@@ -75,7 +75,7 @@ pub(crate) struct InstanceState {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// The export that runs.
     pub(crate) phase: Phase,
-    /// The filter's place in the chain.
+    /// The filter's position in the chain.
     pub(crate) position: u16,
     /// Whether the running phase can run again after a wait for the store, newer keys or a callout.
     pub(crate) may_rerun: bool,
@@ -173,7 +173,7 @@ impl InstanceState {
             members: None,
             tickets: 0,
             rate_tickets: Vec::new(),
-            chunk: Chunk::new(),
+            chunk: Chunk::default(),
             body_cap: 0,
             trailers: None,
             advice: Advice::default(),
@@ -199,7 +199,7 @@ impl InstanceState {
         self.account = Account::new();
         self.output.begin();
         self.chunk_edited = false;
-        self.memory.forget_refusal();
+        self.memory.refused = None;
     }
 
     /// End a phase: keep its edits, or undo them. Gives the exchange back.
@@ -226,11 +226,9 @@ impl InstanceState {
 
     /// Keep the names of the request's fields that the running phase edited, if trailers may come.
     fn note_edited(&mut self) {
-        let spent = self
-            .exchange
-            .as_mut()
-            .and_then(|exchange| exchange.account.as_mut());
-        let Some(edited) = spent.and_then(|spent| spent.edited.as_mut()) else {
+        let exchange = self.exchange.as_mut();
+        let account = exchange.and_then(|exchange| exchange.account.as_mut());
+        let Some(edited) = account.and_then(|account| account.edited.as_mut()) else {
             return;
         };
         let names = self.journal.iter().filter_map(|undo| match undo {
@@ -251,26 +249,6 @@ impl InstanceState {
         for ticket in self.rate_tickets.drain(..) {
             services.rates.give_back(ticket);
         }
-    }
-
-    /// Count one call of a host function.
-    ///
-    /// # Errors
-    ///
-    /// It is one too many.
-    #[inline]
-    pub(crate) fn charge_call(&mut self) -> Result<(), Overdrawn> {
-        self.account.charge_call()
-    }
-
-    /// Count bytes that stay in the host.
-    ///
-    /// # Errors
-    ///
-    /// They are too many.
-    #[inline]
-    pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Overdrawn> {
-        self.account.charge_bytes(bytes)
     }
 
     /// Record the value that an edit replaces.
@@ -345,7 +323,7 @@ impl InstanceState {
                 }
             }
             Undo::Chunk(chunk) => self.chunk = chunk,
-            Undo::ResponseEdits(length) => exchange.response_edits.truncate(length),
+            Undo::ResponseEdits(length) => exchange.response_edits.edits.truncate(length),
             Undo::Note(key, old) => exchange.notes.restore(self.position, key, old),
             Undo::Attribute(name, old) => exchange.attributes.restore(name, old),
             Undo::Method(method) => exchange.request.method = method,

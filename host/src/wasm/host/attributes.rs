@@ -67,7 +67,7 @@ impl InstanceState {
     }
 
     fn set_note(&mut self, key: String, value: Vec<u8>) -> HostResult<()> {
-        self.charge_bytes(key.len() + value.len())?;
+        self.account.charge_bytes(key.len() + value.len())?;
         let position = self.position;
         let Some(exchange) = self.exchange.as_mut() else {
             return Err(self.refuse(RefusedEdit::Note(&key), EditError::TooLate));

@@ -50,11 +50,11 @@ impl InstanceState {
             return Err(HostError::Refused(CallError::NotHere));
         };
         let answers = exchange.callouts.get_or_insert_default();
-        let pending = match answers.find(&digest) {
-            Some(pending) => Arc::clone(pending),
+        let pending = match answers.iter().find(|(other, _)| *other == digest) {
+            Some((_, pending)) => Arc::clone(pending),
             // After a wait that came to its end.
             None if !self.may_rerun => return Err(HostError::Refused(CallError::Timeout)),
-            None if answers.count() >= MAX_CALLS => {
+            None if answers.len() >= MAX_CALLS => {
                 return Err(HostError::Refused(CallError::NotHere));
             }
             None => {
@@ -63,7 +63,7 @@ impl InstanceState {
                 let made = made
                     .map_err(|error| HostError::Refused(CallError::Invalid(error.to_string())))?;
                 let pending = target.call(made, digest, share);
-                answers.keep(digest, Arc::clone(&pending));
+                answers.push((digest, Arc::clone(&pending)));
                 pending
             }
         };

@@ -11,11 +11,11 @@ use crate::wasm::state::{InstanceState, Phase};
 
 pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
     functions.add("names", |state, ()| {
-        let all = documents(state).into_iter().flat_map(Documents::iter);
-        Ok((all.map(|(name, _)| name.to_owned()).collect::<Vec<_>>(),))
+        let names = documents(state).into_iter().flat_map(Documents::keys);
+        Ok((names.cloned().collect::<Vec<_>>(),))
     })?;
     functions.add("size", |state, (name,): (String,)| {
-        let length = find(state, &name).map(|document| document.bytes().len());
+        let length = find(state, &name).map(|document| document.bytes.len());
         Ok((length.map(|length| u64::try_from(length).unwrap_or(u64::MAX)),))
     })?;
     functions.add(
@@ -26,7 +26,7 @@ pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
         },
     )?;
     functions.add("digest", |state, (name,): (String,)| {
-        Ok((find(state, &name).map(|document| document.digest().to_vec()),))
+        Ok((find(state, &name).map(|document| document.digest.to_vec()),))
     })
 }
 
@@ -36,5 +36,5 @@ fn documents(state: &InstanceState) -> Option<&Documents> {
 }
 
 fn find<'a>(state: &'a InstanceState, name: &str) -> Option<&'a Document> {
-    documents(state)?.find(name)
+    documents(state)?.get(name)
 }

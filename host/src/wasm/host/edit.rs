@@ -28,11 +28,10 @@ const COMMON_ATTRIBUTES: &[&str] = &[
 
 /// The name of an attribute, to be kept.
 pub(super) fn attribute_name(name: &str) -> Cow<'static, str> {
-    let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
-    known.map_or_else(
-        || Cow::Owned(name.to_owned()),
-        |known| Cow::Borrowed(*known),
-    )
+    match COMMON_ATTRIBUTES.iter().find(|common| **common == name) {
+        Some(common) => Cow::Borrowed(common),
+        None => Cow::Owned(name.to_owned()),
+    }
 }
 
 impl InstanceState {
@@ -52,7 +51,7 @@ impl InstanceState {
         Ok(parsed)
     }
 
-    /// Refuse an edit of these fields, or of the line before them, in a phase that may not make it.
+    /// Refuse an edit of this head, or of the trailers, in a phase that may not make it.
     pub(super) fn check_may_edit(&self, of: Message, edit: RefusedEdit<'_>) -> HostResult<()> {
         if self.may_edit(of) {
             Ok(())
@@ -85,7 +84,7 @@ impl InstanceState {
     ) -> HostResult<u32> {
         let edited = RefusedEdit::Field(of, name.as_str());
         self.check_may_edit(of, edited)?;
-        self.charge_bytes(added)?;
+        self.account.charge_bytes(added)?;
         let Some(fields) = self.fields_mut(of) else {
             return Err(self.refuse(edited, EditError::TooLate));
         };
@@ -223,7 +222,7 @@ impl InstanceState {
         if let Phase::Idle | Phase::Configure | Phase::Log = self.phase {
             return Err(self.refuse(edit, EditError::TooLate));
         }
-        self.charge_bytes(name.len() + value.len())?;
+        self.account.charge_bytes(name.len() + value.len())?;
         let Some(exchange) = self.exchange.as_mut() else {
             return Err(HostError::Refused(EditError::TooLate));
         };

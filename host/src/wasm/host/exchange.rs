@@ -111,7 +111,7 @@ impl InstanceState {
 
     fn set_path(&mut self, path: &str) -> HostResult<()> {
         self.check_may_edit(Message::Request, RefusedEdit::Path)?;
-        self.charge_bytes(path.len())?;
+        self.account.charge_bytes(path.len())?;
         if path.len() > MAX_HEAD {
             return Err(self.refuse(RefusedEdit::Path, EditError::TooLarge));
         }
@@ -127,7 +127,7 @@ impl InstanceState {
 
     fn set_authority(&mut self, authority: &str) -> HostResult<()> {
         self.check_may_edit(Message::Request, RefusedEdit::Authority)?;
-        self.charge_bytes(authority.len())?;
+        self.account.charge_bytes(authority.len())?;
         let valid = authority
             .parse::<http::uri::Authority>()
             .is_ok_and(|parsed| !parsed.as_str().contains('@'));

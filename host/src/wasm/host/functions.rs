@@ -64,7 +64,7 @@ impl<'a> HostFunctions<'a> {
         self.0.func_wrap(
             name,
             move |mut store: StoreContextMut<'_, InstanceState>, arguments: P| {
-                store.data_mut().charge_call()?;
+                store.data_mut().account.charge_call()?;
                 serve(&mut store, arguments)
             },
         )

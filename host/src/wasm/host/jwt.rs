@@ -105,7 +105,7 @@ fn begin(state: &mut InstanceState, number: u32) -> Result<Arc<TokenCheck>> {
     }
 }
 
-/// Verify a token, and hold it to the check of this number.
+/// Verify a token, and apply the check of this number.
 fn verify(
     store: &mut StoreContextMut<'_, InstanceState>,
     token: &WasmStr,
@@ -276,7 +276,7 @@ fn reject(state: &mut InstanceState, why: &'static str) {
     state.note_rejected_token(why, None);
 }
 
-/// Hold the accepted token to a check: its scopes first, then its claims become attributes.
+/// Apply a check to the accepted token: its scopes first, then its claims become attributes.
 fn apply_check(state: &mut InstanceState, check: &TokenCheck) -> HostResult<(), VerifyError> {
     let Some(token) = state.token.clone() else {
         return Err(rejected(TokenError::Issuer));

@@ -106,7 +106,7 @@ impl InstanceState {
         names.map(str::to_owned).collect()
     }
 
-    /// Make what is known of a key facts of the exchange, in place of those of another key.
+    /// Make the facts of a key facts of the exchange, instead of those of another key.
     fn put_key(&mut self, services: &Services, key: &keys::ApiKey) -> HostResult<()> {
         let plan = self.plan_of(services, key);
         if let Some(exchange) = &mut self.exchange {
@@ -136,7 +136,7 @@ impl InstanceState {
         Ok(())
     }
 
-    /// Find a key and make what is known of it facts of the exchange: all of them, or nothing.
+    /// Find a key and make its facts facts of the exchange: all of them, or nothing.
     fn identify_key(&mut self, presented: &[u8]) -> HostResult<(), IdentifyError> {
         let put = self.with_key(presented, |state, services, key| {
             state.all_or_none(|state| state.put_key(services, key))

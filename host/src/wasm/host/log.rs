@@ -50,7 +50,7 @@ impl InstanceState {
         message.truncate(message.floor_char_boundary(MAX_LINE));
         let mut fields = fields_text(fields);
         fields.truncate(fields.floor_char_boundary(MAX_LINE - message.len()));
-        self.charge_bytes(message.len() + fields.len())?;
+        self.account.charge_bytes(message.len() + fields.len())?;
         let line = message_text(&message);
         let fields = Some(&fields).filter(|fields| !fields.is_empty());
         let fields = fields.map(tracing::field::display);

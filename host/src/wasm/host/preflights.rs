@@ -1,7 +1,7 @@
 //! `windlass:host/preflights`: which filters answer the preflights of browsers.
 //!
 //! Deliberately does not know what a preflight is: [`crate::proxy`] finds the route of one, and its
-//! filters that said this.
+//! filters that called this.
 
 use wasmtime::Result;
 

@@ -15,7 +15,7 @@ pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
         if members.len() > MAX_TEXT {
             return Ok((false,));
         }
-        state.charge_bytes(members.len())?;
+        state.account.charge_bytes(members.len())?;
         let Ok(members) = serde_json::from_str(&members) else {
             return Ok((false,));
         };

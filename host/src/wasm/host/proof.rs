@@ -1,4 +1,4 @@
-//! The proof of a client's key (DPoP, RFC 9449), held against the exchange: for `windlass:jwt/tokens`.
+//! The proof of a client's key (DPoP, RFC 9449), checked against the exchange: for `windlass:jwt/tokens`.
 
 use http::Uri;
 use http::header::HOST;
@@ -63,8 +63,8 @@ pub(super) fn check(
         proof::check(&value, &demands, now).map_err(rejected)?
     };
     // A phase that ran before in this exchange, or another filter of the chain, used it for the same request.
-    let spent = exchange.account.as_deref();
-    if spent.is_some_and(|spent| spent.proof == Some(checked.id)) {
+    let account = exchange.account.as_deref();
+    if account.is_some_and(|account| account.proof == Some(checked.id)) {
         return Ok(());
     }
     let used = services.verifiers.used_proofs();

@@ -30,57 +30,50 @@ impl InstanceState {
     /// Log that an edit was refused; gives the error for the guest.
     #[cold]
     pub(super) fn refuse(&self, edit: RefusedEdit<'_>, error: EditError) -> HostError<EditError> {
-        let what = match edit {
+        let is_too_late = error == EditError::TooLate;
+        let text = match edit {
             RefusedEdit::Field(of, name) => field(of, name, error),
             RefusedEdit::Attribute(name) => attribute(name, error),
-            RefusedEdit::Note(key) => format!(
-                "note `{}` was not kept: {}",
-                printable(key),
-                match error {
+            RefusedEdit::Note(key) => {
+                let why = match error {
                     EditError::TooLarge => "the notes of a filter have at most 4 KiB",
-                    EditError::Syntax | EditError::Forbidden | EditError::TooLate =>
-                        "there is no exchange to keep it with",
-                }
-            ),
-            RefusedEdit::Method(method) => match error {
-                EditError::Forbidden => "method `CONNECT` was refused: no filter can set it".into(),
-                EditError::TooLate => too_late("the method"),
-                EditError::Syntax | EditError::TooLarge => {
-                    format!("method `{}` was refused: it is not a legal method", printable(method))
-                }
-            },
-            RefusedEdit::Path => match error {
-                EditError::TooLate => too_late("the path"),
-                EditError::TooLarge => format!("a path was refused: it has more than {MAX_HEAD} bytes"),
-                EditError::Syntax | EditError::Forbidden => {
-                    "a path was refused: it is not a legal path (it begins with `/`, is percent-encoded, and has no `#`)".into()
-                }
-            },
-            RefusedEdit::Authority => match error {
-                EditError::TooLate => too_late("the authority"),
-                EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
-                    "an authority was refused: it is not a legal `host` or `host:port`".into()
-                }
-            },
-            RefusedEdit::Status(status) => match error {
-                EditError::TooLate => too_late("the status"),
-                EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
-                    format!("status {status} was refused: it is not in 200 to 599")
-                }
-            },
-            RefusedEdit::Chunk => match error {
-                EditError::TooLarge => {
-                    "an edit of the body was refused: the body would have more than `limits.body` allows".into()
-                }
-                EditError::Syntax | EditError::Forbidden | EditError::TooLate => {
-                    "an edit of the body was refused: only a body phase can edit one".into()
-                }
-            },
+                    _ => "there is no exchange to keep it with",
+                };
+                format!("note `{}` was not kept: {why}", printable(key))
+            }
+            RefusedEdit::Method(_) if is_too_late => too_late("the method"),
+            RefusedEdit::Method(_) if error == EditError::Forbidden => {
+                "method `CONNECT` was refused: no filter can set it".into()
+            }
+            RefusedEdit::Method(method) => {
+                format!("method `{}` was refused: it is not a legal method", printable(method))
+            }
+            RefusedEdit::Path if is_too_late => too_late("the path"),
+            RefusedEdit::Path if error == EditError::TooLarge => {
+                format!("a path was refused: it has more than {MAX_HEAD} bytes")
+            }
+            RefusedEdit::Path => {
+                "a path was refused: it is not a legal path (it begins with `/`, is percent-encoded, and has no `#`)".into()
+            }
+            RefusedEdit::Authority if is_too_late => too_late("the authority"),
+            RefusedEdit::Authority => {
+                "an authority was refused: it is not a legal `host` or `host:port`".into()
+            }
+            RefusedEdit::Status(_) if is_too_late => too_late("the status"),
+            RefusedEdit::Status(status) => {
+                format!("status {status} was refused: it is not in 200 to 599")
+            }
+            RefusedEdit::Chunk if is_too_late => {
+                "an edit of the body was refused: only a body phase can edit one".into()
+            }
+            RefusedEdit::Chunk => {
+                "an edit of the body was refused: the body would have more than `limits.body` allows".into()
+            }
         };
         if error == EditError::TooLarge {
             self.had_no_room.set(true);
         }
-        self.notice(&what);
+        self.notice(&text);
         HostError::Refused(error)
     }
 
@@ -88,8 +81,8 @@ impl InstanceState {
     #[cold]
     pub(crate) fn notice(&self, text: &str) {
         let filter = &*self.name;
-        let said = self.filter_services.notices.record(text);
-        if said == Notice::Repeated {
+        let notice = self.filter_services.notices.record(text);
+        if notice == Notice::Repeated {
             return;
         }
         let request = self.exchange.as_ref().map(|exchange| &exchange.id);
@@ -99,7 +92,7 @@ impl InstanceState {
             request,
             "filter `{filter}`: {text} (logged once; other requests may be affected too)"
         );
-        if said == Notice::Last {
+        if notice == Notice::Last {
             tracing::warn!(
                 filter,
                 "filter `{filter}`: further refusals of its calls are not logged"
@@ -154,6 +147,6 @@ fn attribute(name: &str, error: EditError) -> String {
     }
 }
 
-fn too_late(what: &str) -> String {
-    format!("{what} was refused: it cannot be edited in this phase, or its head has been sent")
+fn too_late(subject: &str) -> String {
+    format!("{subject} was refused: it cannot be edited in this phase, or its head has been sent")
 }

@@ -80,7 +80,7 @@ fn edit_this_response(
         state.notice("edits of the response were refused: it is there already");
         return Err(HostError::Refused(EditError::TooLate));
     };
-    let before = exchange.response_edits.len();
+    let before = exchange.response_edits.edits.len();
     if exchange.response_edits.len_of(state.position) + edits.len() > MAX_FOR_ONE_RESPONSE {
         state.had_no_room.set(true);
         state.notice("edits of the response were refused: a filter may make at most 256 edits of one response");
@@ -109,13 +109,15 @@ fn checked(
         EditArgument::AddMember((name, value)) => (ResponseEdit::AddMember, name, value),
         EditArgument::Remove(name) => {
             let name = field_name(store, Message::Response, &name)?;
-            store.data_mut().charge_bytes(name.as_str().len())?;
+            store.data_mut().account.charge_bytes(name.as_str().len())?;
             return Ok(ResponseEdit::Remove(name));
         }
     };
     let name = field_name(store, Message::Response, &name)?;
     let state = store.data_mut();
     let value = state.field_value(Message::Response, &name, value)?;
-    state.charge_bytes(name.as_str().len() + value.len())?;
+    state
+        .account
+        .charge_bytes(name.as_str().len() + value.len())?;
     Ok(make(name, value))
 }
