@@ -22,7 +22,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -257,40 +256,19 @@ fn exchange() -> ExchangeCell {
     let key = format!("bench-key-{}", count % 1000);
     headers.insert("x-api-key", HeaderValue::try_from(key).expect("a value"));
     let target = PathAndQuery::from_static("/orders/42?full=1");
-    ExchangeCell::new(Box::new(Exchange {
-        id: RequestId::new(u128::from(count).to_be_bytes()),
-        has_ambiguous_fields: false,
-        takes_trailers: false,
-        callouts: None,
-        trace: None,
-        arrived: Instant::now(),
-        client: Client {
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 40000,
-            scheme: Scheme::HTTP,
-        },
-        grpc: false,
-        request: RequestHead {
-            version: http::Version::HTTP_11,
-            method: Method::GET,
-            target: target.clone(),
-            headers,
-        },
-        original_target: target.clone(),
-        routed_target: target,
-        route: None,
-        params: Default::default(),
-        response: None,
-        attributes: Default::default(),
-        notes: Default::default(),
-        response_edits: Default::default(),
-        tickets: Default::default(),
-        levels: Default::default(),
-        account: None,
-        no_plan: None,
-        hint: Default::default(),
-        outcome: Default::default(),
-    }))
+    let client = Client {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 40000,
+        scheme: Scheme::HTTP,
+    };
+    let request = RequestHead {
+        version: http::Version::HTTP_11,
+        method: Method::GET,
+        target,
+        headers,
+    };
+    let id = RequestId::new(u128::from(count).to_be_bytes());
+    ExchangeCell::new(Box::new(Exchange::new(id, client, request)))
 }
 
 /// Run a future that may wait for a fresh instance, which another thread makes.

@@ -93,6 +93,38 @@ pub struct Exchange {
 // One is allocated for each request, and the allocator has a fast way up to this size.
 const _: () = assert!(size_of::<Exchange>() <= 1024);
 
+impl Exchange {
+    /// An exchange that begins now, with a request of this client.
+    #[must_use]
+    pub fn new(id: RequestId, client: Client, request: RequestHead) -> Self {
+        Self {
+            id,
+            has_ambiguous_fields: false,
+            takes_trailers: false,
+            trace: None,
+            arrived: Instant::now(),
+            client,
+            grpc: false,
+            original_target: request.target.clone(),
+            routed_target: request.target.clone(),
+            request,
+            route: None,
+            params: Default::default(),
+            response: None,
+            attributes: Default::default(),
+            notes: Default::default(),
+            response_edits: Default::default(),
+            callouts: None,
+            tickets: Default::default(),
+            levels: Default::default(),
+            account: None,
+            no_plan: None,
+            hint: None,
+            outcome: Default::default(),
+        }
+    }
+}
+
 /// The sender of a request.
 #[derive(Debug, Clone)]
 pub struct Client {

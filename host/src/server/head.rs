@@ -11,7 +11,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
@@ -83,43 +82,25 @@ fn new_exchange(connection: &WorkerConnection, parts: Parts, seen: HeaderFlags) 
         Some(target) => target,
         None => PathAndQuery::from_static("/"),
     };
+    let scheme = if connection.secure {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    };
+    let client = Client {
+        ip: connection.remote.ip(),
+        port: connection.remote.port(),
+        scheme,
+    };
+    let request = RequestHead {
+        version: parts.version,
+        method: parts.method,
+        target,
+        headers: parts.headers,
+    };
     Exchange {
-        id: next_id(),
-        has_ambiguous_fields: false,
-        takes_trailers: false,
-        trace: None,
-        arrived: Instant::now(),
-        client: Client {
-            ip: connection.remote.ip(),
-            port: connection.remote.port(),
-            scheme: if connection.secure {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            },
-        },
         grpc,
-        original_target: target.clone(),
-        routed_target: target.clone(),
-        request: RequestHead {
-            version: parts.version,
-            method: parts.method,
-            target,
-            headers: parts.headers,
-        },
-        route: None,
-        params: Default::default(),
-        response: None,
-        attributes: Default::default(),
-        notes: Default::default(),
-        response_edits: Default::default(),
-        callouts: None,
-        tickets: Default::default(),
-        levels: Default::default(),
-        account: None,
-        no_plan: None,
-        hint: None,
-        outcome: Default::default(),
+        ..Exchange::new(next_id(), client, request)
     }
 }
 
