@@ -337,35 +337,28 @@ impl Exchange {
     #[must_use]
     pub(crate) fn host_fact(&self, name: &str) -> Option<AttributeValue> {
         let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
-        let shared = |text: &Option<Arc<str>>| {
-            text.as_deref()
-                .map(|text| AttributeValue::Text(text.to_owned()))
-        };
         let number = |number: u64| {
-            Some(AttributeValue::Number(
-                number.try_into().unwrap_or(i64::MAX),
-            ))
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            Some(AttributeValue::Number(number))
         };
+        let (route, outcome) = (self.route.as_deref(), &self.outcome);
         match name {
             "client.ip" => text(&self.client.ip.to_string()),
             "client.port" => number(self.client.port.into()),
             "request.id" => text(self.id.as_str()),
             "request.time-ms" => number(self.arrived_ms()),
-            "route.id" => self.route.as_ref().and_then(|route| text(&route.name)),
-            "api.id" => self.route.as_ref().and_then(|route| shared(&route.api)),
-            "api.stage" => self.route.as_ref().and_then(|route| shared(&route.stage)),
-            "api.base-path" => text(&self.route.as_ref()?.base.as_ref()?.path),
-            "upstream.name" => shared(&self.outcome.upstream),
-            "upstream.endpoint" => shared(&self.outcome.endpoint),
-            "outcome.failure" => shared(&self.outcome.failure),
-            "outcome.status" => self
-                .response
-                .as_ref()
-                .and_then(|response| number(response.status.as_u16().into())),
+            "route.id" => text(&route?.name),
+            "api.id" => text(route?.api.as_ref()?),
+            "api.stage" => text(route?.stage.as_ref()?),
+            "api.base-path" => text(&route?.base.as_ref()?.path),
+            "upstream.name" => text(outcome.upstream.as_ref()?),
+            "upstream.endpoint" => text(outcome.endpoint.as_ref()?),
+            "outcome.failure" => text(outcome.failure.as_ref()?),
+            "outcome.status" => number(self.response.as_ref()?.status.as_u16().into()),
             "outcome.duration-us" => number(micros(self.arrived.elapsed())),
-            "outcome.upstream-us" => self.outcome.upstream_us.and_then(|us| number(us.get())),
-            "outcome.request-bytes" => number(self.outcome.request_bytes),
-            "outcome.response-bytes" => number(self.outcome.response_bytes),
+            "outcome.upstream-us" => number(outcome.upstream_us?.get()),
+            "outcome.request-bytes" => number(outcome.request_bytes),
+            "outcome.response-bytes" => number(outcome.response_bytes),
             other => {
                 let name = other.strip_prefix("api.variable.")?;
                 let mut variables = self.route.as_ref()?.variables.iter();

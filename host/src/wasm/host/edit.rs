@@ -166,20 +166,7 @@ impl InstanceState {
         name: HeaderName,
         value: HeaderValue,
     ) -> HostResult<()> {
-        let added = name.as_str().len() + value.len();
-        self.edit_field(of, name, added, |entry| match entry {
-            // Not `insert_mult`: in http 1.5.0 it panics where there are three values or more.
-            Entry::Occupied(mut field) => {
-                let values = field.iter().cloned().collect();
-                field.insert(value);
-                values
-            }
-            Entry::Vacant(free) => {
-                free.insert(value);
-                Values::new()
-            }
-        })?;
-        Ok(())
+        self.put_value(of, name, value, true)
     }
 
     /// Add a value after those of a field.
@@ -190,11 +177,27 @@ impl InstanceState {
         value: Vec<u8>,
     ) -> HostResult<()> {
         let value = self.field_value(of, &name, value)?;
+        self.put_value(of, name, value, false)
+    }
+
+    /// Put a value into a field: instead of those that it has, or after them.
+    fn put_value(
+        &mut self,
+        of: Message,
+        name: HeaderName,
+        value: HeaderValue,
+        replaces: bool,
+    ) -> HostResult<()> {
         let added = name.as_str().len() + value.len();
         self.edit_field(of, name, added, |entry| match entry {
             Entry::Occupied(mut field) => {
                 let values = field.iter().cloned().collect();
-                field.append(value);
+                if replaces {
+                    // Not `insert_mult`: in http 1.5.0 it panics where there are three values or more.
+                    field.insert(value);
+                } else {
+                    field.append(value);
+                }
                 values
             }
             Entry::Vacant(free) => {

@@ -44,9 +44,11 @@ fn link_reads(functions: &mut HostFunctions<'_>) -> Result<()> {
         },
     )?;
     functions.add("headers", |state, (of,): (Message,)| {
-        let fields = state.fields(of).into_iter().flatten();
         let pair = |(name, value): (&HeaderName, _)| (name.as_str().to_owned(), octets(value));
-        Ok((fields.map(pair).collect::<Vec<_>>(),))
+        let list = state
+            .fields(of)
+            .map(|fields| fields.iter().map(pair).collect::<Vec<_>>());
+        Ok((list.unwrap_or_default(),))
     })?;
     functions.add("headers-packed", |state, (of,): (Message,)| {
         Ok((state.fields(of).map(packed).unwrap_or_default(),))
