@@ -50,7 +50,7 @@ use crate::control::sync::{StorageSync, SyncError};
 use crate::exchange::{BasePath, RouteInfo, Via};
 use crate::keys::{LiveKeys, RejectCounters};
 use crate::limits;
-use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
+use crate::limits::{LimitStore, LivePlans, RateCounters};
 use crate::proxy::gateway::{Gateway, Route};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
@@ -66,7 +66,6 @@ use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 pub struct ProcessResources {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
-    leased: Option<Arc<LeasedLimits>>,
     rates: Arc<RateCounters>,
     sync: Option<Arc<StorageSync>>,
     control: Option<ControlServices>,
@@ -178,7 +177,6 @@ impl ProcessResources {
             workers,
             control: ControlServices::open(&durable),
             limits: durable.limits,
-            leased: durable.leased,
             rates: durable.rates,
             sync: durable.sync,
             gateways_built: AtomicU64::new(0),
@@ -258,10 +256,14 @@ impl ProcessResources {
             return keeper.prepare(plan);
         }
         if let Some(quota) = plan.quota
-            && !self.limits.periods(&plan.name).contains(&quota.period)
+            && !self
+                .limits
+                .local()
+                .periods(&plan.name)
+                .contains(&quota.period)
         {
-            self.limits
-                .track(&plan.name, quota.period, Timestamp::now());
+            let local = self.limits.local();
+            local.track(&plan.name, quota.period, Timestamp::now());
         }
         Ok(())
     }
@@ -292,7 +294,7 @@ impl ProcessResources {
         if let Some(keeper) = &self.sync {
             keeper.stop();
         }
-        if let Some(leased) = &self.leased {
+        if let Some(leased) = self.limits.leased() {
             leased.stop();
         }
         self.rates.stop();

@@ -19,7 +19,7 @@
 //! They survive a reload, because the store lives outside of a `Gateway`: usage is kept when the
 //! plan's numbers change (a lowered burst leaves the bucket empty at worst, never in debt). If the
 //! period of a quota changes (from day to month, say), the usage since the new period began
-//! counts: the sync adds it ([`track`](LimitStore::track), [`add_used`](LimitStore::add_used)),
+//! counts: the sync adds it ([`track`](LocalLimits::track), [`add_used`](LimitStore::add_used)),
 //! and later usage counts in both periods. The buckets of routes and of the gateway belong to
 //! their names in the same way.
 //!
@@ -36,9 +36,10 @@
 //! It deliberately does not wait, and does not know the client. A store that several gateways
 //! share is another [`LimitStore`].
 
+mod bounds;
 mod bucket;
 mod counter;
-mod entries;
+mod dense_table;
 mod leased;
 mod levels;
 mod local;
@@ -59,18 +60,15 @@ pub(crate) mod usage_rows;
 
 use std::time::Duration;
 
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
-use crate::shared_store::StorageError;
-use counter::LimitRefusal;
-
+use crate::limits::usage_rows::{QuotaRow, UsageDelta};
 use crate::model::period::Period;
-use crate::model::plan::RateLimit;
-
 use crate::runtime::clock::Timestamp;
+use crate::shared_store::StorageError;
+use bounds::LimitRefusal;
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
-pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, Scope, UsagePlan};
+pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, UsagePlan};
 pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook};
 pub(crate) use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
@@ -86,26 +84,18 @@ pub(crate) const NEVER_MS: u64 = u64::MAX;
 /// A store of counters.
 ///
 /// An implementation promises that no call for a request ([`take`](Self::take),
-/// [`take_inline`](Self::take_inline), [`give_back`](Self::give_back)) blocks or waits for another
-/// process, and that each is one atomic step across all workers: a bound of N admits N, never N +
-/// 1 (if several gateways share a store, as far as its own documentation says).
+/// [`give_back`](Self::give_back)) blocks or waits for another process, and that each is one atomic
+/// step across all workers: a bound of N admits N, never N + 1 (if several gateways share a store,
+/// as far as its own documentation says).
 pub trait LimitStore: Send + Sync {
-    /// Enrolls a plan; its counters are those of the last plan with its name. For the start,
-    /// reloads and changes of plans.
-    ///
-    /// # Errors
-    ///
-    /// The plan is invalid.
-    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError>;
+    /// The counters of this gateway. They enroll plans and rates, have the buckets of filters, and
+    /// keep usage until it is reported, whichever store decides.
+    fn local(&self) -> &LocalLimits;
 
-    /// The kinds of periods in which usage of this plan counts.
-    fn periods(&self, plan: &str) -> Vec<Period>;
-
-    /// Counts usage of this plan in this kind of period, too, because its quota is about to have
-    /// it. The counters begin with the usage that was not reported yet. Reported usage must be
-    /// [added](Self::add_used), and nothing may be [reported](Self::take_pending_usage) in
-    /// between. Not for workers.
-    fn track(&self, plan: &str, period: Period, now: Timestamp);
+    /// The leases, if several gateways share the store.
+    fn leased(&self) -> Option<&LeasedLimits> {
+        None
+    }
 
     /// Adds usage that the counters do not have, in the present periods. Not for workers.
     ///
@@ -113,17 +103,6 @@ pub trait LimitStore: Send + Sync {
     ///
     /// The counters are out of reach.
     fn add_used(&self, rows: &[QuotaRow], what: UncountedUsage) -> Result<(), StorageError>;
-
-    /// The buckets of the filter with this name. For the start and reloads.
-    fn scope(&self, filter: &str) -> Scope;
-
-    /// The rate of a route or of the gateway; its bucket is that of the last rate with this name.
-    /// For the start and reloads.
-    ///
-    /// # Errors
-    ///
-    /// The rate is invalid.
-    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError>;
 
     /// Takes from every bound, or from none. The plan and the shared rates must have been enrolled
     /// in this store.
@@ -141,31 +120,14 @@ pub trait LimitStore: Send + Sync {
         None
     }
 
-    /// Takes from a token bucket that the filter defines: at most `capacity` tokens, of which
-    /// `refill_per_second` return each second. A capacity of 0, or a refill that is not a positive
-    /// finite number, refuses.
-    fn take_inline(
-        &self,
-        scope: Scope,
-        key: &str,
-        cost: u64,
-        capacity: u64,
-        refill_per_second: f64,
-        now: Timestamp,
-    ) -> Decision;
-
     /// Gives back a ticket's amounts: to the buckets, which never exceed their size, and to the
     /// quota if its period is still the same.
     fn give_back(&self, ticket: LimitTicket);
 
     /// Visits the usage under plans since the last visit, by key and day. Each amount is visited
-    /// once, unless it is [returned](Self::return_pending_usage). Locks are short and none is held
-    /// while `visit` runs. For one thread at a time; not for workers.
+    /// once, unless it is [returned](LocalLimits::return_pending_usage). Locks are short and none
+    /// is held while `visit` runs. For one thread at a time; not for workers.
     fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta));
-
-    /// Returns usage that could not be written: it is visited again the next time, with later
-    /// usage.
-    fn return_pending_usage(&self, delta: UsageDelta);
 
     /// Restores the usage of a quota from before the start. To be called after the plans were
     /// enrolled (a row of a kind of period in which its plan does not count is ignored) and before
@@ -184,23 +146,16 @@ pub trait LimitStore: Send + Sync {
         key: &str,
         remaining: u64,
         now: Timestamp,
-    ) -> Result<AppliedExtension, ExtendError>;
+    ) -> Result<QuotaStatus, ExtendError>;
 
     /// The state of this key's quota. None: the plan has no quota. Not for workers.
     fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus>;
-
-    /// Adds the usage of a draining gateway, which the storage has already. For a store of one
-    /// gateway.
-    fn add_drain_usage(&self, _late: &DrainUsage) {}
-
-    /// The state of the counters, for metrics: it takes every lock.
-    fn figures(&self) -> LimitFigures;
 }
 
 /// The kind of usage to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UncountedUsage {
-    /// All usage of a period that was reported before the period was [tracked](LimitStore::track).
+    /// All usage of a period that was reported before the period was [tracked](LocalLimits::track).
     Total,
     /// Additional usage from elsewhere, which was imported.
     Additional,
@@ -208,7 +163,7 @@ pub enum UncountedUsage {
 
 /// The state of the counters of this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitFigures {
+pub(crate) struct LimitFigures {
     /// Counters in memory: of plans by key, and of filters' own buckets.
     pub(crate) counters: usize,
     /// How often usage was lost, because nobody wrote it for so long that memory for it ran out.
@@ -317,19 +272,6 @@ pub struct QuotaStatus {
     pub(crate) number: u32,
     /// The usage in it.
     pub(crate) used: u64,
-    /// Requests that may be made beyond the limit; negative if fewer may be.
-    pub(crate) extra: i64,
-    /// The remaining requests.
-    pub(crate) remaining: u64,
-}
-
-/// An extended quota, for the storage's
-/// [`QuotaExtension`](crate::control::storage::QuotaExtension).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppliedExtension {
-    pub(crate) period: Period,
-    /// Its number, as [`Period::number`] counts.
-    pub(crate) number: u32,
     /// Requests that may be made beyond the limit; negative if fewer may be.
     pub(crate) extra: i64,
     /// The remaining requests.

@@ -65,13 +65,6 @@ const IMPURE: &[&str] = &[
 /// The most lines that a file may have.
 const LONGEST: usize = 500;
 
-/// Files that may be longer: the reason, and their limit in lines.
-const LONGER: &[(&str, &str, usize)] = &[(
-    "limits/counter.rs",
-    "its bounds go to a file of their own",
-    520,
-)];
-
 /// Folders of one person's machine, which no committed file may name.
 const OF_A_MACHINE: &[&[&str]] = &[
     &["/", "root", "/"],
@@ -270,15 +263,9 @@ fn every_file_says_what_it_is() {
 fn no_file_is_too_long() {
     for (place, text) in sources() {
         let lines = text.lines().count();
-        let longer = LONGER.iter().find(|(longer, ..)| *longer == place);
-        let limit = longer.map_or(LONGEST, |(_, _, limit)| *limit);
         assert!(
-            lines <= limit,
-            "{place} has {lines} lines, over {limit}: take it apart"
-        );
-        assert!(
-            longer.is_none() || lines > LONGEST,
-            "{place} is short enough: take it out of LONGER"
+            lines <= LONGEST,
+            "{place} has {lines} lines, over {LONGEST}: take it apart"
         );
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn enroll(
     problems: &mut Problems,
 ) -> Vec<Rates> {
     let mut enroll = |name: &str, rate: Option<RateLimit>, span| {
-        let enrolled = limits.shared_rate(name, rate?);
+        let enrolled = limits.local().shared_rate(name, rate?);
         report(enrolled, span, problems)
     };
     let gateway = enroll("gateway", config.server.rate, Span::default());

@@ -11,7 +11,7 @@ use crate::control::storage::QuotaExtension;
 use crate::control::sync::StorageSync;
 use crate::keys::KeyIndex;
 use crate::limits::usage_rows::UsageDelta;
-use crate::limits::{ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStatus};
+use crate::limits::{ExtendError, LimitStore, PlanBook, QuotaStatus};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
@@ -19,7 +19,6 @@ use crate::shared_store::StorageError;
 pub(crate) struct GatewayServiceRuntime {
     sync: Arc<StorageSync>,
     limits: Arc<dyn LimitStore>,
-    leased: Option<Arc<LeasedLimits>>,
     /// The plans of the configuration in use, with the store's.
     plans: ArcSwap<PlanBook>,
     /// The keys of the configuration in use.
@@ -36,16 +35,11 @@ impl fmt::Debug for GatewayServiceRuntime {
 
 impl GatewayServiceRuntime {
     /// Before the first configuration is in use.
-    pub(crate) fn new(
-        keeper: Arc<StorageSync>,
-        limits: Arc<dyn LimitStore>,
-        leased: Option<Arc<LeasedLimits>>,
-    ) -> Self {
-        let live = Arc::clone(keeper.plans());
+    pub(crate) fn new(sync: Arc<StorageSync>, limits: Arc<dyn LimitStore>) -> Self {
+        let live = Arc::clone(sync.plans());
         Self {
-            sync: keeper,
+            sync,
             limits,
-            leased,
             plans: ArcSwap::from_pointee(PlanBook::new(Default::default(), live)),
             fixed: ArcSwap::default(),
         }
@@ -138,7 +132,7 @@ impl ServiceRuntime for GatewayServiceRuntime {
         extra: i64,
     ) -> Result<Option<QuotaExtension>, StorageError> {
         let plans = self.plans.load();
-        let limit = plans.with(plan, |plan| Some(plan?.plan().quota?.limit));
+        let limit = plans.with(plan, |plan| Some(plan?.plan.quota?.limit));
         let (Some(limit), Some(standing)) = (limit, self.quota_status(plan, key)) else {
             return Ok(None);
         };
@@ -151,9 +145,9 @@ impl ServiceRuntime for GatewayServiceRuntime {
     }
 
     fn overshoot(&self, plan: &str) -> Option<PlanOvershoot> {
-        let leased = self.leased.as_ref()?;
+        let leased = self.limits.leased()?;
         let plans = self.plans.load();
-        let bound = plans.with(plan, |plan| Some(leased.bound(plan?.plan())))?;
+        let bound = plans.with(plan, |plan| Some(leased.bound(&plan?.plan)))?;
         Some(PlanOvershoot {
             rate: bound.rate.saturating_mul(bound.gateways),
             quota: bound.quota.saturating_mul(bound.gateways),

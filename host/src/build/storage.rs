@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::service_runtime::GatewayServiceRuntime;
 use super::{Gateway, ProcessResources, ProcessResourcesError};
 use crate::config::{self, Config};
-use crate::control::service::{ControlService, ServiceRuntime};
+use crate::control::service::ControlService;
 use crate::control::storage::Storage;
 use crate::control::storage::redis::RedisStorage;
 use crate::control::storage::sqlite::SqliteStorage;
@@ -21,11 +21,9 @@ use crate::shared_store::redis_server::RedisSettings;
 pub(crate) struct StorageServices {
     /// The counters.
     pub(crate) limits: Arc<dyn LimitStore>,
-    /// The same counters, where several gateways share them.
-    pub(crate) leased: Option<Arc<LeasedLimits>>,
     /// The counters of bounds without a key.
     pub(crate) rates: Arc<RateCounters>,
-    /// Where there is a `[store]`.
+    /// The sync, if there is a `[store]`.
     pub(crate) sync: Option<Arc<StorageSync>>,
 }
 
@@ -34,7 +32,6 @@ impl StorageServices {
     pub(crate) fn none(config: &Config) -> Self {
         Self {
             limits: Arc::new(LocalLimits::default()),
-            leased: None,
             rates: Arc::new(RateCounters::local(config.server.max_rate_counters)),
             sync: None,
         }
@@ -42,118 +39,110 @@ impl StorageServices {
 }
 
 impl ProcessResources {
-    /// How the shared counters stand, where several gateways share them.
+    /// The state of the leases, if several gateways share the counters.
     #[must_use]
     pub(crate) fn leases(&self) -> Option<LeaseState> {
-        self.leased.as_ref().map(|leased| leased.state())
+        self.limits.leased().map(LeasedLimits::state)
     }
 
-    /// The same of bounds without a key.
+    /// The same for bounds without a key.
     #[must_use]
     pub(crate) fn rate_leases(&self) -> Option<LeaseState> {
         self.rates.leases()
     }
 
-    /// How the counters in this gateway's memory stand, for metrics.
+    /// The state of the counters in this gateway's memory, for metrics.
     #[must_use]
     pub(crate) fn limits(&self) -> LimitFigures {
-        self.limits.figures()
+        self.limits.local().figures()
     }
 
-    /// How the counters of bounds without a key stand, for metrics.
+    /// The state of the counters of bounds without a key, for metrics.
     #[must_use]
     pub(crate) fn rates(&self) -> RateFigures {
         self.rates.figures()
     }
 }
 
-/// The rules of selling, and what of the running gateway they reach.
+/// The key and plan services, and the part of the running gateway that they reach.
 pub(crate) struct ControlServices {
-    /// The rules.
     pub(crate) service: Arc<ControlService>,
     runtime: Arc<GatewayServiceRuntime>,
 }
 
 impl ControlServices {
-    /// Where there is a `[store]`.
-    pub(crate) fn open(durable: &StorageServices) -> Option<Self> {
-        let keeper = durable.sync.as_ref()?;
-        let limits = Arc::clone(&durable.limits);
-        let works = Arc::new(GatewayServiceRuntime::new(
-            Arc::clone(keeper),
-            limits,
-            durable.leased.clone(),
-        ));
-        let reached: Arc<dyn ServiceRuntime> = works.clone();
+    /// None: there is no `[store]`.
+    pub(crate) fn open(storage: &StorageServices) -> Option<Self> {
+        let sync = storage.sync.as_ref()?;
+        let limits = Arc::clone(&storage.limits);
+        let runtime = Arc::new(GatewayServiceRuntime::new(Arc::clone(sync), limits));
+        let storage = Arc::clone(sync.storage());
         Some(Self {
-            service: Arc::new(ControlService::new(Arc::clone(keeper.storage()), reached)),
-            runtime: works,
+            service: Arc::new(ControlService::new(storage, runtime.clone())),
+            runtime,
         })
     }
 
-    /// The keys and plans of this configuration are shown, and cannot be changed.
+    /// Shows the keys and plans of this configuration, which cannot be changed.
     pub(crate) fn put_in_use(&self, gateway: &Gateway) {
         let services = &gateway.services;
         let keys = Arc::clone(&services.keys.configured);
         self.runtime.put_in_use(services.plans.clone(), keys);
         let plans = services.plans.configured().iter();
-        let plans = plans.map(|plan| plan.plan().clone());
+        let plans = plans.map(|plan| plan.plan.clone());
         self.service
             .set_configured(plans, services.keys.configured.entries());
     }
 }
 
-/// Open the store and read it, as the configuration says.
+/// Opens the store of the configuration, and reads it.
 pub(crate) fn open(config: &Config) -> Result<StorageServices, ProcessResourcesError> {
     let Some(store) = &config.store else {
         return Ok(StorageServices::none(config));
     };
     let most_rates = config.server.max_rate_counters;
-    let (ledger, limits, leased, rates): (Arc<dyn Storage>, Arc<dyn LimitStore>, _, _) =
-        match &store.place {
-            config::StorePlace::Sqlite(path) => (
-                Arc::new(SqliteStorage::open(path)?),
-                Arc::new(LocalLimits::new(store.max_counters).with_recording()),
-                None,
-                RateCounters::local(most_rates),
-            ),
-            config::StorePlace::Redis(place) => {
-                let settings = redis(config, place)?;
-                let ledger = RedisStorage::open(&settings)?;
-                let leased = LeasedLimits::start(&settings, policy(store))?;
-                let rates = rate_leases(settings, policy(store), most_rates)?;
-                let rates = RateCounters::shared(rates);
-                (Arc::new(ledger), leased.clone(), Some(leased), rates)
-            }
-        };
+    let (storage, limits, rates): (Arc<dyn Storage>, Arc<dyn LimitStore>, _) = match &store.place {
+        config::StorePlace::Sqlite(path) => (
+            Arc::new(SqliteStorage::open(path)?),
+            Arc::new(LocalLimits::new(store.max_counters).with_recording()),
+            RateCounters::local(most_rates),
+        ),
+        config::StorePlace::Redis(place) => {
+            let settings = redis(config, place)?;
+            (
+                Arc::new(RedisStorage::open(&settings)?),
+                LeasedLimits::start(&settings, policy(store))?,
+                RateCounters::shared(rate_leases(settings, policy(store), most_rates)?),
+            )
+        }
+    };
     let settings = SyncSettings {
         flush_interval: store.flush_interval,
         // A file is this gateway's own: nobody else changes it.
-        max_staleness: leased.as_ref().map(|_| store.max_staleness),
+        max_staleness: limits.leased().map(|_| store.max_staleness),
         allow_stale: store.on_stale == config::OnStale::Allow,
         usage_days: store.usage_days,
     };
-    let name = ledger.name();
-    let keeper = StorageSync::start(ledger, Arc::clone(&limits), settings)?;
-    if keeper.is_loaded() {
-        let state = keeper.state();
+    let name = storage.name();
+    let sync = StorageSync::start(storage, Arc::clone(&limits), settings)?;
+    if sync.is_loaded() {
+        let state = sync.state();
         tracing::info!(
             keys = state.keys,
-            plans = keeper.plans().snapshot().len(),
+            plans = sync.plans().snapshot().len(),
             revision = state.revision,
             "read keys and plans from {name}"
         );
     }
     Ok(StorageServices {
         limits,
-        leased,
         rates: Arc::new(rates),
-        sync: Some(Arc::new(keeper)),
+        sync: Some(Arc::new(sync)),
     })
 }
 
-/// Leases of bounds without a key, with room, a thread and names in the store of their own: a flood of new
-/// addresses holds up no plan.
+/// Leases of bounds without a key, with room, a thread and names in the store of their own, so that a
+/// flood of new addresses delays no plan.
 fn rate_leases(
     mut settings: RedisSettings,
     policy: LeasePolicy,
@@ -168,28 +157,24 @@ fn rate_leases(
     Ok(LeasedLimits::start(&settings, policy)?)
 }
 
-/// How a Redis is spoken to, with its password.
+/// The settings for a Redis, with its password.
 pub(super) fn redis(
     config: &Config,
     place: &config::RedisPlace,
 ) -> Result<RedisSettings, ProcessResourcesError> {
-    let password = place.password.and_then(|place| config.secrets.get(place));
-    let password = match password {
-        None => None,
-        Some(secret) => {
-            let told = |cause: String| ProcessResourcesError::Password {
-                secret: Arc::clone(&secret.name),
-                cause,
-            };
-            let value = SecretValue::read(&secret.from);
-            let value = value.map_err(|error| told(error.to_string()))?;
-            let text = value.login();
-            Some(text.ok_or_else(|| told("it is not UTF-8".to_owned()))?)
-        }
-    };
+    let secret = place.password.and_then(|index| config.secrets.get(index));
+    let password = secret.map(|secret| {
+        let failed = |cause: String| ProcessResourcesError::Password {
+            secret: Arc::clone(&secret.name),
+            cause,
+        };
+        let value = SecretValue::read(&secret.from).map_err(|error| failed(error.to_string()))?;
+        let text = value.login();
+        text.ok_or_else(|| failed("it is not UTF-8".to_owned()))
+    });
     Ok(RedisSettings {
         url: place.url.clone(),
-        password,
+        password: password.transpose()?,
         prefix: place.prefix.clone(),
         timeout: place.timeout,
     })

@@ -447,7 +447,7 @@ impl SyncShared {
         if plan.check().is_ok() {
             self.prepare(&plan)?;
         }
-        Ok(match self.limits.enroll(plan) {
+        Ok(match self.limits.local().enroll(plan) {
             Ok(plan) => Some(plan),
             Err(error) => {
                 tracing::error!(

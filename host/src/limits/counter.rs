@@ -4,49 +4,15 @@ mod outcome;
 
 use std::cmp::Ordering;
 
-use super::bucket::{Bucket, Shape};
-use super::usage::PeriodUsage;
+use super::bounds::{BoundWaits, CounterRequest};
+use super::bucket::Bucket;
 use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
 use crate::model::plan::QuotaLimit;
 use crate::runtime::clock::Timestamp;
 
 use outcome::signed;
-pub(super) use outcome::{BoundWaits, CounterSnapshot, LimitRefusal, TakenAmounts};
-
-/// The bounds of a plan, or of a filter's own bucket.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    /// The rate's bucket.
-    pub(crate) rate: Option<Shape>,
-    pub(crate) quota: Option<QuotaLimit>,
-    /// Whether they belong to a plan, whose usage is reported.
-    pub(crate) is_plan: bool,
-}
-
-/// The rate of one method of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MethodBound {
-    /// The number of its bucket in a counter.
-    pub(crate) number: u32,
-    pub(crate) shape: Shape,
-}
-
-/// A request to take from a counter.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CounterRequest<'a> {
-    pub(crate) bounds: &'a Bounds,
-    pub(crate) method: Option<&'a MethodBound>,
-    pub(crate) cost: u64,
-    pub(crate) now: Timestamp,
-}
-
-impl CounterRequest<'_> {
-    /// The day of its time. Days since 1970.
-    pub(super) fn day(&self) -> u32 {
-        Period::Day.number(self.now.wall_ms)
-    }
-}
+pub(super) use outcome::{CounterSnapshot, TakenAmounts};
 
 /// The usage of one plan by one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +21,17 @@ pub(super) struct UsageCounter {
     /// The plan's methods that were ever taken from, by number.
     methods: Vec<(u32, Bucket)>,
     /// In the period of the plan's quota.
-    usage: PeriodUsage,
+    usage: QuotaUsage,
     /// The usage of the latest period, after the clock went back over more than one: it counts
     /// again when the clock reaches it.
-    later_usage: Option<Box<PeriodUsage>>,
+    later_usage: Option<Box<QuotaUsage>>,
     /// The usage in periods that the quota had before, or is about to have, so that a period that
     /// returns has missed nothing.
     #[expect(
         clippy::box_collection,
         reason = "one word in each of a million counters, of which nearly all have none"
     )]
-    other_periods: Option<Box<Vec<PeriodUsage>>>,
+    other_periods: Option<Box<Vec<QuotaUsage>>>,
     /// The day of `pending`. Days since 1970.
     day: u32,
     /// Whether something was used or given back since the last report.
@@ -89,7 +55,7 @@ impl UsageCounter {
         Self {
             bucket: Bucket::default(),
             methods: Vec::new(),
-            usage: PeriodUsage::NONE,
+            usage: QuotaUsage::NONE,
             later_usage: None,
             other_periods: None,
             day: 0,
@@ -140,7 +106,7 @@ impl UsageCounter {
     }
 
     /// Stores the usage of a period that the clock went back from, and finds it again.
-    fn look_ahead(&mut self, before: &PeriodUsage) {
+    fn look_ahead(&mut self, before: &QuotaUsage) {
         if let Some(ahead) = &self.later_usage
             && (ahead.period != self.usage.period || ahead.number <= self.usage.number)
         {
@@ -149,7 +115,7 @@ impl UsageCounter {
             }
             self.later_usage = None;
         }
-        if *before != PeriodUsage::NONE
+        if *before != QuotaUsage::NONE
             && before.period == self.usage.period
             && before.number > self.usage.number
             && self.later_usage.is_none()
@@ -160,38 +126,39 @@ impl UsageCounter {
 
     /// Counts the quota in this kind of period from now on.
     fn switch_to(&mut self, period: Period) {
-        if self.usage.period == period && self.usage != PeriodUsage::NONE {
+        if self.usage.period == period && self.usage != QuotaUsage::NONE {
             return;
         }
-        let known = self.other(period).copied();
-        let before =
-            std::mem::replace(&mut self.usage, known.unwrap_or(PeriodUsage::begin(period)));
+        let usage = self.other(period);
+        let before = std::mem::replace(&mut self.usage, usage);
         if let Some(others) = &mut self.other_periods {
             others.retain(|other| other.period != period);
         }
-        if before != PeriodUsage::NONE {
+        if before != QuotaUsage::NONE {
             self.other_periods.get_or_insert_default().push(before);
         }
     }
 
-    fn other(&self, period: Period) -> Option<&PeriodUsage> {
+    /// The usage in another kind of period than the quota's.
+    fn other(&self, period: Period) -> QuotaUsage {
         let mut others = self.other_periods.iter().flat_map(|others| others.iter());
-        others.find(|other| other.period == period)
+        let other = others.find(|other| other.period == period).copied();
+        other.unwrap_or(QuotaUsage::begin(period))
+    }
+
+    /// The other periods in which it counts.
+    fn others_mut(&mut self) -> impl Iterator<Item = &mut QuotaUsage> {
+        let others = self.other_periods.iter_mut();
+        others.flat_map(|others| others.iter_mut())
     }
 
     /// Counts usage in these kinds of periods, too, and in no others but the quota's own.
     pub(super) fn track(&mut self, periods: &[Period]) {
         let is_kept =
-            |period: Period| self.usage == PeriodUsage::NONE || period != self.usage.period;
-        let mut kept: Vec<PeriodUsage> = periods
-            .iter()
-            .filter(|period| is_kept(**period))
-            .map(|period| {
-                let known = self.other(*period).copied();
-                known.unwrap_or(PeriodUsage::begin(*period))
-            })
-            .collect();
-        if self.usage == PeriodUsage::NONE
+            |period: &Period| self.usage == QuotaUsage::NONE || *period != self.usage.period;
+        let kept = periods.iter().copied().filter(is_kept);
+        let mut kept: Vec<QuotaUsage> = kept.map(|period| self.other(period)).collect();
+        if self.usage == QuotaUsage::NONE
             && let Some(first) = kept.pop()
         {
             self.usage = first;
@@ -205,12 +172,12 @@ impl UsageCounter {
     pub(super) fn begin(&mut self, period: Period, recording: bool, wall_ms: u64) {
         let number = period.number(wall_ms);
         let starts_ms = period.start_ms(number);
-        let is_within = |known: &PeriodUsage| {
-            known.period.start_ms(known.number) >= starts_ms
-                && known.number == known.period.number(wall_ms)
+        let is_within = |usage: &&QuotaUsage| {
+            usage.period.start_ms(usage.number) >= starts_ms
+                && usage.number == usage.period.number(wall_ms)
         };
-        let within = self.tracked_periods().filter(|known| is_within(known));
-        let within = within.map(|known| known.used).max();
+        let within = self.tracked_periods().filter(is_within);
+        let within = within.map(|usage| usage.used).max();
         let used = match recording {
             true if period.number(Period::Day.start_ms(self.day)) == number => {
                 u64::try_from(self.pending).unwrap_or_default()
@@ -236,35 +203,32 @@ impl UsageCounter {
     }
 
     /// All kinds of periods in which it counts.
-    fn tracked_periods(&self) -> impl Iterator<Item = &PeriodUsage> {
+    fn tracked_periods(&self) -> impl Iterator<Item = &QuotaUsage> {
         let others = self.other_periods.iter().flat_map(|others| others.iter());
         [&self.usage].into_iter().chain(others)
     }
 
     /// The usage in this kind of period, in which it counts from now on.
-    fn usage_of(&mut self, period: Period) -> &mut PeriodUsage {
-        if self.usage == PeriodUsage::NONE {
-            self.usage = PeriodUsage::begin(period);
+    fn usage_of(&mut self, period: Period) -> &mut QuotaUsage {
+        if self.usage == QuotaUsage::NONE {
+            self.usage = QuotaUsage::begin(period);
         }
         if self.usage.period == period {
             return &mut self.usage;
         }
         let others = self.other_periods.get_or_insert_default();
-        let place = others.iter().position(|other| other.period == period);
-        let place = place.unwrap_or(others.len());
-        if place == others.len() {
-            others.push(PeriodUsage::begin(period));
+        let index = others.iter().position(|other| other.period == period);
+        let index = index.unwrap_or(others.len());
+        if index == others.len() {
+            others.push(QuotaUsage::begin(period));
         }
         // It exists: it was pushed if it did not.
-        match others.get_mut(place) {
-            Some(other) => other,
-            None => &mut self.usage,
-        }
+        others.get_mut(index).unwrap_or(&mut self.usage)
     }
 
     /// The unreported usage of a day or a period that has ended. If the period goes on, only the
     /// counter reports its last state.
-    fn close_period(&mut self, before: &PeriodUsage, day: u32) -> Option<PendingUsage> {
+    fn close_period(&mut self, before: &QuotaUsage, day: u32) -> Option<PendingUsage> {
         if !self.changed {
             return None;
         }
@@ -283,9 +247,9 @@ impl UsageCounter {
         })
     }
 
-    /// Takes from all bounds, after [`settle`](Self::settle) found that all give. `noted` says
+    /// Takes from all bounds, after [`settle`](Self::settle) found that all give. `records` says
     /// whether the usage is to be reported.
-    pub(super) fn take(&mut self, want: &CounterRequest<'_>, noted: bool) {
+    pub(super) fn take(&mut self, want: &CounterRequest<'_>, records: bool) {
         let cost = want.cost;
         if let Some(method) = want.method {
             match self.method(method.number) {
@@ -302,7 +266,7 @@ impl UsageCounter {
             self.bucket.take(cost);
         }
         self.take_quota(want);
-        if noted {
+        if records {
             self.day = want.day();
             self.record_use(signed(cost));
         }
@@ -313,15 +277,11 @@ impl UsageCounter {
     fn take_quota(&mut self, want: &CounterRequest<'_>) {
         if want.bounds.quota.is_some() {
             self.usage.take(want.cost);
-        } else if self.usage != PeriodUsage::NONE {
+        } else if self.usage != QuotaUsage::NONE {
             self.usage.settle(want.now.wall_ms);
             self.usage.take(want.cost);
         }
-        for other in self
-            .other_periods
-            .iter_mut()
-            .flat_map(|others| others.iter_mut())
-        {
+        for other in self.others_mut() {
             other.settle(want.now.wall_ms);
             other.take(want.cost);
         }
@@ -338,13 +298,13 @@ impl UsageCounter {
         }
     }
 
-    /// Gives back amounts. `noted` says whether the usage is to be reported; then this returns
+    /// Gives back amounts. `records` says whether the usage is to be reported; then this returns
     /// usage that the counter cannot report, because its day has ended.
     pub(super) fn give_back(
         &mut self,
         cost: u64,
         taken: &TakenAmounts,
-        noted: bool,
+        records: bool,
     ) -> Option<PendingUsage> {
         if taken.rate {
             self.bucket.give_back(cost);
@@ -352,17 +312,13 @@ impl UsageCounter {
         if let Some(bucket) = taken.method.and_then(|number| self.method(number)) {
             bucket.give_back(cost);
         }
-        if self.usage != PeriodUsage::NONE {
+        if self.usage != QuotaUsage::NONE {
             self.usage.give_back(cost, taken.quota, taken.day);
         }
-        for other in self
-            .other_periods
-            .iter_mut()
-            .flat_map(|others| others.iter_mut())
-        {
+        for other in self.others_mut() {
             other.give_back(cost, None, taken.day);
         }
-        noted
+        records
             .then(|| self.add(&taken.negated_usage(cost)))
             .flatten()
     }
@@ -394,100 +350,81 @@ impl UsageCounter {
     }
 
     /// The same, with the usage of its quota at that time.
-    fn pending_with_usage(&mut self, usage: &PeriodUsage) -> Option<PendingUsage> {
+    fn pending_with_usage(&mut self, usage: &QuotaUsage) -> Option<PendingUsage> {
         std::mem::take(&mut self.changed).then(|| PendingUsage {
             day: self.day,
             used: std::mem::take(&mut self.pending),
-            quota: (*usage != PeriodUsage::NONE).then_some(QuotaUsage {
-                period: usage.period,
-                number: usage.number,
-                used: usage.used,
-            }),
+            quota: (*usage != QuotaUsage::NONE).then_some(*usage),
         })
     }
 
     /// Restores usage from before the start.
-    pub(super) fn restore(&mut self, usage: QuotaUsage, extra: i64) {
-        let known = self.usage_of(usage.period);
-        match known.number.cmp(&usage.number) {
+    pub(super) fn restore(&mut self, stored: QuotaUsage) {
+        let usage = self.usage_of(stored.period);
+        match usage.number.cmp(&stored.number) {
             Ordering::Equal => {
-                known.used = known.used.max(usage.used);
-                known.extra = extra;
+                usage.used = usage.used.max(stored.used);
+                usage.extra = stored.extra;
             }
             // Stored while the clock was behind: the later period must not be given twice.
             Ordering::Greater => {}
-            Ordering::Less => {
-                *known = PeriodUsage {
-                    period: usage.period,
-                    number: usage.number,
-                    used: usage.used,
-                    extra,
-                };
-            }
+            Ordering::Less => *usage = stored,
         }
     }
 
-    /// Adds usage of another gateway on this day; `usage` is the storage's state including it. The
-    /// state is to be reported again, the usage was reported.
-    pub(super) fn add_drain_usage(&mut self, usage: QuotaUsage, extra: i64, used: i64, day: u32) {
-        let place = (usage.period, usage.number);
-        let before = self
-            .tracked_periods()
-            .find(|known| known.period == usage.period);
-        let before = before.filter(|known| **known != PeriodUsage::NONE).copied();
-        let goes_on = before.is_some_and(|before| before.period_number() == place);
-        let others = self
-            .other_periods
-            .iter_mut()
-            .flat_map(|others| others.iter_mut());
+    /// Adds usage of another gateway on this day; `stored` is the storage's state including it.
+    /// The state is to be reported again, the usage was reported.
+    pub(super) fn add_drain_usage(&mut self, stored: QuotaUsage, used: i64, day: u32) {
+        let mut tracked = self.tracked_periods();
+        let before = tracked.find(|usage| usage.period == stored.period);
+        let before = before.filter(|usage| **usage != QuotaUsage::NONE).copied();
+        drop(tracked);
+        let goes_on = before.is_some_and(|before| before.period_number() == stored.period_number());
+        let others = self.other_periods.iter_mut();
+        let others = others.flat_map(|others| others.iter_mut());
         let all = std::iter::once(&mut self.usage).chain(others);
-        for known in all.filter(|known| **known != PeriodUsage::NONE) {
-            let number = known.period.number(Period::Day.start_ms(day));
-            if known.period != usage.period && known.number < number {
-                *known = PeriodUsage {
+        for usage in all.filter(|usage| **usage != QuotaUsage::NONE) {
+            let number = usage.period.number(Period::Day.start_ms(day));
+            if usage.period != stored.period && usage.number < number {
+                *usage = QuotaUsage {
                     number,
-                    ..PeriodUsage::begin(known.period)
+                    ..QuotaUsage::begin(usage.period)
                 };
             }
-            let holds_it = if known.period == usage.period {
+            let holds_it = if usage.period == stored.period {
                 goes_on
             } else {
-                known.number == number
+                usage.number == number
             };
             if holds_it {
-                known.used = known.used.saturating_add_signed(used);
+                usage.used = usage.used.saturating_add_signed(used);
             }
         }
         if goes_on {
             self.changed = true;
-        } else if before.is_none_or(|before| before.number < usage.number) {
-            self.restore(usage, extra);
+        } else if before.is_none_or(|before| before.number < stored.number) {
+            self.restore(stored);
         }
     }
 
-    /// Sets the remaining quota in its period.
-    pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
+    /// Sets the remaining quota in its period. Returns the usage in it.
+    pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) -> QuotaUsage {
         self.usage.extend(quota, remaining);
-    }
-
-    /// The usage of its quota.
-    pub(super) fn usage(&self) -> &PeriodUsage {
-        &self.usage
+        self.usage
     }
 
     /// The usage of this quota at this time.
-    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> PeriodUsage {
-        let known = self.tracked_periods().find(|known| known.period == period);
-        let mut usage = known.copied().unwrap_or(PeriodUsage::begin(period));
+    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> QuotaUsage {
+        let usage = self.tracked_periods().find(|usage| usage.period == period);
+        let mut usage = usage.copied().unwrap_or(QuotaUsage::begin(period));
         usage.settle(wall_ms);
         usage
     }
 
     fn method(&mut self, number: u32) -> Option<&mut Bucket> {
         let mut methods = self.methods.iter_mut();
-        methods
-            .find(|(known, _)| *known == number)
-            .map(|(_, bucket)| bucket)
+        let (_, bucket) = methods.find(|(method, _)| *method == number)?;
+        Some(bucket)
     }
 
     /// Whether it is as good as new.
@@ -506,12 +443,12 @@ impl UsageCounter {
 
     /// A snapshot for this request, after [`settle`](Self::settle) with it.
     pub(super) fn seen(&self, want: &CounterRequest<'_>) -> CounterSnapshot {
-        let known = |number| self.methods.iter().find(|(known, _)| *known == number);
         CounterSnapshot {
             bucket: self.bucket,
             method: want.method.map(|method| {
-                let bucket = known(method.number).map(|(_, bucket)| *bucket);
-                bucket.unwrap_or_default()
+                let mut methods = self.methods.iter();
+                let taken_from = methods.find(|(number, _)| *number == method.number);
+                taken_from.map_or_else(Bucket::default, |(_, bucket)| *bucket)
             }),
             usage: self.usage,
         }

@@ -61,21 +61,19 @@ pub(crate) use state::LeaseState;
 use state::LeaseStats;
 
 use super::local::LocalLimits;
-use super::plan::{EnrolledPlan, PlanError, RateError, Scope, UsagePlan};
-use super::shared::SharedRate;
+use super::plan::{EnrolledPlan, UsagePlan};
 use super::ticket::LimitTicket;
 use super::{
-    AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
-    QuotaStatus, TakeRequest, UncountedUsage,
+    BoundKind, Decision, DecisionSignal, ExtendError, LimitStore, QuotaStatus, TakeRequest,
+    UncountedUsage,
 };
 use crate::limits::usage_rows::{QuotaRow, UsageDelta};
-use crate::model::period::Period;
-use crate::model::plan::RateLimit;
+use crate::model::plan::QuotaLimit;
 use crate::model::store::OnUnavailable;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisSettings};
-use entry::{Shortage, TakeOutlook};
+use entry::{MOST, Shortage, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};
 
@@ -106,7 +104,7 @@ pub(crate) struct LeaseBound {
     pub(crate) gateways: u64,
 }
 
-/// The answer if the shared count is not known.
+/// The answer if the shared count is unknown.
 const UNKNOWN: Shortage = Shortage {
     by: BoundKind::Unavailable,
     retry_after_ms: 1000,
@@ -114,7 +112,7 @@ const UNKNOWN: Shortage = Shortage {
 
 /// Counters that several gateways share.
 #[derive(Debug)]
-pub(crate) struct LeasedLimits {
+pub struct LeasedLimits {
     shared: Arc<LeaseShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -170,8 +168,8 @@ impl LeasedLimits {
             settled: Condvar::new(),
             settle_lock: Mutex::default(),
         });
-        let mut speaker = RefillCaller::default();
-        match speaker.refill(&shared, Vec::new(), false) {
+        let mut caller = RefillCaller::default();
+        match caller.refill(&shared, Vec::new(), false) {
             // The thread tries again.
             Ok(()) | Err(StorageError::Unreachable { .. }) => {}
             Err(error) => return Err(error),
@@ -179,7 +177,7 @@ impl LeasedLimits {
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("leases".to_owned())
-            .spawn(move || refill::run(&of_thread, speaker))
+            .spawn(move || refill::run(&of_thread, caller))
             .map_err(|error| StorageError::Failed {
                 name: shared.server.name().to_owned(),
                 cause: format!("cannot start its thread: {error}"),
@@ -193,10 +191,10 @@ impl LeasedLimits {
     /// How far this plan's bounds may be exceeded.
     #[must_use]
     pub(crate) fn bound(&self, plan: &UsagePlan) -> LeaseBound {
-        let terms = self.shared.terms();
+        let policy = &self.shared.policy;
         LeaseBound {
-            rate: plan.rate.map_or(0, |rate| terms.rate(&rate)),
-            quota: plan.quota.map_or(0, |quota| terms.quota(&quota)),
+            rate: plan.rate.map_or(0, |rate| policy.rate_lease(&rate)),
+            quota: plan.quota.map_or(0, |quota| policy.quota_lease(&quota)),
             gateways: self.shared.stats.gateways(),
         }
     }
@@ -224,13 +222,12 @@ impl LeasedLimits {
     pub(super) fn refuses(&self, take: &TakeRequest<'_>) -> Option<bool> {
         let shared = &*self.shared;
         let plan = take.plan?;
-        if take.cost == 0 || !shared.is_reachable() {
+        if take.cost == 0 || !shared.stats.is_reachable() {
             return Some(false);
         }
-        let hash = shared.leases.hash(plan.number, take.key);
-        let mut locked = shared.leases.lock(hash);
-        let entry = locked.find(plan.number, hash, take.key)?;
-        entry.refresh(plan, take, shared.terms());
+        let mut locked = shared.leases.lock(plan.number, take.key);
+        let entry = locked.find()?;
+        entry.refresh(plan, take, &shared.policy);
         match entry.outlook(plan, take) {
             TakeOutlook::Enough => Some(false),
             TakeOutlook::Short(_) => Some(true),
@@ -253,28 +250,16 @@ impl Drop for LeasedLimits {
 }
 
 impl LimitStore for LeasedLimits {
-    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
-        self.shared.local.enroll(plan)
+    fn local(&self) -> &LocalLimits {
+        &self.shared.local
     }
 
-    fn periods(&self, plan: &str) -> Vec<Period> {
-        self.shared.local.periods(plan)
-    }
-
-    fn track(&self, plan: &str, period: Period, now: Timestamp) {
-        self.shared.local.track(plan, period, now);
+    fn leased(&self) -> Option<&LeasedLimits> {
+        Some(self)
     }
 
     fn add_used(&self, rows: &[QuotaRow], what: UncountedUsage) -> Result<(), StorageError> {
         refill::raise_usage(&self.shared, rows, what)
-    }
-
-    fn scope(&self, filter: &str) -> Scope {
-        self.shared.local.scope(filter)
-    }
-
-    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
-        self.shared.local.shared_rate(name, rate)
     }
 
     fn take(&self, take: &TakeRequest<'_>) -> Decision {
@@ -282,23 +267,24 @@ impl LimitStore for LeasedLimits {
         let Some(plan) = take.plan else {
             return shared.local.take(take);
         };
-        let hash = shared.leases.hash(plan.number, take.key);
-        let mut locked = shared.leases.lock(hash);
-        let Some(entry) = locked.find_or_make(plan, hash, take.key) else {
+        let mut locked = shared.leases.lock(plan.number, take.key);
+        let Some(entry) = locked.find_or_make(plan) else {
             drop(locked);
-            let lacks_room = true;
             return Decision {
-                lacks_room,
+                lacks_room: true,
                 ..shared.refuse(take, UNKNOWN)
             };
         };
         let mut decision = shared.decide(entry, plan, take);
         LeaseShared::show(entry, take, &mut decision);
-        let wanted = take.cost > 0 && entry.needs_refill(take.now);
-        let owner = wanted.then(|| LeaseShared::enqueue(entry)).flatten();
+        let owner = if take.cost > 0 && entry.needs_refill(take.now) {
+            entry.enqueue()
+        } else {
+            None
+        };
         drop(locked);
         if owner.is_some() {
-            shared.queue_all(owner.into_iter());
+            shared.queue_all(owner);
         }
         decision
     }
@@ -310,13 +296,12 @@ impl LimitStore for LeasedLimits {
     fn wait(&self, take: &TakeRequest<'_>) -> Option<DecisionSignal> {
         let shared = &*self.shared;
         let plan = take.plan?;
-        if take.cost == 0 || !shared.is_reachable() {
+        if take.cost == 0 || !shared.stats.is_reachable() {
             return None;
         }
-        let hash = shared.leases.hash(plan.number, take.key);
-        let mut locked = shared.leases.lock(hash);
-        let entry = locked.find_or_make(plan, hash, take.key)?;
-        entry.refresh(plan, take, shared.terms());
+        let mut locked = shared.leases.lock(plan.number, take.key);
+        let entry = locked.find_or_make(plan)?;
+        entry.refresh(plan, take, &shared.policy);
         let TakeOutlook::Unknown(_) = entry.outlook(plan, take) else {
             return None;
         };
@@ -324,39 +309,25 @@ impl LimitStore for LeasedLimits {
             return None;
         }
         let waiting = entry.wait(plan, take)?;
-        let owner = (!entry.is_asking())
-            .then(|| LeaseShared::enqueue(entry))
-            .flatten();
+        let owner = if entry.is_asking() {
+            None
+        } else {
+            entry.enqueue()
+        };
         drop(locked);
         shared.stats.note_wait();
         if owner.is_some() {
-            shared.queue_all(owner.into_iter());
+            shared.queue_all(owner);
         }
         Some(waiting)
-    }
-
-    fn take_inline(
-        &self,
-        scope: Scope,
-        key: &str,
-        cost: u64,
-        capacity: u64,
-        refill_per_second: f64,
-        now: Timestamp,
-    ) -> Decision {
-        let local = &self.shared.local;
-        local.take_inline(scope, key, cost, capacity, refill_per_second, now)
     }
 
     fn give_back(&self, ticket: LimitTicket) {
         if let Some(from) = &ticket.counter
             && from.amounts.is_plan
+            && let Some(entry) = self.shared.leases.lock(from.space, &from.key).find()
         {
-            let leases = &self.shared.leases;
-            let hash = leases.hash(from.space, &from.key);
-            if let Some(entry) = leases.lock(hash).find(from.space, hash, &from.key) {
-                entry.give_back(ticket.cost, &from.amounts, Timestamp::now());
-            }
+            entry.give_back(ticket.cost, &from.amounts, Timestamp::now());
         }
         self.shared.local.give_back(ticket);
     }
@@ -369,14 +340,6 @@ impl LimitStore for LeasedLimits {
                 ..delta
             });
         });
-    }
-
-    fn return_pending_usage(&self, delta: UsageDelta) {
-        self.shared.local.return_pending_usage(delta);
-    }
-
-    fn figures(&self) -> LimitFigures {
-        self.shared.local.figures()
     }
 
     fn restore(&self, row: &QuotaRow) {
@@ -392,51 +355,36 @@ impl LimitStore for LeasedLimits {
         key: &str,
         remaining: u64,
         now: Timestamp,
-    ) -> Result<AppliedExtension, ExtendError> {
-        let quota = plan.plan().quota.ok_or(ExtendError::NoQuota)?;
-        let number = quota.period.number(now.wall_ms);
-        let owner = (&*plan.plan().name, key);
-        let place = (quota.period, number);
-        let limit = entry::limit(&quota);
+    ) -> Result<QuotaStatus, ExtendError> {
+        let quota = shared_quota(plan).ok_or(ExtendError::NoQuota)?;
+        let name = &*plan.plan.name;
         self.shared.report_now(plan, key);
-        let (_, extra) = refill::read_quota(&self.shared, owner, place, limit, Some(remaining))
+        let usage = refill::read_quota(&self.shared, (name, key), &quota, now, Some(remaining))
             .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
-        self.shared.local.restore(&QuotaRow {
-            plan: owner.0.to_owned(),
-            key: key.to_owned(),
-            usage: crate::limits::usage_rows::QuotaUsage {
-                period: quota.period,
-                number,
-                used: 0,
-            },
-            extra,
-        });
+        self.shared.restore_extension(name, key, usage);
         // After that, so that no counter here refuses a share of the extension.
         self.shared.revoke_quota(plan, key);
-        Ok(AppliedExtension {
-            period: quota.period,
-            number,
-            extra,
+        Ok(QuotaStatus {
             remaining,
+            ..usage.status(&quota)
         })
     }
 
     fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus> {
-        let quota = plan.plan().quota?;
-        let number = quota.period.number(now.wall_ms);
-        let owner = (&*plan.plan().name, key);
-        let limit = entry::limit(&quota);
+        let quota = shared_quota(plan)?;
         self.shared.report_now(plan, key);
-        match refill::read_quota(&self.shared, owner, (quota.period, number), limit, None) {
-            Ok((used, extra)) => Some(QuotaStatus {
-                period: quota.period,
-                number,
-                used,
-                extra,
-                remaining: limit.saturating_add_signed(extra).saturating_sub(used),
-            }),
+        match refill::read_quota(&self.shared, (&plan.plan.name, key), &quota, now, None) {
+            Ok(usage) => Some(usage.status(&quota)),
             // This gateway's own knowledge.
             Err(_) => self.shared.local.quota_status(plan, key, now),
         }
     }
+}
+
+/// The quota of a plan, as scripts can represent it.
+fn shared_quota(plan: &EnrolledPlan) -> Option<QuotaLimit> {
+    plan.plan.quota.map(|quota| QuotaLimit {
+        limit: quota.limit.min(MOST),
+        ..quota
+    })
 }

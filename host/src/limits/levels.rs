@@ -27,7 +27,11 @@ impl FilterLevels {
             rate: decision.rate,
             quota: decision.quota,
         };
-        match self.entries.iter_mut().find(|(known, _)| *known == filter) {
+        match self
+            .entries
+            .iter_mut()
+            .find(|(number, _)| *number == filter)
+        {
             Some((_, last)) => *last = levels,
             None => self.entries.push((filter, levels)),
         }
@@ -38,7 +42,7 @@ impl FilterLevels {
     pub(crate) fn find(&self, filter: u16) -> Option<LimitLevels> {
         let mut entries = self.entries.iter();
         entries
-            .find(|(known, _)| *known == filter)
+            .find(|(number, _)| *number == filter)
             .map(|(_, levels)| *levels)
     }
 }
@@ -67,15 +71,15 @@ mod tests {
     }
 
     #[test]
-    fn each_place_has_its_last_decision() {
-        let mut standings = FilterLevels::default();
+    fn each_filter_has_its_last_decision() {
+        let mut levels = FilterLevels::default();
         for (filter, remaining) in [(0, 9), (3, 5), (0, 8)] {
-            standings.record(filter, &decision(remaining));
+            levels.record(filter, &decision(remaining));
         }
         let remaining = |filter| {
-            standings
+            levels
                 .find(filter)
-                .map(|s| s.rate.map(|rate| rate.remaining))
+                .map(|last| last.rate.map(|rate| rate.remaining))
         };
         assert_eq!(remaining(0), Some(Some(8)));
         assert_eq!(remaining(3), Some(Some(5)));

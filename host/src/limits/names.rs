@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::plan::{EnrolledPlan, PlanError, Scope, UsagePlan};
-
 use crate::model::period::Period;
 
 /// The most kinds of periods in which the usage of one plan counts.
@@ -36,56 +35,50 @@ impl NumberedNames {
     /// Gives a plan its numbers.
     pub(super) fn enroll(&mut self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
         plan.check()?;
-        self.number(&plan.name);
         if let Some(quota) = plan.quota {
             self.track(&plan.name, quota.period);
         }
-        let Some(known) = self.plans.get_mut(&plan.name) else {
-            // Unreachable: the name was inserted above.
-            return Err(PlanError::Empty(plan.name));
-        };
+        let numbered = self.plan(&plan.name);
         let mut methods = Vec::with_capacity(plan.methods.len());
         for method in &plan.methods {
-            let next = u32::try_from(known.methods.len()).unwrap_or(u32::MAX);
+            let next = u32::try_from(numbered.methods.len()).unwrap_or(u32::MAX);
             let name = format!("{} {}", method.method, method.path);
-            methods.push(*known.methods.entry(name).or_insert(next));
+            methods.push(*numbered.methods.entry(name).or_insert(next));
         }
-        EnrolledPlan::new(plan, known.number, &methods)
+        EnrolledPlan::new(plan, numbered.number, &methods)
     }
 
     /// The number of a plan, enrolled or not.
     pub(super) fn number(&mut self, plan: &str) -> u32 {
-        if let Some(known) = self.plans.get(plan) {
-            return known.number;
-        }
-        let name: Arc<str> = plan.into();
-        let number = self.next(Some(Arc::clone(&name)));
-        let known = NumberedPlan {
-            number,
-            periods: Vec::new(),
-            methods: HashMap::new(),
-        };
-        self.plans.insert(name, known);
-        number
+        self.plan(plan).number
+    }
+
+    fn plan(&mut self, name: &str) -> &mut NumberedPlan {
+        let name: Arc<str> = name.into();
+        let by_number = &mut self.by_number;
+        self.plans
+            .entry(name)
+            .or_insert_with_key(|name| NumberedPlan {
+                number: next(by_number, Some(Arc::clone(name))),
+                periods: Vec::new(),
+                methods: HashMap::new(),
+            })
     }
 
     /// Counts usage of the plan in this kind of period, too. If there are too many, the one that
     /// was tracked longest ago is dropped.
     pub(super) fn track(&mut self, plan: &str, period: Period) {
-        self.number(plan);
-        let Some(known) = self.plans.get_mut(plan) else {
-            return;
-        };
-        known.periods.retain(|known| *known != period);
-        if known.periods.len() >= MAX_PERIODS {
-            known.periods.remove(0);
+        let periods = &mut self.plan(plan).periods;
+        periods.retain(|tracked| *tracked != period);
+        if periods.len() >= MAX_PERIODS {
+            periods.remove(0);
         }
-        known.periods.push(period);
+        periods.push(period);
     }
 
     /// The kinds of periods in which usage of the plan counts.
     pub(super) fn periods(&self, plan: &str) -> &[Period] {
-        self.plans.get(plan).map_or(&[], |known| &known.periods)
+        self.plans.get(plan).map_or(&[], |plan| &plan.periods)
     }
 
     /// The same for the plan with this number.
@@ -98,21 +91,22 @@ impl NumberedNames {
     /// The number of a filter.
     pub(super) fn scope(&mut self, filter: &str) -> Scope {
         if let Some(number) = self.filters.get(filter) {
-            return Scope::new(*number);
+            return Scope(*number);
         }
-        let number = self.next(None);
+        let number = next(&mut self.by_number, None);
         self.filters.insert(filter.into(), number);
-        Scope::new(number)
+        Scope(number)
     }
 
     /// The plans' names, each at its number.
     pub(super) fn plans(&self) -> Vec<Option<Arc<str>>> {
         self.by_number.clone()
     }
+}
 
-    fn next(&mut self, plan: Option<Arc<str>>) -> u32 {
-        let number = u32::try_from(self.by_number.len()).unwrap_or(u32::MAX);
-        self.by_number.push(plan);
-        number
-    }
+/// The next number, for this plan or for a filter.
+fn next(by_number: &mut Vec<Option<Arc<str>>>, plan: Option<Arc<str>>) -> u32 {
+    let number = u32::try_from(by_number.len()).unwrap_or(u32::MAX);
+    by_number.push(plan);
+    number
 }

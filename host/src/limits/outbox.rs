@@ -34,56 +34,50 @@ impl Outbox {
         let OwnerUsage {
             space,
             key,
-            pending: what,
+            pending,
         } = delta;
-        match self.waiting.entry((space, key, what.day)) {
-            Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                known.used = known.used.saturating_add(what.used);
+        match self.waiting.entry((space, key, pending.day)) {
+            Entry::Occupied(mut waiting) => {
+                let waiting = waiting.get_mut();
+                waiting.used = waiting.used.saturating_add(pending.used);
                 // The last state of a quota counts.
-                known.quota = what.quota.or(known.quota);
+                waiting.quota = pending.quota.or(waiting.quota);
             }
             Entry::Vacant(free) if full => {
                 let (space, key, _) = free.into_key();
                 return Err(OwnerUsage {
                     space,
                     key,
-                    pending: what,
+                    pending,
                 });
             }
             Entry::Vacant(free) => {
-                free.insert(what);
+                free.insert(pending);
             }
         }
         Ok(())
     }
 
     /// Adds usage that could not be written, and that is older than later entries.
-    pub(super) fn put_older(&mut self, delta: OwnerUsage, most: usize) -> Result<(), OwnerUsage> {
-        let whose = (delta.space, Arc::clone(&delta.key), delta.pending.day);
-        let newer = self.waiting.get(&whose).and_then(|known| known.quota);
-        let quota = newer.or(delta.pending.quota);
-        let what = PendingUsage {
-            quota,
-            ..delta.pending
-        };
-        self.put(
-            OwnerUsage {
-                pending: what,
-                ..delta
-            },
-            most,
-        )
+    pub(super) fn put_older(
+        &mut self,
+        mut delta: OwnerUsage,
+        most: usize,
+    ) -> Result<(), OwnerUsage> {
+        let owner = (delta.space, Arc::clone(&delta.key), delta.pending.day);
+        let newer = self.waiting.get(&owner).and_then(|waiting| waiting.quota);
+        delta.pending.quota = newer.or(delta.pending.quota);
+        self.put(delta, most)
     }
 
     /// Takes everything.
     pub(super) fn take(&mut self) -> impl Iterator<Item = OwnerUsage> + use<> {
         std::mem::take(&mut self.waiting)
             .into_iter()
-            .map(|((space, key, _), what)| OwnerUsage {
+            .map(|((space, key, _), pending)| OwnerUsage {
                 space,
                 key,
-                pending: what,
+                pending,
             })
     }
 }
@@ -99,6 +93,7 @@ mod tests {
             period: Period::Day,
             number: day,
             used,
+            extra: 0,
         });
         OwnerUsage {
             space: 0,
@@ -108,13 +103,15 @@ mod tests {
     }
 
     fn all(outbox: &mut Outbox) -> Vec<(u32, i64, Option<u64>)> {
-        let told = outbox.take().map(|delta| delta.pending);
-        told.map(|what| (what.day, what.used, what.quota.map(|quota| quota.used)))
+        let taken = outbox.take().map(|delta| delta.pending);
+        let used = |quota: QuotaUsage| quota.used;
+        taken
+            .map(|usage| (usage.day, usage.used, usage.quota.map(used)))
             .collect()
     }
 
     #[test]
-    fn days_are_told_in_order_and_a_quota_by_its_last_state() {
+    fn days_come_in_order_and_a_quota_with_its_last_state() {
         let mut outbox = Outbox::default();
         for delta in [
             delta(8, 1, Some(11)),
@@ -127,13 +124,13 @@ mod tests {
         // Usage that could not be written is older than that.
         assert!(outbox.put_older(delta(7, 3, Some(3)), 9).is_ok());
         assert!(outbox.put_older(delta(6, 2, Some(2)), 9).is_ok());
-        let told = [(6, 2, Some(2)), (7, 8, Some(5)), (8, 1, Some(11))];
-        assert_eq!(all(&mut outbox), told);
+        let expected = [(6, 2, Some(2)), (7, 8, Some(5)), (8, 1, Some(11))];
+        assert_eq!(all(&mut outbox), expected);
         assert_eq!(all(&mut outbox), []);
     }
 
     #[test]
-    fn what_has_no_room_is_given_back() {
+    fn usage_without_room_is_given_back() {
         let mut outbox = Outbox::default();
         assert!(outbox.put(delta(7, 1, None), 1).is_ok());
         let lost = outbox.put(delta(8, 2, None), 1).unwrap_err();

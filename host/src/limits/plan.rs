@@ -7,8 +7,8 @@ use ahash::RandomState;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::bounds::{Bounds, MethodBound};
 use super::bucket::Shape;
-use super::counter::{Bounds, MethodBound};
 use crate::model::plan::{QuotaLimit, RateLimit};
 
 /// The most methods of one plan.
@@ -18,7 +18,7 @@ pub(crate) const MAX_METHODS: usize = 256;
 const ANY: &str = "ANY";
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct UsagePlan {
+pub(crate) struct UsagePlan {
     /// Its name, which its counters belong to.
     pub(crate) name: Arc<str>,
     /// Its token bucket.
@@ -65,7 +65,7 @@ impl RateLimit {
 
 /// Why a rate is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RateError {
+pub(crate) enum RateError {
     /// Its speed is not a number above 0.
     #[error("the rate must be a number of requests a second above 0")]
     Rate,
@@ -76,16 +76,13 @@ pub enum RateError {
 
 /// Why a plan is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     /// It bounds nothing.
     #[error("plan `{0}` has neither rate nor quota, and no rate of a method")]
     Empty(Arc<str>),
-    /// Its rate is not a number above 0.
-    #[error("plan `{0}`: the rate must be a number of requests a second above 0")]
-    Rate(Arc<str>),
-    /// Its burst is 0.
-    #[error("plan `{0}`: the burst must be at least 1")]
-    Burst(Arc<str>),
+    /// Its rate is invalid.
+    #[error("plan `{0}`: {1}")]
+    Rate(Arc<str>, RateError),
     /// Its quota's limit is 0.
     #[error("plan `{0}`: the quota's limit must be at least 1")]
     Limit(Arc<str>),
@@ -109,8 +106,7 @@ impl PlanError {
     pub(crate) fn plan(&self) -> &str {
         match self {
             Self::Empty(plan)
-            | Self::Rate(plan)
-            | Self::Burst(plan)
+            | Self::Rate(plan, _)
             | Self::Limit(plan)
             | Self::Duplicate(plan)
             | Self::TooManyMethods(plan)
@@ -121,7 +117,7 @@ impl PlanError {
 
 /// Why the rate of a method is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MethodError {
+pub(crate) enum MethodError {
     /// Its numbers are invalid.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -149,10 +145,8 @@ impl UsagePlan {
         if self.rate.is_none() && self.quota.is_none() && self.methods.is_empty() {
             return fail(PlanError::Empty);
         }
-        match self.rate.map_or(Ok(()), |rate| rate.check()) {
-            Ok(()) => {}
-            Err(RateError::Rate) => return fail(PlanError::Rate),
-            Err(RateError::Burst) => return fail(PlanError::Burst),
+        if let Some(Err(error)) = self.rate.map(|rate| rate.check()) {
+            return Err(PlanError::Rate(self.name.clone(), error));
         }
         if self.quota.is_some_and(|quota| quota.limit == 0) {
             return fail(PlanError::Limit);
@@ -178,7 +172,7 @@ impl UsagePlan {
     }
 
     pub(super) fn names(&self, api: Option<&str>) -> bool {
-        api.is_some_and(|api| self.apis.iter().any(|sold| **sold == *api))
+        api.is_some_and(|api| self.apis.iter().any(|covered| **covered == *api))
     }
 }
 
@@ -198,7 +192,8 @@ impl MethodRate {
 /// A plan with its numbers in a store.
 #[derive(Debug)]
 pub struct EnrolledPlan {
-    plan: UsagePlan,
+    /// The plan as it was defined.
+    pub(crate) plan: UsagePlan,
     pub(super) number: u32,
     pub(super) bounds: Bounds,
     /// In the order of the plan's methods.
@@ -222,8 +217,8 @@ impl EnrolledPlan {
             is_plan: true,
         };
         let mut by_path: HashMap<Box<str>, SmallVec<[usize; 2]>, RandomState> = HashMap::default();
-        for (place, method) in plan.methods.iter().enumerate() {
-            by_path.entry(method.path.clone()).or_default().push(place);
+        for (index, method) in plan.methods.iter().enumerate() {
+            by_path.entry(method.path.clone()).or_default().push(index);
         }
         let methods = plan.methods.iter().zip(methods);
         let methods = methods.map(|(method, number)| MethodBound {
@@ -239,12 +234,6 @@ impl EnrolledPlan {
         })
     }
 
-    /// The plan as it was defined.
-    #[must_use]
-    pub(crate) fn plan(&self) -> &UsagePlan {
-        &self.plan
-    }
-
     /// The rate of this method on the route with this pattern, as an index of
     /// [`UsagePlan::methods`]. A rate that names the method comes before `ANY`.
     #[must_use]
@@ -252,30 +241,22 @@ impl EnrolledPlan {
         if self.by_path.is_empty() {
             return None;
         }
-        let places = self.by_path.get(pattern)?;
+        let indexes = self.by_path.get(pattern)?;
         let with = |name: &str| {
-            let mut places = places.iter().copied();
-            places.find(|place| {
-                let known = self.plan.methods.get(*place);
-                known.is_some_and(|known| *known.method == *name)
+            let mut indexes = indexes.iter().copied();
+            indexes.find(|index| {
+                let rate = self.plan.methods.get(*index);
+                rate.is_some_and(|rate| *rate.method == *name)
             })
         };
         with(method).or_else(|| with(ANY))
     }
 
-    pub(super) fn bound(&self, place: usize) -> Option<&MethodBound> {
-        self.methods.get(place)
+    pub(super) fn bound(&self, index: usize) -> Option<&MethodBound> {
+        self.methods.get(index)
     }
 }
 
 /// The buckets of one filter's name in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope(pub(super) u32);
-
-impl Scope {
-    /// For a [`LimitStore`](super::LimitStore): the number of the filter's name.
-    #[must_use]
-    pub(crate) fn new(number: u32) -> Self {
-        Self(number)
-    }
-}
+pub(crate) struct Scope(pub(super) u32);

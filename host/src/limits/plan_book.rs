@@ -30,7 +30,7 @@ impl EnrolledPlans {
         let mut errors = Vec::new();
         for plan in plans {
             let name = plan.name.clone();
-            match store.enroll(plan) {
+            match store.local().enroll(plan) {
                 Err(error) => errors.push(error),
                 Ok(_) if made.by_name.contains_key(&name) => {
                     errors.push(PlanError::Duplicate(name));
@@ -47,7 +47,7 @@ impl EnrolledPlans {
 
     /// Inserts a plan, and replaces the one with its name.
     pub(crate) fn insert(&mut self, plan: Arc<EnrolledPlan>) {
-        self.by_name.insert(plan.plan().name.clone(), plan);
+        self.by_name.insert(plan.plan.name.clone(), plan);
     }
 
     /// Removes the plan of that name.
@@ -120,9 +120,9 @@ pub(crate) struct PlanBook {
 impl PlanBook {
     /// The plans of a configuration, and those of the storage.
     #[must_use]
-    pub(crate) fn new(fixed: EnrolledPlans, live: Arc<LivePlans>) -> Self {
+    pub(crate) fn new(configured: EnrolledPlans, live: Arc<LivePlans>) -> Self {
         Self {
-            configured: Arc::new(fixed),
+            configured: Arc::new(configured),
             live,
         }
     }
@@ -154,8 +154,8 @@ impl PlanBook {
         let mut best = None;
         for name in plans {
             let fit = self.with(name, |plan| match plan {
-                Some(plan) if plan.plan().names(api) => Some(PlanFit::Named),
-                Some(plan) if plan.plan().apis.is_empty() => Some(PlanFit::All),
+                Some(plan) if plan.plan.names(api) => Some(PlanFit::Named),
+                Some(plan) if plan.plan.apis.is_empty() => Some(PlanFit::All),
                 Some(_) => None,
                 None => Some(PlanFit::Lost),
             });
@@ -163,7 +163,7 @@ impl PlanBook {
             if fit == PlanFit::Named {
                 return Some(name);
             }
-            if best.is_none_or(|(known, _)| fit > known) {
+            if best.is_none_or(|(best_fit, _)| fit > best_fit) {
                 best = Some((fit, name));
             }
         }

@@ -37,7 +37,7 @@ use super::{
 use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 use key::KeyText;
-use table::{BoundDemand, BoundOutcome, Gauge, RateTable};
+use table::{BoundDemand, Gauge, RateTable};
 use window::WindowSpan;
 
 pub(crate) use key::RateKey;
@@ -83,7 +83,6 @@ pub(crate) type RateKeys = SmallVec<[Option<RateKey>; 4]>;
 pub(crate) struct RateLevel {
     /// Its index among the filter's bounds.
     pub(crate) bound: u32,
-    /// Where it stands.
     pub(crate) level: Level,
     /// Whether it refused.
     pub(crate) refused: bool,
@@ -207,7 +206,7 @@ impl RateCounters {
                     methods: Vec::new(),
                     apis: Vec::new(),
                 };
-                leased.enroll(plan).ok()
+                leased.local().enroll(plan).ok()
             });
             let kind = if bound.is_window { "window" } else { "bucket" };
             EnrolledBound {
@@ -245,46 +244,45 @@ impl RateCounters {
             return self.take_leased(leased, bounds, keys, cost, now);
         }
         let asked = bounds.0.iter().zip(keys).enumerate();
-        let (places, asks): (SmallVec<[usize; 4]>, SmallVec<[BoundDemand<'_>; 4]>) = asked
-            .filter_map(|(place, (bound, key))| {
-                let ask = BoundDemand {
+        let (indexes, demands): (SmallVec<[usize; 4]>, SmallVec<[BoundDemand<'_>; 4]>) = asked
+            .filter_map(|(index, (bound, key))| {
+                let demand = BoundDemand {
                     space: bound.space,
                     key: (*key)?,
                     gauge: &bound.gauge,
                     shadow: bound.shadow,
                 };
-                Some((place, ask))
+                Some((index, demand))
             })
             .unzip();
-        let told = self.table.take(&asks, cost, now);
+        let outcomes = self.table.take(&demands, cost, now);
         let mut decision = RateDecision {
             allowed: true,
             ..RateDecision::default()
         };
-        for ((place, ask), told) in places.iter().zip(&asks).zip(&told) {
-            self.note_overflow(told);
-            let window_ms = bounds.0.get(*place).map(|bound| bound.window_ms);
+        for ((index, demand), outcome) in indexes.iter().zip(&demands).zip(&outcomes) {
+            if outcome.key == RateKey::OVERFLOW {
+                self.count_overflow();
+            }
+            let window_ms = bounds.0.get(*index).map(|bound| bound.window_ms);
             let level = Level {
-                window_ms: window_ms.unwrap_or(told.level.window_ms),
-                ..told.level
+                window_ms: window_ms.unwrap_or(outcome.level.window_ms),
+                ..outcome.level
             };
-            decision.add(*place, ask.shadow, told.wait_ms, level);
+            decision.add(*index, demand.shadow, outcome.wait_ms, level);
         }
         if decision.allowed && cost > 0 {
-            let taken = asks.iter().zip(&told).filter(|(_, told)| told.wait_ms == 0);
+            let taken = demands.iter().zip(&outcomes);
+            let taken = taken.filter(|(_, outcome)| outcome.wait_ms == 0);
             decision.ticket = Some(RateTicket {
                 cost,
-                counted: taken.map(|(ask, told)| (ask.space, told.key)).collect(),
+                counted: taken
+                    .map(|(demand, outcome)| (demand.space, outcome.key))
+                    .collect(),
                 shared: SmallVec::new(),
             });
         }
         decision
-    }
-
-    fn note_overflow(&self, told: &BoundOutcome) {
-        if told.key == RateKey::OVERFLOW {
-            self.count_overflow();
-        }
     }
 
     fn count_overflow(&self) {
@@ -311,7 +309,7 @@ impl RateCounters {
             ..RateDecision::default()
         };
         let mut asked: SmallVec<[(usize, &EnrolledBound, RateKey, Decision); 4]> = SmallVec::new();
-        for (place, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
+        for (index, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
             let Some(key) = key else {
                 continue;
             };
@@ -322,7 +320,7 @@ impl RateCounters {
                 continue;
             };
             let (key, taken) = self.take_shared_budget(leased, plan, *key, (cost, now));
-            asked.push((place, bound, key, taken));
+            asked.push((index, bound, key, taken));
         }
         // If one bound refuses for certain, the answers of the others do not matter.
         let is_open =
@@ -336,10 +334,10 @@ impl RateCounters {
         decision.unavailable &= !is_refused;
         let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
         let mut tickets: SmallVec<[LimitTicket; 4]> = SmallVec::new();
-        for (place, bound, key, taken) in asked {
+        for (index, bound, key, taken) in asked {
             if taken.pending
                 && !is_refused
-                && let Some(pending) = pending.get_mut(place)
+                && let Some(pending) = pending.get_mut(index)
             {
                 *pending = Some(key);
             }
@@ -354,7 +352,7 @@ impl RateCounters {
             if let Some(level) = taken.rate {
                 let window_ms = bound.window_ms;
                 let level = Level { window_ms, ..level };
-                decision.add(place, bound.shadow, wait_ms, level);
+                decision.add(index, bound.shadow, wait_ms, level);
             } else if wait_ms > 0 && !bound.shadow {
                 decision.refuse(wait_ms);
             }
@@ -448,7 +446,7 @@ impl RateCounters {
     pub(crate) fn figures(&self) -> RateFigures {
         RateFigures {
             counters: match &self.leased {
-                Some(leased) => leased.figures().counters,
+                Some(leased) => leased.local().figures().counters,
                 None => self.table.len(),
             },
             overflowed: self.overflowed.load(Ordering::Relaxed),
@@ -476,13 +474,13 @@ fn take<'a>(plan: &'a EnrolledPlan, key: &'a str, cost: u64, now: Timestamp) -> 
 }
 
 impl RateDecision {
-    fn add(&mut self, place: usize, shadow: bool, wait_ms: u64, level: Level) {
+    fn add(&mut self, index: usize, shadow: bool, wait_ms: u64, level: Level) {
         let refused = wait_ms > 0;
         if refused && !shadow {
             self.refuse(wait_ms);
         }
         self.levels.push(RateLevel {
-            bound: u32::try_from(place).unwrap_or(u32::MAX),
+            bound: u32::try_from(index).unwrap_or(u32::MAX),
             level,
             refused,
         });

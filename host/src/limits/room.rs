@@ -47,11 +47,11 @@ impl Room {
 
     /// Records another counter of the bound.
     pub(super) fn add(&mut self, bound: u32) {
-        let place = bound as usize;
-        if self.kept.len() <= place {
-            self.kept.resize(place + 1, 0);
+        let index = bound as usize;
+        if self.kept.len() <= index {
+            self.kept.resize(index + 1, 0);
         }
-        if let Some(kept) = self.kept.get_mut(place) {
+        if let Some(kept) = self.kept.get_mut(index) {
             self.in_shares += usize::from(*kept < self.share);
             *kept += 1;
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::bounds::BoundWaits;
 use super::bucket::{Bucket, Shape};
-use super::counter::BoundWaits;
 use super::plan::RateError;
 use super::ticket::LimitTicket;
 use super::{BoundKind, Decision, Level, TakeRequest, Timestamp};
@@ -18,7 +18,7 @@ use crate::model::plan::RateLimit;
 
 /// The rate of a route or of the gateway, with its bucket.
 #[derive(Debug, Clone)]
-pub struct SharedRate {
+pub(crate) struct SharedRate {
     shape: Shape,
     number: u32,
     bucket: Arc<SharedBucket>,
@@ -43,13 +43,13 @@ impl SharedRates {
     /// The rate of this name.
     pub(super) fn enroll(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
         rate.check()?;
-        let mut known = self.0.lock();
-        let next = u32::try_from(known.buckets.len()).unwrap_or(u32::MAX);
-        let number = *known.numbers.entry(name.to_owned()).or_insert(next);
+        let mut shared = self.0.lock();
+        let next = u32::try_from(shared.buckets.len()).unwrap_or(u32::MAX);
+        let number = *shared.numbers.entry(name.to_owned()).or_insert(next);
         if number == next {
-            known.buckets.push(Arc::default());
+            shared.buckets.push(Arc::default());
         }
-        let bucket = known.buckets.get(number as usize).cloned();
+        let bucket = shared.buckets.get(number as usize).cloned();
         Ok(SharedRate {
             shape: rate.shape(),
             number,
@@ -80,26 +80,26 @@ struct LockedRate<'a> {
 }
 
 impl<'a> LockedRates<'a> {
-    /// Locks them, in this order. The counter's lock, if there is one, is held already.
+    /// Locks them, in this order. The counter's lock, if there is one, is taken already.
     pub(super) fn lock(route: Option<&'a SharedRate>, gateway: Option<&'a SharedRate>) -> Self {
-        let hold = |rate: &'a SharedRate| LockedRate {
+        let lock = |rate: &'a SharedRate| LockedRate {
             shape: rate.shape,
             number: rate.number,
             bucket: rate.bucket.0.lock(),
         };
-        let route = route.map(hold);
+        let route = route.map(lock);
         Self {
             route,
-            gateway: gateway.map(hold),
+            gateway: gateway.map(lock),
         }
     }
 
     /// Records how long this cost must wait for them.
     pub(super) fn settle(&mut self, waits: &mut BoundWaits, cost: u64, now: Timestamp) {
-        let wait = |held: &mut Option<LockedRate<'_>>| {
-            held.as_mut().map_or(0, |held| {
-                held.bucket.settle(&held.shape, now.monotonic_ns);
-                held.bucket.wait_ms(&held.shape, cost, now.monotonic_ns)
+        let wait = |rate: &mut Option<LockedRate<'_>>| {
+            rate.as_mut().map_or(0, |rate| {
+                rate.bucket.settle(&rate.shape, now.monotonic_ns);
+                rate.bucket.wait_ms(&rate.shape, cost, now.monotonic_ns)
             })
         };
         waits.route = wait(&mut self.route);
@@ -108,10 +108,10 @@ impl<'a> LockedRates<'a> {
 
     /// Takes from both. Returns their numbers, for the ticket.
     pub(super) fn take(&mut self, cost: u64) -> (Option<u32>, Option<u32>) {
-        let take = |held: &mut Option<LockedRate<'_>>| {
-            held.as_mut().map(|held| {
-                held.bucket.take(cost);
-                held.number
+        let take = |rate: &mut Option<LockedRate<'_>>| {
+            rate.as_mut().map(|rate| {
+                rate.bucket.take(cost);
+                rate.number
             })
         };
         (take(&mut self.route), take(&mut self.gateway))
@@ -119,12 +119,12 @@ impl<'a> LockedRates<'a> {
 
     /// The level of the rate that refused, if it is one of these.
     pub(super) fn level(&self, by: BoundKind, now: Timestamp) -> Option<Level> {
-        let held = match by {
+        let rate = match by {
             BoundKind::Route => self.route.as_ref(),
             BoundKind::Gateway => self.gateway.as_ref(),
             BoundKind::Method | BoundKind::Plan | BoundKind::Quota | BoundKind::Unavailable => None,
         };
-        held.map(|held| held.bucket.level(&held.shape, now.monotonic_ns))
+        rate.map(|rate| rate.bucket.level(&rate.shape, now.monotonic_ns))
     }
 }
 
@@ -132,13 +132,13 @@ impl<'a> LockedRates<'a> {
 pub(super) fn take_shared(take: &TakeRequest<'_>) -> Decision {
     let mut decision = Decision::NOTHING;
     let mut waits = BoundWaits::default();
-    let mut held = LockedRates::lock(take.route, take.gateway);
-    held.settle(&mut waits, take.cost, take.now);
+    let mut locked = LockedRates::lock(take.route, take.gateway);
+    locked.settle(&mut waits, take.cost, take.now);
     if let Some(refusal) = waits.refusal() {
         decision.refuse(refusal);
-        decision.shared = held.level(refusal.by, take.now);
+        decision.shared = locked.level(refusal.by, take.now);
     } else if take.cost > 0 {
-        let (route, gateway) = held.take(take.cost);
+        let (route, gateway) = locked.take(take.cost);
         decision.ticket = Some(LimitTicket {
             cost: take.cost,
             counter: None,

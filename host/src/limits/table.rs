@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::counter::{PendingUsage, UsageCounter};
-use super::entries::{Entries, SMALL, TableEntry, narrow};
+use super::dense_table::{DenseTable, SMALL, TableEntry, narrow};
 use super::outbox::{Outbox, OwnerUsage};
 use super::room::Division;
 use crate::runtime::clock::Timestamp;
@@ -18,7 +18,7 @@ const NOT_QUEUED: u64 = u64::MAX;
 /// Some of a store's counters.
 #[derive(Debug, Default)]
 pub(super) struct CounterTable {
-    entries: Entries<CounterEntry>,
+    entries: DenseTable<CounterEntry>,
     queue: UsageQueue,
     outbox: Outbox,
     /// How often usage was lost for lack of room.
@@ -202,8 +202,8 @@ impl UsageQueue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::{Bounds, CounterRequest};
     use super::super::bucket::Shape;
-    use super::super::counter::{Bounds, CounterRequest};
     use super::*;
 
     /// An idle counter would be swept.

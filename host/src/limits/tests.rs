@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::period::{MonthDay, Weekday};
-use crate::model::plan::QuotaLimit;
+use crate::model::plan::{QuotaLimit, RateLimit};
 
 mod bounds;
 mod model;
@@ -146,7 +146,7 @@ fn keys_plans_and_filters_have_counters_of_their_own() {
     assert!(one.store.take_inline(keys, "acme", 1, 1, 1.0, NOON).allowed);
     assert!(one.store.take_inline(gold, "acme", 1, 1, 1.0, NOON).allowed);
     assert!(!one.store.take_inline(gold, "acme", 1, 1, 1.0, NOON).allowed);
-    assert_eq!(one.store.counters(), 5);
+    assert_eq!(one.store.figures().counters, 5);
 }
 
 #[test]
@@ -209,7 +209,11 @@ fn a_cost_that_can_never_pass_is_told_so() {
         One::new(quota(7, Period::Day)).take(8, NOON).retry_after_ms,
         NEVER_MS
     );
-    assert_eq!(one.store.counters(), 0, "what takes nothing keeps nothing");
+    assert_eq!(
+        one.store.figures().counters,
+        0,
+        "what takes nothing keeps nothing"
+    );
 }
 
 #[test]
@@ -442,19 +446,28 @@ fn a_plan_that_makes_no_sense_is_refused() {
         PlanError::Empty(name())
     );
     for per_second in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-10] {
-        assert_eq!(refused(rate(per_second, 1)), PlanError::Rate(name()));
+        assert_eq!(
+            refused(rate(per_second, 1)),
+            PlanError::Rate(name(), RateError::Rate)
+        );
     }
-    assert_eq!(refused(rate(1.0, 0)), PlanError::Burst(name()));
+    assert_eq!(
+        refused(rate(1.0, 0)),
+        PlanError::Rate(name(), RateError::Burst)
+    );
     assert_eq!(refused(quota(0, Period::Day)), PlanError::Limit(name()));
     let errors =
         EnrolledPlans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
     assert_eq!(
         errors,
-        [PlanError::Burst(name()), PlanError::Duplicate(name())]
+        [
+            PlanError::Rate(name(), RateError::Burst),
+            PlanError::Duplicate(name())
+        ]
     );
     let plans = EnrolledPlans::enroll(&store, [rate(1.0, 1)]).unwrap();
     assert_eq!(
-        plans.find("gold").map(|plan| plan.plan()),
+        plans.find("gold").map(|plan| &plan.plan),
         Some(&rate(1.0, 1))
     );
     assert!(plans.find("silver").is_none());

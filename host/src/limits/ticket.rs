@@ -78,7 +78,7 @@ impl LimitTickets {
 
     /// Takes the ticket with this number.
     pub(crate) fn redeem(&mut self, number: u64) -> Option<LimitTicket> {
-        let place = usize::try_from(number.checked_sub(1)?).ok()?;
-        self.tickets.get_mut(place)?.take()
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.tickets.get_mut(index)?.take()
     }
 }

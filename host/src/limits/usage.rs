@@ -1,25 +1,15 @@
 //! A quota, and its usage in one period.
 
-use super::{Level, NEVER_MS};
-
+use super::usage_rows::QuotaUsage;
+use super::{Level, NEVER_MS, QuotaStatus};
 use crate::model::period::Period;
 use crate::model::plan::QuotaLimit;
 
 /// How long a counter is kept after its period ended, for a wall clock that steps back over that
 /// end. Milliseconds.
-const GRACE_MS: u64 = 60 * 60 * 1000;
+pub(super) const GRACE_MS: u64 = 60 * 60 * 1000;
 
-/// The usage of one key in one period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PeriodUsage {
-    pub(crate) period: Period,
-    pub(crate) number: u32,
-    pub(crate) used: u64,
-    /// Requests that may be made beyond the limit in this period; negative if fewer may be.
-    pub(crate) extra: i64,
-}
-
-impl PeriodUsage {
+impl QuotaUsage {
     /// Without a quota: in a period that nothing else is in.
     pub(super) const NONE: Self = Self {
         period: Period::Day,
@@ -59,7 +49,7 @@ impl PeriodUsage {
         } else if cost > quota.limit {
             NEVER_MS
         } else {
-            self.ends_in_ms(wall_ms)
+            self.end_ms().saturating_sub(wall_ms)
         }
     }
 
@@ -79,8 +69,20 @@ impl PeriodUsage {
         self.extra = i64::try_from(extra).unwrap_or(most);
     }
 
-    fn ends_in_ms(&self, wall_ms: u64) -> u64 {
-        self.period.end_ms(self.number).saturating_sub(wall_ms)
+    /// The state of the quota in this period.
+    pub(super) fn status(&self, quota: &QuotaLimit) -> QuotaStatus {
+        QuotaStatus {
+            period: self.period,
+            number: self.number,
+            used: self.used,
+            extra: self.extra,
+            remaining: self.remaining(quota),
+        }
+    }
+
+    /// When its period ends. Milliseconds since 1970.
+    pub(super) fn end_ms(&self) -> u64 {
+        self.period.end_ms(self.number)
     }
 
     pub(super) fn take(&mut self, cost: u64) {
@@ -94,25 +96,21 @@ impl PeriodUsage {
 
     /// Gives back what was taken in this period on this day, unless the counter has gone on to
     /// another period.
-    pub(super) fn give_back(&mut self, cost: u64, place: Option<(Period, u32)>, day: u32) {
-        let was_here = Some(self.period_number()) == place;
-        if was_here || self.number == self.period.number(Period::Day.start_ms(day)) {
+    pub(super) fn give_back(&mut self, cost: u64, taken_in: Option<(Period, u32)>, day: u32) {
+        let is_same = Some(self.period_number()) == taken_in;
+        if is_same || self.number == self.period.number(Period::Day.start_ms(day)) {
             self.used = self.used.saturating_sub(cost);
         }
     }
 
     /// Whether dropping it would lose nothing.
     pub(super) fn has_ended(&self, wall_ms: u64) -> bool {
-        (self.used == 0 && self.extra == 0)
-            || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
+        (self.used == 0 && self.extra == 0) || wall_ms >= self.end_ms().saturating_add(GRACE_MS)
     }
 
     /// Its level. It must be settled.
     pub(super) fn level(&self, quota: &QuotaLimit, wall_ms: u64) -> Level {
-        let (start, end) = (
-            self.period.start_ms(self.number),
-            self.period.end_ms(self.number),
-        );
+        let (start, end) = (self.period.start_ms(self.number), self.end_ms());
         Level {
             limit: quota.limit.saturating_add_signed(self.extra),
             remaining: self.remaining(quota),

@@ -10,42 +10,42 @@ pub struct UsageDelta {
     pub(crate) plan: Arc<str>,
     /// The key's id.
     pub(crate) key: Arc<str>,
-    /// Of which day: days since 1970, in UTC.
+    /// The day: days since 1970, in UTC.
     pub(crate) day: u32,
-    /// How much; below 0 where more was given back than taken.
+    /// The amount; negative if more was given back than taken.
     pub(crate) used: i64,
-    /// Where the quota stands by now, where the plan has one.
+    /// The present usage of the quota, if the plan has one. Its extension is not reported.
     pub(crate) quota: Option<QuotaUsage>,
 }
 
-/// The usage of one period of a quota.
+/// The usage of a quota by one key in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QuotaUsage {
     pub(crate) period: Period,
-    /// Its number, as [`Period::number`](crate::limits::Period) counts.
+    /// Its number, as [`Period::number`] counts.
     pub(crate) number: u32,
-    /// How much was used in it, all in all.
+    /// All usage in it.
     pub(crate) used: u64,
+    /// Requests that may be made beyond the limit in this period; negative if fewer may be.
+    pub(crate) extra: i64,
 }
 
-/// The usage of a plan by a key in a period that is not over, for the start.
+/// The usage of a plan by a key in a period that goes on, for the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaRow {
     pub(crate) plan: String,
     /// The key's id.
     pub(crate) key: String,
     pub(crate) usage: QuotaUsage,
-    /// What may be used beyond the limit; below 0 where less may be.
-    pub(crate) extra: i64,
 }
 
 /// The usage of a plan by a key through a gateway that drains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainUsage {
-    /// Of which day: days since 1970, in UTC.
+    /// The day: days since 1970, in UTC.
     pub(crate) day: u32,
-    /// How much; below 0 where more was given back than taken.
+    /// The amount; negative if more was given back than taken.
     pub(crate) used: i64,
-    /// The quota as it is in the store, with that.
+    /// The stored quota, including that.
     pub(crate) quota: QuotaRow,
 }

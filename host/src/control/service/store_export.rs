@@ -69,13 +69,13 @@ impl ControlService {
             ExportCursor::Extensions => {
                 let mut found = Vec::new();
                 self.storage.load_quotas(now_ms, &mut |row| {
-                    if row.extra != 0 {
+                    if row.usage.extra != 0 {
                         found.push(StoreItem::Extension(QuotaExtension {
                             plan: row.plan,
                             key: row.key,
                             period: row.usage.period,
                             number: row.usage.number,
-                            extra: row.extra,
+                            extra: row.usage.extra,
                         }));
                     }
                 })?;

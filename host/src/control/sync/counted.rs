@@ -36,7 +36,7 @@ impl SyncShared {
         // once.
         let mut counted = self.flush_state.lock();
         let periods = counted.0.get(&plan.name);
-        let tracked = self.limits.periods(name).contains(&period);
+        let tracked = self.limits.local().periods(name).contains(&period);
         if tracked && periods.is_some_and(|periods| periods.contains(&period)) {
             return Ok(());
         }
@@ -51,10 +51,10 @@ impl SyncShared {
         let starts_ms = period.start_ms(number);
         if periods.is_none() && since_ms <= starts_ms {
             // The plan had this kind of period all the time: the start restores its usage.
-            self.limits.track(name, period, now);
+            self.limits.local().track(name, period, now);
         } else {
             self.write(false)?;
-            self.limits.track(name, period, now);
+            self.limits.local().track(name, period, now);
             self.add_used(name, period, number)?;
         }
         let periods = counted.0.entry(Arc::clone(&plan.name)).or_default();
@@ -75,7 +75,7 @@ impl SyncShared {
                 self.storage.reset_quota_since(&delta.plan)?;
             }
             let at_ms = Period::Day.start_ms(delta.day);
-            let periods = self.limits.periods(&delta.plan);
+            let periods = self.limits.local().periods(&delta.plan);
             let periods = periods
                 .iter()
                 .filter(|period| period.number(at_ms) == period.number(now_ms));
@@ -86,8 +86,8 @@ impl SyncShared {
                     period: *period,
                     number: period.number(now_ms),
                     used: u64::try_from(delta.used).unwrap_or_default(),
+                    extra: 0,
                 },
-                extra: 0,
             }));
         }
         self.limits.add_used(&rows, UncountedUsage::Additional)
@@ -119,8 +119,8 @@ impl SyncShared {
                             period,
                             number,
                             used: row.used,
+                            extra: 0,
                         },
-                        extra: 0,
                     }),
                 }
             }

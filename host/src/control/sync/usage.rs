@@ -35,7 +35,7 @@ impl SyncShared {
             return Ok(());
         }
         for usage in self.storage.take_drain_usage()? {
-            self.limits.add_drain_usage(&usage);
+            self.limits.local().add_drain_usage(&usage);
         }
         Ok(())
     }
@@ -75,7 +75,7 @@ impl SyncShared {
             if failed.is_some() {
                 unsaved += rows.len() as u64;
                 for row in rows {
-                    self.limits.return_pending_usage(row.clone());
+                    self.limits.local().return_pending_usage(row.clone());
                 }
             }
         }

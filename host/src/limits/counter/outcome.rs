@@ -1,52 +1,18 @@
-//! The result of taking from a counter: a refusal, or the amount taken, and the state of each bound.
+//! The result of taking from a counter: the amounts taken, and the state of each bound.
 
-use super::{Bucket, CounterRequest, PendingUsage, PeriodUsage};
-use crate::limits::bucket::Shape;
-use crate::limits::{BoundKind, Level};
+use super::PendingUsage;
+use crate::limits::Level;
+use crate::limits::bounds::CounterRequest;
+use crate::limits::bucket::{Bucket, Shape};
+use crate::limits::usage_rows::QuotaUsage;
 use crate::model::period::Period;
-
-/// How long each bound makes a request wait. Milliseconds; 0: it gives.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::limits) struct BoundWaits {
-    pub(crate) method: u64,
-    pub(crate) plan: u64,
-    pub(crate) quota: u64,
-    pub(crate) route: u64,
-    pub(crate) gateway: u64,
-}
-
-/// Why nothing was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::limits) struct LimitRefusal {
-    pub(crate) by: BoundKind,
-    pub(crate) retry_after_ms: u64,
-}
-
-impl BoundWaits {
-    /// The first bound that does not give, and the longest wait.
-    pub(in crate::limits) fn refusal(&self) -> Option<LimitRefusal> {
-        let in_order = [
-            (BoundKind::Method, self.method),
-            (BoundKind::Plan, self.plan),
-            (BoundKind::Quota, self.quota),
-            (BoundKind::Route, self.route),
-            (BoundKind::Gateway, self.gateway),
-        ];
-        let (by, _) = in_order.into_iter().find(|(_, wait_ms)| *wait_ms > 0)?;
-        let waits = in_order.into_iter().map(|(_, wait_ms)| wait_ms);
-        Some(LimitRefusal {
-            by,
-            retry_after_ms: waits.max().unwrap_or_default(),
-        })
-    }
-}
 
 /// A counter at one moment, for one request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::limits) struct CounterSnapshot {
     pub(super) bucket: Bucket,
     pub(super) method: Option<Bucket>,
-    pub(super) usage: PeriodUsage,
+    pub(super) usage: QuotaUsage,
 }
 
 impl CounterSnapshot {

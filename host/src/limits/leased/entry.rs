@@ -5,33 +5,28 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::lease::{Availability, BudgetLease, Refill};
+use super::LeasePolicy;
+use super::lease::{Availability, BudgetLease};
+use super::table::LeaseOwner;
 use crate::limits::counter::TakenAmounts;
 use crate::limits::plan::{EnrolledPlan, MethodRate};
+use crate::limits::usage::GRACE_MS;
+use crate::limits::usage_rows::QuotaUsage;
 use crate::limits::{BoundKind, Level, TakeRequest};
 use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::runtime::clock::Timestamp;
 
-use crate::model::period::Period;
-
-/// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
-const GRACE_MS: u64 = 60 * 60 * 1000;
 /// The largest number that a script represents exactly.
-const MOST: u64 = 1 << 53;
+pub(super) const MOST: u64 = 1 << 53;
 
-/// The settings that the sizes of leases come from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LeaseTerms {
-    /// The largest lease.
-    pub(crate) max_lease: u64,
-}
-
-impl LeaseTerms {
-    pub(super) fn quota(self, quota: &QuotaLimit) -> u64 {
+impl LeasePolicy {
+    /// The largest lease of this quota.
+    pub(super) fn quota_lease(&self, quota: &QuotaLimit) -> u64 {
         (quota.limit / 10).clamp(1, self.max_lease.max(1))
     }
 
-    pub(super) fn rate(self, rate: &RateLimit) -> u64 {
+    /// The largest lease of this rate.
+    pub(super) fn rate_lease(&self, rate: &RateLimit) -> u64 {
         rate.burst.clamp(1, self.max_lease.max(1))
     }
 }
@@ -39,16 +34,13 @@ impl LeaseTerms {
 /// A part of a quota, in one period.
 #[derive(Debug, Clone)]
 pub(super) struct QuotaLease {
-    pub(crate) period: Period,
-    pub(crate) number: u32,
+    /// The reported usage of all gateways together, by the last answer.
+    pub(crate) usage: QuotaUsage,
     /// The limit of a period, without an extension.
     pub(crate) limit: u64,
     pub(crate) lease: BudgetLease,
-    /// The reported usage of all gateways together, by the last answer.
-    pub(crate) total: u64,
     /// The server's memory that gave it.
     pub(crate) server_memory: Option<Arc<str>>,
-    pub(crate) extra: i64,
 }
 
 /// A method of a plan: its number here, and its name for all gateways.
@@ -76,7 +68,7 @@ pub(super) struct LeaseEntry {
     pub(crate) key: Arc<str>,
     pub(crate) quota: Option<QuotaLease>,
     /// Quotas whose period has ended, or was changed, with something to report.
-    pub(crate) retired: SmallVec<[QuotaLease; 0]>,
+    pub(crate) retired: Vec<QuotaLease>,
     pub(crate) rates: SmallVec<[RateLease; 1]>,
     /// Whether it is in the queue of the refilling thread.
     pub(crate) queued: bool,
@@ -125,29 +117,17 @@ pub(super) struct Shortage {
     pub(crate) retry_after_ms: u64,
 }
 
-/// The limit of a period, without extensions.
-pub(super) fn limit(quota: &QuotaLimit) -> u64 {
-    quota.limit.min(MOST)
-}
-
 /// The rates of a request, the method's first, with the number of the method.
 fn rates<'a>(
     plan: &'a EnrolledPlan,
     take: &TakeRequest<'_>,
 ) -> impl Iterator<Item = (Option<(u32, &'a MethodRate)>, RateLimit)> {
-    let method = take.method.and_then(|place| {
-        let method = plan.plan().methods.get(place)?;
-        Some((Some((plan.bound(place)?.number, method)), method.rate))
+    let method = take.method.and_then(|index| {
+        let method = plan.plan.methods.get(index)?;
+        Some((Some((plan.bound(index)?.number, method)), method.rate))
     });
-    let own = plan.plan().rate.map(|rate| (None, rate));
+    let own = plan.plan.rate.map(|rate| (None, rate));
     method.into_iter().chain(own)
-}
-
-pub(super) fn refill(rate: &RateLimit) -> Refill {
-    Refill {
-        burst: rate.burst,
-        per_second: rate.per_second,
-    }
 }
 
 impl RateLease {
@@ -161,10 +141,10 @@ impl LeaseEntry {
         Self {
             space: plan.number,
             hash,
-            plan: Arc::clone(&plan.plan().name),
+            plan: Arc::clone(&plan.plan.name),
             key: key.into(),
             quota: None,
-            retired: SmallVec::new(),
+            retired: Vec::new(),
             rates: SmallVec::new(),
             queued: false,
             in_flight: false,
@@ -179,16 +159,16 @@ impl LeaseEntry {
         &mut self,
         plan: &EnrolledPlan,
         take: &TakeRequest<'_>,
-        terms: LeaseTerms,
+        policy: &LeasePolicy,
     ) {
         for (method, rate) in rates(plan, take) {
-            let size = terms.rate(&rate);
+            let size = policy.rate_lease(&rate);
             match self.lease_of(method.map(|(number, _)| number)) {
-                Some(known) if known.rate == rate => {}
-                Some(known) => {
-                    known.rate = rate;
-                    known.lease.resize(size);
-                    known.lease.revoke(take.now);
+                Some(leased) if leased.rate == rate => {}
+                Some(leased) => {
+                    leased.rate = rate;
+                    leased.lease.resize(size);
+                    leased.lease.revoke(take.now);
                 }
                 None => self.rates.push(RateLease {
                     method: method.map(|(number, method)| Method {
@@ -200,37 +180,37 @@ impl LeaseEntry {
                 }),
             }
         }
-        match plan.plan().quota {
+        match plan.plan.quota {
             None => self.retire(take.now),
-            Some(quota) => self.refresh_quota(&quota, take.now, terms),
+            Some(quota) => self.refresh_quota(&quota, take.now, policy),
         }
     }
 
-    fn refresh_quota(&mut self, quota: &QuotaLimit, now: Timestamp, terms: LeaseTerms) {
+    fn refresh_quota(&mut self, quota: &QuotaLimit, now: Timestamp, policy: &LeasePolicy) {
         let shown = quota.period.number(now.wall_ms);
-        let goes_on = self.quota.as_ref().is_some_and(|known| {
+        let goes_on = self.quota.as_ref().is_some_and(|leased| {
             // A clock that steps back over the start of the present period gives nobody the period
             // before again.
-            known.period == quota.period
-                && (known.number == shown || known.number == shown.saturating_add(1))
+            let QuotaUsage { period, number, .. } = leased.usage;
+            period == quota.period && (number == shown || number == shown.saturating_add(1))
         });
         if !goes_on {
             self.retire(now);
         }
-        let lease = self.quota.get_or_insert_with(|| QuotaLease {
-            period: quota.period,
-            number: shown,
-            limit: limit(quota),
+        let limit = quota.limit.min(MOST);
+        let leased = self.quota.get_or_insert_with(|| QuotaLease {
+            usage: QuotaUsage {
+                number: shown,
+                ..QuotaUsage::begin(quota.period)
+            },
+            limit,
             lease: BudgetLease::new(0, now),
-            total: 0,
             server_memory: None,
-            extra: 0,
         });
-        lease.lease.resize(terms.quota(quota));
-        let limit = limit(quota);
-        if lease.limit != limit {
-            lease.limit = limit;
-            lease.lease.revoke(now);
+        leased.lease.resize(policy.quota_lease(quota));
+        if leased.limit != limit {
+            leased.limit = limit;
+            leased.lease.revoke(now);
         }
     }
 
@@ -246,6 +226,19 @@ impl LeaseEntry {
     pub(super) fn lease_of(&mut self, method: Option<u32>) -> Option<&mut RateLease> {
         let mut rates = self.rates.iter_mut();
         rates.find(|lease| lease.number() == method)
+    }
+
+    /// Marks it as queued. Returns the owner to queue; None if it was queued already.
+    pub(super) fn enqueue(&mut self) -> Option<LeaseOwner> {
+        let queued = std::mem::replace(&mut self.queued, true);
+        (!queued).then(|| self.owner())
+    }
+
+    pub(super) fn owner(&self) -> LeaseOwner {
+        LeaseOwner {
+            space: self.space,
+            key: Arc::clone(&self.key),
+        }
     }
 
     fn rate(&mut self, method: Option<u32>) -> Option<&mut BudgetLease> {
@@ -266,12 +259,12 @@ impl LeaseEntry {
             Availability::Unknown | Availability::AtOtherGateways => unknown = Some(None),
             Availability::Short {
                 wait_ms,
-                at_other_gateways: elsewhere,
+                at_other_gateways,
             } => {
-                let soon = if elsewhere { 1000 } else { u64::MAX };
+                let soon = if at_other_gateways { 1000 } else { u64::MAX };
                 let retry_after_ms = wait_ms.unwrap_or(otherwise_ms).min(soon);
-                let known = short.get_or_insert(Shortage { by, retry_after_ms });
-                known.retry_after_ms = known.retry_after_ms.max(retry_after_ms);
+                let first = short.get_or_insert(Shortage { by, retry_after_ms });
+                first.retry_after_ms = first.retry_after_ms.max(retry_after_ms);
             }
         };
         for (method, rate) in rates(plan, take) {
@@ -279,13 +272,13 @@ impl LeaseEntry {
             if let Some(lease) = self.rate(method.map(|(number, _)| number))
                 && cost <= rate.burst
             {
-                note(lease.room(cost, Some(refill(&rate)), now), by, 0);
+                note(lease.room(cost, Some(rate), now), by, 0);
             }
         }
         if let Some(quota) = &self.quota
             && cost <= quota.total_limit()
         {
-            let ends_ms = quota.period.end_ms(quota.number);
+            let ends_ms = quota.usage.end_ms();
             let room = quota.lease.room(cost, None, now);
             note(room, BoundKind::Quota, ends_ms.saturating_sub(now.wall_ms));
         }
@@ -321,8 +314,8 @@ impl LeaseEntry {
         {
             lease.give_back(cost, now);
         }
-        if let (Some(place), Some(quota)) = (taken.quota, &mut self.quota)
-            && place == (quota.period, quota.number)
+        if let (Some(taken_in), Some(quota)) = (taken.quota, &mut self.quota)
+            && taken_in == quota.usage.period_number()
         {
             quota.lease.give_back(cost, now);
         }
@@ -344,12 +337,10 @@ impl LeaseEntry {
 
     /// Whether the usage of the quota is reported and acknowledged.
     pub(super) fn is_reported(&self) -> bool {
+        let quota = self.quota.as_ref();
         !self.in_flight
             && self.retired.is_empty()
-            && self
-                .quota
-                .as_ref()
-                .is_none_or(|quota| quota.lease.unreported() == 0)
+            && quota.is_none_or(|quota| quota.lease.unreported() == 0)
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = &BudgetLease> {
@@ -378,10 +369,10 @@ impl LeaseEntry {
     /// Whether it is as good as new.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         // The state of a quota is reported to a server that lost it.
-        let over = self.quota.as_ref().is_none_or(|quota| {
-            let end_ms = quota.period.end_ms(quota.number).saturating_add(GRACE_MS);
-            quota.total == 0 || now.wall_ms >= end_ms
-        });
+        let over = self
+            .quota
+            .as_ref()
+            .is_none_or(|quota| quota.usage.used == 0 || now.wall_ms >= expiry_ms(&quota.usage));
         let unused = |lease: &BudgetLease| {
             let unused_ns = now.monotonic_ns.saturating_sub(lease.used_ns());
             lease.is_empty(now) && unused_ns >= 5_000_000_000
@@ -397,7 +388,7 @@ impl LeaseEntry {
     pub(super) fn show(&self, rate: Option<&mut Level>, quota: Option<&mut Level>, now: Timestamp) {
         // With several rates, the level does not say which one it is.
         if let (Some(level), [lease]) = (rate, &*self.rates)
-            && let Some(remaining) = lease.lease.remaining(Some(refill(&lease.rate)), now)
+            && let Some(remaining) = lease.lease.remaining(Some(lease.rate), now)
         {
             level.remaining = level.remaining.min(remaining);
         }
@@ -409,34 +400,26 @@ impl LeaseEntry {
     }
 }
 
-/// The name on the server of a quota in one period.
-pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
+/// The name on the server of a quota in one period. A key's id has no `:`, so no two plans share
+/// one.
+pub(super) fn quota_name(usage: &QuotaUsage, plan: &str, key: &str) -> String {
+    let QuotaUsage { period, number, .. } = usage;
     format!("{period}:{number}:{plan}:{key}")
 }
 
 /// When the server may drop a quota of this period. Milliseconds since 1970.
-pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
-    period.end_ms(number).saturating_add(GRACE_MS)
+pub(super) fn expiry_ms(usage: &QuotaUsage) -> u64 {
+    usage.end_ms().saturating_add(GRACE_MS)
 }
 
 impl QuotaLease {
     /// The limit of all gateways together in the period.
     pub(super) fn total_limit(&self) -> u64 {
-        self.limit.saturating_add_signed(self.extra)
+        self.limit.saturating_add_signed(self.usage.extra)
     }
 
     /// Whether its period has ended.
     pub(super) fn has_ended(&self, now: Timestamp) -> bool {
-        self.period.number(now.wall_ms) > self.number
-    }
-
-    /// Its name on the server. A key's id has no `:`, so no two plans share one.
-    pub(super) fn name(&self, plan: &str, key: &str) -> String {
-        quota_name(self.period, self.number, plan, key)
-    }
-
-    /// When the server may drop it. Milliseconds since 1970.
-    pub(super) fn ends_ms(&self) -> u64 {
-        ends_ms(self.period, self.number)
+        self.usage.period.number(now.wall_ms) > self.usage.number
     }
 }

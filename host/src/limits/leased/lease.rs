@@ -5,6 +5,7 @@
 //! may be used until the lease ends. So a gateway that is killed may have used at most one lease
 //! without a report.
 
+use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 
 /// Units that are unused for this long are returned. Nanoseconds.
@@ -48,7 +49,7 @@ pub(super) struct BudgetLease {
     smallest_need: u64,
     /// Woken requests are about to take this much.
     promised: u64,
-    /// By the last answer; None if nothing is known.
+    /// By the last answer; None before the first.
     last_answer: Option<BudgetSnapshot>,
     /// Before this time another answer would be no better. Nanoseconds.
     next_ask_ns: u64,
@@ -134,13 +135,6 @@ pub(super) enum Availability {
     Unknown,
 }
 
-/// A budget that fills.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refill {
-    pub(crate) burst: u64,
-    pub(crate) per_second: f64,
-}
-
 impl BudgetLease {
     pub(super) fn new(size: u64, now: Timestamp) -> Self {
         Self {
@@ -173,7 +167,12 @@ impl BudgetLease {
 
     /// Whether this much may be used. Requests that already wait come first.
     #[inline]
-    pub(super) fn room(&self, cost: u64, refill: Option<Refill>, now: Timestamp) -> Availability {
+    pub(super) fn room(
+        &self,
+        cost: u64,
+        refill: Option<RateLimit>,
+        now: Timestamp,
+    ) -> Availability {
         let available = self.available(now);
         if available >= cost {
             return Availability::Enough;
@@ -265,12 +264,12 @@ impl BudgetLease {
 
     /// Gives back: unreported usage first.
     pub(super) fn give_back(&mut self, cost: u64, now: Timestamp) {
-        let untold = self.unreported.min(cost);
-        self.unreported -= untold;
+        let unreported = self.unreported.min(cost);
+        self.unreported -= unreported;
         if now.monotonic_ns < self.end_ns {
-            self.leased = self.leased.saturating_add(untold);
+            self.leased = self.leased.saturating_add(unreported);
         }
-        self.paid = self.paid.saturating_add(cost - untold);
+        self.paid = self.paid.saturating_add(cost - unreported);
         if let Some(seen) = &mut self.last_answer {
             seen.remaining = seen.remaining.saturating_add(cost);
         }
@@ -330,7 +329,7 @@ impl BudgetLease {
     }
 
     /// The remaining units of the budget for all gateways together, as far as this one knows.
-    pub(super) fn remaining(&self, refill: Option<Refill>, now: Timestamp) -> Option<u64> {
+    pub(super) fn remaining(&self, refill: Option<RateLimit>, now: Timestamp) -> Option<u64> {
         let seen = self.last_answer.as_ref()?;
         let came = refill.map_or(0, |refill| refill.refilled_since(seen, now));
         Some(seen.remaining.saturating_add(came))
@@ -430,7 +429,7 @@ impl BudgetLease {
     }
 }
 
-impl Refill {
+impl RateLimit {
     /// The units that returned since an answer.
     #[allow(
         clippy::cast_possible_truncation,

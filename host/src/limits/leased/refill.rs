@@ -6,13 +6,13 @@ use std::time::Duration;
 use ::redis::Connection;
 
 use super::LeaseShared;
-use super::entry::{LeaseEntry, ends_ms, quota_name};
+use super::entry::{LeaseEntry, expiry_ms, quota_name};
 use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
 use super::table::LeaseOwner;
+use crate::limits::UncountedUsage;
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage};
-use crate::limits::{LimitStore, UncountedUsage};
-use crate::model::period::Period;
+use crate::model::plan::QuotaLimit;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::RedisScript;
@@ -55,17 +55,17 @@ pub(super) struct RefillCaller {
     leased_ns: Option<u64>,
 }
 
-/// Runs until told to stop; then returns all leases.
-pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
+/// Runs until it is stopped; then returns all leases.
+pub(super) fn run(shared: &LeaseShared, mut caller: RefillCaller) {
     let mut next_shard = 0;
     let mut silent = 0;
     let mut swept = Timestamp::now();
-    while let Some(mut owners) = shared.wait(speaker.max_wait(Timestamp::now())) {
+    while let Some(mut owners) = shared.wait(caller.max_wait(Timestamp::now())) {
         let now = Timestamp::now();
-        speaker.take_ready(shared, now, &mut owners);
-        let round_ns = u64::try_from(REFILL_INTERVAL.as_nanos()).unwrap_or(u64::MAX);
-        let is_round = now.monotonic_ns.saturating_sub(swept.monotonic_ns) >= round_ns;
-        if is_round {
+        caller.take_ready(shared, now, &mut owners);
+        let since_sweep = now.monotonic().saturating_sub(swept.monotonic());
+        let sweeps = since_sweep >= REFILL_INTERVAL;
+        if sweeps {
             swept = now;
             silent += 1;
             for _ in 0..shared.leases.shards().div_ceil(SWEEP_FRACTION) {
@@ -74,19 +74,19 @@ pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
                 next_shard = (next_shard + 1) % shared.leases.shards();
             }
         }
-        let asks = is_round && (silent >= MAX_SILENT_INTERVALS || speaker.has_recent_lease(now));
-        if owners.is_empty() && !asks && shared.is_reachable() {
+        let asks = sweeps && (silent >= MAX_SILENT_INTERVALS || caller.has_recent_lease(now));
+        if owners.is_empty() && !asks && shared.stats.is_reachable() {
             continue;
         }
         silent = 0;
-        if speaker.refill(shared, owners, false).is_err() {
+        if caller.refill(shared, owners, false).is_err() {
             shared.pause(RETRY_PAUSE);
         }
     }
     let mut owners = choose_all(shared, |_| true);
     owners.extend(shared.take_queue());
     // Leases that are not returned are lost to the others until they end; nothing waits for that.
-    let _ = speaker.refill(shared, owners, true);
+    let _ = caller.refill(shared, owners, true);
     shared.wake_all();
 }
 
@@ -116,19 +116,14 @@ impl RefillCaller {
             if *due_ns > now.monotonic_ns {
                 return true;
             }
-            let mut locked = shared.leases.lock(owner.hash);
-            if let Some(entry) = locked.find(owner.space, owner.hash, &owner.key) {
+            if let Some(entry) = shared.leases.lock(owner.space, &owner.key).find() {
                 entry.asks_again = false;
-                if entry.queued {
-                    return false;
-                }
-                if !entry.has_waiters() {
+                if entry.has_waiters() {
+                    owners.extend(entry.enqueue());
+                } else if !entry.queued {
                     // All of them have left.
                     drop(entry.wake());
-                    return false;
                 }
-                entry.queued = true;
-                owners.push(owner.clone());
             }
             false
         });
@@ -148,10 +143,10 @@ impl RefillCaller {
         owners: Vec<LeaseOwner>,
         ending: bool,
     ) -> Result<(), StorageError> {
-        if let Some(doubtful) = self.unconfirmed.take()
-            && let Err(error) = self.report(shared, doubtful, ending)
+        if let Some(unconfirmed) = self.unconfirmed.take()
+            && let Err(error) = self.report(shared, unconfirmed, ending)
         {
-            shared.queue_all(owners.into_iter());
+            shared.queue_all(owners);
             return Err(error);
         }
         self.report_all(shared, owners, ending)?;
@@ -176,8 +171,8 @@ impl RefillCaller {
         loop {
             let rest = owners.split_off(owners.len().min(BATCH));
             let orders = owners.iter().filter_map(|owner| {
-                let mut locked = shared.leases.lock(owner.hash);
-                let entry = locked.find(owner.space, owner.hash, &owner.key)?;
+                let mut locked = shared.leases.lock(owner.space, &owner.key);
+                let entry = locked.find()?;
                 if !entry.queued {
                     // It was reported meanwhile.
                     return None;
@@ -187,7 +182,7 @@ impl RefillCaller {
             let orders = orders.collect();
             self.number += 1;
             if let Err(error) = self.report(shared, orders, ending) {
-                shared.queue_all(rest.into_iter());
+                shared.queue_all(rest);
                 return Err(error);
             }
             if rest.is_empty() {
@@ -235,18 +230,18 @@ impl RefillCaller {
         orders: &[EntryRequest],
     ) -> Result<(Vec<RefillReply>, Vec<String>), StorageError> {
         let meta = shared.server.key("meta");
-        let told = self.acknowledged_memory.as_deref().unwrap_or_default();
+        let acknowledged = self.acknowledged_memory.as_deref().unwrap_or_default();
         let ask = |connection: &mut Connection, process: &str| {
             let mut call = REFILL.call();
             call.key(&meta).arg(&shared.id).arg(self.number);
-            call.arg(process).arg(told).arg(LEASE_MS);
+            call.arg(process).arg(acknowledged).arg(LEASE_MS);
             for orders in orders {
                 add(&mut call, orders);
             }
             call.invoke::<(u64, Vec<GrantRow>, Vec<String>, String)>(connection)
         };
         let (gateways, rows, recalled, memory) = shared.server.repeat(ask)?.value;
-        shared.note_gateways(gateways);
+        shared.stats.note_gateways(gateways);
         let memory = Arc::<str>::from(memory);
         self.memory = Some(Arc::clone(&memory));
         let mut rows = rows.into_iter();
@@ -274,30 +269,20 @@ impl RefillCaller {
         answer: &RefillReply,
         now: Timestamp,
     ) {
-        let mut locked = shared.leases.lock(orders.hash);
-        let Some(entry) = locked.find(orders.space, orders.hash, &orders.key) else {
+        let mut locked = shared.leases.lock(orders.space, &orders.key);
+        let Some(entry) = locked.find() else {
             return;
         };
-        let settled = entry.settle(orders, answer, now);
-        if let Some((period, number, extra)) = settled.extended {
+        if let Some(usage) = entry.settle(orders, answer, now) {
             // The counters here must let an extension of another gateway through, from the first
             // request.
-            shared.local.restore(&QuotaRow {
-                plan: orders.plan.as_ref().to_owned(),
-                key: orders.key.as_ref().to_owned(),
-                usage: QuotaUsage {
-                    period,
-                    number,
-                    used: 0,
-                },
-                extra,
-            });
+            shared.restore_extension(&orders.plan, &orders.key, usage);
         }
         let waiters = entry.wake_answered(now);
         if let Some(ask_ns) = entry.next_ask_ns(now)
             && !std::mem::replace(&mut entry.asks_again, true)
         {
-            self.ask_again.push((ask_ns, LeaseOwner::of(entry)));
+            self.ask_again.push((ask_ns, entry.owner()));
         }
         // Woken requests take this lock first.
         drop(locked);
@@ -313,25 +298,20 @@ impl RefillCaller {
     }
 }
 
-/// Recalls leases with these names, because others wait for them: they are returned with the next
-/// report.
+/// Recalls leases with these names, because others wait for them.
 fn recall(shared: &LeaseShared, names: &[String]) {
     let owners = names.iter().filter_map(|name| {
         let (space, hash) = name.split_once('.')?;
-        let (space, hash) = (space.parse().ok()?, hash.parse().ok()?);
-        let mut locked = shared.leases.lock(hash);
-        let entry = locked.find_by_hash(space, hash)?;
-        entry.recall();
-        let owner = (!entry.queued).then(|| LeaseOwner::of(entry));
-        entry.queued = true;
-        owner
+        shared
+            .leases
+            .recall(space.parse().ok()?, hash.parse().ok()?)
     });
     let owners: Vec<_> = owners.collect();
-    shared.queue_all(owners.into_iter());
+    shared.queue_all(owners);
 }
 
 fn grant(row: GrantRow) -> Grant {
-    let (paid, leased, still_leased, left, others, wait_ms, _, _, known) = row;
+    let (paid, leased, still_leased, left, others, wait_ms, _, _, is_known) = row;
     Grant {
         paid,
         leased,
@@ -339,7 +319,7 @@ fn grant(row: GrantRow) -> Grant {
         left,
         others,
         wait_ms,
-        is_known: known != 0,
+        is_known: is_known != 0,
     }
 }
 
@@ -348,10 +328,11 @@ fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &EntryRequest) {
     let EntryRequest { plan, key, .. } = orders;
     let owner = format!("{}.{}", orders.space, orders.hash);
     for (quota, order) in orders.retired.iter().chain(&orders.quota) {
-        add_order(call, "Q", &quota.name(plan, key), &owner, *order);
+        let name = quota_name(&quota.usage, plan, key);
+        add_order(call, "Q", &name, &owner, *order);
         let memory = quota.server_memory.as_deref().unwrap_or_default();
-        call.arg(quota.limit).arg(quota.total).arg(memory);
-        call.arg(quota.ends_ms());
+        call.arg(quota.limit).arg(quota.usage.used).arg(memory);
+        call.arg(expiry_ms(&quota.usage));
     }
     for (method, rate, order) in &orders.rates {
         let name = rate_name(plan, key, method.as_ref());
@@ -378,28 +359,36 @@ fn add_order(
         .arg(order.advance);
 }
 
-/// The state of a quota on the server: the reported usage of all gateways, and its extension. With
-/// `remaining` the quota is extended first, so that this much remains.
+/// The state on the server of a key's quota: the reported usage of all gateways, and its
+/// extension. With `remaining` the quota is extended first, so that this much remains.
 pub(super) fn read_quota(
     shared: &LeaseShared,
-    owner: (&str, &str),
-    place: (Period, u32),
-    limit: u64,
+    (plan, key): (&str, &str),
+    quota: &QuotaLimit,
+    now: Timestamp,
     remaining: Option<u64>,
-) -> Result<(u64, i64), StorageError> {
+) -> Result<QuotaUsage, StorageError> {
     static EXTEND: RedisScript = RedisScript::new(&[include_str!("extend.lua")]);
-    let name = quota_name(place.0, place.1, owner.0, owner.1);
+    let usage = QuotaUsage {
+        number: quota.period.number(now.wall_ms),
+        ..QuotaUsage::begin(quota.period)
+    };
     let remaining = remaining.map_or_else(String::new, |remaining| remaining.to_string());
-    shared.server.write(|connection| {
+    let (used, extra) = shared.server.write(|connection| {
         EXTEND
             .call()
             .key(shared.server.key("meta"))
-            .arg(&name)
-            .arg(limit)
+            .arg(quota_name(&usage, plan, key))
+            .arg(quota.limit)
             .arg(&remaining)
-            .arg(ends_ms(place.0, place.1))
+            .arg(expiry_ms(&usage))
             .arg(&shared.id)
             .invoke(connection)
+    })?;
+    Ok(QuotaUsage {
+        used,
+        extra,
+        ..usage
     })
 }
 
@@ -417,14 +406,9 @@ pub(super) fn raise_usage(
             UncountedUsage::Additional => "more",
         });
         for row in rows {
-            let QuotaUsage {
-                period,
-                number,
-                used,
-            } = row.usage;
-            call.arg(quota_name(period, number, &row.plan, &row.key))
-                .arg(used)
-                .arg(ends_ms(period, number));
+            call.arg(quota_name(&row.usage, &row.plan, &row.key))
+                .arg(row.usage.used)
+                .arg(expiry_ms(&row.usage));
         }
         let raise = |connection: &mut Connection| call.invoke::<()>(connection);
         shared.server.write(raise)?;

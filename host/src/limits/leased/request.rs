@@ -6,16 +6,9 @@ use smallvec::SmallVec;
 
 use super::entry::{LeaseEntry, Method, QuotaLease};
 use super::lease::{Grant, LeaseRequest};
+use crate::limits::usage_rows::QuotaUsage;
 use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
-
-use crate::model::period::Period;
-
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    /// The quota's period and its extension, if it changed.
-    pub(crate) extended: Option<(Period, u32, i64)>,
-}
 
 /// The report and the request of one entry.
 #[derive(Debug)]
@@ -26,7 +19,7 @@ pub(super) struct EntryRequest {
     pub(crate) key: Arc<str>,
     /// When it was first sent: leases end by that time.
     pub(crate) sent: Timestamp,
-    pub(crate) retired: SmallVec<[(QuotaLease, LeaseRequest); 0]>,
+    pub(crate) retired: Vec<(QuotaLease, LeaseRequest)>,
     pub(crate) quota: Option<(QuotaLease, LeaseRequest)>,
     pub(crate) rates: SmallVec<[(Option<Method>, RateLimit, LeaseRequest); 1]>,
 }
@@ -74,39 +67,37 @@ impl LeaseEntry {
         }
     }
 
-    /// Applies the answer.
+    /// Applies the answer. Returns the usage of the quota if its extension changed.
     pub(super) fn settle(
         &mut self,
         orders: &EntryRequest,
         answer: &RefillReply,
         now: Timestamp,
-    ) -> Settled {
+    ) -> Option<QuotaUsage> {
         self.in_flight = false;
-        let mut settled = Settled::default();
         for ((method, rate, order), grant) in orders.rates.iter().zip(&answer.rates) {
             let number = method.as_ref().map(|method| method.number);
-            if let Some(known) = self.lease_of(number) {
-                known.lease.settle(*order, *grant, orders.sent, now);
-                if known.rate != *rate {
-                    known.lease.revoke(now);
+            if let Some(leased) = self.lease_of(number) {
+                leased.lease.settle(*order, *grant, orders.sent, now);
+                if leased.rate != *rate {
+                    leased.lease.revoke(now);
                 }
             }
         }
-        if let (Some(quota), Some((sent_quota, order)), Some((grant, total, extra))) =
-            (self.quota.as_mut(), orders.quota.as_ref(), answer.quota)
-            && (quota.period, quota.number) == (sent_quota.period, sent_quota.number)
-        {
-            quota.lease.settle(*order, grant, orders.sent, now);
-            quota.total = total;
-            quota.server_memory = Some(Arc::clone(&answer.memory));
-            if std::mem::replace(&mut quota.extra, extra) != extra {
-                settled.extended = Some((quota.period, quota.number, extra));
-            }
-            if quota.limit != sent_quota.limit {
-                quota.lease.revoke(now);
-            }
+        let quota = self.quota.as_mut()?;
+        let (sent_quota, order) = orders.quota.as_ref()?;
+        let (grant, used, extra) = answer.quota?;
+        if quota.usage.period_number() != sent_quota.usage.period_number() {
+            return None;
         }
-        settled
+        quota.lease.settle(*order, grant, orders.sent, now);
+        let is_extended = quota.usage.extra != extra;
+        (quota.usage.used, quota.usage.extra) = (used, extra);
+        quota.server_memory = Some(Arc::clone(&answer.memory));
+        if quota.limit != sent_quota.limit {
+            quota.lease.revoke(now);
+        }
+        is_extended.then_some(quota.usage)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
+use super::entry::{LeaseEntry, Shortage, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};
 use crate::limits::plan::EnrolledPlan;
-use crate::limits::usage_rows::UsageDelta;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::limits::{BoundKind, Decision, LimitStore, TakeRequest};
 use crate::model::period::Period;
 use crate::model::store::OnUnavailable;
@@ -15,16 +15,6 @@ use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 impl LeaseShared {
-    pub(super) fn terms(&self) -> LeaseTerms {
-        LeaseTerms {
-            max_lease: self.policy.max_lease,
-        }
-    }
-
-    pub(super) fn is_reachable(&self) -> bool {
-        self.stats.is_reachable()
-    }
-
     /// Waits for an owner that wants something, at most this long. None: stop.
     pub(super) fn wait(&self, most: Duration) -> Option<Vec<LeaseOwner>> {
         let mut queue = self.queue.lock();
@@ -47,17 +37,9 @@ impl LeaseShared {
     }
 
     /// Queues these owners for the thread; their entries are marked as queued.
-    pub(super) fn queue_all(&self, owners: impl Iterator<Item = LeaseOwner>) {
+    pub(super) fn queue_all(&self, owners: impl IntoIterator<Item = LeaseOwner>) {
         self.queue.lock().owners.extend(owners);
         self.wake.notify_all();
-    }
-
-    /// Marks an entry as queued, if it is not. Returns the owner to queue.
-    pub(super) fn enqueue(entry: &mut LeaseEntry) -> Option<LeaseOwner> {
-        if std::mem::replace(&mut entry.queued, true) {
-            return None;
-        }
-        Some(LeaseOwner::of(entry))
     }
 
     /// Wakes all waiting requests.
@@ -70,35 +52,40 @@ impl LeaseShared {
     }
 
     pub(super) fn note_settled(&self) {
-        let _held = self.settle_lock.lock();
+        let _guard = self.settle_lock.lock();
         self.settled.notify_all();
     }
 
     /// Makes sure that the server has this gateway's usage of a quota; waits for a call at most.
     /// Not for workers.
     pub(super) fn report_now(&self, plan: &EnrolledPlan, key: &str) {
-        let hash = self.leases.hash(plan.number, key);
         let most = std::time::Instant::now() + self.server.timeout();
         loop {
             let mut settling = self.settle_lock.lock();
-            let owner = {
-                match self.leases.lock(hash).find(plan.number, hash, key) {
-                    None => return,
-                    Some(entry) if entry.is_reported() => return,
-                    Some(entry) => Self::enqueue(entry),
-                }
+            let owner = match self.leases.lock(plan.number, key).find() {
+                Some(entry) if !entry.is_reported() => entry.enqueue(),
+                Some(_) | None => return,
             };
-            self.queue_all(owner.into_iter());
-            if !self.is_reachable() || self.settled.wait_until(&mut settling, most).timed_out() {
+            self.queue_all(owner);
+            let is_reachable = self.stats.is_reachable();
+            if !is_reachable || self.settled.wait_until(&mut settling, most).timed_out() {
                 return;
             }
         }
     }
 
+    /// Restores an extension of a quota in the counters here, without the usage: the budget has it.
+    pub(super) fn restore_extension(&self, plan: &str, key: &str, usage: QuotaUsage) {
+        self.local.restore(&QuotaRow {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            usage: QuotaUsage { used: 0, ..usage },
+        });
+    }
+
     /// Gives up the lease of a quota, because it was changed; the next request asks the server.
     pub(super) fn revoke_quota(&self, plan: &EnrolledPlan, key: &str) {
-        let hash = self.leases.hash(plan.number, key);
-        if let Some(entry) = self.leases.lock(hash).find(plan.number, hash, key) {
+        if let Some(entry) = self.leases.lock(plan.number, key).find() {
             entry.revoke_quota(Timestamp::now());
         }
     }
@@ -120,10 +107,6 @@ impl LeaseShared {
         }
     }
 
-    pub(super) fn note_gateways(&self, gateways: u64) {
-        self.stats.note_gateways(gateways);
-    }
-
     /// Decides by the entry of the plan and key, whose shard is locked.
     pub(super) fn decide(
         &self,
@@ -131,7 +114,7 @@ impl LeaseShared {
         plan: &EnrolledPlan,
         take: &TakeRequest<'_>,
     ) -> Decision {
-        entry.refresh(plan, take, self.terms());
+        entry.refresh(plan, take, &self.policy);
         if take.cost == 0 {
             return self.local.take(take);
         }
@@ -144,7 +127,7 @@ impl LeaseShared {
                 return decision;
             }
             TakeOutlook::Short(short) => return self.refuse(take, short),
-            TakeOutlook::Unknown(rate) if self.is_reachable() => {
+            TakeOutlook::Unknown(rate) if self.stats.is_reachable() => {
                 if let Some((refusal, level)) = self.local.refusal_by_rate(take) {
                     let (by, retry_after_ms) = (refusal.by, refusal.retry_after_ms);
                     let short = Shortage { by, retry_after_ms };

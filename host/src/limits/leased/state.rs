@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::runtime::clock::Timestamp;
 
 /// The counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LeaseStats {
     refused: AtomicU64,
     allowed: AtomicU64,
@@ -14,7 +14,7 @@ pub(super) struct LeaseStats {
     failures: AtomicU64,
     gateways: AtomicU64,
     contact_ns: AtomicU64,
-    reachable: AtomicBool,
+    out_of_reach: AtomicBool,
 }
 
 /// The state at one moment.
@@ -40,45 +40,31 @@ pub(crate) struct LeaseState {
     pub(crate) entries: usize,
 }
 
-impl Default for LeaseStats {
-    fn default() -> Self {
-        Self {
-            refused: AtomicU64::new(0),
-            allowed: AtomicU64::new(0),
-            waited: AtomicU64::new(0),
-            refills: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            gateways: AtomicU64::new(1),
-            contact_ns: AtomicU64::new(0),
-            reachable: AtomicBool::new(true),
-        }
-    }
-}
-
 impl LeaseStats {
     pub(super) fn is_reachable(&self) -> bool {
-        self.reachable.load(Relaxed)
+        !self.out_of_reach.load(Relaxed)
     }
 
     pub(super) fn gateways(&self) -> u64 {
-        self.gateways.load(Relaxed)
+        // None was counted before the first call.
+        self.gateways.load(Relaxed).max(1)
     }
 
     pub(super) fn note_gateways(&self, gateways: u64) {
-        self.gateways.store(gateways.max(1), Relaxed);
+        self.gateways.store(gateways, Relaxed);
     }
 
     /// Returns whether it was out of reach before.
     pub(super) fn note_contact(&self, now: Timestamp) -> bool {
         self.refills.fetch_add(1, Relaxed);
         self.contact_ns.store(now.monotonic_ns, Relaxed);
-        !self.reachable.swap(true, Relaxed)
+        self.out_of_reach.swap(false, Relaxed)
     }
 
     /// Returns whether it was within reach before.
     pub(super) fn note_failure(&self) -> bool {
         self.failures.fetch_add(1, Relaxed);
-        self.reachable.swap(false, Relaxed)
+        !self.out_of_reach.swap(true, Relaxed)
     }
 
     pub(super) fn waited(&self) -> u64 {

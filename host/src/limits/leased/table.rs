@@ -16,7 +16,6 @@ use crate::runtime::clock::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeaseOwner {
     pub(crate) space: u32,
-    pub(crate) hash: u64,
     pub(crate) key: Arc<str>,
 }
 
@@ -31,10 +30,13 @@ struct LeaseEntries {
     room: Room,
 }
 
-/// The entries of one locked shard.
+/// The locked shard of one owner.
 pub(super) struct LockedLeases<'a> {
     entries: MutexGuard<'a, LeaseEntries>,
     division: Division,
+    space: u32,
+    key: &'a str,
+    hash: u64,
 }
 
 impl Leases {
@@ -48,16 +50,26 @@ impl Leases {
         self.0.divide(plans);
     }
 
-    pub(super) fn hash(&self, space: u32, key: &str) -> u64 {
-        self.0.hash(space, key)
-    }
-
-    /// Locks the shard of this hash.
-    pub(super) fn lock(&self, hash: u64) -> LockedLeases<'_> {
+    /// Locks the shard of this owner.
+    pub(super) fn lock<'a>(&'a self, space: u32, key: &'a str) -> LockedLeases<'a> {
+        let hash = self.0.hash(space, key);
         LockedLeases {
             entries: self.0.lock_for(hash),
             division: self.0.division(),
+            space,
+            key,
+            hash,
         }
+    }
+
+    /// Recalls the leases with these numbers on the server: they are returned with the next
+    /// report. Returns the owner to queue.
+    pub(super) fn recall(&self, space: u32, hash: u64) -> Option<LeaseOwner> {
+        let mut entries = self.0.lock_for(hash);
+        let is_it = |entry: &LeaseEntry| entry.space == space && entry.hash == hash;
+        let entry = entries.table.find_mut(hash, is_it)?;
+        entry.recall();
+        entry.enqueue()
     }
 
     /// Takes the waiting requests of all keys. Takes every lock.
@@ -92,9 +104,8 @@ impl Leases {
         let mut entries = self.0.lock(shard);
         let LeaseEntries { table, room } = &mut *entries;
         table.retain(|entry| {
-            if !entry.queued && choose(entry) {
-                entry.queued = true;
-                owners.push(LeaseOwner::of(entry));
+            if choose(entry) {
+                owners.extend(entry.enqueue());
             }
             let is_idle = entry.is_idle(now);
             if is_idle && !entry.key.is_empty() {
@@ -105,48 +116,27 @@ impl Leases {
     }
 }
 
-impl LeaseOwner {
-    pub(super) fn of(entry: &LeaseEntry) -> Self {
-        Self {
-            space: entry.space,
-            hash: entry.hash,
-            key: Arc::clone(&entry.key),
-        }
-    }
-}
-
 impl LockedLeases<'_> {
     /// The entry of this owner.
-    pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut LeaseEntry> {
+    pub(super) fn find(&mut self) -> Option<&mut LeaseEntry> {
+        let (space, key) = (self.space, self.key);
         let is_it = |entry: &LeaseEntry| entry.space == space && *entry.key == *key;
-        self.entries.table.find_mut(hash, is_it)
-    }
-
-    /// The entry with these numbers on the server.
-    pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut LeaseEntry> {
-        let is_it = |entry: &LeaseEntry| entry.space == space && entry.hash == hash;
-        self.entries.table.find_mut(hash, is_it)
+        self.entries.table.find_mut(self.hash, is_it)
     }
 
     /// The same; it is created if there is none and there is room. The empty key always has room.
-    pub(super) fn find_or_make(
-        &mut self,
-        plan: &EnrolledPlan,
-        hash: u64,
-        key: &str,
-    ) -> Option<&mut LeaseEntry> {
-        let space = plan.number;
-        if self.find(space, hash, key).is_none() {
+    pub(super) fn find_or_make(&mut self, plan: &EnrolledPlan) -> Option<&mut LeaseEntry> {
+        if self.find().is_none() {
             let LeaseEntries { table, room } = &mut *self.entries;
-            if !key.is_empty() {
-                if !room.has(space, self.division) {
+            if !self.key.is_empty() {
+                if !room.has(self.space, self.division) {
                     return None;
                 }
-                room.add(space);
+                room.add(self.space);
             }
-            let entry = LeaseEntry::new(plan, hash, key);
-            table.insert_unique(hash, entry, |entry| entry.hash);
+            let entry = LeaseEntry::new(plan, self.hash, self.key);
+            table.insert_unique(self.hash, entry, |entry| entry.hash);
         }
-        self.find(space, hash, key)
+        self.find()
     }
 }

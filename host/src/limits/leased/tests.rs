@@ -12,7 +12,7 @@ mod shares;
 use super::*;
 use crate::limits::plan::MethodRate;
 use crate::model::period::{MonthDay, Period};
-use crate::model::plan::QuotaLimit;
+use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::shared_store::test_server::RedisServer;
 
 /// How long anything may take before its test fails.
@@ -44,7 +44,7 @@ struct TestGateway {
 impl TestGateway {
     fn start(server: &RedisServer, plan: &UsagePlan, policy: LeasePolicy) -> Self {
         let limits = LeasedLimits::start(&settings(server), policy).unwrap();
-        let plan = limits.enroll(plan.clone()).unwrap();
+        let plan = limits.local().enroll(plan.clone()).unwrap();
         Self { limits, plan }
     }
 
@@ -130,8 +130,8 @@ fn three(server: &RedisServer, plan: &UsagePlan, policy: LeasePolicy) -> Vec<Tes
         .map(|_| TestGateway::start(server, plan, policy))
         .collect();
     until("all to know of each other", || {
-        let known = |gateway: &TestGateway| gateway.limits.bound(plan).gateways == 3;
-        gateways.iter().all(known)
+        let sees_all = |gateway: &TestGateway| gateway.limits.bound(plan).gateways == 3;
+        gateways.iter().all(sees_all)
     });
     gateways
 }
@@ -244,7 +244,7 @@ fn restart_under_load(mut server: RedisServer) {
         wait_for_the_end(admitted);
     });
     let most = 100_000 + bound.gateways * bound.quota;
-    // What went back just before the end of the first is not known to the second.
+    // The second does not learn of amounts that were returned just before the end of the first.
     let least = 100_000 - bound.gateways * bound.quota;
     assert!((least..=most).contains(&admitted), "{admitted}");
 }
@@ -290,11 +290,11 @@ fn without_its_store_the_policy_answers() {
         // What was let in meanwhile is settled.
         gateway.until("the debts to be settled", |gateway| {
             let now = Timestamp::now();
-            let standing = gateway
+            let status = gateway
                 .limits
                 .quota_status(&gateway.plan, "k", now)
                 .unwrap();
-            standing.used >= 3 + allowed
+            status.used >= 3 + allowed
         });
         if on_unavailable != OnUnavailable::Deny {
             gateway.until("the quota to be spent", |gateway| {
@@ -408,19 +408,18 @@ fn what_one_gateway_does_not_use_another_does() {
     last.admit("k", 8);
     last.until("a lease", |gateway| {
         let shared = &gateway.limits.shared;
-        let hash = shared.leases.hash(gateway.plan.number, "k");
-        let mut held = shared.leases.lock(hash);
-        let entry = held.find(gateway.plan.number, hash, "k").unwrap();
+        let mut locked = shared.leases.lock(gateway.plan.number, "k");
+        let entry = locked.find().unwrap();
         let lease = &entry.quota.as_ref().unwrap().lease;
         lease.available(Timestamp::now()) > 0
     });
     let of = last.plan;
     last = TestGateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
-    let standing = last
+    let status = last
         .limits
         .quota_status(&of, "k", Timestamp::now())
         .unwrap();
-    assert_eq!(standing.used, 8, "{standing:?}");
+    assert_eq!(status.used, 8, "{status:?}");
     last.admit("k", 92);
 }
 
@@ -445,8 +444,8 @@ fn an_extension_is_in_force_on_every_gateway() {
     );
     gateways[1].admit("k", 25);
     gateways[2].admit("k", 20);
-    let standing = limits.quota_status(&gateways[0].plan, "k", now).unwrap();
-    assert_eq!(standing.extra, extended.extra);
+    let status = limits.quota_status(&gateways[0].plan, "k", now).unwrap();
+    assert_eq!(status.extra, extended.extra);
     // And it ends.
     gateways[1].until("the end", |gateway| {
         gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)

@@ -6,10 +6,11 @@
 
 use tokio::sync::oneshot;
 
-use super::entry::{LeaseEntry, LeaseWaiter, refill};
-use super::lease::{Availability, BudgetLease, Refill};
+use super::entry::{LeaseEntry, LeaseWaiter};
+use super::lease::{Availability, BudgetLease};
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::{DecisionSignal, TakeRequest};
+use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 
 /// The most requests that wait for one key's share; further ones are refused as unavailable.
@@ -25,7 +26,7 @@ impl LeaseEntry {
         if self.waiters.len() >= MAX_WAITERS {
             return None;
         }
-        let method = take.method.and_then(|place| plan.bound(place));
+        let method = take.method.and_then(|index| plan.bound(index));
         let method = method.map(|method| method.number);
         self.need(take.cost, method, take.now);
         let (answer, waiting) = oneshot::channel();
@@ -48,7 +49,7 @@ impl LeaseEntry {
         &mut self,
         cost: u64,
         method: Option<u32>,
-    ) -> impl Iterator<Item = (&mut BudgetLease, Option<Refill>)> {
+    ) -> impl Iterator<Item = (&mut BudgetLease, Option<RateLimit>)> {
         let quota = self
             .quota
             .as_mut()
@@ -57,7 +58,7 @@ impl LeaseEntry {
             let number = rate.number();
             (number.is_none() || number == method) && cost <= rate.rate.burst
         });
-        let rates = rates.map(|rate| (&mut rate.lease, Some(refill(&rate.rate))));
+        let rates = rates.map(|rate| (&mut rate.lease, Some(rate.rate)));
         rates.chain(quota.map(|quota| (&mut quota.lease, None)))
     }
 
@@ -107,11 +108,8 @@ impl LeaseEntry {
 
     fn answers(&mut self, cost: u64, method: Option<u32>, now: Timestamp) -> bool {
         // The next period must be asked for again.
-        if self
-            .quota
-            .as_ref()
-            .is_some_and(|quota| quota.has_ended(now))
-        {
+        let quota = self.quota.as_ref();
+        if quota.is_some_and(|quota| quota.has_ended(now)) {
             return true;
         }
         let mut lacks = false;

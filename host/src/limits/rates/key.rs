@@ -89,8 +89,8 @@ impl KeyText {
     fn push(&mut self, byte: u8) {
         for digit in [byte >> 4, byte & 15] {
             let digit = DIGITS.get(usize::from(digit));
-            if let (Some(place), Some(digit)) = (self.bytes.get_mut(self.length), digit) {
-                *place = *digit;
+            if let (Some(byte), Some(digit)) = (self.bytes.get_mut(self.length), digit) {
+                *byte = *digit;
                 self.length += 1;
             }
         }

@@ -12,7 +12,7 @@ use super::RateKey;
 use super::window::{Window, WindowSpan};
 use crate::limits::Level;
 use crate::limits::bucket::{Bucket, Shape};
-use crate::limits::entries::{Entries, TableEntry};
+use crate::limits::dense_table::{DenseTable, TableEntry};
 use crate::limits::shards::Shards;
 use crate::runtime::clock::Timestamp;
 
@@ -55,7 +55,7 @@ pub(crate) struct BoundOutcome {
 pub(crate) struct RateTable(Shards<Meters>);
 
 /// The meters of one shard.
-type Meters = Entries<MeterEntry>;
+type Meters = DenseTable<MeterEntry>;
 
 /// The owner of a meter.
 #[derive(Debug, Clone, Copy)]

@@ -58,14 +58,14 @@ fn all_bounds_give_or_nothing_is_taken() {
     assert!(take("192.0.2.1").allowed);
     let refused = take("192.0.2.1");
     assert!(!refused.allowed);
-    let standing: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
-    assert_eq!(standing, [true, false]);
+    let refusals: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
+    assert_eq!(refusals, [true, false]);
     // The window has one left: the refusal took none of it.
     assert_eq!(refused.levels[1].level.remaining, 1);
     assert!(take("192.0.2.2").allowed);
     let refused = take("192.0.2.2");
-    let standing: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
-    assert_eq!(standing, [false, true]);
+    let refusals: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
+    assert_eq!(refusals, [false, true]);
     assert_eq!(refused.levels[0].level.remaining, 1);
 }
 
@@ -92,12 +92,12 @@ fn a_flood_of_new_values_shares_one_bucket_and_drops_nobody() {
     let counters = RateCounters::local(64);
     let bounds = counters.enroll("limit", &[bound("address", 5, false)]);
     let take = |key: RateKey| counters.take(&bounds, &[Some(key)], 1, at(0)).allowed;
-    let known = RateKey::octets(b"known");
-    (0..5).for_each(|_| assert!(take(known)));
+    let old = RateKey::octets(b"old");
+    (0..5).for_each(|_| assert!(take(old)));
     let admitted = (0..10_000_u32).filter(|new| take(RateKey::octets(&new.to_le_bytes())));
     // 63 with a bucket of their own, and five of all others together.
     assert_eq!(admitted.count(), 63 + 5);
-    assert!(!take(known), "the flood gave nobody a new bucket");
+    assert!(!take(old), "the flood gave nobody a new bucket");
     let figures = counters.figures();
     assert_eq!(figures.counters, 64 + 1);
     assert_eq!(figures.overflowed, 10_000 - 63);
@@ -130,10 +130,10 @@ fn full_buckets_make_room() {
         "limit",
         &[bound("address", 5, false), bound("slow", 5, true)],
     );
-    for round in 0..50_u64 {
+    for step in 0..50_u64 {
         for new in 0..30_u64 {
-            let key = RateKey::octets(&(round * 100 + new).to_le_bytes());
-            let taken = counters.take(&bounds, &[Some(key), Some(key)], 1, at(round * 100_000));
+            let key = RateKey::octets(&(step * 100 + new).to_le_bytes());
+            let taken = counters.take(&bounds, &[Some(key), Some(key)], 1, at(step * 100_000));
             assert!(taken.allowed);
         }
     }
@@ -152,7 +152,7 @@ fn full_buckets_go_also_when_nobody_new_comes() {
     };
     (0..150).for_each(|new| take(new, 0));
     assert_eq!(counters.figures().counters, 150);
-    (0..1_000_u64).for_each(|round| take(7, 100_000 * (round + 1)));
+    (0..1_000_u64).for_each(|step| take(7, 100_000 * (step + 1)));
     assert_eq!(counters.figures().counters, 1);
 }
 
@@ -226,7 +226,7 @@ fn a_request_that_one_bound_refuses_waits_for_no_other() {
         let _ = share.blocking_recv();
     }
     assert!(counters.take(&bounds, &all, 1, Timestamp::now()).allowed);
-    // Nobody has asked for this address: its share is not known.
+    // Nobody has asked for this address: its share is unknown.
     let both = [address("192.0.2.1"), Some(RateKey::ALL)];
     assert!(counters.wait(&bounds, &both, 1, Timestamp::now()).is_none());
     let refused = counters.take(&bounds, &both, 1, Timestamp::now());
@@ -286,24 +286,24 @@ fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
     let bounds = counters.enroll("limit", &[bound("real", 5, false), shadow]);
     let end = Instant::now() + Duration::from_secs(30);
     let real = [Some(RateKey::ALL), None];
-    let known = || {
+    let fetch_share = || {
         while let Some(share) = counters.wait(&bounds, &real, 1, Timestamp::now()) {
             assert!(Instant::now() < end, "the store gives no share");
             // It may have given none: then the next one is waited for.
             let _ = share.blocking_recv();
         }
     };
-    known();
-    // Nobody has asked for this value of the shadow: its share is not known.
+    fetch_share();
+    // Nobody has asked for this value of the shadow: its share is unknown.
     let both = [Some(RateKey::ALL), Some(RateKey::octets(b"new"))];
     let taken = counters.take(&bounds, &both, 1, Timestamp::now());
     assert!(taken.allowed && taken.pending.is_some(), "{taken:?}");
     let left = |decision: &RateDecision| decision.levels[0].level.remaining;
     assert_eq!(left(&taken), 4);
-    known();
+    fetch_share();
     let again = counters.take(&bounds, &real, 1, Timestamp::now());
     assert_eq!(left(&again), 3, "nobody gave back the one before");
     counters.give_back(taken.ticket.expect("something was taken"));
-    known();
+    fetch_share();
     assert_eq!(left(&counters.take(&bounds, &real, 1, Timestamp::now())), 3);
 }

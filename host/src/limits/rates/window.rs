@@ -58,8 +58,8 @@ impl Window {
             // With another length, the whole count is treated as taken now.
             let used = match self.part {
                 0 => 0,
-                known => {
-                    self.advance_to(now_ns / known);
+                before => {
+                    self.advance_to(now_ns / before);
                     self.used()
                 }
             };

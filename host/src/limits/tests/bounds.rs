@@ -122,7 +122,7 @@ fn the_first_bound_that_refuses_is_named_and_nothing_is_taken() {
         left[0] = left[0].min(left[1]);
         assert_eq!(all.left(), left, "{bound:?}");
     }
-    // All refuse: they are named in this order, and the longest wait is told.
+    // All refuse: they are named in this order, and the longest wait is reported.
     let all = All::new(1, 1, 1, 1, 1);
     assert!(all.take(1).allowed);
     let refused = all.take(1);
@@ -181,7 +181,7 @@ fn shared_rates_are_for_all_keys_and_survive_a_reload() {
     let refused = all.one.store.take(&all.asked("fourth", 1));
     assert_eq!(refused.refused_by, Some(BoundKind::Route));
     assert_eq!(
-        all.one.store.counters(),
+        all.one.store.figures().counters,
         3,
         "who took nothing keeps nothing"
     );
@@ -271,12 +271,12 @@ fn threads_with_different_keys_and_routes_give_all_back() {
         for thread in 0..8_usize {
             let all = &all;
             scope.spawn(move || {
-                for round in 0..2000_usize {
+                for step in 0..2000_usize {
                     let asked = TakeRequest {
-                        plan: (round % 5 > 0).then_some(&all.one.plan),
-                        route: (round % 3 > 0).then_some(&all.route),
-                        gateway: (round % 7 > 0).then_some(&all.gateway),
-                        ..all.asked(["acme", "other"][thread % 2], 1 + (round % 11) as u64)
+                        plan: (step % 5 > 0).then_some(&all.one.plan),
+                        route: (step % 3 > 0).then_some(&all.route),
+                        gateway: (step % 7 > 0).then_some(&all.gateway),
+                        ..all.asked(["acme", "other"][thread % 2], 1 + (step % 11) as u64)
                     };
                     if let Some(ticket) = all.one.store.take(&asked).ticket {
                         all.one.store.give_back(ticket);

@@ -138,9 +138,9 @@ proptest! {
                 admitted.push((now_us, u128::from(step.cost) * BILLION));
             }
         }
-        for (place, (begin, _)) in admitted.iter().enumerate() {
+        for (index, (begin, _)) in admitted.iter().enumerate() {
             let mut sum = 0;
-            for (end, cost) in &admitted[place..] {
+            for (end, cost) in &admitted[index..] {
                 sum += cost;
                 let span = u128::from(end - begin) * u128::from(milli);
                 prop_assert!(sum <= u128::from(burst) * BILLION + span);

@@ -1,4 +1,4 @@
-//! What outlives the process: nothing is told twice or lost, and what comes back is what was.
+//! Usage outlives the process: none is reported twice or lost, and all of it is restored.
 
 mod periods;
 
@@ -9,7 +9,7 @@ use std::thread;
 use super::*;
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, QuotaUsage, UsageDelta};
 
-/// What a ledger keeps.
+/// The usage that a storage keeps.
 #[derive(Debug, Default)]
 struct UsageBook {
     days: BTreeMap<(String, u32), i64>,
@@ -36,15 +36,14 @@ impl UsageBook {
         used.copied().unwrap_or_default()
     }
 
-    /// As the ledger shows them at a start.
+    /// As the storage shows them at a start.
     fn restore(&self, store: &LocalLimits, now: Timestamp) {
         for ((key, _), usage) in &self.quotas {
             if usage.period.end_ms(usage.number) > now.wall_ms {
                 store.restore(&QuotaRow {
                     plan: "gold".to_owned(),
                     key: key.clone(),
-                    usage: *usage,
-                    extra: 0,
+                    usage: QuotaUsage { extra: 0, ..*usage },
                 });
             }
         }
@@ -58,18 +57,18 @@ fn recording(plan: UsagePlan) -> One {
     One::with(LocalLimits::new(100).with_recording(), plan)
 }
 
-/// All that is told, in its order: the key, the day counted from today, how much.
-fn told(store: &LocalLimits) -> Vec<(String, u64, i64)> {
-    let mut told = Vec::new();
+/// All reported usage, sorted: the key, the day counted from today, the amount.
+fn reported(store: &LocalLimits) -> Vec<(String, u64, i64)> {
+    let mut reported = Vec::new();
     store.take_pending_usage(&mut |delta| {
-        told.push((
+        reported.push((
             delta.key.to_string(),
             u64::from(delta.day) - TODAY,
             delta.used,
         ));
     });
-    told.sort();
-    told
+    reported.sort();
+    reported
 }
 
 fn of(key: &str, day: u64, used: i64) -> (String, u64, i64) {
@@ -77,7 +76,7 @@ fn of(key: &str, day: u64, used: i64) -> (String, u64, i64) {
 }
 
 #[test]
-fn what_was_used_is_told_once_also_without_a_quota() {
+fn usage_is_reported_once_also_without_a_quota() {
     let one = recording(rate(1.0, 100));
     assert!(one.take(3, NOON).allowed && one.take(2, NOON).allowed);
     assert!(one.take_for("other", 7, NOON).allowed);
@@ -89,17 +88,17 @@ fn what_was_used_is_told_once_also_without_a_quota() {
             .take_inline(scope, "mine", 1, 5, 1.0, NOON)
             .allowed
     );
-    assert_eq!(told(&one.store), [of("acme", 0, 5), of("other", 0, 7)]);
-    assert_eq!(told(&one.store), []);
+    assert_eq!(reported(&one.store), [of("acme", 0, 5), of("other", 0, 7)]);
+    assert_eq!(reported(&one.store), []);
     assert!(one.take(1, NOON).allowed);
-    assert_eq!(told(&one.store), [of("acme", 0, 1)]);
+    assert_eq!(reported(&one.store), [of("acme", 0, 1)]);
 }
 
 #[test]
 fn nothing_is_kept_for_nobody() {
     let one = One::new(rate(1.0, 100));
     assert!(one.take(3, NOON).allowed);
-    assert_eq!(told(&one.store), []);
+    assert_eq!(reported(&one.store), []);
 }
 
 #[test]
@@ -109,8 +108,11 @@ fn each_day_is_told_as_its_own() {
     assert!(one.take(4, after_ms(DAY_MS)).allowed);
     one.store.give_back(ticket);
     assert!(one.take(3, after_ms(2 * DAY_MS)).allowed);
-    let told = told(&one.store);
-    assert_eq!(told, [of("acme", 0, 0), of("acme", 1, 4), of("acme", 2, 3)]);
+    let reported = reported(&one.store);
+    assert_eq!(
+        reported,
+        [of("acme", 0, 0), of("acme", 1, 4), of("acme", 2, 3)]
+    );
     let mut quotas = Vec::new();
     assert!(one.take(1, after_ms(2 * DAY_MS)).allowed);
     one.store
@@ -123,18 +125,18 @@ fn each_day_is_told_as_its_own() {
 fn what_is_given_back_after_it_was_told_is_taken_off() {
     let one = recording(quota(1000, Period::Day));
     let (first, second) = (one.take(5, NOON).ticket, one.take(2, NOON).ticket);
-    assert_eq!(told(&one.store), [of("acme", 0, 7)]);
+    assert_eq!(reported(&one.store), [of("acme", 0, 7)]);
     one.store.give_back(first.unwrap());
-    assert_eq!(told(&one.store), [of("acme", 0, -5)]);
+    assert_eq!(reported(&one.store), [of("acme", 0, -5)]);
     // On another day, and in a counter that is gone.
     let one = recording(rate(1.0, 10));
     let third = one.take(2, NOON).ticket.unwrap();
-    assert_eq!(told(&one.store), [of("acme", 0, 2)]);
+    assert_eq!(reported(&one.store), [of("acme", 0, 2)]);
     let later = after_ms(DAY_MS);
     (0..32).for_each(|_| drop(one.take_for("other", 0, later)));
-    assert_eq!(one.store.counters(), 0);
+    assert_eq!(one.store.figures().counters, 0);
     one.store.give_back(third);
-    assert_eq!(told(&one.store), [of("acme", 0, -2)]);
+    assert_eq!(reported(&one.store), [of("acme", 0, -2)]);
     drop(second);
 }
 
@@ -145,10 +147,10 @@ fn a_counter_that_was_not_told_is_kept() {
     let later = after_ms(DAY_MS);
     let touch = || (0..64).for_each(|_| drop(one.take_for("other", 0, later)));
     touch();
-    assert_eq!(one.store.counters(), 1);
-    assert_eq!(told(&one.store), [of("acme", 0, 2)]);
+    assert_eq!(one.store.figures().counters, 1);
+    assert_eq!(reported(&one.store), [of("acme", 0, 2)]);
     touch();
-    assert_eq!(one.store.counters(), 0);
+    assert_eq!(one.store.figures().counters, 0);
 }
 
 #[test]
@@ -163,11 +165,11 @@ fn what_could_not_be_saved_is_told_again_with_what_came_meanwhile() {
         .drain(..)
         .for_each(|delta| one.store.return_pending_usage(delta));
     let quota = |delta: &UsageDelta| delta.quota.map(|quota| quota.used);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     one.store
-        .take_pending_usage(&mut |delta| told.push((delta.used, quota(&delta))));
-    assert_eq!(told, [(7, Some(7))]);
-    // Its day is over meanwhile: the day stays its own, and the quota's last state is told last.
+        .take_pending_usage(&mut |delta| reported.push((delta.used, quota(&delta))));
+    assert_eq!(reported, [(7, Some(7))]);
+    // Its day is over meanwhile: the day stays its own, and the quota's last state is reported last.
     assert!(one.take(1, NOON).allowed);
     one.store
         .take_pending_usage(&mut |delta| failed.push(delta));
@@ -175,11 +177,11 @@ fn what_could_not_be_saved_is_told_again_with_what_came_meanwhile() {
     failed
         .drain(..)
         .for_each(|delta| one.store.return_pending_usage(delta));
-    told.clear();
+    reported.clear();
     one.store
-        .take_pending_usage(&mut |delta| told.push((delta.used, quota(&delta))));
-    assert_eq!(told, [(1, None), (1, Some(9))]);
-    // The quota's period is over meanwhile: its last state is told.
+        .take_pending_usage(&mut |delta| reported.push((delta.used, quota(&delta))));
+    assert_eq!(reported, [(1, None), (1, Some(9))]);
+    // The quota's period is over meanwhile: its last state is reported.
     assert!(one.take(1, after_ms(DAY_MS)).allowed);
     one.store
         .take_pending_usage(&mut |delta| failed.push(delta));
@@ -187,10 +189,10 @@ fn what_could_not_be_saved_is_told_again_with_what_came_meanwhile() {
     failed
         .drain(..)
         .for_each(|delta| one.store.return_pending_usage(delta));
-    told.clear();
+    reported.clear();
     one.store
-        .take_pending_usage(&mut |delta| told.push((delta.used, quota(&delta))));
-    assert_eq!(told, [(1, Some(10)), (2, Some(2))]);
+        .take_pending_usage(&mut |delta| reported.push((delta.used, quota(&delta))));
+    assert_eq!(reported, [(1, Some(10)), (2, Some(2))]);
 }
 
 #[test]
@@ -199,9 +201,9 @@ fn what_nobody_saves_is_bounded() {
     for day in 0..300 {
         assert!(one.take(1, after_ms(day * DAY_MS)).allowed);
     }
-    let kept: i64 = told(&one.store).iter().map(|(.., used)| used).sum();
+    let kept: i64 = reported(&one.store).iter().map(|(.., used)| used).sum();
     assert_eq!(kept, 101);
-    assert_eq!(one.store.lost_count(), 199);
+    assert_eq!(one.store.figures().lost, 199);
     let (counters, lost) = (1, 199);
     assert_eq!(one.store.figures(), LimitFigures { counters, lost });
 }
@@ -225,16 +227,13 @@ fn an_extension_is_for_its_period_and_its_key() {
     // An extension is kept though nothing was used.
     (0..64).for_each(|_| drop(one.take_for("third", 0, NOON)));
     assert_eq!(one.take_for("other", 0, NOON).quota.unwrap().remaining, 0);
-    let standing = one.store.quota_status(&one.plan, "acme", NOON).unwrap();
-    assert_eq!((standing.used, standing.extra), (115, 15));
+    let status = one.store.quota_status(&one.plan, "acme", NOON).unwrap();
+    assert_eq!((status.used, status.extra), (115, 15));
     let tomorrow = after_ms(DAY_MS);
     assert_eq!(one.admitted(200, tomorrow), 100);
     assert_eq!(one.take_for("other", 0, tomorrow).quota.unwrap().limit, 100);
-    let standing = one.store.quota_status(&one.plan, "acme", tomorrow).unwrap();
-    assert_eq!(
-        (standing.used, standing.extra, standing.remaining),
-        (100, 0, 0)
-    );
+    let status = one.store.quota_status(&one.plan, "acme", tomorrow).unwrap();
+    assert_eq!((status.used, status.extra, status.remaining), (100, 0, 0));
 }
 
 #[test]
@@ -250,8 +249,8 @@ fn extremes_of_extensions_stay_within_their_range() {
     let bounded = One::new(rate(1.0, 1));
     let refused = bounded.store.extend(&bounded.plan, "acme", 1, NOON);
     assert_eq!(refused, Err(ExtendError::NoQuota));
-    let standing = bounded.store.quota_status(&bounded.plan, "acme", NOON);
-    assert_eq!(standing, None);
+    let status = bounded.store.quota_status(&bounded.plan, "acme", NOON);
+    assert_eq!(status, None);
     let full = One::with(LocalLimits::new(1), quota(10, Period::Day));
     assert!(full.take(1, NOON).allowed);
     let refused = full.store.extend(&full.plan, "other", 5, NOON);
@@ -269,8 +268,8 @@ fn a_start_knows_what_was_used_and_extended() {
             period,
             number,
             used,
+            extra,
         },
-        extra,
     };
     for row in [
         row("acme", Period::Day, today, 95, 0),
@@ -284,8 +283,8 @@ fn a_start_knows_what_was_used_and_extended() {
     let remaining = |key| one.take_for(key, 0, NOON).quota.unwrap().remaining;
     let keys = ["acme", "extended", "old", "new"].map(remaining);
     assert_eq!(keys, [5, 20, 100, 100]);
-    // What came in is not told.
-    assert_eq!(told(&one.store), []);
+    // Usage from elsewhere is not reported.
+    assert_eq!(reported(&one.store), []);
     assert!(one.take(2, NOON).allowed);
     let mut quotas = Vec::new();
     one.store
@@ -332,7 +331,7 @@ proptest! {
     ) {
         let plan = quota(40, period);
         let one = recording(plan.clone());
-        let mut ledger = UsageBook::default();
+        let mut book = UsageBook::default();
         let mut by_day: BTreeMap<(usize, u64), i64> = BTreeMap::new();
         let mut by_period: BTreeMap<(usize, u32), u64> = BTreeMap::new();
         let mut open = VecDeque::new();
@@ -360,7 +359,7 @@ proptest! {
                     }
                 }
                 SaveStep::Pause { minutes } => now = now.after(Duration::from_secs(60 * minutes)),
-                SaveStep::Save => ledger.save(&one.store),
+                SaveStep::Save => book.save(&one.store),
                 SaveStep::SaveFails => {
                     let mut failed = Vec::new();
                     one.store.take_pending_usage(&mut |delta| failed.push(delta));
@@ -369,13 +368,13 @@ proptest! {
                 SaveStep::Sweep => (0..64).for_each(|_| drop(one.take_for("nobody", 0, now))),
             }
         }
-        ledger.save(&one.store);
+        book.save(&one.store);
         for ((key, day), used) in by_day {
-            prop_assert_eq!(ledger.used(KEYS[key], day), used, "{} on day {}", KEYS[key], day);
+            prop_assert_eq!(book.used(KEYS[key], day), used, "{} on day {}", KEYS[key], day);
         }
         let current = period.number(now.wall_ms);
         for ((key, number), used) in by_period {
-            let row = ledger.quotas.get(&(KEYS[key].to_owned(), number));
+            let row = book.quotas.get(&(KEYS[key].to_owned(), number));
             let saved = row.map_or(0, |row| row.used);
             if number == current {
                 prop_assert_eq!(saved, used, "{} in period {}", KEYS[key], number);
@@ -383,7 +382,7 @@ proptest! {
         }
         // A new process goes on where this one ended.
         let next = One::with(LocalLimits::default().with_recording(), plan);
-        ledger.restore(&next.store, now);
+        book.restore(&next.store, now);
         for key in KEYS {
             let left = |one: &One| one.take_for(key, 0, now).quota.unwrap().remaining;
             prop_assert_eq!(left(&next), left(&one), "{}", key);
@@ -399,18 +398,18 @@ fn nothing_is_lost_while_workers_take_and_a_thread_saves() {
     );
     let done = AtomicBool::new(false);
     let keys: Vec<String> = (0..500).map(|key| format!("key-{key}")).collect();
-    let mut ledger = UsageBook::default();
+    let mut book = UsageBook::default();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
                 let (one, keys) = (&one, &keys);
                 scope.spawn(move || {
-                    for round in 0..20_000_usize {
-                        let key = &keys[(round * 7 + worker * 13) % keys.len()];
-                        let now = after_ms((round as u64) * 10);
+                    for step in 0..20_000_usize {
+                        let key = &keys[(step * 7 + worker * 13) % keys.len()];
+                        let now = after_ms((step as u64) * 10);
                         let taken = one.take_for(key, 2, now);
                         // Every other taking is given back.
-                        if round % 2 == 0 {
+                        if step % 2 == 0 {
                             one.store.give_back(taken.ticket.unwrap());
                         }
                     }
@@ -439,12 +438,12 @@ fn nothing_is_lost_while_workers_take_and_a_thread_saves() {
             .into_iter()
             .for_each(|worker| worker.join().unwrap());
         done.store(true, Ordering::Relaxed);
-        ledger = saver.join().unwrap();
+        book = saver.join().unwrap();
     });
-    ledger.save(&one.store);
-    let used: i64 = ledger.days.values().sum();
+    book.save(&one.store);
+    let used: i64 = book.days.values().sum();
     assert_eq!(used, 4 * 10_000 * 2);
-    let quotas: u64 = ledger.quotas.values().map(|quota| quota.used).sum();
+    let quotas: u64 = book.quotas.values().map(|quota| quota.used).sum();
     assert_eq!(quotas, 4 * 10_000 * 2);
 }
 
@@ -465,17 +464,17 @@ fn what_a_gateway_that_drains_has_used_is_counted_once() {
                 period: Period::Day,
                 number: today,
                 used: stored,
+                extra: 0,
             },
-            extra: 0,
         },
     };
     one.store.add_drain_usage(&late("acme", 4, 7));
-    // A key that this gateway has not seen stands where the store says.
+    // A key that this gateway has not seen has the usage that the store has.
     one.store.add_drain_usage(&late("other", 2, 9));
     assert!(one.take(3, NOON).allowed && !one.take(1, NOON).allowed);
     assert!(one.take_for("other", 1, NOON).allowed);
     assert!(!one.take_for("other", 1, NOON).allowed);
-    // By day only what was used here is told; the quota is told as it stands.
+    // By day only usage of this gateway is reported; of the quota its present state.
     book.save(&one.store);
     assert_eq!(
         (book.used("acme", TODAY), book.used("other", TODAY)),

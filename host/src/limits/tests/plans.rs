@@ -63,7 +63,7 @@ fn plans_of_the_store_change_while_requests_run() {
     let live = Arc::new(LivePlans::default());
     let book = PlanBook::new(fixed, Arc::clone(&live));
     let burst = |name: &str| {
-        book.with(name, |plan| plan.and_then(|plan| plan.plan().rate))
+        book.with(name, |plan| plan.and_then(|plan| plan.plan.rate))
             .map(|rate| rate.burst)
     };
     let sized = |name, burst| UsagePlan {
@@ -113,8 +113,8 @@ fn a_method_is_found_by_its_name_and_its_routes_pattern() {
         ("GET", "/orders/7", None),
         ("GET", "$default", Some(3)),
     ];
-    for (name, pattern, place) in found {
-        assert_eq!(plan.method(name, pattern), place, "{name} {pattern}");
+    for (name, pattern, index) in found {
+        assert_eq!(plan.method(name, pattern), index, "{name} {pattern}");
     }
     assert_eq!(store.enroll(rate(1.0, 1)).unwrap().method("GET", "/"), None);
 }
@@ -154,9 +154,9 @@ fn methods_that_make_no_sense_are_refused() {
     assert_eq!(wrong(&[("GET", "/", 1.0, 0)]), Some(no_burst));
     let twice = [("GET", "/", 1.0, 1), ("GET", "/", 2.0, 1)];
     assert_eq!(wrong(&twice), Some(MethodError::Duplicate));
-    let one = |place: usize| MethodRate {
+    let one = |index: usize| MethodRate {
         method: "GET".into(),
-        path: format!("/{place}").into(),
+        path: format!("/{index}").into(),
         rate: RateLimit {
             per_second: 1.0,
             burst: 1,

@@ -12,7 +12,7 @@ fn idle_counters_go() {
     for number in 0..10_000 {
         assert!(take(&store, &plan, &number.to_string(), 1, NOON).allowed);
     }
-    assert_eq!(store.counters(), 10_000);
+    assert_eq!(store.figures().counters, 10_000);
     // Their buckets are full again, but the day is not over.
     let touch = |now: Timestamp| {
         for _ in 0..10 {
@@ -20,9 +20,9 @@ fn idle_counters_go() {
         }
     };
     touch(after_ms(60_000));
-    assert_eq!(store.counters(), 10_000);
+    assert_eq!(store.figures().counters, 10_000);
     touch(after_ms(DAY_MS / 2 + 60 * 60 * 1000));
-    assert_eq!(store.counters(), 0);
+    assert_eq!(store.figures().counters, 0);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn without_room_new_keys_are_refused_and_known_ones_are_not() {
     let plan = store.enroll(rate(1.0, 10)).unwrap();
     let take = |number: u64, now| take(&store, &plan, &number.to_string(), 1, now);
     let decisions: Vec<Decision> = (0..5000).map(|number| take(number, NOON)).collect();
-    let kept = store.counters();
+    let kept = store.figures().counters;
     assert!((900..=1000).contains(&kept), "{kept}");
     assert_eq!(
         decisions.iter().filter(|decision| decision.allowed).count(),
@@ -63,7 +63,7 @@ fn without_room_new_keys_are_refused_and_known_ones_are_not() {
     assert!(take(0, NOON).allowed);
     // Full buckets make room.
     assert!((10_000..10_800).all(|number| take(number, after_ms(5000)).allowed));
-    assert!(store.counters() <= 1000);
+    assert!(store.figures().counters <= 1000);
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn takings_and_returns_of_many_threads_balance() {
         for thread in 0..8_u64 {
             let one = &one;
             scope.spawn(move || {
-                for round in 0..2000 {
-                    let decision = one.take(1 + (thread + round) % 9, NOON);
+                for step in 0..2000 {
+                    let decision = one.take(1 + (thread + step) % 9, NOON);
                     if let Some(ticket) = decision.ticket {
                         one.store.give_back(ticket);
                     }
@@ -122,7 +122,7 @@ fn what_stays_is_still_found() {
     for number in 0..60_000 {
         assert!(take(&store, &quick, &format!("x{number}"), 0, later).allowed);
     }
-    assert_eq!(store.counters(), 2000);
+    assert_eq!(store.figures().counters, 2000);
     for number in (0..6000_u64).step_by(3) {
         let shown = take(&store, &slow, &number.to_string(), 0, later);
         assert_eq!(shown.rate.unwrap().remaining, 10 - (1 + number % 7));
@@ -133,8 +133,8 @@ fn what_stays_is_still_found() {
 fn who_gave_all_back_is_forgotten() {
     let one = One::new(both(1e-9, 10, 10));
     let ticket = one.take(4, NOON).ticket.unwrap();
-    assert_eq!(one.store.counters(), 1);
+    assert_eq!(one.store.figures().counters, 1);
     one.store.give_back(ticket);
     (0..16).for_each(|_| drop(one.take(0, NOON)));
-    assert_eq!(one.store.counters(), 0);
+    assert_eq!(one.store.figures().counters, 0);
 }

@@ -30,10 +30,11 @@ pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
             let Some(services) = &state.services else {
                 wasmtime::bail!("called `limits.take-inline` outside of an exchange");
             };
-            let scope = services.limits.scope(&state.name);
+            let scope = services.limits.local().scope(&state.name);
             let now = Timestamp::now();
             let limits = services.limits.clone();
-            let decision = limits.take_inline(scope, &key, cost, capacity, refill, now);
+            let local = limits.local();
+            let decision = local.take_inline(scope, &key, cost, capacity, refill, now);
             Ok((state.keep(decision),))
         },
     )?;

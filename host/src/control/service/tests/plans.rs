@@ -335,5 +335,5 @@ fn only_a_quota_of_a_keys_own_plan_is_extended() {
         .load_quotas(NOW, &mut |row| kept.push(row))
         .unwrap();
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].extra, 7);
+    assert_eq!(kept[0].usage.extra, 7);
 }

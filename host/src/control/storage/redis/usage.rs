@@ -178,8 +178,8 @@ fn show(
                 period,
                 number,
                 used: u64::try_from(used).unwrap_or_default(),
+                extra,
             },
-            extra,
         });
     }
 }

@@ -91,7 +91,7 @@ fn add_to_quotas(
             .execute(params![row.plan, row.key, period, number])?;
     }
     let mut late = None;
-    for (usage, extra) in quotas(connection, row)? {
+    for usage in quotas(connection, row)? {
         let is_named = row.period == Some(usage.period);
         let holds_it = match row.number {
             Some(number) if is_named => number == usage.number,
@@ -116,7 +116,6 @@ fn add_to_quotas(
                     plan: row.plan.clone(),
                     key: row.key.clone(),
                     usage: QuotaUsage { used, ..usage },
-                    extra,
                 },
             });
         }
@@ -126,21 +125,16 @@ fn add_to_quotas(
 
 /// The key's quotas with their extensions: one for each kind of period that the plan's quota has
 /// or had.
-fn quotas(
-    connection: &Connection,
-    row: &DrainUsageRow,
-) -> rusqlite::Result<Vec<(QuotaUsage, i64)>> {
+fn quotas(connection: &Connection, row: &DrainUsageRow) -> rusqlite::Result<Vec<QuotaUsage>> {
     let text = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
     let mut statement = connection.prepare_cached(text)?;
     let rows = statement.query_map(params![row.plan, row.key], |found| {
-        Ok((
-            QuotaUsage {
-                period: found.get(0)?,
-                number: found.get(1)?,
-                used: found.get(2)?,
-            },
-            found.get(3)?,
-        ))
+        Ok(QuotaUsage {
+            period: found.get(0)?,
+            number: found.get(1)?,
+            used: found.get(2)?,
+            extra: found.get(3)?,
+        })
     })?;
     rows.collect()
 }

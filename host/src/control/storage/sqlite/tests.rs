@@ -207,6 +207,7 @@ fn used(plan: &str, key: &str, used: i64, quota: Option<u64>) -> UsageDelta {
             period: Period::Day,
             number: 40,
             used,
+            extra: 0,
         }),
     }
 }

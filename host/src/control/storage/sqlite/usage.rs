@@ -118,8 +118,8 @@ pub(super) fn load_quotas(
                     period: row.get(2)?,
                     number: row.get(3)?,
                     used: row.get(4)?,
+                    extra: row.get(5)?,
                 },
-                extra: row.get(5)?,
             })
         })?;
         for row in found {

@@ -13,8 +13,8 @@ fn at(ms: u64) -> Timestamp {
 
 /// What a budget of this much, which nobody else uses, answers.
 fn answer(left: &mut u64, kept: u64, order: LeaseRequest) -> Grant {
-    let held = order.leased.min(kept);
-    *left = left.saturating_sub(order.spent.saturating_sub(kept - held)) + order.returned;
+    let still_leased = order.leased.min(kept);
+    *left = left.saturating_sub(order.spent.saturating_sub(kept - still_leased)) + order.returned;
     let paid = if *left >= order.smallest_need {
         order.need.min(*left)
     } else {
@@ -26,7 +26,7 @@ fn answer(left: &mut u64, kept: u64, order: LeaseRequest) -> Grant {
     Grant {
         paid,
         leased,
-        still_leased: held,
+        still_leased,
         left: *left,
         others: 0,
         wait_ms: 1000,
@@ -78,7 +78,7 @@ fn who_waits_is_granted_all_and_what_is_leased_follows_what_was_used() {
 
 #[test]
 fn requests_that_wait_for_a_rate_come_first() {
-    let refill = Refill {
+    let refill = RateLimit {
         burst: 10,
         per_second: 0.001,
     };
@@ -197,7 +197,7 @@ fn what_is_not_used_goes_back() {
 
 #[test]
 fn a_rate_refills_while_nobody_asks() {
-    let refill = Refill {
+    let refill = RateLimit {
         burst: 10,
         per_second: 10.0,
     };
@@ -218,7 +218,7 @@ fn a_rate_refills_while_nobody_asks() {
 }
 
 proptest! {
-    /// Whatever happens, what was used is what the budget counts, what is untold, and no more than
+    /// Whatever happens, all usage is counted by the budget or unreported, except for no more than
     /// there was.
     #[test]
     fn nothing_is_used_that_is_not_accounted_for(
@@ -238,7 +238,7 @@ proptest! {
                 0 | 1 => lease.need(amount, at(0)),
                 2 if flying.is_none() => flying = Some(lease.request(at(0), false)),
                 3 => if let Some(order) = flying.take() {
-                    // Leased units are in the budget until they are told as used.
+                    // Leased units are in the budget until they are reported as used.
                     left += kept;
                     left -= order.spent;
                     left -= order.leased;

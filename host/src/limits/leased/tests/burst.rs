@@ -4,7 +4,7 @@
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::limits::leased::entry::{LeaseEntry, LeaseTerms};
+use crate::limits::leased::entry::LeaseEntry;
 use crate::limits::leased::lease::{BudgetLease, Grant, LEASE_MS, LeaseRequest};
 use crate::limits::leased::request::{EntryRequest, RefillReply};
 
@@ -35,8 +35,8 @@ impl ModelBudget {
         let others = self.others(gateway, now_ms);
         self.used = (self.used + order.spent).saturating_sub(order.returned);
         self.backs.push((order.returned, now_ms));
-        let held = order.leased.min(mine);
-        let mut left = self.limit.saturating_sub(self.used + others + held);
+        let still_leased = order.leased.min(mine);
+        let mut left = self.limit.saturating_sub(self.used + others + still_leased);
         let mut paid = 0;
         if left >= 1 && left >= order.smallest_need {
             paid = order.need.min(left);
@@ -46,7 +46,7 @@ impl ModelBudget {
         let leased = order.advance.min(left).min(share.max(1));
         left -= leased;
         self.used += paid;
-        self.leases[gateway] = (held + leased, now_ms + LEASE_MS);
+        self.leases[gateway] = (still_leased + leased, now_ms + LEASE_MS);
         if paid < order.need {
             for (of, recalled) in self.recalled.iter_mut().enumerate() {
                 *recalled |= of != gateway && self.leases[of].0 > 0;
@@ -55,7 +55,7 @@ impl ModelBudget {
         let grant = Grant {
             paid,
             leased,
-            still_leased: held,
+            still_leased,
             left,
             others,
             wait_ms: 1000,
@@ -78,7 +78,7 @@ struct StoreCall {
 struct ModelGateway {
     entry: LeaseEntry,
     call: Option<StoreCall>,
-    /// When to look whether something is to be told.
+    /// When to look whether something is to be reported.
     round_ms: u64,
     /// When to ask again for those who wait.
     later_ns: Option<u64>,
@@ -89,7 +89,7 @@ struct ModelGateway {
 struct World {
     random: fastrand::Rng,
     plan: Arc<EnrolledPlan>,
-    terms: LeaseTerms,
+    policy: LeasePolicy,
     now_ms: u64,
     /// By the wall clock, when it began. Milliseconds since 1970.
     wall_ms: u64,
@@ -124,7 +124,7 @@ impl World {
         let gateways = gateways.collect();
         Self {
             plan: Arc::new(plan),
-            terms: LeaseTerms { max_lease: 100 },
+            policy: policy(100, OnUnavailable::Deny),
             now_ms: 0,
             wall_ms: 1_700_000_000_000,
             delay_ms,
@@ -159,11 +159,11 @@ impl World {
     /// Units that nobody used, and that no waiting request was given. Those given back in the last
     /// second are left out: answers are believed for so long.
     fn unspent(&self) -> u64 {
-        let untold: u64 = self.gateways.iter().map(ModelGateway::untold).sum();
+        let unreported: u64 = self.gateways.iter().map(ModelGateway::unreported).sum();
         let backs = self.budget.backs.iter();
         let lately = backs.filter(|(_, at_ms)| at_ms + 1000 > self.now_ms);
         let back: u64 = lately.map(|(back, _)| back).sum();
-        let spent = self.budget.used + untold + back;
+        let spent = self.budget.used + unreported + back;
         self.budget.limit.saturating_sub(spent)
     }
 
@@ -181,7 +181,7 @@ impl World {
             now,
         };
         let entry = &mut self.gateways[gateway].entry;
-        entry.refresh(&plan, &take, self.terms);
+        entry.refresh(&plan, &take, &self.policy);
         match entry.outlook(&plan, &take) {
             TakeOutlook::Enough => {
                 entry.spend(&plan, &take);
@@ -247,13 +247,13 @@ impl World {
                 speaking.entry.queued || is_later || is_round && speaking.entry.is_unsettled(now);
             if asks || is_round {
                 let orders = asks.then(|| speaking.entry.request(now, false));
-                let told = format!("{:?}", orders.as_ref().and_then(EntryRequest::of_quota));
+                let reported = format!("{:?}", orders.as_ref().and_then(EntryRequest::of_quota));
                 speaking.call = Some(StoreCall {
                     orders,
                     answer: None,
                     due_ms: now_ms + self.delay_ms,
                 });
-                self.note(|| format!("{gateway} sends {told}"));
+                self.note(|| format!("{gateway} sends {reported}"));
             }
             return;
         };
@@ -281,7 +281,7 @@ impl World {
                 rates: smallvec::SmallVec::new(),
             };
             let settled = speaking.entry.settle(&orders, &answer, now);
-            assert_eq!(settled.extended, None);
+            assert_eq!(settled, None);
             for waiter in speaking.entry.wake_answered(now) {
                 let _ = waiter.send(());
             }
@@ -338,9 +338,9 @@ impl World {
 
 impl ModelGateway {
     /// Units that were used, and the store does not know it yet.
-    fn untold(&self) -> u64 {
+    fn unreported(&self) -> u64 {
         let here: u64 = self.entry.leases().map(BudgetLease::unreported).sum();
-        let told = match &self.call {
+        let reported = match &self.call {
             Some(StoreCall {
                 orders: Some(orders),
                 answer: None,
@@ -348,7 +348,7 @@ impl ModelGateway {
             }) => orders.of_quota().map_or(0, |order| order.spent),
             _ => 0,
         };
-        here + told
+        here + reported
     }
 }
 
@@ -390,7 +390,7 @@ fn a_request_that_waits_over_the_end_of_a_period_asks_in_the_next_one() {
         world.speak(0);
     }
     world.look_again(0);
-    let number = |world: &World| world.gateways[0].entry.quota.as_ref().unwrap().number;
+    let number = |world: &World| world.gateways[0].entry.quota.as_ref().unwrap().usage.number;
     let before = number(&world);
     let waits = |world: &World| {
         world

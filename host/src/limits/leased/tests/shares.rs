@@ -1,4 +1,4 @@
-//! Shares that are not known, small ones, and those of gateways that went away.
+//! Unknown shares, small ones, and those of gateways that went away.
 
 use super::*;
 
@@ -64,14 +64,14 @@ fn the_lease_of_a_gateway_that_stands_still_is_used_by_others_and_not_by_it() {
         TestGateway::start(&server, &plan, policy),
     ];
     gateways[0].admit("k", 12);
-    // Its thread stands still, with a lease in hand.
-    let held = {
+    // Its thread stops while it has a lease.
+    let guard = {
         let shared = &gateways[0].limits.shared;
         shared.queue.lock().stop = true;
         shared.wake.notify_all();
         gateways[0].limits.thread.lock().take().unwrap()
     };
-    drop(held);
+    drop(guard);
     gateways[1].admit("k", 80);
     let end = Instant::now() + Duration::from_millis(lease::LEASE_MS);
     until("the end of the lease", || Instant::now() > end);
@@ -99,7 +99,7 @@ fn a_request_that_the_routes_rate_refuses_waits_for_no_share() {
         per_second: 0.001,
         burst: 1,
     };
-    let route = limits.shared_rate("route", slow).unwrap();
+    let route = limits.local().shared_rate("route", slow).unwrap();
     let take = |plan, key| TakeRequest {
         plan,
         key,
@@ -109,7 +109,7 @@ fn a_request_that_the_routes_rate_refuses_waits_for_no_share() {
         cost: 1,
         now: Timestamp::now(),
     };
-    // The share of a key that is new is not known.
+    // The share of a new key is unknown.
     assert!(limits.wait(&take(Some(&gateway.plan), "first")).is_some());
     assert!(limits.take(&take(None, "")).allowed);
     let taking = take(Some(&gateway.plan), "second");

@@ -90,7 +90,7 @@ impl NaiveBucket {
     }
 }
 
-/// The place of a bucket: of a key's method, a key's plan, the route, the gateway.
+/// The location of a bucket: of a key's method, a key's plan, the route, the gateway.
 type BucketLocation = (Which, usize, usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,27 +117,32 @@ fn at(us: u64) -> Timestamp {
 }
 
 /// The buckets that a step meets.
-fn places(step: &BoundsStep) -> Vec<BucketLocation> {
-    let mut places = Vec::new();
+fn locations(step: &BoundsStep) -> Vec<BucketLocation> {
+    let mut locations = Vec::new();
     if step.method > 0 {
-        places.push((Which::Method, step.key, step.method));
+        locations.push((Which::Method, step.key, step.method));
     }
-    places.push((Which::Plan, step.key, 0));
+    locations.push((Which::Plan, step.key, 0));
     if step.route {
-        places.push((Which::Route, 0, 0));
+        locations.push((Which::Route, 0, 0));
     }
     if step.gateway {
-        places.push((Which::Gateway, 0, 0));
+        locations.push((Which::Gateway, 0, 0));
     }
-    places
+    locations
 }
 
 impl NaiveBounds {
     fn take(&mut self, step: &BoundsStep, now_us: u64) -> Option<BoundKind> {
         let mut refused = Vec::new();
-        for place in places(step) {
-            if !self.tubs.get_mut(&place).unwrap().gives(step.cost, now_us) {
-                refused.push(match place.0 {
+        for location in locations(step) {
+            if !self
+                .tubs
+                .get_mut(&location)
+                .unwrap()
+                .gives(step.cost, now_us)
+            {
+                refused.push(match location.0 {
                     Which::Method => (0, BoundKind::Method),
                     Which::Plan => (1, BoundKind::Plan),
                     Which::Route => (3, BoundKind::Route),
@@ -153,17 +158,17 @@ impl NaiveBounds {
             return Some(first);
         }
         *used += step.cost;
-        for place in places(step) {
-            self.tubs.get_mut(&place).unwrap().take(step.cost);
+        for location in locations(step) {
+            self.tubs.get_mut(&location).unwrap().take(step.cost);
         }
         None
     }
 
     fn give_back(&mut self, step: &BoundsStep, taken_us: u64, now_us: u64) {
         *self.used.get_mut(&(step.key, day(taken_us))).unwrap() -= step.cost;
-        for place in places(step) {
+        for location in locations(step) {
             self.tubs
-                .get_mut(&place)
+                .get_mut(&location)
                 .unwrap()
                 .give_back(step.cost, now_us);
         }
@@ -199,8 +204,8 @@ proptest! {
         ];
         let mut naive = NaiveBounds { tubs: BTreeMap::new(), limit, used: BTreeMap::new() };
         for key in 0..2 {
-            for (place, size) in [(1, first), (2, second)] {
-                naive.tubs.insert((Which::Method, key, place), NaiveBucket::new(size));
+            for (method, size) in [(1, first), (2, second)] {
+                naive.tubs.insert((Which::Method, key, method), NaiveBucket::new(size));
             }
             naive.tubs.insert((Which::Plan, key, 0), NaiveBucket::new(plan));
         }
@@ -226,8 +231,8 @@ proptest! {
             prop_assert_eq!(decision.refused_by, naive.take(&step, now_us));
             let left = limit - naive.used[&(step.key, day(now_us))];
             prop_assert_eq!(decision.quota.unwrap().remaining, left);
-            let held = places(&step).into_iter().filter(|place| place.0 <= Which::Plan);
-            let left = held.map(|place| naive.tubs[&place].content / BILLION).min().unwrap();
+            let own = locations(&step).into_iter().filter(|location| location.0 <= Which::Plan);
+            let left = own.map(|location| naive.tubs[&location].content / BILLION).min().unwrap();
             prop_assert_eq!(u128::from(decision.rate.unwrap().remaining), left);
             if let Some(ticket) = decision.ticket {
                 open.push_back((ticket, step, now_us));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a ledger of a start or a change of periods brings.
+/// The stored usage at a start or a change of periods.
 fn row(key: &str, period: Period, used: u64) -> QuotaRow {
     let number = period.number(NOON.wall_ms);
     QuotaRow {
@@ -12,8 +12,8 @@ fn row(key: &str, period: Period, used: u64) -> QuotaRow {
             period,
             number,
             used,
+            extra: 0,
         },
-        extra: 0,
     }
 }
 
@@ -22,7 +22,7 @@ fn a_period_that_comes_and_goes_misses_nothing() {
     let mut one = recording(quota(100, Period::Day));
     let left = |one: &One, key: &str| one.take_for(key, 0, NOON).quota.unwrap().remaining;
     assert!(one.take(10, NOON).allowed && one.take_for("idle", 7, NOON).allowed);
-    // What was told before is added, with what was used in the month's days before.
+    // Usage that was reported before is added, with that of the month's earlier days.
     one.store.take_pending_usage(&mut |_| {});
     assert!(one.take(5, NOON).allowed);
     one.store.track("gold", MONTH, NOON);

@@ -128,6 +128,7 @@ pub(in super::super) fn quotas_are_loaded_with_their_extensions(storage: &dyn St
             period: MONTH,
             number,
             used,
+            extra: 0,
         }),
         ..delta("gold", key, 100, 1)
     };
@@ -136,7 +137,7 @@ pub(in super::super) fn quotas_are_loaded_with_their_extensions(storage: &dyn St
         storage
             .load_quotas(now_ms, &mut |row: QuotaRow| {
                 assert_eq!(row.usage.period, MONTH);
-                rows.push((row.key, row.usage.number, row.usage.used, row.extra));
+                rows.push((row.key, row.usage.number, row.usage.used, row.usage.extra));
             })
             .unwrap();
         rows.sort();

@@ -30,7 +30,7 @@ pub(super) trait TableEntry {
 
 /// The entries of one shard.
 #[derive(Debug)]
-pub(super) struct Entries<E> {
+pub(super) struct DenseTable<E> {
     index: HashTable<u32>,
     list: Vec<E>,
     room: Room,
@@ -38,7 +38,7 @@ pub(super) struct Entries<E> {
     takings: u8,
 }
 
-impl<E> Default for Entries<E> {
+impl<E> Default for DenseTable<E> {
     fn default() -> Self {
         Self {
             index: HashTable::new(),
@@ -50,7 +50,7 @@ impl<E> Default for Entries<E> {
     }
 }
 
-impl<E: TableEntry> Entries<E> {
+impl<E: TableEntry> DenseTable<E> {
     /// The position of the entry with this hash that is the wanted one.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<usize> {
         let matches = |position: &u32| self.list.get(*position as usize).is_some_and(&is_it);
