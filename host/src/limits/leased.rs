@@ -60,6 +60,7 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) use state::LeaseState;
 use state::LeaseStats;
 
+use super::bounds::LimitRefusal;
 use super::local::LocalLimits;
 use super::plan::{EnrolledPlan, UsagePlan};
 use super::ticket::LimitTicket;
@@ -73,7 +74,7 @@ use crate::model::store::OnUnavailable;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisSettings};
-use entry::{MOST, Shortage, TakeOutlook};
+use entry::{MOST, TakeOutlook};
 use refill::RefillCaller;
 use table::{LeaseOwner, Leases};
 
@@ -105,7 +106,7 @@ pub(crate) struct LeaseBound {
 }
 
 /// The answer if the shared count is unknown.
-const UNKNOWN: Shortage = Shortage {
+const UNKNOWN: LimitRefusal = LimitRefusal {
     by: BoundKind::Unavailable,
     retry_after_ms: 1000,
 };

@@ -22,7 +22,6 @@ use crate::model::period::Period;
 use crate::model::plan::RateLimit;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
-use decide::counter_take;
 use persistence::{BATCH, read_request};
 
 /// The default limit of counters: some 250 MB at worst.
@@ -150,7 +149,7 @@ impl LimitStore for LocalLimits {
     fn take(&self, take: &TakeRequest<'_>) -> Decision {
         match take.plan {
             None => take_shared(take),
-            Some(plan) => self.decide(&counter_take(take, plan)),
+            Some(plan) => self.decide(&self.counter_take(take, plan)),
         }
     }
 

@@ -244,41 +244,29 @@ impl RateCounters {
             return self.take_leased(leased, bounds, keys, cost, now);
         }
         let asked = bounds.0.iter().zip(keys).enumerate();
-        let (indexes, demands): (SmallVec<[usize; 4]>, SmallVec<[BoundDemand<'_>; 4]>) = asked
-            .filter_map(|(index, (bound, key))| {
-                let demand = BoundDemand {
-                    space: bound.space,
-                    key: (*key)?,
-                    gauge: &bound.gauge,
-                    shadow: bound.shadow,
-                };
-                Some((index, demand))
-            })
-            .unzip();
-        let outcomes = self.table.take(&demands, cost, now);
+        let demands = asked.filter_map(|(index, (bound, key))| {
+            let demand = self.table.demand(index, bound, (*key)?);
+            Some(demand)
+        });
+        let mut demands: SmallVec<[BoundDemand<'_>; 4]> = demands.collect();
+        self.table.take(&mut demands, cost, now);
         let mut decision = RateDecision {
             allowed: true,
             ..RateDecision::default()
         };
-        for ((index, demand), outcome) in indexes.iter().zip(&demands).zip(&outcomes) {
-            if outcome.key == RateKey::OVERFLOW {
+        for demand in &demands {
+            if demand.owner.key == RateKey::OVERFLOW {
                 self.count_overflow();
             }
-            let window_ms = bounds.0.get(*index).map(|bound| bound.window_ms);
-            let level = Level {
-                window_ms: window_ms.unwrap_or(outcome.level.window_ms),
-                ..outcome.level
-            };
-            decision.add(*index, demand.shadow, outcome.wait_ms, level);
+            let (shadow, level) = (demand.bound.shadow, demand.level(now));
+            decision.add(demand.index, shadow, demand.wait_ms, level);
         }
         if decision.allowed && cost > 0 {
-            let taken = demands.iter().zip(&outcomes);
-            let taken = taken.filter(|(_, outcome)| outcome.wait_ms == 0);
+            let taken = demands.iter().filter(|demand| demand.wait_ms == 0);
+            let counted = taken.map(|demand| (demand.owner.space, demand.owner.key));
             decision.ticket = Some(RateTicket {
                 cost,
-                counted: taken
-                    .map(|(demand, outcome)| (demand.space, outcome.key))
-                    .collect(),
+                counted: counted.collect(),
                 shared: SmallVec::new(),
             });
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::bounds::BoundWaits;
+use super::bounds::{BoundWaits, LimitRefusal};
 use super::bucket::{Bucket, Shape};
 use super::plan::RateError;
 use super::ticket::LimitTicket;
@@ -67,6 +67,9 @@ impl SharedRates {
     }
 }
 
+/// The numbers of the route's rate and the gateway's.
+pub(super) type SharedRateNumbers = (Option<u32>, Option<u32>);
+
 /// The locked shared rates of one request.
 pub(super) struct LockedRates<'a> {
     route: Option<LockedRate<'a>>,
@@ -94,8 +97,14 @@ impl<'a> LockedRates<'a> {
         }
     }
 
-    /// Records how long this cost must wait for them.
-    pub(super) fn settle(&mut self, waits: &mut BoundWaits, cost: u64, now: Timestamp) {
+    /// The refusal of this cost by these rates, or by other bounds with these waits. With the level
+    /// of the rate if it is one of these.
+    pub(super) fn refusal(
+        &mut self,
+        mut waits: BoundWaits,
+        cost: u64,
+        now: Timestamp,
+    ) -> Option<(LimitRefusal, Option<Level>)> {
         let wait = |rate: &mut Option<LockedRate<'_>>| {
             rate.as_mut().map_or(0, |rate| {
                 rate.bucket.settle(&rate.shape, now.monotonic_ns);
@@ -104,43 +113,48 @@ impl<'a> LockedRates<'a> {
         };
         waits.route = wait(&mut self.route);
         waits.gateway = wait(&mut self.gateway);
+        let refusal = waits.refusal()?;
+        let rate = match refusal.by {
+            BoundKind::Route => self.route.as_ref(),
+            BoundKind::Gateway => self.gateway.as_ref(),
+            BoundKind::Method | BoundKind::Plan | BoundKind::Quota | BoundKind::Unavailable => None,
+        };
+        let level = rate.map(|rate| rate.bucket.level(&rate.shape, now.monotonic_ns));
+        Some((refusal, level))
     }
 
-    /// Takes from both. Returns their numbers, for the ticket.
-    pub(super) fn take(&mut self, cost: u64) -> (Option<u32>, Option<u32>) {
+    /// Takes from both, unless they or other bounds with these waits refuse. Returns their
+    /// numbers for the ticket, if something was taken.
+    pub(super) fn take(
+        mut self,
+        waits: BoundWaits,
+        cost: u64,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Option<SharedRateNumbers> {
+        if let Some((refusal, level)) = self.refusal(waits, cost, now) {
+            decision.refuse(refusal);
+            decision.shared = level;
+            return None;
+        }
         let take = |rate: &mut Option<LockedRate<'_>>| {
             rate.as_mut().map(|rate| {
                 rate.bucket.take(cost);
                 rate.number
             })
         };
-        (take(&mut self.route), take(&mut self.gateway))
-    }
-
-    /// The level of the rate that refused, if it is one of these.
-    pub(super) fn level(&self, by: BoundKind, now: Timestamp) -> Option<Level> {
-        let rate = match by {
-            BoundKind::Route => self.route.as_ref(),
-            BoundKind::Gateway => self.gateway.as_ref(),
-            BoundKind::Method | BoundKind::Plan | BoundKind::Quota | BoundKind::Unavailable => None,
-        };
-        rate.map(|rate| rate.bucket.level(&rate.shape, now.monotonic_ns))
+        (cost > 0).then(|| (take(&mut self.route), take(&mut self.gateway)))
     }
 }
 
 /// Takes from shared rates alone.
 pub(super) fn take_shared(take: &TakeRequest<'_>) -> Decision {
     let mut decision = Decision::NOTHING;
-    let mut waits = BoundWaits::default();
-    let mut locked = LockedRates::lock(take.route, take.gateway);
-    locked.settle(&mut waits, take.cost, take.now);
-    if let Some(refusal) = waits.refusal() {
-        decision.refuse(refusal);
-        decision.shared = locked.level(refusal.by, take.now);
-    } else if take.cost > 0 {
-        let (route, gateway) = locked.take(take.cost);
+    let (waits, cost) = (BoundWaits::default(), take.cost);
+    let locked = LockedRates::lock(take.route, take.gateway);
+    if let Some((route, gateway)) = locked.take(waits, cost, take.now, &mut decision) {
         decision.ticket = Some(LimitTicket {
-            cost: take.cost,
+            cost,
             counter: None,
             route,
             gateway,

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::LeasePolicy;
 use super::lease::{Availability, BudgetLease};
 use super::table::LeaseOwner;
+use crate::limits::bounds::LimitRefusal;
 use crate::limits::counter::TakenAmounts;
 use crate::limits::plan::{EnrolledPlan, MethodRate};
 use crate::limits::usage::GRACE_MS;
@@ -104,17 +105,10 @@ pub(super) enum TakeOutlook {
     /// The leases cover it.
     Enough,
     /// The shared count says that too little of this bound is left.
-    Short(Shortage),
+    Short(LimitRefusal),
     /// The server must be asked. If it has just reported that other gateways have the missing part
     /// of a rate, this is the rate.
     Unknown(Option<BoundKind>),
-}
-
-/// Why a request finds no lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shortage {
-    pub(crate) by: BoundKind,
-    pub(crate) retry_after_ms: u64,
 }
 
 /// The rates of a request, the method's first, with the number of the method.
@@ -249,7 +243,7 @@ impl LeaseEntry {
     /// An impossible request is left to the counters, which refuse it.
     pub(super) fn outlook(&mut self, plan: &EnrolledPlan, take: &TakeRequest<'_>) -> TakeOutlook {
         let (cost, now) = (take.cost, take.now);
-        let mut short: Option<Shortage> = None;
+        let mut short: Option<LimitRefusal> = None;
         let mut unknown: Option<Option<BoundKind>> = None;
         let mut note = |room: Availability, by, otherwise_ms: u64| match room {
             Availability::Enough => {}
@@ -263,7 +257,7 @@ impl LeaseEntry {
             } => {
                 let soon = if at_other_gateways { 1000 } else { u64::MAX };
                 let retry_after_ms = wait_ms.unwrap_or(otherwise_ms).min(soon);
-                let first = short.get_or_insert(Shortage { by, retry_after_ms });
+                let first = short.get_or_insert(LimitRefusal { by, retry_after_ms });
                 first.retry_after_ms = first.retry_after_ms.max(retry_after_ms);
             }
         };

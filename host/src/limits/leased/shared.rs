@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{LeaseEntry, Shortage, TakeOutlook};
+use super::entry::{LeaseEntry, TakeOutlook};
 use super::table::LeaseOwner;
 use super::{LeaseShared, RefillQueue, UNKNOWN};
+use crate::limits::bounds::LimitRefusal;
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::limits::{BoundKind, Decision, LimitStore, TakeRequest};
@@ -129,15 +130,13 @@ impl LeaseShared {
             TakeOutlook::Short(short) => return self.refuse(take, short),
             TakeOutlook::Unknown(rate) if self.stats.is_reachable() => {
                 if let Some((refusal, level)) = self.local.refusal_by_rate(take) {
-                    let (by, retry_after_ms) = (refusal.by, refusal.retry_after_ms);
-                    let short = Shortage { by, retry_after_ms };
                     return Decision {
                         shared: level,
-                        ..self.refuse(take, short)
+                        ..self.refuse(take, refusal)
                     };
                 }
                 let by = rate.unwrap_or(UNKNOWN.by);
-                let mut decision = self.refuse(take, Shortage { by, ..UNKNOWN });
+                let mut decision = self.refuse(take, LimitRefusal { by, ..UNKNOWN });
                 decision.pending = true;
                 return decision;
             }
@@ -169,11 +168,9 @@ impl LeaseShared {
     }
 
     /// Takes nothing; the levels are those of the counters here.
-    pub(super) fn refuse(&self, take: &TakeRequest<'_>, short: Shortage) -> Decision {
+    pub(super) fn refuse(&self, take: &TakeRequest<'_>, refusal: LimitRefusal) -> Decision {
         let mut decision = self.local.take(&TakeRequest { cost: 0, ..*take });
-        decision.allowed = false;
-        decision.refused_by = Some(short.by);
-        decision.retry_after_ms = short.retry_after_ms;
+        decision.refuse(refusal);
         decision
     }
 

@@ -7,7 +7,7 @@ use crate::limits::bounds::{BoundWaits, Bounds, CounterRequest, LimitRefusal};
 use crate::limits::bucket::Shape;
 use crate::limits::counter::{CounterSnapshot, UsageCounter};
 use crate::limits::plan::{EnrolledPlan, Scope};
-use crate::limits::shared::{LockedRates, SharedRate};
+use crate::limits::shared::{LockedRates, SharedRate, SharedRateNumbers};
 use crate::limits::table::{CounterOwner, CounterTable};
 use crate::limits::ticket::{LimitTicket, TakenCounter};
 use crate::limits::{BoundKind, Decision, Level, NEVER_MS, TakeRequest};
@@ -21,8 +21,7 @@ const NO_ROOM: LimitRefusal = LimitRefusal {
 
 /// A request to take from one counter.
 pub(super) struct CounterTake<'a> {
-    space: u32,
-    key: &'a str,
+    owner: CounterOwner<'a>,
     request: CounterRequest<'a>,
     route: Option<&'a SharedRate>,
     gateway: Option<&'a SharedRate>,
@@ -50,8 +49,7 @@ impl LocalLimits {
             is_plan: false,
         };
         self.decide(&CounterTake {
-            space: scope.0,
-            key,
+            owner: self.owner(scope.0, key),
             request: CounterRequest {
                 bounds: &bounds,
                 method: None,
@@ -69,27 +67,41 @@ impl LocalLimits {
         &self,
         take: &TakeRequest<'_>,
     ) -> Option<(LimitRefusal, Option<Level>)> {
-        let asked = counter_take(take, take.plan?);
+        let asked = self.counter_take(take, take.plan?);
         let want = &asked.request;
-        let owner = self.owner(asked.space, asked.key);
-        let mut table = self.counters.lock_for(owner.hash);
-        let position = table.find(&owner);
+        let mut table = self.counters.lock_for(asked.owner.hash);
+        let position = table.find(&asked.owner);
         let entry = position.and_then(|position| table.entry(position));
         let mut new = UsageCounter::new();
         let counter = entry.map_or(&mut new, |entry| &mut entry.counter);
-        let mut waits = counter.settle_rates(want);
-        let mut locked = LockedRates::lock(asked.route, asked.gateway);
-        locked.settle(&mut waits, want.cost, want.now);
-        let refusal = waits.refusal()?;
-        Some((refusal, locked.level(refusal.by, want.now)))
+        let waits = counter.settle_rates(want);
+        LockedRates::lock(asked.route, asked.gateway).refusal(waits, want.cost, want.now)
+    }
+
+    /// The request to take from the counter of a plan.
+    pub(super) fn counter_take<'a>(
+        &self,
+        take: &TakeRequest<'a>,
+        plan: &'a EnrolledPlan,
+    ) -> CounterTake<'a> {
+        CounterTake {
+            owner: self.owner(plan.number, take.key),
+            request: CounterRequest {
+                bounds: &plan.bounds,
+                method: take.method.and_then(|index| plan.bound(index)),
+                cost: take.cost,
+                now: take.now,
+            },
+            route: take.route,
+            gateway: take.gateway,
+        }
     }
 
     pub(super) fn decide(&self, asked: &CounterTake<'_>) -> Decision {
-        let owner = self.owner(asked.space, asked.key);
         let mut decision = Decision::NOTHING;
         let seen = {
-            let mut table = self.counters.lock_for(owner.hash);
-            self.step(&mut table, &owner, asked, &mut decision)
+            let mut table = self.counters.lock_for(asked.owner.hash);
+            self.step(&mut table, asked, &mut decision)
         };
         // Computed outside of the locks.
         (decision.rate, decision.quota) = seen.levels(&asked.request);
@@ -100,16 +112,15 @@ impl LocalLimits {
     fn step(
         &self,
         table: &mut CounterTable,
-        owner: &CounterOwner<'_>,
         asked: &CounterTake<'_>,
         decision: &mut Decision,
     ) -> CounterSnapshot {
-        let want = &asked.request;
+        let (owner, want) = (&asked.owner, &asked.request);
         table.tick(want.now);
         let position = table.find(owner);
         let found = position.and_then(|position| Some((position, table.entry(position)?)));
         let Some((position, entry)) = found else {
-            return self.first_step(table, owner, asked, decision);
+            return self.first_step(table, asked, decision);
         };
         let records = self.records_usage(want);
         let (waits, over) = entry.counter.settle(want);
@@ -117,7 +128,7 @@ impl LocalLimits {
         let seen = entry.counter.seen(want);
         if let Some(numbers) = taken {
             let key = Arc::clone(&entry.key);
-            decision.ticket = Some(ticket(owner, key, &entry.counter, want, numbers));
+            decision.ticket = Some(ticket(asked, key, &entry.counter, numbers));
             if records {
                 table.enqueue(position);
             }
@@ -132,11 +143,10 @@ impl LocalLimits {
     fn first_step(
         &self,
         table: &mut CounterTable,
-        owner: &CounterOwner<'_>,
         asked: &CounterTake<'_>,
         decision: &mut Decision,
     ) -> CounterSnapshot {
-        let want = &asked.request;
+        let (owner, want) = (&asked.owner, &asked.request);
         let mut counter = self.new_counter(owner.space);
         let (waits, _) = counter.settle(want);
         // Checked before the locks that other requests wait for.
@@ -149,7 +159,7 @@ impl LocalLimits {
         let seen = counter.seen(want);
         if let Some(numbers) = taken {
             let key: Arc<str> = owner.key.into();
-            decision.ticket = Some(ticket(owner, Arc::clone(&key), &counter, want, numbers));
+            decision.ticket = Some(ticket(asked, Arc::clone(&key), &counter, numbers));
             let position = table.insert(owner, key, counter);
             if records {
                 table.enqueue(position);
@@ -164,63 +174,35 @@ impl LocalLimits {
     }
 }
 
-/// The request to take from the counter of a plan.
-pub(super) fn counter_take<'a>(take: &TakeRequest<'a>, plan: &'a EnrolledPlan) -> CounterTake<'a> {
-    CounterTake {
-        space: plan.number,
-        key: take.key,
-        request: CounterRequest {
-            bounds: &plan.bounds,
-            method: take.method.and_then(|index| plan.bound(index)),
-            cost: take.cost,
-            now: take.now,
-        },
-        route: take.route,
-        gateway: take.gateway,
-    }
-}
-
 /// Takes from the counter and the shared rates, or from none, and writes the decision. Returns the
 /// numbers of the shared rates if something was taken.
 fn take_all(
     counter: &mut UsageCounter,
     asked: &CounterTake<'_>,
-    mut waits: BoundWaits,
+    waits: BoundWaits,
     records: bool,
     decision: &mut Decision,
 ) -> Option<SharedRateNumbers> {
     let want = &asked.request;
-    let mut locked = LockedRates::lock(asked.route, asked.gateway);
-    locked.settle(&mut waits, want.cost, want.now);
-    if let Some(refusal) = waits.refusal() {
-        decision.refuse(refusal);
-        decision.shared = locked.level(refusal.by, want.now);
-        return None;
-    }
-    if want.cost == 0 {
-        return None;
-    }
+    let locked = LockedRates::lock(asked.route, asked.gateway);
+    let numbers = locked.take(waits, want.cost, want.now, decision)?;
     counter.take(want, records);
-    Some(locked.take(want.cost))
+    Some(numbers)
 }
 
-/// The numbers of the route's rate and the gateway's.
-type SharedRateNumbers = (Option<u32>, Option<u32>);
-
 fn ticket(
-    owner: &CounterOwner<'_>,
+    asked: &CounterTake<'_>,
     key: Arc<str>,
     counter: &UsageCounter,
-    want: &CounterRequest<'_>,
     (route, gateway): SharedRateNumbers,
 ) -> LimitTicket {
     LimitTicket {
-        cost: want.cost,
+        cost: asked.request.cost,
         counter: Some(TakenCounter {
-            space: owner.space,
-            hash: owner.hash,
+            space: asked.owner.space,
+            hash: asked.owner.hash,
             key,
-            amounts: counter.taken_amounts(want),
+            amounts: counter.taken_amounts(&asked.request),
         }),
         route,
         gateway,

@@ -75,25 +75,18 @@ pub(super) struct KeyText {
 
 impl KeyText {
     pub(super) fn of(key: RateKey) -> Self {
-        let mut text = Self {
-            bytes: [0; 34],
-            length: 0,
+        let mut bytes = [0; 34];
+        let octets = std::iter::once(key.kind).chain(key.value);
+        let digits = octets.flat_map(|octet| [octet >> 4, octet & 15]);
+        for (byte, digit) in bytes.iter_mut().zip(digits) {
+            *byte = DIGITS.get(usize::from(digit)).copied().unwrap_or_default();
+        }
+        let length = if key == RateKey::OVERFLOW {
+            0
+        } else {
+            bytes.len()
         };
-        if key != RateKey::OVERFLOW {
-            text.push(key.kind);
-            key.value.iter().for_each(|byte| text.push(*byte));
-        }
-        text
-    }
-
-    fn push(&mut self, byte: u8) {
-        for digit in [byte >> 4, byte & 15] {
-            let digit = DIGITS.get(usize::from(digit));
-            if let (Some(byte), Some(digit)) = (self.bytes.get_mut(self.length), digit) {
-                *byte = *digit;
-                self.length += 1;
-            }
-        }
+        Self { bytes, length }
     }
 
     pub(super) fn as_str(&self) -> &str {

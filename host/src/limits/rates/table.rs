@@ -8,8 +8,8 @@
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::RateKey;
 use super::window::{Window, WindowSpan};
+use super::{EnrolledBound, RateKey};
 use crate::limits::Level;
 use crate::limits::bucket::{Bucket, Shape};
 use crate::limits::dense_table::{DenseTable, TableEntry};
@@ -31,24 +31,17 @@ enum Meter {
 }
 
 /// The demand of one request on one bound.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BoundDemand<'a> {
-    /// The number of the bound's name.
-    pub(crate) space: u32,
-    pub(crate) key: RateKey,
-    pub(crate) gauge: &'a Gauge,
-    /// Whether it decides nothing.
-    pub(crate) shadow: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BoundOutcome {
-    /// The time until it gives this much; 0 if it does. Milliseconds.
+pub(super) struct BoundDemand<'a> {
+    /// The index of the bound.
+    pub(crate) index: usize,
+    pub(crate) bound: &'a EnrolledBound,
+    /// The owner of its meter: with the shared key if there is no room.
+    pub(crate) owner: MeterOwner,
+    /// The number of the shard.
+    shard: usize,
+    meter: Meter,
+    /// The time until the bound gives this much; 0 if it does. Milliseconds.
     pub(crate) wait_ms: u64,
-    /// Its level after that.
-    pub(crate) level: Level,
-    /// The key: the shared one for lack of room, or the requested one.
-    pub(crate) key: RateKey,
 }
 
 #[derive(Debug)]
@@ -59,9 +52,9 @@ type Meters = DenseTable<MeterEntry>;
 
 /// The owner of a meter.
 #[derive(Debug, Clone, Copy)]
-struct MeterOwner {
-    space: u32,
-    key: RateKey,
+pub(super) struct MeterOwner {
+    pub(crate) space: u32,
+    pub(crate) key: RateKey,
     /// The hash of both.
     hash: u64,
 }
@@ -86,17 +79,6 @@ impl TableEntry for MeterEntry {
     }
 }
 
-/// A demand with its meter.
-struct LocatedDemand<'a> {
-    gauge: &'a Gauge,
-    shadow: bool,
-    owner: MeterOwner,
-    /// The number of the shard.
-    shard: usize,
-    meter: Meter,
-    wait_ms: u64,
-}
-
 /// The locked shards of one request, in the order of their numbers.
 type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
 
@@ -116,44 +98,48 @@ impl RateTable {
         self.0.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Takes from all of these, or from none if one that is not in shadow refuses. The outcomes
-    /// come in the order of `demands`.
-    pub(crate) fn take(
+    /// The demand on this bound by the meter of this key.
+    pub(super) fn demand<'a>(
         &self,
-        demands: &[BoundDemand<'_>],
-        cost: u64,
-        now: Timestamp,
-    ) -> SmallVec<[BoundOutcome; 4]> {
-        let located = demands.iter().map(|demand| self.locate(demand));
-        let mut located: SmallVec<[LocatedDemand<'_>; 4]> = located.collect();
-        let mut guards = self.lock(&located);
+        index: usize,
+        bound: &'a EnrolledBound,
+        key: RateKey,
+    ) -> BoundDemand<'a> {
+        let owner = self.owner(bound.space, key);
+        BoundDemand {
+            index,
+            bound,
+            owner,
+            shard: self.0.number(owner.hash),
+            meter: Meter::new(&bound.gauge),
+            wait_ms: 0,
+        }
+    }
+
+    /// Takes from all of these, or from none if one that is not in shadow refuses.
+    pub(super) fn take(&self, demands: &mut [BoundDemand<'_>], cost: u64, now: Timestamp) {
+        let mut guards = self.lock(demands);
         for (_, meters) in &mut guards {
             meters.tick(now, |_, _| ());
         }
-        while self.find(&mut located, &mut guards, cost, now) {
+        while self.find(demands, &mut guards, cost, now) {
             // Demands without room use the shared meters, which always exist.
             drop(guards);
-            guards = self.lock(&located);
+            guards = self.lock(demands);
         }
-        let all_give = located.iter().all(|each| each.shadow || each.wait_ms == 0);
-        for each in &mut located {
-            let gives = all_give && cost > 0 && each.wait_ms == 0;
-            if gives {
-                each.meter.take(cost);
+        let gives = |demand: &BoundDemand<'_>| demand.wait_ms == 0;
+        let all_give = demands
+            .iter()
+            .all(|demand| demand.bound.shadow || gives(demand));
+        for demand in demands {
+            let taken = all_give && cost > 0 && gives(demand);
+            if taken {
+                demand.meter.take(cost);
             }
-            if let Some(meters) = meters_of(&mut guards, each.shard) {
-                store(meters, each, gives);
+            if let Some(meters) = meters_of(&mut guards, demand.shard) {
+                store(meters, demand, taken);
             }
         }
-        drop(guards);
-        located
-            .into_iter()
-            .map(|each| BoundOutcome {
-                wait_ms: each.wait_ms,
-                level: each.meter.level(each.gauge, now.monotonic_ns),
-                key: each.owner.key,
-            })
-            .collect()
     }
 
     /// Gives back an amount of the bound with this number. A meter that was dropped meanwhile was
@@ -171,20 +157,9 @@ impl RateTable {
         MeterOwner { space, key, hash }
     }
 
-    fn locate<'a>(&self, demand: &BoundDemand<'a>) -> LocatedDemand<'a> {
-        let owner = self.owner(demand.space, demand.key);
-        LocatedDemand {
-            gauge: demand.gauge,
-            shadow: demand.shadow,
-            owner,
-            shard: self.0.number(owner.hash),
-            meter: Meter::new(demand.gauge),
-            wait_ms: 0,
-        }
-    }
-
-    fn lock(&self, located: &[LocatedDemand<'_>]) -> Guards<'_> {
-        let mut shards: SmallVec<[usize; 4]> = located.iter().map(|each| each.shard).collect();
+    fn lock(&self, demands: &[BoundDemand<'_>]) -> Guards<'_> {
+        let shards = demands.iter().map(|demand| demand.shard);
+        let mut shards: SmallVec<[usize; 4]> = shards.collect();
         // In one order everywhere, so that no two requests wait for each other; and each once,
         // since a second lock of the same shard would wait for itself.
         shards.sort_unstable();
@@ -197,34 +172,47 @@ impl RateTable {
     /// wait. Returns whether some had no room and have to share.
     fn find(
         &self,
-        located: &mut [LocatedDemand<'_>],
+        demands: &mut [BoundDemand<'_>],
         guards: &mut Guards<'_>,
         cost: u64,
         now: Timestamp,
     ) -> bool {
         let mut moved = false;
         let division = self.0.division();
-        for each in located {
-            let Some(meters) = meters_of(guards, each.shard) else {
+        for demand in demands {
+            let Some(meters) = meters_of(guards, demand.shard) else {
                 continue;
             };
-            let MeterOwner { space, key, .. } = each.owner;
-            each.meter = Meter::new(each.gauge);
-            match each.owner.meter(meters).copied() {
-                Some(meter) => each.meter = meter,
-                None if cost == 0 || key == RateKey::OVERFLOW => {}
-                None if meters.make_room(space, division, now, |_, _| ()) => {}
+            let gauge = &demand.bound.gauge;
+            let MeterOwner { space, key, .. } = demand.owner;
+            demand.meter = match demand.owner.meter(meters).copied() {
+                Some(meter) => meter,
+                None if cost == 0
+                    || key == RateKey::OVERFLOW
+                    || meters.make_room(space, division, now, |_, _| ()) =>
+                {
+                    Meter::new(gauge)
+                }
                 None => {
-                    each.owner = self.owner(space, RateKey::OVERFLOW);
-                    each.shard = self.0.number(each.owner.hash);
+                    demand.owner = self.owner(space, RateKey::OVERFLOW);
+                    demand.shard = self.0.number(demand.owner.hash);
                     moved = true;
                     continue;
                 }
-            }
-            each.meter.settle(each.gauge, now.monotonic_ns);
-            each.wait_ms = each.meter.wait_ms(each.gauge, cost, now.monotonic_ns);
+            };
+            demand.wait_ms = demand.meter.settle(gauge, cost, now.monotonic_ns);
         }
         moved
+    }
+}
+
+impl BoundDemand<'_> {
+    /// The level of the bound after that.
+    pub(super) fn level(&self, now: Timestamp) -> Level {
+        Level {
+            window_ms: self.bound.window_ms,
+            ..self.meter.level(&self.bound.gauge, now.monotonic_ns)
+        }
     }
 }
 
@@ -235,8 +223,8 @@ fn meters_of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Met
 }
 
 /// Stores a meter. A new one is kept only if something was taken.
-fn store(meters: &mut Meters, located: &LocatedDemand<'_>, taken: bool) {
-    let LocatedDemand { owner, meter, .. } = *located;
+fn store(meters: &mut Meters, demand: &BoundDemand<'_>, taken: bool) {
+    let BoundDemand { owner, meter, .. } = *demand;
     if let Some(stored) = owner.meter(meters) {
         *stored = meter;
     } else if taken {
@@ -261,23 +249,22 @@ impl Meter {
         }
     }
 
-    /// Bounds of one name count in one way, so each gauge meets a meter of its kind.
-    fn settle(&mut self, gauge: &Gauge, now_ns: u64) {
+    /// Brings it to this time, and computes how long it makes this cost wait. Bounds of one name
+    /// count in one way, so each gauge meets a meter of its kind.
+    fn settle(&mut self, gauge: &Gauge, cost: u64, now_ns: u64) -> u64 {
         match (&mut *self, gauge) {
-            (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.settle(shape, now_ns),
-            (Self::Window(window), Gauge::Window(span)) => window.settle(span, now_ns),
+            (Self::Bucket(bucket), Gauge::Bucket(shape)) => {
+                bucket.settle(shape, now_ns);
+                bucket.wait_ms(shape, cost, now_ns)
+            }
+            (Self::Window(window), Gauge::Window(span)) => {
+                window.settle(span, now_ns);
+                window.wait_ms(span, cost, now_ns)
+            }
             _ => {
                 *self = Self::new(gauge);
-                self.settle(gauge, now_ns);
+                self.settle(gauge, cost, now_ns)
             }
-        }
-    }
-
-    fn wait_ms(&self, gauge: &Gauge, cost: u64, now_ns: u64) -> u64 {
-        match (self, gauge) {
-            (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.wait_ms(shape, cost, now_ns),
-            (Self::Window(window), Gauge::Window(span)) => window.wait_ms(span, cost, now_ns),
-            _ => 0,
         }
     }
 
@@ -299,8 +286,7 @@ impl Meter {
         match (self, gauge) {
             (Self::Window(window), Gauge::Window(span)) => window.level(span, now_ns),
             (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.level(shape, now_ns),
-            (_, Gauge::Window(span)) => Window::default().level(span, now_ns),
-            (_, Gauge::Bucket(shape)) => Bucket::default().level(shape, now_ns),
+            _ => Self::new(gauge).level(gauge, now_ns),
         }
     }
 
