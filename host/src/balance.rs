@@ -1,9 +1,9 @@
 //! Stop 6: which endpoint of an upstream a request goes to.
 //!
 //! Before it comes the chain's way in, after it `upstream/` (attempts at the endpoints that were
-//! picked). A balancer is made for the members of one time; when they change, another one succeeds
-//! it and knows what it knew. What changes from moment to moment (active requests, how much of its
-//! weight an endpoint may take) is in their [`EndpointLoad`]s.
+//! picked). A balancer is made for a fixed list of members; when they change, another one takes
+//! over its state. Values that change from moment to moment (active requests, the share of its
+//! weight that an endpoint takes) are in the members' [`EndpointLoad`]s.
 //!
 //! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and allocates
 //! nothing; one balancer serves all workers; an endpoint of weight 0, or whose share is 0, is never
@@ -11,7 +11,7 @@
 //! ejected); a [`Lease`] that is dropped, by an unwinding panic
 //! too, is counted no more.
 //!
-//! Deliberately absent: addresses (an endpoint is its place in the list), health (its outcome is the
+//! Deliberately absent: addresses (an endpoint is its index in the list), health (its outcome is the
 //! share) and connections.
 
 mod consistent_hash;
@@ -38,8 +38,8 @@ use tier::{ActiveTier, Tier};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalancerSettings {
     pub policy: BalancePolicy,
-    /// How much of its fair share of what is active an endpoint takes under a consistent hash.
-    /// Percent.
+    /// The part of its fair share of all active requests that an endpoint takes under a consistent
+    /// hash. Percent.
     pub hash_bound: u32,
     /// With fewer available endpoints in the tier that is in use, all that may be are used.
     pub fail_open: Threshold,
@@ -61,7 +61,7 @@ impl Default for BalancerSettings {
     }
 }
 
-/// What came of a pick.
+/// The result of a pick.
 #[derive(Debug)]
 pub enum Picked {
     /// An endpoint; a request is counted on it until the lease drops.
@@ -82,13 +82,13 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// A balancer over these endpoints, which are known by their place in the list.
+    /// A balancer over these endpoints, which are identified by their index in the list.
     #[must_use]
     pub fn new(settings: BalancerSettings, members: Vec<Member>) -> Self {
         Self::build(settings, members, &[])
     }
 
-    /// The same over other endpoints, with what this one knows of those that stay.
+    /// The same over other endpoints, with the state of those that stay.
     #[must_use]
     pub fn rebuild(&self, members: Vec<Member>) -> Self {
         Self::build(self.settings.clone(), members, &self.tiers)
@@ -105,7 +105,7 @@ impl Balancer {
         balancer
     }
 
-    /// Some endpoint's share has changed: see which of them are used.
+    /// Finds the tier to use, after some endpoint's share has changed.
     pub(crate) fn refresh(&self) {
         self.active_tier
             .update(&self.settings, &self.members, &self.tiers);
@@ -129,49 +129,40 @@ impl Balancer {
         }
         let open = self.active_tier.ignores_health();
         let mut members = self.members.iter().enumerate();
-        match members.any(|(place, member)| member.admit(place, choice, open).is_some()) {
-            true => Picked::Full,
-            false => self.pick_ejected(choice),
+        if members.any(|(index, member)| member.admits(index, choice, open)) {
+            Picked::Full
+        } else {
+            self.pick_ejected(choice)
         }
     }
 
     /// Of those that only the results of requests have taken out, the one with the fewest active
     /// requests, of the first tier that has one. It may be well again, and without it the request fails.
     fn pick_ejected(&self, choice: &PickOptions<'_>) -> Picked {
-        let is_out = |place: &&usize| {
-            let member = self.members.get(**place);
-            member.is_some_and(|member| {
-                member.weight > 0 && member.load.is_ejected() && member.is_allowed(**place, choice)
-            })
+        let is_out = |(index, member): &(usize, &Member)| {
+            member.weight > 0 && member.load.is_ejected() && member.is_allowed(*index, choice)
         };
         let mut is_any = false;
         for tier in &self.tiers {
-            let out = tier.members.iter().filter(is_out);
-            let out = out.min_by_key(|place| self.active(**place));
-            let Some((place, member)) =
-                out.and_then(|place| Some((*place, self.members.get(*place)?)))
-            else {
+            let out = tier.members(&self.members).filter(is_out);
+            let Some((index, member)) = out.min_by_key(|(_, member)| member.load.active()) else {
                 continue;
             };
             is_any = true;
-            if let Some(lease) = member.load.lease(member.max_active, place) {
+            if let Some(lease) = member.lease(index) {
                 return Picked::Endpoint(lease);
             }
         }
-        match is_any {
-            true => Picked::Full,
-            false => Picked::None,
-        }
+        if is_any { Picked::Full } else { Picked::None }
     }
 
-    fn pick_from(&self, tier: usize, choice: &PickOptions<'_>) -> Option<Lease> {
-        let known = self.tiers.get(tier)?;
-        let open = tier == self.active_tier.tier() && self.active_tier.ignores_health();
+    fn pick_from(&self, number: usize, choice: &PickOptions<'_>) -> Option<Lease> {
+        let tier = self.tiers.get(number)?;
+        let open = number == self.active_tier.tier() && self.active_tier.ignores_health();
         // An endpoint that others fill between the look and the lease is passed over the next time.
-        for _ in 0..=known.members.len() {
-            let place = known.pick(&self.members, choice, open)?;
-            let member = self.members.get(place)?;
-            if let Some(lease) = member.load.lease(member.max_active, place) {
+        for _ in 0..=tier.members.len() {
+            let index = tier.pick(&self.members, choice, open)?;
+            if let Some(lease) = self.members.get(index)?.lease(index) {
                 return Some(lease);
             }
         }
@@ -181,12 +172,11 @@ impl Balancer {
     /// The endpoint that a client is kept on, if it takes the request.
     fn pick_sticky(&self, identity: u64, choice: &PickOptions<'_>) -> Option<Lease> {
         let mut members = self.members.iter().enumerate();
-        let (place, member) = members.find(|(_, member)| member.identity == identity)?;
-        let stays = choice.sticky_accepts_draining && member.is_allowed(place, choice);
-        if !stays {
-            member.admit(place, choice, self.active_tier.ignores_health())?;
-        }
-        member.load.lease(member.max_active, place)
+        let (index, member) = members.find(|(_, member)| member.identity == identity)?;
+        let open = self.active_tier.ignores_health();
+        let stays = choice.sticky_accepts_draining && member.is_allowed(index, choice);
+        let takes = stays || member.admits(index, choice, open);
+        takes.then(|| member.lease(index)).flatten()
     }
 
     /// Whether too few endpoints are available, so that all that may be are used.
@@ -195,15 +185,15 @@ impl Balancer {
         self.active_tier.ignores_health()
     }
 
-    /// The place of the tier that is in use, 0 for the first.
+    /// The number of the tier that is in use, 0 for the first.
     #[must_use]
     pub(crate) fn tier(&self) -> usize {
         self.active_tier.tier()
     }
 
     /// Active requests on an endpoint; 0 for one that is not in the list.
-    #[must_use]
-    pub(crate) fn active(&self, endpoint: usize) -> u32 {
+    #[cfg(test)]
+    fn active(&self, endpoint: usize) -> u32 {
         self.members
             .get(endpoint)
             .map_or(0, |member| member.load.active())

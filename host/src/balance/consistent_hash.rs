@@ -1,15 +1,15 @@
 //! Consistent hash with bounded load: a key goes to the same endpoint as long as that takes requests.
 //!
-//! A table of places, each owned by the winner of weighted rendezvous hashing (Thaler and
+//! A table of slots, each owned by the winner of weighted rendezvous hashing (Thaler and
 //! Ravishankar, Using name-based mappings to increase hit rates, 1998; with `-weight / ln u` as the
-//! score, Schindelhauer and Schomaker, 2005). A key has one place, so a pick costs one look whatever
-//! the number of endpoints, and an endpoint that leaves gives up its own places and moves no others:
+//! score, Schindelhauer and Schomaker, 2005). A key has one slot, so a pick costs one look whatever
+//! the number of endpoints, and an endpoint that leaves gives up its own slots and moves no others:
 //! fewer than Maglev's table moves. The winning scores are kept, so a member that comes is compared
 //! with them alone.
 //!
-//! An endpoint that takes no requests, or has more than its bound of what is active (Mirrokni,
+//! An endpoint that takes no requests, or has more than its bound of all active requests (Mirrokni,
 //! Thorup and Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018), is passed over: the key's
-//! next places are asked, always the same ones.
+//! next slots are asked, always the same ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,9 +17,9 @@ use super::member::{MAX_WEIGHT, Member};
 use super::random;
 use super::tier_view::{Candidate, TierView};
 
-/// Places of the table: sixteen bits of a key. Shares are right to 0.2 percentage points.
+/// Slots of the table: sixteen bits of a key. Shares are right to 0.2 percentage points.
 const TABLE_SIZE: usize = 1 << 16;
-/// Places that a key is looked for at, before all endpoints are looked at.
+/// Slots at which a key is looked for, before all endpoints are looked at.
 const MAX_PROBES: u64 = 16;
 /// So many active requests are never too many: with few, a share of them says nothing.
 const MIN_BOUNDED_ACTIVE: u64 = 4;
@@ -32,7 +32,7 @@ const NO_OWNER: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct ConsistentHash {
-    /// Percent of the fair share of what is active.
+    /// Percent of the fair share of all active requests.
     bound: u64,
     /// The owner of each slot, by its index in the tier.
     owners: Box<[u32]>,
@@ -52,14 +52,13 @@ impl ConsistentHash {
         bound: u32,
         before: Option<&Self>,
     ) -> Self {
-        let known = tier.iter().filter_map(|place| members.get(*place));
-        let known = known.map(|member| (member.identity, member.weight.min(MAX_WEIGHT)));
-        let known: Box<[(u64, u32)]> = known.collect();
+        let own = tier.iter().filter_map(|index| members.get(*index));
+        let identities = own.map(|member| (member.identity, member.weight.min(MAX_WEIGHT)));
         let mut table = Self {
             bound: u64::from(bound),
             owners: vec![NO_OWNER; TABLE_SIZE].into(),
             scores: vec![0.0; TABLE_SIZE].into(),
-            identities: known,
+            identities: identities.collect(),
             seen: AtomicU64::new(0),
         };
         match before {
@@ -69,16 +68,16 @@ impl ConsistentHash {
         table
     }
 
-    /// Let these members compete for every place.
+    /// Lets these members compete for every slot.
     fn assign(&mut self, members: impl Iterator<Item = usize>) {
         for member in members {
             let Some((identity, weight)) = self.identities.get(member).copied() else {
                 continue;
             };
             let number = u32::try_from(member).unwrap_or(NO_OWNER);
-            let held = self.owners.iter_mut().zip(&mut self.scores).enumerate();
-            for (place, (owner, best)) in held {
-                let score = score(place, identity, weight);
+            let slots = self.owners.iter_mut().zip(&mut self.scores).enumerate();
+            for (slot, (owner, best)) in slots {
+                let score = score(slot, identity, weight);
                 if score > *best {
                     *best = score;
                     *owner = number;
@@ -87,27 +86,27 @@ impl ConsistentHash {
         }
     }
 
-    /// Take over what holds of another table: places whose owner stays and weighs the same.
+    /// Takes the slots from another table whose owner stays and weighs the same.
     fn inherit(&mut self, before: &Self) {
         let stays = |old: &(u64, u32)| self.identities.iter().position(|new| new == old);
         let moved: Vec<Option<usize>> = before.identities.iter().map(stays).collect();
         let mut orphans = Vec::new();
-        let held = before.owners.iter().zip(&before.scores).enumerate();
-        for (place, (owner, best)) in held {
+        let slots = before.owners.iter().zip(&before.scores).enumerate();
+        for (slot, (owner, best)) in slots {
             let stays = usize::try_from(*owner)
                 .ok()
                 .and_then(|owner| *moved.get(owner)?);
-            let to = self.owners.get_mut(place).zip(self.scores.get_mut(place));
+            let to = self.owners.get_mut(slot).zip(self.scores.get_mut(slot));
             match (stays.and_then(|owner| u32::try_from(owner).ok()), to) {
                 (Some(owner), Some((to, score))) => {
                     *to = owner;
                     *score = *best;
                 }
-                (None | Some(_), _) => orphans.push(place),
+                (None | Some(_), _) => orphans.push(slot),
             }
         }
-        for place in orphans {
-            self.assign_cell(place);
+        for slot in orphans {
+            self.assign_slot(slot);
         }
         let new: Vec<usize> = (0..self.identities.len())
             .filter(|member| !moved.contains(&Some(*member)))
@@ -115,21 +114,21 @@ impl ConsistentHash {
         self.assign(new.into_iter());
     }
 
-    /// Find the owner of one place anew.
-    fn assign_cell(&mut self, place: usize) {
+    /// Finds the owner of one slot anew.
+    fn assign_slot(&mut self, slot: usize) {
         let scores = self
             .identities
             .iter()
-            .map(|(id, weight)| score(place, *id, *weight));
+            .map(|(id, weight)| score(slot, *id, *weight));
         let best = scores
             .enumerate()
             .max_by(|(_, one), (_, other)| one.total_cmp(other));
         let Some((member, best)) = best.filter(|(_, best)| *best > 0.0) else {
             return;
         };
-        if let Some((owner, held)) = self.owners.get_mut(place).zip(self.scores.get_mut(place)) {
+        if let Some((owner, score)) = self.owners.get_mut(slot).zip(self.scores.get_mut(slot)) {
             *owner = u32::try_from(member).unwrap_or(NO_OWNER);
-            *held = best;
+            *score = best;
         }
     }
 
@@ -153,8 +152,8 @@ impl ConsistentHash {
             let all = all.filter(|candidate| !bounded || self.has_room(view, *candidate));
             let scored = all.filter_map(|candidate| {
                 let (identity, weight) = *self.identities.get(candidate.position)?;
-                let place = usize::try_from(key >> 16).unwrap_or(0);
-                Some((candidate, score(place, identity, weight)))
+                let slot = usize::try_from(key >> 16).unwrap_or(0);
+                Some((candidate, score(slot, identity, weight)))
             });
             scored.max_by(|(_, one), (_, other)| one.total_cmp(other))
         };
@@ -163,22 +162,22 @@ impl ConsistentHash {
     }
 
     fn owner(&self, view: TierView<'_>, bits: u64) -> Option<Candidate> {
-        let place = usize::try_from(bits >> 48).ok()?;
-        view.candidate(usize::try_from(*self.owners.get(place)?).ok()?)
+        let slot = usize::try_from(bits >> 48).ok()?;
+        view.candidate(usize::try_from(*self.owners.get(slot)?).ok()?)
     }
 
-    /// Whether one more is within the endpoint's bound, rounded up. What is clearly within the bound
-    /// as it was last looked at is so without another look.
+    /// Whether one more is within the endpoint's bound, rounded up. A number that is clearly within
+    /// the bound at the last look needs no other look.
     fn has_room(&self, view: TierView<'_>, candidate: Candidate) -> bool {
         let more = u64::from(candidate.active) + 1;
         if more <= MIN_BOUNDED_ACTIVE {
             return true;
         }
         let is_new = view.choice.random.is_multiple_of(LOAD_CHECK_INTERVAL);
-        let known = self.seen.load(Ordering::Relaxed);
-        let is_many = view.rows.len() > MAX_EXACT_ENDPOINTS && known != 0;
-        if !is_new && (is_many || more < self.bound(known, candidate)) {
-            return more <= self.bound(known, candidate);
+        let last = self.seen.load(Ordering::Relaxed);
+        let is_many = view.rows.len() > MAX_EXACT_ENDPOINTS && last != 0;
+        if !is_new && (is_many || more < self.bound(last, candidate)) {
+            return more <= self.bound(last, candidate);
         }
         let sums = view.all().fold((1_u64, 0_u64), |(active, weight), one| {
             (
@@ -202,10 +201,10 @@ impl ConsistentHash {
 
 /// The bid of a member of this weight for a slot: more weight makes the highest bid more likely.
 #[expect(clippy::cast_possible_truncation, reason = "a score need not be exact")]
-fn score(place: usize, identity: u64, weight: u32) -> f32 {
+fn score(slot: usize, identity: u64, weight: u32) -> f32 {
     if weight == 0 {
         return 0.0;
     }
-    let bits = random::mix(random::mix(place as u64) ^ identity);
+    let bits = random::mix(random::mix(slot as u64) ^ identity);
     (f64::from(weight) / -random::part(bits).ln()) as f32
 }

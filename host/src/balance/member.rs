@@ -1,6 +1,6 @@
 //! The endpoints of a balancer, and which of them a pick may take.
 
-use super::load::EndpointLoad;
+use super::load::{EndpointLoad, Lease};
 
 /// The largest weight; a larger one is taken for it. It bounds all sums of weights.
 pub(crate) const MAX_WEIGHT: u32 = 1000;
@@ -15,7 +15,7 @@ pub struct Member {
     pub weight: u32,
     /// Names and values that a pick can ask for.
     pub labels: Vec<(String, String)>,
-    /// Its group: the lowest number is used first.
+    /// The priority of its tier: the lowest number is used first.
     pub priority: u8,
     /// Tells it from the others, always and everywhere: keys are spread by it.
     pub identity: u64,
@@ -41,28 +41,27 @@ pub struct PickOptions<'a> {
 }
 
 impl Member {
-    /// The share of its weight that counts, in permille.
-    fn effective_weight(&self, open: bool) -> u64 {
-        let share = if open {
-            self.load.last_resort_share()
-        } else {
-            self.load.share()
-        };
-        u64::from(self.weight.min(MAX_WEIGHT)) * u64::from(share)
-    }
-
     pub(super) fn has_labels(&self, labels: &[(String, String)]) -> bool {
         labels.iter().all(|label| self.labels.contains(label))
     }
 
-    /// Whether a pick may take it, room aside. The weight that counts then.
-    pub(super) fn admit(&self, place: usize, choice: &PickOptions<'_>, open: bool) -> Option<u64> {
-        let weight = self.effective_weight(open);
-        (weight > 0 && self.is_allowed(place, choice)).then_some(weight)
+    /// Whether a pick may take it, room aside.
+    pub(super) fn admits(
+        &self,
+        index: usize,
+        choice: &PickOptions<'_>,
+        ignores_health: bool,
+    ) -> bool {
+        self.weight > 0 && self.load.share(ignores_health) > 0 && self.is_allowed(index, choice)
+    }
+
+    /// Counts one request more, if there is room for it.
+    pub(super) fn lease(&self, index: usize) -> Option<Lease> {
+        self.load.lease(self.max_active, index)
     }
 
     /// Whether the choice does not leave it out.
-    pub(super) fn is_allowed(&self, place: usize, choice: &PickOptions<'_>) -> bool {
-        !choice.exclude.contains(&place) && self.has_labels(choice.labels)
+    pub(super) fn is_allowed(&self, index: usize, choice: &PickOptions<'_>) -> bool {
+        !choice.exclude.contains(&index) && self.has_labels(choice.labels)
     }
 }

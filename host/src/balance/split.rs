@@ -1,11 +1,11 @@
-//! Weighted splits: which of several upstreams a request of a route goes to.
+//! Weighted splits: the choice of one of several upstreams for a request of a route.
 //!
 //! At random, or by a key, so that a consumer stays with its upstream: then each upstream bids for the
 //! key (weighted rendezvous hashing), and an upstream whose weight is raised only gains keys.
 
 use super::random;
 
-/// Groups and their weights.
+/// Upstreams and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WeightedSplit {
     /// Identity and weight.
@@ -14,30 +14,24 @@ pub(crate) struct WeightedSplit {
 }
 
 impl WeightedSplit {
-    /// Groups by identity and weight. None where no weight is positive.
+    /// Upstreams by identity and weight. None: no weight is positive.
     #[must_use]
-    pub(crate) fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
-        let groups: Box<[(u64, u32)]> = groups.into_iter().collect();
-        let total = groups.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        (total > 0).then_some(Self {
-            targets: groups,
-            total,
-        })
+    pub(crate) fn new(targets: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
+        let targets: Box<[(u64, u32)]> = targets.into_iter().collect();
+        let total = targets.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        (total > 0).then_some(Self { targets, total })
     }
 
     /// One of them at random, by weight.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> usize {
         let mut left = random::below(random::mix(random), self.total);
-        let mut groups = self.targets.iter();
-        let place = groups.position(|(_, weight)| match left.checked_sub(u64::from(*weight)) {
-            Some(rest) => {
-                left = rest;
-                false
-            }
-            None => true,
+        let drawn = self.targets.iter().position(|(_, weight)| {
+            let rest = left.checked_sub(u64::from(*weight));
+            left = rest.unwrap_or(left);
+            rest.is_none()
         });
-        place.unwrap_or(0)
+        drawn.unwrap_or(0)
     }
 
     #[must_use]
@@ -49,6 +43,6 @@ impl WeightedSplit {
         };
         let bids = self.targets.iter().map(bid).enumerate();
         let best = bids.max_by(|(_, one), (_, other)| one.total_cmp(other));
-        best.map_or(0, |(place, _)| place)
+        best.map_or(0, |(index, _)| index)
     }
 }

@@ -24,7 +24,7 @@ fn members(weights: &[u32]) -> Vec<Member> {
     weights
         .iter()
         .enumerate()
-        .map(|(place, weight)| member(place, *weight))
+        .map(|(index, weight)| member(index, *weight))
         .collect()
 }
 
@@ -76,16 +76,16 @@ fn shares(picks: impl Iterator<Item = usize>, endpoints: usize) -> Vec<f64> {
 
 /// Part of the weights that each endpoint has, of those that are not excluded.
 fn expected(weights: &[u32], exclude: &[usize]) -> Vec<f64> {
-    let weight = |place: usize| {
-        if exclude.contains(&place) {
+    let weight = |index: usize| {
+        if exclude.contains(&index) {
             0.0
         } else {
-            f64::from(weights[place])
+            f64::from(weights[index])
         }
     };
     let total: f64 = (0..weights.len()).map(weight).sum();
     (0..weights.len())
-        .map(|place| weight(place) / total)
+        .map(|index| weight(index) / total)
         .collect()
 }
 
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn share_of_the_excluded_spreads_by_weight(weights in weights(), excluded in any::<prop::sample::Index>(), seed: u64) {
         let exclude = [excluded.index(weights.len())];
-        prop_assume!(weights.iter().enumerate().any(|(place, weight)| *weight > 0 && place != exclude[0]));
+        prop_assume!(weights.iter().enumerate().any(|(index, weight)| *weight > 0 && index != exclude[0]));
         let balancer = balancer(BalancePolicy::RoundRobin, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut retries = vec![];
@@ -137,13 +137,13 @@ proptest! {
 
     /// Equal service times: the oldest lease is always the next to end.
     #[test]
-    fn least_connections_keeps_the_shares(weights in weights(), held in 64..=512_u32, seed: u64) {
+    fn least_connections_keeps_the_shares(weights in weights(), active in 64..=512_u32, seed: u64) {
         let balancer = balancer(BalancePolicy::LeastConnections, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leases = VecDeque::new();
-        let rounds = PICKS / held as usize;
-        let picks = (0..rounds * held as usize).map(|_| {
-            if leases.len() == held as usize {
+        let repeats = PICKS / active as usize;
+        let picks = (0..repeats * active as usize).map(|_| {
+            if leases.len() == active as usize {
                 leases.pop_front();
             }
             let lease = pick(&balancer, &choice(random.u64(..))).unwrap();
@@ -174,11 +174,11 @@ proptest! {
         policy in prop::sample::select(ALL.to_vec()),
     ) {
         let labels = |zones: &[&str]| zones.iter().map(|zone| ("zone".to_owned(), (*zone).to_owned())).collect::<Vec<_>>();
-        let may_take = |place: usize| {
-            let (weight, carried) = &specs[place];
-            *weight > 0 && !exclude.contains(&place) && wanted.iter().all(|zone| carried.contains(zone))
+        let may_take = |index: usize| {
+            let (weight, carried) = &specs[index];
+            *weight > 0 && !exclude.contains(&index) && wanted.iter().all(|zone| carried.contains(zone))
         };
-        let endpoints = specs.iter().enumerate().map(|(place, (weight, carried))| Member { labels: labels(carried), ..member(place, *weight) });
+        let endpoints = specs.iter().enumerate().map(|(index, (weight, carried))| Member { labels: labels(carried), ..member(index, *weight) });
         let balancer = Balancer::new(BalancerSettings { policy, ..BalancerSettings::default() }, endpoints.collect());
         let wanted = labels(&wanted);
         let mut leases = vec![];
@@ -191,12 +191,12 @@ proptest! {
                 None => prop_assert!(!(0..specs.len()).any(may_take)),
             }
         }
-        for place in 0..specs.len() {
-            let held = leases.iter().filter(|lease| lease.endpoint() == place).count();
-            prop_assert_eq!(balancer.active(place) as usize, held);
+        for index in 0..specs.len() {
+            let counted = leases.iter().filter(|lease| lease.endpoint() == index).count();
+            prop_assert_eq!(balancer.active(index) as usize, counted);
         }
         drop(leases);
-        prop_assert!((0..specs.len()).all(|place| balancer.active(place) == 0));
+        prop_assert!((0..specs.len()).all(|index| balancer.active(index) == 0));
     }
 }
 
@@ -238,13 +238,13 @@ fn the_least_loaded_is_picked() {
     let mut leases: Vec<Lease> = (0..300)
         .filter_map(|random| pick(&balancer, &choice(random)))
         .collect();
-    let active = || [0, 1, 2].map(|place| balancer.active(place));
+    let active = || [0, 1, 2].map(|index| balancer.active(index));
     assert_eq!(active(), [100, 100, 100]);
-    let place = leases
+    let index = leases
         .iter()
         .position(|lease| lease.endpoint() == 1)
         .unwrap();
-    drop(leases.swap_remove(place));
+    drop(leases.swap_remove(index));
     for random in 0..20 {
         assert_eq!(pick(&balancer, &choice(random)).unwrap().endpoint(), 1);
     }
@@ -259,7 +259,7 @@ fn the_least_loaded_of_many_is_picked() {
         .filter_map(|random| pick(&balancer, &choice(random)))
         .collect();
     assert_eq!(leases.len(), 1000);
-    assert!((0..100).all(|place| balancer.active(place) == 10));
+    assert!((0..100).all(|index| balancer.active(index) == 10));
 }
 
 #[test]
@@ -270,15 +270,15 @@ fn leases_return_from_other_threads_and_from_panics() {
             for seed in 0..4 {
                 let balancer = &balancer;
                 scope.spawn(move || {
-                    let mut held: VecDeque<Lease> = VecDeque::new();
+                    let mut leases: VecDeque<Lease> = VecDeque::new();
                     for random in 0..20_000 {
-                        held.extend(pick(balancer, &choice(seed << 32 | random)));
-                        if held.len() > 16 {
-                            held.pop_front();
+                        leases.extend(pick(balancer, &choice(seed << 32 | random)));
+                        if leases.len() > 16 {
+                            leases.pop_front();
                         }
                     }
-                    // What is still held ends on a third thread.
-                    scope.spawn(move || drop(held));
+                    // The remaining leases end on a third thread.
+                    scope.spawn(move || drop(leases));
                 });
             }
         });
@@ -292,7 +292,7 @@ fn leases_return_from_other_threads_and_from_panics() {
                 .join()
         });
         assert!(panicked.is_err());
-        assert_eq!([0, 1, 2].map(|place| balancer.active(place)), [0, 0, 0]);
+        assert_eq!([0, 1, 2].map(|index| balancer.active(index)), [0, 0, 0]);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::balance::BalancePolicy;
 #[derive(Debug)]
 pub(super) struct Tier {
     rank: (u8, bool),
-    /// Places among the members.
+    /// Indexes of the members.
     pub(super) members: Box<[usize]>,
     rows: Box<[MemberRow]>,
     policy: PolicyState,
@@ -32,7 +32,7 @@ enum PolicyState {
     ConsistentHash(ConsistentHash),
 }
 
-/// Which tier is in use. Written when an endpoint changes, read by every pick.
+/// The tier that is in use. Written when an endpoint changes, read by every pick.
 #[derive(Debug, Default)]
 pub(super) struct ActiveTier {
     tier: AtomicUsize,
@@ -48,7 +48,7 @@ impl ActiveTier {
         self.ignores_health.load(Ordering::Relaxed)
     }
 
-    /// Look which one it is.
+    /// Finds it anew.
     pub(super) fn update(&self, settings: &BalancerSettings, members: &[Member], tiers: &[Tier]) {
         let counts: Vec<(usize, usize)> = tiers.iter().map(|tier| tier.count(members)).collect();
         let enough = counts
@@ -79,35 +79,44 @@ pub(super) fn tiers(
     ranks.sort_unstable();
     ranks.dedup();
     let tier = |at: (u8, bool)| {
-        let places = members.iter().enumerate();
-        let places = places.filter(|(_, member)| rank(member) == at);
-        let places: Box<[usize]> = places.map(|(place, _)| place).collect();
+        let own = members.iter().enumerate();
+        let own = own.filter(|(_, member)| rank(member) == at);
+        let (indexes, rows): (Vec<_>, Vec<_>) = own
+            .map(|(index, member)| (index, MemberRow::of(member)))
+            .unzip();
         let before = before.iter().find(|tier| tier.rank == at);
         let before = before.map(|tier| &tier.policy);
-        let rows = places.iter().filter_map(|place| members.get(*place));
-        let rows: Box<[MemberRow]> = rows.map(MemberRow::of).collect();
         Tier {
             rank: at,
-            policy: PolicyState::new(settings, members, (&places, &rows), before),
-            members: places,
-            rows,
+            policy: PolicyState::new(settings, members, (&indexes, &rows), before),
+            members: indexes.into(),
+            rows: rows.into(),
         }
     };
     ranks.into_iter().map(tier).collect()
 }
 
 impl Tier {
+    /// Its members with their indexes.
+    pub(super) fn members<'a>(
+        &'a self,
+        members: &'a [Member],
+    ) -> impl Iterator<Item = (usize, &'a Member)> {
+        let indexes = self.members.iter().copied();
+        indexes.filter_map(|index| Some((index, members.get(index)?)))
+    }
+
     /// Members that take requests, and all that may.
     fn count(&self, members: &[Member]) -> (usize, usize) {
-        let members = self.members.iter().filter_map(|place| members.get(*place));
-        let members = members.filter(|member| member.weight > 0);
-        members.fold((0, 0), |(available, all), member| {
-            let takes = usize::from(member.load.share() > 0);
+        let weighty = self.members(members);
+        let weighty = weighty.filter(|(_, member)| member.weight > 0);
+        weighty.fold((0, 0), |(available, all), (_, member)| {
+            let takes = usize::from(member.load.share(false) > 0);
             (available + takes, all + 1)
         })
     }
 
-    /// The place of the endpoint that is picked.
+    /// The index of the endpoint that is picked.
     pub(super) fn pick(
         &self,
         members: &[Member],
@@ -142,21 +151,19 @@ impl PolicyState {
             BalancePolicy::LeastConnections => Self::LeastConnections(CumulativeWeights::new(rows)),
             BalancePolicy::TwoChoices => Self::TwoChoices(CumulativeWeights::new(rows)),
             BalancePolicy::RoundRobin => {
-                let before = match before {
-                    Some(Self::RoundRobin(before)) => Some(before),
-                    Some(
-                        Self::LeastConnections(_) | Self::TwoChoices(_) | Self::ConsistentHash(_),
-                    )
-                    | None => None,
+                let before = if let Some(Self::RoundRobin(before)) = before {
+                    Some(before)
+                } else {
+                    None
                 };
                 let weights = rows.iter().map(MemberRow::weight).collect::<Vec<_>>();
                 Self::RoundRobin(RoundRobin::new(&weights, before))
             }
             BalancePolicy::ConsistentHash => {
-                let before = match before {
-                    Some(Self::ConsistentHash(before)) => Some(before),
-                    Some(Self::LeastConnections(_) | Self::TwoChoices(_) | Self::RoundRobin(_))
-                    | None => None,
+                let before = if let Some(Self::ConsistentHash(before)) = before {
+                    Some(before)
+                } else {
+                    None
                 };
                 let bound = settings.hash_bound;
                 Self::ConsistentHash(ConsistentHash::new(members, tier, bound, before))

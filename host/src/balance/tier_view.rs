@@ -48,19 +48,19 @@ impl CumulativeWeights {
 #[derive(Clone, Copy)]
 pub(super) struct TierView<'a> {
     pub(super) members: &'a [Member],
-    /// The tier, as places among the members.
+    /// The tier, as indexes of the members.
     pub(super) tier: &'a [usize],
     /// The same, in the same order.
     pub(super) rows: &'a [MemberRow],
     pub(super) choice: &'a PickOptions<'a>,
-    /// Whether health counts no more.
+    /// Whether health is ignored.
     pub(super) ignores_health: bool,
 }
 
 /// An endpoint that a pick may take.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate {
-    /// Its place in the tier.
+    /// Its position in the tier.
     pub(super) position: usize,
     pub(super) active: u32,
     /// Weight times share: up to a million.
@@ -68,16 +68,10 @@ pub(super) struct Candidate {
 }
 
 impl<'a> TierView<'a> {
-    /// The endpoint at this row, if the pick may take it: the one place that says so, for every
-    /// policy.
+    /// The endpoint at this row, if the pick may take it. Every policy asks this.
     pub(super) fn candidate(self, at: usize) -> Option<Candidate> {
         let row = self.rows.get(at)?;
-        let share = if self.ignores_health {
-            row.cell.last_resort_share()
-        } else {
-            row.cell.share()
-        };
-        let weight = row.weight * share;
+        let weight = row.weight * row.cell.share(self.ignores_health);
         let active = row.cell.active();
         let takes = weight > 0 && active < row.max_active && self.is_allowed(at);
         takes.then_some(Candidate {
@@ -92,9 +86,9 @@ impl<'a> TierView<'a> {
         if choice.exclude.is_empty() && choice.labels.is_empty() {
             return true;
         }
-        let place = self.tier.get(at).copied().unwrap_or(usize::MAX);
-        let carries = |member: &Member| member.has_labels(choice.labels);
-        !choice.exclude.contains(&place) && self.members.get(place).is_some_and(carries)
+        let index = self.tier.get(at).copied().unwrap_or(usize::MAX);
+        let member = self.members.get(index);
+        member.is_some_and(|member| member.is_allowed(index, choice))
     }
 
     /// All that the pick may take.
@@ -121,8 +115,8 @@ impl<'a> TierView<'a> {
         last
     }
 
-    /// Draw one by its whole weight. None: what was drawn may not be taken, or has a share that is
-    /// not whole, and this draw is not in its part.
+    /// Draws one by its whole weight. None: it may not be taken, or its share is not whole, and this
+    /// draw is not in its part.
     pub(super) fn draw(self, sums: &CumulativeWeights, bits: &mut u64) -> Option<Candidate> {
         *bits = random::mix(*bits);
         let mark = random::below(*bits, *sums.0.last()?);

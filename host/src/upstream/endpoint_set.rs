@@ -130,7 +130,7 @@ impl UpstreamHealth {
                 .iter()
                 .filter(|endpoint| endpoint.weight > 0)
         };
-        let is_any = endpoints().any(|endpoint| endpoint.state.load.share() > 0);
+        let is_any = endpoints().any(|endpoint| endpoint.state.load.share(false) > 0);
         let is_ejected = || endpoints().any(|endpoint| endpoint.state.load.is_ejected());
         let eligible = match (balancer.fails_open(), is_any) {
             (true, _) => EligibleEndpoints::NotDraining,

@@ -450,7 +450,7 @@ impl Upstream {
 
     /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
     fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Timestamp) -> bool {
-        let is_usual = endpoint.weight > 0 && endpoint.state.load.share() > 0;
+        let is_usual = endpoint.weight > 0 && endpoint.state.load.share(false) > 0;
         let limit = self.config.drain_timeout;
         !is_usual
             && endpoint

@@ -1,4 +1,4 @@
-//! The laws of the consistent hash, of two choices, and of groups.
+//! The laws of the consistent hash, of two choices, and of splits.
 
 use super::*;
 
@@ -48,7 +48,7 @@ proptest! {
         let balancer = Balancer::new(settings.clone(), all.clone());
         let before = owners(&balancer, 20_000);
         let out = leaves.index(weights.len());
-        // The place stays, so that numbers can be compared; nothing is left of the weight.
+        // The member stays, so that numbers can be compared; its weight is gone.
         let mut fewer = all.clone();
         fewer[out].weight = 0;
         let less = balancer.rebuild(fewer.clone());
@@ -89,11 +89,11 @@ proptest! {
         seed: u64,
     ) {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
-        let groups = |weights: &[u32]| {
-            let groups = weights.iter().enumerate();
-            WeightedSplit::new(groups.map(|(place, weight)| (place as u64 * 7 + 1, *weight))).unwrap()
+        let split_of = |weights: &[u32]| {
+            let targets = weights.iter().enumerate();
+            WeightedSplit::new(targets.map(|(index, weight)| (index as u64 * 7 + 1, *weight))).unwrap()
         };
-        let split = groups(&weights);
+        let split = split_of(&weights);
         let by_chance = (0..PICKS as u64).map(|random| split.pick(random ^ seed));
         let gap = largest_gap(&shares(by_chance, weights.len()), &expected(&weights, &[]));
         prop_assert!(gap <= 0.01, "{gap}");
@@ -102,7 +102,7 @@ proptest! {
         prop_assert!(gap <= 0.01, "{gap}");
         let mut raised = weights.clone();
         raised[0] += 10;
-        let split = groups(&raised);
+        let split = split_of(&raised);
         for (key, before) in by_key.into_iter().enumerate() {
             let after = split.pick_by(key as u64 ^ seed);
             prop_assert!(after == before || after == 0);
@@ -129,13 +129,13 @@ fn a_hot_key_is_bounded() {
         };
         leases.push(pick(&balancer, &choice).unwrap());
     }
-    for place in 0..10 {
-        let active = balancer.active(place);
-        assert!(active <= 126, "{place}: {active}");
+    for index in 0..10 {
+        let active = balancer.active(index);
+        assert!(active <= 126, "{index}: {active}");
     }
 }
 
-/// What an endpoint cannot take goes to the same other ones, and comes back to it.
+/// Keys that an endpoint cannot take go to the same other ones, and come back to it.
 #[test]
 fn keys_return_when_their_endpoint_does() {
     let all = members(&[1; 5]);

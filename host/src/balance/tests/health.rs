@@ -60,9 +60,9 @@ proptest! {
         open in 0..=4_u32,
         picks in prop::collection::vec(any::<u64>(), 1..40),
     ) {
-        let all: Vec<Member> = states.iter().enumerate().map(|(place, (weight, share, last, priority, most))| {
-            let member = Member { priority: *priority, max_active: *most, ..member(place, *weight) };
-            // What has a share is a last resort too: draining takes both.
+        let all: Vec<Member> = states.iter().enumerate().map(|(index, (weight, share, last, priority, most))| {
+            let member = Member { priority: *priority, max_active: *most, ..member(index, *weight) };
+            // An endpoint with a share is a last resort too: draining takes both.
             member.load.set(*share, *last || *share > 0, false);
             member
         }).collect();
@@ -71,10 +71,10 @@ proptest! {
         let mut leases: Vec<Lease> = vec![];
         for random in picks {
             let choice = PickOptions { hash: Some(random), ..choice(random) };
-            let may = |place: usize, room: bool| {
-                let (weight, share, last, _, most) = states[place];
+            let may = |index: usize, room: bool| {
+                let (weight, share, last, _, most) = states[index];
                 let takes = share > 0 || (balancer.fails_open() && last);
-                let has_room = balancer.active(place) < most;
+                let has_room = balancer.active(index) < most;
                 weight > 0 && takes && (!room || has_room)
             };
             match balancer.pick(&choice) {
@@ -83,17 +83,17 @@ proptest! {
                     prop_assert!(balancer.active(lease.endpoint()) <= states[lease.endpoint()].4);
                     leases.push(lease);
                 }
-                Picked::Full => prop_assert!((0..states.len()).any(|place| may(place, false))),
+                Picked::Full => prop_assert!((0..states.len()).any(|index| may(index, false))),
                 Picked::None => {
-                    // Failing open is its tier's; what is available elsewhere is found all the same.
+                    // Only its own tier fails open; available endpoints elsewhere are found all the same.
                     let available = |(weight, share, ..): &(u32, u32, bool, u8, u32)| *weight > 0 && *share > 0;
                     prop_assert!(!states.iter().any(available));
                 }
             }
         }
-        for place in 0..states.len() {
-            let held = leases.iter().filter(|lease| lease.endpoint() == place).count();
-            prop_assert_eq!(balancer.active(place) as usize, held);
+        for index in 0..states.len() {
+            let counted = leases.iter().filter(|lease| lease.endpoint() == index).count();
+            prop_assert_eq!(balancer.active(index) as usize, counted);
         }
     }
 
@@ -109,12 +109,12 @@ proptest! {
         let mut balancer = balancer(policy, &[]);
         let mut leases: VecDeque<Lease> = VecDeque::new();
         for weights in changes {
-            let members = weights.iter().enumerate().map(|(place, weight)| Member {
-                load: slots[place].clone(),
-                ..member(place, *weight)
+            let members = weights.iter().enumerate().map(|(index, weight)| Member {
+                load: slots[index].clone(),
+                ..member(index, *weight)
             });
             balancer = balancer.rebuild(members.collect());
-            // What runs from before ends first: it is spread by other weights.
+            // Earlier requests end first: they are spread by other weights.
             leases.clear();
             let picks: Vec<usize> = (0..20_000).map(|_| {
                 let lease = pick(&balancer, &choice(random.u64(..))).unwrap();
@@ -172,8 +172,8 @@ fn what_is_only_ejected_is_picked_when_nothing_else_can_be() {
         };
         let balancer = over(settings, &all);
         // The last would take nothing if it were well.
-        for place in [1, 3] {
-            all[place].load.set(0, true, true);
+        for index in [1, 3] {
+            all[index].load.set(0, true, true);
         }
         all[2].load.set(0, true, false);
         balancer.refresh();
@@ -222,8 +222,8 @@ fn with_too_few_left_all_but_the_draining_are_used() {
             ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
-        for place in [0, 1] {
-            all[place].load.set(0, true, false);
+        for index in [0, 1] {
+            all[index].load.set(0, true, false);
         }
         balancer.refresh();
         assert!(!balancer.fails_open(), "half of them is enough");
@@ -274,7 +274,7 @@ fn no_endpoint_gets_more_than_its_maximum() {
         assert_eq!(taken.len(), 10, "{policy:?}");
         assert!(matches!(balancer.pick(&choice(0)), Picked::Full));
         drop(taken);
-        assert_eq!([0, 1].map(|place| balancer.active(place)), [0, 0]);
+        assert_eq!([0, 1].map(|index| balancer.active(index)), [0, 0]);
     }
 }
 
@@ -288,9 +288,9 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
         ..choice(0)
     };
     assert!((0..10).all(|_| endpoint(&balancer, &wants(1)) == Some(1)));
-    let held = pick(&balancer, &wants(1));
+    let lease = pick(&balancer, &wants(1));
     assert_eq!(endpoint(&balancer, &wants(1)), Some(0), "it is full");
-    drop(held);
+    drop(lease);
     assert_ne!(
         endpoint(&balancer, &wants(2)),
         Some(2),
@@ -321,7 +321,7 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
     );
 }
 
-/// A place is used again only when nothing is counted on it any more.
+/// A cell is used again only when no request is counted on it any more.
 #[test]
 fn a_new_endpoint_begins_with_nothing() {
     let first = balancer(BalancePolicy::RoundRobin, &[1]);
