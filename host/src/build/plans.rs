@@ -19,50 +19,52 @@ struct RouteKeyPolicy<'a> {
     route: &'a config::RouteConfig,
     /// A filter of it finds keys.
     takes_keys: bool,
-    /// A filter of it holds each key to its own plan.
+    /// A filter of it enforces each key's own plan.
     enforces: bool,
     /// A filter of it lets keys without a plan pass.
     lets_pass: bool,
 }
 
-/// Look at all plans and keys of the configuration.
+/// Checks all plans and keys of the configuration.
 pub(crate) fn check(config: &Config, problems: &mut Problems) {
     if config.plans.is_empty() && config.keys.is_empty() {
         return;
     }
-    let routes: Vec<RouteKeyPolicy<'_>> = config
-        .routes
-        .iter()
-        .map(|route| key_policy(config, route))
-        .collect();
-    for (place, plan) in config.plans.iter().enumerate() {
-        check_plan(config, (place, plan), &routes, problems);
+    let routes = config.routes.iter();
+    let routes: Vec<_> = routes.map(|route| key_policy(config, route)).collect();
+    for (index, plan) in config.plans.iter().enumerate() {
+        check_plan(config, (index, plan), &routes, problems);
     }
     keys_without_plan(config, &routes, problems);
 }
 
 fn key_policy<'a>(config: &Config, route: &'a config::RouteConfig) -> RouteKeyPolicy<'a> {
-    let mut held = RouteKeyPolicy {
+    let mut policy = RouteKeyPolicy {
         route,
         takes_keys: false,
         enforces: false,
         lets_pass: false,
     };
-    for filter in &route.filters {
-        let Some(filter) = config.filters.get(filter.filter) else {
-            continue;
-        };
+    for filter in filters(config, route) {
         let grants = grants(config, filter);
-        held.takes_keys |= grants.interface(HostInterface::Keys);
+        policy.takes_keys |= grants.interface(HostInterface::Keys);
         if grants.interface(HostInterface::Limits) {
-            held.enforces |= named_plan(filter).is_none();
-            held.lets_pass |= setting(filter, "without_plan") == Some("allow");
+            policy.enforces |= named_plan(filter).is_none();
+            policy.lets_pass |= setting(filter, "without_plan") == Some("allow");
         }
     }
-    held
+    policy
 }
 
-/// The plan that a `builtin:usage-plan` charges in the place of each key's own.
+fn filters<'a>(
+    config: &'a Config,
+    route: &'a config::RouteConfig,
+) -> impl Iterator<Item = &'a config::FilterConfig> {
+    let filters = route.filters.iter();
+    filters.filter_map(|filter| config.filters.get(filter.filter))
+}
+
+/// The plan that a `builtin:usage-plan` charges instead of each key's own.
 fn named_plan(filter: &config::FilterConfig) -> Option<&str> {
     setting(filter, "plan")
 }
@@ -76,33 +78,27 @@ fn setting<'a>(filter: &'a config::FilterConfig, name: &str) -> Option<&'a str> 
     }
 }
 
-/// Whether the plan is sold for the route.
+/// Whether the plan is for the route.
 fn covers(plan: &config::Plan, route: &config::RouteConfig) -> bool {
     plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
 }
 
 fn check_plan(
     config: &Config,
-    (place, plan): (usize, &config::Plan),
+    (index, plan): (usize, &config::Plan),
     routes: &[RouteKeyPolicy<'_>],
     problems: &mut Problems,
 ) {
     let name = &plan.name;
-    // A filter that names it charges it on its routes, whatever it is sold for.
-    let is_named = |held: &RouteKeyPolicy<'_>| {
-        let mut filters = held.route.filters.iter();
-        filters.any(|filter| {
-            let filter = config.filters.get(filter.filter);
-            filter.and_then(named_plan) == Some(&**name)
-        })
+    // A filter that names it charges it on its routes, whatever APIs it is for.
+    let is_named = |policy: &RouteKeyPolicy<'_>| {
+        filters(config, policy.route).any(|filter| named_plan(filter) == Some(&**name))
     };
     if routes.iter().any(is_named) {
         return;
     }
-    let sold: Vec<_> = routes
-        .iter()
-        .filter(|held| covers(plan, held.route))
-        .collect();
+    let covered = routes.iter().filter(|policy| covers(plan, policy.route));
+    let covered: Vec<_> = covered.collect();
     let apis = plan.apis.iter().filter_map(|api| config.apis.get(*api));
     let apis: Vec<_> = apis.map(|api| format!("`{}`", api.name)).collect();
     let what = match apis.as_slice() {
@@ -110,13 +106,11 @@ fn check_plan(
         [api] => format!("a route of API {api}"),
         apis => format!("a route of the APIs {}", apis.join(", ")),
     };
-    if !sold.iter().any(|held| held.enforces) {
-        let elsewhere = routes
-            .iter()
-            .filter(|held| held.enforces && held.takes_keys);
-        let refused = named(elsewhere.filter(|held| !held.lets_pass));
-        let refused = refused.filter(|_| !plan.apis.is_empty());
-        let refused = refused.map(|names| {
+    if !covered.iter().any(|policy| policy.enforces) {
+        let refuses = |policy: &&RouteKeyPolicy<'_>| {
+            policy.enforces && policy.takes_keys && !policy.lets_pass && !plan.apis.is_empty()
+        };
+        let refused = named(routes.iter().filter(refuses)).map(|names| {
             format!("; on {names}, for which the plan is not sold, its keys are refused (403 `no_usage_plan`)")
         });
         let text = format!(
@@ -128,15 +122,15 @@ fn check_plan(
     }
     // Of a plan for everything only routes that take keys are meant; one for some APIs is meant for
     // all of their routes.
-    let open = sold
+    let open = covered
         .iter()
-        .filter(|held| !held.enforces && (held.takes_keys || !plan.apis.is_empty()));
+        .filter(|policy| !policy.enforces && (policy.takes_keys || !plan.apis.is_empty()));
     if let Some(names) = named(open.copied()) {
         let text = format!("plan `{name}` is not enforced on {names}, for which it is sold");
         problems.warning(plan.span, text).help(CURE);
     }
     let mut keys = config.keys.iter();
-    if config.store.is_none() && !keys.any(|key| key.plans.contains(&place)) {
+    if config.store.is_none() && !keys.any(|key| key.plans.contains(&index)) {
         let text = format!("plan `{name}` holds nobody: no key is on it, and no filter names it");
         problems.warning(plan.span, text).help(format!(
             "add `plan = \"{name}\"` to a `[[key]]`, or remove the plan"
@@ -148,13 +142,11 @@ fn check_plan(
 fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &mut Problems) {
     let mut refused = config.keys.iter().filter(|key| {
         let plans = key.plans.iter();
-        let plans: Vec<_> = plans.filter_map(|plan| config.plans.get(*plan)).collect();
-        let mut taking = routes.iter().filter(|held| held.takes_keys).peekable();
-        let is_refused = |held: &RouteKeyPolicy<'_>| {
-            let on_none = !plans.iter().any(|plan| covers(plan, held.route));
-            held.enforces && !held.lets_pass && on_none
-        };
-        plans.is_empty() && taking.peek().is_some() && taking.all(is_refused)
+        let mut plans = plans.filter_map(|plan| config.plans.get(*plan));
+        let mut taking = routes.iter().filter(|policy| policy.takes_keys).peekable();
+        plans.next().is_none()
+            && taking.peek().is_some()
+            && taking.all(|policy| policy.enforces && !policy.lets_pass)
     });
     let Some(first) = refused.next() else {
         return;
@@ -173,11 +165,10 @@ fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &
     );
 }
 
-/// Some routes by name; None where there is none.
+/// Some routes by name. None: there is none.
 fn named<'a>(routes: impl Iterator<Item = &'a RouteKeyPolicy<'a>>) -> Option<String> {
-    let names: Vec<_> = routes
-        .map(|held| format!("`{}`", held.route.name))
-        .collect();
+    let names = routes.map(|policy| format!("`{}`", policy.route.name));
+    let names: Vec<_> = names.collect();
     let (first, rest) = names.split_at_checked(MAX_NAMED).unwrap_or((&names, &[]));
     let list = first.join(", ");
     match (first.len(), rest.len()) {
