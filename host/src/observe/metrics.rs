@@ -142,6 +142,7 @@ impl MetricFamily {
 macro_rules! families {
     ($(#[doc = $doc:literal])+ struct $table:ident { $($name:ident = $kind:ident, $help:literal;)+ }) => {
         $(#[doc = $doc])+
+        #[allow(clippy::struct_field_names, reason = "a field has the name of its family")]
         struct $table {
             $($name: $crate::observe::metrics::MetricFamily,)+
         }
