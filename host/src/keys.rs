@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use smallvec::SmallVec;
+use windlass_config_derive::Word;
 
 use crate::runtime::clock::Timestamp;
 
@@ -219,7 +220,7 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Why a presented key is rejected. For logs: a client gets one answer for all reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word, thiserror::Error)]
 pub(crate) enum KeyReject {
     #[error("unknown key")]
     Unknown,

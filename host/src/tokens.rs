@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
+use crate::model::word::Word as _;
 use crate::runtime::clock::Timestamp;
 use crate::verifier::token::MAX_TOKEN;
 use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
@@ -66,24 +67,18 @@ pub(crate) struct TokenVerifier {
 /// Counts of rejected tokens, by reason. Accepted ones are not counted, so that they share no
 /// cache line.
 #[derive(Debug, Default)]
-pub(crate) struct TokenRejects([AtomicU64; TokenError::ALL.len()]);
+pub(crate) struct TokenRejects([AtomicU64; TokenError::WORDS.len()]);
 
 impl TokenRejects {
-    fn of(&self, error: TokenError) -> Option<&AtomicU64> {
-        let index = TokenError::ALL.iter().position(|one| *one == error)?;
-        self.0.get(index)
-    }
-
     fn count(&self, error: TokenError) {
-        if let Some(count) = self.of(error) {
+        if let Some(count) = self.0.get(error as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    #[must_use]
-    pub(crate) fn value(&self, error: TokenError) -> u64 {
-        self.of(error)
-            .map_or(0, |count| count.load(Ordering::Relaxed))
+    /// The counts so far, by reason.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (TokenError, &AtomicU64)> {
+        TokenError::all().zip(&self.0)
     }
 }
 

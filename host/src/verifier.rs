@@ -38,6 +38,8 @@ pub(crate) use rules::{Audiences, ClaimRule, ClaimTest, TokenRules};
 
 use std::sync::Arc;
 
+use windlass_config_derive::Word;
+
 use token::SignedToken;
 
 /// A valid token and its claims.
@@ -54,8 +56,9 @@ pub(crate) struct VerifiedToken {
 }
 
 /// Why a token is rejected. For logs and metrics only: a client gets the same answer for all
-/// reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// reasons. The words are stable codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word, thiserror::Error)]
+#[word(snake)]
 pub(crate) enum TokenError {
     /// It exceeds a bound on its size.
     #[error(
@@ -123,60 +126,6 @@ pub(crate) enum TokenError {
     /// It is bound to a key and came without a proof.
     #[error("the token is bound to a key (`cnf.jkt`) and came without a DPoP proof")]
     Unproven,
-}
-
-impl TokenError {
-    pub(crate) const ALL: [Self; 21] = [
-        Self::TooLarge,
-        Self::Malformed,
-        Self::CriticalExtension,
-        Self::Algorithm,
-        Self::Type,
-        Self::UnknownKey,
-        Self::NoSingleKey,
-        Self::KeyMismatch,
-        Self::Signature,
-        Self::ClaimType,
-        Self::NoEnd,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::IssuedAhead,
-        Self::TooOld,
-        Self::Issuer,
-        Self::Audience,
-        Self::RequiredClaim,
-        Self::CertificateBound,
-        Self::NotBound,
-        Self::Unproven,
-    ];
-
-    /// The stable code for metrics and logs.
-    #[must_use]
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::Malformed => "malformed",
-            Self::CriticalExtension => "critical_extension",
-            Self::Algorithm => "algorithm",
-            Self::Type => "type",
-            Self::UnknownKey => "unknown_key",
-            Self::NoSingleKey => "no_single_key",
-            Self::KeyMismatch => "key_mismatch",
-            Self::Signature => "signature",
-            Self::ClaimType => "claim_type",
-            Self::NoEnd => "no_end",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::IssuedAhead => "issued_ahead",
-            Self::TooOld => "too_old",
-            Self::Issuer => "issuer",
-            Self::Audience => "audience",
-            Self::RequiredClaim => "required_claim",
-            Self::CertificateBound => "certificate_bound",
-            Self::NotBound => "not_bound",
-            Self::Unproven => "unproven",
-        }
-    }
 }
 
 /// The issuer that a token names, before anything of it is verified. It may only serve to choose

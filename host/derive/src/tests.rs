@@ -152,6 +152,15 @@ fn words_are_the_variants_with_hyphens() {
         "{code}"
     );
     assert!(code.contains(r#"("EdDSA",Self::EdDsa)"#), "{code}");
+    let code = made(
+        word::expand,
+        r#"#[word(snake, prefix = "key_")] enum Reject { OutOfReach }"#,
+    );
+    let code = code.unwrap();
+    assert!(
+        code.contains(r#"Self::OutOfReach=>"key_out_of_reach""#),
+        "{code}"
+    );
     let error = made(word::expand, "enum Policy { A(u8) }").unwrap_err();
     assert!(error.contains("a word has no fields"), "{error}");
 }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Variant};
 
-use crate::settings::hints;
+use crate::settings::{Settings, hints};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -15,22 +15,33 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         ));
     };
     let hints = hints(&input.attrs)?;
-    let options = data.variants.iter().map(|variant| {
-        let (word, ident) = (word(variant)?, &variant.ident);
-        Ok(quote!((#word, Self::#ident)))
-    });
-    let options: Vec<TokenStream> = options.collect::<Result<_>>()?;
+    let mut settings = Settings::of(&input.attrs, "word")?;
+    let prefix = settings.text("prefix")?.unwrap_or_default();
+    let separator = if settings.flag("snake") { '_' } else { '-' };
+    settings.finish()?;
+    let variants = data.variants.iter().map(|variant| &variant.ident);
+    let words = data.variants.iter();
+    let words = words.map(|variant| Ok(prefix.clone() + &word(variant, separator)?));
+    let words: Vec<String> = words.collect::<Result<_>>()?;
+    let options = words.iter().zip(variants.clone());
+    let options = options.map(|(word, ident)| quote!((#word, Self::#ident)));
     Ok(quote! {
         #[automatically_derived]
         impl crate::model::word::Word for #name {
             const WORDS: &'static [(&'static str, Self)] = &[#(#options),*];
             const HINTS: &'static [(&'static str, &'static str)] = #hints;
+
+            fn word(self) -> &'static str {
+                match self {
+                    #(Self::#variants => #words,)*
+                }
+            }
         }
     })
 }
 
-/// The word of a variant: what `#[word("..")]` says, or its name with hyphens.
-fn word(variant: &Variant) -> Result<String> {
+/// The word of a variant: what `#[word("..")]` says, or its name with separators.
+fn word(variant: &Variant, separator: char) -> Result<String> {
     if !matches!(variant.fields, Fields::Unit) {
         return Err(Error::new_spanned(variant, "a word has no fields"));
     }
@@ -41,7 +52,7 @@ fn word(variant: &Variant) -> Result<String> {
     let mut word = String::new();
     for letter in variant.ident.to_string().chars() {
         if letter.is_uppercase() && !word.is_empty() {
-            word.push('-');
+            word.push(separator);
         }
         word.extend(letter.to_lowercase());
     }

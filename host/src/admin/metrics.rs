@@ -13,6 +13,7 @@ pub(crate) use format::MetricsFormat;
 
 use super::Running;
 use crate::keys::KeyReject;
+use crate::model::word::Word as _;
 use crate::observe::metrics::{MetricFamily, families, of_workers};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
@@ -82,15 +83,10 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
         expiry.push(&labels, ends);
     }
     // A client gets one answer for all reasons; the operator sees each.
-    for (why, word) in [
-        (KeyReject::Unknown, "unknown"),
-        (KeyReject::Disabled, "disabled"),
-        (KeyReject::Expired, "expired"),
-        (KeyReject::Unavailable, "unavailable"),
-    ] {
+    for why in KeyReject::all() {
         let workers = running.foundation.rejects().iter();
         let sum: u64 = workers.map(|rejects| rejects.value(why)).sum();
-        families.key_rejects.push(&[("why", word)], sum);
+        families.key_rejects.push(&[("why", why.word())], sum);
     }
     families.into()
 }

@@ -13,6 +13,7 @@ use crate::config::{self, Config, PluginSource, Problems};
 use crate::filter_store::secrets::Secrets;
 use crate::http::headers::is_allowed_from_clients;
 use crate::model::filter::OnError;
+use crate::model::word::Word as _;
 use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
@@ -214,7 +215,7 @@ fn warn_of_denied(
     loaded: &Filter,
     problems: &mut Problems,
 ) {
-    let interfaces: Vec<_> = loaded.denied().iter().map(|name| name.name()).collect();
+    let interfaces: Vec<_> = loaded.denied().iter().map(|name| name.word()).collect();
     if interfaces.is_empty() {
         return;
     }

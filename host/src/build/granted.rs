@@ -7,6 +7,7 @@ use super::named_grants;
 use crate::config::{self, Config, PluginSource};
 use crate::exchange::is_host_fact;
 use crate::model::filter::HostInterface;
+use crate::model::word::Word as _;
 use crate::wasm::Filter;
 use crate::wasm::grants::Grants;
 
@@ -40,7 +41,7 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     let interfaces = builtin.interfaces.iter();
     Grants {
         interfaces: interfaces
-            .filter_map(|name| HostInterface::find(name))
+            .filter_map(|name| HostInterface::of_word(name))
             .collect(),
         attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
         upstreams: Vec::new(),
@@ -69,7 +70,7 @@ pub(super) fn allow_line(grants: &Grants) -> String {
     let parts = [
         list(
             "interfaces",
-            &mut grants.interfaces.iter().map(|interface| interface.name()),
+            &mut grants.interfaces.iter().map(|interface| interface.word()),
         ),
         list(
             "attributes",

@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-use crate::config::{Log, LogLevel};
+use crate::config::Log;
+use crate::model::word::Word as _;
 use crate::observe::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
 
 /// The name of its thread, and the limit of its queue.
@@ -28,14 +29,8 @@ static LOG_SINK: OnceLock<Sink> = OnceLock::new();
 /// variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). The audit log
 /// is written whatever the level is.
 pub(crate) fn log(settings: &Log) {
-    let level = match settings.level {
-        LogLevel::Trace => "trace",
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warn => "warn",
-        LogLevel::Error => "error",
-    };
     // h2 warns of answers to PINGs that it has not sent itself.
+    let level = settings.level.word();
     let level = format!("{level},windlass::audit=info,h2::proto::ping_pong=error");
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()

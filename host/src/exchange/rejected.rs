@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use windlass_config_derive::Word;
 
 /// Why a key has no usage plan on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +46,10 @@ fn shared_text<S: Serializer>(text: &Option<Arc<str>>, out: S) -> Result<S::Ok, 
     text.as_deref().serialize(out)
 }
 
-/// Why an API key was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Why an API key was rejected; its word is the one in logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Word)]
 #[serde(rename_all = "snake_case")]
+#[word(snake)]
 pub(crate) enum KeyRejection {
     Unknown,
     /// The operator disabled it.
@@ -63,29 +65,6 @@ pub(crate) enum KeyRejection {
 }
 
 impl KeyRejection {
-    /// Every one of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Unknown,
-        Self::Disabled,
-        Self::Expired,
-        Self::NoPlan,
-        Self::OtherApi,
-        Self::UnknownPlan,
-    ];
-
-    /// Its word in logs.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Disabled => "disabled",
-            Self::Expired => "expired",
-            Self::NoPlan => "no_plan",
-            Self::OtherApi => "other_api",
-            Self::UnknownPlan => "unknown_plan",
-        }
-    }
-
     /// A sentence for people.
     #[must_use]
     pub(crate) fn sentence(self) -> &'static str {

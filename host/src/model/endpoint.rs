@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use windlass_config_derive::Word;
 
 /// How an endpoint stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, Word)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = EndpointState)]
 pub(crate) enum EndpointHealth {
@@ -21,26 +22,6 @@ pub(crate) enum EndpointHealth {
 }
 
 impl EndpointHealth {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Healthy,
-        Self::Starting,
-        Self::Unhealthy,
-        Self::Ejected,
-        Self::Draining,
-    ];
-
-    /// The word for it, in logs, metrics and the admin API.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Starting => "starting",
-            Self::Unhealthy => "unhealthy",
-            Self::Ejected => "ejected",
-            Self::Draining => "draining",
-        }
-    }
-
     /// Whether it takes requests.
     #[must_use]
     pub(crate) fn is_available(self) -> bool {

@@ -2,6 +2,8 @@
 
 use windlass_config_derive::Word;
 
+use super::word::Word as _;
+
 /// The rule for a request when a filter fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Word)]
 pub enum OnError {
@@ -20,7 +22,7 @@ pub enum Isolation {
     Request,
 }
 
-/// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
+/// A host interface that needs a grant; its word is its name in the contract and in `allow`. `exchange`, `raw-params`, `advice`,
 /// `preflights`, `documents`, `problem-members`, `response-edits` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Word)]
 pub enum HostInterface {
@@ -36,35 +38,6 @@ pub enum HostInterface {
 }
 
 impl HostInterface {
-    /// All that need a grant.
-    pub(crate) const ALL: &'static [Self] = &[
-        Self::ApiDescription,
-        Self::Cache,
-        Self::Callout,
-        Self::Crypto,
-        Self::Jwt,
-        Self::Keys,
-        Self::Limits,
-        Self::Metrics,
-        Self::Rates,
-    ];
-
-    /// Its name, in the contract and in `allow`.
-    #[must_use]
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ApiDescription => "api-description",
-            Self::Cache => "cache",
-            Self::Callout => "callout",
-            Self::Crypto => "crypto",
-            Self::Jwt => "jwt",
-            Self::Keys => "keys",
-            Self::Limits => "limits",
-            Self::Metrics => "metrics",
-            Self::Rates => "rates",
-        }
-    }
-
     /// Its path in the contract, without the version.
     #[must_use]
     pub(crate) fn path(self) -> &'static str {
@@ -82,14 +55,7 @@ impl HostInterface {
     }
 
     #[must_use]
-    pub(crate) fn find(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|interface| interface.name() == name)
-    }
-
-    #[must_use]
     pub(crate) fn at(path: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|interface| interface.path() == path)
+        Self::all().find(|interface| interface.path() == path)
     }
 }

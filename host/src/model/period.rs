@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use windlass_config_derive::Word;
 
 use super::date::{DAY_MS, LAST_MS, date_of, days_to};
+use super::word::Word as _;
 
 /// A quota's period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +44,7 @@ pub(crate) enum FirstDay {
 }
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Word)]
 #[serde(rename_all = "lowercase")]
 pub enum Weekday {
     #[default]
@@ -61,36 +62,6 @@ pub enum Weekday {
 pub struct MonthDay(u8);
 
 impl Weekday {
-    /// All weekdays, from Sunday on.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Sunday,
-        Self::Monday,
-        Self::Tuesday,
-        Self::Wednesday,
-        Self::Thursday,
-        Self::Friday,
-        Self::Saturday,
-    ];
-
-    /// Its name: `monday`.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Sunday => "sunday",
-            Self::Monday => "monday",
-            Self::Tuesday => "tuesday",
-            Self::Wednesday => "wednesday",
-            Self::Thursday => "thursday",
-            Self::Friday => "friday",
-            Self::Saturday => "saturday",
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|day| day.as_str() == name)
-    }
-
     /// From the week's first day to 1970-01-01, a Thursday. Days.
     fn before_epoch(self) -> u64 {
         (THURSDAY + 7 - self as u64) % 7
@@ -128,7 +99,7 @@ impl fmt::Display for Period {
         match self {
             Self::Day => f.write_str("day"),
             Self::Week(Weekday::Sunday) => f.write_str("week"),
-            Self::Week(first) => write!(f, "week-{}", first.as_str()),
+            Self::Week(first) => write!(f, "week-{}", first.word()),
             Self::Month(MonthDay::FIRST) => f.write_str("month"),
             Self::Month(first) => write!(f, "month-{}", first.get()),
         }
@@ -151,7 +122,7 @@ impl FromStr for Period {
                 "month" => Some(Self::Month(MonthDay::FIRST)),
                 _ => None,
             },
-            Some(("week", first)) => Weekday::find(first).map(Self::Week),
+            Some(("week", first)) => Weekday::of_word(first).map(Self::Week),
             Some(("month", first)) => {
                 let first = first.parse().ok().and_then(MonthDay::new);
                 first.map(Self::Month)
@@ -263,7 +234,7 @@ mod tests {
     const MONTH: Period = Period::Month(MonthDay::FIRST);
 
     fn all() -> impl Iterator<Item = Period> {
-        let weeks = Weekday::ALL.into_iter().map(Period::Week);
+        let weeks = Weekday::all().map(Period::Week);
         let months = (1..=28).filter_map(MonthDay::new).map(Period::Month);
         [Period::Day].into_iter().chain(weeks).chain(months)
     }

@@ -9,6 +9,7 @@ use std::fmt;
 use crate::error::{Causes, Code, RequestError, Side};
 use crate::exchange::{Exchange, RejectedKey};
 use crate::http::body_error::BodyError;
+use crate::model::word::Word as _;
 use crate::proxy::worker::Worker;
 
 /// Log a request that is answered with this error.
@@ -45,7 +46,7 @@ pub(super) fn log_rejected_key(worker: &Worker, exchange: &Exchange, rejected: &
     tracing::info!(
         request = exchange.id.as_str(),
         filter = exchange.outcome.filter.as_deref(),
-        why = rejected.why.as_str(),
+        why = rejected.why.word(),
         key,
         plan,
         left_out,

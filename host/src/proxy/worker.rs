@@ -24,6 +24,7 @@ use crate::exchange::KeyRejection;
 use crate::http::client_connection::ClientConnection;
 use crate::http::watch::Watch;
 use crate::model::request_id::RequestId;
+use crate::model::word::Word as _;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::log_rate_limit::LogRateLimit;
 use crate::observe::stats::WorkerStats;
@@ -47,8 +48,8 @@ pub(crate) struct Worker {
     pub(crate) log_phases: LogPhaseQueue,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
     log_limits: [LogRateLimit; Code::ALL.len()],
-    /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
-    key_log_limits: [LogRateLimit; KeyRejection::ALL.len()],
+    /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection`].
+    key_log_limits: [LogRateLimit; KeyRejection::WORDS.len()],
     generation: RefCell<Rc<Generation>>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::word::Word as _;
 use crate::verifier::TokenError;
 use crate::verifier::proof::{NO_ROOM, ProofError};
 
@@ -19,13 +20,12 @@ const OTHERS: [&str; 2] = ["insufficient_scope", NO_ROOM];
 /// The counts, by the reason in the access log. A request is counted at its end and only if it was
 /// refused, so that the others share no cache line.
 #[derive(Debug, Default)]
-pub(crate) struct FilterRejects([AtomicU64; FAULTS.len() + ProofError::ALL.len() + OTHERS.len()]);
+pub(crate) struct FilterRejects([AtomicU64; FAULTS.len() + ProofError::WORDS.len() + OTHERS.len()]);
 
 impl FilterRejects {
     fn reasons() -> impl Iterator<Item = &'static str> {
-        let faults = FAULTS.into_iter().map(TokenError::reason);
-        let proofs = ProofError::ALL.into_iter().map(ProofError::reason);
-        faults.chain(proofs).chain(OTHERS)
+        let faults = FAULTS.into_iter().map(TokenError::word);
+        faults.chain(ProofError::words()).chain(OTHERS)
     }
 
     pub(crate) fn count(&self, why: &str) {

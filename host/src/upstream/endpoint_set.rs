@@ -15,6 +15,7 @@ use super::endpoint::state::EndpointState;
 use super::sticky::EndpointDigest;
 use crate::balance::Balancer;
 use crate::model::endpoint::EndpointHealth;
+use crate::model::word::Word as _;
 
 /// The endpoints of an upstream at one time.
 #[derive(Debug)]
@@ -147,14 +148,14 @@ impl UpstreamHealth {
 
 /// How many endpoints are in each state.
 struct StateCounts {
-    counts: [(EndpointHealth, usize); EndpointHealth::ALL.len()],
+    counts: [usize; EndpointHealth::WORDS.len()],
     weightless: usize,
 }
 
 impl StateCounts {
     fn count(members: &EndpointSet) -> Self {
         let mut states = Self {
-            counts: EndpointHealth::ALL.map(|state| (state, 0)),
+            counts: Default::default(),
             weightless: 0,
         };
         for endpoint in &members.endpoints {
@@ -163,8 +164,7 @@ impl StateCounts {
                 continue;
             }
             let is = endpoint.state.health(|health| health.base_state());
-            let mut counts = states.counts.iter_mut();
-            if let Some((_, count)) = counts.find(|(state, _)| *state == is) {
+            if let Some(count) = states.counts.get_mut(is as usize) {
                 *count += 1;
             }
         }
@@ -174,12 +174,8 @@ impl StateCounts {
 
 impl fmt::Display for StateCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weightless = ("of weight 0", self.weightless);
-        let counts = self
-            .counts
-            .iter()
-            .map(|(state, count)| (state.as_str(), *count));
-        let counts = counts.chain([weightless]);
+        let counts = EndpointHealth::words().zip(self.counts);
+        let counts = counts.chain([("of weight 0", self.weightless)]);
         let mut first = true;
         for (state, count) in counts.filter(|(_, count)| *count > 0) {
             let comma = if first { "" } else { ", " };

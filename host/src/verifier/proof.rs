@@ -17,6 +17,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
+use windlass_config_derive::Word;
 
 use super::TokenError;
 use super::algorithm::Algorithm;
@@ -58,7 +59,9 @@ pub(crate) struct CheckedProof {
 }
 
 /// Why a proof is rejected. For logs only: a client gets the same answer for all reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// The words are stable codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word, thiserror::Error)]
+#[word(snake, prefix = "proof_")]
 pub(crate) enum ProofError {
     /// It exceeds a bound on its size.
     #[error("the proof exceeds a bound on its size")]
@@ -99,44 +102,6 @@ pub(crate) enum ProofError {
     /// The request has none, or several.
     #[error("the request does not have exactly one proof")]
     Missing,
-}
-
-impl ProofError {
-    pub(crate) const ALL: [Self; 13] = [
-        Self::TooLarge,
-        Self::Malformed,
-        Self::Type,
-        Self::Algorithm,
-        Self::Key,
-        Self::OtherKey,
-        Self::Signature,
-        Self::Method,
-        Self::Url,
-        Self::Token,
-        Self::Age,
-        Self::Replayed,
-        Self::Missing,
-    ];
-
-    /// The stable code for logs and metrics.
-    #[must_use]
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::TooLarge => "proof_too_large",
-            Self::Malformed => "proof_malformed",
-            Self::Type => "proof_type",
-            Self::Algorithm => "proof_algorithm",
-            Self::Key => "proof_key",
-            Self::OtherKey => "proof_other_key",
-            Self::Signature => "proof_signature",
-            Self::Method => "proof_method",
-            Self::Url => "proof_url",
-            Self::Token => "proof_token",
-            Self::Age => "proof_age",
-            Self::Replayed => "proof_replayed",
-            Self::Missing => "proof_missing",
-        }
-    }
 }
 
 impl From<TokenError> for ProofError {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::word::Word as _;
 use crate::verifier::key::KeyDefect;
 
 /// Made by `tests/cases.py`, with `PyJWT`.
@@ -80,7 +81,7 @@ fn wrong_answers(table: &str) -> (Vec<String>, usize) {
         let token = case["token"].as_str().unwrap();
         let answer = match verify(token, &key_set(&cases, keys), &rules, now) {
             Ok(_) => "ok",
-            Err(error) => error.reason(),
+            Err(error) => error.word(),
         };
         let expected = case["answer"].as_str().unwrap();
         if answer != expected {
@@ -128,7 +129,7 @@ fn proofs_of_dpop_and_jose_are_answered_as_the_table_says() {
                 ids.insert(checked.id);
                 "ok"
             }
-            Err(error) => error.reason(),
+            Err(error) => error.word(),
         };
         let (name, expected) = (&case["name"], case["answer"].as_str().unwrap());
         if answer != expected {
@@ -174,7 +175,7 @@ fn every_reason_is_in_the_docs_and_once() {
     let words: Vec<&str> = first_cells
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect();
-    let reasons = TokenError::ALL.map(TokenError::reason);
+    let reasons: Vec<_> = TokenError::words().collect();
     assert_eq!(words, reasons);
     let (_, section) = docs
         .split_once("\nA proof that is not accepted is")
@@ -182,7 +183,7 @@ fn every_reason_is_in_the_docs_and_once() {
     let (section, _) = section.split_once("\n\nA token with").unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut words: Vec<_> = rows.map(|row| row.split('`').next().unwrap()).collect();
-    let mut reasons = proof::ProofError::ALL.map(proof::ProofError::reason);
+    let mut reasons: Vec<_> = proof::ProofError::words().collect();
     words.sort_unstable();
     reasons.sort_unstable();
     assert_eq!(words, reasons);

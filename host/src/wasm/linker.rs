@@ -13,6 +13,7 @@ use super::state::{InstanceState, Phase};
 use super::wasi;
 
 use crate::model::filter::HostInterface;
+use crate::model::word::Word as _;
 
 /// A component with all its imports in place.
 pub(crate) struct Linked {
@@ -82,8 +83,8 @@ fn deny(
         let mut linked = linker.instance(name)?;
         for (function, item) in instance.exports(&engine.engine) {
             if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
-                let called = format!("{}.{function}", interface.name());
-                let grant = interface.name();
+                let called = format!("{}.{function}", interface.word());
+                let grant = interface.word();
                 let is_define = interface == HostInterface::Jwt && function == DEFINE;
                 linked.func_new(function, move |store, _, _, results| {
                     if is_define && store.data().phase == Phase::Configure {

@@ -1,6 +1,7 @@
 //! Metrics of upstreams and their endpoints.
 
 use crate::model::endpoint::EndpointHealth;
+use crate::model::word::Word as _;
 use crate::observe::metrics::{MetricFamily, families};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::clock::Timestamp;
@@ -57,9 +58,9 @@ impl UpstreamFamilies {
         self.endpoint_ejections.push(&labels, state.ejections());
         let [upstream, name] = labels;
         // One series for each state, so that a sum over endpoints is a count.
-        for state in EndpointHealth::ALL {
-            let labels = [upstream, name, ("state", state.as_str())];
-            self.endpoint_state.push(&labels, state == health);
+        for (word, state) in EndpointHealth::WORDS {
+            let labels = [upstream, name, ("state", word)];
+            self.endpoint_state.push(&labels, *state == health);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Metrics of the keys and the cached tokens of verifiers.
 
+use crate::model::word::Word as _;
 use crate::observe::metrics::{MetricFamily, families};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::clock::Timestamp;
@@ -29,10 +30,9 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
         let name = ("verifier", &*verifier.name);
         // No verifier gives these reasons.
         let later = [TokenError::NotBound, TokenError::Unproven];
-        let errors = TokenError::ALL.into_iter();
-        for error in errors.filter(|error| !later.contains(error)) {
-            let labels = [name, ("why", error.reason())];
-            let count = verifier.rejects.value(error);
+        let rejects = verifier.rejects.values();
+        for (error, count) in rejects.filter(|(error, _)| !later.contains(error)) {
+            let labels = [name, ("why", error.word())];
             families.verifier_rejects.push(&labels, count);
         }
         let (accepted, refused) = verifier.cache.counts();

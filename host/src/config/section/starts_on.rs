@@ -7,6 +7,7 @@ use crate::config::field::{FromValue, Kind};
 use crate::config::read::Slot;
 use crate::config::value::{Refused, nearest, quoted};
 use crate::model::period::{FirstDay, MonthDay, Weekday};
+use crate::model::word::Word as _;
 
 const WORDS: &str = "a weekday such as \"monday\", or a day of the month from 1 to 28";
 
@@ -27,7 +28,7 @@ impl Kind for StartsOn {
 
     fn schema(&self) -> Json {
         json!({ "oneOf": [
-            { "enum": Weekday::ALL },
+            { "enum": Weekday::words().collect::<Vec<_>>() },
             { "type": "integer", "minimum": MonthDay::FIRST, "maximum": MonthDay::LAST },
         ] })
     }
@@ -44,16 +45,13 @@ impl Kind for StartsOn {
             return day.map(FirstDay::MonthDay);
         }
         let text = slot.text(WORDS)?;
-        if let Some(day) = Weekday::find(text) {
+        if let Some(day) = Weekday::of_word(text) {
             return Some(FirstDay::Weekday(day));
         }
         let lower = text.to_lowercase();
         let number = lower.parse().ok().and_then(MonthDay::new);
-        let weekdays = Weekday::ALL.map(Weekday::as_str);
-        let short = weekdays
-            .iter()
-            .find(|day| lower.len() > 1 && day.starts_with(&*lower));
-        let meant = short.copied().or_else(|| nearest(&lower, weekdays));
+        let short = Weekday::words().find(|day| lower.len() > 1 && day.starts_with(&*lower));
+        let meant = short.or_else(|| nearest(&lower, Weekday::words()));
         let refused = match (number, meant) {
             (Some(day), _) => {
                 Refused::plain().help(format!("write `{}`, without quotes", day.get()))

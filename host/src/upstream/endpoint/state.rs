@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::health::{Change, Health};
 use crate::balance::EndpointLoad;
 use crate::config::EndpointLimits;
+use crate::model::word::Word as _;
 use crate::observe::stats::Counter;
 use crate::upstream::hash_key::hash;
 use crate::upstream::queue::{QueueError, QueueKey, RequestQueue};
@@ -251,7 +252,7 @@ impl EndpointState {
     /// Log a change of state, if there is one.
     pub(crate) fn log(&self, upstream: &str, change: Option<&Change>) {
         let Some(change) = change else { return };
-        let (from, to) = (change.from.as_str(), change.to.as_str());
+        let (from, to) = (change.from.word(), change.to.word());
         let (endpoint, reason) = (&*self.name, &*change.reason);
         if change.to.is_available() {
             tracing::info!(

@@ -13,6 +13,7 @@ use super::edit::attribute_name;
 use super::functions::{HostError, HostResult, answer, in_phase};
 use super::proof::{self, ProofArgument};
 use crate::exchange::{AttributeValue, RejectedToken};
+use crate::model::word::Word as _;
 use crate::runtime::clock::Timestamp;
 use crate::tokens::{FetchSignal, TokenAnswer};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
@@ -140,7 +141,7 @@ fn verify_field(state: &mut InstanceState, check: u32) -> HostResult<(), FieldEr
     let token = state.token.as_ref();
     if token.is_some_and(|token| token.bound_to.is_some()) {
         let error = TokenError::Unproven;
-        reject(state, error.reason());
+        reject(state, error.word());
         return Err(of_token(rejected(error)));
     }
     apply_check(state, &check).map_err(of_token)
@@ -190,7 +191,7 @@ fn ask_verifiers(
         TokenAnswer::Accepted(token) => VerifierOutcome::Accepted(token),
         TokenAnswer::Refused(error) => {
             let (filter, verifier) = (&*state.name, &asked.verifier.name);
-            let (name, why) = (&**verifier, error.reason());
+            let (name, why) = (&**verifier, error.word());
             tracing::debug!(filter, verifier = name, why, "{error}");
             VerifierOutcome::Rejected(error, Some(Arc::clone(verifier)))
         }
@@ -259,7 +260,7 @@ fn accept(state: &mut InstanceState, found: VerifierOutcome) -> HostResult<(), V
         }
         VerifierOutcome::Rejected(error, verifier) => {
             if let Some(verifier) = verifier {
-                state.note_rejected_token(error.reason(), Some(verifier));
+                state.note_rejected_token(error.word(), Some(verifier));
             }
             Err(rejected(error))
         }
@@ -290,7 +291,7 @@ fn apply_check(state: &mut InstanceState, check: &TokenCheck) -> HostResult<(), 
     match &put {
         Ok(()) => {}
         Err(HostError::Refused(VerifyError::Rejected(_))) => {
-            reject(state, TokenError::RequiredClaim.reason());
+            reject(state, TokenError::RequiredClaim.word());
         }
         Err(_) => state.token = None,
     }
@@ -305,7 +306,7 @@ fn prove(
 ) -> HostResult<(), (&'static str, VerifyError)> {
     let accepted = store.data().token.as_ref();
     let bound_to = accepted.and_then(|token| token.bound_to.clone());
-    let refused = |error: TokenError| Err(rejected(error).map(|answer| (error.reason(), answer)));
+    let refused = |error: TokenError| Err(rejected(error).map(|answer| (error.word(), answer)));
     let (thumbprint, proof) = match (bound_to, proof) {
         (None, None) => return Ok(()),
         (None, Some(_)) => return refused(TokenError::NotBound),
@@ -318,7 +319,7 @@ fn prove(
 }
 
 fn rejected(error: TokenError) -> HostError<VerifyError> {
-    HostError::Refused(VerifyError::Rejected(error.reason().to_owned()))
+    HostError::Refused(VerifyError::Rejected(error.word().to_owned()))
 }
 
 /// Make claims attributes: all of them, or none.

@@ -8,6 +8,7 @@ use wasmtime::component::{ComponentType, Lift, WasmStr};
 use super::functions::{HostError, HostResult};
 
 use crate::exchange::Exchange;
+use crate::model::word::Word as _;
 use crate::route::path::{normalize, split_query};
 use crate::runtime::clock::Timestamp;
 use crate::tokens::ProofUse;
@@ -82,7 +83,7 @@ pub(super) fn check(
 }
 
 fn rejected(error: ProofError) -> HostError<(&'static str, WitProofError)> {
-    let word = error.reason();
+    let word = error.word();
     HostError::Refused((word, WitProofError::Rejected(word.to_owned())))
 }
 

@@ -7,6 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, T
 
 use super::one;
 use crate::model::period::{FirstDay, MonthDay, Period, PeriodKind, Weekday};
+use crate::model::word::Word as _;
 
 /// The advice for an `offset`, which Amazon's usage plans have.
 pub(crate) const NO_OFFSET: &str = "a quota has no `offset`; the day on which its period starts is \
@@ -34,7 +35,7 @@ impl<'de> Deserialize<'de> for FirstDay {
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<FirstDay, E> {
                 let found = serde::de::Unexpected::Str(text);
-                let weekday = Weekday::find(text).map(FirstDay::Weekday);
+                let weekday = Weekday::of_word(text).map(FirstDay::Weekday);
                 weekday.ok_or_else(|| E::invalid_value(found, &self))
             }
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<FirstDay, E> {
@@ -62,7 +63,7 @@ impl<'de> Deserialize<'de> for FirstDay {
 
 /// The schema of `starts_on`.
 pub(crate) fn schema() -> Schema {
-    let weekday = one(Type::String).enum_values(Some(Weekday::ALL.map(Weekday::as_str)));
+    let weekday = one(Type::String).enum_values(Some(Weekday::words()));
     let day = one(Type::Integer)
         .minimum(Some(MonthDay::FIRST.get()))
         .maximum(Some(MonthDay::LAST.get()));
