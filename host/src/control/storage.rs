@@ -1,7 +1,7 @@
 //! The durable keys, plans and usage: everything that outlives the process, or that several
 //! gateways share.
 //!
-//! There is one trait, [`Storage`], with two implementations:
+//! There is one trait, [`Storage`] (with [`UsageStorage`]), with two implementations:
 //! [`SqliteStorage`](sqlite::SqliteStorage), a file of one gateway, and
 //! [`RedisStorage`](redis::RedisStorage), a Redis or Valkey that several share.
 //!
@@ -32,8 +32,8 @@ use record::{KeyRecord, PlanRecord};
 
 use crate::model::period::Period;
 
-/// The storage of keys, plans and usage. All calls block.
-pub trait Storage: Send + Sync + fmt::Debug {
+/// The storage of keys and plans, and of their usage. All calls block.
+pub trait Storage: UsageStorage + Send + Sync + fmt::Debug {
     /// Its name for logs: a path, or an address without its password.
     fn name(&self) -> String;
 
@@ -108,7 +108,10 @@ pub trait Storage: Send + Sync + fmt::Debug {
         token: &str,
         now_ms: u64,
     ) -> Result<Option<IdempotencyRecord>, StorageError>;
+}
 
+/// The storage of usage. All calls block.
+pub trait UsageStorage {
     /// Since when the plan's quota has had this kind of period: now, if it had another before. For
     /// the time before that there is only usage by day. Milliseconds since 1970.
     ///

@@ -16,8 +16,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ::redis::{
-    Client, Cmd, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, ServerErrorKind, Value, cmd,
+    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value, cmd,
 };
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -264,7 +264,13 @@ impl RedisPool {
         let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        let mut connection = RedisConnection::new(connection);
+        let now = Instant::now();
+        let mut connection = RedisConnection {
+            connection,
+            process: None,
+            made: now,
+            role_checked: now,
+        };
         connection.check_role()?;
         let info = cmd("INFO")
             .arg("server")
@@ -321,16 +327,6 @@ impl RedisPool {
 }
 
 impl RedisConnection {
-    fn new(connection: Connection) -> Self {
-        let now = Instant::now();
-        Self {
-            connection,
-            process: None,
-            made: now,
-            role_checked: now,
-        }
-    }
-
     /// Checks that the server answers and is a master. A replica may return old data of its
     /// master, or data from before it was cut off.
     fn check_role(&mut self) -> RedisResult<()> {
@@ -412,10 +408,6 @@ impl RedisScript {
             .get_or_init(|| ::redis::Script::new(&self.parts.concat()));
         script.prepare_invoke()
     }
-}
-
-pub(crate) fn command(name: &str) -> Cmd {
-    cmd(name)
 }
 
 #[cfg(test)]

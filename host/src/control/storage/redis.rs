@@ -37,19 +37,18 @@
 mod row;
 mod usage;
 
-use ::redis::{Connection, RedisResult};
+use ::redis::{Connection, RedisResult, ScriptInvocation, cmd};
 use parking_lot::Mutex;
 
 use super::record::PlanRecord;
 use super::{
-    Changes, CommitError, Conflict, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord,
-    QuotaExtension, Revision, Storage, StoredKey, UsageQuery, UsageRow, Write, warn_of_offset,
+    Changes, CommitError, Conflict, IdempotencyRecord, KeyQuery, LoadedRecord, Revision, Storage,
+    StoredKey, Write, warn_of_offset,
 };
 use crate::keys::KeyDigest;
-use crate::limits::usage_rows::{QuotaRow, UsageDelta};
-use crate::model::period::Period;
 use crate::shared_store::StorageError;
-use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA, command};
+use crate::shared_store::redis_server::{RedisPool, RedisScript, RedisSettings, SCHEMA};
+use row::RowError;
 
 /// Writes of one commit: a script with this many occupies the server for less than a tenth of a
 /// second.
@@ -125,12 +124,8 @@ impl RedisStorage {
     /// warning.
     fn warn_of_loss(&self) {
         let setting = |name: &str| -> Option<String> {
-            let ask = |connection: &mut Connection| {
-                let mut ask = command("CONFIG");
-                ask.arg("GET").arg(name);
-                ask.query::<Vec<String>>(connection)
-            };
-            self.server.read(ask).ok()?.value.into_iter().nth(1)
+            let answer = self.read_command::<Vec<String>>(&["CONFIG", "GET", name]);
+            answer.ok()?.into_iter().nth(1)
         };
         let (Some(append), Some(save)) = (setting("appendonly"), setting("save")) else {
             return;
@@ -156,16 +151,23 @@ impl RedisStorage {
 
     /// Warns of plans of an earlier version with an `offset`, which is ignored now.
     fn warn_of_offsets(&self) -> Result<(), StorageError> {
-        let rows: Vec<(String, Vec<u8>)> =
-            self.read_command(&["HGETALL", &self.server.key("plans")])?;
-        for (name, _) in rows.iter().filter(|(_, row)| row::has_offset(row)) {
-            warn_of_offset(name);
+        for (name, row) in self.plan_rows()? {
+            if row::has_offset(&row) {
+                warn_of_offset(&name);
+            }
         }
         Ok(())
     }
 
-    fn meta(&self) -> String {
-        self.server.key("meta")
+    fn plan_rows(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        self.read_command(&["HGETALL", &self.server.key("plans")])
+    }
+
+    /// A call of a script, with the arguments that all of them have.
+    fn call(&self, script: &'static RedisScript) -> ScriptInvocation<'static> {
+        let mut call = script.call();
+        call.key(self.server.key("meta")).arg(&self.id);
+        call
     }
 
     /// Some of the keys with greater ids, and the revision at which they were read.
@@ -176,15 +178,9 @@ impl RedisStorage {
         most: usize,
     ) -> Result<(StorageInstance, Revision, Vec<KeyRow>), StorageError> {
         let begin = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let answer = self.server.read(|connection| {
-            PAGE.call()
-                .key(self.meta())
-                .arg(&self.id)
-                .arg(ids)
-                .arg(&begin)
-                .arg(most)
-                .invoke::<(String, Revision, Vec<KeyRow>)>(connection)
-        })?;
+        let mut call = self.call(&PAGE);
+        call.arg(ids).arg(&begin).arg(most);
+        let answer = self.server.read(|connection| call.invoke(connection))?;
         let (store, revision, rows) = answer.value;
         let process = answer.process;
         Ok((StorageInstance { store, process }, revision, rows))
@@ -193,56 +189,50 @@ impl RedisStorage {
     /// The key of a row; None if it was deleted while it was read.
     fn stored(&self, row: KeyRow) -> Result<Option<StoredKey>, StorageError> {
         let (id, text, last_used_ms) = row;
-        text.map(|text| {
-            Ok(StoredKey {
-                record: row::key(&text).map_err(|error| self.corrupt_record("key", &id, &error))?,
-                last_used_ms,
-            })
-        })
-        .transpose()
+        let record = self.record("key", &id, text.as_deref(), row::key)?;
+        Ok(record.map(|record| StoredKey {
+            record,
+            last_used_ms,
+        }))
     }
 
-    fn corrupt_record(&self, kind: &str, name: &str, error: &row::RowError) -> StorageError {
-        StorageError::Corrupt {
+    /// The record of a row, if there is one.
+    fn record<T>(
+        &self,
+        kind: &str,
+        name: &str,
+        row: Option<&[u8]>,
+        read: fn(&[u8]) -> Result<T, RowError>,
+    ) -> Result<Option<T>, StorageError> {
+        let record = row.map(read).transpose();
+        record.map_err(|error| StorageError::Corrupt {
             name: self.server.name().to_owned(),
             what: format!(
                 "its record of {kind} `{name}` cannot be read: {error}; write the {kind} again, or \
                  restore a backup"
             ),
-        }
+        })
     }
 
     /// Runs one command that reads.
     fn read_command<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, StorageError> {
         let ask = |connection: &mut Connection| -> RedisResult<T> {
             let mut words = words.iter();
-            let mut ask = command(words.next().copied().unwrap_or_default());
+            let mut ask = cmd(words.next().copied().unwrap_or_default());
             ask.arg(words.as_slice());
             ask.query(connection)
         };
         Ok(self.server.read(ask)?.value)
     }
 
-    /// The record with this id.
-    fn find(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
-        let text = self.read_command(&["HGET", &self.server.key("keys"), id])?;
-        let last_used_ms = self.read_command(&["HGET", &self.server.key("last-used"), id])?;
-        self.stored((id.to_owned(), text, last_used_ms))
-    }
-
     /// One page of changes, and the revision of the server.
     fn changes_page(&self, changes: &mut Changes) -> Result<Revision, StorageError> {
         let since = changes.revision;
-        let answer = self.server.read(|connection| {
-            CHANGES
-                .call()
-                .key(self.meta())
-                .arg(&self.id)
-                .arg(since)
-                .arg(CHUNK_SIZE)
-                .invoke::<(String, Revision, Revision, Revision, Vec<NamedRow>)>(connection)
-        })?;
-        let (store, revision, floor, until, rows) = answer.value;
+        let mut call = self.call(&CHANGES);
+        call.arg(since).arg(CHUNK_SIZE);
+        let answer = self.server.read(|connection| call.invoke(connection))?;
+        let (store, revision, floor, until, rows): (_, Revision, Revision, _, Vec<NamedRow>) =
+            answer.value;
         let process = answer.process;
         let found = StorageInstance { store, process };
         let mut origin = self.instance.lock();
@@ -254,12 +244,10 @@ impl RedisStorage {
         drop(origin);
         for (name, text) in rows {
             if let Some(id) = name.strip_prefix('k') {
-                let record = text.as_deref().map(row::key).transpose();
-                let record = record.map_err(|error| self.corrupt_record("key", id, &error))?;
+                let record = self.record("key", id, text.as_deref(), row::key)?;
                 changes.keys.push((id.to_owned(), record));
             } else if let Some(plan) = name.strip_prefix('p') {
-                let record = text.as_deref().map(row::plan).transpose();
-                let record = record.map_err(|error| self.corrupt_record("plan", plan, &error))?;
+                let record = self.record("plan", plan, text.as_deref(), row::plan)?;
                 changes.plans.push((plan.to_owned(), record));
             }
         }
@@ -281,11 +269,8 @@ impl Storage for RedisStorage {
         for plan in self.plans()? {
             visit(LoadedRecord::Plan(plan));
         }
-        let count = |connection: &mut Connection| {
-            let mut ask = command("ZCARD");
-            ask.arg(self.server.key("key-ids")).query(connection)
-        };
-        visit(LoadedRecord::KeyCount(self.server.read(count)?.value));
+        let count = self.read_command(&["ZCARD", &self.server.key("key-ids")])?;
+        visit(LoadedRecord::KeyCount(count));
         while let Some((last, ..)) = rows.last() {
             let last = last.clone();
             for row in rows {
@@ -323,8 +308,7 @@ impl Storage for RedisStorage {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
-        let mut call = COMMIT.call();
-        call.key(self.meta()).arg(&self.id);
+        let mut call = self.call(&COMMIT);
         for write in writes {
             row::write(&mut call, write);
         }
@@ -357,14 +341,16 @@ impl Storage for RedisStorage {
     }
 
     fn key(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
-        self.find(id)
+        let text = self.read_command(&["HGET", &self.server.key("keys"), id])?;
+        let last_used_ms = self.read_command(&["HGET", &self.server.key("last-used"), id])?;
+        self.stored((id.to_owned(), text, last_used_ms))
     }
 
     fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StorageError> {
         let digests = self.server.key("digests");
         let id: Option<String> = self.read_command(&["HGET", &digests, &digest.to_string()])?;
         match id {
-            Some(id) => self.find(&id),
+            Some(id) => self.key(&id),
             None => Ok(None),
         }
     }
@@ -406,17 +392,14 @@ impl Storage for RedisStorage {
     fn plan(&self, name: &str) -> Result<Option<PlanRecord>, StorageError> {
         let text: Option<Vec<u8>> =
             self.read_command(&["HGET", &self.server.key("plans"), name])?;
-        let record = text.as_deref().map(row::plan).transpose();
-        record.map_err(|error| self.corrupt_record("plan", name, &error))
+        self.record("plan", name, text.as_deref(), row::plan)
     }
 
     fn plans(&self) -> Result<Vec<PlanRecord>, StorageError> {
-        let rows: Vec<(String, Vec<u8>)> =
-            self.read_command(&["HGETALL", &self.server.key("plans")])?;
-        let plans = rows.iter().map(|(name, text)| {
-            row::plan(text).map_err(|error| self.corrupt_record("plan", name, &error))
-        });
-        let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
+        let mut plans: Vec<PlanRecord> = Vec::new();
+        for (name, text) in self.plan_rows()? {
+            plans.extend(self.record("plan", &name, Some(&text), row::plan)?);
+        }
         plans.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(plans)
     }
@@ -429,41 +412,5 @@ impl Storage for RedisStorage {
         let text: Option<String> =
             self.read_command(&["HGET", &self.server.key("tokens"), token])?;
         Ok(text.and_then(|text| row::remembered(&text, now_ms)))
-    }
-
-    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError> {
-        usage::quota_since(self, plan, period, now_ms)
-    }
-
-    fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError> {
-        self.read_command(&["HDEL", &self.server.key("quota-since"), plan])
-    }
-
-    fn usage_plans(&self) -> Result<Vec<String>, StorageError> {
-        self.read_command(&["SMEMBERS", &self.server.key("usage-plans")])
-    }
-
-    fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError> {
-        usage::add(self, used, touched)
-    }
-
-    fn load_quotas(
-        &self,
-        now_ms: u64,
-        visit: &mut dyn FnMut(QuotaRow),
-    ) -> Result<(), StorageError> {
-        usage::load_quotas(self, now_ms, visit)
-    }
-
-    fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError> {
-        usage::extend(self, extension)
-    }
-
-    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError> {
-        usage::query(self, query)
-    }
-
-    fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError> {
-        usage::delete_expired(self, before_day, now_ms)
     }
 }

@@ -14,14 +14,17 @@
 //! It has two connections, each behind a lock: one writes and one reads, so that a long list
 //! blocks no commit. It deliberately stores no key's text, only digests.
 
+mod add_usage;
 mod commit;
 mod drain_usage;
+mod records;
 mod rows;
 mod schema;
+mod statement;
 mod usage;
 
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -32,14 +35,6 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, FlockOperation, access};
 
-use super::record::PlanRecord;
-use super::{
-    Changes, CommitError, IdempotencyRecord, KeyQuery, LastUse, LoadedRecord, QuotaExtension,
-    Revision, Storage, StoredKey, UsageQuery, UsageRow, Write,
-};
-use crate::keys::KeyDigest;
-use crate::limits::usage_rows::{DrainUsage, QuotaRow, UsageDelta};
-use crate::model::period::Period;
 use crate::shared_store::StorageError;
 
 /// How long a write waits for another program's (the end of a backup, an operator's shell).
@@ -156,110 +151,6 @@ impl Drop for SqliteStorage {
     }
 }
 
-impl Storage for SqliteStorage {
-    fn name(&self) -> String {
-        format!("`{}`", self.path.display())
-    }
-
-    fn load(&self, visit: &mut dyn FnMut(LoadedRecord)) -> Result<Revision, StorageError> {
-        self.read(|connection| rows::load(connection, visit))
-    }
-
-    fn changes(&self, since: Revision) -> Result<Changes, StorageError> {
-        self.read(|connection| rows::changes(connection, since))
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
-        // The inner result rolls the transaction back although the storage has not failed.
-        let mut writer = self.writer.lock();
-        commit::commit(&mut writer, writes).map_err(|error| match error {
-            commit::SqliteCommitError::Conflict(conflict) => conflict.into(),
-            commit::SqliteCommitError::Store(error) => failed(&self.path, error).into(),
-        })
-    }
-
-    fn key(&self, id: &str) -> Result<Option<StoredKey>, StorageError> {
-        self.read(|connection| rows::key(connection, id))
-    }
-
-    fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StorageError> {
-        self.read(|connection| rows::key_of(connection, digest))
-    }
-
-    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, StorageError> {
-        self.read(|connection| rows::keys(connection, query))
-    }
-
-    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, StorageError> {
-        self.read(|connection| rows::plan(connection, name))
-    }
-
-    fn plans(&self) -> Result<Vec<PlanRecord>, StorageError> {
-        self.read(rows::plans)
-    }
-
-    fn idempotency_record(
-        &self,
-        token: &str,
-        now_ms: u64,
-    ) -> Result<Option<IdempotencyRecord>, StorageError> {
-        self.read(|connection| rows::remembered(connection, token, now_ms))
-    }
-
-    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError> {
-        self.write(|connection| usage::quota_since(connection, plan, period, now_ms))
-    }
-
-    fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError> {
-        self.write(|connection| usage::recount(connection, plan))
-    }
-
-    fn usage_plans(&self) -> Result<Vec<String>, StorageError> {
-        self.read(usage::plans)
-    }
-
-    fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError> {
-        self.write(|connection| usage::add(connection, used, touched))
-    }
-
-    fn release(&self) {
-        *self.lock.lock() = None;
-    }
-
-    fn add_drain_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
-        self.write(|connection| drain_usage::add(connection, used))
-    }
-
-    fn take_drain_usage(&self) -> Result<Vec<DrainUsage>, StorageError> {
-        // This runs four times a second and the table is nearly always empty, so the writer's lock
-        // is not taken for it.
-        if self.read(drain_usage::is_empty)? {
-            return Ok(Vec::new());
-        }
-        self.write(drain_usage::take)
-    }
-
-    fn load_quotas(
-        &self,
-        now_ms: u64,
-        visit: &mut dyn FnMut(QuotaRow),
-    ) -> Result<(), StorageError> {
-        self.read(|connection| usage::load_quotas(connection, now_ms, visit))
-    }
-
-    fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError> {
-        self.write(|connection| usage::extend(connection, extension))
-    }
-
-    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError> {
-        self.read(|connection| usage::usage(connection, query))
-    }
-
-    fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError> {
-        self.write(|connection| usage::delete_expired(connection, before_day, now_ms))
-    }
-}
-
 /// Whether a file is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileUse {
@@ -280,13 +171,10 @@ pub(crate) fn check(path: &Path) -> Result<FileUse, StorageError> {
     // The file behind a symbolic link is created in the folder of its target.
     let linked = std::fs::read_link(path).map(|target| folder.join(target));
     if !folder.is_dir() || linked.is_ok_and(|target| !folder_of(&target).is_dir()) {
-        return Err(kind(std::io::ErrorKind::NotFound));
+        return Err(kind(ErrorKind::NotFound));
     }
     if path.is_dir() {
-        return Err(StorageError::Failed {
-            name: display_path(path),
-            cause: "it is a folder; name a file in it".into(),
-        });
+        return Err(refused(path, "it is a folder; name a file in it"));
     }
     let (read, write) = (Access::READ_OK, Access::WRITE_OK);
     let is_there = path
@@ -296,7 +184,7 @@ pub(crate) fn check(path: &Path) -> Result<FileUse, StorageError> {
     let may = access(folder, write | Access::EXEC_OK).is_ok()
         && (!is_there || access(path, read | write).is_ok());
     if !may {
-        return Err(kind(std::io::ErrorKind::PermissionDenied));
+        return Err(kind(ErrorKind::PermissionDenied));
     }
     let in_use = match File::open(lock_path(path)) {
         Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
@@ -350,10 +238,10 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     // A gateway that was asked to end a moment ago releases the lock when its drain begins.
     while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() >= end {
-            return Err(StorageError::Failed {
-                name: display_path(path),
-                cause: "another gateway has it; several gateways share a Redis (`[store] url`), not a file".into(),
-            });
+            return Err(refused(
+                path,
+                "another gateway has it; several gateways share a Redis (`[store] url`), not a file",
+            ));
         }
         std::thread::sleep(PAUSE);
     }
@@ -366,7 +254,7 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
     let mut head = [0_u8; 100];
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(cannot_open(path, &error)),
     };
     let length = file.metadata().map_err(|cause| cannot_open(path, &cause))?;
@@ -391,54 +279,56 @@ fn display_path(path: &Path) -> String {
     format!("the store `{}`", path.display())
 }
 
-fn cannot_open(path: &Path, cause: &std::io::Error) -> StorageError {
+fn refused(path: &Path, cause: impl Into<String>) -> StorageError {
     StorageError::Failed {
         name: display_path(path),
-        cause: match cause.kind() {
-            std::io::ErrorKind::NotFound => "its folder does not exist; create it first".into(),
-            std::io::ErrorKind::PermissionDenied => {
-                "the user of Windlass may not read and write it, or its folder".into()
-            }
-            _ => format!("it could not be opened: {cause}"),
-        },
+        cause: cause.into(),
     }
 }
 
-fn corrupt(path: &Path, what: &str) -> StorageError {
+fn cannot_open(path: &Path, cause: &std::io::Error) -> StorageError {
+    match cause.kind() {
+        ErrorKind::NotFound => refused(path, "its folder does not exist; create it first"),
+        ErrorKind::PermissionDenied => refused(
+            path,
+            "the user of Windlass may not read and write it, or its folder",
+        ),
+        _ => refused(path, format!("it could not be opened: {cause}")),
+    }
+}
+
+fn corrupt(path: &Path, what: impl Into<String>) -> StorageError {
     StorageError::Corrupt {
         name: display_path(path),
-        what: what.to_owned(),
+        what: what.into(),
     }
 }
 
 /// The error of SQLite, with a cure if there is one.
 fn failed(path: &Path, error: rusqlite::Error) -> StorageError {
+    let unreachable = |cause: &str| StorageError::Unreachable {
+        name: display_path(path),
+        cause: cause.to_owned(),
+    };
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(
             path,
-            &format!(
+            format!(
                 "is damaged ({error}); it was not changed; restore it from a backup, or move it away to begin with an empty one"
             ),
         ),
-        Some(ErrorCode::DiskFull) => StorageError::Unreachable {
-            name: display_path(path),
-            cause: "its disk is full".into(),
-        },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StorageError::Unreachable {
-            name: display_path(path),
-            cause: "another program has locked it".into(),
-        },
+        Some(ErrorCode::DiskFull) => unreachable("its disk is full"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            unreachable("another program has locked it")
+        }
         Some(_) | None => match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..) => corrupt(
                 path,
-                &format!("has data that no Windlass wrote ({error}); it was not changed"),
+                format!("has data that no Windlass wrote ({error}); it was not changed"),
             ),
-            other => StorageError::Failed {
-                name: display_path(path),
-                cause: other.to_string(),
-            },
+            other => refused(path, other.to_string()),
         },
     }
 }

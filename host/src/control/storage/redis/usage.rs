@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ::redis::Connection;
+use ::redis::{Connection, cmd};
 
 use super::{CHUNK_SIZE, PRELUDE, RedisStorage};
 use crate::control::storage::{
-    CommitError, LastUse, QuotaExtension, Storage, UsageQuery, UsageRow, Write,
+    CommitError, LastUse, QuotaExtension, Storage as _, UsageQuery, UsageRow, UsageStorage, Write,
 };
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 use crate::shared_store::StorageError;
-use crate::shared_store::redis_server::{RedisScript, command};
+use crate::shared_store::redis_server::RedisScript;
 
 static ADD: RedisScript = RedisScript::new(&[PRELUDE, include_str!("add_usage.lua")]);
 static USAGE: RedisScript = RedisScript::new(&[PRELUDE, include_str!("usage.lua")]);
@@ -24,24 +24,131 @@ const GRACE_MS: u64 = 60 * 60 * 1000;
 /// The most days times keys that one script reads.
 const MAX_CELLS: u64 = 20_000;
 
-/// Adds usage.
-pub(super) fn add(
-    storage: &RedisStorage,
-    used: &[UsageDelta],
-    touched: &[LastUse],
-) -> Result<(), StorageError> {
-    let mut used = used.chunks(CHUNK_SIZE);
-    let mut touched = touched.chunks(CHUNK_SIZE);
-    loop {
-        let (deltas, touches) = (used.next(), touched.next());
-        if deltas.is_none() && touches.is_none() {
-            return Ok(());
+impl UsageStorage for RedisStorage {
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, StorageError> {
+        let kept = self.server.key("quota-since");
+        let found: Option<String> = self.read_command(&["HGET", &kept, plan])?;
+        let found = found.as_deref().and_then(|row| row.split_once(' '));
+        if let Some((name, since)) = found
+            && name.parse() == Ok(period)
+            && let Ok(since_ms) = since.parse()
+        {
+            return Ok(since_ms);
         }
-        add_batch(
-            storage,
-            deltas.unwrap_or_default(),
-            touches.unwrap_or_default(),
-        )?;
+        let () = self.read_command(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
+        Ok(now_ms)
+    }
+
+    fn reset_quota_since(&self, plan: &str) -> Result<(), StorageError> {
+        self.read_command(&["HDEL", &self.server.key("quota-since"), plan])
+    }
+
+    fn usage_plans(&self) -> Result<Vec<String>, StorageError> {
+        self.read_command(&["SMEMBERS", &self.server.key("usage-plans")])
+    }
+
+    fn add_usage(&self, used: &[UsageDelta], touched: &[LastUse]) -> Result<(), StorageError> {
+        let mut used = used.chunks(CHUNK_SIZE);
+        let mut touched = touched.chunks(CHUNK_SIZE);
+        loop {
+            let (deltas, touches) = (used.next(), touched.next());
+            if deltas.is_none() && touches.is_none() {
+                return Ok(());
+            }
+            let (deltas, touches) = (deltas.unwrap_or_default(), touches.unwrap_or_default());
+            add_batch(self, deltas, touches)?;
+        }
+    }
+
+    fn load_quotas(
+        &self,
+        now_ms: u64,
+        visit: &mut dyn FnMut(QuotaRow),
+    ) -> Result<(), StorageError> {
+        let quotas = self.server.key("quotas");
+        let names: Vec<String> =
+            self.read_command(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
+        for name in names {
+            let parsed = name.split_once(':').and_then(|(name, number)| {
+                let period: Period = name.parse().ok()?;
+                Some((period, number.parse::<u32>().ok()?))
+            });
+            if let Some((period, number)) = parsed
+                && period.end_ms(number) > now_ms
+            {
+                load_period(self, period, number, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extend(&self, extension: &QuotaExtension) -> Result<(), StorageError> {
+        let name = format!("{}:{}", extension.period, extension.number);
+        let field = format!("{}\n{}", extension.plan, extension.key);
+        let extra = self.server.key(&format!("extra:{name}"));
+        let () = self.read_command(&["HSET", &extra, &field, &extension.extra.to_string()])?;
+        let ends_ms = ends_ms(extension.period, extension.number).to_string();
+        self.read_command(&["ZADD", &self.server.key("quotas"), &ends_ms, &name])
+    }
+
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StorageError> {
+        let days = u64::from(query.to_day.saturating_sub(query.from_day)) + 1;
+        let chunk = (MAX_CELLS / days).clamp(1, CHUNK_SIZE as u64);
+        let mut begin = match (&query.key, &query.after) {
+            (Some(key), None) => format!("[{key}"),
+            (Some(key), Some(after)) if key > after => format!("[{key}"),
+            // The wanted key comes before this position.
+            (Some(_), Some(_)) => return Ok(Vec::new()),
+            (None, Some(after)) => format!("({after}"),
+            (None, None) => "-".to_owned(),
+        };
+        let end = query
+            .key
+            .as_ref()
+            .map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
+        let mut found: Vec<UsageRow> = Vec::new();
+        let mut keys = 0;
+        loop {
+            let mut call = self.call(&USAGE);
+            call.arg(&query.plan).arg(query.from_day).arg(query.to_day);
+            call.arg(&begin).arg(&end).arg(chunk);
+            let answer = self.server.read(|connection| call.invoke(connection))?;
+            let (last, rows): (Option<String>, Vec<(String, u32, i64)>) = answer.value;
+            for (key, day, used) in rows {
+                // A day with more given back than taken counts as one without usage.
+                let Some(used) = u64::try_from(used).ok().filter(|used| *used > 0) else {
+                    continue;
+                };
+                if found.last().is_none_or(|before| before.key != key) {
+                    if keys == query.limit {
+                        return Ok(found);
+                    }
+                    keys += 1;
+                }
+                found.push(UsageRow { key, day, used });
+            }
+            let Some(last) = last else {
+                return Ok(found);
+            };
+            begin = format!("({last}");
+        }
+    }
+
+    fn delete_expired(&self, before_day: u32, now_ms: u64) -> Result<(), StorageError> {
+        loop {
+            let mut call = self.call(&FORGET);
+            let gone_ms = now_ms.saturating_sub(GONE_MS);
+            call.arg(before_day)
+                .arg(now_ms)
+                .arg(gone_ms)
+                .arg(CHUNK_SIZE);
+            let (more, owners): (bool, Vec<Option<String>>) =
+                self.server.write(|connection| call.invoke(connection))?;
+            let removed = delete_expired_secrets(self, owners.into_iter().flatten(), now_ms)?;
+            if !more && !removed {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -50,8 +157,8 @@ fn add_batch(
     used: &[UsageDelta],
     touched: &[LastUse],
 ) -> Result<(), StorageError> {
-    let mut call = ADD.call();
-    call.key(storage.meta()).arg(&storage.id).arg(used.len());
+    let mut call = storage.call(&ADD);
+    call.arg(used.len());
     for delta in used {
         call.arg(&*delta.plan)
             .arg(&*delta.key)
@@ -78,84 +185,30 @@ fn ends_ms(period: Period, number: u32) -> u64 {
     period.end_ms(number).saturating_add(GRACE_MS)
 }
 
-/// Sets how many requests may be made beyond a limit.
-pub(super) fn extend(
+/// Visits the usage of one period of quotas, and its extensions.
+fn load_period(
     storage: &RedisStorage,
-    extension: &QuotaExtension,
-) -> Result<(), StorageError> {
-    let name = format!("{}:{}", extension.period, extension.number);
-    let field = format!("{}\n{}", extension.plan, extension.key);
-    let () = storage.read_command(&[
-        "HSET",
-        &storage.server.key(&format!("extra:{name}")),
-        &field,
-        &extension.extra.to_string(),
-    ])?;
-    storage.read_command(&[
-        "ZADD",
-        &storage.server.key("quotas"),
-        &ends_ms(extension.period, extension.number).to_string(),
-        &name,
-    ])
-}
-
-/// Since when a plan's quota has had this kind of period.
-pub(super) fn quota_since(
-    storage: &RedisStorage,
-    plan: &str,
     period: Period,
-    now_ms: u64,
-) -> Result<u64, StorageError> {
-    let kept = storage.server.key("quota-since");
-    let found: Option<String> = storage.read_command(&["HGET", &kept, plan])?;
-    let found = found.as_deref().and_then(|row| row.split_once(' '));
-    if let Some((name, since)) = found
-        && name.parse() == Ok(period)
-        && let Ok(since_ms) = since.parse()
-    {
-        return Ok(since_ms);
-    }
-    let () = storage.read_command(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
-    Ok(now_ms)
-}
-
-/// Visits the usage of quotas, and their extensions.
-pub(super) fn load_quotas(
-    storage: &RedisStorage,
-    now_ms: u64,
+    number: u32,
     visit: &mut dyn FnMut(QuotaRow),
 ) -> Result<(), StorageError> {
-    let quotas = storage.server.key("quotas");
-    let names: Vec<String> =
-        storage.read_command(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
-    for name in names {
-        let parsed = name.split_once(':').and_then(|(name, number)| {
-            let period: Period = name.parse().ok()?;
-            Some((period, number.parse::<u32>().ok()?))
+    // Extensions are few: an operator made each of them.
+    let mut extras = BTreeMap::new();
+    let name = format!("{period}:{number}");
+    for_each(storage, &format!("extra:{name}"), &mut |owner, extra| {
+        extras.insert(owner.to_owned(), (extra, false));
+    })?;
+    for_each(storage, &format!("quota:{name}"), &mut |owner, used| {
+        let extra = extras.get_mut(owner).map(|(extra, shown)| {
+            *shown = true;
+            *extra
         });
-        let Some((period, number)) = parsed else {
-            continue;
-        };
-        if period.end_ms(number) <= now_ms {
-            continue;
-        }
-        // Extensions are few: an operator made each of them.
-        let mut extras = BTreeMap::new();
-        for_each(storage, &format!("extra:{name}"), &mut |owner, extra| {
-            extras.insert(owner.to_owned(), (extra, false));
-        })?;
-        for_each(storage, &format!("quota:{name}"), &mut |owner, used| {
-            let extra = extras.get_mut(owner).map(|(extra, shown)| {
-                *shown = true;
-                *extra
-            });
-            let extra = extra.unwrap_or_default();
-            show(owner, period, number, used, extra, visit);
-        })?;
-        for (owner, (extra, shown)) in extras {
-            if !shown {
-                show(&owner, period, number, 0, extra, visit);
-            }
+        let extra = extra.unwrap_or_default();
+        show(owner, period, number, used, extra, visit);
+    })?;
+    for (owner, (extra, shown)) in extras {
+        if !shown {
+            show(&owner, period, number, 0, extra, visit);
         }
     }
     Ok(())
@@ -195,7 +248,7 @@ fn for_each(
     let mut cursor = 0_u64;
     loop {
         let ask = |connection: &mut Connection| {
-            let mut ask = command("HSCAN");
+            let mut ask = cmd("HSCAN");
             ask.arg(&hash).arg(cursor).arg("COUNT").arg(CHUNK_SIZE);
             ask.query::<(u64, Vec<(String, i64)>)>(connection)
         };
@@ -207,87 +260,6 @@ fn for_each(
             return Ok(());
         }
         cursor = next;
-    }
-}
-
-/// The usage by key and day.
-pub(super) fn query(
-    storage: &RedisStorage,
-    query: &UsageQuery,
-) -> Result<Vec<UsageRow>, StorageError> {
-    let days = u64::from(query.to_day.saturating_sub(query.from_day)) + 1;
-    let chunk = (MAX_CELLS / days).clamp(1, CHUNK_SIZE as u64);
-    let mut begin = match (&query.key, &query.after) {
-        (Some(key), None) => format!("[{key}"),
-        (Some(key), Some(after)) if key > after => format!("[{key}"),
-        // The wanted key comes before this position.
-        (Some(_), Some(_)) => return Ok(Vec::new()),
-        (None, Some(after)) => format!("({after}"),
-        (None, None) => "-".to_owned(),
-    };
-    let end = query
-        .key
-        .as_ref()
-        .map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
-    let mut found: Vec<UsageRow> = Vec::new();
-    let mut keys = 0;
-    loop {
-        let answer = storage.server.read(|connection| {
-            USAGE
-                .call()
-                .key(storage.meta())
-                .arg(&storage.id)
-                .arg(&query.plan)
-                .arg(query.from_day)
-                .arg(query.to_day)
-                .arg(&begin)
-                .arg(&end)
-                .arg(chunk)
-                .invoke::<(Option<String>, Vec<(String, u32, i64)>)>(connection)
-        })?;
-        let (last, rows) = answer.value;
-        for (key, day, used) in rows {
-            // A day with more given back than taken counts as one without usage.
-            let Some(used) = u64::try_from(used).ok().filter(|used| *used > 0) else {
-                continue;
-            };
-            if found.last().is_none_or(|before| before.key != key) {
-                if keys == query.limit {
-                    return Ok(found);
-                }
-                keys += 1;
-            }
-            found.push(UsageRow { key, day, used });
-        }
-        let Some(last) = last else {
-            return Ok(found);
-        };
-        begin = format!("({last}");
-    }
-}
-
-/// Deletes expired rows, a chunk at a time.
-pub(super) fn delete_expired(
-    storage: &RedisStorage,
-    before_day: u32,
-    now_ms: u64,
-) -> Result<(), StorageError> {
-    loop {
-        let (more, owners) = storage.server.write(|connection| {
-            FORGET
-                .call()
-                .key(storage.meta())
-                .arg(&storage.id)
-                .arg(before_day)
-                .arg(now_ms)
-                .arg(now_ms.saturating_sub(GONE_MS))
-                .arg(CHUNK_SIZE)
-                .invoke::<(bool, Vec<Option<String>>)>(connection)
-        })?;
-        let removed = delete_expired_secrets(storage, owners.into_iter().flatten(), now_ms)?;
-        if !more && !removed {
-            return Ok(());
-        }
     }
 }
 

@@ -1,28 +1,20 @@
 //! Writes keys and plans, all of them or none.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::{Revision, Write, rows};
-use crate::control::storage::Conflict;
+use super::rows;
+use super::statement::{execute, row};
 use crate::control::storage::record::{KeyRecord, PlanRecord};
+use crate::control::storage::{Conflict, Revision, Write};
 
 /// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum SqliteCommitError {
-    Conflict(Conflict),
-    Store(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for SqliteCommitError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Conflict> for SqliteCommitError {
-    fn from(conflict: Conflict) -> Self {
-        Self::Conflict(conflict)
-    }
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error(transparent)]
+    Store(#[from] rusqlite::Error),
 }
 
 pub(super) fn commit(
@@ -46,15 +38,13 @@ pub(super) fn commit(
             } => {
                 let text = "INSERT INTO tokens (token, request, key, until_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
                 let values = params![token, what.request, what.key, until_ms];
-                if transaction.prepare_cached(text)?.execute(values)? == 0 {
+                if execute(&transaction, text, values)? == 0 {
                     return Err(Conflict::Token.into());
                 }
             }
         }
     }
-    transaction
-        .prepare_cached("UPDATE commits SET revision = ?1")?
-        .execute([revision])?;
+    execute(&transaction, "UPDATE commits SET revision = ?1", [revision])?;
     transaction.commit()?;
     Ok(revision)
 }
@@ -65,10 +55,7 @@ fn stored_revision(
     table: &'static str,
     id: &str,
 ) -> rusqlite::Result<Revision> {
-    let found = connection
-        .prepare_cached(table)?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
+    let found = row(connection, table, [id], |row| row.get(0))?;
     Ok(found.unwrap_or(0))
 }
 
@@ -97,7 +84,7 @@ fn put_key(
     for secret in &key.secrets {
         let text = "INSERT INTO digests (digest, key) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         let values = params![secret.digest, key.id];
-        if connection.prepare_cached(text)?.execute(values)? == 0 {
+        if execute(connection, text, values)? == 0 {
             let owner = "SELECT key FROM digests WHERE digest = ?1";
             let owner = connection.query_row(owner, [secret.digest], |row| row.get(0))?;
             return Err(Conflict::Digest {
@@ -109,12 +96,12 @@ fn put_key(
     }
     for plan in &key.plans {
         let text = "INSERT INTO key_plans (plan, key) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        connection.prepare_cached(text)?.execute([plan, &key.id])?;
+        execute(connection, text, [plan, &key.id])?;
     }
     let text = "INSERT INTO keys (id, name, consumer, plans, metadata, enabled, created_ms, updated_ms, expires_ms, digest, prefix, secret_ms, secret_ends_ms, older, revision) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
          ON CONFLICT (id) DO UPDATE SET name = ?2, consumer = ?3, plans = ?4, metadata = ?5, enabled = ?6, created_ms = ?7, updated_ms = ?8, expires_ms = ?9, digest = ?10, prefix = ?11, secret_ms = ?12, secret_ends_ms = ?13, older = ?14, revision = ?15";
-    connection.prepare_cached(text)?.execute(params![
+    let values = params![
         key.id,
         key.name,
         key.consumer,
@@ -128,15 +115,11 @@ fn put_key(
         newest.prefix,
         newest.created_ms,
         newest.expires_ms,
-        if older.is_empty() {
-            None
-        } else {
-            Some(json(&older)?)
-        },
+        (!older.is_empty()).then(|| json(&older)).transpose()?,
         revision,
-    ])?;
-    record_deletion(connection, "key", &key.id, None)?;
-    Ok(())
+    ];
+    execute(connection, text, values)?;
+    Ok(record_deletion(connection, "key", &key.id, None)?)
 }
 
 fn delete_key(
@@ -152,24 +135,19 @@ fn delete_key(
         return Err(Conflict::Key(id.to_owned()).into());
     };
     delete_key_lists(connection, &stored.record)?;
-    connection
-        .prepare_cached("DELETE FROM keys WHERE id = ?1")?
-        .execute([id])?;
-    record_deletion(connection, "key", id, Some(revision))?;
-    Ok(())
+    execute(connection, "DELETE FROM keys WHERE id = ?1", [id])?;
+    Ok(record_deletion(connection, "key", id, Some(revision))?)
 }
 
 /// Removes a key from the lists beside its row.
 fn delete_key_lists(connection: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
     for secret in &key.secrets {
-        connection
-            .prepare_cached("DELETE FROM digests WHERE digest = ?1")?
-            .execute([secret.digest])?;
+        let text = "DELETE FROM digests WHERE digest = ?1";
+        execute(connection, text, [secret.digest])?;
     }
     for plan in &key.plans {
-        connection
-            .prepare_cached("DELETE FROM key_plans WHERE plan = ?1 AND key = ?2")?
-            .execute([plan, &key.id])?;
+        let text = "DELETE FROM key_plans WHERE plan = ?1 AND key = ?2";
+        execute(connection, text, [plan, &key.id])?;
     }
     Ok(())
 }
@@ -184,11 +162,8 @@ fn put_plan(
         return Err(Conflict::Plan(plan.name.clone()).into());
     }
     let text = "INSERT INTO plans (name, record, revision) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET record = ?2, revision = ?3";
-    connection
-        .prepare_cached(text)?
-        .execute(params![plan.name, json(plan)?, revision])?;
-    record_deletion(connection, "plan", &plan.name, None)?;
-    Ok(())
+    execute(connection, text, params![plan.name, json(plan)?, revision])?;
+    Ok(record_deletion(connection, "plan", &plan.name, None)?)
 }
 
 fn delete_plan(
@@ -200,11 +175,8 @@ fn delete_plan(
     if expect == 0 || stored_revision(connection, PLAN_REVISION, name)? != expect {
         return Err(Conflict::Plan(name.to_owned()).into());
     }
-    connection
-        .prepare_cached("DELETE FROM plans WHERE name = ?1")?
-        .execute([name])?;
-    record_deletion(connection, "plan", name, Some(revision))?;
-    Ok(())
+    execute(connection, "DELETE FROM plans WHERE name = ?1", [name])?;
+    Ok(record_deletion(connection, "plan", name, Some(revision))?)
 }
 
 /// Records that something was deleted, or that it exists again.
@@ -215,13 +187,15 @@ fn record_deletion(
     revision: Option<Revision>,
 ) -> rusqlite::Result<()> {
     match revision {
-        Some(revision) => connection
-            .prepare_cached("INSERT INTO deleted (kind, name, revision) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET revision = ?3")?
-            .execute(params![kind, name, revision])?,
-        None => connection
-            .prepare_cached("DELETE FROM deleted WHERE kind = ?1 AND name = ?2")?
-            .execute([kind, name])?,
-    };
+        Some(revision) => {
+            let text = "INSERT INTO deleted (kind, name, revision) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET revision = ?3";
+            execute(connection, text, params![kind, name, revision])?;
+        }
+        None => {
+            let text = "DELETE FROM deleted WHERE kind = ?1 AND name = ?2";
+            execute(connection, text, [kind, name])?;
+        }
+    }
     Ok(())
 }
 

@@ -7,7 +7,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::usage;
+use super::add_usage;
+use super::statement::{execute, rows};
 use crate::limits::usage_rows::{DrainUsage, QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 
@@ -23,25 +24,22 @@ struct DrainUsageRow {
 
 /// Adds usage to the table.
 pub(super) fn add(connection: &Connection, used: &[UsageDelta]) -> rusqlite::Result<()> {
-    let by_day: Vec<_> = used
-        .iter()
-        .map(|delta| UsageDelta {
-            quota: None,
-            ..delta.clone()
-        })
-        .collect();
-    usage::add(connection, &by_day, &[])?;
+    let by_day = used.iter().map(|delta| UsageDelta {
+        quota: None,
+        ..delta.clone()
+    });
+    add_usage::add(connection, &by_day.collect::<Vec<_>>(), &[])?;
     let text = "INSERT INTO late_usage (plan, key, day, used, period, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let mut late = connection.prepare_cached(text)?;
     for delta in used.iter().filter(|delta| delta.used != 0) {
-        late.execute(params![
+        let values = params![
             &*delta.plan,
             &*delta.key,
             delta.day,
             delta.used,
             delta.quota.map(|quota| quota.period),
             delta.quota.map(|quota| quota.number),
-        ])?;
+        ];
+        execute(connection, text, values)?;
     }
     Ok(())
 }
@@ -57,8 +55,7 @@ pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 /// Moves the rows of the table to the stored quotas, and returns them.
 pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<DrainUsage>> {
     let text = "SELECT plan, key, day, used, period, number FROM late_usage ORDER BY rowid";
-    let mut left = connection.prepare_cached(text)?;
-    let rows = left.query_map([], |row| {
+    let rows = rows(connection, text, [], |row| {
         Ok(DrainUsageRow {
             plan: row.get(0)?,
             key: row.get(1)?,
@@ -68,7 +65,6 @@ pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<DrainUsage>>
             number: row.get(5)?,
         })
     })?;
-    let rows: Vec<DrainUsageRow> = rows.collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::new();
     for row in rows {
         taken.extend(add_to_quotas(connection, &row)?);
@@ -86,9 +82,8 @@ fn add_to_quotas(
     if let (Some(period), Some(number)) = (row.period, row.number) {
         let first = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, 0, 0) \
              ON CONFLICT DO UPDATE SET number = ?4, used = 0, extra = 0 WHERE number < ?4";
-        connection
-            .prepare_cached(first)?
-            .execute(params![row.plan, row.key, period, number])?;
+        let values = params![row.plan, row.key, period, number];
+        execute(connection, first, values)?;
     }
     let mut late = None;
     for usage in quotas(connection, row)? {
@@ -102,12 +97,8 @@ fn add_to_quotas(
         }
         let used = usage.used.saturating_add_signed(row.used);
         let text = "UPDATE quotas SET used = ?4 WHERE plan = ?1 AND key = ?2 AND period = ?3";
-        connection.prepare_cached(text)?.execute(params![
-            row.plan,
-            row.key,
-            usage.period,
-            i64::try_from(used).unwrap_or(i64::MAX)
-        ])?;
+        let values = params![row.plan, row.key, usage.period, add_usage::fit(used)];
+        execute(connection, text, values)?;
         if late.is_none() || is_named {
             late = Some(DrainUsage {
                 day: row.day,
@@ -127,14 +118,12 @@ fn add_to_quotas(
 /// or had.
 fn quotas(connection: &Connection, row: &DrainUsageRow) -> rusqlite::Result<Vec<QuotaUsage>> {
     let text = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
-    let mut statement = connection.prepare_cached(text)?;
-    let rows = statement.query_map(params![row.plan, row.key], |found| {
+    rows(connection, text, params![row.plan, row.key], |found| {
         Ok(QuotaUsage {
             period: found.get(0)?,
             number: found.get(1)?,
             used: found.get(2)?,
             extra: found.get(3)?,
         })
-    })?;
-    rows.collect()
+    })
 }

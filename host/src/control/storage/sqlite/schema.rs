@@ -33,7 +33,7 @@ pub(super) fn check(path: &Path, application: u32, version: u32) -> Result<(), S
     if version > newest() {
         return Err(corrupt(
             path,
-            &format!(
+            format!(
                 "has tables of version {version}, and this Windlass supports versions up to {}; it was not changed; run the newer Windlass that wrote it, or restore an older backup",
                 newest()
             ),

@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::control::storage::record::KeyRecord;
 use crate::control::storage::tests::key;
-use crate::control::storage::{KeyQuery, Write};
-use crate::limits::usage_rows::QuotaUsage;
+use crate::control::storage::{KeyQuery, Storage as _, UsageQuery, UsageStorage as _, Write};
+use crate::keys::KeyDigest;
+use crate::limits::usage_rows::{QuotaRow, QuotaUsage, UsageDelta};
 use crate::model::period::Period;
 
 fn folder() -> (TempDir, PathBuf) {

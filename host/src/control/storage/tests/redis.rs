@@ -6,7 +6,7 @@ use ::redis::Client;
 
 use super::{create, ids, key, load, now_ms, put, record, secret};
 use crate::control::storage::redis::RedisStorage;
-use crate::control::storage::{CommitError, Storage, Write};
+use crate::control::storage::{CommitError, Storage, UsageStorage as _, Write};
 use crate::keys::KeyDigest;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::RedisSettings;
