@@ -82,19 +82,6 @@ pub(crate) enum CalloutError {
     TooLarge,
 }
 
-impl CalloutError {
-    /// The reason as a stable code, for metrics.
-    #[must_use]
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Busy => "busy",
-            Self::Timeout => "timeout",
-            Self::Unreachable(_) => "unreachable",
-            Self::TooLarge => "too_large",
-        }
-    }
-}
-
 /// The outcome of a call.
 pub(crate) type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
 
@@ -113,24 +100,22 @@ pub(crate) struct CalloutFigures {
 }
 
 impl CalloutFigures {
-    const WORDS: [&'static str; 4] = ["busy", "timeout", "unreachable", "too_large"];
-
     /// The numbers of failures, by reason.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, &AtomicU64)> {
-        Self::WORDS.into_iter().zip(&self.failed)
+        let words = ["busy", "timeout", "unreachable", "too_large"];
+        words.into_iter().zip(&self.failed)
     }
 
     fn count(&self, outcome: Result<(), &CalloutError>) {
+        let [busy, timeout, unreachable, too_large] = &self.failed;
         let count = match outcome {
-            Ok(()) => Some(&self.answered),
-            Err(error) => {
-                let index = Self::WORDS.iter().position(|word| *word == error.reason());
-                index.and_then(|index| self.failed.get(index))
-            }
+            Ok(()) => &self.answered,
+            Err(CalloutError::Busy) => busy,
+            Err(CalloutError::Timeout) => timeout,
+            Err(CalloutError::Unreachable(_)) => unreachable,
+            Err(CalloutError::TooLarge) => too_large,
         };
-        if let Some(count) = count {
-            count.fetch_add(1, Relaxed);
-        }
+        count.fetch_add(1, Relaxed);
     }
 }
 

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use admin_client::RemoteArguments;
+
 /// The configuration or the command line has errors.
 const BAD_CONFIG: u8 = 2;
 
@@ -49,13 +51,13 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Create and manage the API keys of a running gateway.
-    Keys(keys::KeysArguments),
+    Keys(RemoteArguments<keys::KeysCommand>),
     /// Manage the usage plans of a running gateway.
-    Plans(plans::PlansArguments),
+    Plans(RemoteArguments<plans::PlansCommand>),
     /// Back up, restore and move the whole store of a running gateway.
-    Store(store::StoreArguments),
+    Store(RemoteArguments<store::StoreCommand>),
     /// Show the usage of keys on their plans, and extend quotas.
-    Usage(usage::UsageArguments),
+    Usage(RemoteArguments<usage::UsageCommand>),
 }
 
 /// The argument that names the configuration.
@@ -74,9 +76,9 @@ pub fn main() -> ExitCode {
         Command::Check(file) => check::check(&file.config),
         Command::Demo(demo) => demo::demo(&demo),
         Command::Key(command) => key::run(&command),
-        Command::Keys(command) => keys::run(&command),
-        Command::Plans(command) => plans::run(&command),
-        Command::Store(command) => store::run(&command),
-        Command::Usage(command) => usage::run(&command),
+        Command::Keys(command) => command.run(),
+        Command::Plans(command) => command.run(),
+        Command::Store(command) => command.run(),
+        Command::Usage(command) => command.run(),
     }
 }

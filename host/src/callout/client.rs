@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, USER_AGENT};
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -171,10 +170,10 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-type ConnectFuture = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+type ConnectFuture = Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>>;
 
 impl Service<Uri> for Connector {
-    type Response = Socket;
+    type Response = TokioIo<Stream>;
     type Error = io::Error;
     type Future = ConnectFuture;
 
@@ -189,7 +188,7 @@ impl Service<Uri> for Connector {
 }
 
 impl Connector {
-    async fn connect(&self, url: &Uri) -> io::Result<Socket> {
+    async fn connect(&self, url: &Uri) -> io::Result<TokioIo<Stream>> {
         let host = url.host().unwrap_or_default();
         let bare = host
             .strip_prefix('[')
@@ -207,7 +206,7 @@ impl Connector {
                 Stream::Tls(Box::new(TlsStream::Client(stream)))
             }
         };
-        Ok(Socket(TokioIo::new(stream)))
+        Ok(TokioIo::new(stream))
     }
 
     /// Connects to the first of a name's addresses that accepts. The check comes after the
@@ -235,44 +234,12 @@ impl Connector {
     }
 }
 
-/// A connection for hyper's client.
-#[derive(Debug)]
-struct Socket(TokioIo<Stream>);
-
-impl Connection for Socket {
+impl Connection for Stream {
     fn connected(&self) -> Connected {
-        if self.0.inner().protocol() == Some(HTTP2) {
+        if self.protocol() == Some(HTTP2) {
             Connected::new().negotiated_h2()
         } else {
             Connected::new()
         }
-    }
-}
-
-impl Read for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

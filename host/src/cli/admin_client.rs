@@ -9,23 +9,27 @@
 //! the token does not suffice; 141 standard output was closed.
 
 mod show;
+mod trust;
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Subcommand;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::Value;
-use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
 use super::output::{self, OutputError, eprint_line};
 
-pub(crate) use show::{at, cell, json, list, record, table, when};
+use trust::{check, token, trusted};
+
+pub(crate) use show::{at, cell, each, json, list, table, text_at, time_at};
 
 /// From the end of a request to the head of its answer. An import streams its progress after that.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -134,24 +138,17 @@ fn report_problem(status: u16, body: &Value) {
         detail => detail,
     };
     eprint_line!("windlass: {detail}");
-    let each = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-    };
-    for part in each("errors").filter(|_| {
-        at(body, "errors")
-            .as_array()
-            .is_some_and(|all| all.len() > 1)
-    }) {
-        eprint_line!(
-            "  `{}` {}",
-            cell(at(part, "field")),
-            cell(at(part, "message"))
-        );
+    // One error is the detail itself.
+    if each(body, "errors").count() > 1 {
+        for part in each(body, "errors") {
+            eprint_line!(
+                "  `{}` {}",
+                text_at(part, "field"),
+                text_at(part, "message")
+            );
+        }
     }
-    report_warnings(each("warnings"));
+    report_warnings(body);
     let (word, id) = (text("code"), text("request-id"));
     eprint_line!("  (status {status}, `{word}`; the gateway's log has it as request {id})");
     if status == 401 {
@@ -160,36 +157,100 @@ fn report_problem(status: u16, body: &Value) {
 }
 
 /// Prints the rows that an import left out.
-pub(crate) fn report_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
-    for row in warnings {
-        let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
+pub(crate) fn report_warnings(report: &Value) {
+    for row in each(report, "warnings") {
+        let (line, column) = (text_at(row, "line"), text_at(row, "column"));
         eprint_line!(
             "  line {line}, column {column}: {}",
-            cell(at(row, "message"))
+            text_at(row, "message")
         );
     }
 }
 
-/// The parts of a request besides method and path.
-#[derive(Default)]
+/// A request to the admin API.
 pub(crate) struct ApiRequest<'a> {
-    /// The query's names and values.
-    pub(crate) query: Vec<(&'a str, String)>,
-    /// Header fields.
-    pub(crate) headers: Vec<(&'a str, String)>,
-    /// The body's type and bytes.
-    pub(crate) body: Option<(&'a str, Vec<u8>)>,
-    /// A body that is read while it is sent.
-    pub(crate) stream: Option<(&'a str, Box<dyn std::io::Read>)>,
+    method: &'a str,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(&'a str, String)>,
+    body: ApiBody<'a>,
 }
 
-impl ApiRequest<'_> {
-    /// A request with a JSON body.
-    #[must_use]
-    pub(crate) fn json(body: &Value) -> Self {
+/// The body of a request, with its type.
+pub(crate) enum ApiBody<'a> {
+    Empty,
+    Bytes(&'a str, Vec<u8>),
+    /// Read while it is sent.
+    Stream(&'a str, Box<dyn Read>),
+}
+
+impl<'a> ApiRequest<'a> {
+    /// A request without a query and a body. `path` has the segments after the version. Characters
+    /// that no id has are escaped, and the gateway finds no such object.
+    pub(crate) fn new(method: &'a str, path: &[&str]) -> Self {
+        let segments = path.iter();
+        let segments =
+            segments.map(|one| format!("/{}", utf8_percent_encode(one, NON_ALPHANUMERIC)));
         Self {
-            body: Some(("application/json", body.to_string().into_bytes())),
-            ..Self::default()
+            method,
+            path: segments.collect(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: ApiBody::Empty,
+        }
+    }
+
+    /// Adds the members of `options` to the query, except those that are null.
+    pub(crate) fn query(mut self, options: &impl Serialize) -> Self {
+        let options = serde_json::to_value(options).unwrap_or_default();
+        for (name, value) in options.as_object().into_iter().flatten() {
+            let value = match value {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            self.query.push((name.clone(), value));
+        }
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'a str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body(ApiBody::Bytes(
+            "application/json",
+            body.to_string().into_bytes(),
+        ))
+    }
+
+    pub(crate) fn body(self, body: ApiBody<'a>) -> Self {
+        Self { body, ..self }
+    }
+}
+
+/// A command that asks a running gateway.
+pub(crate) trait RemoteCommand: Subcommand {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError>;
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoteArguments<C: Subcommand> {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    #[command(subcommand)]
+    command: C,
+}
+
+impl<C: RemoteCommand> RemoteArguments<C> {
+    /// Runs the command on the gateway that the command line names.
+    pub(crate) fn run(&self) -> ExitCode {
+        let remote = AdminClient::new(&self.connection);
+        match remote.and_then(|remote| self.command.run(&remote)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
         }
     }
 }
@@ -200,22 +261,13 @@ pub(crate) struct AdminClient {
     agent: Agent,
     base: String,
     token: Option<Zeroizing<String>>,
-}
-
-/// Connects to the gateway that the command line names, and does the work.
-pub(crate) fn run(
-    arguments: &ConnectionArguments,
-    work: impl FnOnce(&AdminClient) -> Result<(), CommandError>,
-) -> ExitCode {
-    match AdminClient::new(arguments).and_then(|remote| work(&remote)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    /// Whether answers are printed unchanged.
+    pub(crate) json: bool,
 }
 
 impl AdminClient {
     /// The client for the gateway that the command line names.
-    pub(crate) fn new(arguments: &ConnectionArguments) -> Result<Self, CommandError> {
+    fn new(arguments: &ConnectionArguments) -> Result<Self, CommandError> {
         let url = arguments.url.clone();
         let url = url.or_else(|| std::env::var("WINDLASS_ADMIN_URL").ok());
         let url = url.filter(|url| !url.is_empty());
@@ -241,6 +293,7 @@ impl AdminClient {
             agent: config.build().new_agent(),
             base,
             token,
+            json: arguments.json,
         })
     }
 
@@ -248,45 +301,29 @@ impl AdminClient {
     /// `Err`.
     fn request(
         &self,
-        method: &str,
-        path: &str,
         call: ApiRequest<'_>,
         line: &mut dyn FnMut(&str) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
-        let mut uri = format!("{}{path}", self.base);
+        let mut uri = format!("{}/v1{}", self.base, call.path);
         for (position, (name, value)) in call.query.iter().enumerate() {
             uri.push(if position == 0 { '?' } else { '&' });
             uri = format!("{uri}{name}={}", utf8_percent_encode(value, PLAIN));
         }
-        let mut request = http::Request::builder().method(method).uri(&uri);
+        let mut request = http::Request::builder().method(call.method).uri(&uri);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", **token));
         }
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
-        let answer = match (call.stream, call.body) {
-            (Some((kind, stream)), _) => {
-                let request = request.header("content-type", kind);
-                let request = request.body(ureq::SendBody::from_owned_reader(stream));
-                self.agent.run(request.map_err(|error| wrong(&error))?)
+        let answer = match call.body {
+            ApiBody::Empty => self.send(request, ()),
+            ApiBody::Bytes(kind, body) => self.send(request.header("content-type", kind), body),
+            ApiBody::Stream(kind, body) => {
+                let body = SendBody::from_owned_reader(body);
+                self.send(request.header("content-type", kind), body)
             }
-            (None, Some((kind, body))) => {
-                let request = request.header("content-type", kind).body(body);
-                self.agent.run(request.map_err(|error| wrong(&error))?)
-            }
-            (None, None) => {
-                let request = request.body(());
-                self.agent.run(request.map_err(|error| wrong(&error))?)
-            }
-        };
-        let unreachable = |error: &dyn std::fmt::Display| {
-            CommandError::Unreachable(format!(
-                "the gateway at {} does not answer: {error}; is it running with an `[admin]` section? `--url` or WINDLASS_ADMIN_URL selects another gateway",
-                self.base
-            ))
-        };
-        let answer = answer.map_err(|error| unreachable(&error))?;
+        }?;
         let status = answer.status().as_u16();
         let body = answer.into_body().into_with_config().limit(MAX_ANSWER);
         if !(200..300).contains(&status) {
@@ -299,36 +336,39 @@ impl AdminClient {
         loop {
             text.clear();
             let read = lines.read_line(&mut text);
-            if read.map_err(|error| unreachable(&error))? == 0 {
+            if read.map_err(|error| self.unreachable(&error))? == 0 {
                 return Ok(());
             }
             line(&text)?;
         }
     }
 
-    /// Sends a request, and returns the answer as text.
-    pub(crate) fn text(
+    fn send(
         &self,
-        method: &str,
-        path: &str,
-        call: ApiRequest<'_>,
-    ) -> Result<String, CommandError> {
-        let mut whole = String::new();
-        self.request(method, path, call, &mut |line| {
-            whole.push_str(line);
-            Ok(())
+        request: http::request::Builder,
+        body: impl AsSendBody,
+    ) -> Result<http::Response<Body>, CommandError> {
+        let request = request.body(body).map_err(|error| {
+            CommandError::Usage(format!("the request could not be built: {error}"))
         })?;
-        Ok(whole)
+        let answer = self.agent.run(request);
+        answer.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &dyn std::fmt::Display) -> CommandError {
+        CommandError::Unreachable(format!(
+            "the gateway at {} does not answer: {error}; is it running with an `[admin]` section? `--url` or WINDLASS_ADMIN_URL selects another gateway",
+            self.base
+        ))
     }
 
     /// Sends a request, and returns the answer as JSON; null if it is empty.
-    pub(crate) fn value(
-        &self,
-        method: &str,
-        path: &str,
-        call: ApiRequest<'_>,
-    ) -> Result<Value, CommandError> {
-        let text = self.text(method, path, call)?;
+    pub(crate) fn value(&self, call: ApiRequest<'_>) -> Result<Value, CommandError> {
+        let mut text = String::new();
+        self.request(call, &mut |line| {
+            text.push_str(line);
+            Ok(())
+        })?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
@@ -338,24 +378,44 @@ impl AdminClient {
     /// Sends a request whose answer is a stream of JSON values, one a line.
     pub(crate) fn lines(
         &self,
-        method: &str,
-        path: &str,
         call: ApiRequest<'_>,
         each: &mut dyn FnMut(Value) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
-        self.request(method, path, call, &mut |line| each(parse(line)?))
+        self.request(call, &mut |line| each(parse(line)?))
     }
 
     /// Sends a request, and writes the text of the answer to standard output as it arrives.
-    pub(crate) fn copy(
+    pub(crate) fn copy(&self, call: ApiRequest<'_>) -> Result<(), CommandError> {
+        self.request(call, &mut |line| Ok(output::print_text(line)?))
+    }
+
+    /// Prints one object: a line for each of the parts that describe it.
+    pub(crate) fn print(
         &self,
-        method: &str,
-        path: &str,
-        call: ApiRequest<'_>,
+        answer: &Value,
+        describe: impl FnOnce(&Value) -> Vec<(&'static str, String)>,
     ) -> Result<(), CommandError> {
-        self.request(method, path, call, &mut |line| {
-            Ok(output::print_text(line)?)
-        })
+        if self.json {
+            return show::json(answer);
+        }
+        show::record(&describe(answer))
+    }
+
+    /// Prints a page of a list: its rows below a heading.
+    pub(crate) fn print_page(
+        &self,
+        page: &Value,
+        heading: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Result<(), CommandError> {
+        if self.json {
+            return show::json(page);
+        }
+        show::table(heading, rows)?;
+        if let Some(cursor) = at(page, "next_cursor").as_str() {
+            eprint_line!("for more, add `--cursor {cursor}`");
+        }
+        Ok(())
     }
 }
 
@@ -366,93 +426,4 @@ fn parse(text: &str) -> Result<Value, CommandError> {
         )
     };
     serde_json::from_str(text).map_err(wrong)
-}
-
-fn wrong(error: &http::Error) -> CommandError {
-    CommandError::Usage(format!("the request could not be built: {error}"))
-}
-
-/// Checks that the token may be sent to this URL.
-fn check(base: &str, with_token: bool) -> Result<(), CommandError> {
-    let uri: http::Uri = base.parse().map_err(|error| {
-        CommandError::Usage(format!(
-            "`{base}` is not a URL: {error}; write one such as `http://127.0.0.1:9080`"
-        ))
-    })?;
-    let host = uri.host().unwrap_or("");
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let address = bare.parse::<std::net::IpAddr>();
-    let local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => Ok(()),
-        Some("http") if local || !with_token => Ok(()),
-        Some("http") => Err(CommandError::Usage(format!(
-            "the token would be sent to {host} without TLS; use `https://`"
-        ))),
-        Some(_) | None => Err(CommandError::Usage(format!(
-            "`{base}` is not an HTTP URL; write one such as `http://127.0.0.1:9080`"
-        ))),
-    }
-}
-
-fn token(arguments: &ConnectionArguments) -> Result<Option<Zeroizing<String>>, CommandError> {
-    let token = match &arguments.token_file {
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| {
-                CommandError::Usage(format!(
-                    "the token file `{}` cannot be read: {error}",
-                    path.display()
-                ))
-            })?;
-            Some(Zeroizing::new(text))
-        }
-        None => std::env::var("WINDLASS_ADMIN_TOKEN")
-            .ok()
-            .map(Zeroizing::new),
-    };
-    let token = token.map(|token| Zeroizing::new(token.trim().to_owned()));
-    Ok(token.filter(|token| !token.is_empty()))
-}
-
-/// The certificates to trust: those of `--ca`, else those of `SSL_CERT_FILE` or of the system.
-fn trusted(arguments: &ConnectionArguments) -> Result<Vec<Certificate<'static>>, CommandError> {
-    match &arguments.ca {
-        Some(path) => read_certificates(path),
-        None => system_certificates(),
-    }
-}
-
-fn system_certificates() -> Result<Vec<Certificate<'static>>, CommandError> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        let cause = found.errors.first();
-        let cause = cause.map_or_else(String::new, |error| format!(" ({error})"));
-        return Err(CommandError::Usage(format!(
-            "this system has no trusted certificates{cause}; name a file of them with `--ca`"
-        )));
-    }
-    let certificates = found.certs.iter();
-    Ok(certificates
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect())
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CommandError> {
-    let text = fs::read(path).map_err(|error| {
-        CommandError::Usage(format!("`{}` cannot be read: {error}", path.display()))
-    })?;
-    let items = ureq::tls::parse_pem(&text);
-    let found: Vec<_> = items
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            Ok(_) | Err(_) => None,
-        })
-        .collect();
-    if found.is_empty() {
-        let path = path.display();
-        return Err(CommandError::Usage(format!(
-            "`{path}` has no certificate in PEM"
-        )));
-    }
-    Ok(found)
 }

@@ -14,8 +14,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 
-use super::signals::Signals;
-use super::{BAD_CONFIG, run, terminal};
+use super::run;
 use crate::config::Config;
 
 /// The demo's configuration. `windlass run` accepts it too.
@@ -31,87 +30,8 @@ const ENDPOINTS: [(u16, &str); 3] = [
 /// The port of the token issuer.
 const ISSUER_PORT: u16 = 9104;
 
-/// A command to paste, and its result.
-struct DemoExample {
-    description: &'static str,
-    command: &'static str,
-}
-
-/// In the order of printing.
-const EXAMPLES: [DemoExample; 18] = [
-    DemoExample {
-        description: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
-        command: "curl -s http://127.0.0.1:8080/hello",
-    },
-    DemoExample {
-        description: "no key: 401, api_key_missing",
-        command: "curl -si http://127.0.0.1:8080/orders",
-    },
-    DemoExample {
-        description: "a key that nobody issued: 403, api_key_rejected",
-        command: "curl -si -H 'x-api-key: not-a-key' http://127.0.0.1:8080/orders",
-    },
-    DemoExample {
-        description: "alice's key: 200 from an endpoint",
-        command: "curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders",
-    },
-    DemoExample {
-        description: "six requests over weights 3:2:1: A three times, B twice, C once",
-        command: "for n in 1 2 3 4 5 6; do curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders; done",
-    },
-    DemoExample {
-        description: "headers made by a filter: the endpoint saw consumer alice and order 42, you see x-served-by",
-        command: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders/42",
-    },
-    DemoExample {
-        description: "bob's plan is three at once and one a second: 200 200 200 429 429 (throttled)",
-        command: "for n in 1 2 3 4 5; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-api-key: demo-key-bob' http://127.0.0.1:8080/orders; done; echo",
-    },
-    DemoExample {
-        description: "carol's plan is two a day: 200, 200, then 429 (quota_spent)",
-        command: "for n in 1 2 3; do curl -s -w '%{http_code}\\n' -H 'x-api-key: demo-key-carol' http://127.0.0.1:8080/orders; done",
-    },
-    DemoExample {
-        description: "a chain of six filters (cors, metadata, token, keys, plan, rewrite), without a token: 401, token_missing",
-        command: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
-    },
-    DemoExample {
-        description: "with a token of the demo's issuer and a key: 200, the endpoint saw user dana and consumer alice",
-        command: "curl -si -H \"authorization: Bearer $(curl -s http://127.0.0.1:9104/token)\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
-    },
-    DemoExample {
-        description: "a token without the scope orders:read: 403, insufficient_scope",
-        command: "curl -si -H \"authorization: Bearer $(curl -s 'http://127.0.0.1:9104/token?scope=none')\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
-    },
-    DemoExample {
-        description: "a browser's preflight, which needs neither: 204, and who may ask in `access-control-allow-origin`",
-        command: "curl -si -X OPTIONS -H 'origin: http://localhost:3000' -H 'access-control-request-method: GET' http://127.0.0.1:8080/shop/orders/42",
-    },
-    DemoExample {
-        description: "the OpenAPI document of that API, made of its routes and filters",
-        command: "curl -s http://127.0.0.1:8080/shop/openapi.json",
-    },
-    DemoExample {
-        description: "no such path: 404, no_route",
-        command: "curl -si http://127.0.0.1:8080/nothing",
-    },
-    DemoExample {
-        description: "a path that is there, a method that is not: 405, with what it takes in `allow`",
-        command: "curl -si -X DELETE http://127.0.0.1:8080/orders/42",
-    },
-    DemoExample {
-        description: "an upstream where nothing listens: 502, connect_failed",
-        command: "curl -si http://127.0.0.1:8080/broken",
-    },
-    DemoExample {
-        description: "a redirect: 308 to /orders",
-        command: "curl -si http://127.0.0.1:8080/old/anything",
-    },
-    DemoExample {
-        description: "the operator's numbers: what each filter did so far",
-        command: "curl -s http://127.0.0.1:9080/metrics | grep windlass_filter_calls",
-    },
-];
+/// The commands to paste, each below a description of its result. Printed when the gateway serves.
+const COMMANDS: &str = include_str!("demo/commands.txt");
 
 /// The options of the demo.
 #[derive(Debug, clap::Args)]
@@ -135,50 +55,14 @@ pub(crate) fn demo(demo: &Demo) -> ExitCode {
             std::thread::park();
         }
     }
-    let config = match Config::parse("examples/demo.toml", CONFIG, Path::new(".")) {
-        Ok(config) => config,
-        Err(problems) => {
-            eprint!("{problems}");
-            return ExitCode::from(BAD_CONFIG);
-        }
+    let path = Path::new("examples/demo.toml");
+    let read = || {
+        println!(
+            "starting; the first start compiles six filters, which takes some seconds, later starts read them from a cache"
+        );
+        Config::parse("examples/demo.toml", CONFIG, Path::new("."))
     };
-    terminal::log(&config.log);
-    println!(
-        "starting; the first start compiles six filters, which takes some seconds, later starts read them from a cache"
-    );
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("windlass: cannot listen for signals: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = match run::start(Path::new("examples/demo.toml"), config, signals) {
-        Ok(started) => {
-            print_examples();
-            started.serve()
-        }
-        Err(code) => code,
-    };
-    terminal::finish();
-    code
-}
-
-fn print_examples() {
-    println!();
-    println!("Windlass listens on http://127.0.0.1:8080, in front of three small endpoints.");
-    println!("The demo's token issuer listens on http://127.0.0.1:{ISSUER_PORT}.");
-    println!(
-        "Its configuration is host/examples/demo.toml. Paste these commands into another terminal:"
-    );
-    for (number, attempt) in (1..).zip(&EXAMPLES) {
-        println!();
-        println!("{number:2}. {}", attempt.description);
-        println!("    {}", attempt.command);
-    }
-    println!();
-    println!("Press Ctrl-C to stop the demo.");
-    println!();
+    run::run_with(path, read, || print!("{COMMANDS}"))
 }
 
 /// Binds and serves the endpoints, on a thread that ends with the process.

@@ -53,7 +53,8 @@ impl RunningGateway {
         let drained = self.wait_for_drain();
         self.running.foundation.close();
         if let Some(access) = self.access {
-            access.finish();
+            // The workers have ended, so all lines are handed over.
+            access.sink.finish();
         }
         tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
         ExitCode::SUCCESS

@@ -1,6 +1,6 @@
 //! `windlass key`: creates API keys for the configuration, without a running gateway.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{IsTerminal as _, Read as _, Stdin, Take};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -70,14 +70,19 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn digest() -> ExitCode {
-    let mut input = std::io::stdin();
+/// Standard input, to read a key from it, at most this many bytes. Asks for it on a terminal.
+pub(super) fn key_input(limit: u64) -> Take<Stdin> {
+    let input = std::io::stdin();
     if input.is_terminal() {
         eprint_line!("type the key, then Enter and Ctrl-D:");
     }
+    input.take(limit)
+}
+
+fn digest() -> ExitCode {
     let mut key = zeroize::Zeroizing::new(Vec::new());
     let limit = MAX_PRESENTED as u64 + 3;
-    if let Err(error) = input.by_ref().take(limit).read_to_end(&mut key) {
+    if let Err(error) = key_input(limit).read_to_end(&mut key) {
         eprint_line!("windlass: the key could not be read: {error}");
         return ExitCode::FAILURE;
     }

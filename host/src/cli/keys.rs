@@ -2,31 +2,24 @@
 
 mod files;
 
-use std::io::{IsTerminal as _, Read as _};
-use std::process::ExitCode;
+use std::io::Read as _;
 use std::time::Duration;
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::admin_client::{
-    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+    AdminClient, ApiRequest, CommandError, RemoteCommand, at, each, text_at, time_at,
 };
+use super::key::key_input;
 use super::output::{self, OutputError, eprint_line};
 
 use files::{KeyExportArguments, KeyImportArguments};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct KeysArguments {
-    #[command(flatten)]
-    connection: ConnectionArguments,
-    #[command(subcommand)]
-    command: KeysCommand,
-}
-
 #[derive(Debug, Subcommand)]
-enum KeysCommand {
+pub(crate) enum KeysCommand {
     /// Create a key. Only its text goes to standard output, and only this once; everything else
     /// goes to standard error.
     Create(KeyCreateArguments),
@@ -55,13 +48,13 @@ enum KeysCommand {
 }
 
 #[derive(Debug, clap::Args)]
-struct KeyIdArgument {
+pub(crate) struct KeyIdArgument {
     /// The key's id.
     id: String,
 }
 
 #[derive(Debug, clap::Args)]
-struct KeyCreateArguments {
+pub(crate) struct KeyCreateArguments {
     /// The consumer that it is issued to.
     #[arg(long)]
     consumer: String,
@@ -88,8 +81,8 @@ struct KeyCreateArguments {
     idempotency_key: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-struct KeyListArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct KeyListArguments {
     /// Only keys of this consumer.
     #[arg(long)]
     consumer: Option<String>,
@@ -107,8 +100,8 @@ struct KeyListArguments {
     cursor: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-struct KeyFindArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct KeyFindArguments {
     /// The first characters of the key's text; of most keys seven are stored. Never the whole key.
     #[arg(value_name = "PREFIX")]
     begins_with: String,
@@ -118,7 +111,7 @@ struct KeyFindArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct KeyUpdateArguments {
+pub(crate) struct KeyUpdateArguments {
     /// The key's id.
     id: String,
     /// Its name for people.
@@ -145,7 +138,7 @@ struct KeyUpdateArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct KeyRotateArguments {
+pub(crate) struct KeyRotateArguments {
     /// The key's id.
     id: String,
     /// How long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
@@ -170,59 +163,42 @@ fn overlap(text: &str) -> Result<Duration, String> {
     Err("an overlap is a number of whole seconds; write `1s` or more, or `0s` to end the old text now".to_owned())
 }
 
-/// Runs the command.
-pub(crate) fn run(keys: &KeysArguments) -> ExitCode {
-    admin_client::run(&keys.connection, |remote| keys.run(remote))
-}
-
-impl KeysArguments {
+impl RemoteCommand for KeysCommand {
     fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
-        let json = self.connection.json;
-        match &self.command {
-            KeysCommand::Create(create) => print_created(&create.run(remote)?, json),
-            KeysCommand::List(list) => list.run(remote, json),
-            KeysCommand::Find(find) => find.run(remote, json),
-            KeysCommand::Show(key) => print_key(
-                &remote.value("GET", &path(&key.id), ApiRequest::default())?,
-                json,
-            ),
-            KeysCommand::Update(update) => update_key(remote, &update.id, update.body(), json),
-            KeysCommand::Rotate(rotate) => {
+        match self {
+            Self::Create(create) => create.run(remote),
+            Self::List(list) => {
+                let call = ApiRequest::new("GET", &["keys"]).query(list);
+                print_page(remote, &remote.value(call)?)
+            }
+            Self::Find(find) => find.run(remote),
+            Self::Show(key) => {
+                let call = ApiRequest::new("GET", &["keys", &key.id]);
+                remote.print(&remote.value(call)?, describe)
+            }
+            Self::Update(update) => update_key(remote, &update.id, &update.body()),
+            Self::Rotate(rotate) => {
                 let body = json!({ "overlap_seconds": rotate.overlap.as_secs() });
-                let path = format!("{}/rotate", path(&rotate.id));
-                print_created(&remote.value("POST", &path, ApiRequest::json(&body))?, json)
+                let call = ApiRequest::new("POST", &["keys", &rotate.id, "rotate"]).json(&body);
+                print_created(remote, &remote.value(call)?)
             }
-            KeysCommand::Enable(key) => {
-                update_key(remote, &key.id, json!({ "enabled": true }), json)
-            }
-            KeysCommand::Disable(key) => {
-                update_key(remote, &key.id, json!({ "enabled": false }), json)
-            }
-            KeysCommand::Delete(key) => {
-                remote.text("DELETE", &path(&key.id), ApiRequest::default())?;
+            Self::Enable(key) => update_key(remote, &key.id, &json!({ "enabled": true })),
+            Self::Disable(key) => update_key(remote, &key.id, &json!({ "enabled": false })),
+            Self::Delete(key) => {
+                remote.value(ApiRequest::new("DELETE", &["keys", &key.id]))?;
                 eprint_line!("key `{}` is deleted: it is refused from now on", key.id);
                 Ok(())
             }
-            KeysCommand::Import(import) => import.run(remote, json),
-            KeysCommand::Export(export) => export.run(remote),
+            Self::Import(import) => import.run(remote),
+            Self::Export(export) => export.run(remote),
         }
     }
 }
 
-/// An id as a segment of a path. Characters that no id has are escaped, and the gateway finds no
-/// such key.
-pub(crate) fn segment(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-fn path(id: &str) -> String {
-    format!("/v1/keys/{}", segment(id))
-}
-
 /// Prints a key's text, alone on standard output.
-fn print_created(answer: &Value, json: bool) -> Result<(), CommandError> {
+fn print_created(remote: &AdminClient, answer: &Value) -> Result<(), CommandError> {
     let key = at(answer, "key");
-    let id = cell(at(key, "id"));
+    let id = text_at(key, "id");
     let secret = at(answer, "secret").as_str();
     let unseen = |why: OutputError| match secret {
         Some(_) => CommandError::SecretNotShown(format!(
@@ -230,10 +206,10 @@ fn print_created(answer: &Value, json: bool) -> Result<(), CommandError> {
         )),
         None => why.into(),
     };
-    if json {
+    if remote.json {
         return output::print_line(answer).map_err(unseen);
     }
-    eprint_line!("key `{id}` of {}", cell(at(key, "consumer")));
+    eprint_line!("key `{id}` of {}", text_at(key, "consumer"));
     match secret {
         Some(secret) => {
             eprint_line!("its text, which is shown only once and not stored:");
@@ -241,54 +217,46 @@ fn print_created(answer: &Value, json: bool) -> Result<(), CommandError> {
         }
         None => eprint_line!("its text is not shown again"),
     }
-    for old in at(key, "secrets").as_array().into_iter().flatten().skip(1) {
-        let (prefix, end) = (cell(at(old, "prefix")), when(at(old, "expires")));
+    for old in each(key, "secrets").skip(1) {
+        let (prefix, end) = (text_at(old, "prefix"), time_at(old, "expires"));
         eprint_line!("the old text ({prefix}..) is accepted until {end} UTC");
     }
     Ok(())
 }
 
-fn update_key(remote: &AdminClient, id: &str, body: Value, json: bool) -> Result<(), CommandError> {
-    let key = remote.value("PATCH", &path(id), ApiRequest::json(&body))?;
-    print_key(&key, json)
+fn update_key(remote: &AdminClient, id: &str, body: &Value) -> Result<(), CommandError> {
+    let call = ApiRequest::new("PATCH", &["keys", id]).json(body);
+    remote.print(&remote.value(call)?, describe)
 }
 
-fn print_key(key: &Value, json: bool) -> Result<(), CommandError> {
-    if json {
-        return admin_client::json(key);
-    }
-    let secrets = at(key, "secrets").as_array().into_iter().flatten();
-    let secrets: Vec<String> = secrets
-        .map(|secret| {
-            if at(secret, "expires").is_null() {
-                format!("{}..", cell(at(secret, "prefix")))
-            } else {
-                format!(
-                    "{}.. until {}",
-                    cell(at(secret, "prefix")),
-                    when(at(secret, "expires"))
-                )
-            }
-        })
-        .collect();
-    admin_client::record(&[
-        ("id", cell(at(key, "id"))),
-        ("name", cell(at(key, "name"))),
-        ("consumer", cell(at(key, "consumer"))),
-        ("plans", cell(at(key, "plans"))),
-        ("metadata", cell(at(key, "metadata"))),
-        ("status", cell(at(key, "status"))),
-        ("expires", when(at(key, "expires"))),
-        ("created", when(at(key, "created"))),
-        ("updated", when(at(key, "updated"))),
-        ("last used", when(at(key, "last_used"))),
+fn describe(key: &Value) -> Vec<(&'static str, String)> {
+    let secrets = each(key, "secrets").map(|secret| {
+        let prefix = text_at(secret, "prefix");
+        if at(secret, "expires").is_null() {
+            format!("{prefix}..")
+        } else {
+            format!("{prefix}.. until {}", time_at(secret, "expires"))
+        }
+    });
+    let secrets: Vec<String> = secrets.collect();
+    vec![
+        ("id", text_at(key, "id")),
+        ("name", text_at(key, "name")),
+        ("consumer", text_at(key, "consumer")),
+        ("plans", text_at(key, "plans")),
+        ("metadata", text_at(key, "metadata")),
+        ("status", text_at(key, "status")),
+        ("expires", time_at(key, "expires")),
+        ("created", time_at(key, "created")),
+        ("updated", time_at(key, "updated")),
+        ("last used", time_at(key, "last_used")),
         ("begins with", secrets.join(", ")),
-        ("defined in", cell(at(key, "source"))),
-    ])
+        ("defined in", text_at(key, "source")),
+    ]
 }
 
 impl KeyCreateArguments {
-    fn run(&self, remote: &AdminClient) -> Result<Value, CommandError> {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
         let mut body = json!({
             "consumer": self.consumer,
             "name": self.name,
@@ -298,27 +266,21 @@ impl KeyCreateArguments {
             "expires": self.expires,
         });
         if self.value_stdin {
-            let value = Value::from(standard_input()?.trim().to_owned());
+            let mut text = Zeroizing::new(String::with_capacity(1024));
+            let read = key_input(1024).read_to_string(&mut text);
+            read.map_err(|error| {
+                CommandError::Usage(format!("the key could not be read: {error}"))
+            })?;
+            let value = Value::from(text.trim());
             body.as_object_mut()
                 .map(|members| members.insert("value".to_owned(), value));
         }
-        let mut call = ApiRequest::json(&body);
-        let token = self.idempotency_key.clone();
-        call.headers
-            .extend(token.map(|token| ("idempotency-key", token)));
-        remote.value("POST", "/v1/keys", call)
+        let mut call = ApiRequest::new("POST", &["keys"]).json(&body);
+        if let Some(token) = &self.idempotency_key {
+            call = call.header("idempotency-key", token);
+        }
+        print_created(remote, &remote.value(call)?)
     }
-}
-
-fn standard_input() -> Result<Zeroizing<String>, CommandError> {
-    let mut input = std::io::stdin();
-    if input.is_terminal() {
-        eprint_line!("type the key, then Enter and Ctrl-D:");
-    }
-    let mut text = Zeroizing::new(String::with_capacity(1024));
-    let read = input.by_ref().take(1024).read_to_string(&mut text);
-    read.map_err(|error| CommandError::Usage(format!("the key could not be read: {error}")))?;
-    Ok(text)
 }
 
 fn object(pairs: &[(String, String)]) -> Value {
@@ -326,32 +288,11 @@ fn object(pairs: &[(String, String)]) -> Value {
     Value::Object(pairs.map(|(name, value)| (name, value.into())).collect())
 }
 
-impl KeyListArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let mut call = ApiRequest::default();
-        call.query.push(("limit", self.limit.to_string()));
-        for (name, value) in [
-            ("consumer", &self.consumer),
-            ("plan", &self.plan),
-            ("prefix", &self.prefix),
-            ("cursor", &self.cursor),
-        ] {
-            call.query.extend(value.clone().map(|value| (name, value)));
-        }
-        let page = remote.value("GET", "/v1/keys", call)?;
-        print_table(&page, json)
-    }
-}
-
 impl KeyFindArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let mut call = ApiRequest::default();
-        call.query.push(("limit", self.limit.to_string()));
-        call.query.push(("begins_with", self.begins_with.clone()));
-        let page = remote.value("GET", "/v1/keys", call)?;
-        let found = at(&page, "items").as_array().map_or(0, Vec::len);
-        print_table(&page, json)?;
-        if found == 0 {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let page = remote.value(ApiRequest::new("GET", &["keys"]).query(self))?;
+        print_page(remote, &page)?;
+        if each(&page, "items").next().is_none() {
             eprint_line!(
                 "no key of the store begins with this text; keys of the configuration have only a digest and cannot be found by it"
             );
@@ -361,38 +302,28 @@ impl KeyFindArguments {
     }
 }
 
-/// Prints a page of keys.
-fn print_table(page: &Value, json: bool) -> Result<(), CommandError> {
-    if json {
-        return admin_client::json(page);
-    }
-    let items = at(page, "items").as_array().into_iter().flatten();
-    admin_client::table(
-        &[
-            "ID",
-            "NAME",
-            "CONSUMER",
-            "PLANS",
-            "STATUS",
-            "EXPIRES",
-            "LAST USED",
-        ],
-        items.map(|key| {
-            vec![
-                cell(at(key, "id")),
-                cell(at(key, "name")),
-                cell(at(key, "consumer")),
-                cell(at(key, "plans")),
-                cell(at(key, "status")),
-                when(at(key, "expires")),
-                when(at(key, "last_used")),
-            ]
-        }),
-    )?;
-    if let Some(cursor) = at(page, "next_cursor").as_str() {
-        eprint_line!("for more, add `--cursor {cursor}`");
-    }
-    Ok(())
+fn print_page(remote: &AdminClient, page: &Value) -> Result<(), CommandError> {
+    let heading = [
+        "ID",
+        "NAME",
+        "CONSUMER",
+        "PLANS",
+        "STATUS",
+        "EXPIRES",
+        "LAST USED",
+    ];
+    let rows = each(page, "items").map(|key| {
+        vec![
+            text_at(key, "id"),
+            text_at(key, "name"),
+            text_at(key, "consumer"),
+            text_at(key, "plans"),
+            text_at(key, "status"),
+            time_at(key, "expires"),
+            time_at(key, "last_used"),
+        ]
+    });
+    remote.print_page(page, &heading, rows)
 }
 
 impl KeyUpdateArguments {

@@ -1,26 +1,16 @@
 //! `windlass plans`: manages the usage plans of a running gateway, over its admin API.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::admin_client::{
-    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+    self, AdminClient, ApiRequest, CommandError, RemoteCommand, at, cell, each, text_at, time_at,
 };
-use super::keys::segment;
 use super::output::eprint_line;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct PlansArguments {
-    #[command(flatten)]
-    connection: ConnectionArguments,
-    #[command(subcommand)]
-    command: PlansCommand,
-}
-
 #[derive(Debug, Subcommand)]
-enum PlansCommand {
+pub(crate) enum PlansCommand {
     /// Create a plan.
     Create(PlanDefinition),
     /// List plans, in the order of their names.
@@ -34,13 +24,13 @@ enum PlansCommand {
 }
 
 #[derive(Debug, clap::Args)]
-struct PlanNameArgument {
+pub(crate) struct PlanNameArgument {
     /// The plan's name.
     name: String,
 }
 
-#[derive(Debug, clap::Args)]
-struct PlanListArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct PlanListArguments {
     /// The number of plans, at most 1000.
     #[arg(long, default_value_t = 1000)]
     limit: u32,
@@ -50,7 +40,7 @@ struct PlanListArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct PlanDefinition {
+pub(crate) struct PlanDefinition {
     /// The plan's name.
     name: String,
     /// A description for people.
@@ -88,7 +78,7 @@ struct PlanDefinition {
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
-struct PlanUpdateArguments {
+pub(crate) struct PlanUpdateArguments {
     #[command(flatten)]
     define: PlanDefinition,
     /// Remove the rate.
@@ -137,44 +127,28 @@ fn no_offset(_: &str) -> Result<(), String> {
     Err(cure.to_owned())
 }
 
-/// Runs the command.
-pub(crate) fn run(plans: &PlansArguments) -> ExitCode {
-    admin_client::run(&plans.connection, |remote| plans.run(remote))
-}
-
-impl PlansArguments {
+impl RemoteCommand for PlansCommand {
     fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
-        let json = self.connection.json;
-        match &self.command {
-            PlansCommand::Create(define) => {
+        let call = match self {
+            Self::Create(define) => {
                 let mut body = define.body();
                 body.insert("name".to_owned(), define.name.clone().into());
-                let call = ApiRequest::json(&Value::Object(body));
-                shown(&remote.value("POST", "/v1/plans", call)?, json)?;
+                ApiRequest::new("POST", &["plans"]).json(&body.into())
             }
-            PlansCommand::List(list) => list.run(remote, json)?,
-            PlansCommand::Show(plan) => {
-                shown(
-                    &remote.value("GET", &path(&plan.name), ApiRequest::default())?,
-                    json,
-                )?;
+            Self::List(list) => return list.run(remote),
+            Self::Show(plan) => ApiRequest::new("GET", &["plans", &plan.name]),
+            Self::Update(update) => {
+                let call = ApiRequest::new("PATCH", &["plans", &update.define.name]);
+                call.json(&update.body().into())
             }
-            PlansCommand::Update(update) => {
-                let call = ApiRequest::json(&Value::Object(update.body()));
-                let path = path(&update.define.name);
-                shown(&remote.value("PATCH", &path, call)?, json)?;
-            }
-            PlansCommand::Delete(plan) => {
-                remote.text("DELETE", &path(&plan.name), ApiRequest::default())?;
+            Self::Delete(plan) => {
+                remote.value(ApiRequest::new("DELETE", &["plans", &plan.name]))?;
                 eprint_line!("plan `{}` is deleted", plan.name);
+                return Ok(());
             }
-        }
-        Ok(())
+        };
+        remote.print(&remote.value(call)?, describe)
     }
-}
-
-fn path(name: &str) -> String {
-    format!("/v1/plans/{}", segment(name))
 }
 
 impl PlanDefinition {
@@ -236,19 +210,20 @@ impl PlanUpdateArguments {
 fn rate(plan: &Value) -> String {
     match at(plan, "rate") {
         Value::Null => "-".to_owned(),
-        rate => format!(
-            "{}/s, burst {}",
-            cell(at(rate, "per_second")),
-            cell(at(rate, "burst"))
-        ),
+        rate => bucket(rate),
     }
+}
+
+fn bucket(rate: &Value) -> String {
+    let (rate, burst) = (text_at(rate, "per_second"), text_at(rate, "burst"));
+    format!("{rate}/s, burst {burst}")
 }
 
 fn quota(plan: &Value) -> String {
     match at(plan, "quota") {
         Value::Null => "-".to_owned(),
         quota => {
-            let (limit, period) = (cell(at(quota, "limit")), cell(at(quota, "period")));
+            let (limit, period) = (text_at(quota, "limit"), text_at(quota, "period"));
             let first = match at(quota, "starts_on") {
                 Value::String(weekday) if weekday != "sunday" => format!(" from {weekday}"),
                 Value::Number(day) if day.as_u64() != Some(1) => format!(" from day {day}"),
@@ -266,21 +241,17 @@ fn apis(plan: &Value) -> String {
     }
 }
 
-fn shown(plan: &Value, json: bool) -> Result<(), CommandError> {
-    if json {
-        return admin_client::json(plan);
-    }
+fn describe(plan: &Value) -> Vec<(&'static str, String)> {
     let mut parts = vec![
-        ("name", cell(at(plan, "name"))),
-        ("description", cell(at(plan, "description"))),
+        ("name", text_at(plan, "name")),
+        ("description", text_at(plan, "description")),
         ("rate", rate(plan)),
         ("quota", quota(plan)),
         ("APIs", apis(plan)),
     ];
-    for method in at(plan, "methods").as_array().into_iter().flatten() {
-        let (name, path) = (cell(at(method, "method")), cell(at(method, "path")));
-        let (rate, burst) = (cell(at(method, "per_second")), cell(at(method, "burst")));
-        parts.push(("method", format!("{name} {path}: {rate}/s, burst {burst}")));
+    for method in each(plan, "methods") {
+        let (name, path) = (text_at(method, "method"), text_at(method, "path"));
+        parts.push(("method", format!("{name} {path}: {}", bucket(method))));
     }
     if let Some(slack) = at(plan, "slack").as_object() {
         let of = |name: &str| slack.get(name).map(cell).unwrap_or_default();
@@ -292,40 +263,26 @@ fn shown(plan: &Value, json: bool) -> Result<(), CommandError> {
         );
         parts.push(("at the most", text));
     }
-    parts.push(("created", when(at(plan, "created"))));
-    parts.push(("updated", when(at(plan, "updated"))));
-    parts.push(("defined in", cell(at(plan, "source"))));
-    admin_client::record(&parts)
+    parts.push(("created", time_at(plan, "created")));
+    parts.push(("updated", time_at(plan, "updated")));
+    parts.push(("defined in", text_at(plan, "source")));
+    parts
 }
 
 impl PlanListArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let mut call = ApiRequest::default();
-        call.query.push(("limit", self.limit.to_string()));
-        let cursor = self.cursor.clone();
-        call.query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page = remote.value("GET", "/v1/plans", call)?;
-        if json {
-            return admin_client::json(&page);
-        }
-        let items = at(&page, "items").as_array().into_iter().flatten();
-        admin_client::table(
-            &["NAME", "RATE", "QUOTA", "METHODS", "SOLD FOR", "DEFINED IN"],
-            items.map(|plan| {
-                let methods = at(plan, "methods").as_array().map_or(0, Vec::len);
-                vec![
-                    cell(at(plan, "name")),
-                    rate(plan),
-                    quota(plan),
-                    methods.to_string(),
-                    apis(plan),
-                    cell(at(plan, "source")),
-                ]
-            }),
-        )?;
-        if let Some(cursor) = at(&page, "next_cursor").as_str() {
-            eprint_line!("for more, add `--cursor {cursor}`");
-        }
-        Ok(())
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let page = remote.value(ApiRequest::new("GET", &["plans"]).query(self))?;
+        let heading = ["NAME", "RATE", "QUOTA", "METHODS", "SOLD FOR", "DEFINED IN"];
+        let rows = each(&page, "items").map(|plan| {
+            vec![
+                text_at(plan, "name"),
+                rate(plan),
+                quota(plan),
+                each(plan, "methods").count().to_string(),
+                apis(plan),
+                text_at(plan, "source"),
+            ]
+        });
+        remote.print_page(&page, &heading, rows)
     }
 }

@@ -3,6 +3,7 @@
 //! [`start`] builds everything between a configuration and the first request;
 //! [`RunningGateway::serve`] reloads and reopens logs; [`super::drain`] ends the process.
 
+use std::error::Error;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use super::{BAD_CONFIG, file_limit, notify, terminal};
 use crate::admin::{AdminListener, AdminStop, AdminTls, Reloads, Running};
 use crate::build::ProcessResources;
 use crate::config::{self, Config, Problems};
+use crate::error::Causes;
 use crate::observe::access_log::AccessLogWriter;
 use crate::observe::sink::{Target, cure};
 use crate::proxy::gateway::Gateway;
@@ -51,6 +53,15 @@ pub(crate) struct RunningGateway {
 
 /// Runs the gateway until a signal ends it.
 pub(crate) fn run(path: &Path) -> ExitCode {
+    run_with(path, || Config::read(path), || {})
+}
+
+/// Runs a gateway with the configuration that `read` returns. Calls `serving` when it serves.
+pub(super) fn run_with(
+    path: &Path,
+    read: impl FnOnce() -> Result<Config, Problems>,
+    serving: impl FnOnce(),
+) -> ExitCode {
     // A signal for a reload or for log rotation that arrives early must not end the process.
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -59,7 +70,7 @@ pub(crate) fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let config = match Config::read(path) {
+    let config = match read() {
         Ok(config) => config,
         Err(problems) => {
             eprint!("{problems}");
@@ -68,7 +79,10 @@ pub(crate) fn run(path: &Path) -> ExitCode {
     };
     terminal::log(&config.log);
     let code = match start(path, config, signals) {
-        Ok(started) => started.serve(),
+        Ok(started) => {
+            serving();
+            started.serve()
+        }
         Err(code) => code,
     };
     terminal::finish();
@@ -77,39 +91,23 @@ pub(crate) fn run(path: &Path) -> ExitCode {
 
 /// Builds everything between a configuration and the first request. Prints errors on standard
 /// error.
-pub(crate) fn start(
-    path: &Path,
-    config: Config,
-    mut signals: Signals,
-) -> Result<RunningGateway, ExitCode> {
-    let failed = |error: &dyn std::error::Error| {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        terminal::text(&format!("windlass: {text}\n"));
-        ExitCode::FAILURE
-    };
+fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGateway, ExitCode> {
     let count = workers(&config);
     if let Err(error) = descriptors::raise_limit() {
         tracing::warn!(
             "the soft limit of open files cannot be raised to the hard limit: {error}; raise the soft limit if the gateway runs out of files"
         );
     }
-    let foundation = ProcessResources::new(&config, count).map_err(|error| failed(&error))?;
+    let foundation = ProcessResources::new(&config, count).map_err(failed)?;
     let mut predecessor = Predecessor::default();
     let bind = || server::bind(&config.listeners, count, &mut predecessor);
-    let bound = signals
-        .enter_runtime(bind)
-        .map_err(|error| failed(&error))?;
+    let bound = signals.enter_runtime(bind).map_err(failed)?;
     let admin = config.admin.as_ref();
     let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
     let admin = signals.enter_runtime(|| admin.map(bind).transpose());
-    let admin = admin.map_err(|error| failed(&error))?;
+    let admin = admin.map_err(failed)?;
     let tls = admin.as_ref().and_then(AdminListener::tls);
-    let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
+    let access = open_log(&config.log.access).map_err(failed)?;
     let mut problems = config.warnings.clone();
     file_limit::check(&config, count, &mut problems);
     if problems.is_fatal() {
@@ -119,16 +117,14 @@ pub(crate) fn start(
     let gateway = foundation.build(config, &mut problems);
     report_problems(&problems);
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
-    foundation.restore().map_err(|error| failed(&error))?;
+    foundation.restore().map_err(failed)?;
     foundation.put_in_use(&gateway);
     // Before the gateway reports that it serves, because from then on it may be asked to end.
-    signals.listen_for_end().map_err(|error| failed(&error))?;
+    signals.listen_for_end().map_err(failed)?;
     if predecessor.has_other_successor() {
-        return Err(failed(&SuccessorExists));
+        return Err(failed(SuccessorExists));
     }
-    let workers = bound
-        .start(&gateway, access.as_ref())
-        .map_err(|error| failed(&error))?;
+    let workers = bound.start(&gateway, access.as_ref()).map_err(failed)?;
     let running = Arc::new(Running {
         service: foundation.service().cloned(),
         foundation: Arc::new(foundation),
@@ -137,7 +133,7 @@ pub(crate) fn start(
         reloads: Reloads::default(),
         log_dropped: access
             .as_ref()
-            .map(AccessLogWriter::dropped)
+            .map(|access| access.sink.lost_lines())
             .unwrap_or_default(),
         own_log_dropped: terminal::lost_lines(),
         gateway: ArcSwap::new(gateway),
@@ -149,7 +145,7 @@ pub(crate) fn start(
     if let Some(admin) = admin {
         let address = admin.address();
         let stop = admin.start(Arc::clone(&running));
-        admin_stop = Some(stop.map_err(|error| failed(&error))?);
+        admin_stop = Some(stop.map_err(failed)?);
         tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");
     }
     match predecessor.announce() {
@@ -170,6 +166,12 @@ pub(crate) fn start(
         admin_stop,
         offer: SocketOffer::default(),
     })
+}
+
+/// Prints why the gateway does not start.
+fn failed(error: impl Error) -> ExitCode {
+    terminal::text(&format!("windlass: {}\n", Causes(&error)));
+    ExitCode::FAILURE
 }
 
 /// Two gateways were started as successors of one.
@@ -258,7 +260,7 @@ pub(super) fn reopen(access: Option<&AccessLogWriter>) {
     let Some(access) = access else {
         return;
     };
-    let name = access.target().name();
+    let name = access.target.name();
     match access.reopen() {
         Ok(()) => tracing::info!(name, "the access log was reopened"),
         Err(error) => tracing::error!(

@@ -2,30 +2,22 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::admin_client::{
-    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell,
+    self, AdminClient, ApiBody, ApiRequest, CommandError, RemoteCommand, at, each, text_at,
 };
 use super::output::eprint_line;
 
 /// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct StoreArguments {
-    #[command(flatten)]
-    connection: ConnectionArguments,
-    #[command(subcommand)]
-    command: StoreCommand,
-}
-
 #[derive(Debug, Subcommand)]
-enum StoreCommand {
+pub(crate) enum StoreCommand {
     /// Write everything that the store holds to standard output: plans, keys with the digests of
     /// their secrets, usage, extensions. Requires a token that may write.
     Export,
@@ -34,9 +26,10 @@ enum StoreCommand {
     Import(StoreImportArguments),
 }
 
-#[derive(Debug, clap::Args)]
-struct StoreImportArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct StoreImportArguments {
     /// The file; `-` for standard input.
+    #[serde(skip)]
     file: PathBuf,
     /// Report the result and write nothing.
     #[arg(long)]
@@ -46,27 +39,26 @@ struct StoreImportArguments {
     replace: bool,
 }
 
-/// Runs the command.
-pub(crate) fn run(store: &StoreArguments) -> ExitCode {
-    admin_client::run(&store.connection, |remote| match &store.command {
-        StoreCommand::Export => remote.copy("GET", "/v1/store/export", ApiRequest::default()),
-        StoreCommand::Import(import) => import.run(remote, store.connection.json),
-    })
+impl RemoteCommand for StoreCommand {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        match self {
+            Self::Export => remote.copy(ApiRequest::new("GET", &["store", "export"])),
+            Self::Import(import) => send(remote, open(&import.file)?, import),
+        }
+    }
 }
 
-impl StoreImportArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let file: Box<dyn Read> = if self.file.as_os_str() == "-" {
-            Box::new(std::io::stdin())
-        } else {
-            let file = File::open(&self.file).map_err(|error| {
-                let file = self.file.display();
-                CommandError::Usage(format!("`{file}` could not be read: {error}"))
-            })?;
-            Box::new(BufReader::new(file))
-        };
-        send(remote, file, self.dry_run, self.replace, json)
+/// Opens a file that the command line names; `-` is standard input.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, CommandError> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin()));
     }
+    let file = File::open(path).map_err(|error| read_error(path, &error))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::Usage(format!("`{}` could not be read: {error}", path.display()))
 }
 
 /// Converts the output of `keys export` to the lines of a store. None if it is another kind of
@@ -95,33 +87,24 @@ pub(crate) fn convert_key_export(file: &[u8]) -> Option<Result<Vec<u8>, CommandE
     Some(Ok(lines.into_bytes()))
 }
 
-/// Sends the lines of a store, and prints the report.
+/// Sends the lines of a store, and prints the report. `options` are `dry_run` and `replace`.
 pub(crate) fn send(
     remote: &AdminClient,
     file: Box<dyn Read>,
-    dry_run: bool,
-    replace: bool,
-    json: bool,
+    options: &impl Serialize,
 ) -> Result<(), CommandError> {
-    let call = ApiRequest {
-        query: vec![
-            ("dry_run", dry_run.to_string()),
-            ("replace", replace.to_string()),
-        ],
-        stream: Some((NDJSON, file)),
-        ..ApiRequest::default()
-    };
-    let report = remote.value("POST", "/v1/store/import", call)?;
+    let call = ApiRequest::new("POST", &["store", "import"]).query(options);
+    let report = remote.value(call.body(ApiBody::Stream(NDJSON, file)))?;
     let kinds = ["plans", "keys", "usage", "extensions"];
     let number = |kind: &str, name: &str| at(at(&report, kind), name).as_u64().unwrap_or(0);
     let mut left_out = at(&report, "unreadable").as_u64().unwrap_or(0);
     for kind in kinds {
         left_out += number(kind, "left_out");
     }
-    if json {
+    if remote.json {
         admin_client::json(&report)?;
     } else {
-        if dry_run {
+        if at(&report, "dry_run") == &Value::Bool(true) {
             eprint_line!("a dry run: nothing was written");
         }
         admin_client::table(
@@ -132,8 +115,8 @@ pub(crate) fn send(
                 std::iter::once((*kind).to_owned()).chain(numbers).collect()
             }),
         )?;
-        for warning in at(&report, "warnings").as_array().into_iter().flatten() {
-            let (line, message) = (cell(at(warning, "line")), cell(at(warning, "message")));
+        for warning in each(&report, "warnings") {
+            let (line, message) = (text_at(warning, "line"), text_at(warning, "message"));
             eprint_line!("  line {line}: {message}");
         }
     }

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::config::Log;
 use crate::model::word::Word as _;
-use crate::observe::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
+use crate::observe::sink::{Outlet, Sink, SinkQueue, SinkSettings, Target};
 
 /// The name of its thread, and the limit of its queue.
 const SETTINGS: SinkSettings = SinkSettings {
@@ -74,7 +74,7 @@ pub(crate) fn finish() {
 }
 
 /// Writes one complete line of the log.
-struct LogLineWriter(Option<SinkInput>);
+struct LogLineWriter(Option<Arc<SinkQueue>>);
 
 impl LogLineWriter {
     fn new() -> Self {

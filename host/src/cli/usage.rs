@@ -1,36 +1,26 @@
 //! `windlass usage`: shows the usage of keys on their plans and extends quotas, over the admin API
 //! of a running gateway.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::admin_client::{
-    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+    self, AdminClient, ApiRequest, CommandError, RemoteCommand, at, cell, text_at, time_at,
 };
-use super::keys::segment;
 use super::output::eprint_line;
 use crate::model::date::{day, read_day};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct UsageArguments {
-    #[command(flatten)]
-    connection: ConnectionArguments,
-    #[command(subcommand)]
-    command: UsageCommand,
-}
-
 #[derive(Debug, Subcommand)]
-enum UsageCommand {
+pub(crate) enum UsageCommand {
     /// Show the usage of keys on a plan, by day, and the remaining quota.
     Show(UsageShowArguments),
     /// Set the remaining quota of a key in the current period.
     Extend(QuotaExtendArguments),
 }
 
-#[derive(Debug, clap::Args)]
-struct UsageShowArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct UsageShowArguments {
     /// The plan.
     #[arg(long)]
     plan: String,
@@ -51,11 +41,12 @@ struct UsageShowArguments {
     cursor: Option<String>,
     /// Write comma-separated values instead of a table.
     #[arg(long, conflicts_with = "json")]
+    #[serde(skip)]
     csv: bool,
 }
 
 #[derive(Debug, clap::Args)]
-struct QuotaExtendArguments {
+pub(crate) struct QuotaExtendArguments {
     /// The plan.
     #[arg(long)]
     plan: String,
@@ -67,41 +58,22 @@ struct QuotaExtendArguments {
     remaining: u64,
 }
 
-/// Runs the command.
-pub(crate) fn run(usage: &UsageArguments) -> ExitCode {
-    admin_client::run(&usage.connection, |remote| usage.run(remote))
-}
-
-impl UsageArguments {
+impl RemoteCommand for UsageCommand {
     fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
-        match &self.command {
-            UsageCommand::Show(show) => show.run(remote, self.connection.json),
-            UsageCommand::Extend(extend) => extend.run(remote, self.connection.json),
+        match self {
+            Self::Show(show) => show.run(remote),
+            Self::Extend(extend) => extend.run(remote),
         }
     }
 }
 
 impl UsageShowArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let mut call = ApiRequest::default();
-        call.query.push(("plan", self.plan.clone()));
-        call.query.push(("limit", self.limit.to_string()));
-        for (name, value) in [
-            ("key", &self.key),
-            ("from", &self.from),
-            ("to", &self.to),
-            ("cursor", &self.cursor),
-        ] {
-            call.query.extend(value.clone().map(|value| (name, value)));
-        }
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let call = ApiRequest::new("GET", &["usage"]).query(self);
         if self.csv {
-            call.query.push(("format", "csv".to_owned()));
-            return remote.copy("GET", "/v1/usage", call);
+            return remote.copy(call.query(&json!({ "format": "csv" })));
         }
-        let usage = remote.value("GET", "/v1/usage", call)?;
-        if json {
-            return admin_client::json(&usage);
-        }
+        let usage = remote.value(call)?;
         let mut rows = Vec::new();
         let first = at(&usage, "from").as_str().and_then(read_day).unwrap_or(0);
         for (key, pairs) in at(&usage, "items").as_object().into_iter().flatten() {
@@ -114,24 +86,19 @@ impl UsageShowArguments {
                 ]);
             }
         }
-        admin_client::table(&["KEY", "DAY", "USED", "REMAINING"], rows)?;
-        if let Some(cursor) = at(&usage, "next_cursor").as_str() {
-            eprint_line!("for more, add `--cursor {cursor}`");
-        }
-        Ok(())
+        remote.print_page(&usage, &["KEY", "DAY", "USED", "REMAINING"], rows)
     }
 }
 
 impl QuotaExtendArguments {
-    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let (plan, key) = (segment(&self.plan), segment(&self.key));
-        let path = format!("/v1/plans/{plan}/usage/{key}");
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
         let body = json!({ "remaining": self.remaining });
-        let made: Value = remote.value("PATCH", &path, ApiRequest::json(&body))?;
-        if json {
+        let path = ["plans", &self.plan, "usage", &self.key];
+        let made = remote.value(ApiRequest::new("PATCH", &path).json(&body))?;
+        if remote.json {
             return admin_client::json(&made);
         }
-        let (remaining, ends) = (cell(at(&made, "remaining")), when(at(&made, "ends")));
+        let (remaining, ends) = (text_at(&made, "remaining"), time_at(&made, "ends"));
         eprint_line!(
             "key `{}` has {remaining} requests left on plan `{}` until {ends} UTC",
             self.key,

@@ -9,11 +9,10 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 
-use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
+use super::sink::{Outlet, Sink, SinkQueue, SinkSettings, Target};
 
 /// The size at which a buffer is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -29,8 +28,9 @@ const SETTINGS: SinkSettings = SinkSettings {
 /// The access log of the process.
 #[derive(Debug)]
 pub struct AccessLogWriter {
-    target: Target,
-    sink: Sink,
+    /// The destination.
+    pub(crate) target: Target,
+    pub(crate) sink: Sink,
 }
 
 impl AccessLogWriter {
@@ -42,12 +42,6 @@ impl AccessLogWriter {
     pub(crate) fn open(target: Target) -> io::Result<Self> {
         let sink = Sink::start(SETTINGS, Outlet::open(&target)?)?;
         Ok(Self { target, sink })
-    }
-
-    /// The destination.
-    #[must_use]
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
     }
 
     /// Opens the file of that name again, because the old one was moved away.
@@ -70,25 +64,13 @@ impl AccessLogWriter {
             sink: self.sink.input(),
         }
     }
-
-    /// The number of lines that were lost, because the writer did not keep up or a write failed.
-    #[must_use]
-    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
-        self.sink.lost_lines()
-    }
-
-    /// Writes the lines that were handed over, unless the reader takes nothing, and ends. The
-    /// workers must have ended.
-    pub(crate) fn finish(&self) {
-        self.sink.finish();
-    }
 }
 
 /// The lines of one worker that it has not handed over yet.
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
-    sink: SinkInput,
+    sink: Arc<SinkQueue>,
 }
 
 impl LogBuffer {

@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use outage::{Outage, OutageReport};
-use queue::{SinkQueue, SinkStep};
+use queue::SinkStep;
 
 pub(crate) use outlet::{Outlet, OutletError, Target, cure};
+pub(crate) use queue::SinkQueue;
 
 /// How long the end of the process waits for a destination that takes nothing.
 const SHUTDOWN_IDLE_WAIT: Duration = Duration::from_secs(1);
@@ -51,17 +52,6 @@ pub(crate) struct Sink {
     settings: SinkSettings,
     queue: Arc<SinkQueue>,
     ended: Mutex<Receiver<()>>,
-}
-
-/// The side of the sink that takes lines.
-#[derive(Debug, Clone)]
-pub(crate) struct SinkInput(Arc<SinkQueue>);
-
-impl SinkInput {
-    /// Queues whole lines, or counts them as lost. Never waits.
-    pub(crate) fn push(&self, lines: Vec<u8>) {
-        self.0.push(lines);
-    }
 }
 
 impl Sink {
@@ -93,10 +83,10 @@ impl Sink {
         })
     }
 
-    /// The side of the sink that takes lines.
+    /// The queue that takes lines.
     #[must_use]
-    pub(crate) fn input(&self) -> SinkInput {
-        SinkInput(Arc::clone(&self.queue))
+    pub(crate) fn input(&self) -> Arc<SinkQueue> {
+        Arc::clone(&self.queue)
     }
 
     /// The number of lost lines.

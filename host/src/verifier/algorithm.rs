@@ -8,17 +8,6 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
 };
 
-static RS256: RsaParameters = RSA_PKCS1_2048_8192_SHA256;
-static RS384: RsaParameters = RSA_PKCS1_2048_8192_SHA384;
-static RS512: RsaParameters = RSA_PKCS1_2048_8192_SHA512;
-static PS256: RsaParameters = RSA_PSS_2048_8192_SHA256;
-static PS384: RsaParameters = RSA_PSS_2048_8192_SHA384;
-static PS512: RsaParameters = RSA_PSS_2048_8192_SHA512;
-static ES256: EcdsaVerificationAlgorithm = ECDSA_P256_SHA256_FIXED;
-static ES384: EcdsaVerificationAlgorithm = ECDSA_P384_SHA384_FIXED;
-static ES512: EcdsaVerificationAlgorithm = ECDSA_P521_SHA512_FIXED;
-static EDDSA: EdDSAParameters = ED25519;
-
 /// The algorithm of a signature. There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Algorithm {
@@ -108,16 +97,16 @@ impl Algorithm {
 
     pub(super) fn family(self) -> KeyFamily {
         match self {
-            Self::Rs256 => KeyFamily::Rsa(&RS256),
-            Self::Rs384 => KeyFamily::Rsa(&RS384),
-            Self::Rs512 => KeyFamily::Rsa(&RS512),
-            Self::Ps256 => KeyFamily::Rsa(&PS256),
-            Self::Ps384 => KeyFamily::Rsa(&PS384),
-            Self::Ps512 => KeyFamily::Rsa(&PS512),
-            Self::Es256 => KeyFamily::Elliptic(&ES256),
-            Self::Es384 => KeyFamily::Elliptic(&ES384),
-            Self::Es512 => KeyFamily::Elliptic(&ES512),
-            Self::EdDsa => KeyFamily::Edwards(&EDDSA),
+            Self::Rs256 => KeyFamily::Rsa(&RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => KeyFamily::Rsa(&RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => KeyFamily::Rsa(&RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => KeyFamily::Rsa(&RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => KeyFamily::Rsa(&RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => KeyFamily::Rsa(&RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => KeyFamily::Elliptic(&ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => KeyFamily::Elliptic(&ECDSA_P384_SHA384_FIXED),
+            Self::Es512 => KeyFamily::Elliptic(&ECDSA_P521_SHA512_FIXED),
+            Self::EdDsa => KeyFamily::Edwards(&ED25519),
             Self::Hs256 => KeyFamily::Secret(hmac::HMAC_SHA256),
             Self::Hs384 => KeyFamily::Secret(hmac::HMAC_SHA384),
             Self::Hs512 => KeyFamily::Secret(hmac::HMAC_SHA512),

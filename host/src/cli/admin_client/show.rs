@@ -19,6 +19,17 @@ pub(crate) fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
     value.get(name).unwrap_or(&Value::Null)
 }
 
+/// The items of a member that is a list; none if it is absent.
+pub(crate) fn each<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    at(value, name).as_array().into_iter().flatten()
+}
+
+/// A member in the form for people.
+#[must_use]
+pub(crate) fn text_at(value: &Value, name: &str) -> String {
+    cell(at(value, name))
+}
+
 /// A value in the form for people.
 #[must_use]
 pub(crate) fn cell(value: &Value) -> String {
@@ -46,10 +57,10 @@ pub(crate) fn list(values: &[Value]) -> String {
     values.iter().map(cell).collect::<Vec<_>>().join(", ")
 }
 
-/// A time to the minute: seconds are for scripts.
+/// A member that is a time, to the minute: seconds are for scripts.
 #[must_use]
-pub(crate) fn when(value: &Value) -> String {
-    match value.as_str().and_then(|text| text.get(..16)) {
+pub(crate) fn time_at(value: &Value, name: &str) -> String {
+    match at(value, name).as_str().and_then(|text| text.get(..16)) {
         Some(text) => text.replace('T', " "),
         None => "-".to_owned(),
     }

@@ -17,8 +17,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The issuer's URL, which its tokens carry.
 use crate::runtime::clock::Timestamp;
+
+/// The issuer's URL, which its tokens carry.
 const URL: &str = "http://127.0.0.1:9104";
 
 /// The validity of a token. Seconds.

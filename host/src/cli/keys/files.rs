@@ -1,20 +1,21 @@
 //! `windlass keys import` and `windlass keys export`: keys as files.
 
-use std::fs;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::cli::admin_client::{self, AdminClient, ApiRequest, CommandError, at};
+use crate::cli::admin_client::{self, AdminClient, ApiBody, ApiRequest, CommandError, at, each};
 use crate::cli::output::eprint_line;
 use crate::cli::store;
 
 /// The arguments of `windlass keys import`.
-#[derive(Debug, clap::Args)]
-pub(super) struct KeyImportArguments {
+#[derive(Debug, clap::Args, Serialize)]
+pub(crate) struct KeyImportArguments {
     /// The file; `-` for standard input.
+    #[serde(skip)]
     file: PathBuf,
     /// Refuse the whole file if one row is invalid.
     #[arg(long)]
@@ -22,10 +23,11 @@ pub(super) struct KeyImportArguments {
 }
 
 /// The arguments of `windlass keys export`.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct KeyExportArguments {
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub(crate) struct KeyExportArguments {
     /// Write comma-separated values instead of JSON.
     #[arg(long)]
+    #[serde(skip)]
     csv: bool,
     /// Only keys of this consumer.
     #[arg(long)]
@@ -38,35 +40,27 @@ pub(super) struct KeyExportArguments {
     prefix: Option<String>,
     /// Without digests.
     #[arg(long, conflicts_with = "csv")]
+    #[serde(skip)]
     no_digests: bool,
 }
 
 impl KeyImportArguments {
-    pub(super) fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
-        let cannot = |error| {
-            let file = self.file.display();
-            CommandError::Usage(format!("`{file}` could not be read: {error}"))
-        };
-        let file = if self.file.as_os_str() == "-" {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map_err(cannot)?;
-            bytes
-        } else {
-            fs::read(&self.file).map_err(cannot)?
-        };
+    pub(super) fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let mut file = Vec::new();
+        let read = store::open(&self.file)?.read_to_end(&mut file);
+        read.map_err(|error| store::read_error(&self.file, &error))?;
         if let Some(lines) = store::convert_key_export(&file) {
             let lines = Box::new(std::io::Cursor::new(lines?));
-            return store::send(remote, lines, false, false, json);
+            let options = json!({ "dry_run": false, "replace": false });
+            return store::send(remote, lines, &options);
         }
-        let call = ApiRequest {
-            query: vec![("fail_on_warnings", self.fail_on_warnings.to_string())],
-            headers: vec![("accept", "application/x-ndjson".to_owned())],
-            body: Some(("text/csv", file)),
-            ..ApiRequest::default()
-        };
+        let call = ApiRequest::new("POST", &["keys", "import"])
+            .query(self)
+            .header("accept", "application/x-ndjson")
+            .body(ApiBody::Bytes("text/csv", file));
         let bar = bar();
         let mut last = Value::Null;
-        let printed = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
+        let printed = remote.lines(call, &mut |line| {
             match (at(&line, "done").as_u64(), at(&line, "of").as_u64()) {
                 (Some(done), Some(of)) => {
                     bar.set_length(of);
@@ -78,35 +72,37 @@ impl KeyImportArguments {
         });
         bar.finish_and_clear();
         printed?;
-        if let Some(status) = at(&last, "status").as_u64() {
-            return Err(CommandError::Problem(
-                u16::try_from(status).unwrap_or(500),
-                last,
-            ));
-        }
-        let Some(ids) = at(&last, "ids").as_array() else {
-            return Err(CommandError::Unreachable(
-                "the answer was cut short; `windlass keys list` shows which keys were imported"
-                    .to_owned(),
-            ));
-        };
-        let left_out = at(&last, "left_out").as_u64().unwrap_or(0);
-        if json {
-            admin_client::json(&last)?;
-        } else {
-            eprint_line!("imported {} keys; {left_out} rows were left out", ids.len());
-            let warnings = at(&last, "warnings").as_array();
-            let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
-            admin_client::report_warnings(warnings.iter());
-            if left_out > warnings.len() as u64 {
-                eprint_line!("  and {} more", left_out - warnings.len() as u64);
-            }
-        }
-        if left_out > 0 {
-            return Err(CommandError::PartlyDone);
-        }
-        Ok(())
+        report(remote, last)
     }
+}
+
+/// Prints the report of an import, the last line of the answer.
+fn report(remote: &AdminClient, report: Value) -> Result<(), CommandError> {
+    if let Some(status) = at(&report, "status").as_u64() {
+        let status = u16::try_from(status).unwrap_or(500);
+        return Err(CommandError::Problem(status, report));
+    }
+    let Some(ids) = at(&report, "ids").as_array() else {
+        return Err(CommandError::Unreachable(
+            "the answer was cut short; `windlass keys list` shows which keys were imported"
+                .to_owned(),
+        ));
+    };
+    let left_out = at(&report, "left_out").as_u64().unwrap_or(0);
+    if remote.json {
+        admin_client::json(&report)?;
+    } else {
+        eprint_line!("imported {} keys; {left_out} rows were left out", ids.len());
+        admin_client::report_warnings(&report);
+        let shown = each(&report, "warnings").count() as u64;
+        if left_out > shown {
+            eprint_line!("  and {} more", left_out - shown);
+        }
+    }
+    if left_out > 0 {
+        return Err(CommandError::PartlyDone);
+    }
+    Ok(())
 }
 
 /// A progress bar, which only a terminal shows.
@@ -125,21 +121,11 @@ fn bar() -> ProgressBar {
 
 impl KeyExportArguments {
     pub(super) fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
-        let mut call = ApiRequest::default();
         let format = if self.csv { "csv" } else { "json" };
-        call.query.push(("format", format.to_owned()));
         let digests = !self.csv && !self.no_digests;
-        if digests {
-            call.query.push(("digests", "true".to_owned()));
-        }
-        for (name, value) in [
-            ("consumer", &self.consumer),
-            ("plan", &self.plan),
-            ("prefix", &self.prefix),
-        ] {
-            call.query.extend(value.clone().map(|value| (name, value)));
-        }
-        match remote.copy("GET", "/v1/keys/export", call) {
+        let call = ApiRequest::new("GET", &["keys", "export"]).query(self);
+        let call = call.query(&json!({ "format": format, "digests": digests.then_some(true) }));
+        match remote.copy(call) {
             // A token that may only read gets everything but the digests.
             Err(CommandError::Problem(403, _)) if digests => {
                 eprint_line!(

@@ -56,7 +56,7 @@ impl SinkQueue {
         }
     }
 
-    /// Queues these lines, or counts them as lost.
+    /// Queues whole lines, or counts them as lost. Never waits.
     pub(crate) fn push(&self, lines: Vec<u8>) {
         let mut waiting = self.waiting.lock();
         if waiting.given_up || waiting.bytes + lines.len() > self.max_bytes {
