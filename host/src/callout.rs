@@ -23,7 +23,6 @@ mod request;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
@@ -35,29 +34,8 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use pending::PendingCall;
 pub(crate) use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
 
+use crate::config::Callout;
 use client::CalloutClient;
-
-/// A target's table in the configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct CalloutSettings {
-    pub(crate) name: Arc<str>,
-    /// Its URL; the path of a request is appended to its path.
-    pub(crate) url: Uri,
-    /// For a whole call, the time in the queue included.
-    pub(crate) timeout: Duration,
-    /// The largest body of a request. Bytes.
-    pub(crate) max_request: usize,
-    /// The largest body of an answer. Bytes.
-    pub(crate) max_response: usize,
-    /// How many calls may be in flight.
-    pub(crate) max_concurrent: usize,
-    /// How many more may wait.
-    pub(crate) max_waiting: usize,
-    /// Whether its name may resolve to a loopback, link-local or metadata address.
-    pub(crate) allow_local: bool,
-    /// Whether user and password of Basic credentials are form-encoded (RFC 6749, section 2.3.1).
-    pub(crate) form_basic: bool,
-}
 
 /// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +135,7 @@ impl CalloutThread {
 #[derive(Debug)]
 pub(crate) struct CalloutTarget {
     /// Its table in the configuration.
-    pub(crate) settings: CalloutSettings,
+    pub(crate) settings: Callout,
     /// Counts of its calls.
     pub(crate) figures: CalloutFigures,
     client: CalloutClient,
@@ -172,7 +150,7 @@ impl CalloutTarget {
     /// A target with these settings and its TLS configuration.
     #[must_use]
     pub(crate) fn new(
-        settings: CalloutSettings,
+        settings: Callout,
         tls: Option<Arc<ClientConfig>>,
         thread: &CalloutThread,
     ) -> Self {

@@ -16,11 +16,11 @@ pub enum StorageError {
     /// It is there, and does not work.
     #[error("{name} failed: {cause}")]
     Failed { name: String, cause: String },
-    /// What it holds was not written by this program, or is damaged.
+    /// Its data was not written by this program, or is damaged.
     #[error("{name}: {what}")]
     Corrupt {
         name: String,
-        /// What is wrong, and the cure.
+        /// The error, and the cure.
         what: String,
     },
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ProcessResources;
-use crate::callout::{CalloutSettings, CalloutTarget, CalloutThread, Callouts};
+use crate::callout::{CalloutTarget, CalloutThread, Callouts};
 use crate::config::{self, Config, Problems};
 use crate::http::tls;
 use crate::http::tls::{ClientTls, HTTP1, HTTP2, SystemRoots};
@@ -47,7 +47,7 @@ pub(super) fn build(
             }
             _ => None,
         };
-        let target = CalloutTarget::new(settings(callout), tls, thread);
+        let target = CalloutTarget::new(callout.clone(), tls, thread);
         Some(Arc::new(target))
     });
     Callouts::new(built.collect())
@@ -60,20 +60,4 @@ fn thread(foundation: &ProcessResources) -> std::io::Result<&CalloutThread> {
     }
     let thread = CalloutThread::start()?;
     Ok(foundation.callout_thread.get_or_init(|| thread))
-}
-
-fn settings(callout: &config::Callout) -> CalloutSettings {
-    // The reader takes no size that does not fit.
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    CalloutSettings {
-        name: callout.name.clone(),
-        url: callout.url.clone(),
-        timeout: callout.timeout,
-        max_request: size(callout.max_request),
-        max_response: size(callout.max_response),
-        max_concurrent: callout.max_concurrent,
-        max_waiting: callout.max_waiting,
-        allow_local: callout.allow_local,
-        form_basic: callout.basic == config::BasicForm::Form,
-    }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::control::service::{PlanOvershoot, ServiceRuntime, ServiceRuntimeState};
+use crate::control::service::{PlanOvershoot, ServiceRuntime};
 use crate::control::storage::QuotaExtension;
-use crate::control::sync::StorageSync;
+use crate::control::sync::{StorageSync, SyncState};
 use crate::keys::KeyIndex;
 use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{ExtendError, LimitStore, PlanBook, QuotaStatus};
@@ -61,16 +61,8 @@ impl ServiceRuntime for GatewayServiceRuntime {
         self.sync.flush()
     }
 
-    fn state(&self) -> ServiceRuntimeState {
-        let state = self.sync.state();
-        ServiceRuntimeState {
-            fresh: state.fresh,
-            since_contact: state.since_contact,
-            keys: state.keys,
-            revision: state.revision,
-            failures: state.failures,
-            unwritten_rows: state.unwritten_rows,
-        }
+    fn state(&self) -> SyncState {
+        self.sync.state()
     }
 
     fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {

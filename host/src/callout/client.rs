@@ -22,7 +22,8 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use tower_service::Service;
 
 use super::address::{is_literal, is_open};
-use super::{CalloutAnswer, CalloutError, CalloutRequest, CalloutSettings};
+use super::{CalloutAnswer, CalloutError, CalloutRequest};
+use crate::config::Callout;
 use crate::http::stream::Stream;
 use crate::http::tls::HTTP2;
 
@@ -42,7 +43,7 @@ pub(super) struct CalloutClient {
 
 impl CalloutClient {
     pub(super) fn new(
-        settings: &CalloutSettings,
+        settings: &Callout,
         tls: Option<Arc<ClientConfig>>,
         runtime: &Handle,
     ) -> Self {
@@ -60,7 +61,7 @@ impl CalloutClient {
             .http2_max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
         Self {
             client: builder.build(connector),
-            max_response: settings.max_response,
+            max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
         }
     }
 

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use super::CalloutSettings;
+use crate::config::{BasicForm, Callout};
 use crate::filter_store::crypto::digest_of_parts;
 use crate::filter_store::secrets::SecretValue;
 
@@ -89,7 +89,7 @@ impl CalloutRequest {
     ///
     /// The request cannot be sent.
     pub(crate) fn new<'f>(
-        target: &CalloutSettings,
+        target: &Callout,
         method: &str,
         path: &str,
         fields: impl IntoIterator<Item = (&'f str, &'f [u8])>,
@@ -101,7 +101,7 @@ impl CalloutRequest {
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(CalloutRequestError::Method);
         }
-        if body.len() > target.max_request {
+        if body.len() as u64 > target.max_request {
             return Err(CalloutRequestError::Body);
         }
         let uri = join_url(&target.url, path)?;
@@ -119,7 +119,7 @@ impl CalloutRequest {
         }
         let mut body = Zeroizing::new(body);
         if let Some(credential) = credential {
-            credential.add(target.form_basic, &mut headers, &mut body)?;
+            credential.add(target.basic == BasicForm::Form, &mut headers, &mut body)?;
         }
         let mut request = Request::new(Full::new(std::mem::take(&mut *body).into()));
         *request.method_mut() = method;

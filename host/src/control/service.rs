@@ -37,7 +37,6 @@ mod usage;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
@@ -48,6 +47,7 @@ use super::storage::record::{KeyRecord, PlanRecord};
 use super::storage::{
     CommitError, Conflict, IdempotencyRecord, QuotaExtension, Revision, Storage, Write,
 };
+use super::sync::SyncState;
 use crate::keys::KeyEntry;
 use crate::limits::usage_rows::UsageDelta;
 use crate::limits::{QuotaStatus, UsagePlan};
@@ -91,7 +91,7 @@ pub(crate) trait ServiceRuntime: Send + Sync {
     /// The storage is out of reach.
     fn flush(&self) -> Result<(), StorageError>;
 
-    fn state(&self) -> ServiceRuntimeState;
+    fn state(&self) -> SyncState;
 
     /// The distinct sets of plans that keys have.
     fn plan_sets(&self) -> Vec<Vec<Arc<str>>>;
@@ -139,22 +139,6 @@ pub(crate) trait ServiceRuntime: Send + Sync {
     /// How many requests more several gateways together may admit than the plan says; None for a
     /// gateway that counts alone and exactly.
     fn overshoot(&self, plan: &str) -> Option<PlanOvershoot>;
-}
-
-/// The state of the runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServiceRuntimeState {
-    /// Whether the index has every change older than `max_staleness`.
-    pub(crate) fresh: bool,
-    /// Time since the last answer of the storage.
-    pub(crate) since_contact: Duration,
-    pub(crate) keys: usize,
-    /// The commit that the index has.
-    pub(crate) revision: u64,
-    /// Calls to the storage that failed since the start.
-    pub(crate) failures: u64,
-    /// Rows of usage that are not yet in the storage.
-    pub(crate) unwritten_rows: u64,
 }
 
 /// How far several gateways may exceed a plan.
@@ -283,9 +267,9 @@ impl ControlService {
         self.storage.name()
     }
 
-    /// The state of the runtime.
+    /// The state of the sync.
     #[must_use]
-    pub(crate) fn state(&self) -> ServiceRuntimeState {
+    pub(crate) fn state(&self) -> SyncState {
         self.runtime.state()
     }
 

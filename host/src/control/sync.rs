@@ -62,6 +62,7 @@ pub struct SyncSettings {
     pub usage_days: u32,
 }
 
+/// How the sync and the storage are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyncState {
     /// Whether the storage's keys are as fresh as they must be.

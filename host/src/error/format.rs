@@ -17,7 +17,7 @@ use crate::model::request_id::RequestId;
 pub(crate) struct ErrorFormat {
     /// The gateway's own words.
     pub(crate) style: ErrorStyle,
-    /// What stands in their place.
+    /// Answers instead of them.
     pub(crate) overrides: Box<[ErrorOverride]>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct ErrorOverride {
     pub(crate) escape_json: bool,
 }
 
-/// What is to be worded.
+/// An error or a refusal to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorDetails<'a> {
     /// Its status.

@@ -229,7 +229,7 @@ impl RedisPool {
 
     /// An idle connection that is young enough.
     fn idle_connection(&self) -> Option<RedisConnection> {
-        // The lock must not be held while the server is asked.
+        // The lock must be free while the server is asked.
         let mut idle = self.idle.lock();
         idle.retain(|connection| connection.made.elapsed() < MAX_AGE);
         idle.pop()

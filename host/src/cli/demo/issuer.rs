@@ -1,4 +1,4 @@
-//! The demo's token issuer, a stand-in for the login server that an operator has.
+//! The demo's token issuer, instead of the login server that an operator has.
 //!
 //! It gives a token to every client that asks, so it is good for a demo and nothing else. It makes
 //! a new key at each start.

@@ -38,8 +38,8 @@ impl ServiceRuntime for RecordingRuntime {
     fn flush(&self) -> Result<(), StorageError> {
         Ok(())
     }
-    fn state(&self) -> ServiceRuntimeState {
-        ServiceRuntimeState {
+    fn state(&self) -> SyncState {
+        SyncState {
             fresh: true,
             since_contact: Duration::ZERO,
             keys: 0,

@@ -16,18 +16,18 @@
 //!
 //! It needs Redis 7 or a Valkey: scripts that read the time and then write.
 //!
-//! What is where, all names after `{prefix}:`
+//! All names come after `{prefix}:`
 //!
 //! | name | kind | what |
 //! | --- | --- | --- |
-//! | `meta` | hash | `schema`, `store` (a random id), `revision`, `floor` (the oldest revision whose changes can still be told) |
+//! | `meta` | hash | `schema`, `store` (a random id), `revision`, `floor` (the oldest revision whose changes can still be listed) |
 //! | `keys`, `plans` | hash | a record by its id or name: its revision, a space, its JSON |
 //! | `key-ids`, `of-consumer:<consumer>`, `of-plan:<plan>` | sorted set | ids of keys, in their order |
 //! | `digests` | hash | the key's id by the digest of a secret |
 //! | `secret-ends` | sorted set | digests that end, by when |
 //! | `changes` | sorted set | `k<id>` and `p<name>`, by the revision that changed them last |
 //! | `gone` | sorted set | those of them that were deleted, by when |
-//! | `tokens`, `token-ends` | hash, sorted set | what idempotency tokens stand for, and when they end |
+//! | `tokens`, `token-ends` | hash, sorted set | the objects that idempotency tokens created, and when the tokens end |
 //! | `last-used` | hash | when a key was last used |
 //! | `quota-since` | hash | by plan the kind of its quota's period, and since when it has that |
 //! | `usage:<day>:<plan>` | hash | what keys used |
