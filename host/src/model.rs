@@ -16,5 +16,6 @@ pub(crate) mod name;
 pub(crate) mod period;
 pub(crate) mod plan;
 pub(crate) mod request_id;
+pub(crate) mod signature;
 pub(crate) mod store;
 pub(crate) mod word;

@@ -30,7 +30,6 @@ pub(crate) mod rules;
 mod tests;
 pub(crate) mod token;
 
-pub(crate) use algorithm::Algorithm;
 pub(crate) use claims::Claims;
 pub(crate) use key::VerifyingKey;
 pub(crate) use key_set::{KeySet, KeySetError};

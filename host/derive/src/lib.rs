@@ -73,7 +73,7 @@
 //! # An enum
 //!
 //! The word of a variant is its name with hyphens, or `#[word("..")]`. `#[word(snake)]` on the enum
-//! has underscores instead of hyphens, and `#[word(prefix = "..")]` begins every word with this text.
+//! has underscores instead of hyphens, `#[word(upper)]` has capitals, and `#[word(prefix = "..")]` begins every word with this text.
 //! `#[hint("h1" => "..")]` on the enum says what to do about other words.
 
 mod key;

@@ -161,6 +161,8 @@ fn words_are_the_variants_with_hyphens() {
         code.contains(r#"Self::OutOfReach=>"key_out_of_reach""#),
         "{code}"
     );
+    let code = made(word::expand, "#[word(upper)] enum Algorithm { Rs256 }").unwrap();
+    assert!(code.contains(r#"Self::Rs256=>"RS256""#), "{code}");
     let error = made(word::expand, "enum Policy { A(u8) }").unwrap_err();
     assert!(error.contains("a word has no fields"), "{error}");
 }

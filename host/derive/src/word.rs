@@ -18,10 +18,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let mut settings = Settings::of(&input.attrs, "word")?;
     let prefix = settings.text("prefix")?.unwrap_or_default();
     let separator = if settings.flag("snake") { '_' } else { '-' };
+    let is_upper = settings.flag("upper");
     settings.finish()?;
     let variants = data.variants.iter().map(|variant| &variant.ident);
     let words = data.variants.iter();
-    let words = words.map(|variant| Ok(prefix.clone() + &word(variant, separator)?));
+    let words = words.map(|variant| Ok(prefix.clone() + &word(variant, separator, is_upper)?));
     let words: Vec<String> = words.collect::<Result<_>>()?;
     let options = words.iter().zip(variants.clone());
     let options = options.map(|(word, ident)| quote!((#word, Self::#ident)));
@@ -41,13 +42,16 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 }
 
 /// The word of a variant: what `#[word("..")]` says, or its name with separators.
-fn word(variant: &Variant, separator: char) -> Result<String> {
+fn word(variant: &Variant, separator: char, is_upper: bool) -> Result<String> {
     if !matches!(variant.fields, Fields::Unit) {
         return Err(Error::new_spanned(variant, "a word has no fields"));
     }
     let mut attributes = variant.attrs.iter();
     if let Some(attribute) = attributes.find(|attribute| attribute.path().is_ident("word")) {
         return Ok(attribute.parse_args::<LitStr>()?.value());
+    }
+    if is_upper {
+        return Ok(variant.ident.to_string().to_uppercase());
     }
     let mut word = String::new();
     for letter in variant.ident.to_string().chars() {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use super::ProcessResources;
 use crate::config::{self, Config, KeysFrom, Problems};
 use crate::filter_store::secrets::Secrets;
+use crate::model::signature::Algorithm;
+use crate::model::word::Word as _;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeySetLocation, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
 use crate::tokens::{
     KeySource, TokenCache, TokenRejects, TokenVerifier, TokenVerifiers, VerifierKeys,
 };
 use crate::verifier::key::MIN_SECRET;
-use crate::verifier::{
-    Algorithm, Audiences, ClaimRule, ClaimTest, KeySet, TokenRules, VerifyingKey,
-};
+use crate::verifier::{Audiences, ClaimRule, ClaimTest, KeySet, TokenRules, VerifyingKey};
 
 /// Build them. Leaves out those of which something is wrong.
 pub(crate) fn build(
@@ -179,7 +179,7 @@ fn secret(
         let message = format!(
             "verifier `{name}`: secret `{}` is shorter than the {least} bytes that {} needs",
             secret.name,
-            short.name()
+            short.word()
         );
         problems
             .error(span, message)
@@ -190,12 +190,8 @@ fn secret(
 }
 
 fn algorithms(verifier: &config::Verifier) -> Vec<Algorithm> {
-    let named = verifier.algorithms.iter();
-    let named: Vec<_> = named
-        .filter_map(|name| Algorithm::from_name(name))
-        .collect();
-    match (named.is_empty(), &verifier.keys) {
-        (false, _) => named,
+    match (verifier.algorithms.is_empty(), &verifier.keys) {
+        (false, _) => verifier.algorithms.clone(),
         (true, KeysFrom::Secret(_)) => Algorithm::SECRET.to_vec(),
         (true, KeysFrom::Fetched(_) | KeysFrom::File(_)) => Algorithm::PUBLIC.to_vec(),
     }

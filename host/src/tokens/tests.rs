@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::fetch::{FetchSettings, KeySetLocation};
 use super::source::{Pace, SourceSettings};
 use super::*;
-use crate::verifier::{Algorithm, Audiences};
+use crate::model::signature::Algorithm;
+use crate::verifier::Audiences;
 
 /// How long anything may take before its test fails.
 const DEADLINE: Duration = Duration::from_secs(30);

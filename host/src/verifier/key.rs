@@ -8,8 +8,10 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use serde_json::{Map, Value};
 
-use super::algorithm::{Algorithm, KeyFamily};
+use super::algorithm::KeyFamily;
 use super::token::decode;
+use crate::model::signature::Algorithm;
+use crate::model::word::Word as _;
 
 /// The shortest RSA modulus. Bits (RFC 7518, section 3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -258,13 +260,13 @@ impl PublicKey {
         let id = key_id.unwrap_or_default().as_bytes();
         // A missing key id differs from an empty one.
         let named: &[u8] = if key_id.is_some() { b"kid" } else { b"" };
-        let only = only.map_or("", Algorithm::name).as_bytes();
+        let only = only.map_or("", Algorithm::word).as_bytes();
         match self {
             Self::Rsa { modulus, exponent } => {
                 fingerprint(&[b"RSA", modulus, exponent, named, id, only])
             }
             Self::Elliptic { curve, point } => {
-                fingerprint(&[b"EC", curve.name().as_bytes(), point, named, id, only])
+                fingerprint(&[b"EC", curve.word().as_bytes(), point, named, id, only])
             }
             Self::Edwards(point) => fingerprint(&[b"OKP", b"", point, named, id, only]),
         }

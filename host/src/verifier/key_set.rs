@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::TokenError;
-use super::algorithm::Algorithm;
 use super::key::{KeyDefect, VerifyingKey};
+use crate::model::signature::Algorithm;
 
 /// The most keys of one set.
 pub(crate) const MAX_KEYS: usize = 256;

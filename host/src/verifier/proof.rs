@@ -20,10 +20,10 @@ use serde_json::{Map, Value, json};
 use windlass_config_derive::Word;
 
 use super::TokenError;
-use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::key::VerifyingKey;
 use super::token::SignedToken;
+use crate::model::signature::Algorithm;
 
 /// The type of a proof (RFC 9449, section 4.2).
 const TYPE: &str = "dpop+jwt";

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::TokenError;
-use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::token::TokenHeader;
+use crate::model::signature::Algorithm;
 
 /// A verifier's requirements for tokens.
 #[derive(Debug, Clone)]

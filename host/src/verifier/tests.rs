@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::signature::Algorithm;
 use crate::model::word::Word as _;
 use crate::verifier::key::KeyDefect;
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use windlass_config_derive::FromTable;
 
-use crate::config::field::Choice;
 use crate::config::read::Table;
 use crate::config::source::Span;
+use crate::model::signature::Algorithm;
+use crate::model::word::Word as _;
 use keys::SourceKeys;
 
 pub use keys::*;
@@ -40,8 +41,8 @@ pub struct Verifier {
     #[key(flatten = AudienceKeys)]
     pub audiences: Option<Vec<String>>,
     /// The accepted values of `alg`.
-    #[key(absent = "all but HMAC; with `secret` the HMAC ones", each = ALGORITHM, least = 1)]
-    pub algorithms: Vec<&'static str>,
+    #[key(absent = "all but HMAC; with `secret` the HMAC ones", least = 1)]
+    pub algorithms: Vec<Algorithm>,
     /// The accepted values of `typ`, such as `"at+jwt"` (RFC 9068).
     #[key(absent = "any, or none", least = 1)]
     pub types: Vec<String>,
@@ -108,28 +109,6 @@ pub struct RequiredClaim {
     pub contains: Vec<Json>,
 }
 
-const ALGORITHM: Choice<&'static str> = Choice {
-    options: &[
-        ("RS256", "RS256"),
-        ("RS384", "RS384"),
-        ("RS512", "RS512"),
-        ("PS256", "PS256"),
-        ("PS384", "PS384"),
-        ("PS512", "PS512"),
-        ("ES256", "ES256"),
-        ("ES384", "ES384"),
-        ("ES512", "ES512"),
-        ("EdDSA", "EdDSA"),
-        ("HS256", "HS256"),
-        ("HS384", "HS384"),
-        ("HS512", "HS512"),
-    ],
-    hints: &[
-        ("none", "a token without a signature is never accepted"),
-        ("Ed25519", "write `\"EdDSA\"`, which accepts both names"),
-    ],
-};
-
 fn verifier(table: &mut Table<'_>, mut verifier: Verifier) -> Verifier {
     check_algorithms(table, &verifier);
     let (url, is_secret) = match &verifier.keys {
@@ -179,8 +158,9 @@ fn audiences(table: &mut Table<'_>, keys: AudienceKeys) -> Option<Vec<String>> {
 fn check_algorithms(table: &mut Table<'_>, verifier: &Verifier) {
     let span = table.span_of("algorithms");
     let is_secret = matches!(verifier.keys, KeysFrom::Secret(_));
-    for name in &verifier.algorithms {
-        if name.starts_with("HS") != is_secret {
+    for algorithm in &verifier.algorithms {
+        if Algorithm::SECRET.contains(algorithm) != is_secret {
+            let name = algorithm.word();
             let message = format!("`algorithms` holds `{name}`, which needs another kind of key");
             let help = match is_secret {
                 true => {
