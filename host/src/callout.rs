@@ -277,26 +277,13 @@ fn loggable_url(url: &Uri) -> String {
     format!("{scheme}://{authority}{}", url.path())
 }
 
-/// The targets of a configuration.
+/// The targets of a configuration, in its order.
 #[derive(Debug, Default)]
-pub(crate) struct Callouts {
-    list: Vec<Arc<CalloutTarget>>,
-}
+pub(crate) struct Callouts(pub(crate) Vec<Arc<CalloutTarget>>);
 
 impl Callouts {
     #[must_use]
-    pub(crate) fn new(list: Vec<Arc<CalloutTarget>>) -> Self {
-        Self { list }
-    }
-
-    #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<CalloutTarget>> {
-        self.list.iter().find(|one| &*one.settings.name == name)
-    }
-
-    /// All targets, in the order of the configuration.
-    #[must_use]
-    pub(crate) fn all(&self) -> &[Arc<CalloutTarget>] {
-        &self.list
+        self.0.iter().find(|one| &*one.settings.name == name)
     }
 }

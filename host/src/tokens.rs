@@ -197,28 +197,15 @@ pub(crate) struct NoVerifier(pub(crate) String);
 /// The verifiers of a configuration.
 #[derive(Debug, Default)]
 pub(crate) struct TokenVerifiers {
-    list: Vec<Arc<TokenVerifier>>,
-    used_proofs: Arc<UsedProofs>,
+    /// In the order of the configuration.
+    pub(crate) list: Vec<Arc<TokenVerifier>>,
+    /// The proofs that were used; they outlive configurations.
+    pub(crate) used_proofs: Arc<UsedProofs>,
     /// Counts of tokens that were rejected although a verifier, or a server, had accepted them.
     pub(crate) filter_rejects: FilterRejects,
 }
 
 impl TokenVerifiers {
-    #[must_use]
-    pub(crate) fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
-        Self {
-            list,
-            used_proofs,
-            filter_rejects: FilterRejects::default(),
-        }
-    }
-
-    /// The proofs that were used; they outlive configurations.
-    #[must_use]
-    pub(crate) fn used_proofs(&self) -> &UsedProofs {
-        &self.used_proofs
-    }
-
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
         self.list.iter().find(|verifier| &*verifier.name == name)
@@ -288,11 +275,5 @@ impl TokenVerifiers {
         let found = among.iter().find(lists);
         let any = || among.iter().find(|one| one.rules.issuers.is_empty());
         found.or_else(any).copied()
-    }
-
-    /// All verifiers, in the order of the configuration.
-    #[must_use]
-    pub(crate) fn all(&self) -> &[Arc<TokenVerifier>] {
-        &self.list
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn build(
         let target = CalloutTarget::new(callout.clone(), tls, thread);
         Some(Arc::new(target))
     });
-    Callouts::new(built.collect())
+    Callouts(built.collect())
 }
 
 /// Started for the first configuration that has callouts.

@@ -15,7 +15,7 @@ use crate::model::word::Word as _;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeySetLocation, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
 use crate::tokens::{
-    KeySource, TokenCache, TokenRejects, TokenVerifier, TokenVerifiers, VerifierKeys,
+    FilterRejects, KeySource, TokenCache, TokenRejects, TokenVerifier, TokenVerifiers, VerifierKeys,
 };
 use crate::verifier::key::MIN_SECRET;
 use crate::verifier::{Audiences, ClaimRule, ClaimTest, KeySet, TokenRules, VerifyingKey};
@@ -53,7 +53,11 @@ pub(crate) fn build(
         }))
     });
     let used_proofs = Arc::clone(&foundation.key_sources.used_proofs);
-    TokenVerifiers::new(built.collect(), used_proofs)
+    TokenVerifiers {
+        list: built.collect(),
+        used_proofs,
+        filter_rejects: FilterRejects::default(),
+    }
 }
 
 /// Begin to fetch.
@@ -134,7 +138,7 @@ fn file(verifier: &config::Verifier, path: &Path, problems: &mut Problems) -> Op
     }
     match KeySet::parse(&text) {
         Ok(keys) => {
-            for one in keys.left_out() {
+            for one in &keys.left_out {
                 let id = one.key_id.as_deref();
                 let id = id.map_or_else(String::new, |id| format!(" (`{}`)", id.escape_debug()));
                 let message = format!("{place}: the key at {}{id} {}", one.index, one.defect);

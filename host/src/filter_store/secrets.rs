@@ -243,6 +243,7 @@ impl Secrets {
     }
 }
 
+#[cfg(test)]
 impl FromIterator<(Arc<str>, SecretValue)> for Secrets {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, SecretValue)>>(secrets: I) -> Self {
         Self {

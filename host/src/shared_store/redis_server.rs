@@ -63,7 +63,8 @@ pub(crate) struct RedisPool {
     client: Client,
     name: String,
     prefix: String,
-    timeout: Duration,
+    /// The timeout of connecting, sending and waiting for an answer, each.
+    pub(crate) timeout: Duration,
     idle: Mutex<Vec<RedisConnection>>,
 }
 
@@ -143,11 +144,6 @@ impl RedisPool {
     /// Its name for logs: the address.
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The timeout of connecting, sending and waiting for an answer, each.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// The full name of a key.

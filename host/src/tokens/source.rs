@@ -217,7 +217,7 @@ impl KeySource {
         let current = self.shared.current.load();
         let current = current.as_ref();
         SourceState {
-            keys: current.map_or(0, |current| current.keys.keys().len()),
+            keys: current.map_or(0, |current| current.keys.keys.len()),
             good: state.succeeded,
             failed: state.failed,
             since_answer: current.map(|current| now.monotonic().saturating_sub(current.confirmed)),
@@ -302,8 +302,8 @@ impl SourceShared {
         let last = self.current.load_full();
         let revision = last.as_ref().map_or(0, |last| last.revision) + u64::from(keys.is_some());
         if let Some(keys) = &keys {
-            let before = last.as_ref().map(|last| last.keys.left_out());
-            self.warn_of_left_out(keys.left_out(), before.unwrap_or_default());
+            let before = last.as_ref().map(|last| &*last.keys.left_out);
+            self.warn_of_left_out(&keys.left_out, before.unwrap_or_default());
         }
         let keys = match (keys, last) {
             (Some(keys), Some(last)) => Arc::new(keys.succeed(&last.keys)),

@@ -50,10 +50,11 @@ pub(crate) enum KeyDefect {
 
 /// One key, ready for use.
 pub(crate) struct VerifyingKey {
-    key_id: Option<String>,
+    pub(super) key_id: Option<String>,
     /// The material for each algorithm that it verifies.
     by_algorithm: Vec<(Algorithm, Material)>,
-    thumbprint: [u8; 32],
+    /// Identifies the key by its material, its id and its use.
+    pub(super) thumbprint: [u8; 32],
     withdrawn: AtomicBool,
 }
 
@@ -144,11 +145,6 @@ impl VerifyingKey {
     }
 
     #[must_use]
-    pub(crate) fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
-    }
-
-    #[must_use]
     pub(crate) fn verifies(&self, algorithm: Algorithm) -> bool {
         self.by_algorithm.iter().any(|(one, _)| *one == algorithm)
     }
@@ -162,12 +158,6 @@ impl VerifyingKey {
             Some((_, Material::Secret(key))) => hmac::verify(key, message, signature).is_ok(),
             None => false,
         }
-    }
-
-    /// Identifies the key by its material, its id and its use.
-    #[must_use]
-    pub(crate) fn thumbprint(&self) -> &[u8; 32] {
-        &self.thumbprint
     }
 
     /// Marks the key as withdrawn, because its issuer no longer lists it. Tokens that it signed

@@ -14,8 +14,9 @@ pub(crate) const MAX_KEYS: usize = 256;
 /// The keys of one issuer.
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
-    keys: Vec<Arc<VerifyingKey>>,
-    left_out: Vec<LeftOut>,
+    pub(crate) keys: Vec<Arc<VerifyingKey>>,
+    /// The keys of the set that are ignored.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// A key of a set that is ignored, so that one unreadable key does not disable the others.
@@ -85,24 +86,13 @@ impl KeySet {
         }
     }
 
-    #[must_use]
-    pub(crate) fn keys(&self) -> &[Arc<VerifyingKey>] {
-        &self.keys
-    }
-
-    /// The keys of the set that are ignored.
-    #[must_use]
-    pub(crate) fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
     /// This set as the successor of `earlier`: keys in both keep their identity, and keys that
     /// this one lacks are withdrawn.
     #[must_use]
     pub(crate) fn succeed(mut self, earlier: &Self) -> Self {
         for key in &mut self.keys {
             let mut same = earlier.keys.iter();
-            if let Some(same) = same.find(|other| other.thumbprint() == key.thumbprint()) {
+            if let Some(same) = same.find(|other| other.thumbprint == key.thumbprint) {
                 *key = Arc::clone(same);
             }
         }
@@ -116,7 +106,7 @@ impl KeySet {
 
     fn has(&self, key: &VerifyingKey) -> bool {
         let mut keys = self.keys.iter();
-        keys.any(|other| other.thumbprint() == key.thumbprint())
+        keys.any(|other| other.thumbprint == key.thumbprint)
     }
 
     /// The one key for a token with this algorithm and key id.
@@ -135,8 +125,9 @@ impl KeySet {
     ) -> Result<&Arc<VerifyingKey>, TokenError> {
         // An operator configures one secret: a `kid` beside it chooses nothing.
         let by_secret = Algorithm::SECRET.contains(&algorithm);
-        let named =
-            |key: &&Arc<VerifyingKey>| by_secret || key_id.is_none() || key.key_id() == key_id;
+        let named = |key: &&Arc<VerifyingKey>| {
+            by_secret || key_id.is_none() || key.key_id.as_deref() == key_id
+        };
         let mut fit = self
             .keys
             .iter()
@@ -146,7 +137,7 @@ impl KeySet {
             (Some(key), None) => Ok(key),
             (Some(_), Some(_)) => Err(TokenError::NoSingleKey),
             (None, _) if key_id.is_none() => Err(TokenError::NoSingleKey),
-            (None, _) if self.keys.iter().any(|key| key.key_id() == key_id) => {
+            (None, _) if self.keys.iter().any(|key| key.key_id.as_deref() == key_id) => {
                 Err(TokenError::KeyMismatch)
             }
             (None, _) => Err(TokenError::UnknownKey),

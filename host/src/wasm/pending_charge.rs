@@ -37,7 +37,7 @@ impl Filter {
         if !self.uses_callouts {
             return None;
         }
-        let granted = services.callouts.all().iter();
+        let granted = services.callouts.0.iter();
         let granted = granted.filter(|target| self.grants().callout(&target.settings.name));
         let longest = granted.map(|target| target.settings.timeout).max()?;
         // Each call has a timeout of its own, which is shorter.

@@ -14,7 +14,7 @@ families! {
 
 pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut families = CalloutFamilies::default();
-    for target in gateway.services.callouts.all() {
+    for target in &gateway.services.callouts.0 {
         let name = ("callout", &*target.settings.name);
         let figures = &target.figures;
         let ended = [

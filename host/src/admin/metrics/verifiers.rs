@@ -26,7 +26,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
         families.verifier_rejects.push(&labels, count);
     }
     let now = Timestamp::coarse();
-    for verifier in gateway.services.verifiers.all() {
+    for verifier in &gateway.services.verifiers.list {
         let name = ("verifier", &*verifier.name);
         // No verifier gives these reasons.
         let later = [TokenError::NotBound, TokenError::Unproven];

@@ -60,7 +60,7 @@ impl LeaseShared {
     /// Makes sure that the server has this gateway's usage of a quota; waits for a call at most.
     /// Not for workers.
     pub(super) fn report_now(&self, plan: &EnrolledPlan, key: &str) {
-        let most = std::time::Instant::now() + self.server.timeout();
+        let most = std::time::Instant::now() + self.server.timeout;
         loop {
             let mut settling = self.settle_lock.lock();
             let owner = match self.leases.lock(plan.number, key).find() {

@@ -185,7 +185,10 @@ fn the_verifier_of_a_token_is_the_same_before_and_after_another_filter_saw_the_t
             named("ours", &ours, "orders"),
             named("theirs", &rules().issuers, "admin"),
         ];
-        let verifiers = TokenVerifiers::new(list, Arc::default());
+        let verifiers = TokenVerifiers {
+            list,
+            ..TokenVerifiers::default()
+        };
         let chosen = || {
             let answer = verifiers.ask(&names, &text, now(), true).unwrap();
             let is_accepted = matches!(answer.answer, TokenAnswer::Accepted(_));

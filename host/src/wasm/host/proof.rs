@@ -68,7 +68,7 @@ pub(super) fn check(
     if account.is_some_and(|account| account.proof == Some(checked.id)) {
         return Ok(());
     }
-    let used = services.verifiers.used_proofs();
+    let used = &services.verifiers.used_proofs;
     match used.use_once(checked.id, thumbprint, checked.ends, now) {
         ProofUse::First => {
             exchange.account.get_or_insert_default().proof = Some(checked.id);
