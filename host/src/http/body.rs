@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::http::body_error::BodyError;
+use crate::http::body_error::{BodyError, FramePoll};
 use crate::http::client_body::ClientBody;
 
 #[derive(Default)]
@@ -76,10 +76,7 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {

@@ -1,6 +1,14 @@
 //! The errors of an endpoint's connection, and of bodies in either direction.
 
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body::Frame;
+
 use crate::error::Code;
+
+/// The next frame of a body, its end, or its error.
+pub(crate) type FramePoll<E = BodyError> = Poll<Option<Result<Frame<Bytes>, E>>>;
 
 /// An error of an endpoint's connection, or of a stream on it.
 #[derive(Debug, thiserror::Error)]
@@ -100,13 +108,7 @@ impl BodyError {
     /// The body error that is at the root of another error, if one is.
     #[must_use]
     pub(crate) fn find_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.find_map(|cause| cause.downcast_ref())
     }
 }

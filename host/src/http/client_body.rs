@@ -18,7 +18,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::client_connection::ClientHandle;
-use crate::http::body_error::BodyError;
+use crate::http::body_error::{BodyError, FramePoll};
 use crate::http::headers::clean_trailers;
 use crate::http::watch::{TimeoutKind, Watch};
 
@@ -177,10 +177,7 @@ impl HttpBody for ClientBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = &mut *self;
         if this.ended {
             return Poll::Ready(None);

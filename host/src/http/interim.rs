@@ -7,9 +7,9 @@
 //! ([`crate::upstream`]), and when the wire is free for them ([`crate::server`]).
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 
 /// The most that one may take. Bytes; what every HTTP/2 client takes in one frame.
 const MAX_BYTES: usize = 16 * 1024;
@@ -88,7 +88,7 @@ pub(crate) struct InterimQueue {
 impl InterimQueue {
     /// One more. False: too much waits already.
     pub(crate) fn push(&self, bytes: Vec<u8>) -> bool {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.parts.lock();
         let waiting: usize = parts.iter().map(Vec::len).sum();
         if waiting + bytes.len() > MAX_WAITING {
             return false;
@@ -108,7 +108,7 @@ impl InterimQueue {
     #[must_use]
     pub(crate) fn take(&self) -> Vec<Vec<u8>> {
         self.has_any.store(false, Relaxed);
-        std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.parts.lock())
     }
 }
 

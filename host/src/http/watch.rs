@@ -14,9 +14,11 @@ mod exchange;
 mod exchanges;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub(crate) use exchanges::ExchangeRegistration;
 

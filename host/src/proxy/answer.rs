@@ -17,7 +17,7 @@ use crate::config::Redirect;
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, add_to_size};
-use crate::http::body_error::BodyError;
+use crate::http::body_error::{BodyError, FramePoll};
 use crate::http::headers::REQUEST_ID;
 use crate::model::head::ResponseHead;
 use crate::upstream::dispatch::upgrade::{Upgrade, UpgradedConnection};
@@ -106,13 +106,7 @@ pub(super) fn respond(
         Version::HTTP_11
     };
     run.connection.stats().answered(status);
-    let run = Some(run);
-    let mut response = Response::new(ResponseBody {
-        body,
-        rest: Bytes::new(),
-        exchange: run,
-        broken: false,
-    });
+    let mut response = Response::new(ResponseBody::new(body, Some(run)));
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.headers_mut() = headers;
@@ -175,12 +169,7 @@ fn answer_upgrade(
         (headers.unwrap_or_default(), exchange.id.value().clone())
     });
     headers.insert(&REQUEST_ID, id);
-    let mut response = Response::new(ResponseBody {
-        body: Body::Empty,
-        rest: Bytes::new(),
-        exchange: None,
-        broken: false,
-    });
+    let mut response = Response::new(ResponseBody::new(Body::Empty, None));
     run.connection
         .stats()
         .answered(StatusCode::SWITCHING_PROTOCOLS);
@@ -222,14 +211,22 @@ pub(crate) struct ResponseBody {
     broken: bool,
 }
 
+impl ResponseBody {
+    fn new(body: Body, exchange: Option<RunningExchange>) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            exchange,
+            broken: false,
+        }
+    }
+}
+
 impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = &mut *self;
         let Some(run) = &mut this.exchange else {
             return Poll::Ready(None);

@@ -68,9 +68,8 @@ fn write_line(
         tracing::debug!(request, code = name, "{cause}");
         return;
     }
-    match worker.should_log(code) {
-        None => {}
-        Some(0) => tracing::warn!(request, code = name, "{cause}"),
-        Some(left_out) => tracing::warn!(request, code = name, left_out, "{cause}"),
+    if let Some(left_out) = worker.should_log(code) {
+        let left_out = (left_out > 0).then_some(left_out);
+        tracing::warn!(request, code = name, left_out, "{cause}");
     }
 }

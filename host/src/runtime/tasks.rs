@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::sync_channel;
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -37,6 +38,14 @@ where
     let built = outcome.recv();
     built.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
     Ok(thread)
+}
+
+/// Keep the waker of the task that waits now.
+pub(crate) fn keep_waker(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(present) => present.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
 }
 
 /// A task of this thread that is aborted when this is dropped, unless it was detached.

@@ -14,11 +14,9 @@
 //!
 //! [`super::dispatch`] takes a connection from the pool and sends a request on it.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use http::{Request, Response};
-use http_body::Frame;
-use hyper::body::Bytes;
 
 pub(crate) mod client;
 pub(crate) mod endpoint_body;
@@ -37,7 +35,7 @@ pub(crate) mod tls;
 pub(crate) mod upload;
 pub(crate) mod wake_gate;
 
-use crate::http::body_error::TransportError;
+use crate::http::body_error::{FramePoll, TransportError};
 use endpoint_body::EndpointBody;
 use http1::Http1Connection;
 use http2::Http2Stream;
@@ -121,7 +119,7 @@ impl EndpointConnection {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut EndpointBody,
-    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+    ) -> FramePoll<TransportError> {
         match self {
             Self::Http1(connection) => connection.poll_frame(cx, body),
             Self::Http2(_) => body.poll_frame(cx),

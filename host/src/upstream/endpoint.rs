@@ -4,13 +4,11 @@
 //!   configurations;
 //! - [`health`]: whether an endpoint is available, and why not;
 //! - [`maintenance`]: the thread that checks endpoints and resolves their names by [`dns`];
-//!   [`check_target`] is the way of a check to an endpoint;
 //! - [`leaving`]: endpoints that were removed and still have active requests.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) mod check_target;
 pub(crate) mod dns;
 pub(crate) mod health;
 pub(crate) mod leaving;

@@ -3,13 +3,15 @@
 //! Each exchange of HTTP/2 has a [`Watch`] of its own, with the limits of its connection; the connection's
 //! checks the time-outs of all. Promises: the connection idles from the end of its last exchange on.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use parking_lot::Mutex;
 use slab::Slab;
 
 use super::{ConnectionPhase, TimeoutKind, Watch};
+use crate::runtime::tasks::keep_waker;
 
 /// A client that has just connected is about to send a request, and does not idle. Milliseconds.
 const NEW_CLIENT_GRACE_MS: u64 = 1000;
@@ -43,13 +45,9 @@ impl ExchangeRegistration {
 }
 
 impl Exchanges {
-    fn watches(&self) -> MutexGuard<'_, Slab<Arc<Watch>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Do something with each.
     pub(super) fn for_each(&self, mut act: impl FnMut(&Watch)) {
-        for (_, watch) in self.watches().iter() {
+        for (_, watch) in self.0.lock().iter() {
             act(watch);
         }
     }
@@ -69,7 +67,7 @@ impl Watch {
         self.disarm_expired(TimeoutKind::Client);
         self.enter(ConnectionPhase::Busy);
         self.count_served();
-        let index = self.exchanges.watches().insert(Arc::clone(&watch));
+        let index = self.exchanges.0.lock().insert(Arc::clone(&watch));
         let connection = Arc::clone(self);
         (watch, ExchangeRegistration { connection, index })
     }
@@ -77,7 +75,7 @@ impl Watch {
     /// How many exchanges there are on it now.
     #[must_use]
     pub(crate) fn exchanges(&self) -> usize {
-        self.exchanges.watches().len()
+        self.exchanges.0.lock().len()
     }
 
     /// The connection waits for the first byte of its first request: no longer than a head may take,
@@ -178,22 +176,11 @@ impl Watch {
 
     /// Another task to wake: the one that waits for the request's body.
     pub(crate) fn set_body_waker(&self, waker: &Waker) {
-        let mut present = self
-            .body_waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match &mut *present {
-            Some(present) => present.clone_from(waker),
-            None => *present = Some(waker.clone()),
-        }
+        keep_waker(&mut self.body_waker.lock(), waker);
     }
 
     pub(super) fn wake_body(&self) {
-        let present = self
-            .body_waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = &*present {
+        if let Some(waker) = &*self.body_waker.lock() {
             waker.wake_by_ref();
         }
     }
@@ -216,7 +203,7 @@ impl Watch {
 
 impl Drop for ExchangeRegistration {
     fn drop(&mut self) {
-        let ended = self.connection.exchanges.watches().try_remove(self.index);
+        let ended = self.connection.exchanges.0.lock().try_remove(self.index);
         drop(ended);
         if self.connection.exchanges() == 0 {
             self.connection.begin_idle();

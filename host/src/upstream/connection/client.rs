@@ -85,7 +85,7 @@ async fn connect_unbounded(
     let stream = open(upstream, endpoint, http1, step).await?;
     if is_http2(upstream, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
-        let freed = endpoint.pool.capacity_notify();
+        let freed = Rc::clone(&endpoint.pool.connected);
         let shared = Http2Connection::new(stream, upstream.config.max_head, permit, freed).await;
         let failed = |cause: h2::Error| AttemptError::of_exchange(&endpoint.name, cause.into());
         return shared.map(NewConnection::Http2).map_err(failed);

@@ -10,7 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::stream_io::StreamIo;
-use crate::http::body_error::TransportError;
+use crate::http::body_error::{FramePoll, TransportError};
 
 /// The part of a response after its head.
 #[derive(Debug)]
@@ -25,19 +25,10 @@ pub(crate) enum EndpointBody {
 
 impl EndpointBody {
     /// Wait for the next frame.
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> FramePoll<TransportError> {
         match self {
-            Self::Http1(body) => {
-                let polled = Pin::new(body).poll_frame(cx);
-                polled.map(|frame| frame.map(|frame| frame.map_err(TransportError::from)))
-            }
-            Self::Http2(body) => {
-                let polled = body.poll_frame(cx);
-                polled.map(|frame| frame.map(|frame| frame.map_err(TransportError::from)))
-            }
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(TransportError::from),
+            Self::Http2(body) => body.poll_frame(cx).map_err(TransportError::from),
             Self::Tunnel(_) => Poll::Ready(None),
         }
     }
@@ -88,10 +79,7 @@ impl StreamBody {
         }
     }
 
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> FramePoll<h2::Error> {
         if !self.has_data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) => {

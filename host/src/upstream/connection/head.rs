@@ -6,11 +6,12 @@
 //! ([`HeadOverflow`]). A head within hyper's limit passes unchanged, and so do bytes that are not HTTP.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::Finder;
+use parking_lot::Mutex;
 
 use super::head_record::HeadRecord;
 use super::interim::{InterimResponses, end_of_head};
@@ -63,14 +64,13 @@ impl HeadOverflow {
     /// Put the fields that hyper did not get to those that it did.
     pub(crate) fn restore_fields(&self, headers: &mut HeaderMap) {
         if self.has_head.load(Relaxed) && self.has_head.swap(false, Relaxed) {
-            let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
             // None of them is among those that hyper got.
-            headers.extend(std::mem::take(&mut *fields));
+            headers.extend(std::mem::take(&mut *self.fields.lock()));
         }
     }
 
     fn keep_fields(&self, fields: HeaderMap) {
-        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = fields;
+        *self.fields.lock() = fields;
         self.has_head.store(true, Relaxed);
     }
 }

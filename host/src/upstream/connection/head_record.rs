@@ -5,10 +5,10 @@
 //! almost nothing, and they are parsed only when they are needed.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use parking_lot::Mutex;
 
 use crate::http::body::Body;
 
@@ -30,7 +30,7 @@ impl HeadRecord {
     /// A request without a body begins: keep what is written from now on.
     pub(crate) fn begin(&self) {
         self.is_recording.store(true, Relaxed);
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         bytes.clear();
         bytes.shrink_to(MAX_KEPT_BUFFER);
     }
@@ -51,7 +51,7 @@ impl HeadRecord {
         if !self.is_recording.load(Relaxed) {
             return;
         }
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         if bytes.len() + part.len() > MAX_BYTES {
             self.stop();
         } else {
@@ -65,8 +65,7 @@ impl HeadRecord {
         if !self.is_recording.load(Relaxed) {
             return None;
         }
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        read(&bytes)
+        read(&self.bytes.lock())
     }
 }
 

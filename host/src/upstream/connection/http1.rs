@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use http_body::Frame;
 use hyper::body::Bytes;
 use hyper::client::conn::{TrySendError, http1};
 
@@ -23,7 +22,7 @@ use super::io::EndpointIo;
 use super::wake_gate::WakeGate;
 use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
-use crate::http::body_error::TransportError;
+use crate::http::body_error::{FramePoll, TransportError};
 use crate::http::stream::Stream;
 use crate::http::tap::TappedIo;
 use crate::upstream::endpoint::state::ConnectionPermit;
@@ -196,15 +195,9 @@ impl Http1Connection {
         })
     }
 
-    /// Whether interim answers came since they were asked for.
+    /// The interim responses that have come since the last call.
     #[must_use]
-    pub(crate) fn has_interims(&self) -> bool {
-        self.heads.interims.is_some()
-    }
-
-    /// The interim answers that came since this was asked last.
-    #[must_use]
-    pub(crate) fn interims(&self) -> Vec<InterimResponse> {
+    pub(crate) fn take_interims(&self) -> Vec<InterimResponse> {
         self.heads.interims.take()
     }
 
@@ -213,7 +206,7 @@ impl Http1Connection {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut EndpointBody,
-    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+    ) -> FramePoll<TransportError> {
         self.poll_with(cx, true, |cx| body.poll_frame(cx))
     }
 

@@ -49,7 +49,8 @@ pub(crate) struct Http2Connection {
     connects: bool,
     /// How many requests the endpoint accepts at once.
     max_streams: Cell<usize>,
-    active: Cell<usize>,
+    /// How many requests are on it now.
+    pub(super) active: Cell<usize>,
     /// Wakes a request that waits for a free stream.
     capacity_notify: Rc<Notify>,
     /// Requests that got a slot on it.
@@ -57,7 +58,8 @@ pub(crate) struct Http2Connection {
     first_rejected: FirstRejected,
     /// It accepts no more requests.
     is_closing: Cell<bool>,
-    in_use_since: Cell<u64>,
+    /// Since when the pool has it. Milliseconds.
+    pub(super) in_use_since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
     liveness: Rc<Liveness>,
     silence: SilenceTracker,
@@ -164,23 +166,6 @@ impl Http2Connection {
         }
     }
 
-    /// It is used from now on. Milliseconds.
-    pub(crate) fn mark_in_use(&self, now: u64) {
-        self.in_use_since.set(now);
-    }
-
-    /// The time since which it is used. Milliseconds.
-    #[must_use]
-    pub(crate) fn in_use_since(&self) -> u64 {
-        self.in_use_since.get()
-    }
-
-    /// Requests on it now.
-    #[must_use]
-    pub(crate) fn active(&self) -> usize {
-        self.active.get()
-    }
-
     /// Whether the endpoint accepts one more request now.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
@@ -196,13 +181,7 @@ impl Http2Connection {
     /// Whether it accepts another request, or has active ones.
     #[must_use]
     pub(crate) fn is_usable(&self, lifetime: u64) -> bool {
-        !self.is_closed() && (self.has_requests_left(lifetime) || self.active.get() > 0)
-    }
-
-    /// Whether it is known to take no request any more.
-    #[must_use]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closing.get()
+        !self.is_closing.get() && (self.has_requests_left(lifetime) || self.active.get() > 0)
     }
 
     /// Check whether it is alive: send a PING, or declare the connection dead. Milliseconds.

@@ -5,12 +5,13 @@
 //! which is the final response, and HTTP/2, where h2 reports them ([`super::http2_request`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 
 use super::head_record::header_map;
+use crate::runtime::tasks::keep_waker;
 
 /// The longest interim response that is read. Longer ones are ignored. Bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -49,10 +50,6 @@ struct InterimHeads {
 }
 
 impl InterimResponses {
-    fn heads(&self) -> MutexGuard<'_, InterimHeads> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A request is sent: its response comes next.
     pub(crate) fn begin(&self) {
         self.seen.store(0, Relaxed);
@@ -72,8 +69,7 @@ impl InterimResponses {
             self.is_watching.store(false, Relaxed);
             return;
         }
-        let mut heads = self.heads();
-        let heads = &mut *heads;
+        let heads = &mut *self.heads.lock();
         if is_new {
             heads.partial.clear();
             self.seen.store(1, Relaxed);
@@ -121,25 +117,19 @@ impl InterimResponses {
         wake(heads);
     }
 
-    /// Whether some came.
-    #[must_use]
-    pub(crate) fn is_some(&self) -> bool {
-        self.has_waiting.load(Relaxed)
-    }
-
-    /// Those that came.
+    /// Those that have come since the last call. It takes the lock only if there are any.
     #[must_use]
     pub(crate) fn take(&self) -> Vec<InterimResponse> {
+        if !self.has_waiting.load(Relaxed) {
+            return Vec::new();
+        }
         self.has_waiting.store(false, Relaxed);
-        std::mem::take(&mut self.heads().complete)
+        std::mem::take(&mut self.heads.lock().complete)
     }
 
     /// The task to wake, if another task moves the bytes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        match &mut self.heads().waker {
-            Some(present) => present.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        keep_waker(&mut self.heads.lock().waker, waker);
     }
 }
 

@@ -49,20 +49,20 @@ struct PoolKey {
 
 impl Pools {
     /// The connections to this endpoint by the settings of this upstream.
-    pub(crate) fn of(&self, plan: &Upstream, known: &Arc<EndpointState>) -> Rc<Pool> {
-        let keep = IdleLimits {
-            max_idle: plan.config.max_idle,
-            max_idle_ms: milliseconds(plan.config.keep_alive_timeout),
+    pub(crate) fn of(&self, upstream: &Upstream, endpoint: &Arc<EndpointState>) -> Rc<Pool> {
+        let idle_limits = IdleLimits {
+            max_idle: upstream.config.max_idle,
+            max_idle_ms: milliseconds(upstream.config.keep_alive_timeout),
         };
-        let way = PoolKey {
-            endpoint: known.id,
-            idle_limits: keep,
-            settings: plan.connection_key(),
+        let key = PoolKey {
+            endpoint: endpoint.id,
+            idle_limits,
+            settings: upstream.connection_key(),
         };
         let mut pools = self.0.borrow_mut();
         let pool = pools
-            .entry(way)
-            .or_insert_with(|| Rc::new(Pool::new(keep, Arc::clone(known))));
+            .entry(key)
+            .or_insert_with(|| Rc::new(Pool::new(idle_limits, Arc::clone(endpoint))));
         Rc::clone(pool)
     }
 
@@ -92,13 +92,13 @@ pub(crate) struct Pool {
     released_http2: RefCell<Weak<Http2Connection>>,
     /// How many requests the endpoint accepts on an HTTP/2 connection.
     pub(crate) request_limit: RequestLimit,
-    /// Whether the last connection that was made speaks HTTP/2.
-    is_http2: Cell<bool>,
+    /// Whether the last connection that was made speaks HTTP/2, so that requests probably share one.
+    pub(crate) is_http2: Cell<bool>,
     connecting: Cell<usize>,
     /// How many connections failed, without those that were abandoned.
     failed: Cell<u64>,
     /// Wakes requests when a connection was made, or has a free slot again.
-    connected: Rc<Notify>,
+    pub(super) connected: Rc<Notify>,
 }
 
 /// A connection is being made, until this is dropped. An abandoned one is no failure: a request that
@@ -132,10 +132,10 @@ struct IdleConnection {
 
 impl Pool {
     #[must_use]
-    pub(crate) fn new(keep: IdleLimits, known: Arc<EndpointState>) -> Self {
+    pub(crate) fn new(idle_limits: IdleLimits, endpoint: Arc<EndpointState>) -> Self {
         Self {
-            idle_limits: keep,
-            endpoint: known,
+            idle_limits,
+            endpoint,
             idle: RefCell::default(),
             http2: RefCell::default(),
             released_http2: RefCell::default(),
@@ -176,24 +176,23 @@ impl Pool {
             })
         };
         let roomy = young().filter(|connection| connection.has_room());
-        let chosen = match roomy.max_by_key(|connection| connection.active()) {
+        let chosen = match roomy.max_by_key(|connection| connection.active.get()) {
             None if young().count() >= MAX_HTTP2_CONNECTIONS => {
-                young().min_by_key(|connection| connection.active())
+                young().min_by_key(|connection| connection.active.get())
             }
             other => other,
         };
         chosen.map(Http2Connection::reserve_stream)
     }
 
-    /// Where more wait for a connection than this worker's own requests: the one with the fewest
-    /// requests takes no more, and is closed after them. This worker waits for its next one behind
-    /// the others. One after another, and none that was made since the clock was last looked at, so
-    /// that a connection is worth its handshake. When nobody waits any more, one that still has
-    /// requests is used again.
+    /// If requests of other workers wait for a connection, the one with the fewest requests gets no more, and is
+    /// closed after them. This worker waits for its next one behind the others. It releases one after another,
+    /// and none that was made since the clock was last read, so that a connection is worth its handshake. When
+    /// no request waits any more, a released one that still has requests is used again.
     fn release_to_workers(&self, now: u64) {
         let others_wait = self.endpoint.waiting() > self.connecting.get();
-        let given_up = self.released_http2.borrow().upgrade();
-        match given_up {
+        let released = self.released_http2.borrow().upgrade();
+        match released {
             Some(connection) if !others_wait => {
                 self.released_http2.take();
                 self.http2.borrow_mut().push(connection);
@@ -207,31 +206,20 @@ impl Pool {
         }
         let mut shared = self.http2.borrow_mut();
         let connections = shared.iter().enumerate();
-        let old = connections.filter(|(_, connection)| connection.in_use_since() < now);
-        let fewest = old.min_by_key(|(_, connection)| connection.active());
-        if let Some((place, _)) = fewest {
-            let connection = shared.swap_remove(place);
+        let old = connections.filter(|(_, connection)| connection.in_use_since.get() < now);
+        let fewest = old.min_by_key(|(_, connection)| connection.active.get());
+        if let Some((index, _)) = fewest {
+            let connection = shared.swap_remove(index);
             *self.released_http2.borrow_mut() = Rc::downgrade(&connection);
         }
     }
 
     /// Keep a new shared connection, and give a slot on it.
     pub(crate) fn add_http2(&self, connection: &Rc<Http2Connection>, now: u64) -> Http2Stream {
-        connection.mark_in_use(now);
+        connection.in_use_since.set(now);
         self.is_http2.set(true);
         self.http2.borrow_mut().push(Rc::clone(connection));
         connection.reserve_stream()
-    }
-
-    /// Whether requests probably share a connection.
-    #[must_use]
-    pub(crate) fn uses_http2(&self) -> bool {
-        self.is_http2.get()
-    }
-
-    /// A connection was made that carries one request at a time.
-    pub(crate) fn note_http1(&self) {
-        self.is_http2.set(false);
     }
 
     /// Whether another request makes a connection now that this one may share. Then wait for it
@@ -241,24 +229,16 @@ impl Pool {
         self.is_http2.get() && self.connecting.get() > 0
     }
 
-    /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
-    /// not be made.
+    /// Wait until a connection was made or abandoned, or one has room again. False: it could not be made.
     pub(crate) async fn wait_for_connection(&self) -> bool {
         // Compare counts, since failure and success both wake a request that waits.
         let failed = self.failed.get();
-        let _behind = self.endpoint.wait_for_shared_connection();
+        let _waiting = self.endpoint.wait_for_shared_connection();
         self.connected.notified().await;
         self.failed.get() == failed
     }
 
-    /// Who is told that a connection of this pool has room again.
-    #[must_use]
-    pub(crate) fn capacity_notify(&self) -> Rc<Notify> {
-        Rc::clone(&self.connected)
-    }
-
-    /// Until one that many requests share has room: another request has made it or has ended, or it was
-    /// taken back.
+    /// Wait until a shared connection has room: another request has made it or has ended, or it is used again.
     pub(crate) async fn wait_for_stream(&self, now: impl Fn() -> u64) -> Http2Stream {
         loop {
             self.connected.notified().await;

@@ -130,12 +130,8 @@ fn log_outcome(outcome: Result<(), UploadError>) {
 
 /// A stream of HTTP/2 that the client reset is reset for the same reason.
 fn reason(error: &BodyError) -> Reason {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(reason) = error.downcast_ref().and_then(h2::Error::reason) {
-            return reason;
-        }
-        cause = error.source();
-    }
-    Reason::INTERNAL_ERROR
+    let error: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let reason = causes.find_map(|cause| cause.downcast_ref().and_then(h2::Error::reason));
+    reason.unwrap_or(Reason::INTERNAL_ERROR)
 }

@@ -6,9 +6,13 @@
 //! connection's I/O learns here whether there was a wake-up at all ([`WakeSignal`]); without one there
 //! is nothing to read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+
+use crate::runtime::tasks::keep_waker;
 
 /// One connection's gate.
 #[derive(Debug)]
@@ -99,11 +103,7 @@ impl WakeSignal {
 
 impl WakeGateState {
     fn set_user(&self, waker: &Waker) {
-        let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *user {
-            Some(present) => present.clone_from(waker),
-            None => *user = Some(waker.clone()),
-        }
+        keep_waker(&mut self.user.lock(), waker);
         self.open.store(true, Relaxed);
     }
 }
@@ -118,8 +118,7 @@ impl Wake for WakeGateState {
             self.signal.store(WOKEN, Relaxed);
         }
         if self.open.load(Relaxed) {
-            let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(waker) = &*user {
+            if let Some(waker) = &*self.user.lock() {
                 waker.wake_by_ref();
             }
         }

@@ -31,7 +31,6 @@ use crate::http::watch::{TimeoutKind, Watch, milliseconds};
 use crate::model::head::ResponseHead;
 use crate::upstream::coding::{self, Coding};
 use crate::upstream::connection::endpoint_body::EndpointBody;
-use crate::upstream::connection::http1::Http1Connection;
 use crate::upstream::connection::{EndpointConnection, SendFailure, SendOutcome, http2_request};
 use crate::upstream::fault::AttemptError;
 
@@ -123,7 +122,9 @@ impl<'a> Attempt<'a> {
                 let mut response = pin!(http1.send(*request));
                 poll_fn(|cx| {
                     let polled = http1.poll_response(cx, response.as_mut());
-                    inform_of(context, http1);
+                    for interim in http1.take_interims() {
+                        context.inform(interim);
+                    }
                     poll_result(context, pick, polled, || give_up(http1.has_request()))
                 })
                 .await
@@ -249,16 +250,6 @@ fn late(
     watch.expired(TimeoutKind::Answer).then(give_up).flatten()
 }
 
-/// Pass on the interim answers that have come.
-fn inform_of(context: &DispatchContext<'_>, connection: &Http1Connection) {
-    if !connection.has_interims() {
-        return;
-    }
-    for interim in connection.interims() {
-        context.inform(interim);
-    }
-}
-
 fn is_switch(context: &DispatchContext<'_>) -> bool {
     context.status() == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16())
 }
@@ -308,9 +299,15 @@ fn response_body(
         pool: Rc::clone(&pick.endpoint.pool),
         active: pick.active,
     };
-    let idle = context.timeouts.idle.map(milliseconds);
-    let watch = Arc::clone(context.watch);
-    UpstreamBody::new(incoming, resources, watch, idle, context.deadline).into()
+    let body = UpstreamBody {
+        incoming,
+        resources: Some(resources),
+        watch: Arc::clone(context.watch),
+        idle: context.timeouts.idle.map(milliseconds),
+        deadline: context.deadline,
+        waits: None,
+    };
+    body.into()
 }
 
 /// Take a response's head into the exchange.

@@ -10,90 +10,60 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, SizeHint};
 
 use crate::http::body::Body;
-use crate::http::body_error::BodyError;
-use crate::http::body_error::TransportError;
+use crate::http::body_error::{BodyError, FramePoll, TransportError};
 use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::connection::EndpointConnection;
 use crate::upstream::connection::endpoint_body::EndpointBody;
 use crate::upstream::connection::pool::Pool;
 use crate::upstream::queue::ActiveRequest;
 
-/// All that a response uses until it is over.
+/// Everything that a response uses until it is over.
 #[derive(Debug)]
 pub(crate) struct ResponseResources {
     /// The connection, or the stream on one.
     pub(crate) connection: EndpointConnection,
-    /// Where it came from.
+    /// The pool of the connection.
     pub(crate) pool: Rc<Pool>,
     /// Counts the request as active at the endpoint.
     pub(crate) active: ActiveRequest,
 }
 
 impl ResponseResources {
-    /// Release all of it. The connection is kept if it can take another request.
-    pub(crate) fn release(self, watch: &Watch) {
-        let Self {
-            connection,
-            pool,
-            active,
-        } = self;
-        drop(active);
-        connection.release(
-            &pool,
-            !watch.exchange.body_open.get(),
-            watch.shared.clock.now(),
-        );
+    /// Release all of it. The connection is kept if it can carry another request.
+    fn release(self, watch: &Watch) {
+        drop(self.active);
+        let is_sent = !watch.exchange.body_open.get();
+        let now = watch.shared.clock.now();
+        self.connection.release(&self.pool, is_sent, now);
     }
 }
 
 /// A response's body.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: EndpointBody,
-    resources: Option<ResponseResources>,
-    watch: Arc<Watch>,
-    idle: Option<u64>,
+    pub(super) incoming: EndpointBody,
+    pub(super) resources: Option<ResponseResources>,
+    pub(super) watch: Arc<Watch>,
+    /// How long the endpoint may be silent; none: for ever. Milliseconds.
+    pub(super) idle: Option<u64>,
     /// Whether the time for the whole is the request's own deadline.
-    deadline: bool,
-    /// Since when the next chunk is waited for. Milliseconds.
-    waits: Option<u64>,
+    pub(super) deadline: bool,
+    /// Since when it waits for the next chunk. Milliseconds.
+    pub(super) waits: Option<u64>,
 }
 
 impl UpstreamBody {
-    /// The body of a response; `idle` is how long the endpoint may be silent, if not for
-    /// ever. Milliseconds. `deadline`: the time for the whole is the request's own deadline.
-    #[must_use]
-    pub(crate) fn new(
-        incoming: EndpointBody,
-        resources: ResponseResources,
-        watch: Arc<Watch>,
-        idle: Option<u64>,
-        deadline: bool,
-    ) -> Self {
-        Self {
-            incoming,
-            resources: Some(resources),
-            watch,
-            idle,
-            deadline,
-            waits: None,
-        }
-    }
-
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> FramePoll<TransportError> {
         match &mut self.resources {
             Some(resources) => resources.connection.poll_frame(cx, &mut self.incoming),
             None => Poll::Ready(None),
         }
     }
 
-    /// Why no more of it may come, if so.
+    /// The reason why the body ends early, if there is one.
     fn over(&self) -> Option<BodyError> {
         if self.watch.expired(TimeoutKind::Total) {
             return Some(match self.deadline {
@@ -106,7 +76,7 @@ impl UpstreamBody {
             .then_some(BodyError::UpstreamLeft)
     }
 
-    /// Whether what has ended is a stream of HTTP/2 whose end has not come (RFC 9113 section 8.1).
+    /// Whether a stream of HTTP/2 has ended before its end (RFC 9113 section 8.1).
     fn is_short(&self) -> bool {
         let resources = self.resources.as_ref();
         resources
@@ -138,10 +108,7 @@ impl HttpBody for UpstreamBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = &mut *self;
         // A body that was read to its end is the client's, whatever time-out passed meanwhile.
         if this.resources.is_some()

@@ -115,6 +115,6 @@ impl OriginalRequest {
 /// unread whatever the method.
 fn may_come_back(context: &DispatchContext<'_>, pick: &Pick) -> bool {
     context.upstream.shared.config.protocol == UpstreamProtocol::Http2
-        || pick.endpoint.pool.uses_http2()
+        || pick.endpoint.pool.is_http2.get()
         || context.is_idempotent()
 }

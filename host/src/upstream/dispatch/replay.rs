@@ -14,7 +14,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::http::body::{Body, add_to_size};
-use crate::http::body_error::BodyError;
+use crate::http::body_error::{BodyError, FramePoll};
 
 /// The most chunks that are kept of a small body; of a large one, one more for each 1024 bytes.
 const CHUNKS: usize = 1024;
@@ -135,10 +135,7 @@ impl HttpBody for ReplayReader {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = &mut *self;
         let state = &mut *this.state.borrow_mut();
         if this.number != state.readers {

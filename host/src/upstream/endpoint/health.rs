@@ -5,7 +5,7 @@
 //! was unavailable, its share grows evenly over the slow start.
 //!
 //! The very first check decides alone. Each change of state is reported once, with its reason, and the
-//! last ones are kept. [`super::check_target`] runs the checks, and [`super::state`] counts the faults.
+//! last ones are kept. [`probe`] runs the checks, and [`super::state`] counts the faults.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,7 +37,6 @@ pub(crate) struct Change {
     pub(crate) reason: String,
 }
 
-/// Monotonic, for differences.
 /// How many results in a row decide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckThresholds {
@@ -112,7 +111,7 @@ impl Health {
         let checked = &mut self.checked;
         match checked.passing {
             None => *checked = CheckResults::new(well),
-            Some(known) if known == well => checked.against = 0,
+            Some(passing) if passing == well => checked.against = 0,
             Some(_) => {
                 checked.against += 1;
                 let needed = if well { counts.rise } else { counts.fall };
@@ -206,7 +205,7 @@ impl Health {
             EndpointHealth::Healthy if self.ramp(slow_start, now) < WHOLE_SHARE => {
                 EndpointHealth::Starting
             }
-            standing => standing,
+            state => state,
         }
     }
 

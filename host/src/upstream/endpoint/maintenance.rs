@@ -15,9 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::check_target::CheckTarget;
 use super::dns::{DnsResolver, LookupError, ResolvedAddresses};
-use super::health::probe;
+use super::health::probe::{self, CheckTarget};
 use super::leaving::LeavingEndpoints;
 use super::state::{EndpointState, EndpointTotals};
 use crate::http::watch::milliseconds;

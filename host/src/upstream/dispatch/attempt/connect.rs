@@ -130,7 +130,7 @@ impl Attempt<'_> {
         Ok(match connected {
             NewConnection::Http1(connection) => {
                 if !switches {
-                    pool.note_http1();
+                    pool.is_http2.set(false);
                 }
                 EndpointConnection::Http1(connection)
             }

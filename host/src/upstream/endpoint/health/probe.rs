@@ -1,12 +1,14 @@
-//! Asking one endpoint whether it is well.
+//! Checks whether one endpoint is healthy.
 //!
 //! Promises: one answer within the time-out, whatever the endpoint does; no more of a body is read
-//! than can matter; a reason that an operator understands, without what the endpoint said. The
-//! connection is made for the question and closed after it, so that a full or stale pool says
-//! nothing about the endpoint. Deliberately not here: what follows from the answer.
+//! than can matter; a reason that an operator understands, without the endpoint's own words. A check
+//! reaches the endpoint as requests do, over a connection of its own, so that a full or stale pool says
+//! nothing about the endpoint. Deliberately not here: the effect of the result.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
@@ -15,10 +17,15 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::rt::{Read, Write};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
+use tokio::net::TcpStream;
 
-use crate::config::{HealthCheck, HttpCheck, Probe};
+use crate::config::{HealthCheck, HttpCheck, Probe, UpstreamProtocol};
+use crate::http::stream::Stream;
+use crate::upstream::connection::tls::EndpointTls;
+use crate::upstream::endpoint_set::{UpstreamEndpoint, authority};
+use crate::upstream::shared::Upstream;
 
 /// The most of an answer's body that is looked at. Bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -32,22 +39,59 @@ const SERVING: i32 = 1;
 /// `NOT_SERVING` of it.
 const NOT_SERVING: i32 = 2;
 
-/// How an endpoint is reached.
-pub(crate) trait Reach {
-    /// A connection to it.
-    type Io: Read + Write + Unpin + Send + 'static;
+/// An endpoint, for its checks.
+#[derive(Debug)]
+pub(crate) struct CheckTarget {
+    address: SocketAddr,
+    configured: Arc<str>,
+    host: HeaderValue,
+    tls: Option<EndpointTls>,
+    /// Whether only HTTP/1.1 is offered.
+    http1: bool,
+}
 
-    /// Connect, TLS included.
-    fn connect(&self) -> impl Future<Output = Result<Self::Io, String>>;
+impl CheckTarget {
+    /// As this upstream reaches it; at another port if its checks say so.
+    #[must_use]
+    pub(crate) fn new(upstream: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
+        let mut address = endpoint.state.address;
+        if let Some(port) = upstream.config.health.as_ref().and_then(|check| check.port) {
+            address.set_port(port);
+        }
+        let is_grpc = matches!(
+            upstream.config.health,
+            Some(HealthCheck {
+                probe: Probe::Grpc(_),
+                ..
+            })
+        );
+        // Checks may be asked at another port, and over another scheme.
+        let configured = &*endpoint.configured;
+        let name = configured
+            .rsplit_once(':')
+            .map_or(configured, |(name, _)| name);
+        let asked = format!("{name}:{}", address.port());
+        let host = HeaderValue::from_str(authority(&asked, upstream.check_tls.is_some()));
+        Self {
+            address,
+            configured: Arc::clone(&endpoint.configured),
+            host: host.unwrap_or_else(|_| endpoint.host.clone()),
+            tls: upstream.check_tls.clone(),
+            http1: !is_grpc && upstream.config.protocol != UpstreamProtocol::Http2,
+        }
+    }
 
-    /// What goes as `host`, where the check names none.
-    fn host(&self) -> &HeaderValue;
-
-    /// Whether it speaks HTTP/2 only.
-    fn is_http2(&self) -> bool;
-
-    /// Whether it is reached over TLS.
-    fn is_tls(&self) -> bool;
+    async fn connect(&self) -> Result<TokioIo<Stream>, String> {
+        let socket = TcpStream::connect(self.address).await;
+        let socket = socket.map_err(|error| format!("no connection: {error}"))?;
+        let Some(tls) = &self.tls else {
+            return Ok(TokioIo::new(Stream::Clear(socket)));
+        };
+        let stream = tls.connect(&self.configured, socket, self.http1).await;
+        stream
+            .map(TokioIo::new)
+            .map_err(|error| format!("no TLS: {error}"))
+    }
 }
 
 /// Ask an endpoint, within the check's time-out.
@@ -55,7 +99,7 @@ pub(crate) trait Reach {
 /// # Errors
 ///
 /// Why it is not well.
-pub(crate) async fn run_check(check: &HealthCheck, endpoint: &impl Reach) -> Result<(), String> {
+pub(crate) async fn run_check(check: &HealthCheck, endpoint: &CheckTarget) -> Result<(), String> {
     let asking = async {
         let io = endpoint.connect().await?;
         match &check.probe {
@@ -70,23 +114,27 @@ pub(crate) async fn run_check(check: &HealthCheck, endpoint: &impl Reach) -> Res
     }
 }
 
-async fn http<E: Reach>(wanted: &HttpCheck, endpoint: &E, io: E::Io) -> Result<(), String> {
+async fn http(
+    wanted: &HttpCheck,
+    endpoint: &CheckTarget,
+    io: TokioIo<Stream>,
+) -> Result<(), String> {
     let target: Uri = wanted
         .path
         .parse()
         .map_err(|_| "the path is none".to_owned())?;
     let host = match &wanted.host {
         Some(host) => HeaderValue::from_str(host).map_err(|_| "the host is none".to_owned())?,
-        None => endpoint.host().clone(),
+        None => endpoint.host.clone(),
     };
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.method_mut() = wanted.method.clone();
     request.headers_mut().insert(USER_AGENT, AGENT);
     let exchange = async {
-        if endpoint.is_http2() {
+        if !endpoint.http1 {
             *request.uri_mut() = absolute(endpoint, &host, &target)?;
             *request.version_mut() = Version::HTTP_2;
-            answer_http2(io, request, |response| good(wanted, response)).await
+            answer_http2(io, request, async |response| good(wanted, response).await).await
         } else {
             *request.uri_mut() = target;
             request.headers_mut().insert(HOST, host);
@@ -143,11 +191,11 @@ async fn beginning(body: Incoming, most: usize) -> Result<Vec<u8>, String> {
 
 /// [The gRPC health protocol](https://github.com/grpc/grpc/blob/master/doc/health-checking.md):
 /// one call of `grpc.health.v1.Health/Check`.
-async fn grpc<E: Reach>(service: &str, endpoint: &E, io: E::Io) -> Result<(), String> {
+async fn grpc(service: &str, endpoint: &CheckTarget, io: TokioIo<Stream>) -> Result<(), String> {
     let target = Uri::from_static("/grpc.health.v1.Health/Check");
     let mut request = Request::new(Full::new(Bytes::from(message(service))));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = absolute(endpoint, endpoint.host(), &target)?;
+    *request.uri_mut() = absolute(endpoint, &endpoint.host, &target)?;
     *request.version_mut() = Version::HTTP_2;
     let fields = request.headers_mut();
     fields.insert(USER_AGENT, AGENT);
@@ -223,8 +271,12 @@ fn serving_status(message: &[u8]) -> Option<i32> {
 }
 
 /// A target with scheme and authority, as HTTP/2 wants it.
-fn absolute(endpoint: &impl Reach, host: &HeaderValue, target: &Uri) -> Result<Uri, String> {
-    let scheme = if endpoint.is_tls() { "https" } else { "http" };
+fn absolute(endpoint: &CheckTarget, host: &HeaderValue, target: &Uri) -> Result<Uri, String> {
+    let scheme = if endpoint.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let target = target
         .path_and_query()
         .map_or("/", |target| target.as_str());
@@ -236,17 +288,15 @@ fn absolute(endpoint: &impl Reach, host: &HeaderValue, target: &Uri) -> Result<U
         .map_err(|_| "the host is none".to_owned())
 }
 
-async fn answer_http2<B, I, A>(
-    io: I,
+async fn answer_http2<B>(
+    io: TokioIo<Stream>,
     request: Request<B>,
-    answer: impl FnOnce(Response<Incoming>) -> A,
+    answer: impl AsyncFnOnce(Response<Incoming>) -> Result<(), String>,
 ) -> Result<(), String>
 where
     B: Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static,
-    I: Read + Write + Unpin + Send + 'static,
-    A: Future<Output = Result<(), String>>,
 {
-    let (mut sender, drive) = http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+    let (mut sender, drive) = http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(16 * 1024)
         .handshake(io)
         .await
