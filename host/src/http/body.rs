@@ -1,6 +1,6 @@
 //! A body on its way, in either direction, as one type.
 //!
-//! Frames pass untouched, trailers too; sizes that are known are said exactly, so that framing
+//! Frames pass untouched, trailers too; a size that is certain is given exactly, so that framing
 //! is by content-length where it can be. A filter that asked for the body reads it through
 //! [`Body::Stream`]. Nothing is copied. Anything larger than a pointer or two is boxed, since
 //! hyper moves a request and its body a dozen times on their way.

@@ -1,4 +1,4 @@
-//! Taps: they look at the bytes of a connection as the bytes pass, and may hold them back or change them.
+//! Taps: they look at the bytes of a connection as the bytes pass, and may delay or change them.
 //!
 //! Each connection of a client and of an endpoint has one ([`TappedIo`]). A tap does only what it is for;
 //! the rest passes to the [`Stream`] below.

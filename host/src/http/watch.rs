@@ -32,7 +32,7 @@ use crate::runtime::worker_shared::WorkerShared;
 const MAX_TICK: u64 = 250;
 /// The shortest.
 const MIN_TICK: u64 = 5;
-/// A body in chunks, whose length nobody knows.
+/// The length of a body in chunks.
 const CHUNKED: u64 = u64::MAX;
 
 /// The phase of a connection.
@@ -53,11 +53,11 @@ pub(crate) enum ConnectionPhase {
 pub(crate) enum TimeoutKind {
     /// The client's next request, or the rest of its head.
     Client,
-    /// The next piece of the request's body.
+    /// The next chunk of the request's body.
     Body,
-    /// The client, to take a piece of the response.
+    /// The client, to read a part of the response.
     Write,
-    /// The endpoint, to take a piece of the request's body.
+    /// The endpoint, to read a part of the request's body.
     Upload,
     /// The endpoint's response: its head, or the next piece of its body.
     Answer,

@@ -83,7 +83,7 @@ impl Generation {
                 upstream.config.idle_timeout,
                 upstream.config.total_timeout,
                 Some(upstream.config.keep_alive_timeout),
-                // A request that waits for a connection can then open one in place of another worker's idle one.
+                // A request that waits for a connection can then open one instead of another worker's idle one.
                 upstream
                     .config
                     .limits

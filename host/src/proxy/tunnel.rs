@@ -19,7 +19,7 @@ use tokio::io::{
 
 use super::RunningExchange;
 use crate::http::body_error::BodyError;
-use crate::http::watch::{TimeoutKind, Watch};
+use crate::http::watch::{ExchangeRegistration, TimeoutKind, Watch};
 use crate::upstream::dispatch::upgrade::UpgradedConnection;
 
 /// The buffer of each direction. Bytes.
@@ -44,12 +44,12 @@ impl Tunnel {
             endpoint: taken,
         } = self;
         // Over HTTP/2 the exchange's own task has ended.
-        let place = run.connection.registration.as_ref();
-        let (watch, _place) = match place.map(crate::http::watch::ExchangeRegistration::duplicate) {
-            Some((watch, place)) => {
+        let registration = run.connection.registration.as_ref();
+        let (watch, _registration) = match registration.map(ExchangeRegistration::duplicate) {
+            Some((watch, registration)) => {
                 watch.set_endpoint(run.connection.watch.endpoint());
                 watch.share_total_timeout(&run.connection.watch);
-                (watch, Some(place))
+                (watch, Some(registration))
             }
             None => (Arc::clone(&run.connection.watch), None),
         };

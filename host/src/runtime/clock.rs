@@ -87,7 +87,7 @@ pub(crate) fn unix_ms(moment: SystemTime) -> u64 {
 /// The first look at the monotonic clock.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The same moment, as the system counts: `Instant` does not tell it, and has no coarse form.
+/// The same moment, as the system counts: `Instant` does not give it, and has no coarse form.
 static COARSE_BEGINNING: LazyLock<u64> =
     LazyLock::new(|| nanoseconds(ClockId::Monotonic).saturating_sub(monotonic_ns()));
 

@@ -3,8 +3,8 @@
 //! At the start the soft limit is raised to the hard one. Of what it is then, a part is kept back:
 //! accepting from clients pauses while connections to endpoints, the admin's listener, health checks,
 //! a reload and the store still have room, and connections to endpoints end before the rest is gone.
-//! How many are open is known without counting: the system always gives the lowest free number.
-//! Deliberately not here: what a single listener or pool may hold.
+//! No count is needed of those that are open: the system always gives the lowest free number.
+//! Deliberately not here: the limits of a single listener or pool.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -26,7 +26,7 @@ const PER_WORKER: u64 = 4;
 static CLIENTS_END: AtomicI32 = AtomicI32::new(i32::MAX);
 /// Numbers from here on are not for endpoints either.
 static ENDPOINTS_END: AtomicI32 = AtomicI32::new(i32::MAX);
-/// The limit; 0: not known, or none.
+/// The limit; 0: uncertain, or none.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// How often accepting paused.
 static PAUSES: AtomicU64 = AtomicU64::new(0);
@@ -96,7 +96,7 @@ pub(crate) fn pauses() -> u64 {
 }
 
 /// Count a pause at this time (milliseconds of a clock that only goes forward). Gives how many there
-/// were in all, if it is to be told: once a minute at the most.
+/// were in all, if it is to be logged: once a minute at the most.
 pub(crate) fn count_pause(now_ms: u64) -> Option<u64> {
     let pauses = PAUSES.fetch_add(1, Relaxed) + 1;
     let last_ms = LAST_REPORT_MS.load(Relaxed);
@@ -139,7 +139,7 @@ pub(crate) fn is_file_limit_error(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// How many files a gateway may need that has so many workers and listeners, and may hold so many
+/// How many files a gateway may need that has so many workers and listeners, and may have so many
 /// connections of clients.
 #[must_use]
 pub(crate) fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_told_once_a_minute_with_their_number() {
+    fn pauses_are_logged_once_a_minute_with_their_number() {
         assert_eq!(count_pause(5_000), Some(1));
         assert_eq!(count_pause(5_001), None);
         assert_eq!(count_pause(64_999), None);

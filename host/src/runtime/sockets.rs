@@ -16,7 +16,7 @@ use handover::Predecessor;
 /// Connections that the kernel holds for us until we accept them.
 const BACKLOG: i32 = 1024;
 
-/// How long a start waits for an address that is in use: by a gateway that was just told to end.
+/// How long a start waits for an address that is in use: by a gateway that is just ending.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(25);

@@ -42,9 +42,9 @@ pub(super) struct H2Guard {
     max_trailers: usize,
     /// Whether hyper is to take the request that has just been opened before it reads on.
     pauses: bool,
-    /// Whether the client resets a stream in what was read ahead.
+    /// Whether the client resets a stream in the bytes that were read ahead.
     resets: bool,
-    /// Whether hyper may take several requests at once, so that it is not known whose stream is whose.
+    /// Whether hyper may take several requests at once, so that their streams are uncertain.
     in_doubt: bool,
 }
 

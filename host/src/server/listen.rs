@@ -173,7 +173,7 @@ impl Drop for RoomRequest {
     }
 }
 
-/// One connection's place in the counts.
+/// Counts one connection, until dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionCount {
     loads: Arc<Loads>,

@@ -17,7 +17,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
 #[derive(Debug)]
 pub(super) enum MessagePosition {
     Head(HeadScan),
-    /// After its head; the framing of its body is not known yet.
+    /// After its head; hyper has not reported the framing of its body yet.
     AfterHead,
     /// In a body with this many bytes left.
     Length(u64),
@@ -94,8 +94,8 @@ struct LineStart {
 impl LineStart {
     fn add(&mut self, bytes: &[u8]) {
         let room = self.bytes.get_mut(self.length.min(LINE_START_LENGTH)..);
-        for (place, byte) in room.into_iter().flatten().zip(bytes) {
-            *place = *byte;
+        for (to, from) in room.into_iter().flatten().zip(bytes) {
+            *to = *from;
         }
         self.length = self.length.saturating_add(bytes.len());
     }
@@ -242,9 +242,9 @@ impl ChunkScan {
     /// The state after this byte.
     fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: ChunkPosition) -> &'a [u8] {
         match memchr::memchr(to, bytes) {
-            Some(place) => {
+            Some(index) => {
                 self.position = next;
-                bytes.get(place + 1..).unwrap_or_default()
+                bytes.get(index + 1..).unwrap_or_default()
             }
             None => &[],
         }

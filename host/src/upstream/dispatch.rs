@@ -39,9 +39,9 @@ use crate::http::watch::{TimeoutKind, milliseconds};
 pub(crate) struct Dispatch<'a> {
     context: &'a DispatchContext<'a>,
     original: OriginalRequest,
-    /// Endpoints that were tried, by what tells them from all others: their indexes change.
+    /// The ids of the endpoints that were tried: their indices change.
     tried: SmallVec<[u64; 4]>,
-    /// Where the client belongs, as it says.
+    /// The endpoint that the client is kept on.
     sticky: Option<StickyEndpoint>,
     /// When it had room at an endpoint: the attempts' time counts from then on.
     begun: Instant,

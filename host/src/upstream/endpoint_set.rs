@@ -41,7 +41,7 @@ pub(crate) struct UpstreamEndpoint {
     pub(crate) host: HeaderValue,
     /// Its weight, before health.
     pub(crate) weight: u32,
-    /// Its priority group.
+    /// Its tier.
     pub(crate) priority: u8,
     pub(crate) labels: BTreeMap<String, String>,
 }

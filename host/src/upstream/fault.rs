@@ -23,7 +23,7 @@ pub(crate) enum AttemptError {
         /// The kind of endpoint that is missing.
         why: NoEndpointCause,
     },
-    /// All endpoints have as many active requests as they may, and the queue gave no place.
+    /// All endpoints have as many active requests as they may, and the queue gave no slot.
     #[error("upstream `{upstream}` is overloaded: {why}")]
     Overloaded {
         upstream: String,

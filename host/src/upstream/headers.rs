@@ -99,11 +99,11 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
     let elements = hops::elements(&forwarded);
     if list.is_empty() {
         // Write both forms, since an endpoint may read only one.
-        let known = elements.iter().map(|hop| match hops::address(hop.node) {
+        let nodes = elements.iter().map(|hop| match hops::address(hop.node) {
             Some(ip) => ip.to_string(),
             None => "unknown".to_owned(),
         });
-        list = known.collect::<Vec<_>>().join(", ").into_bytes();
+        list = nodes.collect::<Vec<_>>().join(", ").into_bytes();
     }
     let client = hops::client(trusted, hops::entries(&list));
     if let Some(client) = client {

@@ -103,7 +103,7 @@ fn is_port(text: &str) -> bool {
 
 /// The scheme of a word of `X-Forwarded-Proto`.
 pub(super) fn scheme(word: &[u8]) -> Option<Scheme> {
-    let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+    let is = |scheme: &str| word.eq_ignore_ascii_case(scheme.as_bytes());
     if is("https") || is("wss") {
         Some(Scheme::HTTPS)
     } else if is("http") || is("ws") {
@@ -121,8 +121,8 @@ pub(super) fn client_word<'a>(
 ) -> Option<&'a [u8]> {
     let after = client.map_or(0, |client| client.hops_after);
     let from_end = if words.len() == hops { after } else { 0 };
-    let place = words.len().checked_sub(from_end + 1)?;
-    words.get(place).copied()
+    let index = words.len().checked_sub(from_end + 1)?;
+    words.get(index).copied()
 }
 
 /// One hop of `Forwarded`.

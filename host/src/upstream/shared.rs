@@ -230,7 +230,7 @@ impl Upstream {
         }
     }
 
-    /// It is no longer in use, and no other is in its place.
+    /// It is no longer in use, and no other replaces it.
     pub(crate) fn retire(&self) {
         let _changing = self.changing.lock();
         self.in_use.store(false, Ordering::Release);

@@ -234,7 +234,7 @@ mod tests {
             let token = sticky.requested(&request, now_ms);
             token.map(|token| token.endpoint)
         };
-        // At least as long as it is to hold, and less than a second longer.
+        // At least as long as its duration, and less than a second longer.
         assert_eq!(wanted(&orders, 1_060_500), Some(name));
         assert_eq!(wanted(&orders, 1_061_000), None, "ended");
         assert_eq!(wanted(&sticky("orders", b"secret"), 1_000_000), Some(name));
@@ -263,10 +263,10 @@ mod tests {
             end_s: 2_000,
         });
         assert!(orders.parse_token(token.as_bytes(), 1_000).is_some());
-        for place in 0..token.len() {
+        for index in 0..token.len() {
             let mut changed = token.clone().into_bytes();
-            changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
-            assert_eq!(orders.parse_token(&changed, 1_000), None, "{place}");
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            assert_eq!(orders.parse_token(&changed, 1_000), None, "{index}");
         }
         for strange in ["", "=", "a", &token[1..], &format!("{token}A")] {
             assert_eq!(

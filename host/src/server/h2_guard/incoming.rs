@@ -1,7 +1,7 @@
 //! Frames of HTTP/2 as they come in (RFC 9113 section 4.1): where a head begins and ends.
 //!
-//! Promises: a head that opens a stream is the last thing that is let through at once, so that
-//! the request that comes of it is known to be that stream's; trailers with pseudo-header fields are
+//! Promises: nothing passes together with the bytes after a head that opens a stream, so that
+//! the request of that head is certainly that stream's; trailers with pseudo-header fields are
 //! an error of their stream (RFC 9113 section 8.1), also where h2 would read over them. Deliberately
 //! not here: whether frames are well-formed, and what their fields are.
 

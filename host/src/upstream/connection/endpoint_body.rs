@@ -43,7 +43,7 @@ impl EndpointBody {
         }
     }
 
-    /// The size of the rest, as far as it is known.
+    /// The size of the rest, or its bounds.
     #[must_use]
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {

@@ -87,12 +87,12 @@ pub(super) struct HeadReader {
     parsed: usize,
 }
 
-/// What to do with bytes that were read.
+/// The action for bytes that were read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadAction {
     /// They go to hyper as they are.
     Pass,
-    /// These go to hyper in their place.
+    /// These go to hyper instead.
     Replace(Vec<u8>),
     /// Nothing goes to hyper before more was read.
     Wait,
@@ -138,7 +138,7 @@ impl HeadReader {
         self.inspect(bytes)
     }
 
-    /// Nothing more comes: what was held back.
+    /// Nothing more comes. Gives the bytes that hyper has not got.
     pub(crate) fn end(&mut self) -> Vec<u8> {
         self.stop_expecting();
         std::mem::take(&mut self.buffered)
@@ -352,7 +352,7 @@ mod tests {
             let (before, after) = message.split_at(cut);
             assert_eq!(read(&[before, after]), whole, "{cut}");
         }
-        // The interim one is not held back.
+        // The interim one passes at once.
         let mut reader = reader();
         assert_eq!(
             reader.read(&message[..60]),

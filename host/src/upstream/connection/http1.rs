@@ -147,8 +147,7 @@ impl Http1Connection {
         }
     }
 
-    /// Move bytes until `poll` has something, in this order: `first` tells whether to look
-    /// before bytes are moved.
+    /// Move bytes until `poll` is ready. `first`: it is polled before bytes are moved, too.
     fn poll_with<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -69,7 +69,7 @@ pub(super) async fn send(
     Ok(Response::from_parts(parts, incoming))
 }
 
-/// Say the length of a body that is known, also of an empty one where a method may have one
+/// Set the length of a body if it is certain, also of an empty one if the method may have one
 /// (RFC 9110 section 8.6).
 fn set_length(request: &mut Request<Body>) {
     let may_have = !matches!(

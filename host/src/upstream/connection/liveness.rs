@@ -32,7 +32,7 @@ const LATER_PING_AFTER_MS: u64 = 310_000;
 const DOUBT_AFTER_MS: u64 = 2_000;
 /// How long after a PING without an answer the connection is given up. Milliseconds.
 const PONG_TIMEOUT_MS: u64 = 10_000;
-/// And after so many looks: a worker that was held up finds what came meanwhile first.
+/// And after so many looks: a worker that was late first reads the bytes that came meanwhile.
 const MIN_LOOKS: u32 = 8;
 
 /// The facts that a connection's I/O, its task and its worker share.
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(
             silence.next_action(14_000, 5, true, true),
             LivenessAction::Wait,
-            "held up"
+            "the worker was late"
         );
         for _ in 0..6 {
             assert_eq!(

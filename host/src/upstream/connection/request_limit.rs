@@ -70,7 +70,7 @@ mod tests {
         let lifetime = RequestLimit::default();
         assert_eq!(lifetime.current(0), u64::MAX);
         let connections = [(); 4].map(|()| FirstRejected::default());
-        // They are told in any order.
+        // They are recorded in any order.
         for number in [12, 10, 11] {
             lifetime.record_rejection(&connections[0], number, 1);
             assert_eq!(lifetime.current(1), u64::MAX);

@@ -96,7 +96,7 @@ impl EndpointTls {
     }
 }
 
-/// The error of a handshake, with a cure in place of words that only rustls understands.
+/// The error of a handshake, with a cure instead of words that only rustls understands.
 fn plain_error(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(|error| error.downcast_ref());
     if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) = cause

@@ -80,7 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Duplex for T {}
 
 /// The connection or stream of a tunnel, until it ends.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held, and given back when it is dropped")]
+#[expect(dead_code, reason = "kept, and released when it is dropped")]
 pub(crate) enum Carrier {
     /// A whole connection.
     Connection(ConnectionPermit),
@@ -158,7 +158,7 @@ impl Upgrade {
         *request.method_mut() = Method::CONNECT;
         let protocol = h2::ext::Protocol::from_static("websocket");
         request.extensions_mut().insert(protocol);
-        // The protocol's name stands in its place (RFC 8441 section 5).
+        // The protocol's name replaces it (RFC 8441 section 5).
         request.headers_mut().remove(SEC_WEBSOCKET_KEY);
     }
 
@@ -171,8 +171,8 @@ impl Upgrade {
         self.ask(request.headers_mut());
     }
 
-    /// Whether this answer of the endpoint agrees to what was asked for. One that says so is a `101`
-    /// then, however it came; with false that is to something that may not pass.
+    /// Whether the endpoint agrees to the upgrade. Its response is a `101` then, however it came. A `101` for
+    /// which this is false agrees to something that may not pass.
     pub(crate) fn agree(&self, answer: &mut response::Parts) -> bool {
         if self.connects.get() && answer.status.is_success() {
             answer.status = StatusCode::SWITCHING_PROTOCOLS;

@@ -79,8 +79,8 @@ impl LookupError {
         Self::Failed(why.to_string())
     }
 
-    /// Of what two servers say, what counts: a name without an address is more than no such name,
-    /// and that is more than no answer.
+    /// The error that counts of those of two servers: a name without an address goes before no such name, and
+    /// that before no answer.
     fn or(self, other: Self) -> Self {
         let weight = |why: &Self| match why {
             Self::Failed(_) => 0,
@@ -107,14 +107,14 @@ impl From<NetError> for LookupError {
     }
 }
 
-/// What a name stands for.
+/// The addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedAddresses {
     /// At least one.
     pub(crate) addresses: Vec<SocketAddr>,
     /// How long it may be believed.
     pub(crate) ttl: Duration,
-    /// Why there may be IPv4 addresses that are not among them: the question for those failed.
+    /// The reason why IPv4 addresses may be missing: the query for them failed.
     pub(crate) partial: Option<String>,
 }
 

@@ -21,47 +21,46 @@ pub(crate) struct LeavingEndpoints(Mutex<Vec<LeavingEntry>>);
 struct LeavingEntry {
     upstream: Arc<str>,
     state: Arc<EndpointState>,
-    /// Since when something has to end, on the steady clock; none while nothing runs. Milliseconds.
+    /// Since when it leaves, on the monotonic clock; none while no request is active. Milliseconds.
     leaving_since_ms: Option<u64>,
     limit: Option<Duration>,
 }
 
-/// An endpoint that leaves, and has something to end.
+/// An endpoint that leaves, and has active requests.
 #[derive(Debug)]
 pub(crate) struct LeavingStatus {
     pub(crate) state: Arc<EndpointState>,
-    /// How many requests run on it.
+    /// How many requests are active on it.
     pub(crate) active: u32,
     /// When they are cut. Milliseconds from now; none: never.
     pub(crate) cut_in_ms: Option<u64>,
 }
 
 impl LeavingEndpoints {
-    /// An endpoint leaves; with no limit nothing is cut. One that leaves already goes on to, with
-    /// this limit.
+    /// An endpoint leaves. Without a limit nothing is cut. If it leaves already, this limit replaces its own.
     pub(crate) fn begin(
         &self,
         upstream: &Arc<str>,
-        known: &Arc<EndpointState>,
+        endpoint: &Arc<EndpointState>,
         limit: Option<Duration>,
         now: Timestamp,
     ) {
         let mut leavers = self.0.lock();
         let there = leavers
             .iter_mut()
-            .find(|leaver| leaver.state.id == known.id);
+            .find(|leaver| leaver.state.id == endpoint.id);
         match there {
             Some(leaver) => leaver.limit = limit,
             None => leavers.push(LeavingEntry {
                 upstream: Arc::clone(upstream),
-                state: Arc::clone(known),
+                state: Arc::clone(endpoint),
                 leaving_since_ms: Some(now.monotonic_ms()),
                 limit,
             }),
         }
     }
 
-    /// What of an upstream leaves and has something to end.
+    /// The endpoints of an upstream that leave and have active requests.
     #[must_use]
     pub(crate) fn list(&self, upstream: &str, now: Timestamp) -> Vec<LeavingStatus> {
         let leavers = self.0.lock();
@@ -80,39 +79,39 @@ impl LeavingEndpoints {
         left.filter(|left| left.active > 0).collect()
     }
 
-    /// It takes requests again, or may.
-    pub(crate) fn cancel(&self, known: &EndpointState) {
-        self.0.lock().retain(|leaver| leaver.state.id != known.id);
-        known.set_left(false);
+    /// The endpoint does not leave any more.
+    pub(crate) fn cancel(&self, endpoint: &EndpointState) {
+        self.0
+            .lock()
+            .retain(|leaver| leaver.state.id != endpoint.id);
+        endpoint.set_left(false);
     }
 
-    /// Time has passed: what took too long is cut. Who has nothing left may get something yet, from
-    /// requests that have a former configuration, and is gone with the last of these.
+    /// Time has passed: requests that took too long are cut. An endpoint without active requests may still get
+    /// some, from requests that have a former configuration, and is forgotten with the last of these.
     pub(crate) fn tick(&self, now: Timestamp) {
         self.0.lock().retain_mut(|leaver| {
-            let LeavingEntry {
-                upstream, state: known, ..
-            } = leaver;
-            let active = known.load.active();
+            let state = &leaver.state;
+            let active = state.load.active();
             if active == 0 {
-                known.set_left(false);
+                state.set_left(false);
                 leaver.leaving_since_ms = None;
-                return Arc::strong_count(known) > 1;
+                return Arc::strong_count(state) > 1;
             }
             let since_ms = *leaver.leaving_since_ms.get_or_insert(now.monotonic_ms());
             let passed = now.monotonic_ms().saturating_sub(since_ms);
             let is_over = leaver
                 .limit
                 .is_some_and(|limit| passed >= milliseconds(limit));
-            if is_over && !known.has_left() {
-                let (upstream, endpoint) = (&**upstream, &*known.name);
+            if is_over && !state.has_left() {
+                let (upstream, endpoint) = (&*leaver.upstream, &*state.name);
                 tracing::warn!(
                     upstream,
                     endpoint,
                     active,
                     "a removed endpoint did not drain within its `drain_timeout`: Windlass cuts its active requests"
                 );
-                known.set_left(true);
+                state.set_left(true);
             }
             true
         });
@@ -141,19 +140,19 @@ mod tests {
     /// An endpoint with one active request.
     fn busy() -> (Arc<EndpointState>, Lease) {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let known = EndpointState::new(
+        let endpoint = EndpointState::new(
             "one".into(),
             address,
             EndpointLoad::new(),
             Health::default(),
         );
-        let lease = lease_of(&known);
-        (Arc::new(known), lease)
+        let lease = lease_of(&endpoint);
+        (Arc::new(endpoint), lease)
     }
 
-    fn lease_of(known: &EndpointState) -> Lease {
+    fn lease_of(endpoint: &EndpointState) -> Lease {
         let member = Member {
-            load: known.load.clone(),
+            load: endpoint.load.clone(),
             weight: 1,
             labels: Vec::new(),
             priority: 0,
@@ -170,27 +169,27 @@ mod tests {
     #[test]
     fn what_runs_too_long_is_cut_and_what_ends_is_not() {
         let leaving = LeavingEndpoints::default();
-        let (known, lease) = busy();
+        let (endpoint, lease) = busy();
         let name = "orders".into();
-        leaving.begin(&name, &known, LIMIT, at(1000));
+        leaving.begin(&name, &endpoint, LIMIT, at(1000));
         leaving.tick(at(1099));
-        assert!(!known.has_left());
+        assert!(!endpoint.has_left());
         // Another change meanwhile does not begin it anew.
-        leaving.begin(&name, &known, LIMIT, at(1099));
+        leaving.begin(&name, &endpoint, LIMIT, at(1099));
         leaving.tick(at(1100));
-        assert!(known.has_left());
+        assert!(endpoint.has_left());
         drop(lease);
         leaving.tick(at(1200));
-        assert!(!known.has_left());
+        assert!(!endpoint.has_left());
         // A request that has a former configuration comes late: it has its time, and no more.
-        let late = lease_of(&known);
+        let late = lease_of(&endpoint);
         leaving.tick(at(5000));
         leaving.tick(at(5099));
-        assert!(!known.has_left());
+        assert!(!endpoint.has_left());
         leaving.tick(at(5100));
-        assert!(known.has_left());
+        assert!(endpoint.has_left());
         drop(late);
-        drop(known);
+        drop(endpoint);
         leaving.tick(at(5200));
         assert!(leaving.0.lock().is_empty(), "nobody can find it any more");
     }
@@ -198,14 +197,14 @@ mod tests {
     #[test]
     fn whoever_comes_back_cuts_nothing() {
         let leaving = LeavingEndpoints::default();
-        let (known, _lease) = busy();
+        let (endpoint, _lease) = busy();
         let name = "orders".into();
-        leaving.begin(&name, &known, LIMIT, at(0));
-        leaving.cancel(&known);
+        leaving.begin(&name, &endpoint, LIMIT, at(0));
+        leaving.cancel(&endpoint);
         leaving.tick(at(200));
-        assert!(!known.has_left());
-        leaving.begin(&name, &known, None, at(200));
+        assert!(!endpoint.has_left());
+        leaving.begin(&name, &endpoint, None, at(200));
         leaving.tick(at(200_000));
-        assert!(!known.has_left(), "without a limit");
+        assert!(!endpoint.has_left(), "without a limit");
     }
 }

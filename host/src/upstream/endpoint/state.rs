@@ -24,7 +24,7 @@ pub(crate) struct EndpointState {
     /// Its id in this process. Never 0.
     pub(crate) id: u64,
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
-    /// address that it stands for.
+    /// address that it resolves to.
     pub(crate) name: Arc<str>,
     pub(crate) address: SocketAddr,
     /// Its active requests, and the share of its weight that counts.
@@ -36,7 +36,7 @@ pub(crate) struct EndpointState {
     /// Requests that wait until another one has made a connection that they share.
     shared_waiters: AtomicUsize,
     counters: Mutex<Vec<Weak<EndpointCounters>>>,
-    /// What tallies counted that are gone.
+    /// The counts of workers' views that have ended.
     retired_totals: Mutex<EndpointTotals>,
     ejections: AtomicU64,
     left: AtomicBool,
@@ -90,7 +90,7 @@ impl EndpointState {
     pub(crate) fn new(
         name: Arc<str>,
         address: SocketAddr,
-        slot: EndpointLoad,
+        load: EndpointLoad,
         health: Health,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -98,7 +98,7 @@ impl EndpointState {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
             address,
-            load: slot,
+            load,
             health: Mutex::new(health),
             faults_in_row: AtomicU32::new(0),
             connections: AtomicU32::new(0),
@@ -176,9 +176,9 @@ impl EndpointState {
     ) -> Result<ConnectionPermit, QueueError> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
         if self.waiting.is_empty()
-            && let Some(place) = self.try_acquire_connection(most)
+            && let Some(permit) = self.try_acquire_connection(most)
         {
-            return Ok(place);
+            return Ok(permit);
         }
         // Requests of another configuration may have a higher limit.
         let want = QueueKey::from_hash(u64::from(most));
@@ -210,7 +210,7 @@ impl EndpointState {
         SharedConnectionWait(Arc::clone(self))
     }
 
-    /// How many requests wait for a connection, with those that wait for one of another request's.
+    /// How many requests wait for a connection, or for one that another request makes.
     #[must_use]
     pub(crate) fn all_waiting(&self) -> usize {
         self.waiting.len() + self.shared_waiters.load(Ordering::Relaxed)
@@ -225,28 +225,28 @@ impl EndpointState {
     /// New counts for one worker.
     #[must_use]
     pub(crate) fn register_counters(&self) -> Arc<EndpointCounters> {
-        let tally = Arc::new(EndpointCounters::default());
-        self.counters.lock().push(Arc::downgrade(&tally));
-        tally
+        let counters = Arc::new(EndpointCounters::default());
+        self.counters.lock().push(Arc::downgrade(&counters));
+        counters
     }
 
     /// A worker's counts end.
-    pub(crate) fn retire_counters(&self, tally: &EndpointCounters) {
+    pub(crate) fn retire_counters(&self, counters: &EndpointCounters) {
         // Under one lock, so that no reader counts it twice.
-        let mut tallies = self.counters.lock();
-        self.retired_totals.lock().add(tally);
-        tallies.retain(|known| !std::ptr::eq(known.as_ptr(), tally));
+        let mut active = self.counters.lock();
+        self.retired_totals.lock().add(counters);
+        active.retain(|other| !std::ptr::eq(other.as_ptr(), counters));
     }
 
     /// Its counts.
     #[must_use]
     pub(crate) fn totals(&self) -> EndpointTotals {
-        let tallies = self.counters.lock();
-        let mut figures = *self.retired_totals.lock();
-        for tally in tallies.iter().filter_map(Weak::upgrade) {
-            figures.add(&tally);
+        let active = self.counters.lock();
+        let mut totals = *self.retired_totals.lock();
+        for counters in active.iter().filter_map(Weak::upgrade) {
+            totals.add(&counters);
         }
-        figures
+        totals
     }
 
     /// Log a change of state, if there is one.
@@ -275,9 +275,9 @@ impl EndpointState {
 }
 
 impl EndpointTotals {
-    fn add(&mut self, tally: &EndpointCounters) {
-        self.attempts += tally.attempts.value();
-        self.faults += tally.faults.value();
-        self.connects += tally.connects.value();
+    fn add(&mut self, counters: &EndpointCounters) {
+        self.attempts += counters.attempts.value();
+        self.faults += counters.faults.value();
+        self.connects += counters.connects.value();
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct EndpointChanges {
 pub(crate) struct AddedEndpoint {
     /// Its share, 0 to 1000.
     pub(crate) weight: u32,
-    /// Its group.
+    /// Its tier.
     pub(crate) priority: u8,
     pub(crate) labels: BTreeMap<String, String>,
 }
@@ -100,10 +100,10 @@ impl UpstreamState {
     ) -> Arc<EndpointState> {
         let mut all = self.endpoints.lock();
         let key = (configured.to_owned(), address);
-        if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
-            return known;
+        if let Some(state) = all.get(&key).and_then(Weak::upgrade) {
+            return state;
         }
-        all.retain(|_, known| known.strong_count() > 0);
+        all.retain(|_, state| state.strong_count() > 0);
         let name = match configured.parse::<SocketAddr>() {
             Ok(_) => Arc::from(configured),
             Err(_) => Arc::from(format!("{configured}/{}", address.ip())),
@@ -113,21 +113,21 @@ impl UpstreamState {
         } else {
             Health::default()
         };
-        let known = Arc::new(EndpointState::new(
+        let state = Arc::new(EndpointState::new(
             name,
             address,
             EndpointLoad::new(),
             health,
         ));
-        all.insert(key, Arc::downgrade(&known));
-        known
+        all.insert(key, Arc::downgrade(&state));
+        state
     }
 
     /// Whether it has an endpoint, so that another one joins.
     #[must_use]
     pub(crate) fn has_endpoints(&self) -> bool {
         let all = self.endpoints.lock();
-        all.values().any(|known| known.strong_count() > 0)
+        all.values().any(|state| state.strong_count() > 0)
     }
 
     /// The addresses of a name, as last resolved.

@@ -94,7 +94,7 @@ pub(crate) async fn lend(
 ) -> io::Result<()> {
     let mut sent = 0;
     loop {
-        // They are held for no longer than one message takes: they may have to be closed meanwhile.
+        // They are kept no longer than one message takes, since they may have to be closed meanwhile.
         let next = || {
             let sockets = sockets.upgrade().unwrap_or_default();
             let rest = sockets.iter().skip(sent).take(MAX_SOCKETS);
