@@ -86,7 +86,7 @@ codes! {
     MalformedRequest = "malformed_request", BAD_REQUEST, Client, "the request is not well-formed HTTP";
     /// The request has no `Host`, more than one, or an invalid one.
     BadHost = "bad_host", BAD_REQUEST, Client, "the request must name exactly one valid host";
-    /// The path has a malformed escape, an encoded NUL or a byte that no path may have.
+    /// The path has a malformed escape, an encoded NUL or a byte that no path may have. Or a less strict server could read it as the path of a route whose filters Windlass did not call.
     BadPath = "bad_path", BAD_REQUEST, Client, "the request's path is malformed";
     /// No route matches the host and path.
     NoRoute = "no_route", NOT_FOUND, Client, "there is nothing at this path";

@@ -35,6 +35,7 @@ with it, each with its line and a cure. Keys that are not listed here are errors
 - A size is a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`: `\"512B\"`, `\"32KiB\"`, `\"1MiB\"`.
 - A name is made of letters, digits, `_` and `-`, at most 64.
 - A path is relative to the folder of the file, if it does not begin with `/`.
+- There is no `include`, and no environment variable is filled in. Write the file from a template.
 
 ";
 

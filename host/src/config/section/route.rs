@@ -70,7 +70,8 @@ pub(super) struct RouteKeys {
     /// `$default` matches what no other route does.
     #[key(required = "/orders/{id}", kind = PATH)]
     path: Option<String>,
-    /// The methods that it matches.
+    /// The methods that it matches. `HEAD` is a method of its own. Other methods of this path go to
+    /// `$default` if there is one, without these filters.
     #[key(absent = "`[\"ANY\"]`", each = METHOD, least = 1)]
     methods: Vec<Option<Method>>,
     /// The hosts that it matches. `*.` stands for every name below a domain.

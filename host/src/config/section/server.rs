@@ -32,7 +32,9 @@ pub struct Server {
     #[key(default = "0s", within = "0s"..="1h")]
     pub drain_delay: Duration,
     /// The proxies in front of Windlass. It believes the `X-Forwarded-*` or `Forwarded` fields that
-    /// they send, and drops these fields from every other client.
+    /// they send, and drops these fields from every other client. The client is the rightmost
+    /// address in `X-Forwarded-For` that is not one of these proxies. `Forwarded` counts if there
+    /// is no `X-Forwarded-For`.
     #[key(absent = "none")]
     pub trusted_proxies: Vec<IpNet>,
     /// Fields that every client may send although Windlass drops them by default: claims about the
