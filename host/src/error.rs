@@ -110,7 +110,7 @@ codes! {
     ClientGone = "client_gone", BAD_REQUEST, Client, "the client went away";
     /// The gateway stopped, and the exchange had not ended within the server's `drain_timeout`. Only logs show this code.
     GatewayStopped = "gateway_stopped", SERVICE_UNAVAILABLE, Gateway, "the gateway was stopped before the answer was complete";
-    /// A filter failed (trap, timeout, limit, bad verdict), and its `on_error` is `deny`.
+    /// A filter failed (trap, timeout, limit, invalid verdict), and its `on_error` is `deny`.
     FilterFailed = "filter_failed", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
     /// A filter failed too often and is suspended, and its `on_error` is `deny`; `Retry-After` says when Windlass calls it again.
     FilterSuspended = "filter_suspended", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
