@@ -20,18 +20,18 @@ use files::{KeyExportArguments, KeyImportArguments};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Create a key. Only its text goes to standard output, and only this once; everything else
-    /// goes to standard error.
+    /// Create a key and write it to standard output, only this once; everything else goes to
+    /// standard error.
     Create(KeyCreateArguments),
     /// List keys, in the order of their ids.
     List(KeyListArguments),
-    /// Find the owner of a key by the first characters of its text, such as `wl_7hXk`.
+    /// Find the owner of a key by its first characters, such as `wl_7hXk`.
     Find(KeyFindArguments),
-    /// Show a key, without its text.
+    /// Show everything about a key but the key itself.
     Show(KeyIdArgument),
     /// Change a key. Options that are left out change nothing.
     Update(KeyUpdateArguments),
-    /// Give a key a new text; the old text is accepted for `--overlap` more.
+    /// Replace a key under the same id; the old key is accepted for `--overlap` more.
     Rotate(KeyRotateArguments),
     /// Accept a key again.
     Enable(KeyIdArgument),
@@ -42,8 +42,8 @@ pub(crate) enum KeysCommand {
     /// Import keys from a file in Amazon API Gateway's format, or from the output of `keys export`
     /// or `store export`. If a row is left out, the exit code is 2.
     Import(KeyImportArguments),
-    /// Write all keys to standard output, without their texts. As JSON it includes their digests,
-    /// if the token may write, so that another store can import them.
+    /// Write everything about all keys but the keys themselves to standard output. As JSON it
+    /// includes their digests, if the token may write, so that another store can import them.
     Export(KeyExportArguments),
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct KeyCreateArguments {
     /// Create the key disabled.
     #[arg(long)]
     disabled: bool,
-    /// Read the key's text from standard input, for a key that was issued elsewhere.
+    /// Read the key from standard input, if it was issued elsewhere.
     #[arg(long)]
     value_stdin: bool,
     /// Makes the command safe to repeat for 24 hours.
@@ -102,7 +102,7 @@ pub(crate) struct KeyListArguments {
 
 #[derive(Debug, clap::Args, Serialize)]
 pub(crate) struct KeyFindArguments {
-    /// The first characters of the key's text; of most keys seven are stored. Never the whole key.
+    /// The first characters of the key, never the whole key. Windlass stores seven of most keys.
     #[arg(value_name = "PREFIX")]
     begins_with: String,
     /// The number of keys, at most 1000.
@@ -141,7 +141,7 @@ pub(crate) struct KeyUpdateArguments {
 pub(crate) struct KeyRotateArguments {
     /// The key's id.
     id: String,
-    /// How long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
+    /// How long the old key is accepted, in whole seconds: `24h`; `0s` ends it now.
     #[arg(long, default_value = "24h", value_parser = overlap)]
     overlap: Duration,
 }
