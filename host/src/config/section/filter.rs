@@ -38,7 +38,7 @@ pub struct FilterConfig {
     /// Paths are relative to this file; at most 32 files. A reload reads them again.
     #[key(absent = "none", kind = DOCUMENTS)]
     pub documents: Vec<FilterDocument>,
-    /// What the filter may use.
+    /// The grants of the filter.
     #[key(absent = "nothing; for a `builtin:` plugin what its README lists")]
     pub allow: Option<Allow>,
     /// How much the filter may use.
