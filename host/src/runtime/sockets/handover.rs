@@ -101,15 +101,14 @@ impl Predecessor {
         for mut peer in self.predecessors {
             // One byte always fits. One that has ended meanwhile listens to nothing any more.
             let written = peer.set_nonblocking(false);
-            if written.and_then(|()| peer.write(&[SERVES])).is_err() {
-                continue;
-            }
+            let heard = written.and_then(|()| peer.write(&[SERVES])).is_ok();
             let mut byte = [0];
             let answered = peer.set_read_timeout(Some(PATIENCE));
-            // A gateway of an older version closes the connection without an answer.
             match answered.and_then(|()| peer.read(&mut byte)) {
                 Ok(1) if byte == [GONE] => return Announced::TooLate,
-                Ok(_) | Err(_) => announced = Announced::Heard,
+                // A gateway of an older version closes the connection without an answer.
+                Ok(_) | Err(_) if heard => announced = Announced::Heard,
+                Ok(_) | Err(_) => {}
             }
         }
         announced
