@@ -227,10 +227,18 @@ impl Instance {
 
     /// Take an exchange for a call on a fiber.
     pub(crate) fn lend_exchange(&mut self, call: PhaseCall<'_>) {
+        self.enter(Phase::Idle, call);
+    }
+
+    #[inline]
+    fn enter(&mut self, phase: Phase, call: PhaseCall<'_>) {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
-        state.services = Some(call.services.clone());
-        state.enter(Phase::Idle, call.position, call.exchange);
+        match &state.services {
+            Some(services) if Arc::ptr_eq(services, call.services) => {}
+            Some(_) | None => state.services = Some(call.services.clone()),
+        }
+        state.enter(phase, call.position, call.exchange);
         state.may_rerun = call.may_rerun;
     }
 
@@ -245,12 +253,10 @@ impl Instance {
     ///
     /// As [`Self::on_request`].
     pub(crate) async fn on_request_on_fiber(&mut self) -> Result<RequestVerdict, CallFailure> {
-        let call = self.guests.request;
-        let has_body = self.guests.request_body.is_some();
-        let verdict = self
-            .call_on_fiber(Phase::Request, self.bounds.cpu, call, ())
-            .await;
-        self.settle(|store| Ok(verdict::request(verdict?.0, has_body, store.data_mut())?))
+        let (call, has_body) = (self.guests.request, self.guests.request_body.is_some());
+        let check = |(verdict,), state: &mut _| verdict::request(verdict, has_body, state);
+        self.call_on_fiber(Phase::Request, self.bounds.cpu, call, (), check)
+            .await
     }
 
     /// Call `on-response` on a fiber.
@@ -259,12 +265,10 @@ impl Instance {
     ///
     /// As [`Self::on_response`].
     pub(crate) async fn on_response_on_fiber(&mut self) -> Result<ResponseVerdict, CallFailure> {
-        let call = self.guests.response;
-        let has_body = self.guests.response_body.is_some();
-        let verdict = self
-            .call_on_fiber(Phase::Response, self.bounds.cpu, call, ())
-            .await;
-        self.settle(|store| Ok(verdict::response(verdict?.0, has_body, store.data_mut())?))
+        let (call, has_body) = (self.guests.response, self.guests.response_body.is_some());
+        let check = |(verdict,), state: &mut _| verdict::response(verdict, has_body, state);
+        self.call_on_fiber(Phase::Response, self.bounds.cpu, call, (), check)
+            .await
     }
 
     /// Call `on-log` on a fiber.
@@ -274,10 +278,8 @@ impl Instance {
     /// As [`Self::on_log`].
     pub(crate) async fn on_log_on_fiber(&mut self) -> Result<(), CallFailure> {
         let call = self.guests.log;
-        let logged = self
-            .call_on_fiber(Phase::Log, self.bounds.cpu, call, ())
-            .await;
-        self.settle(|_| logged)
+        self.call_on_fiber(Phase::Log, self.bounds.cpu, call, (), |(), _| Ok(()))
+            .await
     }
 
     /// Call `on-request-body`, else `on-response-body`, on a fiber.
@@ -297,8 +299,8 @@ impl Instance {
         state.chunk = std::mem::take(body.chunk);
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
-        let verdict = self.call_on_fiber(phase, cpu, call, asked).await;
-        let verdict = self.settle(|store| Ok(verdict::body(verdict?.0, store.data_mut())?));
+        let check = |(verdict,), state: &mut _| verdict::body(verdict, state);
+        let verdict = self.call_on_fiber(phase, cpu, call, asked, check).await;
         let state = self.store.data_mut();
         *body.chunk = std::mem::take(&mut state.chunk);
         *body.trailers = state.trailers.take();
@@ -306,38 +308,35 @@ impl Instance {
         verdict
     }
 
-    /// Call a function on a fiber, which yields at every tick of the epoch.
-    async fn call_on_fiber<P, R>(
+    /// Call a function on a fiber, which yields at every tick of the epoch; then keep its edits, or undo them.
+    async fn call_on_fiber<P, R, V>(
         &mut self,
         phase: Phase,
         cpu: Duration,
         call: Option<TypedFunc<P, R>>,
         params: P,
-    ) -> wasmtime::Result<R>
+        check: impl FnOnce(R, &mut InstanceState) -> Result<V, CallFailure>,
+    ) -> Result<V, CallFailure>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
-        let call = *require(call.as_ref())?;
+        let call = *require(call.as_ref()).map_err(|error| self.failure(error))?;
         let state = self.store.data_mut();
         state.phase = phase;
         let slice = state.cpu.arm_on_fiber(cpu);
         self.store.set_epoch_deadline(1);
-        let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
-        std::future::poll_fn(|context| {
-            slice.begin();
-            panics::poll_caught(running.as_mut(), context)
-        })
-        .await
-        .unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
-    }
-
-    /// Keep or undo the edits of a call that has ended.
-    fn settle<V>(
-        &mut self,
-        verdict: impl FnOnce(&mut Store<InstanceState>) -> wasmtime::Result<V>,
-    ) -> Result<V, CallFailure> {
-        let result = caught(|| verdict(&mut self.store));
+        let answer = {
+            let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
+            let polled = std::future::poll_fn(|context| {
+                slice.begin();
+                panics::poll_caught(running.as_mut(), context)
+            });
+            polled
+                .await
+                .unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
+        };
+        let result = caught(|| Ok(check(answer?, self.store.data_mut())?));
         self.store.data_mut().finish_phase(result.is_ok());
         result.map_err(|error| self.failure(error))
     }
@@ -387,15 +386,8 @@ impl Instance {
         phase: Phase,
         run: impl FnOnce(&Guests, &mut Store<InstanceState>) -> wasmtime::Result<V>,
     ) -> PhaseResult<V> {
-        self.calls_left = self.calls_left.saturating_sub(1);
-        let state = self.store.data_mut();
-        state.cpu.arm(self.bounds.cpu);
-        match &state.services {
-            Some(services) if Arc::ptr_eq(services, call.services) => {}
-            Some(_) | None => state.services = Some(call.services.clone()),
-        }
-        state.enter(phase, call.position, call.exchange);
-        state.may_rerun = call.may_rerun;
+        self.store.data_mut().cpu.arm(self.bounds.cpu);
+        self.enter(phase, call);
         self.store.set_epoch_deadline(1);
         let result = caught(|| run(&self.guests, &mut self.store));
         let state = self.store.data_mut();

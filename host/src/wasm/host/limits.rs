@@ -155,9 +155,8 @@ impl InstanceState {
         let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
             return Err(HostError::Refused(Uncharged::NoKey));
         };
-        let Some(key) = text(exchange, "api-key.id") else {
-            return Err(HostError::Refused(Uncharged::NoKey));
-        };
+        let key = text(exchange, "api-key.id");
+        let key = key.ok_or(HostError::Refused(Uncharged::NoKey))?;
         let Some(name) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
             let why = match exchange.no_plan {
                 Some(NoPlan::ForApi) => KeyRejection::OtherApi,
