@@ -72,7 +72,7 @@ pub(crate) use instance::{BodyCall, PhaseResult};
 pub(crate) use pending_charge::DecisionSignal;
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;
-pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, RequestVerdict, ResponseVerdict};
+pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, HeadVerdict};
 pub(crate) use worker_filter::{CheckOutError, CheckedOut, WorkerFilter};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use super::pipe::{Direction, Pipe, Stage};
 use super::{ChainEnd, Passage, decide};
 use crate::http::body::Body;
-use crate::wasm::{BodyMode, CallContext, CallFailure, CheckOutError, Filter, RequestVerdict};
+use crate::wasm::{BodyMode, CallContext, CallFailure, CheckOutError, Filter, HeadVerdict};
 
 impl Passage {
     /// Run the request phases. The rest of the body, or the body that filters made, stays in `body`: a
@@ -36,8 +36,8 @@ impl Passage {
                 Some(most) => self.run_when_decidable(caller, most).await,
             };
             let mode = match verdict {
-                Ok(RequestVerdict::Next(mode)) => mode,
-                Ok(RequestVerdict::Respond(answer)) => {
+                Ok(HeadVerdict::Next(mode)) => mode,
+                Ok(HeadVerdict::Respond(answer)) => {
                     return Err(ChainEnd::answer(filter, answer));
                 }
                 Err(failure) => {
@@ -68,7 +68,7 @@ impl Passage {
     pub(super) fn run_request(
         &self,
         caller: CallContext<'_>,
-    ) -> Result<Result<RequestVerdict, CallFailure>, CheckOutError> {
+    ) -> Result<Result<HeadVerdict, CallFailure>, CheckOutError> {
         if let Some(missing) = self.missing_attribute(caller.worker_filter.filter()) {
             return Ok(Err(missing));
         }
@@ -80,7 +80,7 @@ impl Passage {
         &self,
         caller: CallContext<'_>,
         not_now: CheckOutError,
-    ) -> Result<RequestVerdict, CallFailure> {
+    ) -> Result<HeadVerdict, CallFailure> {
         let on_fiber = Filter::on_request_on_fiber;
         self.call_when_ready(caller, not_now, Filter::on_request, on_fiber)
             .await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Passage;
-use crate::wasm::{CallContext, CallFailure, DecisionSignal, Filter, RequestVerdict};
+use crate::wasm::{CallContext, CallFailure, DecisionSignal, Filter, HeadVerdict};
 
 /// How often a phase runs again, if another share is missing each time.
 const MAX_RERUNS: u32 = 4;
@@ -29,7 +29,7 @@ impl Passage {
         waits.into_iter().flatten().max()
     }
 
-    async fn run_phase(&self, caller: CallContext<'_>) -> Result<RequestVerdict, CallFailure> {
+    async fn run_phase(&self, caller: CallContext<'_>) -> Result<HeadVerdict, CallFailure> {
         match self.run_request(caller) {
             Ok(verdict) => verdict,
             Err(not_now) => Box::pin(self.run_request_when_ready(caller, not_now)).await,
@@ -41,7 +41,7 @@ impl Passage {
         &self,
         caller: CallContext<'_>,
         most: Duration,
-    ) -> Result<RequestVerdict, CallFailure> {
+    ) -> Result<HeadVerdict, CallFailure> {
         let verdict = self.rerun_until_decided(caller, most).await;
         self.exchange.with(|exchange| exchange.callouts = None);
         verdict
@@ -51,7 +51,7 @@ impl Passage {
         &self,
         caller: CallContext<'_>,
         most: Duration,
-    ) -> Result<RequestVerdict, CallFailure> {
+    ) -> Result<HeadVerdict, CallFailure> {
         let filter = caller.worker_filter.filter();
         let services = &self.chain.services;
         let mut wait = PatientWait {

@@ -10,7 +10,7 @@ use crate::error::{ErrorDetails, ErrorFormat, RequestError, grpc};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::model::head::ResponseHead;
-use crate::wasm::{BodyMode, Filter, ResponseVerdict, WorkerFilter};
+use crate::wasm::{BodyMode, Filter, HeadVerdict, WorkerFilter};
 
 /// The response's body on its way back to the client.
 #[derive(Default)]
@@ -73,11 +73,11 @@ impl Passage {
                 }
             };
             let replaced = match verdict {
-                Ok(ResponseVerdict::Next(mode)) => {
+                Ok(HeadVerdict::Next(mode)) => {
                     self.apply_body_mode(position, worker_filter, mode, &mut back)
                         .await
                 }
-                Ok(ResponseVerdict::Replace(answer)) => Err(ChainEnd::answer(filter, answer)),
+                Ok(HeadVerdict::Respond(answer)) => Err(ChainEnd::answer(filter, answer)),
                 Err(failure) => decide(filter, failure).map_err(ChainEnd::Failed),
             };
             if let Err(end) = replaced {

@@ -12,7 +12,7 @@ use super::failure::CallFailure;
 use super::filter::Filter;
 use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
 use super::services::Services;
-use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
+use super::verdict::{BodyMode, BodyVerdict, HeadVerdict};
 use super::worker_filter::{CheckedOut, WorkerFilter};
 use crate::exchange::Exchange;
 use crate::model::request_id::RequestId;
@@ -51,21 +51,21 @@ impl Filter {
         caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-    ) -> PhaseResult<RequestVerdict> {
+    ) -> PhaseResult<HeadVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
-        (exchange, self.after_request(caller, verdict))
+        (exchange, self.after_head(caller, verdict))
     }
 
-    pub(super) fn after_request(
+    pub(super) fn after_head(
         &self,
         caller: CallContext<'_>,
-        verdict: Result<RequestVerdict, CallFailure>,
-    ) -> Result<RequestVerdict, CallFailure> {
+        verdict: Result<HeadVerdict, CallFailure>,
+    ) -> Result<HeadVerdict, CallFailure> {
         Ok(match verdict? {
-            RequestVerdict::Next(mode) => RequestVerdict::Next(self.cap(mode)),
-            RequestVerdict::Respond(answer) => {
+            HeadVerdict::Next(mode) => HeadVerdict::Next(self.cap(mode)),
+            HeadVerdict::Respond(answer) => {
                 self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
-                RequestVerdict::Respond(answer)
+                HeadVerdict::Respond(answer)
             }
         })
     }
@@ -75,23 +75,9 @@ impl Filter {
         caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-    ) -> PhaseResult<ResponseVerdict> {
+    ) -> PhaseResult<HeadVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
-        (exchange, self.after_response(caller, verdict))
-    }
-
-    pub(super) fn after_response(
-        &self,
-        caller: CallContext<'_>,
-        verdict: Result<ResponseVerdict, CallFailure>,
-    ) -> Result<ResponseVerdict, CallFailure> {
-        Ok(match verdict? {
-            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.cap(mode)),
-            ResponseVerdict::Replace(answer) => {
-                self.count(caller.worker_filter.worker(), |figures| &figures.answers, 1);
-                ResponseVerdict::Replace(answer)
-            }
-        })
+        (exchange, self.after_head(caller, verdict))
     }
 
     pub(crate) fn on_request_body(

@@ -9,7 +9,7 @@ use super::calls::CallContext;
 use super::failure::CallFailure;
 use super::filter::Filter;
 use super::instance::{BodyCall, Instance, PhaseCall};
-use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
+use super::verdict::{BodyVerdict, HeadVerdict};
 use super::worker_filter::{CheckedOut, WorkerFilter};
 use crate::exchange::ExchangeCell;
 use crate::model::request_id::RequestId;
@@ -91,10 +91,10 @@ impl Filter {
         caller: CallContext<'_>,
         out: CheckedOut,
         cell: &ExchangeCell,
-    ) -> Result<RequestVerdict, CallFailure> {
+    ) -> Result<HeadVerdict, CallFailure> {
         let mut call = FiberCall::begin(caller, out, cell);
         let verdict = call.instance().on_request_on_fiber().await;
-        self.after_request(caller, self.ended_on_fiber(caller, call, verdict))
+        self.after_head(caller, self.ended_on_fiber(caller, call, verdict))
     }
 
     /// Run the response phase on a fiber.
@@ -107,10 +107,10 @@ impl Filter {
         caller: CallContext<'_>,
         out: CheckedOut,
         cell: &ExchangeCell,
-    ) -> Result<ResponseVerdict, CallFailure> {
+    ) -> Result<HeadVerdict, CallFailure> {
         let mut call = FiberCall::begin(caller, out, cell);
         let verdict = call.instance().on_response_on_fiber().await;
-        self.after_response(caller, self.ended_on_fiber(caller, call, verdict))
+        self.after_head(caller, self.ended_on_fiber(caller, call, verdict))
     }
 
     /// Run the request-body phase (else the response's) for a whole body on a fiber.

@@ -18,7 +18,7 @@ use super::facts::Advice;
 use super::failure::CallFailure;
 use super::services::Services;
 use super::state::{InstanceState, Phase};
-use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
+use super::verdict::{self, BodyVerdict, HeadVerdict};
 use crate::exchange::Exchange;
 use crate::runtime::panics;
 
@@ -183,7 +183,7 @@ impl Instance {
     }
 
     /// Call `on-request`.
-    pub(crate) fn on_request(&mut self, call: PhaseCall<'_>) -> PhaseResult<RequestVerdict> {
+    pub(crate) fn on_request(&mut self, call: PhaseCall<'_>) -> PhaseResult<HeadVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
             let (verdict,) = require(guests.request.as_ref())?.call(&mut *store, ())?;
             let has_body = guests.request_body.is_some();
@@ -192,7 +192,7 @@ impl Instance {
     }
 
     /// Call `on-response`.
-    pub(crate) fn on_response(&mut self, call: PhaseCall<'_>) -> PhaseResult<ResponseVerdict> {
+    pub(crate) fn on_response(&mut self, call: PhaseCall<'_>) -> PhaseResult<HeadVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
             let (verdict,) = require(guests.response.as_ref())?.call(&mut *store, ())?;
             let has_body = guests.response_body.is_some();
@@ -252,7 +252,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_request`].
-    pub(crate) async fn on_request_on_fiber(&mut self) -> Result<RequestVerdict, CallFailure> {
+    pub(crate) async fn on_request_on_fiber(&mut self) -> Result<HeadVerdict, CallFailure> {
         let (call, has_body) = (self.guests.request, self.guests.request_body.is_some());
         let check = |(verdict,), state: &mut _| verdict::request(verdict, has_body, state);
         self.call_on_fiber(Phase::Request, self.bounds.cpu, call, (), check)
@@ -264,7 +264,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_response`].
-    pub(crate) async fn on_response_on_fiber(&mut self) -> Result<ResponseVerdict, CallFailure> {
+    pub(crate) async fn on_response_on_fiber(&mut self) -> Result<HeadVerdict, CallFailure> {
         let (call, has_body) = (self.guests.response, self.guests.response_body.is_some());
         let check = |(verdict,), state: &mut _| verdict::response(verdict, has_body, state);
         self.call_on_fiber(Phase::Response, self.bounds.cpu, call, (), check)

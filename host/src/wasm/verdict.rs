@@ -11,8 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 pub(crate) use super::bindings::types::BodyMode;
 use super::bindings::types::{
-    ChunkVerdict, LocalResponse, RequestVerdict as WitRequestVerdict,
-    ResponseVerdict as WitResponseVerdict, RouteHint,
+    ChunkVerdict, LocalResponse, RequestVerdict, ResponseVerdict, RouteHint,
 };
 use super::failure::CallFailure;
 use super::output::message_text;
@@ -21,22 +20,13 @@ use super::state::InstanceState;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD};
 use crate::model::head::ProblemMembers;
 
-/// The verdict of the request phase. Its routing hint is already in the exchange.
+/// The verdict on a head. The routing hint of a request is already in the exchange.
 #[derive(Debug)]
-pub(crate) enum RequestVerdict {
+pub(crate) enum HeadVerdict {
     /// Go on.
     Next(BodyMode),
-    /// Answer with this.
+    /// Answer with this, in place of the response if there is one.
     Respond(Box<FilterResponse>),
-}
-
-/// The verdict of the response phase.
-#[derive(Debug)]
-pub(crate) enum ResponseVerdict {
-    /// Go on.
-    Next(BodyMode),
-    /// Replace the response with this.
-    Replace(Box<FilterResponse>),
 }
 
 /// The verdict of a body phase.
@@ -76,24 +66,22 @@ const MAX_REASON: usize = 64;
 ///
 /// It cannot be carried out, or the phase has to run again: then its charges are given back.
 pub(crate) fn request(
-    verdict: WitRequestVerdict,
+    verdict: RequestVerdict,
     has_body: bool,
     state: &mut InstanceState,
-) -> Result<RequestVerdict, CallFailure> {
+) -> Result<HeadVerdict, CallFailure> {
     if let Some(awaited) = state.awaited.take() {
         state.refund();
         return Err(awaited);
     }
     match verdict {
-        WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(body_mode(mode, has_body)?)),
-        WitRequestVerdict::Route((hint, mode)) => {
+        RequestVerdict::Next(mode) => Ok(HeadVerdict::Next(body_mode(mode, has_body)?)),
+        RequestVerdict::Route((hint, mode)) => {
             let mode = body_mode(mode, has_body)?;
             take_hint(hint, state)?;
-            Ok(RequestVerdict::Next(mode))
+            Ok(HeadVerdict::Next(mode))
         }
-        WitRequestVerdict::Respond(response) => {
-            Ok(RequestVerdict::Respond(answer(response, state)?))
-        }
+        RequestVerdict::Respond(response) => Ok(HeadVerdict::Respond(answer(response, state)?)),
     }
 }
 
@@ -104,15 +92,13 @@ pub(crate) fn request(
 ///
 /// It cannot be carried out.
 pub(crate) fn response(
-    verdict: WitResponseVerdict,
+    verdict: ResponseVerdict,
     has_body: bool,
     state: &mut InstanceState,
-) -> Result<ResponseVerdict, CallFailure> {
+) -> Result<HeadVerdict, CallFailure> {
     match verdict {
-        WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(body_mode(mode, has_body)?)),
-        WitResponseVerdict::Replace(response) => {
-            Ok(ResponseVerdict::Replace(answer(response, state)?))
-        }
+        ResponseVerdict::Next(mode) => Ok(HeadVerdict::Next(body_mode(mode, has_body)?)),
+        ResponseVerdict::Replace(response) => Ok(HeadVerdict::Respond(answer(response, state)?)),
     }
 }
 
