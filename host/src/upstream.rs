@@ -38,7 +38,7 @@ pub(crate) use endpoint::LocalEndpoint;
 pub(crate) use shared::Upstream;
 
 use dispatch::budget::Budget;
-use endpoint_set::{EndpointSet, UpstreamEndpoint};
+use endpoint_set::EndpointSet;
 
 /// One worker's view of an upstream, with connections of its own.
 #[derive(Debug)]
@@ -96,7 +96,15 @@ impl LocalUpstream {
         let endpoints = members.endpoints.iter().map(|target| {
             let mut before = before.endpoints.iter();
             let stays = before.find(|endpoint| endpoint.state.id == target.state.id);
-            stays.map_or_else(|| self.local_endpoint(target), Rc::clone)
+            stays.map_or_else(
+                || {
+                    Rc::new(LocalEndpoint::new(
+                        target,
+                        self.pools.of(&self.shared, &target.state),
+                    ))
+                },
+                Rc::clone,
+            )
         });
         let endpoints = endpoints.collect();
         let view = Rc::new(LocalEndpoints {
@@ -105,10 +113,5 @@ impl LocalUpstream {
         });
         self.view.replace(Rc::clone(&view));
         view
-    }
-
-    fn local_endpoint(&self, target: &UpstreamEndpoint) -> Rc<LocalEndpoint> {
-        let pool = self.pools.of(&self.shared, &target.state);
-        Rc::new(LocalEndpoint::new(target, pool))
     }
 }

@@ -78,7 +78,7 @@ impl ClientConnection {
             (None, _) => (&*self.watch, interim::http1(status, headers)),
             (Some(registration), Some(stream)) => {
                 let frame = interim::http2(stream, status, headers);
-                (registration.connection(), frame)
+                (&*registration.connection, frame)
             }
             (Some(_), None) => return,
         };

@@ -19,7 +19,7 @@ use tokio::io::{
 
 use super::RunningExchange;
 use crate::http::body_error::BodyError;
-use crate::http::watch::{ExchangeRegistration, TimeoutKind, Watch};
+use crate::http::watch::{TimeoutKind, Watch};
 use crate::upstream::dispatch::upgrade::UpgradedConnection;
 
 /// The buffer of each direction. Bytes.
@@ -45,7 +45,7 @@ impl Tunnel {
         } = self;
         // Over HTTP/2 the exchange's own task has ended.
         let registration = run.connection.registration.as_ref();
-        let (watch, _registration) = match registration.map(ExchangeRegistration::duplicate) {
+        let (watch, _registration) = match registration.map(|own| own.connection.begin_stream()) {
             Some((watch, registration)) => {
                 watch.set_endpoint(run.connection.watch.endpoint());
                 watch.share_total_timeout(&run.connection.watch);

@@ -36,9 +36,7 @@ use crate::proxy::{self, Tunnel, TunnelSlot};
 
 /// hyper's default: with it, hyper needs no allocation for fields.
 const HYPER_MAX_HEADERS: usize = 100;
-/// The smallest buffer that hyper accepts. Bytes.
-const MIN_BUFFER: usize = 8 * 1024;
-/// How much of a body hyper buffers before it waits. Bytes.
+/// How much of a body hyper buffers before it waits. Bytes; more than the least that it accepts (8 KiB).
 const BODY_BUFFER: usize = 128 * 1024;
 /// How long Windlass reads on after the last response, so that the client gets it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -99,7 +97,7 @@ fn builder(listener: &Listener) -> http1::Builder {
         // buffer of 8 KiB for each request, since the present one is in use.
         .half_close(true)
         .max_header_size(listener.max_head)
-        .max_buf_size(listener.max_head.max(BODY_BUFFER).max(MIN_BUFFER));
+        .max_buf_size(listener.max_head.max(BODY_BUFFER));
     if listener.max_headers != HYPER_MAX_HEADERS {
         builder.max_headers(listener.max_headers);
     }

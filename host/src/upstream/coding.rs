@@ -23,14 +23,6 @@ pub(crate) enum Coding {
 /// Read the field, with all of its lines.
 #[must_use]
 pub(crate) fn from_headers(headers: &HeaderMap) -> Coding {
-    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
-    match (lines.next(), lines.next()) {
-        (Some(line), None) if is_chunked(line.as_bytes()) => Coding::Chunked,
-        (Some(_) | None, Some(_) | None) => parse(headers),
-    }
-}
-
-fn parse(headers: &HeaderMap) -> Coding {
     let mut is_last = false;
     let mut count = 0_usize;
     for member in list_members(headers, &TRANSFER_ENCODING) {

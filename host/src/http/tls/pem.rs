@@ -314,15 +314,15 @@ fn wrong_content(path: &Path, blocks: &[Block<'_>], want: PemContent) -> TlsErro
             format!("convert a copy of it: `ssh-keygen -p -m pkcs8 -N '' -f {shown}`"),
         ),
         PemContent::Certificate | PemContent::Key => {
-            let begins = match want {
-                PemContent::Certificate => "-----BEGIN CERTIFICATE-----",
-                PemContent::Key => "-----BEGIN PRIVATE KEY-----",
+            let (missing, begins) = match want {
+                PemContent::Certificate => ("no certificate", "-----BEGIN CERTIFICATE-----"),
+                PemContent::Key => ("no private key", "-----BEGIN PRIVATE KEY-----"),
             };
             let help = format!(
                 "name the file with {}: it begins with `{begins}`",
                 want.description()
             );
-            return TlsError::new(path, &format!("holds {} in PEM", want.none_found()), &help);
+            return TlsError::new(path, &format!("holds {missing} in PEM"), &help);
         }
     };
     TlsError::new(path, &format!("holds {what}"), &help)
@@ -340,13 +340,6 @@ impl PemContent {
         match self {
             Self::Certificate => "the certificate",
             Self::Key => "the private key",
-        }
-    }
-
-    fn none_found(self) -> &'static str {
-        match self {
-            Self::Certificate => "no certificate",
-            Self::Key => "no private key",
         }
     }
 }

@@ -27,21 +27,8 @@ pub(super) struct Exchanges(Mutex<Slab<Arc<Watch>>>);
 /// The registration of an exchange with its connection, until dropped.
 #[derive(Debug)]
 pub(crate) struct ExchangeRegistration {
-    connection: Arc<Watch>,
+    pub(crate) connection: Arc<Watch>,
     index: usize,
-}
-
-impl ExchangeRegistration {
-    #[must_use]
-    pub(crate) fn connection(&self) -> &Watch {
-        &self.connection
-    }
-
-    /// One more on the same connection: for the rest of an exchange whose own task has ended.
-    #[must_use]
-    pub(crate) fn duplicate(&self) -> (Arc<Watch>, Self) {
-        self.connection.begin_stream()
-    }
 }
 
 impl Exchanges {

@@ -26,9 +26,7 @@ use crate::upstream::endpoint::state::ConnectionPermit;
 use crate::upstream::fault::AttemptError;
 use crate::upstream::{LocalEndpoint, Upstream};
 
-/// The smallest buffer that hyper takes. Bytes.
-const MIN_BUFFER: usize = 8 * 1024;
-/// How much of a body hyper gathers before it waits. Bytes.
+/// How much of a body hyper buffers before it waits. Bytes; more than the least that it accepts (8 KiB).
 const BODY_BUFFER: usize = 128 * 1024;
 
 /// TCP keep-alive of an idle connection: when the system probes it, and how often. A connection that the
@@ -97,7 +95,7 @@ async fn connect_unbounded(
     let tap = EndpointTap::new(reader, gate.signal(), permit);
     let (sender, driver) = http1::Builder::new()
         .max_header_size(config.max_head)
-        .max_buf_size(config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
+        .max_buf_size(config.max_head.max(BODY_BUFFER))
         .handshake(TokioIo::new(TappedIo { stream, tap }))
         .await
         .map_err(|cause| AttemptError::Closed {

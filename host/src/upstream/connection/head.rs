@@ -5,7 +5,6 @@
 //! fields that frame the body, and the other fields are put back after hyper has read those
 //! ([`HeadOverflow`]). A head within hyper's limit passes unchanged, and so do bytes that are not HTTP.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -15,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::head_record::HeadRecord;
 use super::interim::{InterimResponses, end_of_head};
+use crate::http::watch::SharedFlag;
 
 /// The most fields that hyper takes.
 const HYPER_MAX_FIELDS: usize = 100;
@@ -37,33 +37,17 @@ pub(super) struct ExchangeHeads {
 #[derive(Debug, Default)]
 pub(super) struct HeadOverflow {
     /// Whether a head is to come.
-    awaited: AtomicBool,
-    has_head: AtomicBool,
-    too_many: AtomicBool,
+    pub(super) is_expected: SharedFlag,
+    has_fields: SharedFlag,
+    /// Whether the head has more fields than it may.
+    pub(super) is_too_large: SharedFlag,
     fields: Mutex<HeaderMap>,
 }
 
 impl HeadOverflow {
-    /// A request goes out: a head is to come.
-    pub(crate) fn expect_head(&self) {
-        self.awaited.store(true, Relaxed);
-    }
-
-    /// Whether a head is to come.
-    #[must_use]
-    pub(crate) fn is_expected(&self) -> bool {
-        self.awaited.load(Relaxed)
-    }
-
-    /// Whether the head has more fields than it may.
-    #[must_use]
-    pub(crate) fn is_too_many(&self) -> bool {
-        self.too_many.load(Relaxed)
-    }
-
     /// Put the fields that hyper did not get to those that it did.
     pub(crate) fn restore_fields(&self, headers: &mut HeaderMap) {
-        if self.has_head.load(Relaxed) && self.has_head.swap(false, Relaxed) {
+        if self.has_fields.get() && self.has_fields.take() {
             // None of them is among those that hyper got.
             headers.extend(std::mem::take(&mut *self.fields.lock()));
         }
@@ -71,7 +55,7 @@ impl HeadOverflow {
 
     fn keep_fields(&self, fields: HeaderMap) {
         *self.fields.lock() = fields;
-        self.has_head.store(true, Relaxed);
+        self.has_fields.set(true);
     }
 }
 
@@ -145,7 +129,7 @@ impl HeadReader {
     }
 
     fn stop_expecting(&mut self) {
-        self.shared.overflow.awaited.store(false, Relaxed);
+        self.shared.overflow.is_expected.set(false);
         self.parsed = 0;
     }
 
@@ -225,7 +209,7 @@ impl HeadReader {
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(_)) => {}
             Err(httparse::Error::TooManyHeaders) => {
-                self.shared.overflow.too_many.store(true, Relaxed);
+                self.shared.overflow.is_too_large.set(true);
                 return None;
             }
             Ok(httparse::Status::Partial) | Err(_) => return None,
@@ -285,7 +269,7 @@ mod tests {
 
     fn reader() -> HeadReader {
         let shared = Arc::<ExchangeHeads>::default();
-        shared.overflow.expect_head();
+        shared.overflow.is_expected.set(true);
         HeadReader::new(shared, 64 * 1024, 500)
     }
 
@@ -294,7 +278,7 @@ mod tests {
         let mut reader = reader();
         let mut given = Vec::new();
         for piece in pieces {
-            if reader.shared.overflow.is_expected() {
+            if reader.shared.overflow.is_expected.get() {
                 match reader.read(piece) {
                     HeadAction::Pass => given.extend_from_slice(piece),
                     HeadAction::Replace(bytes) => given.extend(bytes),
@@ -364,7 +348,7 @@ mod tests {
     fn more_than_the_bound_and_nonsense_are_for_hyper_to_refuse() {
         let mut reader = reader();
         assert_eq!(reader.read(&head(501)), HeadAction::Pass);
-        assert!(reader.shared.overflow.is_too_many());
+        assert!(reader.shared.overflow.is_too_large.get());
         for nonsense in [
             "SSH-2.0-OpenSSH_9.9\r\n",
             "\x15\x03\x01",

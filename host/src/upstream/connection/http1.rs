@@ -84,7 +84,7 @@ impl Http1Connection {
                 self.detach();
             }
         }
-        self.heads.overflow.expect_head();
+        self.heads.overflow.is_expected.set(true);
         self.reused = true;
         self.heads.interims.begin();
         self.sender.try_send_request(request)
@@ -107,7 +107,7 @@ impl Http1Connection {
     /// Whether the response's head has too many fields.
     #[must_use]
     pub(crate) fn has_too_many_fields(&self) -> bool {
-        self.heads.overflow.is_too_many()
+        self.heads.overflow.is_too_large.get()
     }
 
     /// The connection as it is after a `101`, the bytes that were read of it already, and its permit.

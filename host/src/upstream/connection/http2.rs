@@ -244,9 +244,10 @@ impl Http2Connection {
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
     shared: Rc<Http2Connection>,
-    kept_request: Option<Box<Request<Body>>>,
-    /// Which request of the connection it is for, from 0.
-    number: u64,
+    /// The request, if it had no body and may have to be sent again.
+    pub(crate) kept_request: Option<Box<Request<Body>>>,
+    /// The number of the request on the connection, from 0.
+    pub(crate) number: u64,
     /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
 }
@@ -300,18 +301,6 @@ impl Http2Stream {
         if connection.silence.timed_out(now, began, reads) {
             connection.liveness.ping();
         }
-    }
-
-    /// Whether its request is the connection's first.
-    #[must_use]
-    pub(crate) fn is_first(&self) -> bool {
-        self.number == 0
-    }
-
-    /// Whether [`Self::sent_request`] gives one.
-    #[must_use]
-    pub(crate) fn has_request(&self) -> bool {
-        self.kept_request.is_some()
     }
 
     /// The request that was sent, if it had no body and is kept.

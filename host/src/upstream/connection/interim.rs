@@ -4,13 +4,14 @@
 //! nearly every response show another status, and then nothing more is read here. Not here: `101`,
 //! which is the final response, and HTTP/2, where h2 reports them ([`super::http2_request`]).
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use super::head_record::header_map;
+use crate::http::watch::SharedFlag;
 use crate::runtime::tasks::keep_waker;
 
 /// The longest interim response that is read. Longer ones are ignored. Bytes.
@@ -35,8 +36,9 @@ pub(crate) struct InterimResponse {
 /// The interim responses of a connection's request. Shared by the connection and its I/O.
 #[derive(Debug, Default)]
 pub(super) struct InterimResponses {
-    is_watching: AtomicBool,
-    has_waiting: AtomicBool,
+    /// Whether the final response has not begun to arrive.
+    pub(super) is_expecting: SharedFlag,
+    has_waiting: SharedFlag,
     /// Those of the present request that were seen, and one more once there are bytes of one.
     seen: AtomicUsize,
     heads: Mutex<InterimHeads>,
@@ -53,20 +55,14 @@ impl InterimResponses {
     /// A request is sent: its response comes next.
     pub(crate) fn begin(&self) {
         self.seen.store(0, Relaxed);
-        self.is_watching.store(true, Relaxed);
-    }
-
-    /// Whether the final response has not begun to arrive.
-    #[must_use]
-    pub(crate) fn is_expecting(&self) -> bool {
-        self.is_watching.load(Relaxed)
+        self.is_expecting.set(true);
     }
 
     /// Read these bytes.
     pub(crate) fn observe(&self, bytes: &[u8]) {
         let is_new = self.seen.load(Relaxed) == 0;
         if is_new && bytes.len() >= START && !is_interim(bytes) {
-            self.is_watching.store(false, Relaxed);
+            self.is_expecting.set(false);
             return;
         }
         let heads = &mut *self.heads.lock();
@@ -98,7 +94,7 @@ impl InterimResponses {
                 Some(interim) if interim.status == StatusCode::CONTINUE => {}
                 Some(interim) if heads.complete.len() < MAX_WAITING => {
                     heads.complete.push(interim);
-                    self.has_waiting.store(true, Relaxed);
+                    self.has_waiting.set(true);
                 }
                 Some(_) => {}
             }
@@ -112,7 +108,7 @@ impl InterimResponses {
 
     /// The rest is the final response, or cannot be read.
     fn stop(&self, heads: &mut InterimHeads) {
-        self.is_watching.store(false, Relaxed);
+        self.is_expecting.set(false);
         heads.partial = Vec::new();
         wake(heads);
     }
@@ -120,10 +116,9 @@ impl InterimResponses {
     /// Those that have come since the last call. It takes the lock only if there are any.
     #[must_use]
     pub(crate) fn take(&self) -> Vec<InterimResponse> {
-        if !self.has_waiting.load(Relaxed) {
+        if !(self.has_waiting.get() && self.has_waiting.take()) {
             return Vec::new();
         }
-        self.has_waiting.store(false, Relaxed);
         std::mem::take(&mut self.heads.lock().complete)
     }
 
@@ -182,7 +177,7 @@ mod tests {
         let interims = InterimResponses::default();
         interims.begin();
         for piece in text.as_bytes().chunks(size) {
-            if interims.is_expecting() {
+            if interims.is_expecting.get() {
                 interims.observe(piece);
             }
         }
@@ -191,7 +186,7 @@ mod tests {
             let link = one.headers.get("link").map(|link| link.to_str().unwrap());
             format!("{} {}", one.status.as_str(), link.unwrap_or_default())
         });
-        (found.collect(), interims.is_expecting())
+        (found.collect(), interims.is_expecting.get())
     }
 
     #[test]

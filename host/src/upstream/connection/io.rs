@@ -61,12 +61,12 @@ impl EndpointTap {
         let before = buffer.filled().len();
         loop {
             ready!(Pin::new(&mut *stream).poll_read(cx, buffer))?;
-            if !self.heads.shared.overflow.is_expected() {
+            if !self.heads.shared.overflow.is_expected.get() {
                 return Poll::Ready(Ok(()));
             }
             let read = buffer.filled().get(before..).unwrap_or_default();
             let interims = &self.heads.shared.interims;
-            if interims.is_expecting() {
+            if interims.is_expecting.get() {
                 interims.observe(read);
             }
             let action = if read.is_empty() {

@@ -117,10 +117,10 @@ impl Wake for WakeGateState {
         if self.signal.load(Relaxed) == QUIET {
             self.signal.store(WOKEN, Relaxed);
         }
-        if self.open.load(Relaxed) {
-            if let Some(waker) = &*self.user.lock() {
-                waker.wake_by_ref();
-            }
+        if self.open.load(Relaxed)
+            && let Some(waker) = &*self.user.lock()
+        {
+            waker.wake_by_ref();
         }
     }
 }

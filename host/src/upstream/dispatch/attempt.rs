@@ -92,7 +92,7 @@ impl<'a> Attempt<'a> {
 
     /// Whether its request is the first on a connection that many share.
     pub(super) fn is_first(&self) -> bool {
-        matches!(&self.connection, Some(EndpointConnection::Http2(stream)) if stream.is_first())
+        matches!(&self.connection, Some(EndpointConnection::Http2(stream)) if stream.number == 0)
     }
 
     /// Send the request over the connection, and wait for the response's head. `keep`: the connection
@@ -140,7 +140,9 @@ impl<'a> Attempt<'a> {
                     Ok(mut response) => {
                         poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
-                            poll_result(context, pick, polled, || give_up(stream.has_request()))
+                            poll_result(context, pick, polled, || {
+                                give_up(stream.kept_request.is_some())
+                            })
                         })
                         .await
                     }

@@ -131,11 +131,7 @@ async fn http(
     *request.method_mut() = wanted.method.clone();
     request.headers_mut().insert(USER_AGENT, AGENT);
     let exchange = async {
-        if !endpoint.http1 {
-            *request.uri_mut() = absolute(endpoint, &host, &target)?;
-            *request.version_mut() = Version::HTTP_2;
-            answer_http2(io, request, async |response| good(wanted, response).await).await
-        } else {
+        if endpoint.http1 {
             *request.uri_mut() = target;
             request.headers_mut().insert(HOST, host);
             let close = HeaderValue::from_static("close");
@@ -150,6 +146,10 @@ async fn http(
                 good(wanted, response).await
             };
             driven(drive, answer).await
+        } else {
+            *request.uri_mut() = absolute(endpoint, &host, &target)?;
+            *request.version_mut() = Version::HTTP_2;
+            answer_http2(io, request, async |response| good(wanted, response).await).await
         }
     };
     exchange.await
