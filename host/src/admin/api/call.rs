@@ -25,7 +25,7 @@ pub(crate) struct Call<P = ()> {
     if_match: Result<Option<u64>, ApiProblem>,
 }
 
-impl<P: PathParams> FromRequestParts<Arc<AdminApi>> for Call<P> {
+impl<P: CallPath> FromRequestParts<Arc<AdminApi>> for Call<P> {
     type Rejection = ApiProblem;
 
     async fn from_request_parts(
@@ -52,7 +52,7 @@ impl<P> Call<P> {
 }
 
 /// The parameters of a path.
-pub(crate) trait PathParams: Send + Sized {
+pub(crate) trait CallPath: Send + Sized {
     fn read(parts: &mut Parts) -> impl Future<Output = Result<Self, ApiProblem>> + Send;
 }
 
@@ -62,19 +62,19 @@ async fn path<T: DeserializeOwned + Send>(parts: &mut Parts) -> Result<T, ApiPro
         .map_err(|_| ApiProblem::no_such_path())
 }
 
-impl PathParams for () {
+impl CallPath for () {
     async fn read(_: &mut Parts) -> Result<Self, ApiProblem> {
         Ok(())
     }
 }
 
-impl PathParams for String {
+impl CallPath for String {
     async fn read(parts: &mut Parts) -> Result<Self, ApiProblem> {
         path(parts).await
     }
 }
 
-impl PathParams for (String, String) {
+impl CallPath for (String, String) {
     async fn read(parts: &mut Parts) -> Result<Self, ApiProblem> {
         path(parts).await
     }
@@ -116,13 +116,13 @@ impl<R: Resource> NameOf<R> {
     }
 }
 
-impl<R: Resource> PathParams for NameOf<R> {
+impl<R: Resource> CallPath for NameOf<R> {
     async fn read(parts: &mut Parts) -> Result<Self, ApiProblem> {
         Self::check(path(parts).await?)
     }
 }
 
-impl<R: Resource, S: Resource> PathParams for (NameOf<R>, NameOf<S>) {
+impl<R: Resource, S: Resource> CallPath for (NameOf<R>, NameOf<S>) {
     async fn read(parts: &mut Parts) -> Result<Self, ApiProblem> {
         let (one, two) = path(parts).await?;
         Ok((NameOf::check(one)?, NameOf::check(two)?))
