@@ -24,13 +24,13 @@ mod issue;
 mod masked;
 mod rejects;
 
-pub(crate) use configured::{ConfiguredKey, DuplicateKey, index_configured};
+pub(crate) use configured::{DuplicateKey, index_configured};
 pub(crate) use digest::DigestError;
 pub use digest::KeyDigest;
 pub(crate) use index::KeyIndex;
 #[cfg(test)]
 pub(crate) use issue::has_valid_checksum;
-pub(crate) use issue::{PREFIX, RandomnessError, generate};
+pub(crate) use issue::{PREFIX, RandomnessError, generate, push_random};
 pub(crate) use masked::{SHORTEST_KEY, masked};
 pub(crate) use rejects::RejectCounters;
 
@@ -66,6 +66,16 @@ pub(crate) struct KeySecret {
     pub(crate) digest: KeyDigest,
     /// When it expires. Milliseconds since 1970; `u64::MAX` for never.
     pub(crate) expires_ms: u64,
+}
+
+impl KeySecret {
+    /// A secret that does not expire before its key.
+    pub(crate) fn lasting(digest: KeyDigest) -> Self {
+        Self {
+            digest,
+            expires_ms: NEVER,
+        }
+    }
 }
 
 /// The facts that many keys have in common.
@@ -127,10 +137,7 @@ impl ApiKey {
         KeyEntry {
             id: self.id().to_owned(),
             consumer: self.consumer().to_owned(),
-            secrets: vec![KeySecret {
-                digest: self.digest,
-                expires_ms: NEVER,
-            }],
+            secrets: vec![KeySecret::lasting(self.digest)],
             profile: Profile::clone(&self.profile),
             enabled: self.enabled,
             expires_ms: ends,
@@ -253,21 +260,14 @@ impl From<KeyReject> for LookupRejection {
 }
 
 /// Until when the keys of the storage may be used. The sync writes it and each look-up reads it,
-/// so that keys are refused in time although the sync itself hangs.
-#[derive(Debug)]
+/// so that keys are refused in time although the sync itself hangs. Not fresh until it is
+/// [set](Self::set), because nothing was loaded yet.
+#[derive(Debug, Default)]
 pub(crate) struct Freshness {
     until_ms: AtomicU64,
 }
 
 impl Freshness {
-    /// Not fresh until it is [set](Self::set), because nothing was loaded yet.
-    #[must_use]
-    pub(crate) fn none() -> Self {
-        Self {
-            until_ms: AtomicU64::new(0),
-        }
-    }
-
     /// Keeps the keys fresh until this time of the monotonic clock. Milliseconds.
     pub(crate) fn set(&self, until_ms: u64) {
         self.until_ms.store(until_ms, Ordering::Relaxed);

@@ -69,7 +69,7 @@ pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
 pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, UsagePlan};
-pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook};
+pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook, enroll_plans};
 pub(crate) use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
     RateTicket,

@@ -6,9 +6,9 @@ use super::{ProcessResources, callouts, named_grants, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::filter_store::secrets::Secrets;
 use crate::keys::{
-    ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
+    DuplicateKey, KeyDigest, KeyEntry, KeyIndex, KeySecret, Keys, Profile, index_configured,
 };
-use crate::limits::{EnrolledPlans, MethodRate, PlanBook, UsagePlan};
+use crate::limits::{EnrolledPlans, MethodRate, PlanBook, UsagePlan, enroll_plans};
 use crate::model::plan::QuotaLimit;
 use crate::runtime::clock::unix_ms;
 use crate::wasm::Services;
@@ -65,12 +65,12 @@ pub(super) fn secrets(config: &Config, problems: &mut Problems) -> Option<Secret
 fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
     let keys = config.keys.iter().map(|key| {
         let plans = key.plans.iter();
-        let plans = plans.filter_map(|place| config.plans.get(*place));
+        let plans = plans.filter_map(|index| config.plans.get(*index));
         let attributes = key.attributes.iter();
-        ConfiguredKey {
-            id: key.id.clone(),
-            consumer: key.consumer.clone(),
-            digest: KeyDigest::from_bytes(key.digest),
+        KeyEntry {
+            id: key.id.to_string(),
+            consumer: key.consumer.to_string(),
+            secrets: vec![KeySecret::lasting(KeyDigest::from_bytes(key.digest))],
             profile: Profile {
                 plans: plans.map(|plan| plan.name.clone()).collect(),
                 attributes: attributes
@@ -79,6 +79,7 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
             },
             enabled: key.enabled,
             expires_ms: key.expires.map(unix_ms),
+            last_used_ms: None,
         }
     });
     match index_configured(keys) {
@@ -94,13 +95,11 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
 
 /// The later of the two.
 fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
-    let place = match duplicate {
-        DuplicateKey::Id {
-            indexes: places, ..
-        } => places.1,
-        DuplicateKey::Digest { index: place, .. } => *place,
+    let index = match duplicate {
+        DuplicateKey::Id { indexes, .. } => indexes.1,
+        DuplicateKey::Digest { index, .. } => *index,
     };
-    let key = config.keys.get(place);
+    let key = config.keys.get(index);
     key.map_or_else(config::Span::default, |key| key.span)
 }
 
@@ -119,7 +118,7 @@ fn plans(
         plans.push(defined);
     }
     hidden(config, foundation, problems);
-    match EnrolledPlans::enroll(&*foundation.limits, plans) {
+    match enroll_plans(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
         Err(errors) => {
             for error in errors {
@@ -134,12 +133,12 @@ fn plans(
 
 /// Warn of plans of the store that nobody meets.
 fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problems) {
-    let Some(keeper) = foundation.sync() else {
+    let Some(sync) = foundation.sync() else {
         return;
     };
-    let (stored, store) = (keeper.plans().snapshot(), keeper.storage().name());
+    let (stored, store) = (sync.plans().snapshot(), sync.storage().name());
     for plan in &config.plans {
-        if stored.find(&plan.name).is_some() {
+        if stored.contains_key(&plan.name) {
             let name = &plan.name;
             let text = format!(
                 "plan `{name}` of the configuration hides plan `{name}` of the store, {store}: keys on it get the one of the configuration"
@@ -154,7 +153,7 @@ fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problem
 /// The plan as the store of counters takes it.
 fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
     let apis = plan.apis.iter();
-    let apis = apis.filter_map(|place| config.apis.get(*place));
+    let apis = apis.filter_map(|index| config.apis.get(*index));
     UsagePlan {
         name: plan.name.clone(),
         rate: plan.rate,

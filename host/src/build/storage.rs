@@ -88,7 +88,7 @@ impl ControlServices {
         let services = &gateway.services;
         let keys = Arc::clone(&services.keys.configured);
         self.runtime.put_in_use(services.plans.clone(), keys);
-        let plans = services.plans.configured().iter();
+        let plans = services.plans.configured().values();
         let plans = plans.map(|plan| plan.plan.clone());
         self.service
             .set_configured(plans, services.keys.configured.entries());

@@ -147,9 +147,9 @@ impl StorageSync {
         limits: Arc<dyn LimitStore>,
         settings: SyncSettings,
     ) -> Result<Self, SyncError> {
-        let freshness = settings.max_staleness.map(|_| Arc::new(Freshness::none()));
+        let freshness = settings.max_staleness.map(|_| Arc::<Freshness>::default());
         let lookup_freshness = match &freshness {
-            Some(_) if settings.allow_stale => Some(Arc::new(Freshness::none())),
+            Some(_) if settings.allow_stale => Some(Arc::<Freshness>::default()),
             freshness => freshness.clone(),
         };
         let shared = Arc::new(SyncShared {

@@ -1,23 +1,8 @@
 //! The index of a configuration's keys.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::{KeyDigest, KeyEntry, KeyIndex, KeySecret, NEVER, Profile};
-
-/// A key as the configuration lists it.
-#[derive(Debug, Clone)]
-pub(crate) struct ConfiguredKey {
-    /// Its public id.
-    pub(crate) id: Arc<str>,
-    /// The consumer that it was issued to.
-    pub(crate) consumer: Arc<str>,
-    pub(crate) digest: KeyDigest,
-    pub(crate) profile: Profile,
-    pub(crate) enabled: bool,
-    /// When it expires. Milliseconds since 1970.
-    pub(crate) expires_ms: Option<u64>,
-}
+use super::{KeyDigest, KeyEntry, KeyIndex};
 
 /// Two keys that exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +11,9 @@ pub(crate) enum DuplicateKey {
     #[error("keys `{first}` and `{second}` have the same digest {digest}")]
     Digest {
         /// The id of the earlier key.
-        first: Arc<str>,
+        first: String,
         /// The id of the later key.
-        second: Arc<str>,
+        second: String,
         /// The digest of both.
         digest: KeyDigest,
         /// The index of the later key in the list.
@@ -40,7 +25,7 @@ pub(crate) enum DuplicateKey {
         .indexes.0 + 1, .indexes.1 + 1
     )]
     Id {
-        id: Arc<str>,
+        id: String,
         /// The digest of the earlier key.
         first: KeyDigest,
         /// The digest of the later key.
@@ -56,45 +41,38 @@ pub(crate) enum DuplicateKey {
 ///
 /// Every pair that shares a digest or an id, not only the first.
 pub(crate) fn index_configured(
-    keys: impl IntoIterator<Item = ConfiguredKey>,
+    keys: impl IntoIterator<Item = KeyEntry>,
 ) -> Result<KeyIndex, Vec<DuplicateKey>> {
-    let mut digests: HashMap<KeyDigest, Arc<str>> = HashMap::new();
-    let mut ids: HashMap<Arc<str>, (usize, KeyDigest)> = HashMap::new();
+    let mut digests: HashMap<KeyDigest, String> = HashMap::new();
+    let mut ids: HashMap<String, (usize, KeyDigest)> = HashMap::new();
     let mut errors = Vec::new();
     let mut entries = Vec::new();
     for (index, key) in keys.into_iter().enumerate() {
+        // Nobody can present a key without a secret.
+        let Some(digest) = key.secrets.first().map(|secret| secret.digest) else {
+            continue;
+        };
         if let Some((earlier, first)) = ids.get(&key.id) {
             errors.push(DuplicateKey::Id {
                 id: key.id.clone(),
                 first: *first,
-                second: key.digest,
+                second: digest,
                 indexes: (*earlier, index),
             });
         } else {
-            ids.insert(key.id.clone(), (index, key.digest));
+            ids.insert(key.id.clone(), (index, digest));
         }
-        if let Some(first) = digests.get(&key.digest) {
+        if let Some(first) = digests.get(&digest) {
             errors.push(DuplicateKey::Digest {
                 first: first.clone(),
                 second: key.id,
-                digest: key.digest,
+                digest,
                 index,
             });
             continue;
         }
-        digests.insert(key.digest, key.id.clone());
-        entries.push(KeyEntry {
-            id: key.id.to_string(),
-            consumer: key.consumer.to_string(),
-            secrets: vec![KeySecret {
-                digest: key.digest,
-                expires_ms: NEVER,
-            }],
-            profile: key.profile,
-            enabled: key.enabled,
-            expires_ms: key.expires_ms,
-            last_used_ms: None,
-        });
+        digests.insert(digest, key.id.clone());
+        entries.push(key);
     }
     if !errors.is_empty() {
         return Err(errors);

@@ -15,7 +15,7 @@
 use std::fmt;
 
 use aws_lc_rs::rand;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::KeyDigest;
 
@@ -61,20 +61,35 @@ pub(crate) fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
     // Allocated with its final size: a string that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(ISSUED_LENGTH));
     text.push_str(PREFIX);
-    let mut bytes = [0_u8; 64];
-    while text.len() < PREFIX.len() + RANDOM {
-        rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
-        // 248 = 4 * 62: larger values would favour the first characters.
-        let even = bytes.iter().filter(|byte| **byte < 248);
-        for byte in even.take(PREFIX.len() + RANDOM - text.len()) {
-            text.push(base62(u32::from(*byte)));
-        }
-    }
-    bytes.zeroize();
+    push_random(&mut text, BASE62, RANDOM)?;
     let sum = crc32fast::hash(text.as_bytes());
     checksum(sum).for_each(|character| text.push(character));
     let digest = KeyDigest::of(text.as_bytes());
     Ok((SecretKey(text), digest))
+}
+
+/// Adds this many random digits.
+///
+/// # Errors
+///
+/// The system gives no random bytes.
+pub(crate) fn push_random(
+    text: &mut String,
+    digits: &[u8],
+    count: usize,
+) -> Result<(), RandomnessError> {
+    let end = text.len() + count;
+    let mut bytes = Zeroizing::new([0_u8; 64]);
+    // Larger values would favour the first digits.
+    let even = 256 - 256 % digits.len();
+    while text.len() < end {
+        rand::fill(&mut *bytes).map_err(|_| RandomnessError)?;
+        let bytes = bytes.iter().map(|byte| usize::from(*byte));
+        let found = bytes.filter(|byte| *byte < even);
+        let found = found.filter_map(|byte| digits.get(byte % digits.len()));
+        text.extend(found.take(end - text.len()).map(|digit| char::from(*digit)));
+    }
+    Ok(())
 }
 
 /// Whether the text has the form of an issued key and a valid checksum: false for typos,

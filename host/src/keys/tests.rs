@@ -2,21 +2,22 @@
 
 use super::*;
 
-fn key(id: &str, text: &str) -> ConfiguredKey {
-    ConfiguredKey {
-        id: id.into(),
-        consumer: "acme".into(),
-        digest: KeyDigest::of(text.as_bytes()),
+fn key(id: &str, text: &str) -> KeyEntry {
+    KeyEntry {
+        id: id.to_owned(),
+        consumer: "acme".to_owned(),
+        secrets: vec![KeySecret::lasting(KeyDigest::of(text.as_bytes()))],
         profile: Profile {
             plans: Box::new(["gold".into()]),
             attributes: Box::new([("tier".into(), "gold".into())]),
         },
         enabled: true,
         expires_ms: None,
+        last_used_ms: None,
     }
 }
 
-fn keys(listed_keys: impl IntoIterator<Item = ConfiguredKey>) -> Keys {
+fn keys(listed_keys: impl IntoIterator<Item = KeyEntry>) -> Keys {
     Keys {
         configured: Arc::new(index_configured(listed_keys).unwrap()),
         live: None,
@@ -56,12 +57,12 @@ fn a_key_is_found_by_its_text() {
 #[test]
 fn disabled_and_expired_are_distinguished() {
     let keys = keys([
-        ConfiguredKey {
+        KeyEntry {
             enabled: false,
             expires_ms: Some(1),
             ..key("disabled", "disabled")
         },
-        ConfiguredKey {
+        KeyEntry {
             expires_ms: Some(10),
             ..key("ending", "ending")
         },
@@ -100,7 +101,7 @@ fn every_duplicate_is_reported_with_both_names() {
 
 #[test]
 fn stale_keys_of_the_storage_are_refused_and_those_of_the_file_are_not() {
-    let freshness = Arc::new(Freshness::none());
+    let freshness = Arc::new(Freshness::default());
     freshness.set(100);
     let keys = Keys {
         live: Some(LiveKeys {

@@ -10,64 +10,34 @@ use super::LimitStore;
 use super::plan::{EnrolledPlan, PlanError, UsagePlan};
 
 /// Plans by name. Never changed: another state is another value, which shares what stays.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct EnrolledPlans {
-    by_name: HashMap<Arc<str>, Arc<EnrolledPlan>, RandomState>,
-}
+pub(crate) type EnrolledPlans = HashMap<Arc<str>, Arc<EnrolledPlan>, RandomState>;
 
-impl EnrolledPlans {
-    /// Enrolls all of them.
-    ///
-    /// # Errors
-    ///
-    /// Every plan that is invalid or has a duplicate name. The store has the names of the others
-    /// from then on, which does no harm.
-    pub(crate) fn enroll(
-        store: &dyn LimitStore,
-        plans: impl IntoIterator<Item = UsagePlan>,
-    ) -> Result<Self, Vec<PlanError>> {
-        let mut made = Self::default();
-        let mut errors = Vec::new();
-        for plan in plans {
-            let name = plan.name.clone();
-            match store.local().enroll(plan) {
-                Err(error) => errors.push(error),
-                Ok(_) if made.by_name.contains_key(&name) => {
-                    errors.push(PlanError::Duplicate(name));
-                }
-                Ok(plan) => made.insert(Arc::new(plan)),
+/// Enrolls all of these plans.
+///
+/// # Errors
+///
+/// Every plan that is invalid or has a duplicate name. The store has the names of the others from
+/// then on, which does no harm.
+pub(crate) fn enroll_plans(
+    store: &dyn LimitStore,
+    plans: impl IntoIterator<Item = UsagePlan>,
+) -> Result<EnrolledPlans, Vec<PlanError>> {
+    let mut made = EnrolledPlans::default();
+    let mut errors = Vec::new();
+    for plan in plans {
+        let name = plan.name.clone();
+        match store.local().enroll(plan) {
+            Err(error) => errors.push(error),
+            Ok(_) if made.contains_key(&name) => errors.push(PlanError::Duplicate(name)),
+            Ok(plan) => {
+                made.insert(name, Arc::new(plan));
             }
         }
-        if errors.is_empty() {
-            Ok(made)
-        } else {
-            Err(errors)
-        }
     }
-
-    /// Inserts a plan, and replaces the one with its name.
-    pub(crate) fn insert(&mut self, plan: Arc<EnrolledPlan>) {
-        self.by_name.insert(plan.plan.name.clone(), plan);
-    }
-
-    /// Removes the plan of that name.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<EnrolledPlan>> {
-        self.by_name.remove(name)
-    }
-
-    #[must_use]
-    pub(crate) fn find(&self, name: &str) -> Option<&Arc<EnrolledPlan>> {
-        self.by_name.get(name)
-    }
-
-    /// All plans, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledPlan>> {
-        self.by_name.values()
-    }
-
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.by_name.len()
+    if errors.is_empty() {
+        Ok(made)
+    } else {
+        Err(errors)
     }
 }
 
@@ -86,7 +56,7 @@ impl LivePlans {
         let plan = Arc::new(plan);
         self.0.rcu(|plans| {
             let mut plans = EnrolledPlans::clone(plans);
-            plans.insert(Arc::clone(&plan));
+            plans.insert(plan.plan.name.clone(), Arc::clone(&plan));
             plans
         });
     }
@@ -135,9 +105,9 @@ impl PlanBook {
 
     /// Calls `work` with the present plan of that name. Takes no lock, and shares no count.
     pub(crate) fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
-        match self.configured.find(name) {
+        match self.configured.get(name) {
             Some(plan) => work(Some(plan)),
-            None => work(self.live.0.load().find(name).map(|plan| &**plan)),
+            None => work(self.live.0.load().get(name).map(|plan| &**plan)),
         }
     }
 

@@ -456,8 +456,7 @@ fn a_plan_that_makes_no_sense_is_refused() {
         PlanError::Rate(name(), RateError::Burst)
     );
     assert_eq!(refused(quota(0, Period::Day)), PlanError::Limit(name()));
-    let errors =
-        EnrolledPlans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
+    let errors = enroll_plans(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
     assert_eq!(
         errors,
         [
@@ -465,10 +464,10 @@ fn a_plan_that_makes_no_sense_is_refused() {
             PlanError::Duplicate(name())
         ]
     );
-    let plans = EnrolledPlans::enroll(&store, [rate(1.0, 1)]).unwrap();
+    let plans = enroll_plans(&store, [rate(1.0, 1)]).unwrap();
     assert_eq!(
-        plans.find("gold").map(|plan| &plan.plan),
+        plans.get("gold").map(|plan| &plan.plan),
         Some(&rate(1.0, 1))
     );
-    assert!(plans.find("silver").is_none());
+    assert!(!plans.contains_key("silver"));
 }

@@ -1,11 +1,10 @@
 //! Creates secrets and ids, and the records of secrets.
 
-use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 use super::{ServiceError, rules};
 use crate::control::storage::record::SecretRecord;
-use crate::keys::{KeyDigest, PREFIX, RandomnessError, generate};
+use crate::keys::{KeyDigest, PREFIX, RandomnessError, generate, push_random};
 
 /// The characters of a secret that are stored: these, after the scheme of an issued key.
 const SHOWN: usize = 4;
@@ -43,15 +42,7 @@ fn secret(digest: KeyDigest, text: &str, shown: usize, now_ms: u64) -> SecretRec
 
 /// Sixteen random characters of `[0-9a-z]`: 82 bits.
 pub(super) fn new_id() -> Result<String, RandomnessError> {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut id = String::with_capacity(ID);
-    let mut bytes = [0_u8; 32];
-    while id.len() < ID {
-        rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
-        // 252 = 7 * 36: larger values would favour the first characters.
-        let even = bytes.iter().filter(|byte| **byte < 252);
-        let digits = even.filter_map(|byte| DIGITS.get(usize::from(*byte) % DIGITS.len()));
-        id.extend(digits.take(ID - id.len()).map(|digit| char::from(*digit)));
-    }
+    push_random(&mut id, b"0123456789abcdefghijklmnopqrstuvwxyz", ID)?;
     Ok(id)
 }

@@ -40,7 +40,7 @@ impl SyncShared {
         let mut plans = EnrolledPlans::default();
         for record in records {
             if let Some(plan) = self.enroll(record)? {
-                plans.insert(Arc::new(plan));
+                plans.insert(plan.plan.name.clone(), Arc::new(plan));
             }
         }
         Ok(plans)

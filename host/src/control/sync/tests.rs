@@ -111,10 +111,10 @@ fn commits_are_in_use_after_catching_up() {
     assert_eq!(sync.state().revision, third);
     let (record, expect) = (plan(5), 0);
     let fourth = commit(&sync, Write::PutPlan { record, expect });
-    assert!(sync.plans().snapshot().find("gold").is_some());
+    assert!(sync.plans().snapshot().contains_key("gold"));
     let (name, expect) = ("gold".to_owned(), fourth);
     commit(&sync, Write::DeletePlan { name, expect });
-    assert!(sync.plans().snapshot().find("gold").is_none());
+    assert!(!sync.plans().snapshot().contains_key("gold"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
     let (record, expect) = (plan(10), 0);
     commit(&first, Write::PutPlan { record, expect });
     assert_eq!(find(&first, "a"), Ok("a".to_owned()));
-    let gold = Arc::clone(first.plans().snapshot().find("gold").unwrap());
+    let gold = Arc::clone(first.plans().snapshot().get("gold").unwrap());
     assert!(take(&first, &gold, 7).allowed);
     drop(first);
 
@@ -135,7 +135,7 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
     assert_eq!(find(&second, "a"), Ok("a".to_owned()));
     assert_eq!(second.index().last_used_ms("a"), Some(5_000));
     second.restore().unwrap();
-    let gold = Arc::clone(second.plans().snapshot().find("gold").unwrap());
+    let gold = Arc::clone(second.plans().snapshot().get("gold").unwrap());
     assert!(!take(&second, &gold, 4).allowed);
     assert!(take(&second, &gold, 3).allowed);
     second.flush().unwrap();
@@ -158,7 +158,7 @@ fn usage_that_cannot_be_written_is_written_later() {
     let sync = sync(&path, &limits());
     let (record, expect) = (plan(10), 0);
     commit(&sync, Write::PutPlan { record, expect });
-    let gold = Arc::clone(sync.plans().snapshot().find("gold").unwrap());
+    let gold = Arc::clone(sync.plans().snapshot().get("gold").unwrap());
     assert!(take(&sync, &gold, 2).allowed);
     let hinder = rusqlite::Connection::open(&path).unwrap();
     hinder

@@ -15,7 +15,7 @@ fn named(name: &str, apis: &[&str]) -> UsagePlan {
 
 fn enroll(store: &LocalLimits, plans: &[UsagePlan]) -> EnrolledPlans {
     let plans = plans.iter().cloned();
-    EnrolledPlans::enroll(store, plans).unwrap()
+    enroll_plans(store, plans).unwrap()
 }
 
 fn picked<'a>(book: &PlanBook, plans: &'a [Arc<str>], api: Option<&str>) -> Option<&'a str> {
