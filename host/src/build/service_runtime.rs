@@ -15,7 +15,7 @@ use crate::limits::{ExtendError, LimitStore, PlanBook, QuotaStatus};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
-/// The works of one process.
+/// The parts of one process that serve keys and plans.
 pub(crate) struct GatewayServiceRuntime {
     sync: Arc<StorageSync>,
     limits: Arc<dyn LimitStore>,
@@ -28,7 +28,7 @@ pub(crate) struct GatewayServiceRuntime {
 impl fmt::Debug for GatewayServiceRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayServiceRuntime")
-            .field("keeper", &self.sync)
+            .field("sync", &self.sync)
             .finish_non_exhaustive()
     }
 }
@@ -125,11 +125,11 @@ impl ServiceRuntime for GatewayServiceRuntime {
     ) -> Result<Option<QuotaExtension>, StorageError> {
         let plans = self.plans.load();
         let limit = plans.with(plan, |plan| Some(plan?.plan.quota?.limit));
-        let (Some(limit), Some(standing)) = (limit, self.quota_status(plan, key)) else {
+        let (Some(limit), Some(status)) = (limit, self.quota_status(plan, key)) else {
             return Ok(None);
         };
         let most = limit.saturating_add_signed(extra);
-        self.extend(plan, key, most.saturating_sub(standing.used))
+        self.extend(plan, key, most.saturating_sub(status.used))
     }
 
     fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {

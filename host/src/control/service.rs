@@ -35,6 +35,7 @@ mod store_report;
 mod tests;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub(crate) use rules::{MAX_METADATA, MAX_PLANS, MAX_VALUE};
 pub(crate) use rules::{MAX_METHODS, MAX_NAME};
 pub(crate) use store_export::{ExportCursor, StoreItem};
 pub(crate) use store_report::{StoreImport, StoreReport};
-pub(crate) use usage::{UsageReport, UsageReportQuery};
+pub(crate) use usage::UsageReport;
 
 /// How often a change is tried again when others change the same thing.
 pub(crate) const MAX_CONFLICT_RETRIES: usize = 16;
@@ -194,6 +195,19 @@ impl<T> Page<T> {
     }
 }
 
+/// Fails if it is defined in the configuration.
+fn refuse_configured(
+    kind: &'static str,
+    name: &str,
+    is_configured: bool,
+) -> Result<(), ServiceError> {
+    if is_configured {
+        let name = name.to_owned();
+        return Err(ServiceError::InConfiguration { kind, name });
+    }
+    Ok(())
+}
+
 /// Repeats a change until it does not conflict with changes of others.
 fn retry<T>(
     kind: &'static str,
@@ -211,10 +225,10 @@ fn retry<T>(
 /// The keys and plans of the configuration in use.
 #[derive(Debug, Default)]
 struct ConfiguredItems {
-    /// In the order of their names.
-    plans: Vec<UsagePlan>,
-    /// In the order of their ids.
-    keys: Vec<KeyEntry>,
+    /// By their names.
+    plans: BTreeMap<Arc<str>, UsagePlan>,
+    /// By their ids.
+    keys: BTreeMap<String, KeyEntry>,
 }
 
 /// The key and plan service.
@@ -252,13 +266,21 @@ impl ControlService {
         plans: impl IntoIterator<Item = UsagePlan>,
         keys: impl IntoIterator<Item = KeyEntry>,
     ) {
-        let mut fixed = ConfiguredItems {
-            plans: plans.into_iter().collect(),
-            keys: keys.into_iter().collect(),
-        };
-        fixed.plans.sort_by(|one, two| one.name.cmp(&two.name));
-        fixed.keys.sort_by(|one, two| one.id.cmp(&two.id));
-        self.configured.store(Arc::new(fixed));
+        let plans = plans.into_iter().map(|plan| (plan.name.clone(), plan));
+        let keys = keys.into_iter().map(|key| (key.id.clone(), key));
+        self.configured.store(Arc::new(ConfiguredItems {
+            plans: plans.collect(),
+            keys: keys.collect(),
+        }));
+    }
+
+    fn refuse_configured_key(&self, id: &str) -> Result<(), ServiceError> {
+        refuse_configured("key", id, self.configured.load().keys.contains_key(id))
+    }
+
+    fn refuse_configured_plan(&self, name: &str) -> Result<(), ServiceError> {
+        let is_configured = self.configured.load().plans.contains_key(name);
+        refuse_configured("plan", name, is_configured)
     }
 
     /// The name of the storage, for people.

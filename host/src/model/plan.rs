@@ -32,6 +32,24 @@ impl RateLimit {
     }
 }
 
+/// The API that two plans are both for.
+pub(crate) enum SharedApi<'a, T> {
+    All,
+    Named(&'a T),
+}
+
+/// The first API in both of these lists. An empty list is for all APIs.
+pub(crate) fn shared_api<'a, T: PartialEq>(one: &'a [T], two: &'a [T]) -> Option<SharedApi<'a, T>> {
+    match (one, two) {
+        ([], []) => Some(SharedApi::All),
+        ([], [api, ..]) | ([api, ..], []) => Some(SharedApi::Named(api)),
+        (one, two) => {
+            let shared = one.iter().find(|api| two.contains(api));
+            shared.map(SharedApi::Named)
+        }
+    }
+}
+
 /// A number of requests in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredQuota", into = "StoredQuota")]

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::params::{self, QueryParams};
 use super::shape::KeyResource;
-use super::usage::{UsageFormat, wants};
+use super::usage::{UsageFormat, wants_csv};
 use super::{AdminApi, audit, now_ms, stream};
 use crate::admin::envelope::ApiCaller;
 use crate::admin::problem::ApiProblem;
@@ -80,10 +80,7 @@ pub(crate) async fn export(
     QueryParams(query): QueryParams<ExportParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
-    let csv = match query.format {
-        Some(format) => format == UsageFormat::Csv,
-        None => wants(&headers, "text/csv"),
-    };
+    let csv = wants_csv(query.format, &headers);
     let keys = KeyQuery {
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
@@ -99,10 +96,9 @@ pub(crate) async fn export(
     if digests {
         caller.may_write("digests")?;
     }
-    let form = match (csv, digests) {
-        (true, _) => ExportForm::Csv,
-        (false, false) => ExportForm::Json,
-        (false, true) => ExportForm::Digests,
+    let form = match csv {
+        true => ExportForm::Csv,
+        false => ExportForm::Json { digests },
     };
     // Before the first byte an error can still be an answer of its own.
     let first = encode_chunk(&api, &keys, form, None).await?;
@@ -143,9 +139,10 @@ pub(crate) async fn export(
 /// The format of an export.
 #[derive(Debug, Clone, Copy)]
 enum ExportForm {
-    Json,
-    /// JSON with the digests of secrets.
-    Digests,
+    Json {
+        /// Whether each secret has its digest.
+        digests: bool,
+    },
     Csv,
 }
 
@@ -166,13 +163,9 @@ async fn encode_chunk(
         let page = service.export(query)?;
         let text = match form {
             ExportForm::Csv => as_csv(page.items, first),
-            ExportForm::Json => as_json(page.items, KeyResource::new, first, page.next.is_none()),
-            ExportForm::Digests => as_json(
-                page.items,
-                KeyResource::with_digests,
-                first,
-                page.next.is_none(),
-            ),
+            ExportForm::Json { digests } => {
+                as_json(page.items, digests, first, page.next.is_none())
+            }
         };
         Ok((text, page.next))
     });
@@ -180,17 +173,13 @@ async fn encode_chunk(
 }
 
 /// Encodes a chunk of an array.
-fn as_json(
-    keys: Vec<KeyView>,
-    shape: fn(KeyView, u64) -> KeyResource,
-    first: bool,
-    last: bool,
-) -> Vec<u8> {
+fn as_json(keys: Vec<KeyView>, digests: bool, first: bool, last: bool) -> Vec<u8> {
     let now = now_ms();
     let mut text = if first { "[" } else { "" }.to_owned();
     for (position, key) in keys.into_iter().enumerate() {
         let comma = if first && position == 0 { "" } else { "," };
-        let key = serde_json::to_string(&shape(key, now)).unwrap_or_default();
+        let key = serde_json::to_string(&KeyResource::of(key, now, digests));
+        let key = key.unwrap_or_default();
         text = text + comma + "\n" + &key;
     }
     if last {
@@ -230,6 +219,6 @@ fn row(key: &KeyResource) -> [String; 11] {
         first
             .map(|secret| secret.prefix.clone())
             .unwrap_or_default(),
-        serde_json::to_string(key.metadata()).unwrap_or_default(),
+        serde_json::to_string(&key.metadata).unwrap_or_default(),
     ]
 }

@@ -161,7 +161,7 @@ pub(crate) fn tagged(status: StatusCode, body: &impl Serialize, revision: u64) -
     response
 }
 
-/// Sets a field to a value that is known to be valid.
+/// Sets a field, if the value is valid.
 pub(crate) fn put(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

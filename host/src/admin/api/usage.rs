@@ -15,7 +15,8 @@ use super::params::{self, QueryParams};
 use super::shape::{ExtendedQuota, KeyResource, PlanResource, QuotaExtend, UsageResource};
 use super::{ApiState, audit, body, json, now_ms};
 use crate::admin::problem::ApiProblem;
-use crate::control::service::{ControlService, UsageReport, UsageReportQuery, guarded};
+use crate::control::service::{ControlService, UsageReport, guarded};
+use crate::control::storage::UsageQuery;
 use crate::model::date;
 use crate::model::json::MOST;
 
@@ -73,10 +74,7 @@ pub(crate) async fn show(
     QueryParams(query): QueryParams<UsageParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
-    let csv = match query.format {
-        Some(format) => format == UsageFormat::Csv,
-        None => wants(&headers, "text/csv"),
-    };
+    let csv = wants_csv(query.format, &headers);
     let now = now_ms();
     let today = u32::try_from(now / DAY_MS).unwrap_or(u32::MAX);
     let day = |field: &str, text: Option<&str>, default: u32| match text {
@@ -87,10 +85,11 @@ pub(crate) async fn show(
     let to = day("to", query.to.as_deref(), today)?;
     let from = day("from", query.from.as_deref(), to)?;
     let plan = params::name("plan", Some(query.plan))?.unwrap_or_default();
-    let query = UsageReportQuery {
+    let query = UsageQuery {
         plan: plan.clone(),
         key: params::name("key", query.key)?,
-        days: from..=to,
+        from_day: from,
+        to_day: to,
         after: params::after(query.cursor.as_deref())?.map(str::to_owned),
         limit: params::limit(query.limit)?,
     };
@@ -136,6 +135,14 @@ fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
         super::keys::put(&mut response, name, &cursor);
     }
     response
+}
+
+/// Whether a report is to be comma-separated values.
+pub(crate) fn wants_csv(format: Option<UsageFormat>, headers: &HeaderMap) -> bool {
+    match format {
+        Some(format) => format == UsageFormat::Csv,
+        None => wants(headers, "text/csv"),
+    }
 }
 
 /// Whether the client accepts this type.

@@ -14,6 +14,7 @@ use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
 use crate::config::value::name::is_name;
 use crate::config::value::{digest, instant};
+use crate::model::plan::{SharedApi, shared_api};
 
 const ONLY_DIGESTS: &str =
     "never write a key into the file: `windlass key new` makes a key and prints its `digest`";
@@ -113,7 +114,7 @@ impl Kind for Instant {
     }
 }
 
-/// What a key is called in reports.
+/// The name of a key in reports.
 fn title(values: &DeTable<'_>) -> String {
     let id = values.get("id").and_then(|id| id.get_ref().as_str());
     match id.filter(|id| is_name(id)) {
@@ -156,19 +157,15 @@ fn plans(table: &mut Table<'_>, keys: KeyPlans) -> Vec<usize> {
     plan.into_iter().chain(plans).collect()
 }
 
-/// What two plans share, if they do. Says nothing of one that could not be read.
+/// The error about two plans that cover one API. None if they share no API, or if one could not be
+/// read.
 fn shared(table: &mut Table<'_>, one: usize, other: usize) -> Option<String> {
     let reader = table.reader();
     let (of_one, of_other) = (reader.plan_apis.get(&one)?, reader.plan_apis.get(&other)?);
     let names = &reader.names;
-    let both = of_one.iter().find(|api| of_other.contains(api));
-    let what = match (of_one.as_slice(), of_other.as_slice(), both) {
-        (_, _, Some(api)) => format!("API `{}`", names.at(Group::Api, *api)),
-        ([], [], None) => "every API".to_owned(),
-        ([], [api, ..], None) | ([api, ..], [], None) => {
-            format!("API `{}`", names.at(Group::Api, *api))
-        }
-        ([_, ..], [_, ..], None) => return None,
+    let what = match shared_api(of_one, of_other)? {
+        SharedApi::All => "every API".to_owned(),
+        SharedApi::Named(api) => format!("API `{}`", names.at(Group::Api, *api)),
     };
     let (one, other) = (names.at(Group::Plan, one), names.at(Group::Plan, other));
     Some(format!(

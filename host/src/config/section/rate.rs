@@ -1,4 +1,4 @@
-//! `rate` and `burst`, wherever they stand: token buckets.
+//! `rate` and `burst`, in every table that has them: token buckets.
 
 use windlass_config_derive::FromTable;
 

@@ -38,6 +38,17 @@ pub(crate) struct CsvWarning {
     pub(crate) message: String,
 }
 
+impl CsvWarning {
+    pub(super) fn new(line: u64, column: u64, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            line,
+            column,
+            message,
+        }
+    }
+}
+
 /// A valid row.
 #[derive(Debug, Clone)]
 pub(super) struct CsvRow {
@@ -75,12 +86,8 @@ pub(super) fn read(
 ) -> Result<(Vec<CsvRow>, Vec<CsvWarning>), CsvWarning> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Some((line, column)) = open_quote(bytes) {
-        let message = "a `\"` begins a field here and has no end, so the rest of the file is one row; close the quote, or quote the whole field and double this quote".to_owned();
-        return Err(CsvWarning {
-            line,
-            column,
-            message,
-        });
+        let message = "a `\"` begins a field here and has no end, so the rest of the file is one row; close the quote, or quote the whole field and double this quote";
+        return Err(CsvWarning::new(line, column, message));
     }
     let mut reader = ReaderBuilder::new()
         .flexible(true)
@@ -97,20 +104,16 @@ pub(super) fn read(
         let line = lines.of(record.position().map_or(0, ::csv::Position::byte));
         if rows.len() + warnings.len() >= most {
             let message = format!("the file has more than {most} rows; split it");
-            return Err(CsvWarning {
-                line,
-                column: 1,
-                message,
-            });
+            return Err(CsvWarning::new(line, 1, message));
         }
         let record = columns.rejoin(record);
         match columns.row(&record, line, now_ms) {
             Ok(row) => match seen.insert(row.secret.digest, line) {
-                Some(earlier) => warnings.push(CsvWarning {
-                    line,
-                    column: row.key_column,
-                    message: format!("`key` is the same as on line {earlier}; the row is left out"),
-                }),
+                Some(earlier) => {
+                    let why =
+                        format!("`key` is the same as on line {earlier}; the row is left out");
+                    warnings.push(CsvWarning::new(line, row.key_column, why));
+                }
                 None => rows.push(row),
             },
             Err(warning) => warnings.push(warning),
@@ -121,11 +124,7 @@ pub(super) fn read(
 
 impl Columns {
     fn of(header: &StringRecord) -> Result<Self, CsvWarning> {
-        let wrong = |column: usize, message: String| CsvWarning {
-            line: 1,
-            column: column as u64 + 1,
-            message,
-        };
+        let wrong = |index: usize, message: String| CsvWarning::new(1, index as u64 + 1, message);
         let mut columns: HashMap<String, usize> = HashMap::new();
         for (index, name) in header.iter().enumerate() {
             let name = name.to_ascii_lowercase();
@@ -188,11 +187,8 @@ impl Columns {
     }
 
     fn row(&self, record: &StringRecord, line: u64, now_ms: u64) -> Result<CsvRow, CsvWarning> {
-        let wrong = |index: usize, message: String| CsvWarning {
-            line,
-            column: index as u64 + 1,
-            message,
-        };
+        let wrong =
+            |index: usize, message: String| CsvWarning::new(line, index as u64 + 1, message);
         if record.len() > self.count {
             let message = format!(
                 "the row has {} fields, the header {}; quote a value with commas",
@@ -270,15 +266,11 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
 fn csv_warning(error: &::csv::Error) -> CsvWarning {
     let position = error.position();
     let message = match error.kind() {
-        ::csv::ErrorKind::Utf8 { .. } => "the file is not UTF-8".to_owned(),
+        ::csv::ErrorKind::Utf8 { .. } => "the file is not UTF-8",
         // The crate's own enum may grow.
-        _ => "the file cannot be read as comma-separated values".to_owned(),
+        _ => "the file cannot be read as comma-separated values",
     };
-    CsvWarning {
-        line: position.map_or(1, ::csv::Position::line),
-        column: 1,
-        message,
-    }
+    CsvWarning::new(position.map_or(1, ::csv::Position::line), 1, message)
 }
 
 #[cfg(test)]

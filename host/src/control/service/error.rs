@@ -30,6 +30,31 @@ impl InvalidField {
     }
 }
 
+/// Collects the invalid fields of a request.
+#[derive(Debug, Default)]
+pub(super) struct InvalidFields(Vec<InvalidField>);
+
+impl InvalidFields {
+    pub(super) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(InvalidField::new(field, message));
+    }
+
+    /// Adds the field if its check has failed.
+    pub(super) fn check(&mut self, field: impl Into<String>, result: Result<(), String>) {
+        if let Err(message) = result {
+            self.add(field, message);
+        }
+    }
+
+    /// Fails if a field is invalid.
+    pub(super) fn finish(self) -> Result<(), ServiceError> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(ServiceError::Invalid(self.0)),
+        }
+    }
+}
+
 /// Why a call fails. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {

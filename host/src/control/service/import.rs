@@ -112,8 +112,7 @@ impl ControlService {
         let mut sets = PlanSets::new(self);
         let mut good = Vec::with_capacity(rows.len());
         for row in rows {
-            let fault = sets.fault(&row)?;
-            match fault {
+            match sets.fault(&row)? {
                 None => good.push(row),
                 Some(warning) => wrong.push(warning),
             }
@@ -140,11 +139,10 @@ impl ControlService {
             };
             match owner {
                 None => fresh.push(row),
-                Some(owner) => wrong.push(CsvWarning {
-                    line: row.line,
-                    column: row.key_column,
-                    message: format!("key `{owner}` has this value already; the row is left out"),
-                }),
+                Some(owner) => {
+                    let why = format!("key `{owner}` has this value already; the row is left out");
+                    wrong.push(CsvWarning::new(row.line, row.key_column, why));
+                }
             }
         }
         Ok(fresh)
@@ -236,13 +234,11 @@ impl ControlService {
     fn undo(&self, done: &[(u64, Vec<String>)]) -> usize {
         let mut left = 0;
         for (revision, ids) in done {
-            let writes: Vec<Write> = ids
-                .iter()
-                .map(|id| Write::DeleteKey {
-                    id: id.clone(),
-                    expect: *revision,
-                })
-                .collect();
+            let delete = |id: &String| Write::DeleteKey {
+                id: id.clone(),
+                expect: *revision,
+            };
+            let writes: Vec<Write> = ids.iter().map(delete).collect();
             if let Err(error) = self.storage.commit(&writes) {
                 tracing::error!(
                     "keys of a failed import could not be deleted again: {error}; delete them through the admin API"
@@ -303,11 +299,7 @@ impl<'a> PlanSets<'a> {
                 message
             }
         };
-        Ok(message.map(|message| CsvWarning {
-            line: row.line,
-            column: row.plans_column,
-            message,
-        }))
+        Ok(message.map(|message| CsvWarning::new(row.line, row.plans_column, message)))
     }
 }
 

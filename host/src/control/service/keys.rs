@@ -166,7 +166,7 @@ impl ControlService {
         query.limit += 1;
         let stored = self.storage.keys(&query)?.into_iter();
         let fixed = self.configured.load();
-        let fixed = fixed.keys.iter().filter(|key| selects(&query, key));
+        let fixed = fixed.keys.values().filter(|key| selects(&query, key));
         let fixed = fixed.take(query.limit).map(|key| self.view_configured(key));
         let items = stored.map(|key| self.view_stored(key)).chain(fixed);
         Ok(Page::of(items.collect(), limit, |key| &key.record.id))
@@ -286,9 +286,7 @@ impl ControlService {
 
     fn configured_key(&self, id: &str) -> Option<KeyView> {
         let fixed = self.configured.load();
-        let index = fixed.keys.binary_search_by(|key| (*key.id).cmp(id));
-        let key = fixed.keys.get(index.ok()?)?;
-        Some(self.view_configured(key))
+        fixed.keys.get(id).map(|key| self.view_configured(key))
     }
 
     fn view_configured(&self, key: &KeyEntry) -> KeyView {
@@ -310,20 +308,10 @@ impl ControlService {
         }
     }
 
-    pub(super) fn refuse_configured_key(&self, id: &str) -> Result<(), ServiceError> {
-        match self.configured_key(id) {
-            None => Ok(()),
-            Some(_) => Err(ServiceError::InConfiguration {
-                kind: "key",
-                name: id.to_owned(),
-            }),
-        }
-    }
-
     pub(super) fn refuse_configured_digest(&self, digest: &KeyDigest) -> Result<(), ServiceError> {
         let fixed = self.configured.load();
         let has = |key: &&KeyEntry| key.secrets.iter().any(|secret| secret.digest == *digest);
-        match fixed.keys.iter().find(has) {
+        match fixed.keys.values().find(has) {
             Some(key) => Err(ServiceError::KeyExists(key.id.clone())),
             None => Ok(()),
         }

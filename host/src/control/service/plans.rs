@@ -4,11 +4,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::keys::check_revision;
-use super::rules::{self, PlanApis};
-use super::{ConfiguredItems, ControlService, Page, PlanView, ServiceError, retry};
+use super::{ControlService, Page, PlanView, ServiceError, retry, rules};
 use crate::control::storage::record::PlanRecord;
 use crate::control::storage::{KeyQuery, Write};
-use crate::limits::{MethodRate, UsagePlan};
+use crate::limits::MethodRate;
 use crate::model::json::{present, present_whole};
 use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::model::store::Origin;
@@ -101,7 +100,7 @@ impl ControlService {
     ///
     /// It does not exist, or the storage is out of reach.
     pub(crate) fn plan(&self, name: &str) -> Result<PlanView, ServiceError> {
-        if let Some(plan) = self.configured.load().plan(name) {
+        if let Some(plan) = self.configured.load().plans.get(name) {
             return Ok(self.view_plan(plan.into(), Origin::Configuration));
         }
         let record = self.storage.plan(name)?;
@@ -122,9 +121,9 @@ impl ControlService {
     ) -> Result<Page<PlanView>, ServiceError> {
         let fixed = self.configured.load();
         let stored = self.storage.plans()?.into_iter();
-        let stored = stored.filter(|record| fixed.plan(&record.name).is_none());
+        let stored = stored.filter(|record| !fixed.plans.contains_key(&*record.name));
         let stored = stored.map(|record| (record, Origin::Store));
-        let fixed = fixed.plans.iter();
+        let fixed = fixed.plans.values();
         let fixed = fixed.map(|plan| (plan.into(), Origin::Configuration));
         let plans = stored
             .chain(fixed)
@@ -220,7 +219,7 @@ impl ControlService {
                 Err(error) => return Err(error),
             }
         }
-        rules::check_distinct_apis(&plans.iter().map(plan_apis).collect::<Vec<_>>())
+        rules::check_distinct_apis(&plans.iter().collect::<Vec<_>>())
     }
 
     /// Checks that every key on the plan may stay on it.
@@ -237,8 +236,8 @@ impl ControlService {
                     Err(error) => return Err(error),
                 }
             }
-            let all = std::iter::once(plan).chain(&others);
-            rules::check_distinct_apis(&all.map(plan_apis).collect::<Vec<_>>())?;
+            let all: Vec<_> = std::iter::once(plan).chain(&others).collect();
+            rules::check_distinct_apis(&all)?;
         }
         Ok(())
     }
@@ -246,16 +245,6 @@ impl ControlService {
     fn stored_plan(&self, name: &str) -> Result<PlanRecord, ServiceError> {
         let plan = self.storage.plan(name)?;
         plan.ok_or_else(|| ServiceError::NoPlan(name.to_owned()))
-    }
-
-    pub(super) fn refuse_configured_plan(&self, name: &str) -> Result<(), ServiceError> {
-        match self.configured.load().plan(name) {
-            None => Ok(()),
-            Some(_) => Err(ServiceError::InConfiguration {
-                kind: "plan",
-                name: name.to_owned(),
-            }),
-        }
     }
 
     fn view_plan(&self, record: PlanRecord, origin: Origin) -> PlanView {
@@ -266,15 +255,4 @@ impl ControlService {
             overshoot,
         }
     }
-}
-
-impl ConfiguredItems {
-    fn plan(&self, name: &str) -> Option<&UsagePlan> {
-        let index = self.plans.binary_search_by(|plan| (*plan.name).cmp(name));
-        self.plans.get(index.ok()?)
-    }
-}
-
-fn plan_apis(plan: &PlanRecord) -> PlanApis<'_> {
-    (&plan.name, plan.apis.iter().map(|api| &**api).collect())
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::{InvalidField, ServiceError};
+use super::error::{InvalidFields, ServiceError};
 use crate::control::storage::record::{KeyRecord, PlanRecord};
 use crate::keys::masked;
 use crate::limits::UsagePlan;
 use crate::model::json::MOST;
 use crate::model::name::is_name;
-use crate::model::plan::RateLimit;
+use crate::model::plan::{RateLimit, SharedApi, shared_api};
 
 /// The longest name and consumer. Characters.
 pub(crate) const MAX_NAME: usize = 128;
@@ -65,44 +65,32 @@ pub(crate) fn check_single_line(text: &str, longest: usize) -> Result<(), String
 ///
 /// Every invalid field.
 pub(crate) fn check_key(record: &KeyRecord) -> Result<(), ServiceError> {
-    let mut faults = Vec::new();
-    let mut check = |field: &str, result: Result<(), String>| {
-        if let Err(message) = result {
-            faults.push(InvalidField::new(field, message));
-        }
-    };
-    check("name", check_single_line(&record.name, MAX_NAME));
-    check("consumer", check_single_line(&record.consumer, MAX_NAME));
+    let mut faults = InvalidFields::default();
+    faults.check("name", check_single_line(&record.name, MAX_NAME));
+    faults.check("consumer", check_single_line(&record.consumer, MAX_NAME));
     if record.consumer.is_empty() {
-        check(
-            "consumer",
-            Err("is empty; name the owner of the key".to_owned()),
-        );
+        faults.add("consumer", "is empty; name the owner of the key");
     }
-    check("plans", check_names(&record.plans));
+    faults.check("plans", check_names(&record.plans));
     check_metadata(&record.metadata, &mut faults);
-    finish(faults)
+    faults.finish()
 }
 
-fn check_metadata(entries: &BTreeMap<String, String>, faults: &mut Vec<InvalidField>) {
+fn check_metadata(entries: &BTreeMap<String, String>, faults: &mut InvalidFields) {
     if entries.len() > MAX_METADATA {
         let message = format!("has more than {MAX_METADATA} entries");
-        faults.push(InvalidField::new("metadata", message));
+        faults.add("metadata", message);
     }
     for (name, value) in entries {
         if name == "id" {
             let message = "is reserved: the attribute `api-key.id` is the key's own id";
-            faults.push(InvalidField::new("metadata.id", message));
+            faults.add("metadata.id", message);
         } else if !is_name(name) {
             let message = "has a name that is not 1 to 64 letters, digits, `_` and `-`";
-            faults.push(InvalidField::new("metadata", message));
+            faults.add("metadata", message);
         }
-        if let Err(message) = check_single_line(value, MAX_VALUE) {
-            faults.push(InvalidField::new(
-                format!("metadata.{}", masked(name)),
-                message,
-            ));
-        }
+        let field = format!("metadata.{}", masked(name));
+        faults.check(field, check_single_line(value, MAX_VALUE));
     }
 }
 
@@ -127,32 +115,21 @@ fn check_names(names: &[String]) -> Result<(), String> {
 ///
 /// Every invalid field, or the error of the limits about the whole plan.
 pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
-    let mut faults = Vec::new();
+    let mut faults = InvalidFields::default();
     if !is_name(&record.name) {
-        faults.push(InvalidField::new(
-            "name",
-            "must be 1 to 64 letters, digits, `_` and `-`",
-        ));
+        faults.add("name", "must be 1 to 64 letters, digits, `_` and `-`");
     }
-    if let Err(message) = check_single_line(&record.description, MAX_VALUE) {
-        faults.push(InvalidField::new("description", message));
-    }
-    if let Err(message) = check_names(&record.apis) {
-        faults.push(InvalidField::new("apis", message));
-    }
+    let description = check_single_line(&record.description, MAX_VALUE);
+    faults.check("description", description);
+    faults.check("apis", check_names(&record.apis));
     if let Some(rate) = &record.rate {
         check_rate("rate", rate, &mut faults);
     }
-    if let Some(quota) = &record.quota
-        && quota.limit > MOST
-    {
-        faults.push(InvalidField::new(
-            "quota",
-            format!("must be at most {MOST}"),
-        ));
+    if record.quota.is_some_and(|quota| quota.limit > MOST) {
+        faults.add("quota", format!("must be at most {MOST}"));
     }
     check_methods(record, &mut faults);
-    finish(faults)?;
+    faults.finish()?;
     let mut seen = BTreeSet::new();
     for method in &record.methods {
         if !seen.insert((&method.method, &method.path)) {
@@ -165,77 +142,58 @@ pub(crate) fn check_plan(record: &PlanRecord) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn check_rate(field: &str, rate: &RateLimit, faults: &mut Vec<InvalidField>) {
+fn check_rate(field: &str, rate: &RateLimit, faults: &mut InvalidFields) {
     let RateLimit { per_second, burst } = *rate;
     if !(per_second > 0.0 && per_second <= FASTEST) {
         let message = format!("must be above 0 and at most {FASTEST} a second");
-        faults.push(InvalidField::new(format!("{field}.per_second"), message));
+        faults.add(format!("{field}.per_second"), message);
     }
     if !(1..=MOST).contains(&burst) {
         let message = format!("must be 1 to {MOST}");
-        faults.push(InvalidField::new(format!("{field}.burst"), message));
+        faults.add(format!("{field}.burst"), message);
     }
 }
 
-fn check_methods(record: &PlanRecord, faults: &mut Vec<InvalidField>) {
+fn check_methods(record: &PlanRecord, faults: &mut InvalidFields) {
     if record.methods.len() > MAX_METHODS {
         let message = format!("has more than {MAX_METHODS} entries");
-        faults.push(InvalidField::new("methods", message));
+        faults.add("methods", message);
     }
     for (index, method) in record.methods.iter().enumerate() {
         let field = format!("methods[{index}]");
         let word = &method.method;
         if !(1..=32).contains(&word.len()) || !word.bytes().all(|byte| byte.is_ascii_uppercase()) {
             let message = "must be a method in capitals, or `ANY`";
-            faults.push(InvalidField::new(format!("{field}.method"), message));
+            faults.add(format!("{field}.method"), message);
         }
         let path = &method.path;
         if &**path != "$default" && !path.starts_with('/') {
             let message = "must be the path of a route, which begins with `/`, or `$default`";
-            faults.push(InvalidField::new(format!("{field}.path"), message));
+            faults.add(format!("{field}.path"), message);
         }
-        if let Err(message) = check_single_line(path, MAX_PATH) {
-            faults.push(InvalidField::new(format!("{field}.path"), message));
-        }
+        faults.check(format!("{field}.path"), check_single_line(path, MAX_PATH));
         check_rate(&field, &method.rate, faults);
     }
 }
-
-fn finish(faults: Vec<InvalidField>) -> Result<(), ServiceError> {
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(ServiceError::Invalid(faults))
-    }
-}
-
-/// A plan's name and the APIs that it is for.
-pub(crate) type PlanApis<'a> = (&'a str, Vec<&'a str>);
 
 /// Checks that no two of these plans are for one API.
 ///
 /// # Errors
 ///
 /// The first two that are.
-pub(crate) fn check_distinct_apis(plans: &[PlanApis<'_>]) -> Result<(), ServiceError> {
-    for (index, (first, one)) in plans.iter().enumerate() {
-        for (second, two) in plans.iter().skip(index + 1) {
-            let api = match (one.is_empty(), two.is_empty()) {
-                (true, true) => Some(None),
-                (true, false) => two.first().map(|api| Some(*api)),
-                (false, true) => one.first().map(|api| Some(*api)),
-                (false, false) => one
-                    .iter()
-                    .find(|api| two.contains(api))
-                    .map(|api| Some(*api)),
+pub(crate) fn check_distinct_apis(plans: &[&PlanRecord]) -> Result<(), ServiceError> {
+    for (index, first) in plans.iter().enumerate() {
+        for second in plans.iter().skip(index + 1) {
+            let api = match shared_api(&first.apis, &second.apis) {
+                None => continue,
+                Some(SharedApi::All) => None,
+                Some(SharedApi::Named(api)) => Some(api.clone()),
             };
-            if let Some(api) = api {
-                return Err(ServiceError::Overlap {
-                    first: (*first).to_owned(),
-                    second: (*second).to_owned(),
-                    api: api.map(str::to_owned),
-                });
-            }
+            return Err(ServiceError::Overlap {
+                first: first.name.clone(),
+                second: second.name.clone(),
+                api,
+            });
         }
     }
     Ok(())

@@ -38,11 +38,11 @@ fn digest_taken(id: &str, owner: &str) -> RecordOutcome {
     ))
 }
 
-/// The message, if the record is to blame and is to be left out. Any other error ends the import.
-fn record_fault(error: ServiceError) -> Result<String, ServiceError> {
+/// Leaves the record out if it is to blame. Any other error ends the import.
+fn left_out(error: ServiceError) -> Result<RecordOutcome, ServiceError> {
     match error {
         ServiceError::Storage(_) | ServiceError::Randomness(_) => Err(error),
-        other => Ok(other.to_string()),
+        other => Ok(RecordOutcome::LeftOut(other.to_string())),
     }
 }
 
@@ -68,7 +68,8 @@ impl ControlService {
             }
             match item {
                 StoreItem::Plan(plan) => {
-                    let done = self.import_plan(plan, how, now_ms, report)?;
+                    let done = self.import_plan(plan, how, now_ms, report);
+                    let done = done.or_else(left_out)?;
                     report.record_outcome(|report| &mut report.plans, line, done);
                 }
                 StoreItem::Key(key) => {
@@ -105,7 +106,8 @@ impl ControlService {
                 StoreItem::Extension(extension) => {
                     // The extension is computed from the usage.
                     self.import_usage(&std::mem::take(&mut usage), how, now_ms, report)?;
-                    let done = self.import_extension(&extension, how, now_ms)?;
+                    let done = self.import_extension(&extension, how, now_ms);
+                    let done = done.or_else(left_out)?;
                     report.record_outcome(|report| &mut report.extensions, line, done);
                 }
             }
@@ -126,11 +128,8 @@ impl ControlService {
         now_ms: u64,
         report: &mut StoreReport,
     ) -> Result<RecordOutcome, ServiceError> {
-        let checked =
-            rules::check_plan(&plan).and_then(|()| self.refuse_configured_plan(&plan.name));
-        if let Err(error) = checked {
-            return record_fault(error).map(RecordOutcome::LeftOut);
-        }
+        rules::check_plan(&plan)?;
+        self.refuse_configured_plan(&plan.name)?;
         let _plans = self.plans.write();
         let there = self.storage.plan(&plan.name)?;
         let there = there.map(|there| (there.revision, same_plan(&there, &plan)));
@@ -138,10 +137,8 @@ impl ControlService {
         let Some(expect) = expect else {
             return Ok(done);
         };
-        if expect > 0
-            && let Err(error) = self.check_sets(&plan)
-        {
-            return record_fault(error).map(RecordOutcome::LeftOut);
+        if expect > 0 {
+            self.check_sets(&plan)?;
         }
         if how.dry_run {
             report.new_plans.insert(plan.name);
@@ -169,7 +166,7 @@ impl ControlService {
         report: &mut StoreReport,
     ) -> Result<(RecordOutcome, Option<u64>), ServiceError> {
         if let Err(error) = self.check_imported(record, report) {
-            return record_fault(error).map(|why| (RecordOutcome::LeftOut(why), None));
+            return Ok((left_out(error)?, None));
         }
         let there = self.storage.key(&record.id)?;
         let there = there.map(|there| (there.record.revision, same_key(&there.record, record)));
@@ -199,44 +196,46 @@ impl ControlService {
             return Ok(());
         }
         let _plans = self.plans.read();
-        let write = |key: &PendingKey| Write::PutKey {
-            record: key.record.clone(),
-            expect: key.expect,
-        };
         let chunk = self.storage.max_writes().max(1);
         let mut keys = keys.into_iter().peekable();
         while keys.peek().is_some() {
-            let chunk: Vec<PendingKey> = keys.by_ref().take(chunk).collect();
-            match self
-                .storage
-                .commit(&chunk.iter().map(write).collect::<Vec<_>>())
-            {
-                Ok(_) => {
-                    for key in chunk {
-                        report.record_outcome(|report| &mut report.keys, key.line, key.done);
-                    }
-                }
-                Err(CommitError::Storage(error)) => return Err(error.into()),
-                Err(CommitError::Conflict(_)) => {
-                    for key in chunk {
-                        let done = match self.storage.commit(&[write(&key)]) {
-                            Ok(_) => key.done,
-                            Err(CommitError::Storage(error)) => return Err(error.into()),
-                            Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
-                                digest_taken(&key.record.id, &owner)
-                            }
-                            Err(CommitError::Conflict(_)) => {
-                                let id = &key.record.id;
-                                let why = format!(
-                                    "key `{id}` is in the file twice, or was changed by others meanwhile"
-                                );
-                                RecordOutcome::LeftOut(why)
-                            }
-                        };
-                        report.record_outcome(|report| &mut report.keys, key.line, done);
-                    }
-                }
-            }
+            self.commit_key_chunk(keys.by_ref().take(chunk).collect(), report)?;
+        }
+        Ok(())
+    }
+
+    fn commit_key_chunk(
+        &self,
+        keys: Vec<PendingKey>,
+        report: &mut StoreReport,
+    ) -> Result<(), ServiceError> {
+        let writes = keys.iter().map(|key| Write::PutKey {
+            record: key.record.clone(),
+            expect: key.expect,
+        });
+        let conflict = match self.storage.commit(&writes.collect::<Vec<_>>()) {
+            Ok(_) => None,
+            Err(CommitError::Conflict(conflict)) => Some(conflict),
+            Err(CommitError::Storage(error)) => return Err(error.into()),
+        };
+        if conflict.is_some() && keys.len() > 1 {
+            return keys
+                .into_iter()
+                .try_for_each(|key| self.commit_key_chunk(vec![key], report));
+        }
+        for PendingKey {
+            line, record, done, ..
+        } in keys
+        {
+            let id = &record.id;
+            let done = match &conflict {
+                None => done,
+                Some(Conflict::Digest { owner, .. }) => digest_taken(id, owner),
+                Some(_) => RecordOutcome::LeftOut(format!(
+                    "key `{id}` is in the file twice, or was changed by others meanwhile"
+                )),
+            };
+            report.record_outcome(|report| &mut report.keys, line, done);
         }
         Ok(())
     }
@@ -356,7 +355,7 @@ impl ControlService {
         let quota = match self.plan(plan) {
             Ok(plan) => plan.record.quota,
             Err(ServiceError::NoPlan(_)) if how.dry_run => return Ok(RecordOutcome::Added),
-            Err(error) => return record_fault(error).map(RecordOutcome::LeftOut),
+            Err(error) => return Err(error),
         };
         if quota.is_none_or(|quota| quota.period != *period) {
             return Ok(RecordOutcome::LeftOut(format!(

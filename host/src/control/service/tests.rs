@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::control::storage::sqlite::SqliteStorage;
-use crate::control::storage::{KeyQuery, QuotaExtension, Storage, UsageStorage as _};
+use crate::control::storage::{KeyQuery, QuotaExtension, Storage, UsageQuery, UsageStorage as _};
 use crate::keys::{KeyDigest, KeyEntry, KeySecret, Profile, has_valid_checksum};
 use crate::limits::UsagePlan;
 use crate::limits::usage_rows::UsageDelta;

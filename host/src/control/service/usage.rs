@@ -16,20 +16,6 @@ pub(crate) const MAX_REPORT_DAYS: u32 = 366;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Selects the usage.
-#[derive(Debug, Clone)]
-pub(crate) struct UsageReportQuery {
-    pub(crate) plan: String,
-    /// Only this key.
-    pub(crate) key: Option<String>,
-    /// The first and the last day, both included. Days since 1970, in UTC.
-    pub(crate) days: RangeInclusive<u32>,
-    /// Only keys with a greater id.
-    pub(crate) after: Option<String>,
-    /// At most this many keys.
-    pub(crate) limit: usize,
-}
-
 /// The usage of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UsageReport {
@@ -59,10 +45,10 @@ impl ControlService {
     /// each other, or the storage is out of reach.
     pub(crate) fn usage(
         &self,
-        query: &UsageReportQuery,
+        query: &UsageQuery,
         now_ms: u64,
     ) -> Result<UsageReport, ServiceError> {
-        let (first, last) = (*query.days.start(), *query.days.end());
+        let (first, last) = (query.from_day, query.to_day);
         if last < first {
             return Err(ServiceError::Inconsistent(
                 "`to` is before `from`".to_owned(),
@@ -79,12 +65,9 @@ impl ControlService {
         }
         let begin = plan.quota.map_or(first, |quota| day_of_start(quota, first));
         let rows = self.storage.usage(&UsageQuery {
-            plan: query.plan.clone(),
-            key: query.key.clone(),
             from_day: begin,
-            to_day: last,
-            after: query.after.clone(),
             limit: query.limit + 1,
+            ..query.clone()
         })?;
         let mut by_key: BTreeMap<String, BTreeMap<u32, u64>> = BTreeMap::new();
         for row in rows {
@@ -98,7 +81,7 @@ impl ControlService {
             .into_iter()
             .take(query.limit)
             .map(|(key, used)| {
-                let days = self.days(&plan, &key, &used, query.days.clone(), now_ms);
+                let days = self.days(&plan, &key, &used, first..=last, now_ms);
                 KeyUsage { key, days }
             })
             .collect();

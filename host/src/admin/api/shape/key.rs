@@ -27,7 +27,7 @@ pub(crate) struct KeyResource {
     /// Its usage plans.
     pub(crate) plans: Vec<String>,
     #[schema(schema_with = metadata)]
-    metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// Whether the operator has enabled it.
     pub(crate) enabled: bool,
     /// Whether it is accepted now, and if not, why.
@@ -83,21 +83,13 @@ pub(crate) struct SecretInfo {
 }
 
 impl KeyResource {
-    /// The key at this time, with the digests of its secrets.
-    pub(crate) fn with_digests(view: KeyView, now_ms: u64) -> Self {
-        let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
-        let secrets = view.record.secrets.iter();
-        let digests = secrets.filter(|secret| !past(secret.expires_ms));
-        let digests: Vec<String> = digests.map(|secret| secret.digest.to_string()).collect();
-        let mut key = Self::new(view, now_ms);
-        for (secret, digest) in key.secrets.iter_mut().zip(digests) {
-            secret.digest = Some(digest);
-        }
-        key
-    }
-
     /// The key at this time.
     pub(crate) fn new(view: KeyView, now_ms: u64) -> Self {
+        Self::of(view, now_ms, false)
+    }
+
+    /// The key at this time, with the digests of its secrets or without.
+    pub(crate) fn of(view: KeyView, now_ms: u64, digests: bool) -> Self {
         let record = view.record;
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
         let stored = view.origin == Origin::Store;
@@ -125,17 +117,12 @@ impl KeyResource {
                     prefix: secret.prefix,
                     created: date::moment(secret.created_ms),
                     expires: secret.expires_ms.map(date::moment),
-                    digest: None,
+                    digest: digests.then(|| secret.digest.to_string()),
                 })
                 .collect(),
             source: view.origin,
             revision: record.revision,
         }
-    }
-
-    /// The metadata.
-    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of plans, files of keys, and usage.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use super::*;
 
@@ -228,12 +229,12 @@ fn plans_can_change_between_the_chunks_of_an_import() {
 #[test]
 fn usage_is_reported_by_day_with_the_remaining_quota() {
     let fixture = fixture();
-    let mut sold = plan("gold", &[]);
-    sold.quota = Some(QuotaLimit {
+    let mut gold = plan("gold", &[]);
+    gold.quota = Some(QuotaLimit {
         limit: 100,
         period: Period::Month(MonthDay::FIRST),
     });
-    fixture.service.create_plan(sold, NOW).unwrap();
+    fixture.service.create_plan(gold, NOW).unwrap();
     let id = fixture.create(&["gold"]).key.record.id;
     let today = u32::try_from(NOW / DAY_MS).unwrap();
     for (day, used) in [(today - 1, 30), (today, 20)] {
@@ -246,12 +247,13 @@ fn usage_is_reported_by_day_with_the_remaining_quota() {
         };
         fixture.storage.add_usage(&[delta], &[]).unwrap();
     }
-    let ask = |days, key: Option<&str>| {
+    let ask = |days: RangeInclusive<u32>, key: Option<&str>| {
         fixture.service.usage(
-            &UsageReportQuery {
+            &UsageQuery {
                 plan: "gold".to_owned(),
                 key: key.map(str::to_owned),
-                days,
+                from_day: *days.start(),
+                to_day: *days.end(),
                 after: None,
                 limit: 10,
             },
@@ -311,12 +313,12 @@ fn usage_is_reported_by_day_with_the_remaining_quota() {
 fn only_a_quota_of_a_keys_own_plan_is_extended() {
     let fixture = fixture();
     fixture.service.create_plan(plan("rate", &[]), NOW).unwrap();
-    let mut sold = plan("quota", &[]);
-    sold.quota = Some(QuotaLimit {
+    let mut quota = plan("quota", &[]);
+    quota.quota = Some(QuotaLimit {
         limit: 10,
         period: Period::Day,
     });
-    fixture.service.create_plan(sold, NOW).unwrap();
+    fixture.service.create_plan(quota, NOW).unwrap();
     let id = fixture.create(&["quota"]).key.record.id;
     let other = fixture.create(&["rate"]).key.record.id;
     let extend = |plan: &str, key: &str| fixture.service.extend(plan, key, 7);
