@@ -97,8 +97,9 @@ pub(crate) enum AdminError {
 #[derive(Debug)]
 pub(crate) struct AdminListener {
     socket: TcpListener,
-    address: SocketAddr,
-    tls: Option<AdminTls>,
+    pub(crate) address: SocketAddr,
+    /// The certificate; None for plain HTTP.
+    pub(crate) tls: Option<AdminTls>,
     tokens: Vec<OperatorToken>,
     max_body: usize,
 }
@@ -143,17 +144,6 @@ impl AdminListener {
             tokens: tokens.collect(),
             max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         })
-    }
-
-    #[must_use]
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The certificate, for a reload; None for plain HTTP.
-    #[must_use]
-    pub(crate) fn tls(&self) -> Option<AdminTls> {
-        self.tls.clone()
     }
 
     /// Serves the listener on a thread of its own that ends with the process.
@@ -204,7 +194,7 @@ impl AdminListener {
 /// Stops the admin listener before the process ends, so that a successor can have its address.
 #[derive(Debug)]
 pub(crate) struct AdminStop {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// A duplicate of the listening socket, until `duplicate` takes it.
     duplicate: Option<TcpListener>,
     stop: watch::Sender<Option<QueueOwner>>,
@@ -227,11 +217,6 @@ impl AdminStop {
             address: self.address,
             sockets: self.duplicate.take().into_iter().collect(),
         }
-    }
-
-    #[must_use]
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Accepts no new connection and closes idle ones; a request that has begun is answered.

@@ -48,13 +48,6 @@ pub(crate) struct OperatorToken {
     pub(crate) secret: Arc<str>,
 }
 
-/// The owner of the token that a request carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Actor {
-    pub(crate) name: Arc<str>,
-    pub(crate) role: Role,
-}
-
 /// The tokens, and the recent failures of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
@@ -94,7 +87,7 @@ impl Access {
         from: IpAddr,
         secrets: &Secrets,
         now: Instant,
-    ) -> Result<Actor, ApiProblem> {
+    ) -> Result<&OperatorToken, ApiProblem> {
         if !self.is_open() {
             let detail = "the admin API is closed: no token is configured; add `tokens = [{ name = \"ops\", role = \"write\", secret = \"..\" }]` to `[admin]` and restart";
             return Err(ApiProblem::new(StatusCode::FORBIDDEN, "no_tokens", detail));
@@ -102,9 +95,9 @@ impl Access {
         let from = network(from);
         let presented = presented(headers);
         if let PresentedToken::Token(token) = presented
-            && let Some(actor) = self.find(token, secrets)
+            && let Some(token) = self.find(token, secrets)
         {
-            return Ok(actor);
+            return Ok(token);
         }
         let waits = self.retry_after(from, now);
         match presented {
@@ -132,17 +125,14 @@ impl Access {
     }
 
     /// Compares with every token, also after a match, so that the time says nothing.
-    fn find(&self, presented: &[u8], secrets: &Secrets) -> Option<Actor> {
+    fn find(&self, presented: &[u8], secrets: &Secrets) -> Option<&OperatorToken> {
         let digest = KeyDigest::of(presented);
         let mut found = None;
         for token in &self.tokens {
             let own = secrets.find(&token.secret).map(SecretValue::key_digest);
             // Compared in constant time.
             if own == Some(digest) {
-                found = Some(Actor {
-                    name: token.name.clone(),
-                    role: token.role,
-                });
+                found = Some(token);
             }
         }
         found
@@ -222,15 +212,15 @@ fn presented(headers: &HeaderMap) -> PresentedToken<'_> {
 /// # Errors
 ///
 /// The method changes something and the role may only read.
-pub(crate) fn check_role(actor: &Actor, method: &Method) -> Result<(), ApiProblem> {
+pub(crate) fn check_role(token: &OperatorToken, method: &Method) -> Result<(), ApiProblem> {
     let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    match actor.role {
+    match token.role {
         Role::Write => Ok(()),
         Role::Read if looks => Ok(()),
         Role::Read => {
             let detail = format!(
                 "token `{}` may only read; use one with `role = \"write\"`",
-                actor.name
+                token.name
             );
             Err(ApiProblem::new(StatusCode::FORBIDDEN, "read_only", detail))
         }
@@ -275,9 +265,9 @@ mod tests {
         assert_eq!(&*admit("Bearer value of-ops").unwrap().name, "ops");
         let view = admit("bearer value of-view").unwrap();
         assert_eq!(view.role, Role::Read);
-        assert!(check_role(&view, &Method::GET).is_ok());
+        assert!(check_role(view, &Method::GET).is_ok());
         assert_eq!(
-            check_role(&view, &Method::PATCH).unwrap_err().code,
+            check_role(view, &Method::PATCH).unwrap_err().code,
             "read_only"
         );
         for wrong in ["Bearer x", "Bearer ", "Basic value of-ops", "value of-ops"] {

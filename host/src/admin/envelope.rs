@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 
 use super::Running;
-use super::access::{self, Access, Actor};
+use super::access::{self, Access, OperatorToken};
 use super::problem::ApiProblem;
 use crate::keys::masked;
 use crate::model::admin::Role;
@@ -75,10 +75,6 @@ pub(crate) struct AdminGuard {
 #[derive(Debug, Clone)]
 struct AdminRequestId(Arc<str>);
 
-/// The caller that [`guard`] admitted, for the log entry about the answer.
-#[derive(Debug, Clone)]
-struct AuthenticatedCaller(ApiCaller);
-
 /// Limits the log entries about answers to unauthenticated callers.
 #[derive(Debug)]
 pub(crate) struct UnauthenticatedLog {
@@ -122,8 +118,8 @@ pub(crate) async fn envelope(
         status: response.status(),
         code: problem.as_ref().map(|problem| problem.code),
     };
-    match response.extensions_mut().remove::<AuthenticatedCaller>() {
-        Some(AuthenticatedCaller(caller)) => answered.log(&caller),
+    match response.extensions_mut().remove::<ApiCaller>() {
+        Some(caller) => answered.log(&caller),
         None => answered.log_unauthenticated(&strangers),
     }
     if let Some(problem) = problem {
@@ -231,18 +227,17 @@ pub(crate) async fn guard(
     let remote = extensions.get::<RemoteAddress>();
     let remote = remote.map_or(SocketAddr::from(([0; 4], 0)), |remote| remote.0);
     match admit(&gate, &request, remote) {
-        Ok(actor) => {
+        Ok(token) => {
             let caller = ApiCaller {
-                actor: actor.name,
-                role: actor.role,
+                actor: token.name.clone(),
+                role: token.role,
                 request: id,
                 remote,
             };
             request.extensions_mut().insert(caller.clone());
             let mut response = next.run(request).await;
-            response
-                .extensions_mut()
-                .insert(AuthenticatedCaller(caller));
+            // For the log entry about the answer.
+            response.extensions_mut().insert(caller);
             Ok(response)
         }
         // No entry: a caller that has to wait cannot fill the log.
@@ -262,15 +257,19 @@ pub(crate) async fn guard(
     }
 }
 
-fn admit(gate: &AdminGuard, request: &Request, remote: SocketAddr) -> Result<Actor, ApiProblem> {
+fn admit<'a>(
+    gate: &'a AdminGuard,
+    request: &Request,
+    remote: SocketAddr,
+) -> Result<&'a OperatorToken, ApiProblem> {
     let gateway = gate.running.gateway.load();
     let secrets = &gateway.services.secrets;
     let now = Instant::now();
-    let actor = gate
+    let token = gate
         .access
         .admit(request.headers(), remote.ip(), secrets, now)?;
-    access::check_role(&actor, request.method())?;
-    Ok(actor)
+    access::check_role(token, request.method())?;
+    Ok(token)
 }
 
 /// Sixteen random hex digits. They find a request in the log; they protect nothing.
@@ -278,7 +277,7 @@ fn new_id() -> Arc<str> {
     format!("{:016x}", fastrand::u64(..)).into()
 }
 
-/// A path for the log. It may hold a key that somebody sent in the place of an id.
+/// A path for the log. It may hold a key that somebody sent instead of an id.
 fn masked_path(path: &str) -> String {
     let segments: Vec<_> = path.split('/').map(masked).collect();
     segments.join("/")

@@ -143,6 +143,7 @@ pub(crate) async fn serve(
 }
 
 /// The limits and services that connections share.
+#[derive(Clone)]
 struct ConnectionContext {
     permits: Arc<Semaphore>,
     network_permits: NetworkPermits,
@@ -158,76 +159,66 @@ impl ConnectionContext {
             tracing::debug!(%remote, "closed: its network has {MAX_PER_NETWORK} admin connections already");
             return;
         };
-        let (tls, routes) = (self.tls.clone(), self.routes.clone());
-        let (timeouts, stop) = (self.timeouts, self.stop.clone());
+        let context = self.clone();
         tokio::spawn(async move {
-            serve_connection(stream, remote, tls, routes, timeouts, stop).await;
+            context.serve_connection(stream, remote).await;
             drop((permit, share));
         });
     }
-}
 
-async fn serve_connection(
-    stream: TcpStream,
-    remote: SocketAddr,
-    tls: Option<AdminTls>,
-    routes: Router,
-    timeouts: AdminTimeouts,
-    stop: watch::Receiver<Option<QueueOwner>>,
-) {
-    // Answers are small; Nagle's algorithm would only delay them.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return serve_requests(stream, remote, routes, timeouts, stop).await;
-    };
-    match timeout(timeouts.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_requests(stream, remote, routes, timeouts, stop).await,
-        Ok(Err(error)) => tracing::debug!(%remote, "a handshake at the admin API failed: {error}"),
-        Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
+    async fn serve_connection(self, stream: TcpStream, remote: SocketAddr) {
+        // Answers are small; Nagle's algorithm would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            return self.serve_requests(stream, remote).await;
+        };
+        match timeout(self.timeouts.handshake, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve_requests(stream, remote).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%remote, "a handshake at the admin API failed: {error}");
+            }
+            Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
+        }
     }
-}
 
-async fn serve_requests<S>(
-    stream: S,
-    remote: SocketAddr,
-    routes: Router,
-    timeouts: AdminTimeouts,
-    mut stop: watch::Receiver<Option<QueueOwner>>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let routes = routes.layer(axum::Extension(RemoteAddress(remote)));
-    let service = TowerToHyperService::new(routes);
-    let has_asked = AtomicBool::new(false);
-    let service = hyper::service::service_fn(|request: Request<Incoming>| {
-        has_asked.store(true, Ordering::Relaxed);
-        hyper::service::Service::call(&service, request.map(Body::new))
-    });
-    let stream = WriteTimeoutStream::new(stream, timeouts.write);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeouts.next_head)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let served = async {
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            ended = &mut connection => return ended,
-            _ = stop.wait_for(Option::is_some) => {}
+    async fn serve_requests<S>(self, stream: S, remote: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (timeouts, mut stop) = (self.timeouts, self.stop);
+        let routes = self.routes.layer(axum::Extension(RemoteAddress(remote)));
+        let service = TowerToHyperService::new(routes);
+        let has_asked = AtomicBool::new(false);
+        let service = hyper::service::service_fn(|request: Request<Incoming>| {
+            has_asked.store(true, Ordering::Relaxed);
+            hyper::service::Service::call(&service, request.map(Body::new))
+        });
+        let stream = WriteTimeoutStream::new(stream, timeouts.write);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeouts.next_head)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let served = async {
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                ended = &mut connection => return ended,
+                _ = stop.wait_for(Option::is_some) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        };
+        let mut served = std::pin::pin!(served);
+        let ended = match timeout(timeouts.first_head, &mut served).await {
+            Ok(ended) => ended,
+            Err(_) if has_asked.load(Ordering::Relaxed) => served.await,
+            Err(_) => {
+                return tracing::debug!(%remote, "closed: the client sent no admin request in time");
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%remote, "an admin connection ended: {error}");
         }
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    };
-    let mut served = std::pin::pin!(served);
-    let ended = match timeout(timeouts.first_head, &mut served).await {
-        Ok(ended) => ended,
-        Err(_) if has_asked.load(Ordering::Relaxed) => served.await,
-        Err(_) => {
-            return tracing::debug!(%remote, "closed: the client sent no admin request in time");
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%remote, "an admin connection ended: {error}");
     }
 }
 

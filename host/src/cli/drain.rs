@@ -117,7 +117,7 @@ impl RunningGateway {
     /// Gives the addresses to a successor that serves.
     fn hand_over(&mut self) {
         if let Some(stop) = &self.admin_stop {
-            let owner = if self.offer.withdraw(stop.address()) {
+            let owner = if self.offer.withdraw(stop.address) {
                 QueueOwner::Successor
             } else {
                 QueueOwner::ThisProcess

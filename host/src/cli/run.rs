@@ -106,7 +106,7 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
     let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
     let admin = signals.enter_runtime(|| admin.map(bind).transpose());
     let admin = admin.map_err(failed)?;
-    let tls = admin.as_ref().and_then(AdminListener::tls);
+    let tls = admin.as_ref().and_then(|admin| admin.tls.clone());
     let access = open_log(&config.log.access).map_err(failed)?;
     let mut problems = config.warnings.clone();
     file_limit::check(&config, count, &mut problems);
@@ -143,7 +143,7 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
     }
     let mut admin_stop = None;
     if let Some(admin) = admin {
-        let address = admin.address();
+        let address = admin.address;
         let stop = admin.start(Arc::clone(&running));
         admin_stop = Some(stop.map_err(failed)?);
         tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
+use serde::Serializer;
 use toml::value::{Datetime, Offset};
 
 /// 9999-12-31T23:59:59.999Z. Milliseconds since 1970.
@@ -33,6 +34,12 @@ pub(crate) fn moment(ms: u64) -> String {
         _ => "%FT%T%.3fZ",
     };
     moment.strftime(format).to_string()
+}
+
+/// Writes a time as `moment` does.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn moment_out<S: Serializer>(ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&moment(*ms))
 }
 
 /// Milliseconds since 1970 of an RFC 3339 date-time; earlier is taken as 1970. None where it is

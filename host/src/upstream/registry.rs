@@ -9,10 +9,13 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::endpoint::leaving::LeavingEndpoints;
 use super::endpoint::upstream_state::{AddedEndpoint, EndpointChanges, UpstreamState};
 use super::shared::Upstream;
+use crate::model::json::{present, present_small};
 
 /// All upstreams of the process.
 #[derive(Debug, Default)]
@@ -46,12 +49,18 @@ pub(crate) enum ChangeError {
     NoChange { upstream: String, endpoint: String },
 }
 
-/// A change of one endpoint. A member that is none stays unchanged.
-#[derive(Debug, Clone, Copy, Default)]
+/// A change of an endpoint. Members that are left out change nothing.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EndpointUpdate)]
 pub(crate) struct EndpointChange {
-    /// Another weight, 0 to 1000.
+    /// Its new weight; 0 gives it no new requests.
+    #[serde(default, deserialize_with = "present_small::<_, _, 1000>")]
+    #[schema(minimum = 0, maximum = 1000, nullable = false)]
     pub(crate) weight: Option<u32>,
-    /// Whether it drains.
+    /// Whether it finishes its active requests and gets no new ones.
+    #[serde(default, rename = "drain", deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub(crate) drained: Option<bool>,
 }
 

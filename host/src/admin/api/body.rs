@@ -209,17 +209,9 @@ impl BodyLines {
                 self.scanned = 0;
                 return Ok((!last.is_empty()).then(|| last.freeze()));
             }
-            match timeout(IDLE_TIMEOUT, self.body.frame())
-                .await
-                .map_err(timed_out)?
-            {
+            match next_chunk(&mut self.body).await? {
                 None => self.ended = true,
-                Some(Err(_)) => return Err(ApiProblem::invalid("the body ended before its end")),
-                Some(Ok(frame)) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        self.buffer.extend_from_slice(&chunk);
-                    }
-                }
+                Some(chunk) => self.buffer.extend_from_slice(&chunk),
             }
         }
     }
@@ -242,6 +234,22 @@ fn is_kind(request: &Request, kind: &str) -> Result<(), ApiProblem> {
     Err(ApiProblem::new(status, "unsupported_media_type", detail))
 }
 
+/// The next bytes of a body; None at its end.
+async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, ApiProblem> {
+    loop {
+        let frame = timeout(IDLE_TIMEOUT, body.frame()).await;
+        match frame.map_err(timed_out)? {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(ApiProblem::invalid("the body ended before its end")),
+            Some(Ok(frame)) => {
+                if let Ok(chunk) = frame.into_data() {
+                    return Ok(Some(chunk));
+                }
+            }
+        }
+    }
+}
+
 /// Reads a body and reserves memory as it arrives: a stalled client occupies only as much as it
 /// has sent.
 async fn read(
@@ -257,14 +265,7 @@ async fn read(
     let whole = async {
         let mut whole = BytesMut::new();
         let mut permit: Option<OwnedSemaphorePermit> = None;
-        while let Some(frame) = timeout(IDLE_TIMEOUT, body.frame())
-            .await
-            .map_err(timed_out)?
-        {
-            let frame = frame.map_err(|_| ApiProblem::invalid("the body ended before its end"))?;
-            let Ok(chunk) = frame.into_data() else {
-                continue;
-            };
+        while let Some(chunk) = next_chunk(&mut body).await? {
             if whole.len() + chunk.len() > limit {
                 return Err(too_large());
             }
@@ -305,7 +306,8 @@ mod tests {
 
     #[test]
     fn a_fault_of_a_member_names_it() {
-        use crate::admin::api::shape::{EndpointUpdate, PlanCreate};
+        use crate::admin::api::shape::PlanCreate;
+        use crate::upstream::registry::EndpointChange;
 
         let part = |problem: ApiProblem| {
             let first = problem.errors.into_iter().next();
@@ -342,7 +344,7 @@ mod tests {
         for text in ["[]", "5", "{\"name\":"] {
             assert_eq!(plan(text), None, "{text}");
         }
-        let weight = parse::<EndpointUpdate>(b"{\"weight\":-1}").map(|_| ());
+        let weight = parse::<EndpointChange>(b"{\"weight\":-1}").map(|_| ());
         let (field, message) = part(weight.unwrap_err()).unwrap();
         assert_eq!(field, "weight");
         assert!(

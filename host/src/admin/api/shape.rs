@@ -24,7 +24,7 @@ use crate::model::period::{FirstDay, PeriodKind};
 
 pub(crate) use key::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
-pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
+pub(crate) use upstream::{EndpointCreate, UpstreamList, UpstreamResource};
 
 /// A single line: no control characters and no line separators.
 pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
@@ -128,20 +128,30 @@ fn one(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(kind))
 }
 
-/// The schema of `metadata`.
-pub(crate) fn metadata() -> Object {
-    let name = one(Type::String).pattern(Some("^(?!id$)[A-Za-z0-9_-]{1,64}$"));
+/// The schema of texts by name.
+fn texts(names: &str, longest: usize, most: usize, description: &str) -> Object {
+    let name = one(Type::String).pattern(Some(names));
     let value = one(Type::String)
-        .max_length(Some(service::MAX_VALUE))
+        .max_length(Some(longest))
         .pattern(Some(LINE));
     one(Type::Object)
-        .description(Some(
-            "Facts that are attached to the key: the attributes `api-key.<name>` that filters see.",
-        ))
+        .description(Some(description))
         .property_names(Some(Schema::Object(name.build())))
         .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))
-        .max_properties(Some(service::MAX_METADATA))
+        .max_properties(Some(most))
         .build()
+}
+
+/// The schema of `metadata`.
+pub(crate) fn metadata() -> Object {
+    let description =
+        "Facts that are attached to the key: the attributes `api-key.<name>` that filters see.";
+    texts(
+        "^(?!id$)[A-Za-z0-9_-]{1,64}$",
+        service::MAX_VALUE,
+        service::MAX_METADATA,
+        description,
+    )
 }
 
 /// The schema of a list of names without duplicates.
@@ -156,14 +166,7 @@ pub(crate) fn names() -> Array {
 
 /// The schema of an endpoint's labels.
 pub(crate) fn labels() -> Object {
-    let name = one(Type::String).pattern(Some(NAME_PATTERN));
-    let value = one(Type::String).max_length(Some(256)).pattern(Some(LINE));
-    one(Type::Object)
-        .description(Some("Names and values."))
-        .property_names(Some(Schema::Object(name.build())))
-        .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))
-        .max_properties(Some(32))
-        .build()
+    texts(NAME_PATTERN, 256, 32, "Names and values.")
 }
 
 fn usage_items() -> Object {

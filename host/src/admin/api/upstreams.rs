@@ -8,11 +8,11 @@ use axum::response::Response;
 
 use super::call::Call;
 use super::keys::put;
-use super::shape::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
+use super::shape::{EndpointCreate, UpstreamList, UpstreamResource};
 use super::{AdminApi, audit, audit_change, body, json};
 use crate::admin::problem::ApiProblem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
-use crate::upstream::registry::{ChangeError, UpstreamRegistry};
+use crate::upstream::registry::{ChangeError, EndpointChange, UpstreamRegistry};
 
 /// List upstreams with the state of their endpoints.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
@@ -82,19 +82,19 @@ pub(crate) async fn add(call: Call<String>, request: Request) -> Result<Response
 #[utoipa::path(patch, operation_id = "updateEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`, or the `name` of one address of a name, its `/` written `%2F`")),
-    request_body(content = EndpointUpdate, content_type = "application/json"),
+    request_body(content = EndpointChange, content_type = "application/json"),
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn update(
     call: Call<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiProblem> {
     let (name, address) = &call.path;
-    let (update, _) = body::json::<EndpointUpdate>(request).await?;
+    let (update, _) = body::json::<EndpointChange>(request).await?;
     weighs(update.weight)?;
     let weight = update.weight.map(|weight| format!("weight {weight}"));
-    let drain = update.drain.map(|drain| format!("drain {drain}"));
+    let drain = update.drained.map(|drain| format!("drain {drain}"));
     let what: Vec<String> = weight.into_iter().chain(drain).collect();
-    registry(&call.api).change(name, address, update.into())?;
+    registry(&call.api).change(name, address, update)?;
     if !what.is_empty() {
         let id = format!("{name}/{address}");
         audit_change(

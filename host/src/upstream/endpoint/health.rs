@@ -10,7 +10,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::http::watch::milliseconds;
+use crate::model::date;
 use crate::model::endpoint::EndpointHealth;
 use crate::runtime::clock::Timestamp;
 
@@ -26,14 +30,20 @@ const MIN_SLOW_START_SHARE: u32 = 100;
 /// An endpoint's whole share.
 pub(crate) const WHOLE_SHARE: u32 = 1000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StateChange)]
 pub(crate) struct Change {
-    /// When. Milliseconds since 1970.
+    // Milliseconds since 1970.
+    /// When.
+    #[serde(rename = "at", serialize_with = "date::moment_out")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) at_ms: u64,
     /// The state before.
     pub(crate) from: EndpointHealth,
-    /// The state since then.
+    /// The state after.
     pub(crate) to: EndpointHealth,
+    /// Why.
     pub(crate) reason: String,
 }
 

@@ -6,15 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::labels;
-use crate::model::date;
 use crate::model::endpoint::EndpointHealth;
-use crate::model::json::{present, present_small, small_number};
+use crate::model::json::small_number;
 use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::leaving::LeavingStatus;
 use crate::upstream::endpoint::upstream_state::{AddedEndpoint, EndpointChanges};
 use crate::upstream::endpoint_set::UpstreamEndpoint;
-use crate::upstream::registry::EndpointChange;
 use crate::upstream::shared::Upstream;
 
 /// All upstreams.
@@ -77,7 +75,7 @@ pub(crate) struct EndpointResource {
     /// How often it was ejected.
     pub(crate) ejections: u64,
     /// Its last changes of state, the newest first.
-    pub(crate) history: Vec<StateChange>,
+    pub(crate) history: Vec<Change>,
 }
 
 /// An endpoint that drains or was removed, and still has active requests.
@@ -90,20 +88,6 @@ pub(crate) struct LeavingEndpoint {
     /// In how many seconds they are cut; null: never (`drain_timeout = "none"`).
     #[schema(minimum = 0)]
     pub(crate) cut_in: Option<u64>,
-}
-
-/// A change of state.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct StateChange {
-    /// When.
-    #[schema(format = DateTime)]
-    pub(crate) at: String,
-    /// The state before.
-    pub(crate) from: EndpointHealth,
-    /// The state after.
-    pub(crate) to: EndpointHealth,
-    /// Why.
-    pub(crate) reason: String,
 }
 
 /// Changes of an endpoint at run time.
@@ -150,29 +134,6 @@ fn default_weight() -> u32 {
     1
 }
 
-/// A change of an endpoint. Members that are left out change nothing.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EndpointUpdate {
-    /// Its new weight; 0 gives it no new requests.
-    #[serde(default, deserialize_with = "present_small::<_, _, 1000>")]
-    #[schema(minimum = 0, maximum = 1000, nullable = false)]
-    pub(crate) weight: Option<u32>,
-    /// Whether it finishes its active requests and gets no new ones.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    pub(crate) drain: Option<bool>,
-}
-
-impl From<EndpointUpdate> for EndpointChange {
-    fn from(update: EndpointUpdate) -> Self {
-        Self {
-            weight: update.weight,
-            drained: update.drain,
-        }
-    }
-}
-
 impl EndpointCreate {
     /// The endpoint without its address.
     pub(crate) fn added(self) -> AddedEndpoint {
@@ -210,7 +171,7 @@ impl EndpointResource {
         let state = &endpoint.state;
         let figures = state.totals();
         let (checks_good, last_check_fault, history) = state.health(|health| {
-            let history: Vec<StateChange> = health.history().map(StateChange::from).collect();
+            let history: Vec<Change> = health.history().cloned().collect();
             let fault = health.last_check_fault().map(str::to_owned);
             (health.checks_good(), fault, history)
         });
@@ -239,17 +200,6 @@ impl From<&LeavingStatus> for LeavingEndpoint {
             name: left.state.name.to_string(),
             active: left.active,
             cut_in: left.cut_in_ms.map(|milliseconds| milliseconds / 1000),
-        }
-    }
-}
-
-impl From<&Change> for StateChange {
-    fn from(change: &Change) -> Self {
-        Self {
-            at: date::moment(change.at_ms),
-            from: change.from,
-            to: change.to,
-            reason: change.reason.clone(),
         }
     }
 }
