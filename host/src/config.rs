@@ -61,7 +61,7 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 /// A size as it stands in the file: `4MiB`.
 #[must_use]
 pub(crate) fn size(bytes: u64) -> String {
-    value::size::print(bytes)
+    value::unit::SIZE.print(bytes)
 }
 
 /// Whether this is a label of an endpoint.

@@ -103,11 +103,11 @@ fn taken(field_name: &Ident, field: &Field, settings: &mut Settings) -> Result<S
         (quote!(Words(#words)), inside, convert)
     } else if let Some(example) = settings.take("required") {
         let example = toml(example)?;
-        let convert = match inside {
-            Some(_) => quote!(.map(::core::convert::Into::into)),
+        let convert = match settings.take("instead") {
+            Some(instead) => quote!(.map_or_else(#instead, ::core::convert::Into::into)),
             None => quote!(?.into()),
         };
-        (quote!(Required(#example)), inside, convert)
+        (quote!(Required(#example)), None, convert)
     } else {
         let message = "say `default`, `absent` or `required`, or that it is no key: `with`, `skip`";
         return Err(Error::new_spanned(field_name, message));

@@ -28,8 +28,8 @@
 //! - `absent = "no limit"`: nothing; the words say in the reference what that means. The field is
 //!   `None`, or the `Default` of its type.
 //! - `required = "0.0.0.0:8080"`: the key must be there; this is the example of the error's cure.
-//!   A field of type `Option<T>` is `None` where it was missing or wrong, so that the rest of the
-//!   table can still be checked.
+//!   With `instead = function`, that function gives the value where it was missing or wrong, so that
+//!   the rest of the table can still be checked.
 //! - `flatten`: the field's type has keys of its own, which stand in the same table.
 //!   `flatten = Keys`: those of the struct `Keys`, whose `into` is the type of the field.
 //! - `with = path`: no key; a function of the table gives the value, such as `Table::span`.

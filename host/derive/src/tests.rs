@@ -49,8 +49,8 @@ fn the_type_and_the_absence_decide_what_becomes_of_a_value() {
         ("#[key(absent = \"no\")] a: u32", ".unwrap_or_default()"),
         ("#[key(required = 5)] a: u32", "a:a?.into()"),
         (
-            "#[key(required = 5)] a: Option<u32>",
-            "a:a.map(::core::convert::Into::into)",
+            "#[key(required = 5, instead = zero)] a: u32",
+            "a:a.map_or_else(zero,::core::convert::Into::into)",
         ),
         (
             "#[key(default = \"none\")] a: Option<Duration>",

@@ -2,9 +2,10 @@
 
 use super::names::Group;
 use super::read::Reader;
-use super::section::{FilterConfig, Plan, PlanMethod, RouteConfig, RouteEnd};
+use super::section::{FilterConfig, Plan, PlanMethod, RouteConfig};
 use super::value::balance::other_param;
 use super::value::path::parameters;
+use crate::model::word::Word;
 
 /// Warns of what is defined and not used. Says nothing beside errors: mending them may use it.
 pub(super) fn unused(reader: &mut Reader) {
@@ -90,12 +91,8 @@ pub(super) fn hash_params(reader: &mut Reader, routes: &[RouteConfig], filters: 
 
 /// Whether requests of a route come to an upstream, by its end or by a filter's word.
 fn leads(route: &RouteConfig, filters: &[FilterConfig], upstream: usize) -> bool {
-    let ends = match &route.end {
-        RouteEnd::Upstream(index) => *index == upstream,
-        RouteEnd::Split(split) => split.groups.iter().any(|(index, _)| *index == upstream),
-        RouteEnd::Respond(_) | RouteEnd::Redirect(_) => false,
-    };
     let filters = route.filters.iter().filter_map(|at| filters.get(at.filter));
     let mut allowed = filters.filter_map(|filter| filter.allow.as_ref());
-    ends || allowed.any(|allow| allow.upstreams.contains(&upstream))
+    route.end.upstreams().any(|index| index == upstream)
+        || allowed.any(|allow| allow.upstreams.contains(&upstream))
 }

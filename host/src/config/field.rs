@@ -24,7 +24,7 @@ pub(crate) use format::{NAME, PRIVATE_FILE, SERVER_NAME, file, url};
 pub(crate) use number::Numbers;
 pub(crate) use reference::{Reference, SecretName};
 pub(crate) use text::{Choice, Parsed};
-pub(crate) use then::{Then, placed};
+pub(crate) use then::{Placed, Then, placed};
 pub(crate) use unique::Unique;
 
 use super::read::{Slot, Table};

@@ -2,11 +2,13 @@
 //! is itself wrong is not reported as a reference to nothing.
 
 use toml::de::DeTable;
+use windlass_config_derive::Word;
 
 use super::source::Span;
+use crate::model::word::Word;
 
 /// A table of tables with names of the operator's choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 pub(super) enum Group {
     /// `[secret.<name>]`.
     Secret,
@@ -25,29 +27,6 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Secret,
-        Self::Verifier,
-        Self::Callout,
-        Self::Api,
-        Self::Plan,
-        Self::Filter,
-        Self::Upstream,
-    ];
-
-    /// Its key in the file.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::Verifier => "verifier",
-            Self::Callout => "callout",
-            Self::Api => "api",
-            Self::Plan => "plan",
-            Self::Filter => "filter",
-            Self::Upstream => "upstream",
-        }
-    }
-
     /// Its word in a sentence.
     pub(crate) fn with_article(self) -> &'static str {
         match self {
@@ -81,7 +60,7 @@ impl Names {
     /// All names of a file.
     pub(crate) fn collect(root: &DeTable<'_>) -> Self {
         let mut names = Self::default();
-        for group in Group::ALL {
+        for group in Group::all() {
             let table = root
                 .get(group.word())
                 .and_then(|value| value.get_ref().as_table());

@@ -107,7 +107,7 @@ pub struct Config {
     #[key(name = "key", absent = "none", entries)]
     pub keys: Vec<Key>,
     /// Which requests go through which filters to where.
-    #[key(name = "route", absent = "none, which is an error", entries = route::RouteKeys)]
+    #[key(name = "route", absent = "none, which is an error", entries)]
     pub routes: Vec<RouteConfig>,
     /// Plugins with their settings.
     #[key(name = "filter", absent = "none", named)]

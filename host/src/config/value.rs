@@ -7,7 +7,6 @@ pub(super) mod address;
 pub(super) mod attribute;
 pub(super) mod balance;
 pub(super) mod digest;
-pub(super) mod duration;
 pub(super) mod host;
 pub(super) mod instant;
 pub(super) mod message;
@@ -16,9 +15,9 @@ pub(super) mod path;
 pub(super) mod plugin;
 pub(super) mod redirect;
 pub(super) mod settings;
-pub(super) mod size;
 pub(super) mod store;
 pub(super) mod template;
+pub(super) mod unit;
 pub(super) mod url;
 
 /// Why a text is refused.
@@ -85,6 +84,21 @@ pub(super) fn shorten(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// The names in backticks, with commas between them.
+pub(crate) fn backticked<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names = names.into_iter().map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Says which names there are.
+pub(super) fn there_are(names: &[&str], none: &str) -> String {
+    match names {
+        [] => none.to_owned(),
+        [one] => format!("there is `{one}`"),
+        several => format!("there are {}", backticked(several.iter().copied())),
+    }
 }
 
 /// The known word that is most like `word`, if one is like it at all.

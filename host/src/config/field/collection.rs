@@ -166,7 +166,7 @@ impl<T> Kind for Nested<T> {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<T> {
         let table = slot.table(|value| self.section.meant(value))?;
-        self.read_whole(slot.nested(table, self.section))
+        self.read_whole(Table::nested(slot, table, self.section))
     }
 
     fn section(&self) -> Option<&'static Section> {
@@ -272,7 +272,8 @@ impl<T> Kind for Entries<T> {
             let section = self.each.section;
             if let Some(table) = slot.table(|value| section.meant(value)) {
                 let title = section.title.map(|title| title(table));
-                values.extend(self.each.read_whole(slot.entry(table, title, section)));
+                let table = Table::entry(&mut slot, table, title, section);
+                values.extend(self.each.read_whole(table));
             }
         }
         Some(values)
@@ -325,7 +326,7 @@ impl<T> Kind for Named<T> {
             }
             let mut item = slot.member(name, value);
             if let Some(table) = value.get_ref().as_table() {
-                let table = slot.titled((name, span), table, section);
+                let table = Table::titled(slot, (name, span), table, section);
                 values.extend(self.0.read_whole(table));
                 continue;
             }

@@ -18,13 +18,12 @@ use crate::config::value::{Refused, url};
 
 impl FromValue for String {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a text of one line", |text, _| line(text));
+    const KIND: Parsed<Self> = Parsed::new("a text of one line", line);
 }
 
 impl FromValue for Arc<str> {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("a text of one line", |text, _| line(text).map(Self::from));
+    const KIND: Parsed<Self> = Parsed::new("a text of one line", |text| line(text).map(Self::from));
 }
 
 impl FromValue for BTreeMap<String, String> {
@@ -38,28 +37,24 @@ impl FromValue for BTreeMap<String, String> {
 
 impl FromValue for PathBuf {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a file", file);
+    const KIND: Parsed<Self> = Parsed::in_folder("a file", file);
 }
 
 impl FromValue for SocketAddr {
     type Kind = Parsed<Self>;
     const KIND: Parsed<Self> =
-        Parsed::new("an IP address with a port", |text, _| address::socket(text))
-            .matching(":[0-9]+$");
+        Parsed::new("an IP address with a port", address::socket).matching(":[0-9]+$");
 }
 
 impl FromValue for HeaderName {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("a field name such as `\"x-consumer-id\"`", |text, _| {
-            field_name(text)
-        })
+    const KIND: Parsed<Self> = Parsed::new("a field name such as `\"x-consumer-id\"`", field_name)
         .matching("^[!#-'*+.^_`|~0-9A-Za-z-]+$");
 }
 
 impl FromValue for Method {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a method such as `\"GET\"`", |text, _| {
+    const KIND: Parsed<Self> = Parsed::new("a method such as `\"GET\"`", |text| {
         method(text)?.ok_or_else(Refused::plain)
     })
     .matching("^[A-Z]+$");
@@ -67,20 +62,15 @@ impl FromValue for Method {
 
 /// A name that several tables may not share.
 pub(crate) const NAME: Parsed<String> =
-    Parsed::new("a name of letters, digits, `_` and `-`", |text, _| {
-        name(text)
-    })
-    .matching("^[A-Za-z0-9_-]{1,64}$");
+    Parsed::new("a name of letters, digits, `_` and `-`", name).matching("^[A-Za-z0-9_-]{1,64}$");
 
 /// A file whose text must not be shown if it stands there itself.
 pub(crate) const PRIVATE_FILE: Parsed<PathBuf> = PathBuf::KIND.private();
 
 /// A certificate's name.
 pub(crate) const SERVER_NAME: Parsed<String> =
-    Parsed::new("a name or an IP address, without a port", |text, _| {
-        server_name(text)
-    })
-    .matching("^[^:/ ]+$|^[0-9A-Fa-f:.]+$");
+    Parsed::new("a name or an IP address, without a port", server_name)
+        .matching("^[^:/ ]+$|^[0-9A-Fa-f:.]+$");
 
 /// A path, relative to the folder of the configuration.
 pub(crate) fn file(text: &str, folder: &Path) -> Result<PathBuf, Refused> {
@@ -93,5 +83,5 @@ pub(crate) fn file(text: &str, folder: &Path) -> Result<PathBuf, Refused> {
 
 /// A URL of HTTP.
 pub(crate) const fn url(words: &'static str) -> Parsed<String> {
-    Parsed::new(words, |text, _| url::http(text)).matching("^https?://")
+    Parsed::new(words, url::http).matching("^https?://")
 }

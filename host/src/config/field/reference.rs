@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use super::Kind;
 use crate::config::names::Group;
 use crate::config::read::Slot;
-use crate::config::value::nearest;
+use crate::config::value::{backticked, nearest, there_are};
+use crate::model::word::Word;
 
 /// The name of something in this group.
 pub(crate) struct Reference(pub(crate) Group);
@@ -35,18 +36,14 @@ impl Kind for Reference {
             return None;
         }
         let group = self.0.word();
-        let known: Vec<String> = slot.names().of(self.0).map(str::to_owned).collect();
-        let known = known.iter().map(String::as_str);
-        let help = match nearest(text, known.clone()) {
+        let known: Vec<&str> = slot.names().of(self.0).collect();
+        let help = match nearest(text, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None if known.len() == 0 => format!("add `[{group}.{text}]`"),
-            None => {
-                let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-                format!(
-                    "add `[{group}.{text}]`, or use one that is there: {}",
-                    known.join(", ")
-                )
-            }
+            None if known.is_empty() => format!("add `[{group}.{text}]`"),
+            None => format!(
+                "add `[{group}.{text}]`, or use one that is there: {}",
+                backticked(known)
+            ),
         };
         let message = format!(
             "{} names {group} `{text}`, which does not exist",
@@ -85,16 +82,8 @@ impl Kind for SecretName {
         if slot.is_incomplete() {
             return None;
         }
-        let known: Vec<String> = slot
-            .names()
-            .of(Group::Secret)
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let there = match known.as_slice() {
-            [] => "there is none yet".to_owned(),
-            [one] => format!("there is {one}"),
-            several => format!("there are {}", several.join(", ")),
-        };
+        let known: Vec<&str> = slot.names().of(Group::Secret).collect();
+        let there = there_are(&known, "there is none yet");
         slot.error("does not name a secret").help(format!(
             "never write a secret into the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"
         ));

@@ -18,17 +18,43 @@ pub(crate) struct Parsed<T> {
     pub(crate) pattern: &'static str,
     /// Whether a text that is refused may be a secret, and must not be shown.
     pub(crate) private: bool,
-    pub(crate) parse: Parse<T>,
+    parse: Parse<T>,
+}
+
+/// Reads a text.
+enum Parse<T> {
+    Text(fn(&str) -> Result<T, Refused>),
+    /// With the folder that relative paths are resolved against.
+    InFolder(fn(&str, &Path) -> Result<T, Refused>),
 }
 
 impl<T> Parsed<T> {
     /// A text that may be shown, whatever it holds.
-    pub(crate) const fn new(words: &'static str, parse: Parse<T>) -> Self {
+    pub(crate) const fn new(words: &'static str, parse: fn(&str) -> Result<T, Refused>) -> Self {
+        Self::of(words, Parse::Text(parse))
+    }
+
+    /// A text that may be shown, and that names a file.
+    pub(crate) const fn in_folder(
+        words: &'static str,
+        parse: fn(&str, &Path) -> Result<T, Refused>,
+    ) -> Self {
+        Self::of(words, Parse::InFolder(parse))
+    }
+
+    const fn of(words: &'static str, parse: Parse<T>) -> Self {
         Self {
             words,
             pattern: "",
             private: false,
             parse,
+        }
+    }
+
+    fn parse(&self, text: &str, folder: &Path) -> Result<T, Refused> {
+        match self.parse {
+            Parse::Text(parse) => parse(text),
+            Parse::InFolder(parse) => parse(text, folder),
         }
     }
 
@@ -45,9 +71,6 @@ impl<T> Parsed<T> {
         }
     }
 }
-
-/// Reads a text; relative paths are resolved against the folder.
-pub(crate) type Parse<T> = fn(&str, &Path) -> Result<T, Refused>;
 
 impl<T> Kind for Parsed<T> {
     type Value = T;
@@ -69,14 +92,12 @@ impl<T> Kind for Parsed<T> {
             slot.mask();
         }
         if slot.as_text().is_none() {
-            let meant = self.meant(slot);
-            let problem = slot.wants(self.words);
-            if let Some(meant) = meant {
-                problem.help(format!("write {}", quoted(&meant)));
-            }
+            let cure = self.meant(slot);
+            let cure = cure.map(|meant| format!("write {}", quoted(&meant)));
+            slot.wants(self.words).help_if(cure);
         }
         let text = slot.as_text()?;
-        match (self.parse)(text, slot.folder()) {
+        match self.parse(text, slot.folder()) {
             Ok(value) => Some(value),
             Err(refused) if self.private || refused.private => {
                 slot.mask();
@@ -94,14 +115,9 @@ impl<T> Kind for Parsed<T> {
 impl<T> Parsed<T> {
     /// A number, or a list with commas between, as the text that it was probably meant to be.
     fn meant(&self, slot: &Slot<'_>) -> Option<String> {
-        let word = |value: &DeValue<'_>| match value {
-            DeValue::Integer(integer) => Some(integer.to_string()),
-            DeValue::String(text) => Some(text.to_string()),
-            DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => None,
+        let word = |value: &DeValue<'_>| {
+            let integer = value.as_integer().map(ToString::to_string);
+            integer.or_else(|| value.as_str().map(str::to_owned))
         };
         let text = match slot.value() {
             // Commas belong into few texts.
@@ -112,7 +128,7 @@ impl<T> Parsed<T> {
             }
             other => word(other)?,
         };
-        let is_good = !self.private && (self.parse)(&text, slot.folder()).is_ok();
+        let is_good = !self.private && self.parse(&text, slot.folder()).is_ok();
         is_good.then_some(text)
     }
 }

@@ -34,8 +34,10 @@ impl<K: Kind, T> Kind for Then<K, T> {
     }
 }
 
-/// The value, and where it is in the file.
-pub(crate) const fn placed<K: Kind>(of: K) -> Then<K, (K::Value, Span)> {
+/// A value, and where it is in the file.
+pub(crate) type Placed<K> = Then<K, (<K as Kind>::Value, Span)>;
+
+pub(crate) const fn placed<K: Kind>(of: K) -> Placed<K> {
     Then {
         of,
         make: |value, slot| Some((value?, slot.span())),

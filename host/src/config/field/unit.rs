@@ -1,268 +1,194 @@
-//! Kinds with a unit: durations and sizes. A bare number is refused, with the right form.
+//! Durations and sizes: numbers with a unit. A bare number is refused, with the right form.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use toml::de::DeValue;
 
 use super::{FromSize, FromValue, Kind};
 use crate::config::read::Slot;
-use crate::config::value::{Refused, duration, quoted, size};
+use crate::config::value::unit::{DURATION, SIZE, Units};
+use crate::config::value::{Refused, quoted};
 
-/// A duration within bounds.
-pub(crate) struct Time {
-    /// The shortest that is taken.
-    pub(crate) least: Duration,
-    /// The longest that is taken.
-    pub(crate) most: Duration,
+/// A number with a unit, within bounds.
+pub(crate) struct Quantity<N> {
+    units: &'static Units,
+    /// The least that is taken, in the smallest unit.
+    least: u64,
+    /// The most that is taken, in the smallest unit.
+    most: u64,
+    /// The value of `"none"`, where there may be no bound.
+    none: Option<N>,
+    /// Makes the value; succeeds within the bounds.
+    of: fn(u64) -> Option<N>,
 }
 
-impl Time {
+impl<N: Copy> Quantity<N> {
     /// From a millisecond to a day: most time-outs.
-    pub(crate) const USUAL: Self = Self {
-        least: Duration::from_millis(1),
-        most: Duration::from_hours(24),
-    };
+    const fn duration(none: Option<N>, of: fn(u64) -> Option<N>) -> Self {
+        Self {
+            units: &DURATION,
+            least: 1,
+            most: 24 * 3_600_000,
+            none,
+            of,
+        }
+    }
 
-    /// The bounds, in milliseconds.
+    const fn size(none: Option<N>, of: fn(u64) -> Option<N>) -> Self {
+        Self {
+            units: &SIZE,
+            least: 0,
+            most: u64::MAX,
+            none,
+            of,
+        }
+    }
+
+    /// The bounds, in the smallest unit.
     pub(crate) const fn within(mut self, least: u64, most: u64) -> Self {
-        self.least = Duration::from_millis(least);
-        self.most = Duration::from_millis(most);
+        self.least = least;
+        self.most = most;
         self
+    }
+
+    fn bounds(&self) -> String {
+        let (least, most) = (self.units.print(self.least), self.units.print(self.most));
+        format!("{}, from {least} to {most}", self.units.words)
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        (self.least..=self.most).contains(&number)
+    }
+
+    fn write(&self, number: u64) -> String {
+        format!("write {}", quoted(&self.units.print(number)))
+    }
+
+    /// Reads a text, or says what to write in its place.
+    fn parse(&self, text: &str) -> Result<N, Refused> {
+        if text == "none"
+            && let Some(none) = self.none
+        {
+            return Ok(none);
+        }
+        let read = self.units.parse(text);
+        let value = |number| (self.of)(number).filter(|_| self.holds(number));
+        let mut refused = match read.map(value) {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => Refused::plain(),
+            Err(refused) => refused,
+        };
+        if ENDLESS.contains(&text.to_lowercase().as_str()) {
+            let most = quoted(&self.units.print(self.most));
+            let bound = format!("there has to be a bound here, at most {most}");
+            refused.help = Some(self.no_bound(0).unwrap_or(bound));
+        } else if let Ok(number) = text.parse() {
+            refused.help = self.with_unit(number);
+        } else if let Some(meant) = self.units.meant(text).filter(|meant| !self.holds(*meant)) {
+            // The cure would be refused too.
+            refused.help = self.no_bound(meant);
+        }
+        Err(refused)
+    }
+
+    /// The cure for a number without a unit.
+    fn with_unit(&self, number: u64) -> Option<String> {
+        let factors = self.units.bare.iter();
+        let mut meant = factors.filter_map(|factor| number.checked_mul(*factor));
+        let meant = meant.find(|meant| self.holds(*meant));
+        meant
+            .map(|meant| self.write(meant))
+            .or_else(|| self.no_bound(number))
+    }
+
+    /// The cure for zero, where that is to be no bound.
+    fn no_bound(&self, number: u64) -> Option<String> {
+        (number == 0 && self.none.is_some()).then(|| NO_BOUND.to_owned())
     }
 }
 
 impl FromValue for Duration {
-    type Kind = Time;
-    const KIND: Time = Time::USUAL;
+    type Kind = Quantity<Self>;
+    const KIND: Self::Kind = Quantity::duration(None, |ms| Some(Self::from_millis(ms)));
 }
 
-impl Kind for Time {
-    type Value = Duration;
-
-    fn words(&self) -> String {
-        let (least, most) = (duration::print(self.least), duration::print(self.most));
-        format!("a duration such as `\"10s\"`, from {least} to {most}")
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Duration> {
-        self.read_as(slot, &self.words(), None)
-    }
-}
-
-/// What people write where there is to be no bound.
-const ENDLESS: [&str; 6] = ["none", "never", "off", "disabled", "infinite", "unlimited"];
-
-impl Time {
-    fn holds(&self, value: Duration) -> bool {
-        (self.least..=self.most).contains(&value)
-    }
-
-    /// What a bare number was probably meant to be: seconds, else milliseconds.
-    fn meant(&self, number: u64) -> Option<String> {
-        let units = [Duration::from_secs(number), Duration::from_millis(number)];
-        let meant = units.into_iter().find(|value| self.holds(*value))?;
-        Some(format!("write {}", quoted(&duration::print(meant))))
-    }
-
-    /// Reads it where `words` are wanted. `endless` is what to do where there is to be no bound.
-    fn read_as(&self, slot: &mut Slot<'_>, words: &str, endless: Option<&str>) -> Option<Duration> {
-        let without = |number: u64| endless.filter(|_| number == 0).map(str::to_owned);
-        let help = |number: u64| self.meant(number).or_else(|| without(number));
-        if let DeValue::Float(float) = slot.value() {
-            let meant = duration::meant(float.as_str()).filter(|meant| self.holds(*meant));
-            let problem = slot.wants(words);
-            if let Some(meant) = meant {
-                problem.help(format!("write {}", quoted(&duration::print(meant))));
-            }
-            return None;
-        }
-        let text = with_unit(slot, words, help)?;
-        let mut refused = match duration::parse(text) {
-            Ok(value) if self.holds(value) => return Some(value),
-            Ok(_) => Refused::plain(),
-            Err(refused) => refused,
-        };
-        if ENDLESS.contains(&text.to_lowercase().as_str()) {
-            let always = || {
-                format!(
-                    "there has to be a bound here, at most `\"{}\"`",
-                    duration::print(self.most)
-                )
-            };
-            refused.help = Some(endless.map_or_else(always, str::to_owned));
-        } else if let Ok(number) = text.parse() {
-            refused.help = help(number);
-        } else if let Some(meant) = duration::meant(text).filter(|meant| !self.holds(*meant)) {
-            // What was meant is refused too.
-            refused.help = endless.filter(|_| meant.is_zero()).map(str::to_owned);
-        }
-        slot.refuse(Some(text), words, refused);
-        None
-    }
-}
-
-/// A size within bounds. Bytes.
-pub(crate) struct Size<N> {
-    /// The least that is taken.
-    pub(crate) least: u64,
-    /// The most that is taken.
-    pub(crate) most: u64,
-    /// Makes the value; succeeds within the bounds.
-    pub(crate) of: fn(u64) -> Option<N>,
-}
-
-impl<N> Size<N> {
-    /// The bounds, in bytes.
-    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
-        Self {
-            least,
-            most,
-            of: self.of,
-        }
-    }
-
-    fn bytes(&self, text: &str) -> Result<Option<N>, Refused> {
-        let bytes = size::parse(text)?;
-        let within = (self.least..=self.most).contains(&bytes);
-        Ok(within.then_some(bytes).and_then(self.of))
-    }
+impl FromValue for Option<Duration> {
+    type Kind = Quantity<Self>;
+    const KIND: Self::Kind =
+        Quantity::duration(Some(None), |ms| Some(Some(Duration::from_millis(ms))));
 }
 
 impl FromSize for u64 {
-    type Kind = Size<Self>;
-    const KIND: Size<Self> = Size {
-        least: 0,
-        most: u64::MAX,
-        of: Some,
-    };
+    type Kind = Quantity<Self>;
+    const KIND: Self::Kind = Quantity::size(None, Some);
 }
 
 impl FromSize for usize {
-    type Kind = Size<Self>;
-    const KIND: Size<Self> = Size {
-        least: 0,
-        most: u64::MAX,
-        of: |bytes| bytes.try_into().ok(),
-    };
+    type Kind = Quantity<Self>;
+    const KIND: Self::Kind = Quantity::size(None, |bytes| bytes.try_into().ok());
 }
 
-impl<N> Kind for Size<N> {
+impl FromSize for Option<u64> {
+    type Kind = Quantity<Self>;
+    const KIND: Self::Kind = Quantity::size(Some(None), |bytes| Some(Some(bytes)));
+}
+
+/// Words that people write where there is to be no bound.
+const ENDLESS: [&str; 6] = ["none", "never", "off", "disabled", "infinite", "unlimited"];
+
+const NO_BOUND: &str = "for no bound write `\"none\"`";
+
+impl<N: Copy + Sync> Kind for Quantity<N> {
     type Value = N;
 
     fn words(&self) -> String {
-        let (least, most) = (size::print(self.least), size::print(self.most));
-        format!("a size such as `\"1MiB\"`, from {least} to {most}")
+        match self.none {
+            Some(_) => format!("{}, or `\"none\"`", self.bounds()),
+            None => self.bounds(),
+        }
     }
 
     fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)$" })
+        let units: Vec<&str> = self
+            .units
+            .factors
+            .iter()
+            .rev()
+            .map(|(unit, _)| *unit)
+            .collect();
+        let number = format!("[0-9]+({})", units.join("|"));
+        let pattern = match self.none {
+            Some(_) => format!("^({number}|none)$"),
+            None => format!("^{number}$"),
+        };
+        json!({ "type": "string", "pattern": pattern })
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<N> {
-        let words = self.words();
-        let text = with_unit(slot, &words, |bytes| {
-            let is_within = (self.least..=self.most).contains(&bytes);
-            is_within.then(|| format!("write {}", quoted(&size::print(bytes))))
-        })?;
-        match self.bytes(text) {
-            Ok(Some(value)) => Some(value),
-            Ok(None) => {
-                slot.wants_not(&words, text);
-                None
-            }
+        let words = match self.units.offers_none {
+            true => self.words(),
+            false => self.bounds(),
+        };
+        if let Some(float) = slot.value().as_float() {
+            let meant = self.units.meant(float.as_str());
+            let meant = meant.filter(|meant| self.holds(*meant));
+            slot.wants(&words)
+                .help_if(meant.map(|meant| self.write(meant)));
+            return None;
+        }
+        if let Some(integer) = slot.value().as_integer() {
+            let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+            let cure = number.and_then(|number| self.with_unit(number));
+            slot.wants_not(&words, &integer.to_string()).help_if(cure);
+            return None;
+        }
+        let text = slot.text(&words)?;
+        match self.parse(text) {
+            Ok(value) => Some(value),
             Err(refused) => {
                 slot.refuse(Some(text), &words, refused);
                 None
             }
         }
     }
-}
-
-/// A size, or `"none"`.
-pub(crate) struct Bound(pub(crate) Size<u64>);
-
-impl Bound {
-    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
-        Self(self.0.within(least, most))
-    }
-}
-
-impl FromSize for Option<u64> {
-    type Kind = Bound;
-    const KIND: Bound = Bound(<u64 as FromSize>::KIND);
-}
-
-impl Kind for Bound {
-    type Value = Option<u64>;
-
-    fn words(&self) -> String {
-        format!("{}, or `\"none\"`", self.0.words())
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^([0-9]+(B|KiB|MiB|GiB|TiB)|none)$" })
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Option<u64>> {
-        if slot.as_text() == Some("none") {
-            return Some(None);
-        }
-        self.0.read(slot).map(Some)
-    }
-}
-
-/// A duration, or `"none"`.
-pub(crate) struct Wait(pub(crate) Time);
-
-impl Wait {
-    pub(crate) const fn within(self, least: u64, most: u64) -> Self {
-        Self(self.0.within(least, most))
-    }
-}
-
-impl FromValue for Option<Duration> {
-    type Kind = Wait;
-    const KIND: Wait = Wait(Time::USUAL);
-}
-
-impl Kind for Wait {
-    type Value = Option<Duration>;
-
-    fn words(&self) -> String {
-        format!("{}, or `\"none\"`", self.0.words())
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h)|none)$" })
-    }
-
-    fn read(&self, slot: &mut Slot<'_>) -> Option<Option<Duration>> {
-        if slot.as_text() == Some("none") {
-            return Some(None);
-        }
-        let endless = "for no bound write `\"none\"`";
-        self.0.read_as(slot, &self.words(), Some(endless)).map(Some)
-    }
-}
-
-/// The text of a value with a unit. Of a bare number says what `help` makes of it.
-fn with_unit<'a>(
-    slot: &mut Slot<'a>,
-    words: &str,
-    help: impl Fn(u64) -> Option<String>,
-) -> Option<&'a str> {
-    let DeValue::Integer(integer) = slot.value() else {
-        return slot.text(words);
-    };
-    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-    let problem = slot.wants_not(words, &integer.to_string());
-    if let Some(help) = number.and_then(help) {
-        problem.help(help);
-    }
-    None
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Reader, Table};
-use crate::config::field::Section;
+use super::Reader;
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Problems};
 use crate::config::source::Span;
@@ -178,54 +177,6 @@ impl<'a> Slot<'a> {
             owner: self.owner,
             key: self.key.clone(),
             is_part: true,
-        }
-    }
-
-    /// A table that belongs to the same owner; one of the root owns itself.
-    pub(crate) fn nested<'b>(
-        &'b mut self,
-        values: &'b DeTable<'b>,
-        section: &'static Section,
-    ) -> Table<'b> {
-        let title = self.owner.is_empty().then(|| self.key.clone());
-        self.entry(values, title, section)
-    }
-
-    /// A table that is called `title` in reports; as its parent where there is none.
-    pub(crate) fn entry<'b>(
-        &'b mut self,
-        values: &'b DeTable<'b>,
-        title: Option<String>,
-        section: &'static Section,
-    ) -> Table<'b> {
-        let (owner, prefix) = match title {
-            Some(title) => (title, String::new()),
-            None => (self.owner.to_owned(), format!("{}.", self.key)),
-        };
-        Table {
-            owner,
-            prefix,
-            span: self.span,
-            ..Table::root(self.reader, values, section)
-        }
-    }
-
-    /// A table with a name of the operator's choice, which stands at `span`.
-    pub(crate) fn titled<'b>(
-        &'b mut self,
-        (name, span): (&'b str, Span),
-        values: &'b DeTable<'b>,
-        section: &'static Section,
-    ) -> Table<'b> {
-        let own = format!("{} `{}`", self.key, name.escape_debug());
-        let owner = match self.owner {
-            "" => own,
-            owner => format!("{owner}: {own}"),
-        };
-        Table {
-            span,
-            name: Some(name),
-            ..self.entry(values, Some(owner), section)
         }
     }
 }

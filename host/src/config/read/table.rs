@@ -10,7 +10,7 @@ use crate::config::elsewhere;
 use crate::config::field::Section;
 use crate::config::problem::{Problem, Problems};
 use crate::config::source::{Source, Span};
-use crate::config::value::nearest;
+use crate::config::value::{backticked, nearest};
 
 /// A table of the file. What its reader does not take is an unknown key.
 pub(in crate::config) struct Table<'a> {
@@ -44,6 +44,54 @@ impl<'a> Table<'a> {
             name: None,
             section,
             refused: Vec::new(),
+        }
+    }
+
+    /// The table of a slot, which belongs to the same owner; one of the root owns itself.
+    pub(crate) fn nested(
+        slot: &'a mut Slot<'_>,
+        values: &'a DeTable<'a>,
+        section: &'static Section,
+    ) -> Self {
+        let title = slot.owner.is_empty().then(|| slot.key.clone());
+        Self::entry(slot, values, title, section)
+    }
+
+    /// The table of a slot, which is called `title` in reports; as its parent where there is none.
+    pub(crate) fn entry(
+        slot: &'a mut Slot<'_>,
+        values: &'a DeTable<'a>,
+        title: Option<String>,
+        section: &'static Section,
+    ) -> Self {
+        let (owner, prefix) = match title {
+            Some(title) => (title, String::new()),
+            None => (slot.owner.to_owned(), format!("{}.", slot.key)),
+        };
+        Self {
+            owner,
+            prefix,
+            span: slot.span,
+            ..Self::root(slot.reader, values, section)
+        }
+    }
+
+    /// A table of a slot, with a name of the operator's choice, which stands at `span`.
+    pub(crate) fn titled(
+        slot: &'a mut Slot<'_>,
+        (name, span): (&'a str, Span),
+        values: &'a DeTable<'a>,
+        section: &'static Section,
+    ) -> Self {
+        let own = format!("{} `{}`", slot.key, name.escape_debug());
+        let owner = match slot.owner {
+            "" => own,
+            owner => format!("{owner}: {own}"),
+        };
+        Self {
+            span,
+            name: Some(name),
+            ..Self::entry(slot, values, Some(owner), section)
         }
     }
 
@@ -134,6 +182,12 @@ impl<'a> Table<'a> {
         there.map_or(self.span, |key| self.span_of(key))
     }
 
+    /// The same, if nothing was wrong with any of them.
+    pub(crate) fn span_if_sound(&self, keys: &[&str]) -> Option<Span> {
+        let are_sound = keys.iter().all(|key| self.is_sound(key));
+        are_sound.then(|| self.span_of_first(keys))
+    }
+
     /// Whether a key stands in the table under another.
     pub(crate) fn has_part(&self, key: &str, part: &str) -> bool {
         self.part(key, part).is_some()
@@ -158,6 +212,16 @@ impl<'a> Table<'a> {
     pub(crate) fn error(&mut self, span: Span, message: &str) -> &mut Problem {
         let message = self.say(message);
         self.reader.problems.error(span, message)
+    }
+
+    /// Reports an error of the value of a key.
+    pub(crate) fn error_at(&mut self, key: &str, message: &str) -> &mut Problem {
+        self.error(self.span_of(key), message)
+    }
+
+    /// Warns of the value of a key.
+    pub(crate) fn warning_at(&mut self, key: &str, message: &str) -> &mut Problem {
+        self.warning(self.span_of(key), message)
     }
 
     /// Warns of something in this table.
@@ -268,10 +332,7 @@ impl<'a> Table<'a> {
             ) {
                 (Some(hint), _) => hint,
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
-                (None, None) => {
-                    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-                    format!("known keys: {}", known.join(", "))
-                }
+                (None, None) => format!("known keys: {}", backticked(known.iter().copied())),
             };
             let message = format!("unknown key `{}{}`", self.prefix, name.escape_debug());
             self.error(span, &message).help(help);

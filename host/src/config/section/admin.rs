@@ -88,9 +88,8 @@ fn check_reach(table: &mut Table<'_>, address: SocketAddr, is_open: bool) {
             format!("{SOME_TLS} and {SOME_TOKENS}"),
         ),
     };
-    let span = table.span_of("address");
     let message =
         format!("`address` holds `{address}`, which is not a loopback address, without {lacks}");
     let help = format!("write `\"127.0.0.1:{}\"`, or add {some}", address.port());
-    table.error(span, &message).help(help);
+    table.error_at("address", &message).help(help);
 }

@@ -40,7 +40,7 @@ pub struct Api {
 }
 
 const BASE_PATH: Parsed<String> =
-    Parsed::new("a path such as `\"/shop/v1\"`", |text, _| path::base(text)).matching("^/.*[^/]$");
+    Parsed::new("a path such as `\"/shop/v1\"`", path::base).matching("^/.*[^/]$");
 
 /// Keeps the base path for the routes, which are read later.
 fn keep_base_path(table: &mut Table<'_>, api: &Api) {

@@ -7,7 +7,7 @@ use windlass_config_derive::FromTable;
 
 use crate::config::MAX_DOCUMENT;
 use crate::config::read::Table;
-use crate::config::value::{duration, size};
+use crate::config::value::unit::{self, SIZE};
 
 /// How much a filter may use. A call that needs more fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
@@ -73,17 +73,17 @@ pub struct Breaker {
 fn room(table: &mut Table<'_>, limits: &FilterLimits) {
     let most = table.reader().max_memory;
     if limits.memory > most && table.is_sound("memory") {
-        let span = table.span_of("memory");
-        let (asked, most) = (size::print(limits.memory), size::print(most));
+        let (asked, most) = (SIZE.print(limits.memory), SIZE.print(most));
         let message =
             format!("`limits.memory` is {asked}, more than `max_memory` of `[wasm]` ({most})");
-        table.error(span, &message).help(format!(
+        table.error_at("memory", &message).help(format!(
             "set `limits = {{ memory = \"{most}\" }}`, or raise `max_memory`"
         ));
     }
-    if limits.body >= limits.memory && table.is_sound("body") && table.is_sound("memory") {
-        let span = table.span_of_first(&["body", "memory"]);
-        let (body, memory) = (size::print(limits.body), size::print(limits.memory));
+    if limits.body >= limits.memory
+        && let Some(span) = table.span_if_sound(&["body", "memory"])
+    {
+        let (body, memory) = (SIZE.print(limits.body), SIZE.print(limits.memory));
         let message = format!(
             "`limits.body` ({body}) is not below `memory` ({memory}), in which a gathered body must have room: the filter fails before"
         );
@@ -94,11 +94,11 @@ fn room(table: &mut Table<'_>, limits: &FilterLimits) {
 }
 
 fn first_within_longest(table: &mut Table<'_>, breaker: &Breaker) {
-    let are_sound = table.is_sound("backoff") && table.is_sound("max_backoff");
-    if are_sound && breaker.backoff > breaker.max_backoff {
-        let span = table.span_of_first(&["backoff", "max_backoff"]);
-        let first = duration::print(breaker.backoff);
-        let most = duration::print(breaker.max_backoff);
+    if breaker.backoff > breaker.max_backoff
+        && let Some(span) = table.span_if_sound(&["backoff", "max_backoff"])
+    {
+        let first = unit::duration(breaker.backoff);
+        let most = unit::duration(breaker.max_backoff);
         let message = format!("`breaker.backoff` ({first}) is more than `max_backoff` ({most})");
         table.error(span, &message);
     }

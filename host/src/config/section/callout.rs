@@ -72,19 +72,17 @@ pub enum BasicForm {
     Form,
 }
 
-const URL: Parsed<Uri> = Parsed::new(
-    "a URL such as `\"https://auth.example/check\"`",
-    |text, _| url::http(text)?.parse().map_err(|_| Refused::plain()),
-)
+const URL: Parsed<Uri> = Parsed::new("a URL such as `\"https://auth.example/check\"`", |text| {
+    url::http(text)?.parse().map_err(|_| Refused::plain())
+})
 .matching("^https?://");
 
 fn check(table: &mut Table<'_>, callout: &Callout) {
     let is_open = url::is_in_the_clear(&callout.url);
     if is_open && !callout.allow_http && table.is_sound("allow_http") {
-        let span = table.span_of("url");
         table
-            .error(
-                span,
+            .error_at(
+                "url",
                 "`url` is not asked by TLS: whoever is on the way answers in its place",
             )
             .help("begin it with `https://`, or add `allow_http = true` where the way is safe");

@@ -7,7 +7,8 @@ use windlass_config_derive::{FromTable, Word};
 
 use crate::config::field::{FromValue, Parsed};
 use crate::config::read::Table;
-use crate::config::value::{Refused, size};
+use crate::config::value::Refused;
+use crate::config::value::unit::SIZE;
 
 /// Totals of the filter engine. They take a restart to change.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
@@ -39,11 +40,12 @@ pub enum CompileCache {
 
 impl FromValue for CompileCache {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a folder, or `\"off\"`", |text, folder| match text {
-        "" => Err(Refused::plain()),
-        "off" => Ok(Self::Off),
-        path => Ok(Self::Folder(folder.join(path))),
-    });
+    const KIND: Parsed<Self> =
+        Parsed::in_folder("a folder, or `\"off\"`", |text, folder| match text {
+            "" => Err(Refused::plain()),
+            "off" => Ok(Self::Off),
+            path => Ok(Self::Folder(folder.join(path))),
+        });
 }
 
 /// One filter may not ask for more than there is for all.
@@ -51,7 +53,7 @@ fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
     table.reader().max_memory = wasm.max_memory;
     if wasm.max_memory > wasm.memory {
         let span = table.span_of_first(&["memory", "max_memory"]);
-        let (one, all) = (size::print(wasm.max_memory), size::print(wasm.memory));
+        let (one, all) = (SIZE.print(wasm.max_memory), SIZE.print(wasm.memory));
         let message =
             format!("`max_memory` ({one}), of one filter, is more than `memory` ({all}), of all");
         table.error(span, &message);
@@ -98,7 +100,7 @@ pub enum AccessLog {
 
 impl FromValue for AccessLog {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new(
+    const KIND: Parsed<Self> = Parsed::in_folder(
         "`\"off\"`, `\"stdout\"`, `\"stderr\"` or a file",
         |text, folder| match text {
             "" => Err(Refused::plain()),

@@ -9,7 +9,7 @@ use windlass_config_derive::FromTable;
 
 use super::bounds::{Breaker, FilterLimits, Recycle};
 use crate::config::MAX_DOCUMENTS;
-use crate::config::field::{FromValue, Kind, Map, Parsed, Reference, Then, placed};
+use crate::config::field::{FromValue, Kind, Map, Parsed, Placed, Reference, Then, placed};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
@@ -77,7 +77,7 @@ pub enum PluginSource {
 
 impl FromValue for PluginSource {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new(
+    const KIND: Parsed<Self> = Parsed::in_folder(
         "`\"builtin:<name>\"`, or a path that ends in `.wasm`",
         plugin::source,
     )
@@ -140,7 +140,7 @@ pub struct Allow {
 
 const ATTRIBUTE: Parsed<String> = Parsed::new(
     "the name of an attribute, or a prefix such as `\"consumer.*\"`",
-    |text, _| attribute::pattern(text),
+    attribute::pattern,
 )
 .matching("^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*(\\.\\*)?$");
 
@@ -157,9 +157,9 @@ fn is_whole(table: &mut Table<'_>) -> bool {
 }
 
 /// Names of documents, and their files.
-const DOCUMENTS: Then<Map<Then<Parsed<PathBuf>, (PathBuf, Span)>>, Vec<FilterDocument>> = Then {
+const DOCUMENTS: Then<Map<Placed<Parsed<PathBuf>>>, Vec<FilterDocument>> = Then {
     of: Map {
-        of: placed(Parsed::new("a path", document)),
+        of: placed(Parsed::in_folder("a path", document)),
         key: name,
         keys: "a name",
     },

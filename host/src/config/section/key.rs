@@ -70,10 +70,9 @@ const ID: Unique<Parsed<String>> = Unique {
 
 impl FromValue for [u8; 32] {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("`sha256:` and 64 hex digits", |text, _| digest::parse(text))
-            .matching("^sha256:[0-9A-Fa-f]{64}$")
-            .private();
+    const KIND: Parsed<Self> = Parsed::new("`sha256:` and 64 hex digits", digest::parse)
+        .matching("^sha256:[0-9A-Fa-f]{64}$")
+        .private();
 }
 
 /// A date-time with an offset from UTC.

@@ -8,7 +8,7 @@ use windlass_config_derive::FromTable;
 
 use super::tls::ListenerTls;
 use crate::config::read::Table;
-use crate::config::value::size;
+use crate::config::value::unit::SIZE;
 
 /// A socket that clients connect to. At least one is needed.
 #[derive(Debug, Clone, PartialEq, FromTable)]
@@ -62,8 +62,19 @@ fn check(table: &mut Table<'_>, listener: &Listener) {
     let (max_uri, max_head) = (listener.max_uri, listener.max_head);
     bound_once(table, listener.address);
     usual_port(table, listener.address);
-    if max_uri >= max_head && table.is_sound("max_uri") && table.is_sound("max_head") {
-        target_in_head(table, max_uri, max_head);
+    if max_uri >= max_head
+        && let Some(span) = table.span_if_sound(&["max_uri", "max_head"])
+    {
+        // The target is a part of the head: it cannot be as long as it may.
+        let print = |bytes: usize| SIZE.print(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let message = format!(
+            "`max_uri` ({}) is not below `max_head` ({}), which holds the target too: longer targets are answered 431, not 414",
+            print(max_uri),
+            print(max_head)
+        );
+        table
+            .warning(span, &message)
+            .help("raise `max_head`, or lower `max_uri`");
     }
 }
 
@@ -83,26 +94,11 @@ fn usual_port(table: &mut Table<'_>, address: SocketAddr) {
         ),
         _ => return,
     };
-    table.warning(table.span_of("address"), message).help(help);
-}
-
-/// Warns of a target that cannot be as long as it may, as it is a part of the head.
-fn target_in_head(table: &mut Table<'_>, max_uri: usize, max_head: usize) {
-    let span = table.span_of_first(&["max_uri", "max_head"]);
-    let print = |bytes: usize| size::print(u64::try_from(bytes).unwrap_or(u64::MAX));
-    let message = format!(
-        "`max_uri` ({}) is not below `max_head` ({}), which holds the target too: longer targets are answered 431, not 414",
-        print(max_uri),
-        print(max_head)
-    );
-    table
-        .warning(span, &message)
-        .help("raise `max_head`, or lower `max_uri`");
+    table.warning_at("address", message).help(help);
 }
 
 /// Reports an address that an earlier listener has, alone or among others.
 pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
-    let span = table.span_of("address");
     if address.port() == 0 {
         return;
     }
@@ -120,12 +116,12 @@ pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
         let message = format!(
             "`address` holds `{address}`, which has addresses in common with `{other}` in line {line}: only one of them can be bound"
         );
-        table.error(span, &message).help(
+        table.error_at("address", &message).help(
             "an address of zeros is every address of this machine: keep one of the two, or give one another port",
         );
     }
-    if let Some(line) = table.earlier("address", &address.to_string(), span) {
+    if let Some(line) = table.earlier("address", &address.to_string(), table.span_of("address")) {
         let message = format!("`address` holds `{address}`, which line {line} has already");
-        table.error(span, &message);
+        table.error_at("address", &message);
     }
 }

@@ -89,16 +89,15 @@ pub struct PlanMethod {
     pub(crate) span: Span,
 }
 
-const METHOD: Parsed<String> =
-    Parsed::new("a method such as `\"GET\"`, or `\"ANY\"`", |text, _| {
-        let method = message::method(text)?;
-        Ok(method.map_or_else(|| "ANY".to_owned(), |method| method.to_string()))
-    })
-    .matching("^[A-Z0-9!#$%&'*+.^_`|~-]+$");
+const METHOD: Parsed<String> = Parsed::new("a method such as `\"GET\"`, or `\"ANY\"`", |text| {
+    let method = message::method(text)?;
+    Ok(method.map_or_else(|| "ANY".to_owned(), |method| method.to_string()))
+})
+.matching("^[A-Z0-9!#$%&'*+.^_`|~-]+$");
 
 const PATH: Parsed<String> = Parsed::new(
     "the path of a route, such as `\"/orders/{id}\"`",
-    |text, _| path::pattern(text),
+    path::pattern,
 )
 .matching("^(/|\\$default$)");
 
@@ -106,9 +105,7 @@ const PATH: Parsed<String> = Parsed::new(
 fn some_bound(table: &mut Table<'_>) {
     let keys = ["rate", "quota", "methods", "burst"];
     if !keys.into_iter().any(|key| table.has(key)) && !table.is_incomplete() {
-        let span = table.span();
-        table
-            .error(span, "has neither `rate` nor `quota` nor `methods`, wanted at least one")
+        table.error(table.span(), "has neither `rate` nor `quota` nor `methods`, wanted at least one")
             .help("add `rate = 5` (requests a second) or `quota = { limit = 1000, period = \"day\" }`");
     }
 }
@@ -161,8 +158,7 @@ fn period(table: &mut Table<'_>, keys: PeriodKeys) -> Option<Period> {
                 "write a day from 1 to 28, or set `period` to \"week\"",
             ),
         };
-        let span = table.span_of("starts_on");
-        table.error(span, message).help(cure);
+        table.error_at("starts_on", message).help(cure);
     }
     period
 }

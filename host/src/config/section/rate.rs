@@ -61,9 +61,8 @@ fn of_method(_table: &mut Table<'_>, keys: MethodRateKeys) -> RateLimit {
 /// A rate with its burst; reports a burst alone.
 fn bucket(table: &mut Table<'_>, rate: Option<f64>, burst: BurstKey) -> Option<RateLimit> {
     if burst.burst.is_some() && !table.has("rate") && !table.is_incomplete() {
-        let span = table.span_of("burst");
         table
-            .error(span, "has `burst` without `rate`")
+            .error_at("burst", "has `burst` without `rate`")
             .help("add `rate = 5` (requests a second), or remove `burst`");
     }
     rate.map(|rate| RateLimit::new(rate, burst.burst))

@@ -36,20 +36,18 @@ pub struct Redirect {
     pub status: StatusCode,
 }
 
-const TEXT: Parsed<String> = Parsed::new("a text", |text, _| Ok(text.to_owned()));
+const TEXT: Parsed<String> = Parsed::new("a text", |text| Ok(text.to_owned()));
 
-const TARGET: Parsed<String> = Parsed::new(
-    "`http://`, `https://` or a path on the same host",
-    |text, _| target(text),
-)
-.matching("^(https?://|/)");
+const TARGET: Parsed<String> =
+    Parsed::new("`http://`, `https://` or a path on the same host", target)
+        .matching("^(https?://|/)");
 
 /// The fields of a response that the file gives.
 impl FromValue for HeaderMap {
     type Kind = Then<Map<Parsed<HeaderValue>>, Self>;
     const KIND: Self::Kind = Then {
         of: Map {
-            of: Parsed::new("the value of a field", |text, _| field_value(text)),
+            of: Parsed::new("the value of a field", field_value),
             key: |name| Ok(field_name(name)?.as_str().to_owned()),
             keys: "a field name",
         },
@@ -64,9 +62,8 @@ impl FromValue for HeaderMap {
 
 fn body_of_bodiless(table: &mut Table<'_>, response: &FixedResponse) {
     if is_bodiless(response.status) && !response.body.is_empty() {
-        let span = table.span_of("body");
         let status = response.status.as_u16();
         let message = format!("`respond.body` is not empty, but a {status} has no body");
-        table.error(span, &message);
+        table.error_at("body", &message);
     }
 }

@@ -48,9 +48,8 @@ fn response(table: &mut Table<'_>, mut response: ApiResponse) -> ApiResponse {
     let body = response.body.as_deref();
     check_body(table, &response.headers, body, response.is_json);
     if response.status.is_some_and(is_bodiless) && body.is_none_or(|body| !body.is_empty()) {
-        let span = table.span_of("status");
         table
-            .error(span, "`status` is one of answers without a body")
+            .error_at("status", "`status` is one of answers without a body")
             .help("add `body = \"\"`");
     }
     response
@@ -104,9 +103,11 @@ fn check_empty(table: &mut Table<'_>) {
         .into_iter()
         .any(|key| table.has(key));
     if !some && !table.is_incomplete() {
-        let span = table.span();
         table
-            .error(span, "says nothing: wanted `status`, `headers` or `body`")
+            .error(
+                table.span(),
+                "says nothing: wanted `status`, `headers` or `body`",
+            )
             .help("add `body = '{\"message\":\"${message}\"}'`");
     }
 }
@@ -119,18 +120,18 @@ fn check_body(
     is_json: bool,
 ) {
     if headers.contains_key(CONTENT_TYPE) && !table.has("body") {
-        let span = table.span_of("headers");
         table
-            .error(span, "`headers` holds a `content-type` without a `body`")
+            .error_at(
+                "headers",
+                "`headers` holds a `content-type` without a `body`",
+            )
             .help("the gateway's own words have one of their own: remove it, or add `body`");
     }
     let Some(body) = body.filter(|body| is_json && !body.is_empty()) else {
         return;
     };
     if !template::is_json(body) {
-        let span = table.span_of("body");
-        table
-            .error(span, "`body` is no JSON once its values are filled in")
+        table.error_at("body", "`body` is no JSON once its values are filled in")
             .help("put texts in quotes, as in `{\"message\":\"${message}\"}`, or say in `headers` what it is: `content-type = \"text/plain\"`");
     }
 }

@@ -11,8 +11,7 @@ use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
 use super::rate::ClientRateKeys;
-use super::respond::FixedResponse;
-use crate::config::field::{FromValue, Parsed, Reference, Then};
+use crate::config::field::{FromValue, List, Parsed, Reference, Then};
 use crate::config::names::Group;
 use crate::config::read::Table;
 use crate::config::source::Span;
@@ -22,73 +21,54 @@ use crate::model::plan::RateLimit;
 
 pub use end::*;
 
-/// A request's match, its filters, and where it goes after them.
-#[derive(Debug)]
-pub struct RouteConfig {
-    /// Its name: the attribute `route.id`. Unique.
-    pub name: Arc<str>,
-    /// The index of its API in the configuration's list.
-    pub api: Option<usize>,
-    /// Its pattern: `/orders/{id}`, `/files/{rest+}`, or `$default`.
-    pub path: String,
-    /// The `path` value in the file.
-    pub(crate) path_span: Span,
-    /// Its methods; empty is any.
-    pub methods: Vec<Method>,
-    /// Its hosts, lower-case; empty is any.
-    pub hosts: Vec<String>,
-    /// Its filters, in the order in which they run.
-    pub filters: Vec<FilterReference>,
-    /// Where the request goes after the chain.
-    pub end: RouteEnd,
-    /// The largest request body. None is no bound. Bytes.
-    pub max_body: Option<u64>,
-    pub timeouts: RouteTimeouts,
-    /// The rate of all clients together, on each gateway.
-    pub rate: Option<RateLimit>,
-    /// Whether all that says which requests it takes could be read.
-    pub(crate) is_match_whole: bool,
-    /// The entry in the file.
-    pub(crate) span: Span,
-}
-
 /// Which requests go through which filters, and where they go then. Exactly one of `upstream`,
 /// `split`, `respond` and `redirect`.
-#[derive(FromTable)]
-#[table(heading = "[[route]]", title = title, into = RouteConfig, make = route)]
+#[derive(Debug, FromTable)]
+#[table(heading = "[[route]]", title = title, make = route)]
 #[hint("filter plugins" => "it is called `filters`, a list in the order in which they run")]
-pub(super) struct RouteKeys {
+pub struct RouteConfig {
     /// Its unique name: the attribute `route.id`.
     #[key(
         absent = "its methods, hosts and path, such as `GET,PUT api.example.com/orders/{id}` or `ANY /orders`"
     )]
-    name: Option<String>,
+    pub name: Arc<str>,
     /// The API that it belongs to.
     #[key(absent = "no API", kind = Reference(Group::Api))]
-    api: Option<usize>,
+    pub api: Option<usize>,
     /// The path pattern: `{name}` matches one segment, `{name+}` at the end matches one or more,
     /// `$default` matches what no other route does.
-    #[key(required = "/orders/{id}", kind = PATH)]
-    path: Option<String>,
+    #[key(required = "/orders/{id}", kind = PATH, instead = default_path)]
+    pub path: String,
+    /// The `path` value in the file.
+    #[key(span_of = "path")]
+    pub(crate) path_span: Span,
     /// The methods that it matches. `HEAD` is a method of its own. Other methods of this path go to
     /// `$default` if there is one, without these filters.
-    #[key(absent = "`[\"ANY\"]`", each = METHOD, least = 1)]
-    methods: Vec<Option<Method>>,
+    #[key(absent = "`[\"ANY\"]`", kind = METHODS)]
+    pub methods: Vec<Method>,
     /// The hosts that it matches. `*.` stands for every name below a domain.
     #[key(absent = "any host", each = HOST, least = 1)]
-    hosts: Vec<String>,
+    pub hosts: Vec<String>,
     /// The filters, in the order in which they run.
     #[key(absent = "none", repeats)]
-    filters: Vec<FilterReference>,
+    pub filters: Vec<FilterReference>,
+    /// Where the request goes after the chain.
     #[key(flatten = EndKeys)]
-    end: Option<RouteEnd>,
+    pub end: RouteEnd,
     /// The largest request body. A larger one gets 413.
     #[key(default = "10MiB", within = "0B"..="1TiB")]
-    max_body: Option<u64>,
+    pub max_body: Option<u64>,
     #[key(flatten)]
-    timeouts: RouteTimeouts,
+    pub timeouts: RouteTimeouts,
+    /// The rate of all clients together, on each gateway.
     #[key(flatten = ClientRateKeys)]
-    rate: Option<RateLimit>,
+    pub rate: Option<RateLimit>,
+    /// Whether it is certain which requests it takes.
+    #[key(skip)]
+    pub(crate) is_match_whole: bool,
+    /// The entry in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
 }
 
 /// The time-outs of a route, which lower its upstream's.
@@ -138,19 +118,31 @@ impl FromValue for FilterReference {
 
 const PATH: Parsed<String> = Parsed::new(
     "a path such as `\"/orders/{id}\"`, or `\"$default\"`",
-    |text, _| path::pattern(text),
+    path::pattern,
 )
 .matching("^(/|\\$default$)");
 
-const METHOD: Parsed<Option<Method>> =
-    Parsed::new("a method such as `\"GET\"`, or `\"ANY\"`", |text, _| {
-        message::method(text)
-    })
-    .matching("^[A-Z0-9!#$%&'*+.^_`|~-]+$");
+/// The methods; empty is any.
+const METHODS: Then<List<Parsed<Option<Method>>>, Vec<Method>> = Then {
+    of: List {
+        of: Parsed::new("a method such as `\"GET\"`, or `\"ANY\"`", message::method)
+            .matching("^[A-Z0-9!#$%&'*+.^_`|~-]+$"),
+        least: 1,
+        repeats: false,
+    },
+    make: |methods, _| {
+        Some(
+            methods?
+                .into_iter()
+                .collect::<Option<_>>()
+                .unwrap_or_default(),
+        )
+    },
+};
 
 const HOST: Parsed<String> = Parsed::new(
     "a host such as `\"api.example.com\"` or `\"*.example.com\"`",
-    |text, _| host::pattern(text),
+    host::pattern,
 );
 
 /// What a route is called in reports.
@@ -162,41 +154,34 @@ fn title(values: &DeTable<'_>) -> String {
     }
 }
 
-fn route(table: &mut Table<'_>, keys: RouteKeys) -> RouteConfig {
-    let methods = any_alone(table, keys.methods);
-    if let (Some(RouteEnd::Split(split)), Some(path)) = (&keys.end, &keys.path) {
-        split::param(table, split, path);
+fn default_path() -> String {
+    "$default".to_owned()
+}
+
+fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
+    any_alone(table, &route.methods);
+    if let RouteEnd::Split(split) = &route.end
+        && table.has("path")
+        && table.is_sound("path")
+    {
+        split::param(table, split, &route.path);
     }
-    let api = keys.api;
-    let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
-    let is_match_whole = keys.path.is_some() && is_match_whole(table, api);
-    // The error is reported: stand-ins let the rest of the route be looked at.
-    let path = keys.path.unwrap_or_else(|| "$default".to_owned());
-    let end = keys.end;
-    let end = end.unwrap_or_else(|| RouteEnd::Respond(FixedResponse::default()));
-    let full = full_path(base.as_deref().unwrap_or_default(), &path);
+    let base = route
+        .api
+        .and_then(|api| table.reader().base_paths.get(&api).cloned());
+    let is_match_whole = table.has("path") && is_match_whole(table, route.api);
     let before = table.reader().problems.len();
-    let name = match keys.name {
-        None if !is_match_whole => default_name(&methods, &keys.hosts, &full),
-        name => unique(table, name, &methods, &keys.hosts, &full),
-    };
+    let is_named = !route.name.is_empty();
+    if !is_named {
+        route.name = default_name(&route, base.as_deref().unwrap_or_default());
+    }
+    if is_named || is_match_whole {
+        unique(table, is_named, &route.name);
+    }
     // The router need not report such a route again.
     let is_twice = table.reader().problems.is_fatal_since(before) && !table.has("name");
-    RouteConfig {
-        name: Arc::from(name),
-        api,
-        path,
-        path_span: table.span_of("path"),
-        methods,
-        hosts: keys.hosts,
-        filters: keys.filters,
-        end,
-        max_body: keys.max_body,
-        timeouts: keys.timeouts,
-        rate: keys.rate,
-        is_match_whole: is_match_whole && !is_twice,
-        span: table.span(),
-    }
+    route.is_match_whole = is_match_whole && !is_twice;
+    route
 }
 
 /// Whether it is certain which requests it takes.
@@ -219,64 +204,45 @@ fn only_upstreams(table: &mut Table<'_>) {
     }
 }
 
-/// A path below that of its API.
-fn full_path(base: &str, path: &str) -> String {
-    if !base.is_empty() && !path.starts_with('/') {
-        format!("{base}/{path}")
-    } else {
-        format!("{base}{path}")
-    }
-}
-
-/// The methods; empty is any.
-fn any_alone(table: &mut Table<'_>, methods: Vec<Option<Method>>) -> Vec<Method> {
-    let some: Vec<Method> = methods.iter().flatten().cloned().collect();
-    let holds_any = some.len() < methods.len();
-    if holds_any && !some.is_empty() {
-        let span = table.span_of("methods");
+/// Reports `ANY` beside other methods.
+fn any_alone(table: &mut Table<'_>, methods: &[Method]) {
+    let is_any = methods.is_empty() && table.is_sound("methods");
+    if is_any && table.spans_of_items("methods").len() > 1 {
         table
-            .error(
-                span,
+            .error_at(
+                "methods",
                 "`methods` holds `ANY` besides others, though `ANY` includes them",
             )
             .help("keep `ANY`, or the others");
     }
-    if holds_any { Vec::new() } else { some }
 }
 
-/// The name; reports one that an earlier route has.
-fn unique(
-    table: &mut Table<'_>,
-    name: Option<String>,
-    methods: &[Method],
-    hosts: &[String],
-    path: &str,
-) -> String {
-    let given = name.is_some();
-    let name = name.unwrap_or_else(|| default_name(methods, hosts, path));
-    let span = table.span_of(if given { "name" } else { "path" });
-    if let Some(line) = table.earlier("route", &name, span) {
-        if given {
-            table.error(
-                span,
-                &format!("`name` holds `{name}`, which line {line} has already"),
-            );
-        } else {
-            let message = format!("`{name}` is already taken by the route in line {line}");
-            table
-                .error(span, &message)
-                .help("only one route can take the same methods, hosts and path");
-        }
-    }
-    name
-}
-
-fn default_name(methods: &[Method], hosts: &[String], path: &str) -> String {
-    let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    let methods = if methods.is_empty() {
-        "ANY".to_owned()
-    } else {
-        methods.join(",")
+/// Reports a name that an earlier route has.
+fn unique(table: &mut Table<'_>, is_named: bool, name: &str) {
+    let key = if is_named { "name" } else { "path" };
+    let Some(line) = table.earlier("route", name, table.span_of(key)) else {
+        return;
     };
-    format!("{methods} {}{path}", hosts.join(","))
+    if is_named {
+        let message = format!("`name` holds `{name}`, which line {line} has already");
+        table.error_at(key, &message);
+    } else {
+        let message = format!("`{name}` is already taken by the route in line {line}");
+        table
+            .error_at(key, &message)
+            .help("only one route can take the same methods, hosts and path");
+    }
+}
+
+/// Its methods, its hosts, and its path below that of its API.
+fn default_name(route: &RouteConfig, base: &str) -> Arc<str> {
+    let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    let methods = match methods.as_slice() {
+        [] => "ANY".to_owned(),
+        methods => methods.join(","),
+    };
+    let is_apart = !base.is_empty() && !route.path.starts_with('/');
+    let slash = if is_apart { "/" } else { "" };
+    let (hosts, path) = (route.hosts.join(","), &route.path);
+    Arc::from(format!("{methods} {hosts}{base}{slash}{path}"))
 }

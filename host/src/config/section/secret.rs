@@ -41,7 +41,7 @@ struct SecretKeys {
     file: Option<PathBuf>,
 }
 
-const VARIABLE: Parsed<String> = Parsed::new("the name of an environment variable", |text, _| {
+const VARIABLE: Parsed<String> = Parsed::new("the name of an environment variable", |text| {
     if is_variable(text) {
         return Ok(text.to_owned());
     }
@@ -51,7 +51,7 @@ const VARIABLE: Parsed<String> = Parsed::new("the name of an environment variabl
 .matching("^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 .private();
 
-const FILE: Parsed<PathBuf> = Parsed::new("a file", |text, folder| match line(text) {
+const FILE: Parsed<PathBuf> = Parsed::in_folder("a file", |text, folder| match line(text) {
     Ok(text) => Ok(folder.join(text)),
     Err(_) => Err(Refused::because("is no path")),
 })

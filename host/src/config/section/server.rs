@@ -73,19 +73,17 @@ impl FromValue for IpNet {
     type Kind = Parsed<Self>;
     const KIND: Parsed<Self> = Parsed::new(
         "a block of addresses such as `\"10.0.0.0/8\"`",
-        |text, _| address::block(text),
+        address::block,
     )
     .matching("^[0-9A-Fa-f.:]+/[0-9]+$");
 }
 
-const RESOLVER: Parsed<SocketAddr> = Parsed::new("an IP address with a port", |text, _| {
-    address::resolver(text)
-})
-.matching(":[0-9]+$");
+const RESOLVER: Parsed<SocketAddr> =
+    Parsed::new("an IP address with a port", address::resolver).matching(":[0-9]+$");
 
 const PSEUDONYM: Parsed<String> = Parsed::new(
     "a name of letters, digits, `-`, `_` and `.`, up to 64 of them",
-    |text, _| pseudonym(text),
+    pseudonym,
 )
 .matching("^[A-Za-z0-9_.-]{1,64}$");
 

@@ -5,9 +5,9 @@ use toml::de::DeValue;
 
 use crate::config::field::{FromValue, Kind};
 use crate::config::read::Slot;
-use crate::config::value::{Refused, nearest, quoted};
+use crate::config::value::{nearest, quoted};
 use crate::model::period::{FirstDay, MonthDay, Weekday};
-use crate::model::word::Word as _;
+use crate::model::word::Word;
 
 const WORDS: &str = "a weekday such as \"monday\", or a day of the month from 1 to 28";
 
@@ -52,16 +52,9 @@ impl Kind for StartsOn {
         let number = lower.parse().ok().and_then(MonthDay::new);
         let short = Weekday::words().find(|day| lower.len() > 1 && day.starts_with(&*lower));
         let meant = short.or_else(|| nearest(&lower, Weekday::words()));
-        let refused = match (number, meant) {
-            (Some(day), _) => {
-                Refused::plain().help(format!("write `{}`, without quotes", day.get()))
-            }
-            (None, Some(meant)) => {
-                Refused::plain().help(format!("did you mean {}?", quoted(meant)))
-            }
-            (None, None) => Refused::plain(),
-        };
-        slot.refuse(Some(text), WORDS, refused);
+        let number = number.map(|day| format!("write `{}`, without quotes", day.get()));
+        let meant = || meant.map(|meant| format!("did you mean {}?", quoted(meant)));
+        slot.wants_not(WORDS, text).help_if(number.or_else(meant));
         None
     }
 }

@@ -8,7 +8,7 @@ use windlass_config_derive::{FromTable, Word};
 use crate::config::field::{Parsed, SecretName};
 use crate::config::read::Table;
 use crate::config::source::Span;
-use crate::config::value::{duration, store};
+use crate::config::value::{store, unit};
 use crate::model::store::OnUnavailable;
 
 /// Where Windlass keeps keys, plans and usage: in a file of its own, or in a Redis or Valkey that
@@ -106,19 +106,17 @@ pub enum OnStale {
     Allow,
 }
 
-const FILE: Parsed<PathBuf> = Parsed::new("a file", store::file).private();
+const FILE: Parsed<PathBuf> = Parsed::in_folder("a file", store::file).private();
 
 const URL: Parsed<String> = Parsed::new(
     "a URL such as `\"redis://localhost:6379/0\"`, `\"rediss://..\"` or `\"unix:/..\"`",
-    |text, _| store::url(text),
+    store::url,
 )
 .matching("^(rediss?://|unix:)")
 .private();
 
-const PREFIX: Parsed<String> = Parsed::new("a name of letters, digits, `_` and `-`", |text, _| {
-    store::prefix(text)
-})
-.matching("^[A-Za-z0-9_-]{1,64}$");
+const PREFIX: Parsed<String> = Parsed::new("a name of letters, digits, `_` and `-`", store::prefix)
+    .matching("^[A-Za-z0-9_-]{1,64}$");
 
 fn some_store(table: &mut Table<'_>) {
     table.reader().has_store = true;
@@ -130,12 +128,13 @@ fn stale_by_one(table: &mut Table<'_>, store: &Store) {
         return;
     };
     let max_staleness = store.max_staleness;
-    let are_sound = table.is_sound("timeout") && table.is_sound("max_staleness");
-    if timeout < max_staleness || !are_sound || table.is_incomplete() {
+    if timeout < max_staleness || table.is_incomplete() {
         return;
     }
-    let span = table.span_of_first(&["timeout", "max_staleness"]);
-    let (timeout, most) = (duration::print(timeout), duration::print(max_staleness));
+    let Some(span) = table.span_if_sound(&["timeout", "max_staleness"]) else {
+        return;
+    };
+    let (timeout, most) = (unit::duration(timeout), unit::duration(max_staleness));
     let message = format!(
         "`timeout` ({timeout}) is not below `max_staleness` ({most}): one call that hangs makes all keys stale"
     );
@@ -168,9 +167,8 @@ fn only_with_url(table: &mut Table<'_>) {
         "max_wait",
     ] {
         if table.has(key) {
-            let span = table.span_of(key);
             let message = format!("has `{key}` with `path`, which says something with `url` only");
-            table.error(span, &message).help(
+            table.error_at(key, &message).help(
                 "remove it: a file is of one gateway, which needs no lease and no connection",
             );
         }

@@ -107,8 +107,8 @@ fn unverified(table: &mut Table<'_>, tls: &UpstreamTls) {
         false => "name who signed the certificates: `ca = \"ca.pem\"`",
     };
     table
-        .warning(
-            table.span_of("verify"),
+        .warning_at(
+            "verify",
             "`tls.verify = false`: anyone can pose as an endpoint",
         )
         .help(help);
@@ -127,10 +127,9 @@ fn identity(table: &mut Table<'_>, keys: IdentityKeys) -> Option<Identity> {
 /// Reports a certificate without its key, or a key without its certificate.
 fn lone(table: &mut Table<'_>, there: &str, lacking: &str) -> Option<Identity> {
     if !table.is_incomplete() && !table.has(lacking) && !table.has_meant(lacking) {
-        let span = table.span_of(there);
         let help = format!("add `{lacking} = \"..\"` to it");
         table
-            .error(span, &format!("has `tls.{there}` without `tls.{lacking}`"))
+            .error_at(there, &format!("has `tls.{there}` without `tls.{lacking}`"))
             .help(help);
     }
     None

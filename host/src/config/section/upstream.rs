@@ -133,10 +133,7 @@ pub enum HostRule {
 
 impl FromValue for HostRule {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("`\"preserve\"`, `\"endpoint\"` or a name", |text, _| {
-            host::rule(text)
-        });
+    const KIND: Parsed<Self> = Parsed::new("`\"preserve\"`, `\"endpoint\"` or a name", host::rule);
 }
 
 /// The protocol of endpoints.
@@ -169,10 +166,8 @@ impl StatusRanges {
 
 impl FromValue for StatusRanges {
     type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("statuses such as `\"200-299,404\"`", |text, _| {
-        statuses(text)
-    })
-    .matching("^[0-9, -]+$");
+    const KIND: Parsed<Self> =
+        Parsed::new("statuses such as `\"200-299,404\"`", statuses).matching("^[0-9, -]+$");
 }
 
 fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {

@@ -122,10 +122,7 @@ fn verifier(table: &mut Table<'_>, mut verifier: Verifier) -> Verifier {
     if let Some(url) = url {
         verifier.issuers.extend(issuer(table, url));
     } else if !is_secret && !table.has_meant("issuers") {
-        let span = table.span();
-        table
-            .warning(
-                span,
+        table.warning(table.span(),
                 "has no `issuers`: tokens of any issuer are accepted if one of its keys signed them",
             )
             .help("add `issuers = [\"https://issuer.example\"]`, the `iss` of its tokens");
@@ -137,18 +134,15 @@ fn verifier(table: &mut Table<'_>, mut verifier: Verifier) -> Verifier {
 fn audiences(table: &mut Table<'_>, keys: AudienceKeys) -> Option<Vec<String>> {
     let is_there = table.has("audiences");
     if keys.any_audience && is_there {
-        let span = table.span_of("any_audience");
         table
-            .error(
-                span,
+            .error_at(
+                "any_audience",
                 "has both `audiences` and `any_audience = true`, wanted exactly one",
             )
             .help("remove `any_audience`");
     }
     if !keys.any_audience && !is_there && !table.has_meant("audiences") && !table.is_incomplete() {
-        let span = table.span();
-        table
-            .error(span, "has no `audiences`: a token that the issuer made for another service would be accepted")
+        table.error(table.span(), "has no `audiences`: a token that the issuer made for another service would be accepted")
             .help("add `audiences = [\"<the aud or client_id of your API>\"]`, or `any_audience = true` where the issuer makes tokens for nobody else");
     }
     (!keys.any_audience).then_some(keys.audiences)
@@ -156,7 +150,6 @@ fn audiences(table: &mut Table<'_>, keys: AudienceKeys) -> Option<Vec<String>> {
 
 /// Reports algorithms that no key here can be for.
 fn check_algorithms(table: &mut Table<'_>, verifier: &Verifier) {
-    let span = table.span_of("algorithms");
     let is_secret = matches!(verifier.keys, KeysFrom::Secret(_));
     for algorithm in &verifier.algorithms {
         if Algorithm::SECRET.contains(algorithm) != is_secret {
@@ -168,7 +161,7 @@ fn check_algorithms(table: &mut Table<'_>, verifier: &Verifier) {
                 }
                 false => "HMAC takes a `secret`, which is no public key",
             };
-            table.error(span, &message).help(help);
+            table.error_at("algorithms", &message).help(help);
         }
     }
 }
@@ -177,9 +170,7 @@ fn check_algorithms(table: &mut Table<'_>, verifier: &Verifier) {
 fn issuer(table: &mut Table<'_>, url: &str) -> Option<String> {
     let issuer = url.strip_suffix("/.well-known/openid-configuration");
     if issuer.is_none() && !table.is_incomplete() {
-        let span = table.span_of("discovery_url");
-        table
-            .error(span, "has no `issuers`, and `discovery_url` does not say the issuer")
+        table.error_at("discovery_url", "has no `issuers`, and `discovery_url` does not say the issuer")
             .help("add `issuers = [\"https://issuer.example\"]`: only a URL that ends in `/.well-known/openid-configuration` says it");
     }
     issuer.map(str::to_owned)
@@ -188,9 +179,11 @@ fn issuer(table: &mut Table<'_>, url: &str) -> Option<String> {
 /// Reports two conditions on one claim.
 fn one_of_or_contains(table: &mut Table<'_>) {
     if table.has("one_of") && table.has("contains") {
-        let span = table.span_of("contains");
         table
-            .error(span, "has both `one_of` and `contains`, wanted one at most")
+            .error_at(
+                "contains",
+                "has both `one_of` and `contains`, wanted one at most",
+            )
             .help("write two entries where both must hold");
     }
 }

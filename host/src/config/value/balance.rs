@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::message::field_name;
-use super::{Refused, attribute, nearest, path};
+use super::{Refused, attribute, nearest, path, there_are};
 use crate::config::section::{HashKey, StatusRanges, Threshold};
 
 /// The largest count of endpoints in a threshold.
@@ -75,12 +75,8 @@ pub(in crate::config) fn other_param<'a>(
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return format!("did you mean `\"param:{meant}\"`?");
     }
-    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    match known.as_slice() {
-        [] => format!("no path there has parameters: one is written `{{{name}}}`"),
-        [one] => format!("there is {one}"),
-        several => format!("there are {}", several.join(", ")),
-    }
+    let none = format!("no path there has parameters: one is written `{{{name}}}`");
+    there_are(&known, &none)
 }
 
 /// The name of a cookie: a token (RFC 6265, section 4.1.1).

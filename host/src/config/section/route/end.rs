@@ -21,8 +21,21 @@ pub enum RouteEnd {
     Redirect(Redirect),
 }
 
+impl RouteEnd {
+    /// The upstreams that it leads to.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = usize> + '_ {
+        let (one, several) = match self {
+            Self::Upstream(index) => (Some(*index), None),
+            Self::Split(split) => (None, Some(&split.groups)),
+            Self::Respond(_) | Self::Redirect(_) => (None, None),
+        };
+        let several = several.into_iter().flatten().map(|(index, _)| *index);
+        one.into_iter().chain(several)
+    }
+}
+
 #[derive(FromTable)]
-#[table(into = Option<RouteEnd>, make = end)]
+#[table(into = RouteEnd, make = end)]
 pub(super) struct EndKeys {
     /// The upstream that gets the request after the filters.
     #[key(absent = "the gateway answers itself", kind = Reference(Group::Upstream))]
@@ -37,8 +50,9 @@ pub(super) struct EndKeys {
     redirect: Option<Redirect>,
 }
 
-/// The end; the first of several.
-fn end(table: &mut Table<'_>, keys: EndKeys) -> Option<RouteEnd> {
+/// The end; the first of several. Where there is none, which is reported, a response lets the rest
+/// of the route be looked at.
+fn end(table: &mut Table<'_>, keys: EndKeys) -> RouteEnd {
     table.exactly_one(
         &["upstream", "split", "respond", "redirect"],
         (
@@ -51,5 +65,6 @@ fn end(table: &mut Table<'_>, keys: EndKeys) -> Option<RouteEnd> {
     let split = keys.split.map(RouteEnd::Split);
     let respond = keys.respond.map(RouteEnd::Respond);
     let redirect = keys.redirect.map(RouteEnd::Redirect);
-    upstream.or(split).or(respond).or(redirect)
+    let end = upstream.or(split).or(respond).or(redirect);
+    end.unwrap_or_else(|| RouteEnd::Respond(FixedResponse::default()))
 }

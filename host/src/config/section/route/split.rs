@@ -63,19 +63,17 @@ fn split(table: &mut Table<'_>, keys: SplitKeys) -> Option<RouteSplit> {
     }
     let idle = groups.iter().all(|(_, weight)| *weight == 0);
     if idle && !groups.is_empty() && table.is_sound("split") {
-        let span = table.span_of("split");
         table
-            .error(
-                span,
+            .error_at(
+                "split",
                 "every upstream of `split` has weight 0, so none would take a request",
             )
             .help("give one of them a weight from 1 to 1000");
     }
     let indexes: HashSet<usize> = groups.iter().map(|(index, _)| *index).collect();
     if indexes.len() < groups.len() {
-        let span = table.span_of("split");
         table
-            .error(span, "`split` names an upstream twice")
+            .error_at("split", "`split` names an upstream twice")
             .help("write it once, with the sum of the weights");
     }
     (!groups.is_empty()).then_some(RouteSplit {
@@ -92,8 +90,7 @@ pub(super) fn param(table: &mut Table<'_>, split: &RouteSplit, path: &str) {
     if path::parameters(path).any(|known| known == name) {
         return;
     }
-    let span = table.span_of("split_on");
     let message = format!("`split_on` names the parameter `{name}`, which `path` does not have");
     let help = other_param(name, std::iter::once(path));
-    table.error(span, &message).help(help);
+    table.error_at("split_on", &message).help(help);
 }

@@ -16,7 +16,7 @@ pub(super) fn check(table: &mut Table<'_>, server: &Server) {
     }
     if are_all(blocks) {
         table
-            .warning(table.span_of(key), "`trusted_proxies` holds every address")
+            .warning_at(key, "`trusted_proxies` holds every address")
             .help("any client can then choose its own `client.ip`: list the proxies' blocks");
         return;
     }

@@ -108,7 +108,7 @@ impl FromValue for HashKey {
     type Kind = Parsed<Self>;
     const KIND: Parsed<Self> = Parsed::new(
         "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
-        |text, _| hash_key(text),
+        hash_key,
     )
     .matching("^(client|(header|cookie|param|attribute):.+)$");
 }
@@ -117,7 +117,7 @@ impl FromValue for Threshold {
     type Kind = Parsed<Self>;
     const KIND: Parsed<Self> = Parsed::new(
         "a number of endpoints such as `\"1\"`, or a share such as `\"50%\"`",
-        |text, _| threshold(text),
+        threshold,
     )
     .matching("^[0-9]+%?$");
 }

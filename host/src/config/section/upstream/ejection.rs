@@ -6,7 +6,7 @@ use windlass_config_derive::FromTable;
 
 use super::StatusRanges;
 use crate::config::read::Table;
-use crate::config::value::duration;
+use crate::config::value::unit;
 
 /// Ejects an endpoint for a while because of the results of requests. Faults are: no connection, no
 /// connection in time, a connection that ends before the response's head, no response in time, and
@@ -47,9 +47,14 @@ pub struct Ejection {
 }
 
 fn check(table: &mut Table<'_>, ejection: &Ejection) {
-    let are_sound = table.is_sound("backoff") && table.is_sound("max_backoff");
-    if are_sound && ejection.backoff > ejection.max_backoff {
-        too_long(table, ejection.backoff, ejection.max_backoff);
+    let (backoff, max_backoff) = (ejection.backoff, ejection.max_backoff);
+    if backoff > max_backoff
+        && let Some(span) = table.span_if_sound(&["backoff", "max_backoff"])
+    {
+        let (first, most) = (unit::duration(backoff), unit::duration(max_backoff));
+        let message = format!("`ejection.backoff` ({first}) is more than `max_backoff` ({most})");
+        let help = format!("raise `max_backoff` to `\"{first}\"`, or lower `backoff`");
+        table.error(span, &message).help(help);
     }
     never(
         table,
@@ -71,7 +76,7 @@ fn never(table: &mut Table<'_>, faults: u32, min_success: u32, max_share: u32) {
         table.idle(&keys, "with `faults = 0` and without `min_success`");
     } else if max_share == 0 {
         let message = "`ejection.max_share` is 0: no endpoint is ever taken out";
-        table.warning(table.span_of("max_share"), message).help(
+        table.warning_at("max_share", message).help(
             "write a share such as 50, or, if none is to be taken out, `ejection = { faults = 0 }`",
         );
     }
@@ -90,16 +95,7 @@ fn by_clients(table: &mut Table<'_>, statuses: &StatusRanges) {
             "`ejection.statuses` holds {status}, which is no fault of the endpoint: clients could get endpoints ejected by their requests"
         );
         table
-            .warning(table.span_of("statuses"), &message)
+            .warning_at("statuses", &message)
             .help("write statuses of a broken endpoint, such as `\"500,502-504\"`");
     }
-}
-
-fn too_long(table: &mut Table<'_>, backoff: Duration, max_backoff: Duration) {
-    let (first, most) = (duration::print(backoff), duration::print(max_backoff));
-    let message = format!("`ejection.backoff` ({first}) is more than `max_backoff` ({most})");
-    let help = format!("raise `max_backoff` to `\"{first}\"`, or lower `backoff`");
-    table
-        .error(table.span_of_first(&["backoff", "max_backoff"]), &message)
-        .help(help);
 }

@@ -42,19 +42,16 @@ pub struct Endpoint {
     pub labels: BTreeMap<String, String>,
 }
 
-const ADDRESS: Parsed<String> = Parsed::new("an IP address or a name, with a port", |text, _| {
-    address::endpoint(text)
-})
-.matching(":[0-9]+$");
+const ADDRESS: Parsed<String> =
+    Parsed::new("an IP address or a name, with a port", address::endpoint).matching(":[0-9]+$");
 
 /// Reports endpoints that are there twice, and weights that leave nobody.
 pub(super) fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     let idle = endpoints.iter().all(|endpoint| endpoint.weight == 0);
     if idle && !endpoints.is_empty() && table.is_sound("endpoints") {
-        let span = table.span_of("endpoints");
         table
-            .error(
-                span,
+            .error_at(
+                "endpoints",
                 "every endpoint has weight 0, so none would take a request",
             )
             .help("give one of them a weight from 1 to 1000");

@@ -9,7 +9,7 @@ use super::balance::Balance;
 use super::ejection::Ejection;
 use super::endpoint::Endpoint;
 use crate::config::read::Table;
-use crate::config::value::nearest;
+use crate::config::value::{backticked, nearest};
 use crate::model::balance::Threshold;
 
 /// Warns of what no endpoint, or too few of them, can meet.
@@ -67,10 +67,9 @@ fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<Strin
     }
     let all = |endpoint: &Endpoint| prefer.iter().all(|label| carries(endpoint, label));
     if !is_told && !endpoints.iter().any(all) {
-        let span = table.span_of("prefer");
         let message = "`prefer` wants labels that no endpoint has together: nothing is preferred";
         table
-            .warning(span, message)
+            .warning_at("prefer", message)
             .help("an endpoint is preferred that carries all of them");
     }
 }
@@ -86,8 +85,7 @@ fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
     values.sort_unstable();
     values.dedup();
     if !values.is_empty() {
-        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
-        return format!("endpoints have `{name}`: {}", values.join(", "));
+        return format!("endpoints have `{name}`: {}", backticked(values));
     }
     match nearest(name, labels.map(|(known, _)| known.as_str())) {
         Some(known) => format!("did you mean `{known}`?"),
@@ -176,18 +174,17 @@ fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
     if is_all && *most > 1 {
         let message = "`fail_open` is all endpoints: when one of them is unhealthy or ejected, it gets requests as before";
         table
-            .warning(table.span_of("fail_open"), message)
+            .warning_at("fail_open", message)
             .help("write fewer than there are, such as `\"50%\"`");
     }
     let Threshold::Count(count) = threshold else {
         return;
     };
     if usize::try_from(count).is_ok_and(|count| count > *most) {
-        let span = table.span_of("fail_open");
         let message = format!(
             "`fail_open` is {count}, more than the endpoints of any group ({most}): all are used always, unhealthy and ejected ones too"
         );
-        table.warning(span, &message).help(format!(
+        table.warning_at("fail_open", &message).help(format!(
             "write at most `\"{most}\"`, or a share such as `\"50%\"`"
         ));
     }
@@ -227,7 +224,5 @@ fn failover(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
     };
     let message = format!("`failover` is {count}, but {message}");
     let help = format!("write at most `\"{least}\"`, or a share such as `\"50%\"`");
-    table
-        .warning(table.span_of("failover"), &message)
-        .help(help);
+    table.warning_at("failover", &message).help(help);
 }

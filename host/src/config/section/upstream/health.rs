@@ -9,7 +9,7 @@ use super::StatusRanges;
 use crate::config::field::{FromValue, Parsed, Switch};
 use crate::config::read::Table;
 use crate::config::section::UpstreamTls;
-use crate::config::value::{Refused, duration, host, name::line};
+use crate::config::value::{Refused, host, name::line, unit};
 
 /// Checks the health of each endpoint, once for each gateway. An endpoint is used until its first
 /// check.
@@ -119,14 +119,11 @@ pub(crate) struct HttpCheck {
     pub(crate) body: Option<String>,
 }
 
-const TARGET: Parsed<String> =
-    Parsed::new("a path such as `\"/healthz\"`", |text, _| target(text)).matching("^/");
+const TARGET: Parsed<String> = Parsed::new("a path such as `\"/healthz\"`", target).matching("^/");
 
-const HOST: Parsed<String> = Parsed::new("a name, with or without a port", |text, _| {
-    host::literal(text)
-});
+const HOST: Parsed<String> = Parsed::new("a name, with or without a port", host::literal);
 
-const SERVICE: Parsed<String> = Parsed::new("the name of a gRPC service", |text, _| line(text));
+const SERVICE: Parsed<String> = Parsed::new("the name of a gRPC service", line);
 
 fn probe(table: &mut Table<'_>, keys: ProbeKeys) -> Probe {
     of_other_kinds(table, keys.kind);
@@ -153,7 +150,7 @@ fn of_other_kinds(table: &mut Table<'_>, kind: ProbeKind) {
         if kind != of && table.has(key) {
             let message = format!("`health.{key}` is for `kind = \"{word}\"` only");
             let help = format!("remove it, or write `kind = \"{word}\"`");
-            table.error(table.span_of(key), &message).help(help);
+            table.error_at(key, &message).help(help);
         }
     }
 }
@@ -168,7 +165,7 @@ fn well_though_broken(table: &mut Table<'_>, expect: &StatusRanges) {
             "`health.expect` holds {status}: an endpoint that says that it is broken is taken for healthy"
         );
         table
-            .warning(table.span_of("expect"), &message)
+            .warning_at("expect", &message)
             .help("write the statuses of an endpoint that is well, such as `\"200-299\"`");
     }
 }
@@ -176,12 +173,13 @@ fn well_though_broken(table: &mut Table<'_>, expect: &StatusRanges) {
 /// Warns of a wait for one answer that is no shorter than the time between two questions.
 fn in_time(table: &mut Table<'_>, check: &HealthCheck) {
     let (timeout, interval) = (check.timeout, check.interval);
-    let are_sound = table.is_sound("timeout") && table.is_sound("interval");
-    if timeout < interval || !are_sound || table.is_incomplete() {
+    if timeout < interval || table.is_incomplete() {
         return;
     }
-    let span = table.span_of_first(&["interval", "timeout"]);
-    let (timeout, interval) = (duration::print(timeout), duration::print(interval));
+    let Some(span) = table.span_if_sound(&["interval", "timeout"]) else {
+        return;
+    };
+    let (timeout, interval) = (unit::duration(timeout), unit::duration(interval));
     let message = format!(
         "`health.timeout` ({timeout}) is not below `interval` ({interval}): an endpoint that hangs is asked less than half as often as it should be, and found out late"
     );

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Endpoint, UpstreamConfig, UpstreamProtocol};
 use crate::config::read::Table;
-use crate::config::value::duration;
+use crate::config::value::unit;
 
 /// Warns of them.
 pub(super) fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {
@@ -39,7 +39,7 @@ fn total(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     ];
     for (is_written, key, span, wait) in waits {
         if is_written && wait >= total && table.is_sound("total_timeout") {
-            let (wait, total) = (duration::print(wait), duration::print(total));
+            let (wait, total) = (unit::duration(wait), unit::duration(total));
             let message = format!(
                 "`{key}` ({wait}) changes nothing: the whole exchange has no more than `total_timeout` ({total})"
             );

@@ -6,7 +6,7 @@ use windlass_config_derive::{FromTable, Word};
 
 use super::StatusRanges;
 use crate::config::read::Table;
-use crate::config::value::duration;
+use crate::config::value::unit;
 
 /// When Windlass retries a request: at once on another endpoint or, if there is none, after 12 to
 /// 250 ms on the same endpoint over another connection. It does so only if nothing of the request
@@ -77,7 +77,7 @@ fn check(table: &mut Table<'_>, retries: &Retries) {
             "`retries.statuses` holds {status}, which is no failure: Windlass would retry good responses"
         );
         table
-            .warning(table.span_of("statuses"), &message)
+            .warning_at("statuses", &message)
             .help("write statuses of an endpoint that cannot answer, such as `\"502-504\"`");
     }
     if retries.attempts == 1 {
@@ -113,7 +113,7 @@ pub(super) fn in_time(
     if let Some((bound, key)) = least.filter(|(bound, _)| longest >= *bound)
         && retries.attempts > 1
     {
-        let (longest, bound) = (duration::print(longest), duration::print(bound));
+        let (longest, bound) = (unit::duration(longest), unit::duration(bound));
         let message = format!(
             "`retries.try_timeout` ({longest}) changes nothing: all attempts together have no more than `{key}` ({bound})"
         );

@@ -102,16 +102,13 @@ pub(crate) enum OnDrain {
     Stay,
 }
 
-const COOKIE: Parsed<String> = Parsed::new("the name of a cookie", |text, _| cookie_name(text));
+const COOKIE: Parsed<String> = Parsed::new("the name of a cookie", cookie_name);
 
-const HEADER: Parsed<HeaderName> = Parsed::new("the name of a field", |text, _| sticky_field(text));
+const HEADER: Parsed<HeaderName> = Parsed::new("the name of a field", sticky_field);
 
-const DOMAIN: Parsed<String> = Parsed::new("a domain such as `\"example.com\"`", |text, _| {
-    cookie_domain(text)
-});
+const DOMAIN: Parsed<String> = Parsed::new("a domain such as `\"example.com\"`", cookie_domain);
 
-const PATH: Parsed<String> =
-    Parsed::new("a path such as `\"/shop\"`", |text, _| cookie_path(text)).matching("^/");
+const PATH: Parsed<String> = Parsed::new("a path such as `\"/shop\"`", cookie_path).matching("^/");
 
 /// Warns of what says how a cookie is set, where there is none.
 fn only_cookies(table: &mut Table<'_>) {
@@ -132,25 +129,25 @@ fn attributes(table: &mut Table<'_>, sticky: &Sticky) {
     if !cookie.secure && (is_host || name.starts_with("__Secure-")) {
         let message = "`sticky.secure` is off, and browsers drop a cookie of this name without it";
         table
-            .warning(table.span_of("secure"), message)
+            .warning_at("secure", message)
             .help("leave it out, or name the cookie without `__Host-` and `__Secure-`");
     }
     if !cookie.secure && cookie.same_site == SameSite::None && table.is_sound("secure") {
         let message = "`sticky.same_site = \"none\"` needs `Secure`: browsers drop the cookie with `secure = false`";
         table
-            .error(table.span_of("same_site"), message)
+            .error_at("same_site", message)
             .help("leave `secure` out, or write `same_site = \"lax\"`");
     }
     if is_host && table.has("domain") {
         let message = "`sticky.domain` is set, and browsers drop a cookie with it whose name begins with `__Host-`";
         table
-            .error(table.span_of("domain"), message)
+            .error_at("domain", message)
             .help("leave it out, or name the cookie without `__Host-`");
     }
     if is_host && table.is_sound("path") && cookie.path != "/" {
         let message = "`sticky.path` is not `/`, and browsers drop a cookie with it whose name begins with `__Host-`";
         table
-            .error(table.span_of("path"), message)
+            .error_at("path", message)
             .help("leave it out, or name the cookie without `__Host-`");
     }
 }

@@ -7,11 +7,11 @@ use windlass_config_derive::FromTable;
 
 use crate::config::field::{Parsed, SecretName, file, url as url_kind};
 use crate::config::read::Table;
-use crate::config::value::{Refused, duration, url};
+use crate::config::value::{Refused, unit, url};
 
 const URL: Parsed<String> = url_kind("a URL such as `\"https://issuer.example/keys\"`");
 
-const JWKS_FILE: Parsed<PathBuf> = Parsed::new("a file", jwks_file);
+const JWKS_FILE: Parsed<PathBuf> = Parsed::in_folder("a file", jwks_file);
 
 #[derive(FromTable)]
 #[table(into = KeysFrom, build = source)]
@@ -131,20 +131,20 @@ fn source(table: &mut Table<'_>, keys: SourceKeys) -> Option<KeysFrom> {
 
 fn by_tls(table: &mut Table<'_>, key: &str) {
     if table.is_sound("allow_http") {
-        let span = table.span_of(key);
         let message =
             format!("`{key}` is not fetched by TLS: whoever is on the way can make tokens");
         table
-            .error(span, &message)
+            .error_at(key, &message)
             .help("begin it with `https://`, or add `allow_http = true` where the way is safe");
     }
 }
 
 fn stale_at_once(table: &mut Table<'_>, fetch: &KeyFetch) {
     let (max_stale, refresh) = (fetch.max_stale, fetch.refresh);
-    if max_stale < refresh && table.is_sound("max_stale") && table.is_sound("refresh") {
-        let (most, fresh) = (duration::print(max_stale), duration::print(refresh));
-        let span = table.span_of_first(&["max_stale", "refresh"]);
+    if max_stale < refresh
+        && let Some(span) = table.span_if_sound(&["max_stale", "refresh"])
+    {
+        let (most, fresh) = (unit::duration(max_stale), unit::duration(refresh));
         let message = format!(
             "`max_stale` ({most}) is below `refresh` ({fresh}): one fetch that fails takes all keys away"
         );
