@@ -7,7 +7,6 @@
 
 mod apis;
 mod attributes;
-mod backticked;
 mod cache_origin;
 mod callouts;
 mod certificates;
@@ -64,13 +63,18 @@ use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 
 /// The state of the process that outlives configurations.
 pub struct ProcessResources {
-    registry: FilterRegistry,
-    limits: Arc<dyn LimitStore>,
-    rates: Arc<RateCounters>,
-    sync: Option<Arc<StorageSync>>,
+    pub(crate) registry: FilterRegistry,
+    /// The counters of plans and of routes.
+    pub(crate) limits: Arc<dyn LimitStore>,
+    /// The counters of bounds without a key.
+    pub(crate) rates: Arc<RateCounters>,
+    /// The sync of keys, plans and usage, if there is a `[store]`.
+    pub(crate) sync: Option<Arc<StorageSync>>,
     control: Option<ControlServices>,
-    rejects: Arc<[RejectCounters]>,
-    upstreams: UpstreamRegistry,
+    /// How many keys each worker rejected.
+    pub(crate) rejects: Arc<[RejectCounters]>,
+    /// The upstreams in use, and their changes at run time.
+    pub(crate) upstreams: UpstreamRegistry,
     maintenance: Maintenance,
     /// The resolver of the configuration in use.
     dns: ArcSwap<DnsResolver>,
@@ -189,18 +193,6 @@ impl ProcessResources {
         })
     }
 
-    /// How many keys each worker rejected, for metrics.
-    #[must_use]
-    pub(crate) fn rejects(&self) -> &[RejectCounters] {
-        &self.rejects
-    }
-
-    /// The upstreams in use, and their changes at run time.
-    #[must_use]
-    pub(crate) fn upstreams(&self) -> &UpstreamRegistry {
-        &self.upstreams
-    }
-
     /// The addresses of an endpoint's name. Blocks, so do not call it on a worker.
     ///
     /// # Errors
@@ -208,18 +200,6 @@ impl ProcessResources {
     /// Why there is no answer.
     pub(crate) fn resolve(&self, name: &str) -> Result<ResolvedAddresses, LookupError> {
         self.maintenance.look_up(&self.dns.load(), name).result()
-    }
-
-    /// The filter registry, for metrics.
-    #[must_use]
-    pub(crate) fn registry(&self) -> &FilterRegistry {
-        &self.registry
-    }
-
-    /// The sync of keys, plans and usage, if there is a `[store]`.
-    #[must_use]
-    pub(crate) fn sync(&self) -> Option<&Arc<StorageSync>> {
-        self.sync.as_ref()
     }
 
     /// The key and plan service, if there is a `[store]`.
@@ -353,15 +333,14 @@ impl ProcessResources {
         }
         let (mut services, router) = (services?, router?);
         services.apis = Arc::new(description::describe(&config, &filters));
-        lints::lint(
-            &lints::LintContext {
-                config: &config,
-                filters: &filters,
-                router: &router,
-                secrets: &services.secrets,
-            },
+        let mut lint = lints::Lint {
+            config: &config,
+            filters: &filters,
+            router: &router,
+            secrets: &services.secrets,
             problems,
-        );
+        };
+        lint.run();
         if problems.is_fatal() {
             return None;
         }

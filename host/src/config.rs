@@ -28,13 +28,15 @@ pub mod reference;
 mod references;
 mod section;
 mod source;
+mod subject;
 mod syntax;
 mod value;
 
 pub(crate) use problem::{Problems, Severity};
 pub use section::*;
 pub use source::Span;
-pub(crate) use value::nearest;
+pub(crate) use value::path::parameters;
+pub(crate) use value::{backticked, did_you_mean, nearest};
 
 /// The most that `limits.document` of a filter can allow. Bytes.
 pub(crate) const MAX_DOCUMENT: u64 = 64 << 20;

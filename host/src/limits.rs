@@ -71,8 +71,7 @@ pub use local::LocalLimits;
 pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, UsagePlan};
 pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook, enroll_plans};
 pub(crate) use rates::{
-    RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
-    RateTicket,
+    RateBound, RateBounds, RateCounters, RateDecision, RateKey, RateKeys, RateLevel, RateTicket,
 };
 pub(crate) use shared::SharedRate;
 pub(crate) use ticket::{LimitTicket, LimitTickets};

@@ -56,7 +56,7 @@ families! {
 }
 
 fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
-    let registry = running.foundation.registry();
+    let registry = &running.foundation.registry;
     let budget = &registry.engine().budget;
     let reloads = &running.reloads;
     let mut families = ProcessFamilies::default();
@@ -84,7 +84,7 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
     }
     // A client gets one answer for all reasons; the operator sees each.
     for why in KeyReject::all() {
-        let workers = running.foundation.rejects().iter();
+        let workers = running.foundation.rejects.iter();
         let sum: u64 = workers.map(|rejects| rejects.value(why)).sum();
         families.key_rejects.push(&[("why", why.word())], sum);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Config, Problems, nearest};
+use crate::config::{self, Config, Problems, did_you_mean};
 use crate::error::{Code, ErrorFormat, ErrorOverride};
 use crate::proxy::api_finder::ApiFinder;
 use crate::route::{MethodMatch, RouteSpec, Router};
@@ -65,14 +65,12 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
             if known().any(|known| known == &*response.code) {
                 continue;
             }
-            if let Some(meant) = nearest(&response.code, known()) {
+            if let Some(help) = did_you_mean(&response.code, known()) {
                 let message = format!(
                     "api `{}`: responses `{}` is for a code that the gateway does not have",
                     api.name, response.code
                 );
-                problems
-                    .warning(response.span, message)
-                    .help(format!("did you mean `{meant}`?"));
+                problems.warning(response.span, message).help(help);
             }
         }
     }

@@ -3,10 +3,9 @@
 //! Every request would be refused, or would go on without the attribute, so this is an error. The order
 //! of the filters that set and require attributes is checked in [`crate::chain::check_order`].
 
-use super::backticked::backticked;
-use super::granted::{allow_line, granted_all, grants};
+use super::granted::{allow_line, granted_all, grants, settable};
 use super::spans::settings_span;
-use crate::config::{self, Config, PluginSource, Problems};
+use crate::config::{self, Config, PluginSource, Problems, backticked};
 use crate::exchange::is_host_fact;
 use crate::wasm::Filter;
 
@@ -18,9 +17,7 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     let grants = grants(config, filter);
-    let facts = loaded.facts();
-    let set = facts.provides.iter().chain(&facts.sometimes);
-    let refused = set.filter(|name| !grants.attribute(name));
+    let refused = settable(loaded).filter(|name| !grants.attribute(name));
     let (own, denied): (Vec<_>, Vec<_>) = refused.cloned().partition(|name| is_host_fact(name));
     let name = &filter.name;
     if let Some(first) = own.first() {

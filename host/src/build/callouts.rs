@@ -28,26 +28,23 @@ pub(super) fn build(
     let mut system = SystemRoots::default();
     let all = config.callouts.iter();
     let built = all.filter_map(|callout| {
-        let tls = match callout.url.scheme_str() {
-            Some("https") => {
-                let trust = ClientTls {
-                    ca: callout.ca.as_deref(),
-                    identity: None,
-                    verify: true,
-                    protocols: &[HTTP2, HTTP1],
-                };
-                match tls::client(&trust, &mut system) {
-                    Ok(tls) => Some(tls),
-                    Err(error) => {
-                        let message = format!("callout `{}`: {error}", callout.name);
-                        problems.error(callout.span, message).help(error.help());
-                        return None;
-                    }
+        let mut client = None;
+        if callout.url.scheme_str() == Some("https") {
+            let trust = ClientTls {
+                ca: callout.ca.as_deref(),
+                identity: None,
+                verify: true,
+                protocols: &[HTTP2, HTTP1],
+            };
+            match tls::client(&trust, &mut system) {
+                Ok(tls) => client = Some(tls),
+                Err(error) => {
+                    problems.error_of(callout, &error).help(error.help());
+                    return None;
                 }
             }
-            _ => None,
-        };
-        let target = CalloutTarget::new(callout.clone(), tls, thread);
+        }
+        let target = CalloutTarget::new(callout.clone(), client, thread);
         Some(Arc::new(target))
     });
     Callouts(built.collect())

@@ -101,10 +101,9 @@ fn hosts(config: &Config, problems: &mut Problems) {
             }
             told.push(host);
             let message = format!(
-                "route `{}`: no certificate of a listener is for the host `{host}`: clients that ask for it refuse the connection",
-                route.name
+                "no certificate of a listener is for the host `{host}`: clients that ask for it refuse the connection"
             );
-            problems.warning(route.span, message).help(
+            problems.warning_of(route, message).help(
                 "get a certificate that names the host too, or list the proxy that ends TLS in `[server] trusted_proxies`",
             );
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use windlass_builtin_plugins::BuiltinPlugin;
 
 use super::Route;
-use super::backticked::backticked;
+use super::granted::builtin;
 use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
-use crate::config::{self, Config, PluginSource, Problems, nearest};
+use crate::config::{self, Config, Problems, backticked, nearest};
 use crate::exchange::{HOST_FACTS, is_host_fact};
 use crate::route::{MethodMatch, RoutePart, RouteSpec, Router};
 use crate::wasm::Filter;
@@ -65,7 +65,7 @@ fn host_facts(
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) {
-    let api = route.api.and_then(|place| config.apis.get(place));
+    let api = route.api(config);
     for reference in &route.filters {
         let Some(filter) = filters.get(reference.filter).and_then(Option::as_ref) else {
             continue;
@@ -137,10 +137,7 @@ fn provider(
 
 /// The attributes that a filter can set at most, whatever its settings; none if unknown.
 fn settable_by(filter: &config::FilterConfig) -> Option<Grants> {
-    let PluginSource::Builtin(plugin) = &filter.plugin else {
-        return None;
-    };
-    windlass_builtin_plugins::builtin(plugin).map(settable_by_builtin)
+    builtin(filter).map(settable_by_builtin)
 }
 
 fn settable_by_builtin(plugin: &BuiltinPlugin) -> Grants {
@@ -218,13 +215,6 @@ impl Route {
     }
 }
 
-/// The base path of a route.
-fn base<'c>(config: &'c Config, route: &config::RouteConfig) -> &'c str {
-    let api = route.api.and_then(|place| config.apis.get(place));
-    let base = api.and_then(|api| api.base_path.as_deref());
-    base.unwrap_or_default()
-}
-
 /// Whether the requests that a route takes are certain.
 fn is_certain(config: &Config, route: &config::RouteConfig) -> bool {
     let is_base_known = route.api.is_none_or(|place| place < config.apis.len());
@@ -247,7 +237,7 @@ pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router>
     let specs = routes.iter().zip(&methods);
     let specs: Vec<_> = specs
         .map(|(route, methods)| RouteSpec {
-            base: base(config, route),
+            base: route.base_path(config),
             path: &route.path,
             methods,
             hosts: &route.hosts,
@@ -262,10 +252,7 @@ pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router>
                     RoutePart::Path => route.path_span,
                     RoutePart::Methods | RoutePart::Host(_) => route.span,
                 });
-                let problem = problems.error(span, error.message);
-                if let Some(help) = error.help {
-                    problem.help(help);
-                }
+                problems.error(span, error.message).help_if(error.help);
             }
             None
         }

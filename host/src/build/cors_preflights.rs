@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use super::backticked::backticked;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, backticked};
 use crate::wasm::Filter;
 
 /// Warn of each route on which filters may refuse before one that answers preflights.
@@ -27,14 +26,12 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
         }
         let name = filter.name();
         let list = backticked(before.iter().map(|filter| &**filter.name()));
+        let message = format!(
+            "filter `{name}` sees nothing of what a filter before it refuses ({list}): no web page can read that"
+        );
         problems
-            .warning(
-                reference.span,
-                format!(
-                    "route `{}`: filter `{name}` sees nothing of what a filter before it refuses ({list}): no web page can read that",
-                    route.name
-                ),
-            )
+            .warning_of(route, message)
+            .at(reference.span)
             .help(format!("put `{name}` first"));
     }
 }

@@ -49,7 +49,7 @@ fn route(config: &Config, route: &RouteConfig) -> Value {
     let filters = filters.filter_map(|reference| config.filters.get(reference.filter));
     let filters: Vec<_> = filters.map(|filter| &*filter.name).collect();
     let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
-    let api = route.api.and_then(|place| config.apis.get(place));
+    let api = route.api(config);
     json!({
         "name": &*route.name,
         "path": route.path,

@@ -70,7 +70,6 @@ impl DocumentError {
 
 /// All documents of a filter. None where one of them cannot be had; each of those is reported.
 pub(super) fn read(filter: &config::FilterConfig, problems: &mut Problems) -> Option<Documents> {
-    let name = &filter.name;
     let mut documents = Some(Vec::new());
     for document in &filter.documents {
         match read_one(&document.path, filter.limits.document) {
@@ -81,15 +80,10 @@ pub(super) fn read(filter: &config::FilterConfig, problems: &mut Problems) -> Op
             }
             Err(error) => {
                 documents = None;
+                let (name, path) = (&document.name, document.path.display());
                 problems
-                    .error(
-                        document.span,
-                        format!(
-                            "filter `{name}`: its document `{}`, `{}`, {error}",
-                            document.name,
-                            document.path.display()
-                        ),
-                    )
+                    .error_of(filter, format!("its document `{name}`, `{path}`, {error}"))
+                    .at(document.span)
                     .help(error.help());
             }
         }
@@ -155,28 +149,24 @@ fn kind_of(kind: fs::FileType) -> &'static str {
 
 /// Warn of documents that nobody reads, and of one file under two names.
 pub(super) fn warn(filter: &config::FilterConfig, reads_documents: bool, problems: &mut Problems) {
-    let name = &filter.name;
     if let Some(first) = filter.documents.first().filter(|_| !reads_documents) {
         problems
-            .warning(
-                first.span,
-                format!("filter `{name}`: its plugin reads no documents"),
-            )
+            .warning_of(filter, "its plugin reads no documents")
+            .at(first.span)
             .help(
                 "remove `documents`, or see in the plugin's README where the file is to be named",
             );
     }
-    for (place, document) in filter.documents.iter().enumerate() {
-        let mut before = filter.documents.iter().take(place);
+    for (index, document) in filter.documents.iter().enumerate() {
+        let mut before = filter.documents.iter().take(index);
         if let Some(other) = before.find(|other| other.path == document.path) {
+            let (one, two) = (&other.name, &document.name);
             problems
-                .warning(
-                    document.span,
-                    format!(
-                        "filter `{name}`: its documents `{}` and `{}` are the same file",
-                        other.name, document.name
-                    ),
+                .warning_of(
+                    filter,
+                    format!("its documents `{one}` and `{two}` are the same file"),
                 )
+                .at(document.span)
                 .help("if one of them is a slip, name the other file");
         }
     }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::backticked::backticked;
-use super::granted::{allow_line, granted_all, grants};
+use super::granted::{allow_line, builtin, granted_all, grants};
 use super::spans::{bound_span, document_at, settings_span};
 use super::{attributes, cache_origin, documents};
-use crate::config::{self, Config, PluginSource, Problems};
+use crate::config::{self, Config, PluginSource, Problems, backticked};
 use crate::filter_store::secrets::Secrets;
 use crate::http::headers::is_allowed_from_clients;
 use crate::model::filter::OnError;
@@ -64,11 +63,10 @@ fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut 
         };
         let (one, two) = (&clash.second_spec, &clash.first_spec);
         problems
-            .error(
-                second.plugin_span,
+            .error_of(
+                *second,
                 format!(
-                    "filter `{}`: its metric {} `{}` and the {} `{}` of filter `{}` would both write `windlass_{}`",
-                    second.name,
+                    "its metric {} `{}` and the {} `{}` of filter `{}` would both write `windlass_{}`",
                     one.kind.as_str(),
                     one.name,
                     two.kind.as_str(),
@@ -131,27 +129,26 @@ fn component(
             None => {
                 let known = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
                 let known: Vec<_> = known
-                    .map(|builtin| format!("`builtin:{}`", builtin.name))
+                    .map(|builtin| format!("builtin:{}", builtin.name))
                     .collect();
+                let list = backticked(known.iter().map(String::as_str));
                 problems
                     .error(
                         filter.plugin_span,
                         format!("filter `{name}` names `builtin:{plugin}`, which does not come with this gateway"),
                     )
-                    .help(format!("there are {}", known.join(", ")));
+                    .help(format!("there are {list}"));
                 return None;
             }
         },
         PluginSource::File(path) => match read(path) {
             Ok(wasm) => registry.component(&wasm),
             Err(error) => {
+                let path = path.display();
                 problems
-                    .error(
-                        filter.plugin_span,
-                        format!(
-                            "filter `{name}`: its plugin `{}` cannot be read: {error}",
-                            path.display()
-                        ),
+                    .error_of(
+                        filter,
+                        format!("its plugin `{path}` cannot be read: {error}"),
                     )
                     .help("paths are relative to the folder of the configuration file");
                 return None;
@@ -160,10 +157,7 @@ fn component(
     };
     compiled
         .map_err(|error| {
-            problems.error(
-                filter.plugin_span,
-                format!("filter `{name}`: its plugin {error}"),
-            );
+            problems.error_of(filter, format!("its plugin {error}"));
         })
         .ok()
 }
@@ -199,11 +193,7 @@ fn bounds(filter: &config::FilterConfig) -> FilterBounds {
 
 /// The CPU time of one call: the operator's, or the default of the plugin.
 fn call_cpu(filter: &config::FilterConfig) -> Duration {
-    let builtin = match &filter.plugin {
-        PluginSource::Builtin(plugin) => windlass_builtin_plugins::builtin(plugin),
-        PluginSource::File(_) => None,
-    };
-    let by_default = builtin.map_or(CALL_CPU, |builtin| builtin.cpu);
+    let by_default = builtin(filter).map_or(CALL_CPU, |builtin| builtin.cpu);
     filter.limits.cpu.unwrap_or(by_default)
 }
 
@@ -253,10 +243,10 @@ fn report_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut 
     if loaded.on_error() == OnError::Skip && !advice.trusted_fields.is_empty() {
         let fields = backticked(advice.trusted_fields.iter().map(String::as_str));
         problems
-            .warning(
-                filter.plugin_span,
+            .warning_of(
+                filter,
                 format!(
-                    "filter `{name}`: if it fails, requests go on without it (`on_error = \"skip\"`), and the endpoint gets the client's own {fields} in place of the filter's"
+                    "if it fails, requests go on without it (`on_error = \"skip\"`), and the endpoint gets the client's own {fields} in place of the filter's"
                 ),
             )
             .help(format!(
@@ -280,13 +270,14 @@ fn refuse_windows(
     let bounds = loaded.facts().advice.bounds.iter().enumerate();
     for (place, bound) in bounds.filter(|(_, bound)| bound.is_sliding) {
         problems
-            .error(
-                bound_span(filter, place, "algorithm"),
+            .error_of(
+                filter,
                 format!(
-                    "filter `{}`: bound `{}` is a sliding window, which each gateway counts alone, and the gateways on the `url` of `[store]` are to share what they count",
-                    filter.name, bound.name
+                    "bound `{}` is a sliding window, which each gateway counts alone, and the gateways on the `url` of `[store]` are to share what they count",
+                    bound.name
                 ),
             )
+            .at(bound_span(filter, place, "algorithm"))
             .help("set `algorithm = \"token-bucket\"`, which they share; it admits up to its `burst` at once and `limit` a window beside that, so lower `burst` if that is too much");
     }
 }
@@ -312,9 +303,8 @@ fn warn_of_slow_chunks(filter: &config::FilterConfig, loaded: &Filter, problems:
 }
 
 fn report(filter: &config::FilterConfig, error: &LoadError, problems: &mut Problems) {
-    let name = &filter.name;
     let LoadError::Settings(complaints) = error else {
-        problems.error(filter.plugin_span, format!("filter `{name}`: {error}"));
+        problems.error_of(filter, error);
         return;
     };
     for complaint in complaints {

@@ -3,6 +3,8 @@
 //! [`super::filters`] loads a filter with them, and the lints read them. Whether a call is granted
 //! is decided in [`crate::wasm::grants`], at run time.
 
+use windlass_builtin_plugins::BuiltinPlugin;
+
 use super::named_grants;
 use crate::config::{self, Config, PluginSource};
 use crate::exchange::is_host_fact;
@@ -14,28 +16,27 @@ use crate::wasm::grants::Grants;
 /// The grants of a filter: its `allow`, or the list of its `builtin:` plugin.
 pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     if let Some(allow) = &filter.allow {
-        let upstreams = allow.upstreams.iter();
-        let secrets = allow.secrets.iter();
+        let upstreams = allow
+            .upstreams
+            .iter()
+            .filter_map(|index| config.upstreams.get(*index));
+        let secrets = allow
+            .secrets
+            .iter()
+            .filter_map(|index| config.secrets.get(*index));
+        let callouts = allow
+            .callouts
+            .iter()
+            .filter_map(|index| config.callouts.get(*index));
         return Grants {
             interfaces: allow.interfaces.clone(),
             attributes: allow.attributes.clone(),
-            upstreams: upstreams
-                .filter_map(|place| Some(config.upstreams.get(*place)?.name.clone()))
-                .collect(),
-            secrets: secrets
-                .filter_map(|place| Some(config.secrets.get(*place)?.name.clone()))
-                .collect(),
-            callouts: allow
-                .callouts
-                .iter()
-                .filter_map(|place| Some(config.callouts.get(*place)?.name.clone()))
-                .collect(),
+            upstreams: upstreams.map(|one| one.name.clone()).collect(),
+            secrets: secrets.map(|one| one.name.clone()).collect(),
+            callouts: callouts.map(|one| one.name.clone()).collect(),
         };
     }
-    let PluginSource::Builtin(plugin) = &filter.plugin else {
-        return Grants::default();
-    };
-    let Some(builtin) = windlass_builtin_plugins::builtin(plugin) else {
+    let Some(builtin) = builtin(filter) else {
         return Grants::default();
     };
     let interfaces = builtin.interfaces.iter();
@@ -50,11 +51,23 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     }
 }
 
+/// The plugin of a filter, if it comes with the gateway.
+pub(super) fn builtin(filter: &config::FilterConfig) -> Option<&'static BuiltinPlugin> {
+    match &filter.plugin {
+        PluginSource::Builtin(name) => windlass_builtin_plugins::builtin(name),
+        PluginSource::File(_) => None,
+    }
+}
+
+/// The attributes that a filter sets, always or in some cases.
+pub(super) fn settable(loaded: &Filter) -> impl Iterator<Item = &String> {
+    let facts = loaded.facts();
+    facts.provides.iter().chain(&facts.sometimes)
+}
+
 /// The grants of a filter, and beside them all that it uses and can be granted.
 pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
-    let facts = loaded.facts();
-    let set = facts.provides.iter().chain(&facts.sometimes);
-    let denied = set.filter(|name| !grants.attribute(name) && !is_host_fact(name));
+    let denied = settable(loaded).filter(|name| !grants.attribute(name) && !is_host_fact(name));
     let denied: Vec<_> = denied.cloned().collect();
     grants.attributes.extend(denied);
     grants.interfaces.extend(loaded.denied());
@@ -63,25 +76,17 @@ pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
 
 /// The grants as the line of the file that says them.
 pub(super) fn allow_line(grants: &Grants) -> String {
-    let list = |key: &str, names: &mut dyn Iterator<Item = &str>| {
+    fn list<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
         let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
         (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
-    };
+    }
+    let interfaces = grants.interfaces.iter();
     let parts = [
-        list(
-            "interfaces",
-            &mut grants.interfaces.iter().map(|interface| interface.word()),
-        ),
-        list(
-            "attributes",
-            &mut grants.attributes.iter().map(String::as_str),
-        ),
-        list(
-            "upstreams",
-            &mut grants.upstreams.iter().map(|name| &**name),
-        ),
-        list("secrets", &mut grants.secrets.iter().map(|name| &**name)),
-        list("callouts", &mut grants.callouts.iter().map(|name| &**name)),
+        list("interfaces", interfaces.map(|interface| interface.word())),
+        list("attributes", grants.attributes.iter().map(|name| &**name)),
+        list("upstreams", grants.upstreams.iter().map(|name| &**name)),
+        list("secrets", grants.secrets.iter().map(|name| &**name)),
+        list("callouts", grants.callouts.iter().map(|name| &**name)),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     format!("allow = {{ {} }}", parts.join(", "))

@@ -51,11 +51,9 @@ pub(super) fn secrets(config: &Config, problems: &mut Problems) -> Option<Secret
         Ok(secrets) => Some(secrets),
         Err(errors) => {
             for (name, error) in errors {
-                let span = config.secrets.iter().find(|secret| secret.name == name);
-                let span = span.map_or_else(config::Span::default, |secret| secret.span);
-                problems
-                    .error(span, format!("secret `{name}`: {error}"))
-                    .help(error.help());
+                if let Some(secret) = config.secrets.iter().find(|secret| secret.name == name) {
+                    problems.error_of(secret, &error).help(error.help());
+                }
             }
             None
         }
@@ -112,7 +110,7 @@ fn plans(
     for plan in &config.plans {
         let defined = defined(config, plan);
         if let Err(error) = foundation.prepare(&defined) {
-            problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+            problems.error_of(plan, error);
             return None;
         }
         plans.push(defined);
@@ -133,7 +131,7 @@ fn plans(
 
 /// Warn of plans of the store that nobody meets.
 fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problems) {
-    let Some(sync) = foundation.sync() else {
+    let Some(sync) = &foundation.sync else {
         return;
     };
     let (stored, store) = (sync.plans().snapshot(), sync.storage().name());

@@ -17,45 +17,58 @@ mod secrets;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backticked::backticked;
-use super::granted::grants;
-use crate::config::{self, Config, HashKey, Problems, RouteConfig, RouteEnd};
+use super::granted::{grants, settable};
+use crate::config::{
+    self, BalancePolicy, Config, FilterConfig, HashKey, Problems, RouteConfig, RouteEnd,
+    UpstreamConfig, backticked,
+};
 use crate::exchange::HOST_FACTS;
 use crate::filter_store::secrets::Secrets;
 use crate::route::Router;
 use crate::wasm::Filter;
 
-/// All that is known of a configuration when it is looked at.
-pub(crate) struct LintContext<'a> {
+/// A configuration that was built, and the report on it.
+pub(crate) struct Lint<'a> {
     /// As it was read.
     pub(crate) config: &'a Config,
     pub(crate) filters: &'a [Option<Arc<Filter>>],
     pub(crate) router: &'a Router,
     pub(crate) secrets: &'a Secrets,
+    pub(crate) problems: &'a mut Problems,
 }
 
-pub(crate) fn lint(known: &LintContext<'_>, problems: &mut Problems) {
-    for (place, route) in known.config.routes.iter().enumerate() {
-        warn_of_raised_timeouts(known.config, route, problems);
-        warn_of_repeated_filter(known.config, route, problems);
-        warn_of_split_on(known, route, problems);
-        route_ends::lint(known, place, route, problems);
-        routes::lint(known.config, route, problems);
+/// A filter that routes use.
+#[derive(Clone)]
+struct UsedFilter<'a> {
+    filter: &'a FilterConfig,
+    loaded: Option<&'a Filter>,
+    routes: Vec<&'a RouteConfig>,
+}
+
+impl Lint<'_> {
+    pub(crate) fn run(&mut self) {
+        for (index, route) in self.config.routes.iter().enumerate() {
+            self.raised_timeouts(route);
+            self.repeated_filter(route);
+            self.split_on(route);
+            self.route_end(index, route);
+            self.route(route);
+        }
+        for (index, upstream) in self.config.upstreams.iter().enumerate() {
+            self.hash_on(index, upstream);
+            self.ports(upstream);
+            self.upstream_bounds(upstream);
+            self.secure_cookie(upstream);
+            self.unsent_cookie(index, upstream);
+        }
+        self.names();
+        self.hidden_credentials();
+        self.filter_bounds();
+        self.metadata();
+        self.secret_values();
+        self.keys();
+        self.files();
     }
-    for (place, upstream) in known.config.upstreams.iter().enumerate() {
-        warn_of_hash_on(known, place, upstream, problems);
-        route_ends::ports(upstream, problems);
-        route_ends::bounds(upstream, problems);
-        route_ends::cookies(known.config, upstream, problems);
-        routes::cookie(known.config, place, upstream, problems);
-    }
-    names::lint(known, problems);
-    hidden_credentials::lint(known, problems);
-    bounds::lint(known, problems);
-    metadata::lint(known.config, problems);
-    secrets::lint(known, problems);
-    keys::lint(known.config, problems);
-    route_ends::files(known.config, problems);
 }
 
 /// The most routes that a warning names.
@@ -63,153 +76,164 @@ const MAX_ROUTES: usize = 8;
 
 /// Some routes, as a warning names them.
 pub(super) fn routes_named(names: &[&str]) -> String {
+    some_routes(names, MAX_ROUTES)
+}
+
+/// The first routes by name, and how many there are beside them.
+pub(super) fn some_routes(names: &[&str], most: usize) -> String {
     let noun = if names.len() == 1 { "route" } else { "routes" };
-    let list = backticked(names.iter().take(MAX_ROUTES).copied());
-    match names.len().checked_sub(MAX_ROUTES) {
+    let list = backticked(names.iter().take(most).copied());
+    match names.len().checked_sub(most) {
         None | Some(0) => format!("{noun} {list}"),
         Some(more) => format!("{noun} {list} and {more} more"),
     }
 }
 
+/// Says that there are more keys than the one that a warning names.
+pub(super) fn more_keys(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => " (and one more key)".to_owned(),
+        more => format!(" (and {more} more keys)"),
+    }
+}
+
 /// One of an upstream's time-outs.
-type ReadTimeout = fn(&config::UpstreamConfig) -> Option<Duration>;
+type ReadTimeout = fn(&UpstreamConfig) -> Option<Duration>;
 
-/// A route only lowers what its upstream allows.
-fn warn_of_raised_timeouts(config: &Config, route: &RouteConfig, problems: &mut Problems) {
-    let groups = upstreams(route);
-    let all: Vec<_> = groups
-        .filter_map(|place| config.upstreams.get(place))
-        .collect();
-    let Some(first) = all.first() else { return };
-    let bounds: [(&str, Option<Duration>, ReadTimeout); 4] = [
-        ("connect_timeout", route.timeouts.connect, |one| {
-            Some(one.connect_timeout)
-        }),
-        ("first_byte_timeout", route.timeouts.first_byte, |one| {
-            Some(one.first_byte_timeout)
-        }),
-        ("idle_timeout", route.timeouts.idle, |one| one.idle_timeout),
-        ("total_timeout", route.timeouts.total, |one| {
-            one.total_timeout
-        }),
-    ];
-    for (key, wanted, of) in bounds {
-        let Some(wanted) = wanted else { continue };
-        let is_less = |one: &&config::UpstreamConfig| of(one).is_some_and(|bound| bound < wanted);
-        if !all.iter().all(is_less) {
-            continue;
-        }
-        let shown = |time: Duration| humantime::format_duration(time).to_string();
-        let bound = of(first).map(shown).unwrap_or_default();
-        let message = format!(
-            "route `{}`: `{key}` is {}, and a route only lowers what its upstream allows: {bound} holds",
-            route.name,
-            shown(wanted)
-        );
-        let help = format!(
-            "raise `{key}` of `[upstream.{}]`, or leave it out here",
-            first.name
-        );
-        problems.warning(route.span, message).help(help);
-    }
-}
-
-/// The upstreams where a route ends.
-fn upstreams(route: &RouteConfig) -> impl Iterator<Item = usize> {
-    let places: Vec<usize> = match &route.end {
-        RouteEnd::Upstream(place) => vec![*place],
-        RouteEnd::Split(split) => split.groups.iter().map(|(place, _)| *place).collect(),
-        RouteEnd::Respond(_) | RouteEnd::Redirect(_) => Vec::new(),
-    };
-    places.into_iter()
-}
-
-/// A filter that runs twice also counts twice.
-fn warn_of_repeated_filter(config: &Config, route: &RouteConfig, problems: &mut Problems) {
-    for (place, reference) in route.filters.iter().enumerate() {
-        let mut before = route.filters.iter().take(place);
-        if !before.any(|other| other.filter == reference.filter) {
-            continue;
-        }
-        let name = config.filters.get(reference.filter);
-        let name = name.map_or("", |filter| &filter.name);
-        let message = format!(
-            "route `{}`: filter `{name}` stands in `filters` twice, and runs twice for each request",
-            route.name
-        );
-        problems
-            .warning(reference.span, message)
-            .help("leave one of them out; what a plan counts would be counted twice");
-    }
-}
-
-/// Whether anything on the way of a route's requests can set an attribute.
-fn can_set(known: &LintContext<'_>, route: &RouteConfig, name: &str) -> bool {
-    let by_filter = |reference: &config::FilterReference| {
-        let loaded = known.filters.get(reference.filter).and_then(Option::as_ref);
-        let is_told = loaded.is_some_and(|filter| {
-            let facts = filter.facts();
-            let told = facts.provides.iter().chain(&facts.sometimes);
-            told.into_iter().any(|known| known == name)
+impl<'a> Lint<'a> {
+    /// The filters that routes use. Those that no route uses were reported.
+    fn used_filters(&self) -> Vec<UsedFilter<'a>> {
+        let (config, filters) = (self.config, self.filters);
+        let all = config.filters.iter().zip(filters).enumerate();
+        let used = all.map(|(index, (filter, loaded))| UsedFilter {
+            filter,
+            loaded: loaded.as_deref(),
+            routes: config
+                .routes
+                .iter()
+                .filter(|route| route.filters.iter().any(|one| one.filter == index))
+                .collect(),
         });
-        let filter = known.config.filters.get(reference.filter);
-        is_told || filter.is_some_and(|filter| grants(known.config, filter).attribute(name))
-    };
-    if let Some(variable) = name.strip_prefix("api.variable.") {
-        let api = route.api.and_then(|place| known.config.apis.get(place));
-        return api.is_some_and(|api| api.variables.contains_key(variable));
+        used.filter(|used| !used.routes.is_empty()).collect()
     }
-    HOST_FACTS.contains(&name) || route.filters.iter().any(by_filter)
-}
 
-/// `warn_of_split_on` names an attribute that none of the route's requests has.
-fn warn_of_split_on(known: &LintContext<'_>, route: &RouteConfig, problems: &mut Problems) {
-    let RouteEnd::Split(split) = &route.end else {
-        return;
-    };
-    if let Some(HashKey::Attribute(name)) = &split.on
-        && !can_set(known, route, name)
-    {
+    /// The routes that lead to an upstream.
+    fn routes_to(&self, upstream: usize) -> Vec<&'a RouteConfig> {
+        let config = self.config;
+        let routes = config.routes.iter();
+        routes
+            .filter(|route| route.end.upstreams().any(|index| index == upstream))
+            .collect()
+    }
+
+    /// A route only lowers the time-outs that its upstream allows.
+    fn raised_timeouts(&mut self, route: &RouteConfig) {
+        let groups = route.end.upstreams();
+        let all: Vec<_> = groups
+            .filter_map(|index| self.config.upstreams.get(index))
+            .collect();
+        let Some(first) = all.first() else { return };
+        let bounds: [(&str, Option<Duration>, ReadTimeout); 4] = [
+            ("connect_timeout", route.timeouts.connect, |one| {
+                Some(one.connect_timeout)
+            }),
+            ("first_byte_timeout", route.timeouts.first_byte, |one| {
+                Some(one.first_byte_timeout)
+            }),
+            ("idle_timeout", route.timeouts.idle, |one| one.idle_timeout),
+            ("total_timeout", route.timeouts.total, |one| {
+                one.total_timeout
+            }),
+        ];
+        for (key, wanted, of) in bounds {
+            let Some(wanted) = wanted else { continue };
+            let is_less = |one: &&UpstreamConfig| of(one).is_some_and(|bound| bound < wanted);
+            if !all.iter().all(is_less) {
+                continue;
+            }
+            let bound = of(first).map(shown).unwrap_or_default();
+            let message = format!(
+                "`{key}` is {}, and a route only lowers what its upstream allows: {bound} holds",
+                shown(wanted)
+            );
+            let help = format!(
+                "raise `{key}` of `[upstream.{}]`, or leave it out here",
+                first.name
+            );
+            self.problems.warning_of(route, message).help(help);
+        }
+    }
+
+    /// A filter that runs twice also counts twice.
+    fn repeated_filter(&mut self, route: &RouteConfig) {
+        for (index, reference) in route.filters.iter().enumerate() {
+            let mut before = route.filters.iter().take(index);
+            if !before.any(|other| other.filter == reference.filter) {
+                continue;
+            }
+            let name = self.config.filters.get(reference.filter);
+            let name = name.map_or("", |filter| &filter.name);
+            let message = format!(
+                "filter `{name}` stands in `filters` twice, and runs twice for each request"
+            );
+            self.problems
+                .warning_of(route, message)
+                .at(reference.span)
+                .help("leave one of them out; what a plan counts would be counted twice");
+        }
+    }
+
+    /// Whether anything on the way of a route's requests can set an attribute.
+    fn can_set(&self, route: &RouteConfig, name: &str) -> bool {
+        if let Some(variable) = name.strip_prefix("api.variable.") {
+            let api = route.api(self.config);
+            return api.is_some_and(|api| api.variables.contains_key(variable));
+        }
+        let by_filter = |reference: &config::FilterReference| {
+            let loaded = self.filters.get(reference.filter).and_then(Option::as_ref);
+            let filter = self.config.filters.get(reference.filter);
+            loaded.is_some_and(|loaded| settable(loaded).any(|set| set == name))
+                || filter.is_some_and(|filter| grants(self.config, filter).attribute(name))
+        };
+        HOST_FACTS.contains(&name) || route.filters.iter().any(by_filter)
+    }
+
+    /// `split_on` names an attribute that none of the route's requests has.
+    fn split_on(&mut self, route: &RouteConfig) {
+        if let RouteEnd::Split(split) = &route.end
+            && let Some(HashKey::Attribute(name)) = &split.on
+            && !self.can_set(route, name)
+        {
+            let message = format!(
+                "`split_on` names the attribute `{name}`, which no filter of the route sets: its requests are shared by chance"
+            );
+            let help = format!(
+                "add a filter that sets `{name}` to the route's `filters`, or split on something else"
+            );
+            self.problems.warning_of(route, message).help(help);
+        }
+    }
+
+    /// `hash_on` names an attribute that no request which comes here has.
+    fn hash_on(&mut self, index: usize, upstream: &UpstreamConfig) {
+        let HashKey::Attribute(name) = &upstream.balance.hash_on else {
+            return;
+        };
+        let is_used = upstream.balance.policy == BalancePolicy::ConsistentHash;
+        let routes = self.routes_to(index);
+        if !is_used || routes.is_empty() || routes.iter().any(|route| self.can_set(route, name)) {
+            return;
+        }
         let message = format!(
-            "route `{}`: `split_on` names the attribute `{name}`, which no filter of the route sets: its requests are shared by chance",
-            route.name
+            "`hash_on` names the attribute `{name}`, which no filter of a route that leads here sets: its requests are spread by weight"
         );
-        let help = format!(
-            "add a filter that sets `{name}` to the route's `filters`, or split on something else"
-        );
-        problems.warning(route.span, message).help(help);
+        let help =
+            format!("add a filter that sets `{name}` to those routes, or hash on something else");
+        self.problems.warning_of(upstream, message).help(help);
     }
 }
 
-/// `warn_of_hash_on` names an attribute that no request which comes here has.
-fn warn_of_hash_on(
-    known: &LintContext<'_>,
-    place: usize,
-    upstream: &config::UpstreamConfig,
-    problems: &mut Problems,
-) {
-    if upstream.balance.policy != config::BalancePolicy::ConsistentHash {
-        return;
-    }
-    let HashKey::Attribute(name) = &upstream.balance.hash_on else {
-        return;
-    };
-    let routes = known.config.routes.iter();
-    let mut routes = routes
-        .filter(|route| upstreams(route).any(|end| end == place))
-        .peekable();
-    if routes.peek().is_none() || routes.any(|route| can_set(known, route, name)) {
-        return;
-    }
-    let message = format!(
-        "upstream `{}`: `hash_on` names the attribute `{name}`, which no filter of a route that leads here sets: its requests are spread by weight",
-        upstream.name
-    );
-    let help =
-        format!("add a filter that sets `{name}` to those routes, or hash on something else");
-    let span = upstream
-        .endpoints
-        .first()
-        .map_or_else(config::Span::default, |one| one.span);
-    problems.warning(span, message).help(help);
+fn shown(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use windlass_builtin_plugins::{BuiltinPlugin, builtin};
+use windlass_builtin_plugins::BuiltinPlugin;
 
-use crate::config::{self, Config, PluginSource, Problems};
+use super::granted::builtin;
+use crate::config::{self, Config, Problems};
 
 /// The callouts that a filter without `allow` may ask.
 pub(super) fn callouts(
@@ -47,10 +48,7 @@ fn granted<'a>(
 /// Names that nothing has, in the settings of the first-party filters.
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     for filter in &config.filters {
-        let PluginSource::Builtin(plugin) = &filter.plugin else {
-            continue;
-        };
-        let Some(builtin) = builtin(plugin) else {
+        let Some(builtin) = builtin(filter) else {
             continue;
         };
         let names: Vec<&str> = config.callouts.iter().map(|one| &*one.name).collect();
@@ -63,10 +61,8 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         }
         if builtin.name == "jwt" {
             let names: Vec<&str> = config.verifiers.iter().map(|one| &*one.name).collect();
-            let named = filter.settings.json.get("verifiers");
-            let count = named.and_then(Value::as_array).map_or(0, Vec::len);
-            for place in 0..count {
-                let pointer = format!("/verifiers/{place}");
+            for (index, _) in filter.list_setting("verifiers") {
+                let pointer = format!("/verifiers/{index}");
                 check_name(filter, &pointer, ("verifier", &names), problems);
             }
         }
@@ -91,11 +87,8 @@ fn check_name(
         filter.name,
         name.escape_debug()
     );
-    let help = match config::nearest(name, known.iter().copied()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("add a `[{kind}.<name>]`"),
-    };
-    let span = filter.settings.spans.get(pointer);
-    let span = span.copied().unwrap_or(filter.span);
-    problems.error(span, message).help(help);
+    let help = config::did_you_mean(name, known.iter().copied());
+    problems
+        .error(filter.span_at(pointer), message)
+        .help(help.unwrap_or_else(|| format!("add a `[{kind}.<name>]`")));
 }

@@ -6,7 +6,8 @@
 //! gateway runs.
 
 use super::granted::grants;
-use crate::config::{self, Config, Problems};
+use super::lints::{more_keys, some_routes};
+use crate::config::{self, Config, Problems, backticked};
 use crate::model::filter::HostInterface;
 
 /// The most routes that one warning names.
@@ -70,12 +71,8 @@ fn named_plan(filter: &config::FilterConfig) -> Option<&str> {
 }
 
 fn setting<'a>(filter: &'a config::FilterConfig, name: &str) -> Option<&'a str> {
-    match &filter.plugin {
-        config::PluginSource::Builtin(plugin) if plugin == "usage-plan" => {
-            filter.settings.json.get(name)?.as_str()
-        }
-        config::PluginSource::Builtin(_) | config::PluginSource::File(_) => None,
-    }
+    let setting = filter.text_setting(name);
+    setting.filter(|_| filter.plugin.is_builtin("usage-plan"))
 }
 
 /// Whether the plan is for the route.
@@ -100,11 +97,11 @@ fn check_plan(
     let covered = routes.iter().filter(|policy| covers(plan, policy.route));
     let covered: Vec<_> = covered.collect();
     let apis = plan.apis.iter().filter_map(|api| config.apis.get(*api));
-    let apis: Vec<_> = apis.map(|api| format!("`{}`", api.name)).collect();
+    let apis: Vec<_> = apis.map(|api| &*api.name).collect();
     let what = match apis.as_slice() {
         [] => "any route".to_owned(),
-        [api] => format!("a route of API {api}"),
-        apis => format!("a route of the APIs {}", apis.join(", ")),
+        [api] => format!("a route of API `{api}`"),
+        apis => format!("a route of the APIs {}", backticked(apis.iter().copied())),
     };
     if !covered.iter().any(|policy| policy.enforces) {
         let refuses = |policy: &&RouteKeyPolicy<'_>| {
@@ -151,11 +148,7 @@ fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &
     let Some(first) = refused.next() else {
         return;
     };
-    let more = match refused.count() {
-        0 => String::new(),
-        1 => " (and one more key)".to_owned(),
-        more => format!(" (and {more} more keys)"),
-    };
+    let more = more_keys(refused.count());
     let text = format!(
         "key `{}`{more} is on no plan, and every route that takes keys refuses those (403 `no_usage_plan`)",
         first.id
@@ -167,14 +160,6 @@ fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &
 
 /// Some routes by name. None: there is none.
 fn named<'a>(routes: impl Iterator<Item = &'a RouteKeyPolicy<'a>>) -> Option<String> {
-    let names = routes.map(|policy| format!("`{}`", policy.route.name));
-    let names: Vec<_> = names.collect();
-    let (first, rest) = names.split_at_checked(MAX_NAMED).unwrap_or((&names, &[]));
-    let list = first.join(", ");
-    match (first.len(), rest.len()) {
-        (0, _) => None,
-        (1, 0) => Some(format!("route {list}")),
-        (_, 0) => Some(format!("routes {list}")),
-        (_, more) => Some(format!("routes {list} and {more} more")),
-    }
+    let names: Vec<&str> = routes.map(|policy| &*policy.route.name).collect();
+    (!names.is_empty()).then(|| some_routes(&names, MAX_NAMED))
 }

@@ -1,10 +1,10 @@
 //! Where a value of a filter's settings is in the file, for the messages about it.
 
-use crate::config::{self, PluginSource};
+use crate::config;
 
 /// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
 pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str) -> config::Span {
-    let is_ours = filter.plugin == PluginSource::Builtin("rate-limit".to_owned());
+    let is_ours = filter.plugin.is_builtin("rate-limit");
     let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
     at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
 }

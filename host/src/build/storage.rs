@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::service_runtime::GatewayServiceRuntime;
-use super::{Gateway, ProcessResources, ProcessResourcesError};
+use super::{Gateway, ProcessResourcesError};
 use crate::config::{self, Config};
 use crate::control::service::ControlService;
 use crate::control::storage::Storage;
@@ -11,10 +11,7 @@ use crate::control::storage::redis::RedisStorage;
 use crate::control::storage::sqlite::SqliteStorage;
 use crate::control::sync::{StorageSync, SyncSettings};
 use crate::filter_store::secrets::SecretValue;
-use crate::limits::{
-    LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, RateCounters,
-    RateFigures,
-};
+use crate::limits::{LeasePolicy, LeasedLimits, LimitStore, LocalLimits, RateCounters};
 use crate::shared_store::redis_server::RedisSettings;
 
 /// The counters, and what is behind them.
@@ -35,32 +32,6 @@ impl StorageServices {
             rates: Arc::new(RateCounters::local(config.server.max_rate_counters)),
             sync: None,
         }
-    }
-}
-
-impl ProcessResources {
-    /// The state of the leases, if several gateways share the counters.
-    #[must_use]
-    pub(crate) fn leases(&self) -> Option<LeaseState> {
-        self.limits.leased().map(LeasedLimits::state)
-    }
-
-    /// The same for bounds without a key.
-    #[must_use]
-    pub(crate) fn rate_leases(&self) -> Option<LeaseState> {
-        self.rates.leases()
-    }
-
-    /// The state of the counters in this gateway's memory, for metrics.
-    #[must_use]
-    pub(crate) fn limits(&self) -> LimitFigures {
-        self.limits.local().figures()
-    }
-
-    /// The state of the counters of bounds without a key, for metrics.
-    #[must_use]
-    pub(crate) fn rates(&self) -> RateFigures {
-        self.rates.figures()
     }
 }
 

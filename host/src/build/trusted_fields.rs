@@ -7,9 +7,8 @@
 
 use std::sync::Arc;
 
-use super::backticked::backticked;
 use super::lints::routes_named;
-use crate::config::{self, Config, Problems, RouteEnd};
+use crate::config::{self, Config, Problems, backticked};
 use crate::wasm::Filter;
 
 /// Fields that a filter of one route sets, and other routes by which a client can send them.
@@ -30,9 +29,9 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
     let routes = || config.routes.iter().zip(chains);
     let mut sendable: Vec<ForgeableFields<'_>> = Vec::new();
     for (route, chain) in routes() {
-        for upstream in upstreams(&route.end) {
+        for upstream in route.end.upstreams() {
             let others =
-                routes().filter(|(other, _)| upstreams(&other.end).any(|one| one == upstream));
+                routes().filter(|(other, _)| other.end.upstreams().any(|one| one == upstream));
             let mut told: Vec<&str> = Vec::new();
             for (on, setter) in
                 others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
@@ -108,15 +107,4 @@ fn is_cleared(chain: &[Arc<Filter>], field: &str) -> bool {
         let mut known = advice.trusted_fields.iter().chain(&advice.removed_fields);
         known.any(|known| known == field)
     })
-}
-
-/// The upstreams that a route leads to.
-fn upstreams(end: &RouteEnd) -> impl Iterator<Item = usize> + '_ {
-    let (one, several) = match end {
-        RouteEnd::Upstream(place) => (Some(*place), None),
-        RouteEnd::Split(split) => (None, Some(split)),
-        RouteEnd::Respond(_) | RouteEnd::Redirect(_) => (None, None),
-    };
-    let several = several.into_iter().flat_map(|split| split.groups.iter());
-    one.into_iter().chain(several.map(|(place, _)| *place))
 }

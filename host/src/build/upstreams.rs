@@ -24,8 +24,8 @@ pub(crate) fn look_up_names(
     names: &Arc<DnsResolver>,
 ) -> ResolvedNames {
     let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
-    let addresses = endpoints.map(|endpoint| &*endpoint.address);
-    let asked = addresses.filter(|name| name.parse::<SocketAddr>().is_err());
+    let asked = endpoints.filter(|endpoint| endpoint.socket().is_none());
+    let asked = asked.map(|endpoint| &*endpoint.address);
     let asked: HashMap<&str, PendingLookup> = asked
         .map(|name| (name, rounds.look_up(names, name)))
         .collect();
@@ -120,8 +120,8 @@ fn tls(
         Ok(tls) => Some(tls),
         Err(errors) => {
             for error in errors {
-                let message = format!("upstream `{}`: {error}", upstream.name);
-                problems.error(settings.span, message).help(error.help());
+                let problem = problems.error_of(upstream, &error);
+                problem.at(settings.span).help(error.help());
             }
             None
         }
@@ -159,21 +159,20 @@ fn check_name(
         None | Some(Ok(_)) => return,
         Some(Err(error)) => error,
     };
-    let upstream = &upstream.name;
-    let message = format!("upstream `{upstream}`: endpoint `{name}` cannot be resolved: {error}");
+    let message = format!("endpoint `{name}` cannot be resolved: {error}");
     let is_known = !group.addresses(name).is_empty();
     let problem = match (is_known, error.is_final()) {
-        (true, _) => problems.warning(
-            endpoint.span,
-            format!("{message}; its last addresses are used"),
-        ),
-        (false, true) => problems.error(endpoint.span, message),
-        (false, false) => problems.warning(
-            endpoint.span,
+        (true, _) => {
+            problems.warning_of(upstream, format!("{message}; its last addresses are used"))
+        }
+        (false, true) => problems.error_of(upstream, message),
+        (false, false) => problems.warning_of(
+            upstream,
             format!("{message}; it takes requests once it is answered"),
         ),
     };
     problem
+        .at(endpoint.span)
         .help("give an address such as `10.0.0.1:8080`, or a name that this machine can resolve");
 }
 
@@ -191,11 +190,11 @@ fn warn_of_own_listener(
         addresses.any(|address| leads_to(*listener, *address))
     });
     if let Some(listener) = own {
-        let (upstream, name) = (&upstream.name, &endpoint.address);
         let message = format!(
-            "upstream `{upstream}`: endpoint `{name}` is this gateway's own listener `{listener}`, so that its requests come back"
+            "endpoint `{}` is this gateway's own listener `{listener}`, so that its requests come back",
+            endpoint.address
         );
-        problems.warning(endpoint.span, message).help(
+        problems.warning_of(upstream, message).at(endpoint.span).help(
             "write the address of the service behind; a request that meets the same route again is refused with 508 `loop_detected`",
         );
     }

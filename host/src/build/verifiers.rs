@@ -102,7 +102,7 @@ fn fetched(
     let source = match source {
         Ok(source) => source,
         Err(error) => {
-            problems.error(span, format!("verifier `{name}`: {error}"));
+            problems.error_of(verifier, error);
             return None;
         }
     };
@@ -124,16 +124,16 @@ fn fetched(
 }
 
 fn file(verifier: &config::Verifier, path: &Path, problems: &mut Problems) -> Option<VerifierKeys> {
-    let (name, span) = (&verifier.name, verifier.span);
-    let place = format!("verifier `{name}`: `{}`", path.display());
+    let shown = path.display();
     let mut text = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_DOCUMENT + 1).read_to_end(&mut text));
     if let Err(error) = read {
-        problems.error(span, format!("{place} cannot be read: {error}"));
+        problems.error_of(verifier, format!("`{shown}` cannot be read: {error}"));
         return None;
     }
     if text.len() as u64 > MAX_DOCUMENT {
-        problems.error(span, format!("{place} is larger than {MAX_DOCUMENT} bytes"));
+        let message = format!("`{shown}` is larger than {MAX_DOCUMENT} bytes");
+        problems.error_of(verifier, message);
         return None;
     }
     match KeySet::parse(&text) {
@@ -141,14 +141,16 @@ fn file(verifier: &config::Verifier, path: &Path, problems: &mut Problems) -> Op
             for one in &keys.left_out {
                 let id = one.key_id.as_deref();
                 let id = id.map_or_else(String::new, |id| format!(" (`{}`)", id.escape_debug()));
-                let message = format!("{place}: the key at {}{id} {}", one.index, one.defect);
-                problems.warning(span, message).help("it is not used");
+                let message = format!("`{shown}`: the key at {}{id} {}", one.index, one.defect);
+                problems
+                    .warning_of(verifier, message)
+                    .help("it is not used");
             }
             Some(VerifierKeys::Fixed(keys))
         }
         Err(error) => {
             problems
-                .error(span, format!("{place} cannot be used: {error}"))
+                .error_of(verifier, format!("`{shown}` cannot be used: {error}"))
                 .help("write a JWK set (RFC 7517): `{ \"keys\": [{ \"kty\": \"RSA\", .. }] }`");
             None
         }
@@ -161,7 +163,6 @@ fn secret(
     secrets: &Secrets,
     problems: &mut Problems,
 ) -> Option<VerifierKeys> {
-    let (name, span) = (&verifier.name, verifier.span);
     let key = secrets
         .find(&secret.name)?
         .with_value(VerifyingKey::from_secret);
@@ -181,12 +182,12 @@ fn secret(
             _ => MIN_SECRET,
         };
         let message = format!(
-            "verifier `{name}`: secret `{}` is shorter than the {least} bytes that {} needs",
+            "secret `{}` is shorter than the {least} bytes that {} needs",
             secret.name,
             short.word()
         );
         problems
-            .error(span, message)
+            .error_of(verifier, message)
             .help("make one by `openssl rand -base64 64`; RFC 7518, section 3.2");
         return None;
     }

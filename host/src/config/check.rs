@@ -2,16 +2,22 @@
 
 use super::names::Group;
 use super::read::Reader;
-use super::section::{FilterConfig, Plan, PlanMethod, RouteConfig};
+use super::section::{Config, FilterConfig, Plan, PlanMethod, RouteConfig};
 use super::value::balance::other_param;
 use super::value::path::parameters;
 use crate::model::word::Word;
 
-/// Warns of what is defined and not used. Says nothing beside errors: mending them may use it.
-pub(super) fn unused(reader: &mut Reader) {
-    if reader.incomplete || reader.problems.is_fatal() {
-        return;
+/// Warns of what does not fit together. Says nothing beside errors: mending them may mend it.
+pub(super) fn sections(reader: &mut Reader, config: &Config) {
+    if !reader.incomplete && !reader.problems.is_fatal() {
+        plan_methods(reader, &config.plans, &config.routes);
+        hash_params(reader, &config.routes, &config.filters);
+        unused(reader);
     }
+}
+
+/// Warns of what is defined and not used.
+fn unused(reader: &mut Reader) {
     for (group, name, span) in reader.names.unused() {
         let by = match group {
             Group::Secret => {
@@ -30,11 +36,8 @@ pub(super) fn unused(reader: &mut Reader) {
     }
 }
 
-/// Warns of a plan's methods that no route has. Says nothing beside errors, for the same reason.
-pub(super) fn plan_methods(reader: &mut Reader, plans: &[Plan], routes: &[RouteConfig]) {
-    if reader.incomplete || reader.problems.is_fatal() {
-        return;
-    }
+/// Warns of a plan's methods that no route has.
+fn plan_methods(reader: &mut Reader, plans: &[Plan], routes: &[RouteConfig]) {
     for plan in plans {
         let sold = |route: &&RouteConfig| {
             plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
@@ -65,11 +68,8 @@ fn takes(route: &RouteConfig, method: &PlanMethod) -> bool {
 }
 
 /// Warns of a path parameter that an upstream hashes on, and that no route that leads there has.
-/// Says nothing beside errors, for the same reason.
-pub(super) fn hash_params(reader: &mut Reader, routes: &[RouteConfig], filters: &[FilterConfig]) {
-    if reader.incomplete || reader.problems.is_fatal() {
-        return;
-    }
+///
+fn hash_params(reader: &mut Reader, routes: &[RouteConfig], filters: &[FilterConfig]) {
     for param in std::mem::take(&mut reader.hash_params) {
         let there = routes.iter();
         let there = there.filter(|route| leads(route, filters, param.upstream));

@@ -23,7 +23,7 @@ pub(crate) use description::{Absence, AnyField, Described, Field, Part, Section}
 pub(crate) use format::{NAME, PRIVATE_FILE, SERVER_NAME, file, url};
 pub(crate) use number::Numbers;
 pub(crate) use reference::{Reference, SecretName};
-pub(crate) use text::{Choice, Parsed};
+pub(crate) use text::{Choice, Parsed, text_values};
 pub(crate) use then::{Placed, Then, placed};
 pub(crate) use unique::Unique;
 

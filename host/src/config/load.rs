@@ -93,10 +93,8 @@ impl Config {
         let table = Table::root(&mut reader, root.get_ref(), Config::SECTION);
         let config = Nested::of::<Config>().read_whole(table);
         if let Some(config) = &config {
-            check::plan_methods(&mut reader, &config.plans, &config.routes);
-            check::hash_params(&mut reader, &config.routes, &config.filters);
+            check::sections(&mut reader, config);
         }
-        check::unused(&mut reader);
         let is_whole = syntax.is_empty();
         let names = reader.names;
         let problems = with_syntax(reader.problems, syntax);

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::excerpt;
 use super::source::{Source, Span};
+use super::{counted, excerpt};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Problem {
         }
     }
 
+    /// Points at another part of the file.
+    pub(crate) fn at(&mut self, span: Span) -> &mut Self {
+        self.span = span;
+        self
+    }
+
     /// Adds how to mend it.
     pub(crate) fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help_if(Some(text.into()))
@@ -59,6 +65,15 @@ impl Problem {
         self.help = text;
         self
     }
+}
+
+/// A table that problems are of.
+pub(crate) trait Subject {
+    /// Its name in a report: ``route `/orders` ``.
+    fn title(&self) -> String;
+
+    /// The part of it to point at.
+    fn span(&self) -> Span;
 }
 
 /// The report on one file.
@@ -96,6 +111,24 @@ impl Problems {
     /// Adds a warning; `.help(..)` can follow.
     pub(crate) fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Problem::warning(span, message))
+    }
+
+    /// Adds an error of a table; its name comes before the message.
+    pub(crate) fn error_of(
+        &mut self,
+        subject: &impl Subject,
+        message: impl fmt::Display,
+    ) -> &mut Problem {
+        self.error(subject.span(), format!("{}: {message}", subject.title()))
+    }
+
+    /// Adds a warning of a table; its name comes before the message.
+    pub(crate) fn warning_of(
+        &mut self,
+        subject: &impl Subject,
+        message: impl fmt::Display,
+    ) -> &mut Problem {
+        self.warning(subject.span(), format!("{}: {message}", subject.title()))
     }
 
     pub(crate) fn push(&mut self, problem: Problem) -> &mut Problem {
@@ -195,16 +228,11 @@ impl fmt::Display for Problems {
             self.render(problem, out)?;
             writeln!(out)?;
         }
-        let counted = |count: usize, word: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {word}")),
-            many => Some(format!("{many} {word}s")),
-        };
-        let counts = [
-            counted(self.errors(), "error"),
-            counted(self.warnings(), "warning"),
-        ];
-        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        let counts = [(self.errors(), "error"), (self.warnings(), "warning")];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts
+            .map(|(count, word)| counted(count as u64, word))
+            .collect();
         if counts.is_empty() {
             return Ok(());
         }

@@ -16,62 +16,46 @@ pub(super) fn resolve(config: &mut Config, names: &Names) {
     let filters = indexes(names, Group::Filter, &config.filters, |one| &one.name);
     let upstreams = indexes(names, Group::Upstream, &config.upstreams, |one| &one.name);
     for route in &mut config.routes {
-        route.api.iter_mut().for_each(|api| apis.resolve(api));
-        for reference in &mut route.filters {
-            filters.resolve(&mut reference.filter);
-        }
+        apis.resolve(&mut route.api);
+        filters.resolve(route.filters.iter_mut().map(|one| &mut one.filter));
         match &mut route.end {
-            RouteEnd::Upstream(index) => upstreams.resolve(index),
+            RouteEnd::Upstream(index) => upstreams.resolve([index]),
             RouteEnd::Split(split) => {
-                for (index, _) in &mut split.groups {
-                    upstreams.resolve(index);
-                }
+                upstreams.resolve(split.groups.iter_mut().map(|(index, _)| index));
             }
             RouteEnd::Respond(_) | RouteEnd::Redirect(_) => {}
         }
     }
-    for allow in config
+    let allowed = config
         .filters
         .iter_mut()
-        .filter_map(|one| one.allow.as_mut())
-    {
-        allow
-            .upstreams
-            .iter_mut()
-            .for_each(|one| upstreams.resolve(one));
-        allow
-            .secrets
-            .iter_mut()
-            .for_each(|one| secrets.resolve(one));
-        allow
-            .callouts
-            .iter_mut()
-            .for_each(|one| callouts.resolve(one));
+        .filter_map(|one| one.allow.as_mut());
+    for allow in allowed {
+        upstreams.resolve(&mut allow.upstreams);
+        secrets.resolve(&mut allow.secrets);
+        callouts.resolve(&mut allow.callouts);
     }
     for upstream in &mut config.upstreams {
         let sticky = upstream.balance.sticky.iter_mut();
-        sticky.for_each(|sticky| secrets.resolve(&mut sticky.secret));
+        secrets.resolve(sticky.map(|sticky| &mut sticky.secret));
     }
     for plan in &mut config.plans {
-        plan.apis.iter_mut().for_each(|one| apis.resolve(one));
+        apis.resolve(&mut plan.apis);
     }
     for key in &mut config.keys {
-        key.plans.iter_mut().for_each(|one| plans.resolve(one));
+        plans.resolve(&mut key.plans);
     }
     let tokens = config.admin.iter_mut().flat_map(|admin| &mut admin.tokens);
-    tokens.for_each(|token| secrets.resolve(&mut token.secret));
+    secrets.resolve(tokens.map(|token| &mut token.secret));
     for verifier in &mut config.verifiers {
         if let KeysFrom::Secret(index) = &mut verifier.keys {
-            secrets.resolve(index);
+            secrets.resolve([index]);
         }
     }
     if let Some(store) = &mut config.store
         && let StorePlace::Redis(redis) = &mut store.place
     {
-        redis
-            .password
-            .iter_mut()
-            .for_each(|one| secrets.resolve(one));
+        secrets.resolve(&mut redis.password);
     }
 }
 
@@ -79,8 +63,10 @@ pub(super) fn resolve(config: &mut Config, names: &Names) {
 struct Indexes(Vec<usize>);
 
 impl Indexes {
-    fn resolve(&self, index: &mut usize) {
-        *index = self.0.get(*index).copied().unwrap_or(NOWHERE);
+    fn resolve<'a>(&self, references: impl IntoIterator<Item = &'a mut usize>) {
+        for index in references {
+            *index = self.0.get(*index).copied().unwrap_or(NOWHERE);
+        }
     }
 }
 

@@ -93,12 +93,30 @@ pub(crate) fn backticked<'a>(names: impl IntoIterator<Item = &'a str>) -> String
 }
 
 /// Says which names there are.
-pub(super) fn there_are(names: &[&str], none: &str) -> String {
-    match names {
-        [] => none.to_owned(),
-        [one] => format!("there is `{one}`"),
-        several => format!("there are {}", backticked(several.iter().copied())),
+pub(super) fn there_are<'a>(names: impl IntoIterator<Item = &'a str>, none: &str) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.len() {
+        0 => none.to_owned(),
+        1 => format!("there is {}", backticked(names)),
+        _ => format!("there are {}", backticked(names)),
     }
+}
+
+/// The choices, with `or` before the last.
+pub(super) fn either(choices: &[String]) -> String {
+    match choices.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Asks whether the known word that is most like `word` was meant, if one is like it at all.
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    nearest(word, known).map(|meant| format!("did you mean `{meant}`?"))
 }
 
 /// The known word that is most like `word`, if one is like it at all.

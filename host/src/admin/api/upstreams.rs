@@ -155,7 +155,7 @@ pub(crate) async fn restore(call: Call<String>) -> Result<Response, ApiProblem> 
 }
 
 fn registry(api: &AdminApi) -> &UpstreamRegistry {
-    api.running.foundation.upstreams()
+    &api.running.foundation.upstreams
 }
 
 fn shown(api: &AdminApi, name: &str, status: StatusCode) -> Result<Response, ApiProblem> {

@@ -1,7 +1,7 @@
 //! Metrics of the counters that several gateways share.
 
 use crate::admin::Running;
-use crate::limits::LeaseState;
+use crate::limits::{LeaseState, LeasedLimits};
 use crate::observe::metrics::{MetricFamily, families};
 
 families! {
@@ -19,8 +19,9 @@ families! {
 /// All families; none if no Redis is configured.
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
     let foundation = &running.foundation;
-    let mut families = of_leases("limit_leases", foundation.leases());
-    families.extend(of_leases("rate_leases", foundation.rate_leases()));
+    let leased = foundation.limits.leased();
+    let mut families = of_leases("limit_leases", leased.map(LeasedLimits::state));
+    families.extend(of_leases("rate_leases", foundation.rates.leases()));
     families
 }
 

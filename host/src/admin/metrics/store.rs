@@ -14,8 +14,8 @@ families! {
 }
 
 pub(super) fn counters(running: &Running) -> Vec<MetricFamily> {
-    let rates = running.foundation.rates();
-    let figures = running.foundation.limits();
+    let rates = running.foundation.rates.figures();
+    let figures = running.foundation.limits.local().figures();
     let mut families = CounterFamilies::default();
     families.limit_counters.push(&[], figures.counters);
     families.usage_lost.push(&[], figures.lost);
@@ -37,7 +37,7 @@ families! {
 }
 
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
-    let Some(sync) = running.foundation.sync() else {
+    let Some(sync) = &running.foundation.sync else {
         return Vec::new();
     };
     let state = sync.state();

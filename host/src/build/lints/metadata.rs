@@ -1,97 +1,74 @@
 //! Names in the settings of `builtin:sdk-metadata` that stand for nothing.
 
-use crate::config::{Config, FilterConfig, PluginSource, Problems, RouteConfig, Span, nearest};
 use http::Method;
+
+use super::{Lint, UsedFilter};
+use crate::config::{Config, FilterConfig, PluginSource, RouteConfig, backticked, did_you_mean};
 
 /// The path of the document where the settings name none.
 const DEFAULT_PATH: &str = "/openapi.json";
 
-/// Look at every filter of this plugin that a route uses.
-pub(super) fn lint(config: &Config, problems: &mut Problems) {
-    for (place, filter) in config.filters.iter().enumerate() {
-        if filter.plugin != PluginSource::Builtin("sdk-metadata".to_owned()) {
-            continue;
+impl Lint<'_> {
+    /// Look at every filter of this plugin, and at the routes that use it.
+    pub(super) fn metadata(&mut self) {
+        for filter in &self.config.filters {
+            if filter.plugin.is_builtin("sdk-metadata") {
+                self.unknown_apis(filter);
+            }
         }
-        apis(config, filter, problems);
-        let routes = config.routes.iter();
-        let routes = routes.filter(|route| route.filters.iter().any(|one| one.filter == place));
-        let routes: Vec<&RouteConfig> = routes.collect();
-        // One that no route uses is told of as unused.
-        if routes.is_empty() {
-            continue;
+        for used in self.used_filters() {
+            if used.filter.plugin.is_builtin("sdk-metadata") {
+                let path = used.filter.text_setting("path").unwrap_or(DEFAULT_PATH);
+                self.served(&used, "path", "document", path);
+                if let Some(path) = used.filter.text_setting("manifest") {
+                    self.served(&used, "manifest", "manifest", path);
+                }
+            }
         }
-        let text = |key: &str| filter.settings.json.get(key)?.as_str();
-        let path = text("path").unwrap_or(DEFAULT_PATH);
-        served(config, filter, &routes, ("path", Some(path)), problems);
-        served(
-            config,
-            filter,
-            &routes,
-            ("manifest", text("manifest")),
-            problems,
-        );
     }
-}
 
-/// APIs that do not exist.
-fn apis(config: &Config, filter: &FilterConfig, problems: &mut Problems) {
-    let named = filter.settings.json.get("apis");
-    let named = named.and_then(serde_json::Value::as_array);
-    for (place, name) in named.into_iter().flatten().enumerate() {
-        let Some(name) = name.as_str() else { continue };
-        let known = || config.apis.iter().map(|api| &*api.name);
-        if known().any(|api| api == name) {
-            continue;
+    /// APIs that do not exist.
+    fn unknown_apis(&mut self, filter: &FilterConfig) {
+        let known: Vec<&str> = self.config.apis.iter().map(|api| &*api.name).collect();
+        for (index, name) in filter.list_setting("apis") {
+            if known.contains(&name) {
+                continue;
+            }
+            let help = did_you_mean(name, known.iter().copied());
+            let help = help.unwrap_or_else(|| match known.as_slice() {
+                [] => {
+                    "no `[api.<name>]` is there: leave `apis` out to describe all routes".to_owned()
+                }
+                known => format!("there are {}", backticked(known.iter().copied())),
+            });
+            let message = format!("it is to describe the API `{name}`, which does not exist");
+            self.problems
+                .warning_of(filter, message)
+                .at(filter.span_at(&format!("/apis/{index}")))
+                .help(help);
         }
-        let help = match (nearest(name, known()), config.apis.is_empty()) {
-            (Some(meant), _) => format!("did you mean `{meant}`?"),
-            (None, true) => {
-                "no `[api.<name>]` is there: leave `apis` out to describe all routes".to_owned()
-            }
-            (None, false) => {
-                let known: Vec<_> = known().map(|api| format!("`{api}`")).collect();
-                format!("there are {}", known.join(", "))
-            }
+    }
+
+    /// A path that none of the filter's routes takes.
+    fn served(&mut self, used: &UsedFilter<'_>, key: &str, what: &str, path: &str) {
+        let gets =
+            |route: &RouteConfig| route.methods.is_empty() || route.methods.contains(&Method::GET);
+        let may_serve = |route: &&RouteConfig| {
+            (gets(route) && takes(&route.path, path))
+                || may_edit_path(self.config, used.filter, route)
         };
-        let message = format!(
-            "filter `{}`: it is to describe the API `{name}`, which does not exist",
-            filter.name
-        );
-        let span = span(filter, &format!("/apis/{place}"));
-        problems.warning(span, message).help(help);
+        if used.routes.iter().any(may_serve) {
+            return;
+        }
+        let message =
+            format!("no route of the filter takes `GET {path}`, so it never serves the {what}");
+        self.problems
+            .warning_of(used.filter, message)
+            .at(used.filter.span_at(&format!("/{key}")))
+            .help(format!(
+                "add a route with `path = \"{path}\"` and this filter, or write the path of one of its routes as `{key}`"
+            ));
     }
-}
-
-/// A path that none of the filter's routes takes.
-fn served(
-    config: &Config,
-    filter: &FilterConfig,
-    routes: &[&RouteConfig],
-    (key, path): (&str, Option<&str>),
-    problems: &mut Problems,
-) {
-    let Some(path) = path else { return };
-    let gets =
-        |route: &RouteConfig| route.methods.is_empty() || route.methods.contains(&Method::GET);
-    let may_serve = |route: &&RouteConfig| {
-        (gets(route) && takes(&route.path, path)) || may_edit_path(config, filter, route)
-    };
-    if routes.iter().any(may_serve) {
-        return;
-    }
-    let what = if key == "path" {
-        "document"
-    } else {
-        "manifest"
-    };
-    let message = format!(
-        "filter `{}`: no route of the filter takes `GET {path}`, so it never serves the {what}",
-        filter.name
-    );
-    let at = span(filter, &format!("/{key}"));
-    problems.warning(at, message).help(format!(
-        "add a route with `path = \"{path}\"` and this filter, or write the path of one of its routes as `{key}`"
-    ));
 }
 
 /// Whether a filter before this one may give its requests another path.
@@ -120,12 +97,6 @@ fn takes(pattern: &str, path: &str) -> bool {
         }
     }
     segments.next().is_none()
-}
-
-/// Where a value of the settings stands; the filter's table for one that is left out.
-fn span(filter: &FilterConfig, at: &str) -> Span {
-    let span = filter.settings.spans.get(at).copied();
-    span.unwrap_or(filter.span)
 }
 
 #[cfg(test)]

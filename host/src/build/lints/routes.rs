@@ -3,195 +3,180 @@
 
 use std::time::Duration;
 
-use super::upstreams;
-use crate::config::{self, Config, Problems, RouteConfig, RouteEnd, StickyBy};
-use crate::model::plan::RateLimit;
+use super::{Lint, shown};
+use crate::config::{RouteConfig, RouteEnd, StickyBy, UpstreamConfig};
 
-pub(super) fn lint(config: &Config, route: &RouteConfig, problems: &mut Problems) {
-    slash(config, route, problems);
-    front_page(route, problems);
-    rate(config.server.rate, route, problems);
-    total(route, problems);
-    retried(config, route, problems);
-}
-
-/// A path with a `/` at its end, which elsewhere stands for all below it.
-fn slash(config: &Config, route: &RouteConfig, problems: &mut Problems) {
-    let goes_on = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
-    if !goes_on || route.path == "/" || !route.path.ends_with('/') {
-        return;
+impl Lint<'_> {
+    pub(super) fn route(&mut self, route: &RouteConfig) {
+        self.lone_slash(route);
+        self.front_page(route);
+        self.higher_rate(route);
+        self.short_total(route);
+        self.no_time_for_retries(route);
     }
-    let mut others = config.routes.iter().filter(|other| other.api == route.api);
-    let is_below = |other: &RouteConfig| {
-        other.path.len() > route.path.len() && other.path.starts_with(&route.path)
-    };
-    if others.any(is_below) {
-        return;
-    }
-    let message = format!(
-        "route `{}`: its path ends in `/` and takes this one path only, none below it",
-        route.name
-    );
-    problems.warning(route.path_span, message).help(format!(
-        "for all paths below it write `\"{}{{rest+}}\"`",
-        route.path
-    ));
-}
 
-/// A redirect of many paths that loses them.
-fn front_page(route: &RouteConfig, problems: &mut Problems) {
-    let RouteEnd::Redirect(redirect) = &route.end else {
-        return;
-    };
-    let is_one = route.path != "$default" && !route.path.contains('{');
-    let host = redirect.to.split_once("://").map(|(_, rest)| rest);
-    if is_one || host.is_none_or(|host| host.contains(['/', '?', '#', '$'])) {
-        return;
+    /// A path with a `/` at its end, which elsewhere stands for all below it.
+    fn lone_slash(&mut self, route: &RouteConfig) {
+        let goes_on = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
+        if !goes_on || route.path == "/" || !route.path.ends_with('/') {
+            return;
+        }
+        let mut others = self.config.routes.iter();
+        let is_below = |other: &RouteConfig| {
+            other.api == route.api
+                && other.path.len() > route.path.len()
+                && other.path.starts_with(&route.path)
+        };
+        if others.any(is_below) {
+            return;
+        }
+        self.problems
+            .warning_of(
+                route,
+                "its path ends in `/` and takes this one path only, none below it",
+            )
+            .at(route.path_span)
+            .help(format!(
+                "for all paths below it write `\"{}{{rest+}}\"`",
+                route.path
+            ));
     }
-    let message = format!(
-        "route `{}`: its redirect to `{}` leaves out the path: every request is sent to the front page",
-        route.name, redirect.to
-    );
-    problems.warning(route.span, message).help(format!(
-        "write `\"{0}${{path}}${{query}}\"`, or `\"{0}/\"` if the front page is meant",
-        redirect.to
-    ));
-}
 
-/// A rate beyond that of the whole gateway.
-fn rate(whole: Option<RateLimit>, route: &RouteConfig, problems: &mut Problems) {
-    let (Some(whole), Some(own)) = (whole, route.rate) else {
-        return;
-    };
-    if own.per_second > whole.per_second && own.burst >= whole.burst {
+    /// A redirect of many paths that loses them.
+    fn front_page(&mut self, route: &RouteConfig) {
+        let RouteEnd::Redirect(redirect) = &route.end else {
+            return;
+        };
+        let (to, path) = (&redirect.to, &route.path);
+        let is_one = path != "$default" && !path.contains('{');
+        let host = to.split_once("://").map(|(_, rest)| rest);
+        if is_one || host.is_none_or(|host| host.contains(['/', '?', '#', '$'])) {
+            return;
+        }
         let message = format!(
-            "route `{}`: `rate` is {}, and that of `[server]` ({}), which all routes share, ends it before",
-            route.name, own.per_second, whole.per_second
+            "its redirect to `{to}` leaves out the path: every request is sent to the front page"
         );
-        problems
-            .warning(route.span, message)
-            .help("lower it, or raise `rate` of `[server]`");
+        self.problems.warning_of(route, message).help(format!(
+            "write `\"{to}${{path}}${{query}}\"`, or `\"{to}/\"` if the front page is meant"
+        ));
     }
-}
 
-/// A wait of the route that its own end of all cuts short.
-fn total(route: &RouteConfig, problems: &mut Problems) {
-    let times = &route.timeouts;
-    let Some(total) = times.total else { return };
-    let waits = [
-        ("connect_timeout", times.connect),
-        ("first_byte_timeout", times.first_byte),
-    ];
-    for (key, wait) in waits {
-        if wait.is_some_and(|wait| wait > total) {
+    /// A rate beyond that of the whole gateway.
+    fn higher_rate(&mut self, route: &RouteConfig) {
+        let (Some(whole), Some(own)) = (self.config.server.rate, route.rate) else {
+            return;
+        };
+        if own.per_second > whole.per_second && own.burst >= whole.burst {
             let message = format!(
-                "route `{}`: `{key}` is longer than `total_timeout`, which ends the exchange before",
-                route.name
+                "`rate` is {}, and that of `[server]` ({}), which all routes share, ends it before",
+                own.per_second, whole.per_second
             );
-            problems
-                .warning(route.span, message)
-                .help(format!("raise `total_timeout`, or lower `{key}`"));
+            self.problems
+                .warning_of(route, message)
+                .help("lower it, or raise `rate` of `[server]`");
         }
     }
-}
 
-/// A route that leaves no time for the retries of its upstream.
-fn retried(config: &Config, route: &RouteConfig, problems: &mut Problems) {
-    let times = &route.timeouts;
-    let bounds = [
-        ("first_byte_timeout", times.first_byte),
-        ("total_timeout", times.total),
-    ];
-    let least = bounds
-        .into_iter()
-        .filter_map(|(key, time)| Some((time?, key)))
-        .min();
-    let Some((bound, key)) = least else { return };
-    for place in upstreams(route) {
-        let Some(upstream) = config.upstreams.get(place) else {
-            continue;
-        };
-        let Some(each) = upstream.retries.try_timeout else {
-            continue;
-        };
-        // Told of the upstream itself otherwise.
-        let has_room = |all: Duration| each < all;
-        let is_meant =
-            has_room(upstream.first_byte_timeout) && upstream.total_timeout.is_none_or(has_room);
-        if upstream.retries.attempts > 1 && is_meant && each >= bound {
-            let shown = |time| humantime::format_duration(time).to_string();
-            let message = format!(
-                "route `{}`: `{key}` ({}) leaves no time for another attempt: the first one has `retries.try_timeout` ({}) of upstream `{}`",
-                route.name,
-                shown(bound),
-                shown(each),
-                upstream.name
-            );
-            problems
-                .warning(route.span, message)
-                .help(format!("raise `{key}`, or lower `try_timeout`"));
+    /// A wait of the route that its own end of all cuts short.
+    fn short_total(&mut self, route: &RouteConfig) {
+        let times = &route.timeouts;
+        let Some(total) = times.total else { return };
+        let waits = [
+            ("connect_timeout", times.connect),
+            ("first_byte_timeout", times.first_byte),
+        ];
+        for (key, wait) in waits {
+            if wait.is_some_and(|wait| wait > total) {
+                let message = format!(
+                    "`{key}` is longer than `total_timeout`, which ends the exchange before"
+                );
+                self.problems
+                    .warning_of(route, message)
+                    .help(format!("raise `total_timeout`, or lower `{key}`"));
+            }
         }
     }
-}
 
-/// A cookie of an upstream that no client sends back to it, or that browsers drop.
-pub(super) fn cookie(
-    config: &Config,
-    place: usize,
-    upstream: &config::UpstreamConfig,
-    problems: &mut Problems,
-) {
-    let Some(sticky) = &upstream.balance.sticky else {
-        return;
-    };
-    // A filter may send any request there.
-    let mut allowed = config
-        .filters
-        .iter()
-        .filter_map(|filter| filter.allow.as_ref());
-    let is_cookie = matches!(sticky.by, StickyBy::Cookie(_));
-    if !is_cookie || allowed.any(|allow| allow.upstreams.contains(&place)) {
-        return;
+    /// A route that leaves no time for the retries of its upstream.
+    fn no_time_for_retries(&mut self, route: &RouteConfig) {
+        let times = &route.timeouts;
+        let bounds = [
+            ("first_byte_timeout", times.first_byte),
+            ("total_timeout", times.total),
+        ];
+        let bounds = bounds
+            .into_iter()
+            .filter_map(|(key, time)| Some((time?, key)));
+        let Some((bound, key)) = bounds.min() else {
+            return;
+        };
+        for index in route.end.upstreams() {
+            let Some(upstream) = self.config.upstreams.get(index) else {
+                continue;
+            };
+            let Some(each) = upstream.retries.try_timeout else {
+                continue;
+            };
+            // The upstream itself has the warning otherwise.
+            let has_room = |all: Duration| each < all;
+            let is_meant = has_room(upstream.first_byte_timeout)
+                && upstream.total_timeout.is_none_or(has_room);
+            if upstream.retries.attempts > 1 && is_meant && each >= bound {
+                let message = format!(
+                    "`{key}` ({}) leaves no time for another attempt: the first one has `retries.try_timeout` ({}) of upstream `{}`",
+                    shown(bound),
+                    shown(each),
+                    upstream.name
+                );
+                self.problems
+                    .warning_of(route, message)
+                    .help(format!("raise `{key}`, or lower `try_timeout`"));
+            }
+        }
     }
-    let routes = config.routes.iter();
-    let routes: Vec<&RouteConfig> = routes
-        .filter(|route| upstreams(route).any(|end| end == place))
-        .collect();
-    if routes.is_empty() {
-        return;
-    }
-    let cookie = &sticky.cookie;
-    let full = |route: &RouteConfig| {
-        let api = route.api.and_then(|place| config.apis.get(place));
-        let base = api.and_then(|api| api.base_path.clone());
-        (base.unwrap_or_default(), route.path.clone())
-    };
-    let is_sent = |route: &&RouteConfig| {
-        let (base, path) = full(route);
-        may_be_below(&base, &path, &cookie.path)
-    };
-    if !routes.iter().any(is_sent) {
-        let message = format!(
-            "upstream `{}`: the cookie of `sticky` is for `path = \"{}\"`, below which no route that leads here is: clients never send it back",
-            upstream.name, cookie.path
-        );
-        problems
-            .warning(sticky.span, message)
-            .help("write what the paths of those routes begin with, or leave `path` out");
-    }
-    if let Some(domain) = &cookie.domain
-        && routes.iter().all(|route| {
-            let mut hosts = route.hosts.iter();
-            !route.hosts.is_empty() && !hosts.any(|host| may_be_within(host, domain))
-        })
-    {
-        let message = format!(
-            "upstream `{}`: the cookie of `sticky` is for `domain = \"{domain}\"`, in which no host of a route that leads here is: browsers drop it",
-            upstream.name
-        );
-        problems
-            .warning(sticky.span, message)
-            .help("write a domain that those hosts end in, or leave `domain` out");
+
+    /// A cookie of an upstream that no client sends back to it, or that browsers drop.
+    pub(super) fn unsent_cookie(&mut self, index: usize, upstream: &UpstreamConfig) {
+        let config = self.config;
+        let Some(sticky) = &upstream.balance.sticky else {
+            return;
+        };
+        // A filter may send any request there.
+        let allowed = config.filters.iter();
+        let mut allowed = allowed.filter_map(|filter| filter.allow.as_ref());
+        let is_cookie = matches!(sticky.by, StickyBy::Cookie(_));
+        let routes = self.routes_to(index);
+        if !is_cookie || routes.is_empty() || allowed.any(|allow| allow.upstreams.contains(&index))
+        {
+            return;
+        }
+        let cookie = &sticky.cookie;
+        let is_sent =
+            |route: &&RouteConfig| may_be_below(route.base_path(config), &route.path, &cookie.path);
+        if !routes.iter().any(is_sent) {
+            let message = format!(
+                "the cookie of `sticky` is for `path = \"{}\"`, below which no route that leads here is: clients never send it back",
+                cookie.path
+            );
+            self.problems
+                .warning_of(upstream, message)
+                .at(sticky.span)
+                .help("write what the paths of those routes begin with, or leave `path` out");
+        }
+        if let Some(domain) = &cookie.domain
+            && routes.iter().all(|route| {
+                let mut hosts = route.hosts.iter();
+                !route.hosts.is_empty() && !hosts.any(|host| may_be_within(host, domain))
+            })
+        {
+            let message = format!(
+                "the cookie of `sticky` is for `domain = \"{domain}\"`, in which no host of a route that leads here is: browsers drop it"
+            );
+            self.problems
+                .warning_of(upstream, message)
+                .at(sticky.span)
+                .help("write a domain that those hosts end in, or leave `domain` out");
+        }
     }
 }
 

@@ -10,21 +10,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-use super::{FromValue, Map, Parsed};
+use super::{FromValue, Map, Parsed, text_values};
 use crate::config::value::address::{self, server_name};
 use crate::config::value::message::{field_name, method};
 use crate::config::value::name::{line, name};
 use crate::config::value::{Refused, url};
-
-impl FromValue for String {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a text of one line", line);
-}
-
-impl FromValue for Arc<str> {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a text of one line", |text| line(text).map(Self::from));
-}
 
 impl FromValue for BTreeMap<String, String> {
     type Kind = Map<Parsed<String>>;
@@ -35,26 +25,14 @@ impl FromValue for BTreeMap<String, String> {
     };
 }
 
-impl FromValue for PathBuf {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::in_folder("a file", file);
-}
-
-impl FromValue for SocketAddr {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("an IP address with a port", address::socket).matching(":[0-9]+$");
-}
-
-impl FromValue for HeaderName {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a field name such as `\"x-consumer-id\"`", field_name)
+text_values! {
+    String: Parsed::new("a text of one line", line);
+    Arc<str>: Parsed::new("a text of one line", |text| line(text).map(Self::from));
+    PathBuf: Parsed::in_folder("a file", file);
+    SocketAddr: Parsed::new("an IP address with a port", address::socket).matching(":[0-9]+$");
+    HeaderName: Parsed::new("a field name such as `\"x-consumer-id\"`", field_name)
         .matching("^[!#-'*+.^_`|~0-9A-Za-z-]+$");
-}
-
-impl FromValue for Method {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("a method such as `\"GET\"`", |text| {
+    Method: Parsed::new("a method such as `\"GET\"`", |text| {
         method(text)?.ok_or_else(Refused::plain)
     })
     .matching("^[A-Z]+$");

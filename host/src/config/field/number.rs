@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::{FromValue, Kind};
 use crate::config::read::Slot;
+use crate::config::value::either;
 
 /// A whole number within bounds.
 pub(crate) struct Whole<N> {
@@ -75,10 +76,8 @@ impl<N> Kind for Whole<N> {
             let number =
                 text.and_then(|text| text.replace([' ', '_', ',', '%'], "").parse::<u64>().ok());
             let number = number.filter(|number| (self.least..=self.most).contains(number));
-            let problem = slot.wants(&words);
-            if let Some(number) = number {
-                problem.help(format!("write `{number}`, without quotes"));
-            }
+            let cure = number.map(|number| format!("write `{number}`, without quotes"));
+            slot.wants(&words).help_if(cure);
             return None;
         };
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -99,11 +98,7 @@ impl Kind for Numbers {
 
     fn words(&self) -> String {
         let numbers: Vec<String> = self.0.iter().map(u16::to_string).collect();
-        match numbers.split_last() {
-            Some((last, [])) => last.clone(),
-            Some((last, others)) => format!("{} or {last}", others.join(", ")),
-            None => String::new(),
-        }
+        either(&numbers)
     }
 
     fn schema(&self) -> Json {
@@ -144,21 +139,16 @@ impl Kind for PerSecond {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<f64> {
-        let (number, written) = match slot.value() {
-            DeValue::Integer(integer) => {
-                let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-                let number = number.and_then(|number| i32::try_from(number).ok());
-                (number.map(f64::from), integer.to_string())
-            }
-            DeValue::Float(float) => (float.as_str().parse().ok(), float.to_string()),
-            DeValue::String(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => {
-                slot.wants(&self.words());
-                return None;
-            }
+        let value = slot.value();
+        let (number, written) = if let Some(integer) = value.as_integer() {
+            let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+            let number = number.and_then(|number| i32::try_from(number).ok());
+            (number.map(f64::from), integer.to_string())
+        } else if let Some(float) = value.as_float() {
+            (float.as_str().parse().ok(), float.to_string())
+        } else {
+            slot.wants(&self.words());
+            return None;
         };
         let rate = number.filter(|number| *number > 0.0 && *number <= 1e9);
         if rate.is_none() {
@@ -188,10 +178,10 @@ impl Kind for Flag {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<bool> {
-        let DeValue::Boolean(flag) = slot.value() else {
+        let flag = slot.value().as_bool();
+        if flag.is_none() {
             slot.wants(&self.words());
-            return None;
-        };
-        Some(*flag)
+        }
+        flag
     }
 }

@@ -83,7 +83,7 @@ impl Kind for SecretName {
             return None;
         }
         let known: Vec<&str> = slot.names().of(Group::Secret).collect();
-        let there = there_are(&known, "there is none yet");
+        let there = there_are(known, "there is none yet");
         slot.error("does not name a secret").help(format!(
             "never write a secret into the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"
         ));

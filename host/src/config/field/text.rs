@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::{FromValue, Kind};
 use crate::config::read::Slot;
-use crate::config::value::{Refused, nearest, quoted};
+use crate::config::value::{Refused, either, nearest, quoted};
 use crate::model::word::Word;
 
 /// A text that a function reads.
@@ -133,6 +133,17 @@ impl<T> Parsed<T> {
     }
 }
 
+/// How types are read that are written as text.
+macro_rules! text_values {
+    ($($type:ty: $kind:expr;)*) => {
+        $(impl $crate::config::field::FromValue for $type {
+            type Kind = $crate::config::field::Parsed<Self>;
+            const KIND: Self::Kind = $kind;
+        })*
+    };
+}
+pub(crate) use text_values;
+
 /// One of several words.
 pub(crate) struct Choice<T: 'static> {
     /// The words, and what they stand for.
@@ -154,11 +165,7 @@ impl<T: Copy + Sync> Kind for Choice<T> {
 
     fn words(&self) -> String {
         let words: Vec<String> = self.options.iter().map(|(word, _)| quoted(word)).collect();
-        match words.split_last() {
-            Some((last, [])) => last.clone(),
-            Some((last, others)) => format!("{} or {last}", others.join(", ")),
-            None => String::new(),
-        }
+        either(&words)
     }
 
     fn schema(&self) -> Json {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use windlass_config_derive::{FromTable, Word};
 
-use crate::config::field::{FromValue, Parsed};
+use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
 use crate::config::value::Refused;
 use crate::config::value::unit::SIZE;
@@ -38,10 +38,8 @@ pub enum CompileCache {
     Off,
 }
 
-impl FromValue for CompileCache {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::in_folder("a folder, or `\"off\"`", |text, folder| match text {
+text_values! {
+    CompileCache: Parsed::in_folder("a folder, or `\"off\"`", |text, folder| match text {
             "" => Err(Refused::plain()),
             "off" => Ok(Self::Off),
             path => Ok(Self::Folder(folder.join(path))),
@@ -98,9 +96,8 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
-impl FromValue for AccessLog {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::in_folder(
+text_values! {
+    AccessLog: Parsed::in_folder(
         "`\"off\"`, `\"stdout\"`, `\"stderr\"` or a file",
         |text, folder| match text {
             "" => Err(Refused::plain()),

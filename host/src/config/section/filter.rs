@@ -9,7 +9,9 @@ use windlass_config_derive::FromTable;
 
 use super::bounds::{Breaker, FilterLimits, Recycle};
 use crate::config::MAX_DOCUMENTS;
-use crate::config::field::{FromValue, Kind, Map, Parsed, Placed, Reference, Then, placed};
+use crate::config::field::{
+    FromValue, Kind, Map, Parsed, Placed, Reference, Then, placed, text_values,
+};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
@@ -66,6 +68,27 @@ pub struct FilterConfig {
     pub span: Span,
 }
 
+impl FilterConfig {
+    /// A setting that is a text.
+    pub(crate) fn text_setting(&self, key: &str) -> Option<&str> {
+        self.settings.json.get(key)?.as_str()
+    }
+
+    /// The texts of a setting that is a list, each with its index.
+    pub(crate) fn list_setting(&self, key: &str) -> impl Iterator<Item = (usize, &str)> {
+        let list = self.settings.json.get(key).and_then(Json::as_array);
+        let items = list.into_iter().flatten().enumerate();
+        items.filter_map(|(index, item)| Some((index, item.as_str()?)))
+    }
+
+    /// Where the value of a JSON pointer in the settings is; the table's name for one that is left
+    /// out.
+    pub(crate) fn span_at(&self, pointer: &str) -> Span {
+        let span = self.settings.spans.get(pointer).copied();
+        span.unwrap_or(self.span)
+    }
+}
+
 /// The code of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginSource {
@@ -75,9 +98,15 @@ pub enum PluginSource {
     File(PathBuf),
 }
 
-impl FromValue for PluginSource {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::in_folder(
+impl PluginSource {
+    /// Whether it is the plugin of this name that comes with the gateway.
+    pub(crate) fn is_builtin(&self, name: &str) -> bool {
+        matches!(self, Self::Builtin(own) if own == name)
+    }
+}
+
+text_values! {
+    PluginSource: Parsed::in_folder(
         "`\"builtin:<name>\"`, or a path that ends in `.wasm`",
         plugin::source,
     )

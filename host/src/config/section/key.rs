@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 use windlass_config_derive::FromTable;
 
-use crate::config::field::{FromValue, Kind, NAME, Parsed, Reference, Unique, placed};
+use crate::config::field::{FromValue, Kind, NAME, Parsed, Reference, Unique, placed, text_values};
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
@@ -68,9 +68,8 @@ const ID: Unique<Parsed<String>> = Unique {
     private_cure: None,
 };
 
-impl FromValue for [u8; 32] {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("`sha256:` and 64 hex digits", digest::parse)
+text_values! {
+    [u8; 32]: Parsed::new("`sha256:` and 64 hex digits", digest::parse)
         .matching("^sha256:[0-9A-Fa-f]{64}$")
         .private();
 }

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
 use super::rate::ClientRateKeys;
+use super::{Api, Config};
 use crate::config::field::{FromValue, List, Parsed, Reference, Then};
 use crate::config::names::Group;
 use crate::config::read::Table;
@@ -69,6 +70,19 @@ pub struct RouteConfig {
     /// The entry in the file.
     #[key(with = Table::span)]
     pub(crate) span: Span,
+}
+
+impl RouteConfig {
+    /// Its API.
+    pub(crate) fn api<'c>(&self, config: &'c Config) -> Option<&'c Api> {
+        self.api.and_then(|index| config.apis.get(index))
+    }
+
+    /// The path before its own: that of its API.
+    pub(crate) fn base_path<'c>(&self, config: &'c Config) -> &'c str {
+        let base = self.api(config).and_then(|api| api.base_path.as_deref());
+        base.unwrap_or_default()
+    }
 }
 
 /// The time-outs of a route, which lower its upstream's.

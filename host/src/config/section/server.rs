@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use windlass_config_derive::FromTable;
 
 use super::rate::ClientRateKeys;
-use crate::config::field::{FromValue, Parsed};
+use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
 use crate::config::value::address;
 use crate::config::value::name::pseudonym;
@@ -69,9 +69,8 @@ pub struct Server {
     pub(crate) are_resolvers_whole: bool,
 }
 
-impl FromValue for IpNet {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new(
+text_values! {
+    IpNet: Parsed::new(
         "a block of addresses such as `\"10.0.0.0/8\"`",
         address::block,
     )

@@ -15,7 +15,7 @@ use std::time::Duration;
 use windlass_config_derive::{FromTable, Word};
 
 use super::tls::UpstreamTls;
-use crate::config::field::{FromValue, Parsed};
+use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
 use crate::config::value::balance::statuses;
 use crate::config::value::host;
@@ -131,9 +131,8 @@ pub enum HostRule {
     Literal(String),
 }
 
-impl FromValue for HostRule {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new("`\"preserve\"`, `\"endpoint\"` or a name", host::rule);
+text_values! {
+    HostRule: Parsed::new("`\"preserve\"`, `\"endpoint\"` or a name", host::rule);
 }
 
 /// The protocol of endpoints.
@@ -164,10 +163,8 @@ impl StatusRanges {
     }
 }
 
-impl FromValue for StatusRanges {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> =
-        Parsed::new("statuses such as `\"200-299,404\"`", statuses).matching("^[0-9, -]+$");
+text_values! {
+    StatusRanges: Parsed::new("statuses such as `\"200-299,404\"`", statuses).matching("^[0-9, -]+$");
 }
 
 fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {

@@ -43,10 +43,7 @@ pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
     let Some((host, port)) = text.rsplit_once(':').filter(|_| !is_bare_ipv6(text)) else {
         return Err(odd_endpoint(text).unwrap_or_else(|| no_port(text)));
     };
-    let in_brackets = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let is_good = in_brackets.map_or_else(|| is_host(host), is_bare_ipv6);
+    let is_good = is_host_or_ipv6(host);
     let has_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(0) if is_good => Err(Refused::because("has port 0, which nothing listens on")),
@@ -146,6 +143,14 @@ fn no_port(text: &str) -> Refused {
     } else {
         Refused::plain()
     }
+}
+
+/// Whether it is a host, or an IPv6 address in brackets.
+pub(in crate::config) fn is_host_or_ipv6(text: &str) -> bool {
+    let inside = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inside.map_or_else(|| is_host(text), is_bare_ipv6)
 }
 
 fn is_bare_ipv6(text: &str) -> bool {

@@ -1,5 +1,7 @@
 //! What the balancing of an upstream is written with: thresholds, hash keys, statuses, cookies.
 
+use std::collections::BTreeSet;
+
 use http::HeaderName;
 
 use super::message::field_name;
@@ -69,14 +71,12 @@ pub(in crate::config) fn other_param<'a>(
     name: &str,
     paths: impl Iterator<Item = &'a str>,
 ) -> String {
-    let mut known: Vec<&str> = paths.flat_map(path::parameters).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: BTreeSet<&str> = paths.flat_map(path::parameters).collect();
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return format!("did you mean `\"param:{meant}\"`?");
     }
     let none = format!("no path there has parameters: one is written `{{{name}}}`");
-    there_are(&known, &none)
+    there_are(known, &none)
 }
 
 /// The name of a cookie: a token (RFC 6265, section 4.1.1).

@@ -1,14 +1,14 @@
 //! Hosts that a route answers to, and what goes upstream as `host`.
 
 use super::Refused;
-use super::address::is_host;
+use super::address::{is_host, is_host_or_ipv6};
 use crate::config::section::HostRule;
 
 /// `api.example.com`, or `*.example.com` for every name below it. Lower-case.
 pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {
     let lower = text.to_ascii_lowercase();
     let name = lower.strip_prefix("*.").unwrap_or(&lower);
-    if is_host(name) || is_ipv6(name) {
+    if is_host_or_ipv6(name) {
         return Ok(lower);
     }
     if lower == "*" {
@@ -35,26 +35,15 @@ pub(in crate::config) fn rule(text: &str) -> Result<HostRule, Refused> {
 pub(in crate::config) fn literal(text: &str) -> Result<String, Refused> {
     let name = match text.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
-            if port.parse::<u16>().is_ok() {
-                name
-            } else {
-                ""
-            }
+            port.parse::<u16>().map_or("", |_| name)
         }
         Some(_) | None => text,
     };
-    if is_host(name) || is_ipv6(name) {
+    if is_host_or_ipv6(name) {
         Ok(text.to_owned())
     } else {
         Err(mend(text, "only the name and the port are sent"))
     }
-}
-
-fn is_ipv6(text: &str) -> bool {
-    let address = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// Offers what is left without scheme, path and port.

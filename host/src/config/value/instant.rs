@@ -10,7 +10,9 @@ use crate::model::date;
 /// The point in time of an offset date-time. Earlier than 1970 is taken as 1970.
 pub(in crate::config) fn point(value: &Datetime) -> Result<SystemTime, Refused> {
     if value.date.is_none() || value.time.is_none() {
-        return Err(Refused::because("has no time of day").write_bare("2027-01-01T00:00:00Z"));
+        return Err(
+            Refused::because("has no time of day").help("write it as `2027-01-01T00:00:00Z`")
+        );
     }
     if value.offset.is_none() {
         return Err(Refused::because("has no offset from UTC").help(format!("write `{value}Z`")));
@@ -25,12 +27,6 @@ pub(in crate::config) fn rfc3339(mut value: Datetime) -> String {
         time.second.get_or_insert(0);
     }
     value.to_string()
-}
-
-impl Refused {
-    fn write_bare(self, text: &str) -> Self {
-        self.help(format!("write it as `{text}`"))
-    }
 }
 
 #[cfg(test)]

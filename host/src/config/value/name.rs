@@ -7,16 +7,7 @@ pub(in crate::config) fn name(text: &str) -> Result<String, Refused> {
     if is_name(text) {
         return Ok(text.to_owned());
     }
-    let mended: String = text
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let mended = text.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
     let refused = Refused::plain();
     Err(if is_name(&mended) {
         refused.write(&mended)

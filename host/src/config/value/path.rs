@@ -60,7 +60,7 @@ pub(in crate::config) fn base(text: &str) -> Result<String, Refused> {
 }
 
 /// The names of a pattern's parameters.
-pub(in crate::config) fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
     pattern.split('/').filter_map(|segment| {
         let inside = segment.strip_prefix('{')?.strip_suffix('}')?;
         Some(inside.strip_suffix('+').unwrap_or(inside))

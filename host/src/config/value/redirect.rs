@@ -2,7 +2,7 @@
 //!
 //! Promises: the client's request never chooses the host that it is sent to.
 
-use super::address::is_host;
+use super::address::is_host_or_ipv6;
 use super::{Refused, nearest};
 
 /// What stands for parts of the request.
@@ -53,11 +53,7 @@ fn authority_is_fixed(authority: &str) -> Result<(), Refused> {
         Some((host, port)) if has_port(port) => host,
         Some(_) | None => authority,
     };
-    let in_brackets = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let is_ipv6 = in_brackets.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    if is_host(host) || is_ipv6 {
+    if is_host_or_ipv6(host) {
         Ok(())
     } else {
         Err(Refused::because("names no host").write("https://example.com${path}${query}"))

@@ -27,10 +27,6 @@ pub(in crate::config) fn from_table(table: &DeTable<'_>, span: Span) -> (Setting
 
 /// A text, a number or a boolean as JSON. None: it is something else, or a number that JSON cannot hold.
 pub(in crate::config) fn scalar(value: &DeValue<'_>) -> Option<Value> {
-    match value {
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {}
-        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => return None,
-    }
     let mut walk = Walk::default();
     let value = walk.scalar(value, Span::default())?;
     walk.unfit.is_empty().then_some(value)
@@ -94,14 +90,11 @@ impl Walk {
 
     fn float(&mut self, text: &str, span: Span) -> Value {
         let number = text.parse().ok().and_then(Number::from_f64);
-        number.map_or_else(
-            || {
-                self.unfit
-                    .push((span, "a number that is not finite, which JSON cannot hold"));
-                Value::Null
-            },
-            Value::Number,
-        )
+        number.map(Value::Number).unwrap_or_else(|| {
+            self.unfit
+                .push((span, "a number that is not finite, which JSON cannot hold"));
+            Value::Null
+        })
     }
 }
 

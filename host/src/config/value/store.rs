@@ -59,10 +59,7 @@ pub(in crate::config) fn url(text: &str) -> Result<String, Refused> {
 
 /// `[user@]host[:port][/number]`
 fn server(rest: &str) -> Result<(), Refused> {
-    let (authority, database) = match rest.split_once('/') {
-        Some((authority, database)) => (authority, database),
-        None => (rest, ""),
-    };
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
     let address = match authority.rsplit_once('@') {
         Some((user, address)) => {
             if user.contains(':') {

@@ -7,7 +7,7 @@ use http::HeaderName;
 use windlass_config_derive::FromTable;
 
 use super::sticky::Sticky;
-use crate::config::field::{Choice, FromValue, Parsed};
+use crate::config::field::{Choice, Parsed, text_values};
 use crate::config::names::Group;
 use crate::config::read::{HashParam, Table};
 use crate::config::value::balance::{hash_key, threshold};
@@ -104,18 +104,13 @@ pub(crate) enum HashKey {
     Attribute(String),
 }
 
-impl FromValue for HashKey {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new(
+text_values! {
+    HashKey: Parsed::new(
         "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
         hash_key,
     )
     .matching("^(client|(header|cookie|param|attribute):.+)$");
-}
-
-impl FromValue for Threshold {
-    type Kind = Parsed<Self>;
-    const KIND: Parsed<Self> = Parsed::new(
+    Threshold: Parsed::new(
         "a number of endpoints such as `\"1\"`, or a share such as `\"50%\"`",
         threshold,
     )

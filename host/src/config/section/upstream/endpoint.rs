@@ -42,6 +42,13 @@ pub struct Endpoint {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Endpoint {
+    /// Its IP address and port; none of a name.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        self.address.parse().ok()
+    }
+}
+
 const ADDRESS: Parsed<String> =
     Parsed::new("an IP address or a name, with a port", address::endpoint).matching(":[0-9]+$");
 
@@ -60,9 +67,9 @@ pub(super) fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     for endpoint in endpoints {
         let address = &endpoint.address;
         // `[0::1]:80` is `[::1]:80`, and names are the same in either case.
-        let same = match address.parse::<SocketAddr>() {
-            Ok(address) => address.to_string(),
-            Err(_) => address.to_ascii_lowercase(),
+        let same = match endpoint.socket() {
+            Some(socket) => socket.to_string(),
+            None => address.to_ascii_lowercase(),
         };
         if let Some(line) = table.earlier(&of, &same, endpoint.span) {
             let message = format!("`{address}` is an endpoint already, in line {line}");

@@ -2,8 +2,7 @@
 //!
 //! Warnings, not errors: the admin API adds endpoints, and labels with them.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::balance::Balance;
 use super::ejection::Ejection;
@@ -25,8 +24,7 @@ pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Bal
         table.idle(&["failover"], why);
     }
     // A name may stand for many endpoints.
-    let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
-    if endpoints.iter().all(is_address) {
+    if endpoints.iter().all(|endpoint| endpoint.socket().is_some()) {
         alone(table, endpoints);
         fail_open(table, &groups, balance.fail_open);
         failover(table, &groups, balance.failover);
@@ -34,8 +32,8 @@ pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Bal
 }
 
 /// How many endpoints take requests of each group, the first to be used first.
-fn groups(endpoints: &[Endpoint], prefer: &BTreeMap<String, String>) -> Vec<usize> {
-    let mut groups: BTreeMap<(u8, bool), usize> = BTreeMap::new();
+fn groups(endpoints: &[Endpoint], prefer: &BTreeMap<String, String>) -> Vec<u32> {
+    let mut groups: BTreeMap<(u8, bool), u32> = BTreeMap::new();
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.weight > 0) {
         let preferred = prefer.iter().all(|label| carries(endpoint, label));
         *groups.entry((endpoint.priority, !preferred)).or_default() += 1;
@@ -77,13 +75,8 @@ fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<Strin
 /// What endpoints have in its place.
 fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
     let labels = endpoints.iter().flat_map(|endpoint| &endpoint.labels);
-    let mut values: Vec<&str> = labels
-        .clone()
-        .filter(|(known, _)| *known == name)
-        .map(|(_, value)| value.as_str())
-        .collect();
-    values.sort_unstable();
-    values.dedup();
+    let same = labels.clone().filter(|(known, _)| *known == name);
+    let values: BTreeSet<&str> = same.map(|(_, value)| value.as_str()).collect();
     if !values.is_empty() {
         return format!("endpoints have `{name}`: {}", backticked(values));
     }
@@ -106,7 +99,6 @@ fn alone(table: &mut Table<'_>, endpoints: &[Endpoint]) {
 
 /// A share of the endpoints that is none of them.
 pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ejection) {
-    let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
     let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
     let most = count.saturating_mul(ejection.max_share) / 100;
     let is_on = ejection.faults > 0 || ejection.min_success > 0;
@@ -117,7 +109,7 @@ pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ej
         || !table.is_sound("ejection")
         || !table.is_sound("endpoints")
         || table.is_incomplete()
-        || !endpoints.iter().all(is_address)
+        || endpoints.iter().any(|endpoint| endpoint.socket().is_none())
     {
         return;
     }
@@ -134,53 +126,41 @@ pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ej
 
 /// Endpoints to fall back on that take no request.
 fn idle_groups(table: &mut Table<'_>, endpoints: &[Endpoint]) {
-    let mut priorities: Vec<u8> = endpoints.iter().map(|one| one.priority).collect();
-    priorities.sort_unstable();
-    priorities.dedup();
-    let taken = |priority: u8| {
-        let mut group = endpoints.iter().filter(|one| one.priority == priority);
-        group.any(|one| one.weight > 0)
-    };
-    let idle: Vec<u8> = priorities
-        .iter()
-        .copied()
-        .filter(|one| !taken(*one))
-        .collect();
-    // All of them are told of elsewhere.
-    if idle.len() == priorities.len() {
+    // The first endpoint of each tier, and whether any of it takes requests.
+    let mut tiers: BTreeMap<u8, (&Endpoint, bool)> = BTreeMap::new();
+    for endpoint in endpoints {
+        let (_, is_taken) = tiers.entry(endpoint.priority).or_insert((endpoint, false));
+        *is_taken |= endpoint.weight > 0;
+    }
+    // The case of all of them has an error of its own.
+    if tiers.values().all(|(_, is_taken)| !is_taken) {
         return;
     }
-    for priority in idle {
-        let first = endpoints.iter().find(|one| one.priority == priority);
-        let span = first.map_or_else(|| table.span_of("endpoints"), |one| one.span);
+    for (priority, (first, _)) in tiers.into_iter().filter(|(_, (_, is_taken))| !is_taken) {
         let message = format!(
             "every endpoint with `priority = {priority}` has weight 0: the group never takes a request"
         );
         table
-            .warning(span, &message)
+            .warning(first.span, &message)
             .help("give one of them a weight from 1 to 1000; a group that is to wait does so by its `priority`");
     }
 }
 
 /// A count that no group reaches: the gateway would never look at health.
-fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
+fn fail_open(table: &mut Table<'_>, groups: &[u32], threshold: Threshold) {
     let Some(most) = groups.iter().max() else {
         return;
     };
-    let is_all = match threshold {
-        Threshold::Count(count) => usize::try_from(count).is_ok_and(|count| count == *most),
-        Threshold::Percent(percent) => percent == 100,
-    };
+    let is_all = [Threshold::Count(*most), Threshold::Percent(100)].contains(&threshold);
     if is_all && *most > 1 {
         let message = "`fail_open` is all endpoints: when one of them is unhealthy or ejected, it gets requests as before";
         table
             .warning_at("fail_open", message)
             .help("write fewer than there are, such as `\"50%\"`");
     }
-    let Threshold::Count(count) = threshold else {
-        return;
-    };
-    if usize::try_from(count).is_ok_and(|count| count > *most) {
+    if let Threshold::Count(count) = threshold
+        && count > *most
+    {
         let message = format!(
             "`fail_open` is {count}, more than the endpoints of any group ({most}): all are used always, unhealthy and ejected ones too"
         );
@@ -192,13 +172,12 @@ fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
 
 /// A count that some groups do not reach: a group with enough is used, whichever that is, and
 /// without one the first that has any.
-fn failover(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
+fn failover(table: &mut Table<'_>, groups: &[u32], threshold: Threshold) {
     let (Threshold::Count(count), Some((first, later))) = (threshold, groups.split_first()) else {
         return;
     };
-    let reaches = |size: usize| usize::try_from(count).is_ok_and(|count| size >= count);
     let most = later.iter().max().copied().unwrap_or_default();
-    let (message, least) = match (reaches(*first), reaches(most)) {
+    let (message, least) = match (*first >= count, most >= count) {
         // One group alone has been told of.
         _ if later.is_empty() => return,
         (true, true) => return,

@@ -1,7 +1,5 @@
 //! Keys of an upstream that leave each other no room, or that are seldom meant together.
 
-use std::net::SocketAddr;
-
 use super::{Endpoint, UpstreamConfig, UpstreamProtocol};
 use crate::config::read::Table;
 use crate::config::value::unit;
@@ -83,8 +81,7 @@ fn host(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     }
     let is_public = |endpoint: &&Endpoint| {
         let name = endpoint.address.strip_suffix(":443");
-        let is_address = endpoint.address.parse::<SocketAddr>().is_ok();
-        !is_address && name.is_some_and(|name| name.contains('.'))
+        endpoint.socket().is_none() && name.is_some_and(|name| name.contains('.'))
     };
     if let Some(endpoint) = upstream.endpoints.iter().find(is_public) {
         let message = format!(
@@ -107,8 +104,8 @@ fn authority(table: &mut Table<'_>, upstream: &UpstreamConfig) {
         return;
     }
     let is_address = |endpoint: &&Endpoint| {
-        let address = endpoint.address.parse::<SocketAddr>();
-        address.is_ok_and(|address| !address.ip().is_loopback())
+        let socket = endpoint.socket();
+        socket.is_some_and(|socket| !socket.ip().is_loopback())
     };
     if let Some(endpoint) = upstream.endpoints.iter().find(is_address) {
         let message = format!(
