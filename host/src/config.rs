@@ -32,7 +32,7 @@ mod subject;
 mod syntax;
 mod value;
 
-pub(crate) use problem::{Problems, Severity};
+pub(crate) use problem::{Problem, Problems, Severity, Subject};
 pub use section::*;
 pub use source::Span;
 pub(crate) use value::path::parameters;

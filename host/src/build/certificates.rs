@@ -4,75 +4,53 @@
 
 use std::path::Path;
 
-use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
+use crate::config::{CheckTls, Config, Problems, Span, UpstreamConfig, UpstreamTls};
 use crate::http::tls::certificate;
 use crate::http::tls::certificate::{ServedCertificate, Validity, ValidityFault};
 use crate::runtime::clock::Timestamp;
 
 /// All that this configuration shows. Warns of those that clients refuse, or will soon.
 pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
+    let listeners = config.listeners.iter();
+    let listeners = listeners.filter_map(|one| Some(("listener", one.address, one.tls.as_ref()?)));
+    let admin = config.admin.iter();
+    let admin = admin.filter_map(|one| Some(("admin", one.address, one.tls.as_ref()?)));
+    let served = listeners.chain(admin);
+    let served =
+        served.map(|(to, address, tls)| (to, address.to_string(), &tls.certificate, tls.span));
+    let shown = config.upstreams.iter().flat_map(|upstream| {
+        let checks = upstream.health.as_ref().map(|health| &health.tls);
+        let checks = checks.and_then(|tls| match tls {
+            CheckTls::On(tls) => Some(tls),
+            CheckTls::AsRequests | CheckTls::Off => None,
+        });
+        let both = upstream.tls.iter().chain(checks);
+        both.filter_map(|tls| {
+            let certificate = &tls.identity.as_ref()?.certificate;
+            Some(("upstream", upstream.name.to_string(), certificate, tls.span))
+        })
+    });
     let mut all = Vec::new();
-    let mut one = |to, name: String, path: &Path, span: Span| {
+    for (audience, name, path, span) in served.chain(shown) {
         // A file that cannot be read is reported by its user.
         let Ok(validity) = Validity::of_chain(path) else {
-            return;
+            continue;
         };
-        let title = match to {
+        let title = match audience {
             "admin" => "`[admin] tls`".to_owned(),
-            _ => format!("{to} `{name}`"),
+            _ => format!("{audience} `{name}`"),
         };
         warn(&title, path, &validity, span, problems);
         all.push(ServedCertificate {
-            audience: to,
+            audience,
             name,
             ends_s: validity.ends_s,
         });
-    };
-    for listener in &config.listeners {
-        if let Some(tls) = &listener.tls {
-            one(
-                "listener",
-                listener.address.to_string(),
-                &tls.certificate,
-                tls.span,
-            );
-        }
-    }
-    if let Some(admin) = &config.admin
-        && let Some(tls) = &admin.tls
-    {
-        one(
-            "admin",
-            admin.address.to_string(),
-            &tls.certificate,
-            tls.span,
-        );
-    }
-    for upstream in &config.upstreams {
-        let checks = match upstream.health.as_ref().map(|health| &health.tls) {
-            Some(CheckTls::On(tls)) => Some(tls),
-            Some(CheckTls::AsRequests | CheckTls::Off) | None => None,
-        };
-        for tls in upstream.tls.iter().chain(checks) {
-            if let UpstreamTls {
-                identity: Some(identity),
-                span,
-                ..
-            } = tls
-            {
-                one(
-                    "upstream",
-                    upstream.name.to_string(),
-                    &identity.certificate,
-                    *span,
-                );
-            }
-        }
     }
     hosts(config, problems);
     for upstream in &config.upstreams {
         if let Some(tls) = &upstream.tls {
-            authorities(&upstream.name, tls, problems);
+            authorities(upstream, tls, problems);
         }
     }
     all
@@ -92,14 +70,14 @@ fn hosts(config: &Config, problems: &mut Problems) {
     if !config.server.trusted_proxies.is_empty() {
         return;
     }
-    let mut told: Vec<&str> = Vec::new();
+    let mut reported: Vec<&str> = Vec::new();
     for route in &config.routes {
         let names = route.hosts.iter().filter(|host| !host.starts_with('*'));
         for host in names {
-            if told.contains(&&**host) || shown.iter().any(|names| names.covers(host)) {
+            if reported.contains(&&**host) || shown.iter().any(|names| names.covers(host)) {
                 continue;
             }
-            told.push(host);
+            reported.push(host);
             let message = format!(
                 "no certificate of a listener is for the host `{host}`: clients that ask for it refuse the connection"
             );
@@ -111,14 +89,15 @@ fn hosts(config: &Config, problems: &mut Problems) {
 }
 
 /// Warn of authorities that can vouch for nobody any more.
-fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
+fn authorities(upstream: &UpstreamConfig, tls: &UpstreamTls, problems: &mut Problems) {
     let Some(path) = tls.ca.as_deref().filter(|_| tls.verify) else {
         return;
     };
     if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(Timestamp::now().unix_s()))
     {
         let message = format!(
-            "upstream `{upstream}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
+            "upstream `{}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
+            upstream.name,
             path.display()
         );
         tracing::warn!("{message}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use windlass_builtin_plugins::BuiltinPlugin;
 
 use super::Route;
-use super::granted::builtin;
+use super::named_grants::builtin;
 use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
 use crate::config::{self, Config, Problems, backticked, nearest};
 use crate::exchange::{HOST_FACTS, is_host_fact};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::granted::{allow_line, builtin, granted_all, grants};
+use super::granted::{allow_line, granted_all, grants};
+use super::named_grants::builtin;
 use super::spans::{bound_span, document_at, settings_span};
 use super::{attributes, cache_origin, documents};
 use crate::config::{self, Config, PluginSource, Problems, backticked};

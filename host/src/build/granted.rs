@@ -3,10 +3,8 @@
 //! [`super::filters`] loads a filter with them, and the lints read them. Whether a call is granted
 //! is decided in [`crate::wasm::grants`], at run time.
 
-use windlass_builtin_plugins::BuiltinPlugin;
-
-use super::named_grants;
-use crate::config::{self, Config, PluginSource};
+use super::named_grants::{self, builtin};
+use crate::config::{self, Config};
 use crate::exchange::is_host_fact;
 use crate::model::filter::HostInterface;
 use crate::model::word::Word as _;
@@ -48,14 +46,6 @@ pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
         upstreams: Vec::new(),
         secrets: named_grants::secrets(config, filter, builtin),
         callouts: named_grants::callouts(config, filter, builtin),
-    }
-}
-
-/// The plugin of a filter, if it comes with the gateway.
-pub(super) fn builtin(filter: &config::FilterConfig) -> Option<&'static BuiltinPlugin> {
-    match &filter.plugin {
-        PluginSource::Builtin(name) => windlass_builtin_plugins::builtin(name),
-        PluginSource::File(_) => None,
     }
 }
 

@@ -14,13 +14,14 @@ mod route_ends;
 mod routes;
 mod secrets;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::granted::{grants, settable};
 use crate::config::{
-    self, BalancePolicy, Config, FilterConfig, HashKey, Problems, RouteConfig, RouteEnd,
-    UpstreamConfig, backticked,
+    self, BalancePolicy, Config, FilterConfig, HashKey, Problem, Problems, RouteConfig, RouteEnd,
+    Subject, UpstreamConfig, backticked,
 };
 use crate::exchange::HOST_FACTS;
 use crate::filter_store::secrets::Secrets;
@@ -102,6 +103,11 @@ pub(super) fn more_keys(more: usize) -> String {
 type ReadTimeout = fn(&UpstreamConfig) -> Option<Duration>;
 
 impl<'a> Lint<'a> {
+    /// Warns of a table; its name comes before the message.
+    fn warn(&mut self, subject: &impl Subject, message: impl fmt::Display) -> &mut Problem {
+        self.problems.warning_of(subject, message)
+    }
+
     /// The filters that routes use. Those that no route uses were reported.
     fn used_filters(&self) -> Vec<UsedFilter<'a>> {
         let (config, filters) = (self.config, self.filters);
@@ -161,7 +167,7 @@ impl<'a> Lint<'a> {
                 "raise `{key}` of `[upstream.{}]`, or leave it out here",
                 first.name
             );
-            self.problems.warning_of(route, message).help(help);
+            self.warn(route, message).help(help);
         }
     }
 
@@ -177,8 +183,7 @@ impl<'a> Lint<'a> {
             let message = format!(
                 "filter `{name}` stands in `filters` twice, and runs twice for each request"
             );
-            self.problems
-                .warning_of(route, message)
+            self.warn(route, message)
                 .at(reference.span)
                 .help("leave one of them out; what a plan counts would be counted twice");
         }
@@ -211,7 +216,7 @@ impl<'a> Lint<'a> {
             let help = format!(
                 "add a filter that sets `{name}` to the route's `filters`, or split on something else"
             );
-            self.problems.warning_of(route, message).help(help);
+            self.warn(route, message).help(help);
         }
     }
 
@@ -230,7 +235,7 @@ impl<'a> Lint<'a> {
         );
         let help =
             format!("add a filter that sets `{name}` to those routes, or hash on something else");
-        self.problems.warning_of(upstream, message).help(help);
+        self.warn(upstream, message).help(help);
     }
 }
 

@@ -8,8 +8,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use windlass_builtin_plugins::BuiltinPlugin;
 
-use super::granted::builtin;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, PluginSource, Problems};
+
+/// The plugin of a filter, if it comes with the gateway.
+pub(super) fn builtin(filter: &config::FilterConfig) -> Option<&'static BuiltinPlugin> {
+    match &filter.plugin {
+        PluginSource::Builtin(name) => windlass_builtin_plugins::builtin(name),
+        PluginSource::File(_) => None,
+    }
+}
 
 /// The callouts that a filter without `allow` may ask.
 pub(super) fn callouts(

@@ -1,4 +1,4 @@
-//! What concerns several sections at once.
+//! Checks of several sections at once.
 
 use super::names::Group;
 use super::read::Reader;

@@ -1,11 +1,11 @@
-//! What is called otherwise elsewhere: keys of other gateways that have no place where they stand,
+//! Keys of other gateways that have no place where they are written,
 //! or none at all here.
 //!
 //! Asked for an unknown key of any table, after the table's own hints and before keys that are
 //! spelled alike. Deliberately not here: words that mean one thing in one table; those are hints of
 //! their section.
 
-/// What to do instead of a key of this name.
+/// The cure for a key of this name.
 pub(super) fn hint(word: &str) -> Option<&'static str> {
     let word = word.replace('-', "_").to_ascii_lowercase();
     let known = WORDS

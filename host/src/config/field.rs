@@ -31,13 +31,13 @@ use super::read::{Slot, Table};
 
 /// One shape of values: what is wanted, and how it is read.
 pub(crate) trait Kind: Sync {
-    /// What it becomes.
+    /// The value that it becomes.
     type Value;
 
-    /// What is wanted, for people: `a duration such as "5s", from 1ms to 1h`.
+    /// The wanted value, for people: `a duration such as "5s", from 1ms to 1h`.
     fn words(&self) -> String;
 
-    /// What is wanted, for editors.
+    /// The wanted value, for editors.
     fn schema(&self) -> Json;
 
     /// Reads a value; reports, and gives none, where it is not what is wanted.

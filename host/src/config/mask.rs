@@ -64,7 +64,7 @@ fn holds_password(content: &str) -> bool {
     name.ends_with("password") || content.split_once("://").is_some_and(in_url)
 }
 
-/// What follows `digest =`, unless it is a digest.
+/// The texts after `digest =` that are no digests.
 fn digests(line: &str, start: usize) -> Vec<Span> {
     let mut spans = Vec::new();
     for (at, word) in line.match_indices("digest") {

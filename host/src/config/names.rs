@@ -1,4 +1,4 @@
-//! What is defined in the file, gathered before anything is read, so that a reference to what
+//! The names that the file defines, gathered before anything is read, so that a reference to what
 //! is itself wrong is not reported as a reference to nothing.
 
 use toml::de::DeTable;

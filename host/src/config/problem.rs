@@ -1,4 +1,4 @@
-//! What is wrong with a file, all of it, in the form in which the operator reads it.
+//! The report on a file: all problems, in the form in which the operator reads them.
 //!
 //! Stands beside the reader, and serves whoever finds more later (a plugin's complaint about
 //! its settings, a conflict of routes, an order that cannot work). Promises: sorted by place,
@@ -26,7 +26,7 @@ pub struct Problem {
     pub(crate) severity: Severity,
     /// Where; the default is the file as a whole.
     pub span: Span,
-    /// What: lower case, no period, names in backticks.
+    /// The fault: lower case, no period, names in backticks.
     pub(crate) message: String,
     /// How to mend it.
     pub(crate) help: Option<String>,

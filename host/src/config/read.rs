@@ -17,17 +17,17 @@ use super::source::Span;
 pub(super) use slot::Slot;
 pub(super) use table::Table;
 
-/// What all readers share.
+/// The state that all readers share.
 pub(super) struct Reader {
-    /// What has been found so far.
+    /// The problems so far.
     pub(crate) problems: Problems,
-    /// What is defined, and what of it is used.
+    /// The names that are defined, and which of them are used.
     pub(crate) names: Names,
-    /// What may stand in the file once only, by sort and text, and where it does.
+    /// The texts that may be in the file once only, by sort and text, and where they are.
     pub(crate) seen: BTreeMap<(String, String), Span>,
     /// The most memory that a filter may ask for: `[wasm]` is read before the filters. Bytes.
     pub(crate) max_memory: u64,
-    /// What stands before the paths of an API's routes, by the API's index: APIs are read before
+    /// The base paths, by the index of the API: APIs are read before
     /// routes.
     pub(crate) base_paths: BTreeMap<usize, String>,
     /// The APIs whose base path could not be read, by index.
@@ -38,7 +38,7 @@ pub(super) struct Reader {
     pub(crate) hash_params: Vec<HashParam>,
     /// Whether keys may stand elsewhere too, in a store.
     pub(crate) has_store: bool,
-    /// What relative paths in the file are relative to.
+    /// The folder that relative paths in the file are relative to.
     pub(crate) folder: PathBuf,
     /// Whether a syntax error may have swallowed a part of the file.
     pub(crate) incomplete: bool,

@@ -67,7 +67,7 @@ pub struct Config {
     /// The file's name and text.
     #[key(with = Table::source)]
     pub source: Arc<Source>,
-    /// What works, but hardly as meant. What is found later is added to it.
+    /// The warnings. Later ones are added to it.
     #[key(with = Table::problems)]
     pub warnings: Problems,
     /// The process.

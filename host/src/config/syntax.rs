@@ -1,4 +1,4 @@
-//! What TOML itself refuses, several errors at once.
+//! The syntax errors of TOML, several at once.
 
 use toml::Spanned;
 use toml::de::{DeTable, Error};
@@ -21,7 +21,7 @@ pub(super) fn parse(source: &Source) -> (Spanned<DeTable<'_>>, Vec<Problem>) {
             let same = |problem: &Problem| source.line(problem.span.start) == line;
             problems.iter().any(same)
         };
-        // What stands below a header that is there twice is there twice as well.
+        // The keys below a header that is there twice are there twice as well.
         let below = is_key(source, span).then(|| header_above(source, line));
         let is_below = below.flatten().is_some_and(is_reported);
         if !is_reported(line) && !is_below && problems.len() < MOST {

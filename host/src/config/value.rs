@@ -23,9 +23,9 @@ pub(super) mod url;
 /// Why a text is refused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// What is wrong, said of the text; none: it is just not what was wanted.
+    /// The fault, said of the text; none: it is just not what was wanted.
     pub(crate) message: Option<String>,
-    /// What to write in its place.
+    /// The text to write in its place.
     pub(crate) help: Option<String>,
     /// Whether it may hold a secret, and must not be shown.
     pub(crate) private: bool,
@@ -37,7 +37,7 @@ impl Refused {
         Self::default()
     }
 
-    /// What is wrong.
+    /// The fault.
     pub(crate) fn because(message: impl Into<String>) -> Self {
         Self {
             message: Some(message.into()),

@@ -27,7 +27,7 @@ impl RequestId {
         Self(value.unwrap_or_else(|_| HeaderValue::from_static("")))
     }
 
-    /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
+    /// The name that a proxy gave it; none where that is no name for logs: up to 128 visible characters
     /// without quotes, `\`, `,`, `<` and `>`.
     #[must_use]
     pub(crate) fn from_proxy(value: &HeaderValue) -> Option<Self> {

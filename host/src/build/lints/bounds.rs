@@ -33,8 +33,7 @@ impl Lint<'_> {
                     bound.name,
                     outcome(bound)
                 );
-                self.problems
-                    .warning_of(used.filter, message)
+                self.warn(used.filter, message)
                     .at(bound_span(used.filter, index, "by"))
                     .help(help);
             }
@@ -56,8 +55,7 @@ impl Lint<'_> {
         let message = format!(
             "`cost_attribute` names `{name}`, which no filter of its routes sets: every request costs `cost`"
         );
-        self.problems
-            .warning_of(filter, message)
+        self.warn(filter, message)
             .at(filter.span_at("/cost_attribute"))
             .help(format!("put a filter that sets `{name}` before it"));
     }

@@ -42,8 +42,7 @@ impl Lint<'_> {
                 known => format!("there are {}", backticked(known.iter().copied())),
             });
             let message = format!("it is to describe the API `{name}`, which does not exist");
-            self.problems
-                .warning_of(filter, message)
+            self.warn(filter, message)
                 .at(filter.span_at(&format!("/apis/{index}")))
                 .help(help);
         }
@@ -62,8 +61,7 @@ impl Lint<'_> {
         }
         let message =
             format!("no route of the filter takes `GET {path}`, so it never serves the {what}");
-        self.problems
-            .warning_of(used.filter, message)
+        self.warn(used.filter, message)
             .at(used.filter.span_at(&format!("/{key}")))
             .help(format!(
                 "add a route with `path = \"{path}\"` and this filter, or write the path of one of its routes as `{key}`"

@@ -52,10 +52,7 @@ impl Lint<'_> {
         let message = format!(
             "a template names the {what} `{name}`, which no route of the filter has: the template never has a value"
         );
-        self.problems
-            .warning_of(used.filter, message)
-            .at(span)
-            .help(help);
+        self.warn(used.filter, message).at(span).help(help);
     }
 
     /// The names that an authorizer gets.
@@ -74,8 +71,7 @@ impl Lint<'_> {
                     "`{key}` names the {what} `{}`, which no route of the filter has: it is in no event",
                     name.escape_debug()
                 );
-                self.problems
-                    .warning_of(used.filter, message)
+                self.warn(used.filter, message)
                     .at(used.filter.span_at(&format!("/{key}/{index}")))
                     .help(help);
             }

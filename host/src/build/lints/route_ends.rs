@@ -60,8 +60,7 @@ impl Lint<'_> {
                 "its redirect to `{}` leads to the same route: clients go round until they give up",
                 redirect.to
             );
-            self.problems
-                .warning_of(route, message)
+            self.warn(route, message)
                 .help("redirect to a path or a host that another route has");
         }
     }
@@ -75,14 +74,12 @@ impl Lint<'_> {
                 "`respond` has status {} and no `location`: clients do not know where to go",
                 status.as_u16()
             );
-            self.problems
-                .warning_of(route, message)
+            self.warn(route, message)
                 .help("write `redirect = { to = \"..\" }` instead of `respond`");
         }
         if status == StatusCode::UNAUTHORIZED && !headers.contains_key(header::WWW_AUTHENTICATE) {
             let message = "`respond` has status 401 and no `www-authenticate`, which such an answer must have (RFC 9110 section 15.5.2)";
-            self.problems
-                .warning_of(route, message)
+            self.warn(route, message)
                 .help("add the field, or write `status = 403`");
         }
     }
@@ -95,8 +92,7 @@ impl Lint<'_> {
             if socket.is_some_and(|socket| socket.ip().is_unspecified()) {
                 let message =
                     format!("endpoint `{name}` is an address to listen on, not one to connect to");
-                self.problems
-                    .warning_of(upstream, message)
+                self.warn(upstream, message)
                     .at(endpoint.span)
                     .help("for this machine write `127.0.0.1`");
             }
@@ -112,10 +108,7 @@ impl Lint<'_> {
                 Some(_) | None => continue,
             };
             let message = format!("endpoint `{name}` is at {what}");
-            self.problems
-                .warning_of(upstream, message)
-                .at(endpoint.span)
-                .help(help);
+            self.warn(upstream, message).at(endpoint.span).help(help);
         }
     }
 
@@ -124,16 +117,14 @@ impl Lint<'_> {
         let retries = &upstream.retries;
         if retries.attempts > 1 && retries.budget == 0 && retries.budget_rate == 0 {
             let message = "`retries` has no budget, so that nothing is ever tried again";
-            self.problems
-                .warning_of(upstream, message)
+            self.warn(upstream, message)
                 .help("leave `budget` or `budget_rate` out, or write `attempts = 1`");
         }
         // The default is no mistake.
         let wanted = upstream.first_byte_timeout;
         if upstream.total_timeout.is_some_and(|total| total < wanted) && wanted != FIRST_BYTE {
             let message = "`first_byte_timeout` is longer than `total_timeout`, which ends the exchange before";
-            self.problems
-                .warning_of(upstream, message)
+            self.warn(upstream, message)
                 .help("raise `total_timeout`, or lower `first_byte_timeout`");
         }
     }
@@ -151,8 +142,7 @@ impl Lint<'_> {
         let is_cookie = matches!(sticky.by, StickyBy::Cookie(_)) && sticky.cookie.secure;
         if is_cookie && is_clear && self.config.server.trusted_proxies.is_empty() {
             let message = "the cookie of `sticky` is for TLS only (`secure`), and no listener speaks TLS: browsers drop it";
-            self.problems
-                .warning_of(upstream, message)
+            self.warn(upstream, message)
                 .at(sticky.span)
                 .help("give the listener `tls`, list the proxy that ends TLS in `[server] trusted_proxies`, or write `secure = false`");
         }
@@ -185,8 +175,7 @@ impl Lint<'_> {
                     let message = format!(
                         "endpoint `{address}` is the operator's listener (`[admin] address`): clients reach it, and it takes them for this machine"
                     );
-                    self.problems
-                        .warning_of(upstream, message)
+                    self.warn(upstream, message)
                         .at(endpoint.span)
                         .help("take the endpoint out; who may see `/metrics` asks the operator's listener itself");
                 }

@@ -30,16 +30,15 @@ impl Lint<'_> {
         if others.any(is_below) {
             return;
         }
-        self.problems
-            .warning_of(
-                route,
-                "its path ends in `/` and takes this one path only, none below it",
-            )
-            .at(route.path_span)
-            .help(format!(
-                "for all paths below it write `\"{}{{rest+}}\"`",
-                route.path
-            ));
+        self.warn(
+            route,
+            "its path ends in `/` and takes this one path only, none below it",
+        )
+        .at(route.path_span)
+        .help(format!(
+            "for all paths below it write `\"{}{{rest+}}\"`",
+            route.path
+        ));
     }
 
     /// A redirect of many paths that loses them.
@@ -56,7 +55,7 @@ impl Lint<'_> {
         let message = format!(
             "its redirect to `{to}` leaves out the path: every request is sent to the front page"
         );
-        self.problems.warning_of(route, message).help(format!(
+        self.warn(route, message).help(format!(
             "write `\"{to}${{path}}${{query}}\"`, or `\"{to}/\"` if the front page is meant"
         ));
     }
@@ -71,8 +70,7 @@ impl Lint<'_> {
                 "`rate` is {}, and that of `[server]` ({}), which all routes share, ends it before",
                 own.per_second, whole.per_second
             );
-            self.problems
-                .warning_of(route, message)
+            self.warn(route, message)
                 .help("lower it, or raise `rate` of `[server]`");
         }
     }
@@ -90,8 +88,7 @@ impl Lint<'_> {
                 let message = format!(
                     "`{key}` is longer than `total_timeout`, which ends the exchange before"
                 );
-                self.problems
-                    .warning_of(route, message)
+                self.warn(route, message)
                     .help(format!("raise `total_timeout`, or lower `{key}`"));
             }
         }
@@ -128,8 +125,7 @@ impl Lint<'_> {
                     shown(each),
                     upstream.name
                 );
-                self.problems
-                    .warning_of(route, message)
+                self.warn(route, message)
                     .help(format!("raise `{key}`, or lower `try_timeout`"));
             }
         }
@@ -158,8 +154,7 @@ impl Lint<'_> {
                 "the cookie of `sticky` is for `path = \"{}\"`, below which no route that leads here is: clients never send it back",
                 cookie.path
             );
-            self.problems
-                .warning_of(upstream, message)
+            self.warn(upstream, message)
                 .at(sticky.span)
                 .help("write what the paths of those routes begin with, or leave `path` out");
         }
@@ -172,8 +167,7 @@ impl Lint<'_> {
             let message = format!(
                 "the cookie of `sticky` is for `domain = \"{domain}\"`, in which no host of a route that leads here is: browsers drop it"
             );
-            self.problems
-                .warning_of(upstream, message)
+            self.warn(upstream, message)
                 .at(sticky.span)
                 .help("write a domain that those hosts end in, or leave `domain` out");
         }

@@ -13,7 +13,7 @@ use crate::config::value::{Refused, quoted, shorten};
 
 /// A list of one kind.
 pub(crate) struct List<K> {
-    /// What each item is.
+    /// The kind of each item.
     pub(crate) of: K,
     /// The fewest items.
     pub(crate) least: usize,
@@ -74,11 +74,11 @@ impl<K: Kind> Kind for List<K> {
 
 /// A table with keys of the operator's choice.
 pub(crate) struct Map<K> {
-    /// What each value is.
+    /// The kind of each value.
     pub(crate) of: K,
     /// Checks a key.
     pub(crate) key: fn(&str) -> Result<String, Refused>,
-    /// What a key is, for people.
+    /// The wanted key, for people.
     pub(crate) keys: &'static str,
 }
 
@@ -178,7 +178,7 @@ impl<T> Kind for Nested<T> {
 pub(crate) struct Switch<T> {
     /// The table.
     pub(crate) table: Nested<T>,
-    /// What `true` stands for.
+    /// The value of `true`.
     pub(crate) on: fn(Span) -> T,
 }
 
@@ -220,7 +220,7 @@ pub(crate) struct Entries<T> {
     pub(crate) each: Nested<T>,
     /// The fewest entries.
     pub(crate) least: usize,
-    /// What to do where there are fewer.
+    /// The cure where there are fewer.
     pub(crate) few: &'static str,
 }
 

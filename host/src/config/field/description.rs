@@ -24,10 +24,10 @@ pub(crate) type AnyField = Field<dyn Described>;
 
 /// The values that a key can have, for the reference.
 pub(crate) trait Described: Sync {
-    /// What is wanted, for people.
+    /// The wanted value, for people.
     fn words(&self) -> String;
 
-    /// What is wanted, for editors.
+    /// The wanted value, for editors.
     fn schema(&self) -> Json;
 
     /// The section that a value is, or is made of.
@@ -35,7 +35,7 @@ pub(crate) trait Described: Sync {
 }
 
 impl<K: ?Sized> Field<K> {
-    /// What holds without the key. None: it must be there.
+    /// The value without the key, in words. None: it must be there.
     pub(crate) fn default(&self) -> Option<String> {
         match self.absent {
             Absence::Required(_) => None,
@@ -46,7 +46,7 @@ impl<K: ?Sized> Field<K> {
     }
 }
 
-/// What holds where a key is absent.
+/// The value of a key that is absent.
 #[derive(Clone, Copy)]
 pub(crate) enum Absence {
     /// The key must be there: an example, as TOML.

@@ -12,7 +12,7 @@ use crate::model::word::Word;
 
 /// A text that a function reads.
 pub(crate) struct Parsed<T> {
-    /// What is wanted, for people.
+    /// The wanted text, for people.
     pub(crate) words: &'static str,
     /// A regular expression that every good text matches, for editors; empty for any text.
     pub(crate) pattern: &'static str,

@@ -16,7 +16,7 @@ pub(in crate::config) struct Slot<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) value: &'a DeValue<'a>,
     pub(super) span: Span,
-    /// What it belongs to: ``route `/orders` ``; empty for the file.
+    /// The name of its table in reports: ``route `/orders` ``; empty for the file.
     pub(super) owner: &'a str,
     /// Its key, with those of the tables that it stands in: `limits.cpu`.
     pub(super) key: String,
@@ -34,17 +34,17 @@ impl<'a> Slot<'a> {
         self.span
     }
 
-    /// What it belongs to.
+    /// The name of its table in reports.
     pub(crate) fn owner(&self) -> &'a str {
         self.owner
     }
 
-    /// What relative paths are relative to.
+    /// The folder that relative paths are relative to.
     pub(crate) fn folder(&self) -> &Path {
         &self.reader.folder
     }
 
-    /// What is defined in the file.
+    /// The names that the file defines.
     pub(crate) fn names(&mut self) -> &mut Names {
         &mut self.reader.names
     }

@@ -18,9 +18,9 @@ pub(in crate::config) struct Table<'a> {
     pub(super) values: &'a DeTable<'a>,
     /// Its header, or the whole of an inline table.
     pub(super) span: Span,
-    /// What it is called in reports: ``filter `keys` ``; empty for the root.
+    /// Its name in reports: ``filter `keys` ``; empty for the root.
     pub(super) owner: String,
-    /// What stands before its keys in reports: `limits.`.
+    /// The prefix of its keys in reports: `limits.`.
     pub(super) prefix: String,
     /// Its own name, where the operator gave it one.
     pub(super) name: Option<&'a str>,
@@ -155,12 +155,12 @@ impl<'a> Table<'a> {
         Arc::clone(self.reader.problems.source())
     }
 
-    /// What was found so far.
+    /// The problems so far.
     pub(crate) fn problems(&self) -> Problems {
         self.reader.problems.clone()
     }
 
-    /// What it is called in reports.
+    /// Its name in reports.
     pub(crate) fn owner(&self) -> &str {
         &self.owner
     }
@@ -256,7 +256,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// What all readers share.
+    /// The state that all readers share.
     pub(crate) fn reader(&mut self) -> &mut Reader {
         self.reader
     }
@@ -361,7 +361,7 @@ impl<'a> Table<'a> {
         hints.any(|hint| hint.contains(&called))
     }
 
-    /// What the section says of a key that it does not have.
+    /// The cure for a key that the section does not have.
     fn hint(&self, name: &str) -> Option<String> {
         self.section.hint(name)
     }

@@ -78,11 +78,11 @@ pub enum LogLevel {
     Trace,
     /// For finding faults.
     Debug,
-    /// What an operator wants to know.
+    /// Messages that an operator wants to know.
     Info,
-    /// What may need a hand.
+    /// Messages that may need a hand.
     Warn,
-    /// What went wrong.
+    /// Failures.
     Error,
 }
 

@@ -159,7 +159,7 @@ const HOST: Parsed<String> = Parsed::new(
     host::pattern,
 );
 
-/// What a route is called in reports.
+/// The name of a route in reports.
 fn title(values: &DeTable<'_>) -> String {
     let text = |key: &str| values.get(key).and_then(|value| value.get_ref().as_str());
     match text("name").or_else(|| text("path")) {

@@ -97,12 +97,12 @@ pub struct RedisPlace {
     pub timeout: Duration,
 }
 
-/// What keys are worth when nothing was heard of changes for too long.
+/// The rule for keys when nothing was heard of changes for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 pub enum OnStale {
-    /// Nothing: requests with one are answered 503.
+    /// Requests with one are answered 503.
     Deny,
-    /// What they were worth last.
+    /// The last data counts.
     Allow,
 }
 

@@ -39,7 +39,7 @@ pub struct UpstreamTls {
     /// The name that the endpoint's certificate must have, and that Windlass asks for (SNI).
     #[key(absent = "the name in the endpoint's address", kind = SERVER_NAME, synonyms = "sni hostname host server_name")]
     pub(crate) name: Option<String>,
-    /// What the gateway shows of itself where it is asked.
+    /// The gateway's own certificate, for endpoints that ask for one.
     #[key(flatten = IdentityKeys)]
     pub(crate) identity: Option<Identity>,
     /// Whether Windlass verifies certificates. Without that, anyone can pose as an endpoint.

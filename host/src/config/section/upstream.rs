@@ -120,10 +120,10 @@ pub struct UpstreamConfig {
     pub protocol: UpstreamProtocol,
 }
 
-/// What goes upstream as `host`.
+/// The `host` that goes upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostRule {
-    /// What the client sent.
+    /// That of the client.
     Preserve,
     /// The endpoint's address.
     Endpoint,

@@ -55,7 +55,7 @@ pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
     }
 }
 
-/// What is written in the place of an endpoint's address, and how it should be.
+/// Texts that people write in the place of an endpoint's address, and the cure.
 fn odd_endpoint(text: &str) -> Option<Refused> {
     if let Some((scheme, rest)) = text.split_once("://") {
         return Some(url(scheme, rest));
@@ -96,7 +96,7 @@ fn url(scheme: &str, rest: &str) -> Refused {
     }
 }
 
-/// What is wrong with what is an address but for little, and the address.
+/// The fault of a text that is nearly an address, and the address.
 fn nearly(text: &str) -> Option<(&'static str, String)> {
     let trimmed = text.trim();
     if text != trimmed {
@@ -121,7 +121,7 @@ fn nearly(text: &str) -> Option<(&'static str, String)> {
     Some(("has a name that ends with a dot", format!("{host}:{port}")))
 }
 
-/// What a certificate is made out to: a name or an IP address.
+/// The name in a certificate: of a host, or an IP address.
 pub(in crate::config) fn server_name(text: &str) -> Result<String, Refused> {
     if text.parse::<IpAddr>().is_ok() || is_host(text) {
         return Ok(text.to_owned());

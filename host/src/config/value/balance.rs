@@ -1,4 +1,4 @@
-//! What the balancing of an upstream is written with: thresholds, hash keys, statuses, cookies.
+//! The texts of balancing: thresholds, hash keys, statuses, cookies.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ pub(in crate::config) fn hash_key(text: &str) -> Result<HashKey, Refused> {
     }
 }
 
-/// What to do about a parameter that none of these paths has.
+/// The cure for a parameter that none of these paths has.
 pub(in crate::config) fn other_param<'a>(
     name: &str,
     paths: impl Iterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! What a filter's code is.
+//! The code of a filter.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 use super::address::is_host_or_ipv6;
 use super::{Refused, nearest};
 
-/// What stands for parts of the request.
+/// The names of parts of the request.
 const VARIABLES: [&str; 2] = ["path", "query"];
 
 pub(in crate::config) fn target(text: &str) -> Result<String, Refused> {

@@ -8,7 +8,7 @@ use super::Refused;
 use super::address::endpoint;
 use super::name::{is_name, line};
 
-/// What to do with a password.
+/// The cure for a password.
 const PASSWORD: &str =
     "take it out, and write `password = \"<name>\"`, where `[secret.<name>]` says where it is";
 
@@ -117,7 +117,7 @@ fn is_database(text: &str) -> Result<(), Refused> {
     }
 }
 
-/// What the names of all keys in a shared store begin with.
+/// The prefix of the names of all keys in a shared store.
 pub(in crate::config) fn prefix(text: &str) -> Result<String, Refused> {
     if is_name(text) {
         Ok(text.to_owned())

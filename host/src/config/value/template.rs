@@ -5,7 +5,7 @@
 use super::{Refused, nearest};
 use crate::config::section::ResponsePart;
 
-/// What stands for parts of an error.
+/// The names of parts of an error.
 const VARIABLES: [(&str, ResponsePart); 4] = [
     ("status", ResponsePart::Status),
     ("code", ResponsePart::Code),
@@ -51,7 +51,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<Vec<ResponsePart>, Unknown>
     Ok(parts)
 }
 
-/// What stands after `${`, and what follows it.
+/// The part that is named after `${`, and the text after it.
 fn variable(after: &str) -> Result<(ResponsePart, &str), Unknown> {
     let Some((name, rest)) = after.split_once('}') else {
         return Err(Unknown {

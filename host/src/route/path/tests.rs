@@ -186,7 +186,7 @@ proptest! {
         prop_assert_eq!(decode_segment(&once), format!("/x{segment}"));
     }
 
-    /// What passes here can be put into a request to an upstream as it is.
+    /// A path that passes can be put into a request to an upstream as it is.
     #[test]
     fn normal_target_is_a_legal_target(target in hostile_target()) {
         if let Ok(once) = normalize(&target) {

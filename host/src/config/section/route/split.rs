@@ -17,7 +17,7 @@ use crate::config::value::path;
 pub struct RouteSplit {
     /// Indexes in the configuration's list of upstreams, and weights.
     pub(crate) groups: Vec<(usize, u32)>,
-    /// What keeps a request's sender in its group. None: chance.
+    /// The key that keeps a request's sender in its group. None: chance.
     pub(crate) on: Option<HashKey>,
 }
 

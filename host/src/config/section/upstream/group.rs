@@ -1,4 +1,4 @@
-//! What only the endpoints together tell: labels and counts that none of them can meet.
+//! Checks of all endpoints together: labels and counts that none of them can meet.
 //!
 //! Warnings, not errors: the admin API adds endpoints, and labels with them.
 
@@ -72,7 +72,7 @@ fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<Strin
     }
 }
 
-/// What endpoints have in its place.
+/// The labels that endpoints have in its place.
 fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
     let labels = endpoints.iter().flat_map(|endpoint| &endpoint.labels);
     let same = labels.clone().filter(|(known, _)| *known == name);

@@ -94,7 +94,7 @@ pub(crate) enum SameSite {
     None,
 }
 
-/// What becomes of a client whose endpoint drains or has weight 0.
+/// The rule for a client whose endpoint drains or has weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 pub(crate) enum OnDrain {
     /// It moves to another endpoint.
@@ -152,7 +152,7 @@ fn attributes(table: &mut Table<'_>, sticky: &Sticky) {
     }
 }
 
-/// What says where a client belongs.
+/// The name that says where a client belongs.
 fn by(table: &mut Table<'_>, keys: StickyKeys) -> Option<StickyBy> {
     table.exactly_one(
         &["cookie", "header"],
