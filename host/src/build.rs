@@ -38,6 +38,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use http::Method;
 
+use filters::FilterLoader;
 use restart_only::RestartOnly;
 
 use storage::{ControlServices, StorageServices};
@@ -142,10 +143,10 @@ impl ProcessResources {
         config: &Config,
         workers: NonZeroUsize,
     ) -> Result<Self, ProcessResourcesError> {
-        let laid = Self::open(config, workers, StorageServices::none(config))?;
+        let resources = Self::open(config, workers, StorageServices::none(config))?;
         Ok(Self {
             is_for_check: true,
-            ..laid
+            ..resources
         })
     }
 
@@ -205,13 +206,13 @@ impl ProcessResources {
     /// The key and plan service, if there is a `[store]`.
     #[must_use]
     pub(crate) fn service(&self) -> Option<&Arc<ControlService>> {
-        self.control.as_ref().map(|selling| &selling.service)
+        self.control.as_ref().map(|control| &control.service)
     }
 
     /// The service cannot redefine the keys and plans of this configuration from now on.
     pub fn put_in_use(&self, gateway: &Gateway) {
-        if let Some(selling) = &self.control {
-            selling.put_in_use(gateway);
+        if let Some(control) = &self.control {
+            control.put_in_use(gateway);
         }
         for filter in &gateway.filters {
             filter.enroll_bounds(&gateway.services);
@@ -222,18 +223,18 @@ impl ProcessResources {
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {
-        self.sync.as_ref().map(|keeper| keeper.live_keys())
+        self.sync.as_ref().map(|sync| sync.live_keys())
     }
 
     fn live_plans(&self) -> Arc<LivePlans> {
-        let keeper = self.sync.as_ref();
-        keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
+        let sync = self.sync.as_ref();
+        sync.map_or_else(Arc::default, |sync| Arc::clone(sync.plans()))
     }
 
     /// Load the usage in the period of each plan's quota, before the plans of a configuration are in force.
     fn prepare(&self, plan: &limits::UsagePlan) -> Result<(), StorageError> {
-        if let Some(keeper) = &self.sync {
-            return keeper.prepare(plan);
+        if let Some(sync) = &self.sync {
+            return sync.prepare(plan);
         }
         if let Some(quota) = plan.quota
             && !self
@@ -257,22 +258,22 @@ impl ProcessResources {
     pub(crate) fn restore(&self) -> Result<(), ProcessResourcesError> {
         match &self.sync {
             None => Ok(()),
-            Some(keeper) => Ok(keeper.restore()?),
+            Some(sync) => Ok(sync.restore()?),
         }
     }
 
     /// The gateway drains, and a successor may use the store from now on. Later usage is added to the
     /// successor's counts.
     pub(crate) fn release_storage(&self) {
-        if let Some(keeper) = &self.sync {
-            keeper.release();
+        if let Some(sync) = &self.sync {
+            sync.release();
         }
     }
 
     /// Write the usage, give back the leases, and end the threads that look after the store.
     pub(crate) fn close(&self) {
-        if let Some(keeper) = &self.sync {
-            keeper.stop();
+        if let Some(sync) = &self.sync {
+            sync.stop();
         }
         if let Some(leased) = self.limits.leased() {
             leased.stop();
@@ -313,7 +314,13 @@ impl ProcessResources {
         self.check_restart_only(&config, problems);
         let services = keys::services(&config, self, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
-        let filters = filters::load(&config, &self.registry, secrets, problems);
+        let mut loader = FilterLoader {
+            config: &config,
+            registry: &self.registry,
+            secrets,
+            problems,
+        };
+        let filters = loader.load();
         let chains = chains::build(&config, &filters, problems);
         trusted_fields::check(&config, &chains, problems);
         cors_preflights::check(&config, &chains, problems);
@@ -350,9 +357,9 @@ impl ProcessResources {
         let mut client_fields = config.server.client_fields;
         client_fields.extend(filters::read_fields(&filters));
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
-        let routes = routes.map(|(place, ((route, filters), rates))| {
-            let api = route.api.and_then(|place| config.apis.get(place));
-            let words = route.api.and_then(|place| words.get(place));
+        let routes = routes.map(|(index, ((route, filters), rates))| {
+            let api = route.api.and_then(|index| config.apis.get(index));
+            let words = route.api.and_then(|index| words.get(index));
             let base = api.and_then(|api| api.base_path.as_deref());
             Route {
                 info: RouteInfo {
@@ -363,7 +370,7 @@ impl ProcessResources {
                     pattern: Arc::from(&*route.path),
                     variables: api.map(apis::variables).unwrap_or_default(),
                     base: base.and_then(BasePath::new),
-                    params: router.names(place).into(),
+                    params: router.names(index).into(),
                     rates,
                 },
                 filters,

@@ -36,7 +36,7 @@ pub(crate) use problem::{Problem, Problems, Severity, Subject};
 pub use section::*;
 pub use source::Span;
 pub(crate) use value::path::parameters;
-pub(crate) use value::{backticked, did_you_mean, nearest};
+pub(crate) use value::{backticked, did_you_mean};
 
 /// The most that `limits.document` of a filter can allow. Bytes.
 pub(crate) const MAX_DOCUMENT: u64 = 64 << 20;

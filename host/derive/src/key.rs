@@ -153,11 +153,11 @@ fn kind(ty: &Type, settings: &mut Settings) -> Result<TokenStream> {
         (None, Some(within)) => {
             let (least, most, is_size) = bounds(within)?;
             let ty = item.unwrap_or(ty);
-            let kind = match is_size {
-                true => quote!(<#ty as crate::config::field::FromSize>::KIND),
-                false => quote!(<#ty as crate::config::field::FromValue>::KIND),
+            let from = match is_size {
+                true => quote!(FromSize),
+                false => quote!(FromValue),
             };
-            quote!(#kind.within(#least, #most))
+            quote!(<#ty as crate::config::field::#from>::KIND.within(#least, #most))
         }
         (None, None) => {
             let ty = item.unwrap_or(ty);

@@ -87,7 +87,7 @@ pub(crate) fn variables(api: &config::Api) -> Box<[(Box<str>, Arc<str>)]> {
 /// Finds the API of a path that no route has, with the format of its errors.
 #[must_use]
 pub(crate) fn finder(config: &Config, words: &[Arc<ErrorFormat>]) -> ApiFinder {
-    let hosts: Vec<Vec<String>> = (0..words.len()).map(|place| hosts(config, place)).collect();
+    let hosts: Vec<Vec<String>> = (0..words.len()).map(|index| hosts(config, index)).collect();
     let mut specs = Vec::new();
     let mut of_specs = Vec::new();
     for ((api, words), hosts) in config.apis.iter().zip(words).zip(&hosts) {

@@ -7,7 +7,7 @@ use windlass_builtin_plugins::BuiltinPlugin;
 use super::Route;
 use super::named_grants::builtin;
 use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
-use crate::config::{self, Config, Problems, backticked, nearest};
+use crate::config::{self, Config, Problems, backticked, did_you_mean};
 use crate::exchange::{HOST_FACTS, is_host_fact};
 use crate::route::{MethodMatch, RoutePart, RouteSpec, Router};
 use crate::wasm::Filter;
@@ -65,32 +65,14 @@ fn host_facts(
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) {
-    let api = route.api(config);
     for reference in &route.filters {
         let Some(filter) = filters.get(reference.filter).and_then(Option::as_ref) else {
             continue;
         };
         let required = filter.facts().requires.iter();
         for attribute in required.filter(|name| is_host_fact(name)) {
-            let is_of_api = attribute.starts_with("api.");
-            let (why, help) = match (attribute.strip_prefix("api.variable."), api) {
-                _ if is_of_api && !route.is_match_whole => continue,
-                (None, _) if !HOST_FACTS.contains(&attribute.as_str()) => (
-                    "does not exist",
-                    match nearest(attribute, HOST_FACTS) {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None => format!("the gateway sets {}", backticked(HOST_FACTS.into_iter())),
-                    },
-                ),
-                (_, None) if is_of_api => (
-                    "requests of this route do not have: it belongs to no API",
-                    "add `api = \"<name>\"` to the route".to_owned(),
-                ),
-                (Some(name), Some(api)) if !api.variables.contains_key(name) => (
-                    "requests of this route do not have: its API has no such stage variable",
-                    format!("add `{name}` to `variables` of `[api.{}]`", api.name),
-                ),
-                _ => continue,
+            let Some((why, help)) = missing_fact(config, route, attribute) else {
+                continue;
             };
             let message = format!(
                 "filter `{}` requires attribute `{attribute}`, which {why}",
@@ -98,6 +80,35 @@ fn host_facts(
             );
             problems.error(reference.span, message).help(help);
         }
+    }
+}
+
+/// Why no request of the route has a fact of the host, and the cure; none if requests may have it.
+fn missing_fact(
+    config: &Config,
+    route: &config::RouteConfig,
+    attribute: &str,
+) -> Option<(&'static str, String)> {
+    let is_of_api = attribute.starts_with("api.");
+    if is_of_api && !route.is_match_whole {
+        return None;
+    }
+    let api = route.api(config);
+    match (attribute.strip_prefix("api.variable."), api) {
+        (None, _) if !HOST_FACTS.contains(&attribute) => {
+            let help = did_you_mean(attribute, HOST_FACTS);
+            let all = || format!("the gateway sets {}", backticked(HOST_FACTS));
+            Some(("does not exist", help.unwrap_or_else(all)))
+        }
+        (_, None) if is_of_api => Some((
+            "requests of this route do not have: it belongs to no API",
+            "add `api = \"<name>\"` to the route".to_owned(),
+        )),
+        (Some(name), Some(api)) if !api.variables.contains_key(name) => Some((
+            "requests of this route do not have: its API has no such stage variable",
+            format!("add `{name}` to `variables` of `[api.{}]`", api.name),
+        )),
+        _ => None,
     }
 }
 
@@ -121,8 +132,8 @@ fn provider(
         OrderedFilter::Loaded(facts, _) => facts.provides.as_slice(),
         OrderedFilter::Unknown(_) => &[],
     });
-    if let Some(meant) = nearest(attribute, provided.map(String::as_str)) {
-        return format!("did you mean `{meant}`?");
+    if let Some(help) = did_you_mean(attribute, provided.map(String::as_str)) {
+        return help;
     }
     let mut plugins = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
     let sets = |plugin: &&BuiltinPlugin| settable_by_builtin(plugin).attribute(attribute);
@@ -156,8 +167,8 @@ fn report(
     misorder: &OrderViolation,
     problems: &mut Problems,
 ) {
-    let name = |place: usize| {
-        let filter = route.filters.get(place);
+    let name = |index: usize| {
+        let filter = route.filters.get(index);
         let filter = filter.and_then(|reference| config.filters.get(reference.filter));
         filter.map_or("", |filter| &*filter.name)
     };
@@ -178,27 +189,27 @@ fn report(
             "no filter before it provides".to_owned(),
             provider(links, filters, misorder),
         ),
-        MissingAttributeCause::Later(place) => (
-            format!("filter `{}` provides, but later in the list", name(place)),
+        MissingAttributeCause::Later(index) => (
+            format!("filter `{}` provides, but later in the list", name(index)),
             format!(
                 "move `{}` before `{}`",
-                name(place),
+                name(index),
                 name(misorder.position)
             ),
         ),
-        MissingAttributeCause::Sometimes(place) => (
-            format!("filter `{}` before it sets in some cases only", name(place)),
+        MissingAttributeCause::Sometimes(index) => (
+            format!("filter `{}` before it sets in some cases only", name(index)),
             format!(
                 "put a filter that always provides `{}` before it",
                 misorder.attribute
             ),
         ),
-        MissingAttributeCause::Skipped(place) => (
+        MissingAttributeCause::Skipped(index) => (
             format!(
                 "filter `{}` before it provides, but is left out when it fails (`on_error = \"skip\"`)",
-                name(place)
+                name(index)
             ),
-            format!("set `on_error = \"deny\"` for `{}`", name(place)),
+            format!("set `on_error = \"deny\"` for `{}`", name(index)),
         ),
     };
     problems.error(span, format!("{needs} {why}")).help(help);
@@ -217,7 +228,7 @@ impl Route {
 
 /// Whether the requests that a route takes are certain.
 fn is_certain(config: &Config, route: &config::RouteConfig) -> bool {
-    let is_base_known = route.api.is_none_or(|place| place < config.apis.len());
+    let is_base_known = route.api.is_none_or(|index| index < config.apis.len());
     route.is_match_whole && is_base_known
 }
 

@@ -13,12 +13,12 @@ use crate::wasm::Filter;
 pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
     for (route, chain) in config.routes.iter().zip(chains) {
         let answers = |filter: &Arc<Filter>| filter.facts().advice.preflights;
-        let Some(place) = chain.iter().position(answers) else {
+        let Some(index) = chain.iter().position(answers) else {
             continue;
         };
-        let before = chain.iter().take(place);
+        let before = chain.iter().take(index);
         let before: Vec<_> = before.filter(|filter| filter.phases().request).collect();
-        let (Some(filter), Some(reference)) = (chain.get(place), route.filters.get(place)) else {
+        let (Some(filter), Some(reference)) = (chain.get(index), route.filters.get(index)) else {
             continue;
         };
         if before.is_empty() {

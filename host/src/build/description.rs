@@ -19,7 +19,7 @@ pub(super) fn describe(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiD
     });
     let plan_apis = config.plans.iter().map(|plan| {
         let apis = plan.apis.iter();
-        let apis = apis.filter_map(|place| config.apis.get(*place));
+        let apis = apis.filter_map(|index| config.apis.get(*index));
         let apis: Vec<_> = apis.map(|api| &*api.name).collect();
         (plan.name.to_string(), apis.into())
     });

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{ProcessResources, chains, filters, keys, listeners, storage, upstreams};
+use super::filters::FilterLoader;
+use super::{ProcessResources, chains, keys, listeners, storage, upstreams};
 use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
 use crate::control::storage::sqlite::FileUse;
 use crate::control::storage::{redis, sqlite};
@@ -27,7 +28,13 @@ impl ProcessResources {
     /// Leaves out errors that may be gone with the known ones.
     pub(crate) fn report_all_errors(&self, config: &Config, problems: &mut Problems) {
         let mut found = Problems::new(Arc::clone(problems.source()));
-        let filters = filters::load(config, &self.registry, None, &mut found);
+        let mut loader = FilterLoader {
+            config,
+            registry: &self.registry,
+            secrets: None,
+            problems: &mut found,
+        };
+        let filters = loader.load();
         for route in &config.routes {
             chains::check(config, route, &filters, &mut found);
         }
@@ -41,7 +48,7 @@ impl ProcessResources {
         } else {
             upstreams::ResolvedNames::default()
         };
-        upstreams::report_problems(config, &self.upstreams, &answered, &mut found);
+        upstreams::states(config, &self.upstreams, &answered, &mut found);
         found.retain(|problem| problem.severity == Severity::Error);
         problems.extend(found);
     }

@@ -109,8 +109,10 @@ fn plain_store(store: &config::Store, secrets: &mut Vec<usize>) -> config::Store
     store
 }
 
-fn names(config: &Config, places: &[usize]) -> Vec<Arc<str>> {
-    let secrets = places.iter().filter_map(|place| config.secrets.get(*place));
+fn names(config: &Config, indexes: &[usize]) -> Vec<Arc<str>> {
+    let secrets = indexes
+        .iter()
+        .filter_map(|index| config.secrets.get(*index));
     secrets.map(|secret| Arc::clone(&secret.name)).collect()
 }
 

@@ -3,9 +3,9 @@
 use crate::config;
 
 /// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
-pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str) -> config::Span {
+pub(super) fn bound_span(filter: &config::FilterConfig, index: usize, key: &str) -> config::Span {
     let is_ours = filter.plugin.is_builtin("rate-limit");
-    let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
+    let at = is_ours.then(|| format!("/bounds/{index}/{key}"));
     at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
 }
 

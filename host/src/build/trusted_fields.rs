@@ -32,26 +32,15 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
         for upstream in route.end.upstreams() {
             let others =
                 routes().filter(|(other, _)| other.end.upstreams().any(|one| one == upstream));
-            let mut told: Vec<&str> = Vec::new();
+            let mut reported: Vec<&str> = Vec::new();
             for (on, setter) in
                 others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
             {
-                let vouched = setter
-                    .facts()
-                    .advice
-                    .trusted_fields
-                    .iter()
-                    .map(String::as_str);
-                let mut fields: Vec<&str> = Vec::new();
-                for field in vouched.filter(|field| !is_cleared(chain, field)) {
-                    if !told.contains(&field) && !fields.contains(&field) {
-                        fields.push(field);
-                    }
-                }
+                let fields = forgeable(setter, chain, &reported);
                 if fields.is_empty() {
                     continue;
                 }
-                told.extend(&fields);
+                reported.extend(&fields);
                 let same = sendable.iter_mut().find(|known| {
                     known.upstream == upstream
                         && known.fields == fields
@@ -74,6 +63,19 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
     for one in &sendable {
         warn(config, one, problems);
     }
+}
+
+/// The fields that a filter sets and that a client can send past these filters, but for those that were
+/// reported.
+fn forgeable<'a>(setter: &'a Filter, chain: &[Arc<Filter>], reported: &[&str]) -> Vec<&'a str> {
+    let trusted = setter.facts().advice.trusted_fields.iter();
+    let mut fields: Vec<&str> = Vec::new();
+    for field in trusted.filter(|field| !is_cleared(chain, field)) {
+        if !reported.contains(&field.as_str()) && !fields.contains(&field.as_str()) {
+            fields.push(field);
+        }
+    }
+    fields
 }
 
 fn warn(config: &Config, one: &ForgeableFields<'_>, problems: &mut Problems) {

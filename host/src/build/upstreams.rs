@@ -20,14 +20,14 @@ use crate::upstream::sticky::StickyTokens;
 /// Resolve all names of a configuration at once, so that an unreachable name server costs its timeout once.
 pub(crate) fn look_up_names(
     config: &Config,
-    rounds: &Maintenance,
+    maintenance: &Maintenance,
     names: &Arc<DnsResolver>,
 ) -> ResolvedNames {
     let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
     let asked = endpoints.filter(|endpoint| endpoint.socket().is_none());
     let asked = asked.map(|endpoint| &*endpoint.address);
     let asked: HashMap<&str, PendingLookup> = asked
-        .map(|name| (name, rounds.look_up(names, name)))
+        .map(|name| (name, maintenance.look_up(names, name)))
         .collect();
     let answered = asked.into_iter();
     answered
@@ -80,17 +80,8 @@ pub(crate) fn build(
     groups.into_iter().map(plan).collect()
 }
 
-/// Reports what is wrong with the names and with the files for TLS of the upstreams, and nothing else.
-pub(crate) fn report_problems(
-    config: &Config,
-    registry: &UpstreamRegistry,
-    answered: &ResolvedNames,
-    problems: &mut Problems,
-) {
-    states(config, registry, answered, problems);
-}
-
-fn states<'c>(
+/// The states of all upstreams. Reports problems of names and of the files for TLS, and nothing else.
+pub(crate) fn states<'c>(
     config: &'c Config,
     registry: &UpstreamRegistry,
     answered: &ResolvedNames,
@@ -216,8 +207,8 @@ pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Upstream>]) -> Option<Weigh
     let RouteEnd::Split(split) = end else {
         return None;
     };
-    let groups = split.groups.iter().filter_map(|(place, weight)| {
-        let name = &upstreams.get(*place)?.config.name;
+    let groups = split.groups.iter().filter_map(|(index, weight)| {
+        let name = &upstreams.get(*index)?.config.name;
         Some((hash(name.as_bytes()), *weight))
     });
     WeightedSplit::new(groups)

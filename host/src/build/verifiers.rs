@@ -39,8 +39,8 @@ pub(crate) fn build(
                 fetched(verifier, fetch, source, foundation, problems)?
             }
             (KeysFrom::File(path), _) => file(verifier, path, problems)?,
-            (KeysFrom::Secret(place), _) => {
-                secret(verifier, config.secrets.get(*place)?, secrets?, problems)?
+            (KeysFrom::Secret(index), _) => {
+                secret(verifier, config.secrets.get(*index)?, secrets?, problems)?
             }
             (KeysFrom::Fetched(_), None) => return None,
         };

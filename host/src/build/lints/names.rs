@@ -106,8 +106,8 @@ fn texts(filter: &FilterConfig, value: &Value, pointer: String, look: &mut impl 
             look(text, filter.span_at(&pointer));
         }
         Value::Array(values) => {
-            for (place, value) in values.iter().enumerate() {
-                texts(filter, value, format!("{pointer}/{place}"), look);
+            for (index, value) in values.iter().enumerate() {
+                texts(filter, value, format!("{pointer}/{index}"), look);
             }
         }
         Value::Object(members) => {

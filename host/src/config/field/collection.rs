@@ -48,13 +48,13 @@ impl<K: Kind> Kind for List<K> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let DeValue::Array(array) = slot.value() else {
+        let DeValue::Array(array) = slot.value else {
             let text = slot.as_text();
             let cure = text.map(|text| format!("write `[\"{}\"]`", text.escape_debug()));
             slot.wants("a list").help_if(cure);
             return None;
         };
-        if array.len() < self.least && !slot.is_incomplete() {
+        if array.len() < self.least && !slot.reader.incomplete {
             slot.error("is empty, wanted at least one");
         }
         let mut seen: Vec<&str> = Vec::new();
@@ -194,8 +194,8 @@ impl<T> Kind for Switch<T> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Option<T>> {
-        if let Some(is_on) = slot.value().as_bool() {
-            return Some(is_on.then(|| (self.on)(slot.span())));
+        if let Some(is_on) = slot.value.as_bool() {
+            return Some(is_on.then(|| (self.on)(slot.span)));
         }
         if slot.as_table().is_some() {
             return self.table.read(slot).map(Some);
@@ -203,7 +203,7 @@ impl<T> Kind for Switch<T> {
         let cure = match slot.as_text() {
             Some("yes" | "on" | "true") => Some("write `true`, without quotes".to_owned()),
             Some("no" | "off" | "false") => Some("write `false`, without quotes".to_owned()),
-            Some(_) | None => self.table.section.meant(slot.value()),
+            Some(_) | None => self.table.section.meant(slot.value),
         };
         slot.wants(&self.words()).help_if(cure);
         None
@@ -246,9 +246,9 @@ impl<T> Kind for Entries<T> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
-        let DeValue::Array(array) = slot.value() else {
+        let DeValue::Array(array) = slot.value else {
             let heading = self.each.section.heading;
-            let help = match (self.each.section.short(slot.value()), slot.value()) {
+            let help = match (self.each.section.short(slot.value), slot.value) {
                 (Some(short), _) if !heading.starts_with('[') => format!("write `[{{ {short} }}]`"),
                 (None, DeValue::Table(_)) if !heading.starts_with('[') => {
                     format!("put it into brackets: `{heading}`")
@@ -258,7 +258,7 @@ impl<T> Kind for Entries<T> {
             slot.wants("an array of tables").help(help);
             return None;
         };
-        if array.len() < self.least && !slot.is_incomplete() {
+        if array.len() < self.least && !slot.reader.incomplete {
             let found = match array.len() {
                 0 => "is empty".to_owned(),
                 some => format!("has {} only", counted(some)),

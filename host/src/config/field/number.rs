@@ -71,7 +71,7 @@ impl<N> Kind for Whole<N> {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<N> {
         let words = self.words();
-        let DeValue::Integer(integer) = slot.value() else {
+        let DeValue::Integer(integer) = slot.value else {
             let text = slot.as_text();
             let number =
                 text.and_then(|text| text.replace([' ', '_', ',', '%'], "").parse::<u64>().ok());
@@ -106,7 +106,7 @@ impl Kind for Numbers {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<StatusCode> {
-        let DeValue::Integer(integer) = slot.value() else {
+        let DeValue::Integer(integer) = slot.value else {
             slot.wants(&self.words());
             return None;
         };
@@ -139,7 +139,7 @@ impl Kind for PerSecond {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<f64> {
-        let value = slot.value();
+        let value = slot.value;
         let (number, written) = if let Some(integer) = value.as_integer() {
             let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
             let number = number.and_then(|number| i32::try_from(number).ok());
@@ -178,7 +178,7 @@ impl Kind for Flag {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<bool> {
-        let flag = slot.value().as_bool();
+        let flag = slot.value.as_bool();
         if flag.is_none() {
             slot.wants(&self.words());
         }

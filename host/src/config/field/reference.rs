@@ -28,15 +28,15 @@ impl Kind for Reference {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<usize> {
         let text = slot.text(&self.words())?;
-        let span = slot.span();
-        if let Some(index) = slot.names().use_name(self.0, text) {
+        let span = slot.span;
+        if let Some(index) = slot.reader.names.use_name(self.0, text) {
             return Some(index);
         }
-        if slot.is_incomplete() {
+        if slot.reader.incomplete {
             return None;
         }
         let group = self.0.word();
-        let known: Vec<&str> = slot.names().of(self.0).collect();
+        let known: Vec<&str> = slot.reader.names.of(self.0).collect();
         let help = match nearest(text, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if known.is_empty() => format!("add `[{group}.{text}]`"),
@@ -47,9 +47,9 @@ impl Kind for Reference {
         };
         let message = format!(
             "{} names {group} `{text}`, which does not exist",
-            slot.owner()
+            slot.owner
         );
-        slot.problems().error(span, message).help(help);
+        slot.reader.problems.error(span, message).help(help);
         None
     }
 }
@@ -75,14 +75,14 @@ impl Kind for SecretName {
             slot.mask();
         }
         let text = slot.text(&self.words())?;
-        if let Some(index) = slot.names().use_name(Group::Secret, text) {
+        if let Some(index) = slot.reader.names.use_name(Group::Secret, text) {
             return Some(index);
         }
         slot.mask();
-        if slot.is_incomplete() {
+        if slot.reader.incomplete {
             return None;
         }
-        let known: Vec<&str> = slot.names().of(Group::Secret).collect();
+        let known: Vec<&str> = slot.reader.names.of(Group::Secret).collect();
         let there = there_are(known, "there is none yet");
         slot.error("does not name a secret").help(format!(
             "never write a secret into the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"

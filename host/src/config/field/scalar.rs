@@ -26,7 +26,7 @@ impl Kind for Scalar {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Json> {
-        let value = settings::scalar(slot.value());
+        let value = settings::scalar(slot.value);
         if value.is_none() {
             slot.wants(&self.words());
         }

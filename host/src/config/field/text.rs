@@ -97,7 +97,7 @@ impl<T> Kind for Parsed<T> {
             slot.wants(self.words).help_if(cure);
         }
         let text = slot.as_text()?;
-        match self.parse(text, slot.folder()) {
+        match self.parse(text, &slot.reader.folder) {
             Ok(value) => Some(value),
             Err(refused) if self.private || refused.private => {
                 slot.mask();
@@ -119,7 +119,7 @@ impl<T> Parsed<T> {
             let integer = value.as_integer().map(ToString::to_string);
             integer.or_else(|| value.as_str().map(str::to_owned))
         };
-        let text = match slot.value() {
+        let text = match slot.value {
             // Commas belong into few texts.
             DeValue::Array(list) if list.len() == 1 || self.pattern.contains(',') => {
                 let words: Option<Vec<String>> =
@@ -128,7 +128,7 @@ impl<T> Parsed<T> {
             }
             other => word(other)?,
         };
-        let is_good = !self.private && self.parse(&text, slot.folder()).is_ok();
+        let is_good = !self.private && self.parse(&text, &slot.reader.folder).is_ok();
         is_good.then_some(text)
     }
 }

@@ -40,6 +40,6 @@ pub(crate) type Placed<K> = Then<K, (<K as Kind>::Value, Span)>;
 pub(crate) const fn placed<K: Kind>(of: K) -> Placed<K> {
     Then {
         of,
-        make: |value, slot| Some((value?, slot.span())),
+        make: |value, slot| Some((value?, slot.span)),
     }
 }

@@ -169,14 +169,14 @@ impl<N: Copy + Sync> Kind for Quantity<N> {
             true => self.words(),
             false => self.bounds(),
         };
-        if let Some(float) = slot.value().as_float() {
+        if let Some(float) = slot.value.as_float() {
             let meant = self.units.meant(float.as_str());
             let meant = meant.filter(|meant| self.holds(*meant));
             slot.wants(&words)
                 .help_if(meant.map(|meant| self.write(meant)));
             return None;
         }
-        if let Some(integer) = slot.value().as_integer() {
+        if let Some(integer) = slot.value.as_integer() {
             let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
             let cure = number.and_then(|number| self.with_unit(number));
             slot.wants_not(&words, &integer.to_string()).help_if(cure);

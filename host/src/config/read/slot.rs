@@ -1,63 +1,27 @@
 //! One value of the file, while its kind reads it.
 
-use std::path::Path;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Reader;
-use crate::config::names::Names;
-use crate::config::problem::{Problem, Problems};
+use crate::config::problem::Problem;
 use crate::config::source::Span;
 use crate::config::value::{Refused, shorten};
 
 /// A value, where it stands, and what it is called.
 pub(in crate::config) struct Slot<'a> {
-    pub(super) reader: &'a mut Reader,
-    pub(super) value: &'a DeValue<'a>,
-    pub(super) span: Span,
+    pub(crate) reader: &'a mut Reader,
+    pub(crate) value: &'a DeValue<'a>,
+    pub(crate) span: Span,
     /// The name of its table in reports: ``route `/orders` ``; empty for the file.
-    pub(super) owner: &'a str,
+    pub(crate) owner: &'a str,
     /// Its key, with those of the tables that it stands in: `limits.cpu`.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Whether it is one of several under this key, so that a message has to repeat it.
-    pub(super) is_part: bool,
+    pub(crate) is_part: bool,
 }
 
 impl<'a> Slot<'a> {
-    pub(crate) fn value(&self) -> &'a DeValue<'a> {
-        self.value
-    }
-
-    /// Where it stands.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// The name of its table in reports.
-    pub(crate) fn owner(&self) -> &'a str {
-        self.owner
-    }
-
-    /// The folder that relative paths are relative to.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.reader.folder
-    }
-
-    /// The names that the file defines.
-    pub(crate) fn names(&mut self) -> &mut Names {
-        &mut self.reader.names
-    }
-
-    pub(crate) fn problems(&mut self) -> &mut Problems {
-        &mut self.reader.problems
-    }
-
-    /// Whether something of the file may have been lost to a syntax error.
-    pub(crate) fn is_incomplete(&self) -> bool {
-        self.reader.incomplete
-    }
-
     /// Its text, if it is a text.
     pub(crate) fn as_text(&self) -> Option<&'a str> {
         self.value.as_str()

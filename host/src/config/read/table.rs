@@ -14,12 +14,12 @@ use crate::config::value::{backticked, nearest};
 
 /// A table of the file. What its reader does not take is an unknown key.
 pub(in crate::config) struct Table<'a> {
-    pub(super) reader: &'a mut Reader,
+    pub(crate) reader: &'a mut Reader,
     pub(super) values: &'a DeTable<'a>,
     /// Its header, or the whole of an inline table.
     pub(super) span: Span,
     /// Its name in reports: ``filter `keys` ``; empty for the root.
-    pub(super) owner: String,
+    pub(crate) owner: String,
     /// The prefix of its keys in reports: `limits.`.
     pub(super) prefix: String,
     /// Its own name, where the operator gave it one.
@@ -160,11 +160,6 @@ impl<'a> Table<'a> {
         self.reader.problems.clone()
     }
 
-    /// Its name in reports.
-    pub(crate) fn owner(&self) -> &str {
-        &self.owner
-    }
-
     /// Where the table begins.
     pub(crate) fn span(&self) -> Span {
         self.span
@@ -256,11 +251,6 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// The state that all readers share.
-    pub(crate) fn reader(&mut self) -> &mut Reader {
-        self.reader
-    }
-
     /// The one of these keys that is there. Reports several, with the cure, and that there is none,
     /// with the message and the cure of `none`.
     pub(crate) fn exactly_one(
@@ -327,7 +317,7 @@ impl<'a> Table<'a> {
                     .map(str::to_owned)
             };
             let help = match (
-                self.hint(name).or_else(elsewhere),
+                self.section.hint(name).or_else(elsewhere),
                 meant.or_else(|| nearest(name, known.iter().copied())),
             ) {
                 (Some(hint), _) => hint,
@@ -349,7 +339,7 @@ impl<'a> Table<'a> {
     /// reported, and says how it is called.
     pub(crate) fn has_meant(&self, key: &str) -> bool {
         let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
-        let is_like = |there| self.hint(there).is_none() && self.meant(there) == Some(key);
+        let is_like = |there| self.section.hint(there).is_none() && self.meant(there) == Some(key);
         self.is_hinted(key) || there.any(is_like)
     }
 
@@ -357,13 +347,8 @@ impl<'a> Table<'a> {
     fn is_hinted(&self, key: &str) -> bool {
         let called = format!("called `{key}`");
         let there = self.values.keys().map(|key| key.get_ref().as_ref());
-        let mut hints = there.filter_map(|there| self.hint(there));
+        let mut hints = there.filter_map(|there| self.section.hint(there));
         hints.any(|hint| hint.contains(&called))
-    }
-
-    /// The cure for a key that the section does not have.
-    fn hint(&self, name: &str) -> Option<String> {
-        self.section.hint(name)
     }
 
     /// The key that was probably meant by one that is not known.

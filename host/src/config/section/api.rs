@@ -45,7 +45,7 @@ const BASE_PATH: Parsed<String> =
 /// Keeps the base path for the routes, which are read later.
 fn keep_base_path(table: &mut Table<'_>, api: &Api) {
     let is_base_whole = table.are_whole(&["base_path"]);
-    let reader = table.reader();
+    let reader = &mut *table.reader;
     if let Some(index) = reader.names.index(Group::Api, &api.name) {
         if let Some(base_path) = &api.base_path {
             reader.base_paths.insert(index, base_path.clone());

@@ -71,7 +71,7 @@ pub struct Breaker {
 
 /// A filter's memory is a part of that of all, and its body is a part of its memory.
 fn room(table: &mut Table<'_>, limits: &FilterLimits) {
-    let most = table.reader().max_memory;
+    let most = table.reader.max_memory;
     if limits.memory > most && table.is_sound("memory") {
         let (asked, most) = (SIZE.print(limits.memory), SIZE.print(most));
         let message =

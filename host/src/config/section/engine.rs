@@ -48,7 +48,7 @@ text_values! {
 
 /// One filter may not ask for more than there is for all.
 fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
-    table.reader().max_memory = wasm.max_memory;
+    table.reader.max_memory = wasm.max_memory;
     if wasm.max_memory > wasm.memory {
         let span = table.span_of_first(&["memory", "max_memory"]);
         let (one, all) = (SIZE.print(wasm.max_memory), SIZE.print(wasm.memory));

@@ -222,7 +222,7 @@ fn document(text: &str, folder: &Path) -> Result<PathBuf, Refused> {
 fn use_names(table: &mut Table<'_>, json: &Json) {
     match json {
         Json::String(text) => {
-            let names = &mut table.reader().names;
+            let names = &mut table.reader.names;
             let _ = names.use_name(Group::Plan, text);
             let _ = names.use_name(Group::Verifier, text);
             let _ = names.use_name(Group::Callout, text);
@@ -255,7 +255,7 @@ impl Kind for Free {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Settings> {
         let table = slot.table(|_| None)?;
-        let (settings, unfit) = settings::from_table(table, slot.span());
+        let (settings, unfit) = settings::from_table(table, slot.span);
         for (span, why) in unfit {
             slot.at(span).error(&format!("holds {why}"));
         }

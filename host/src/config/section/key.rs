@@ -94,7 +94,7 @@ impl Kind for Instant {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<SystemTime> {
-        let DeValue::Datetime(value) = slot.value() else {
+        let DeValue::Datetime(value) = slot.value else {
             let quoted = slot.as_text().is_some();
             let problem = slot.wants(&self.words());
             if quoted {
@@ -158,7 +158,7 @@ fn plans(table: &mut Table<'_>, keys: KeyPlans) -> Vec<usize> {
 /// The error about two plans that cover one API. None if they share no API, or if one could not be
 /// read.
 fn shared(table: &mut Table<'_>, one: usize, other: usize) -> Option<String> {
-    let reader = table.reader();
+    let reader = &mut *table.reader;
     let (of_one, of_other) = (reader.plan_apis.get(&one)?, reader.plan_apis.get(&other)?);
     let names = &reader.names;
     let what = match shared_api(of_one, of_other)? {

@@ -114,7 +114,7 @@ fn check(table: &mut Table<'_>, plan: &Plan) {
     if let Some(whole) = plan.rate.filter(|_| table.is_sound("rate")) {
         above(table, &plan.methods, whole);
     }
-    let reader = table.reader();
+    let reader = &mut *table.reader;
     if let Some(index) = reader.names.index(Group::Plan, &plan.name) {
         reader.plan_apis.insert(index, plan.apis.clone());
     }
@@ -166,7 +166,7 @@ fn period(table: &mut Table<'_>, keys: PeriodKeys) -> Option<Period> {
 /// Reports a method that an earlier entry has.
 fn method_once(table: &mut Table<'_>, entry: &PlanMethod) {
     let (method, path) = (&entry.method, &entry.path);
-    let sort = format!("{} method", table.owner());
+    let sort = format!("{} method", table.owner);
     if let Some(line) = table.earlier(&sort, &format!("{method} {path}"), entry.span) {
         let message = format!("`methods` holds `{method} {path}`, which line {line} has already");
         table.error(entry.span, &message);

@@ -84,8 +84,8 @@ impl Kind for Template {
 
 /// Where a part of a text stands; the whole of it where it is written with escapes.
 fn place(slot: &mut Slot<'_>, part: &str) -> Span {
-    let whole = slot.span();
-    let written = slot.problems().source().slice(whole);
+    let whole = slot.span;
+    let written = slot.reader.problems.source().slice(whole);
     // An open end is the last, since what follows it is in it.
     let start = match part {
         "${" => written.rfind(part),

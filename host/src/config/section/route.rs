@@ -124,7 +124,7 @@ impl FromValue for FilterReference {
         of: Reference(Group::Filter),
         make: |filter, slot| {
             let filter = filter.unwrap_or(NOWHERE);
-            let span = slot.span();
+            let span = slot.span;
             Some(Self { filter, span })
         },
     };
@@ -182,9 +182,9 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
     }
     let base = route
         .api
-        .and_then(|api| table.reader().base_paths.get(&api).cloned());
+        .and_then(|api| table.reader.base_paths.get(&api).cloned());
     let is_match_whole = table.has("path") && is_match_whole(table, route.api);
-    let before = table.reader().problems.len();
+    let before = table.reader.problems.len();
     let is_named = !route.name.is_empty();
     if !is_named {
         route.name = default_name(&route, base.as_deref().unwrap_or_default());
@@ -193,7 +193,7 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
         unique(table, is_named, &route.name);
     }
     // The router need not report such a route again.
-    let is_twice = table.reader().problems.is_fatal_since(before) && !table.has("name");
+    let is_twice = table.reader.problems.is_fatal_since(before) && !table.has("name");
     route.is_match_whole = is_match_whole && !is_twice;
     route
 }
@@ -201,7 +201,7 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
 /// Whether it is certain which requests it takes.
 fn is_match_whole(table: &mut Table<'_>, api: Option<usize>) -> bool {
     let keys = ["api", "path", "methods", "hosts"];
-    let is_base_known = api.is_none_or(|api| !table.reader().unsure_apis.contains(&api));
+    let is_base_known = api.is_none_or(|api| !table.reader.unsure_apis.contains(&api));
     is_base_known && table.are_whole(&keys)
 }
 

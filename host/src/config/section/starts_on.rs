@@ -34,7 +34,7 @@ impl Kind for StartsOn {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<FirstDay> {
-        if let DeValue::Integer(integer) = slot.value() {
+        if let DeValue::Integer(integer) = slot.value {
             let day = u8::from_str_radix(integer.as_str(), integer.radix()).ok();
             let day = day.and_then(MonthDay::new);
             if day.is_none() {

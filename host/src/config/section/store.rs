@@ -119,7 +119,7 @@ const PREFIX: Parsed<String> = Parsed::new("a name of letters, digits, `_` and `
     .matching("^[A-Za-z0-9_-]{1,64}$");
 
 fn some_store(table: &mut Table<'_>) {
-    table.reader().has_store = true;
+    table.reader.has_store = true;
 }
 
 /// Warns of one slow call by which all keys are stale.

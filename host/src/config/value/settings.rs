@@ -90,11 +90,12 @@ impl Walk {
 
     fn float(&mut self, text: &str, span: Span) -> Value {
         let number = text.parse().ok().and_then(Number::from_f64);
-        number.map(Value::Number).unwrap_or_else(|| {
+        let null = || {
             self.unfit
                 .push((span, "a number that is not finite, which JSON cannot hold"));
             Value::Null
-        })
+        };
+        number.map_or_else(null, Value::Number)
     }
 }
 

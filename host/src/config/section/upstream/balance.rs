@@ -133,7 +133,7 @@ fn only_with_hash(table: &mut Table<'_>, balance: &Balance) {
 /// Keeps a path parameter until the routes that lead to the upstream are known.
 fn remember(table: &mut Table<'_>, param: &str) {
     let (name, span) = (table.name(), table.span_of("hash_on"));
-    let reader = table.reader();
+    let reader = &mut *table.reader;
     if let Some(upstream) = reader.names.index(Group::Upstream, &name) {
         reader.hash_params.push(HashParam {
             upstream,
