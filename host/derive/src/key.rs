@@ -142,7 +142,7 @@ fn kind(ty: &Type, settings: &mut Settings) -> Result<TokenStream> {
         let keys = or_type(keys, item.unwrap_or(ty));
         let least = least.unwrap_or_else(|| quote!(0));
         let few = settings.text("few")?.unwrap_or_default();
-        return Ok(quote!(crate::config::field::Entries::of::<#keys>(#least, #few)));
+        return Ok(quote!(crate::config::field::Tables::of::<#keys>(#least, #few)));
     }
     if settings.flag("named") {
         let item = item.unwrap_or(ty);

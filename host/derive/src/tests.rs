@@ -70,7 +70,7 @@ fn the_type_and_the_absence_decide_what_becomes_of_a_value() {
         ),
         (
             "#[key(absent = \"no\", entries = Keys)] a: Vec<u32>",
-            "Entries::of::<Keys>(0,\"\")",
+            "Tables::of::<Keys>(0,\"\")",
         ),
         (
             "#[key(absent = \"no\", named)] a: Vec<Log>",

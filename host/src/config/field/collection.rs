@@ -215,7 +215,7 @@ impl<T> Kind for Switch<T> {
 }
 
 /// An array of tables.
-pub(crate) struct Entries<T> {
+pub(crate) struct Tables<T> {
     /// Each of them.
     pub(crate) each: Nested<T>,
     /// The fewest entries.
@@ -224,7 +224,7 @@ pub(crate) struct Entries<T> {
     pub(crate) few: &'static str,
 }
 
-impl<T> Entries<T> {
+impl<T> Tables<T> {
     pub(crate) const fn of<S: FromTable<Value = T>>(least: usize, few: &'static str) -> Self {
         Self {
             each: Nested::of::<S>(),
@@ -234,7 +234,7 @@ impl<T> Entries<T> {
     }
 }
 
-impl<T> Kind for Entries<T> {
+impl<T> Kind for Tables<T> {
     type Value = Vec<T>;
 
     fn words(&self) -> String {
