@@ -106,12 +106,10 @@ pub(crate) fn finder(config: &Config, words: &[Arc<ErrorFormat>]) -> ApiFinder {
         match Router::new(&specs) {
             Ok(router) => break Some(router),
             Err(errors) => {
-                let Some(later) = errors.first().map(|error| error.route) else {
+                let later = errors.first().map(|error| error.route);
+                let Some(later) = later.filter(|later| *later < specs.len()) else {
                     break None;
                 };
-                if later >= specs.len() {
-                    break None;
-                }
                 specs.remove(later);
                 of_specs.remove(later);
             }

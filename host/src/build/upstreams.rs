@@ -51,33 +51,31 @@ pub(crate) fn build(
     if problems.is_fatal() {
         return Vec::new();
     }
-    let plan = |(upstream, group, (tls, check_tls)): (
-        &config::UpstreamConfig,
-        Arc<UpstreamState>,
-        TlsPair,
-    )| {
-        for endpoint in &upstream.endpoints {
-            if let Some(Ok(answer)) = answered.get(&endpoint.address) {
-                group.set_addresses(&endpoint.address, answer);
+    let upstreams = groups
+        .into_iter()
+        .map(|(upstream, group, (tls, check_tls))| {
+            for endpoint in &upstream.endpoints {
+                if let Some(Ok(answer)) = answered.get(&endpoint.address) {
+                    group.set_addresses(&endpoint.address, answer);
+                }
+                let addresses = group.addresses(&endpoint.address);
+                warn_of_own_listener(config, upstream, endpoint, &addresses, problems);
             }
-            let addresses = group.addresses(&endpoint.address);
-            warn_of_own_listener(config, upstream, endpoint, &addresses, problems);
-        }
-        let sticky = upstream.balance.sticky.as_ref();
-        let sticky = sticky.and_then(|sticky| {
-            let name = &config.secrets.get(sticky.secret)?.name;
-            let key = secrets?.find(name)?.signing_key();
-            Some(StickyTokens::new(sticky, key, &upstream.name))
+            let sticky = upstream.balance.sticky.as_ref();
+            let sticky = sticky.and_then(|sticky| {
+                let name = &config.secrets.get(sticky.secret)?.name;
+                let key = secrets?.find(name)?.signing_key();
+                Some(StickyTokens::new(sticky, key, &upstream.name))
+            });
+            Arc::new(Upstream::new(
+                upstream.clone(),
+                group,
+                sticky,
+                tls,
+                check_tls,
+            ))
         });
-        Arc::new(Upstream::new(
-            upstream.clone(),
-            group,
-            sticky,
-            tls,
-            check_tls,
-        ))
-    };
-    groups.into_iter().map(plan).collect()
+    upstreams.collect()
 }
 
 /// The states of all upstreams. Reports problems of names and of the files for TLS, and nothing else.

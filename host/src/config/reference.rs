@@ -4,8 +4,6 @@
 //! Promises: what is in them is what is read. Deliberately not here: what a plugin's `settings`
 //! hold; each plugin's README says it.
 
-use std::fmt::Write;
-
 use serde_json::{Value as Json, json};
 
 use super::field::{AnyField, FromTable, Section};
@@ -59,17 +57,13 @@ fn chapter(section: &Section, level: &str) -> String {
 fn row(field: &AnyField) -> String {
     let cell = |text: String| text.replace('|', "\\|");
     let default = field.default().unwrap_or_else(|| "required".to_owned());
-    let mut row = String::new();
-    // Writing to a `String` cannot fail.
-    let _ = writeln!(
-        row,
-        "| `{}` | {} | {} | {} |",
+    format!(
+        "| `{}` | {} | {} | {} |\n",
         field.key,
         cell(field.doc.to_owned()),
         cell(field.kind.words()),
         cell(default),
-    );
-    row
+    )
 }
 
 /// The JSON Schema, `docs/reference/windlass.schema.json`. Draft 7: what TOML editors understand.

@@ -99,13 +99,12 @@ impl<T> Kind for Parsed<T> {
         let text = slot.as_text()?;
         match self.parse(text, &slot.reader.folder) {
             Ok(value) => Some(value),
-            Err(refused) if self.private || refused.private => {
-                slot.mask();
-                slot.refuse(None, self.words, refused);
-                None
-            }
             Err(refused) => {
-                slot.refuse(Some(text), self.words, refused);
+                let is_private = self.private || refused.private;
+                if is_private {
+                    slot.mask();
+                }
+                slot.refuse((!is_private).then_some(text), self.words, refused);
                 None
             }
         }
@@ -183,14 +182,9 @@ impl<T: Copy + Sync> Kind for Choice<T> {
         let is_meant = |word: &str| word.eq_ignore_ascii_case(text);
         let hint = hint.filter(|(words, _)| words.split(' ').any(is_meant));
         let meant = nearest(text, self.options.iter().map(|(word, _)| *word));
-        let refused = match (hint.map(|(_, hint)| *hint).next(), meant) {
-            (Some(hint), _) => Refused::plain().help(hint),
-            (None, Some(meant)) => {
-                Refused::plain().help(format!("did you mean {}?", quoted(meant)))
-            }
-            (None, None) => Refused::plain(),
-        };
-        slot.refuse(Some(text), &words, refused);
+        let hint = hint.map(|(_, hint)| (*hint).to_owned()).next();
+        let meant = || meant.map(|meant| format!("did you mean {}?", quoted(meant)));
+        slot.wants_not(&words, text).help_if(hint.or_else(meant));
         None
     }
 }

@@ -223,10 +223,9 @@ fn use_names(table: &mut Table<'_>, json: &Json) {
     match json {
         Json::String(text) => {
             let names = &mut table.reader.names;
-            let _ = names.use_name(Group::Plan, text);
-            let _ = names.use_name(Group::Verifier, text);
-            let _ = names.use_name(Group::Callout, text);
-            let _ = names.use_name(Group::Secret, text);
+            for group in [Group::Plan, Group::Verifier, Group::Callout, Group::Secret] {
+                let _ = names.use_name(group, text);
+            }
         }
         Json::Array(items) => items.iter().for_each(|item| use_names(table, item)),
         Json::Object(members) => members.values().for_each(|value| use_names(table, value)),
