@@ -151,7 +151,9 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
     match predecessor.announce() {
         Announced::ToNobody => {}
         Announced::Heard => {
-            tracing::info!("the gateway that drains on these addresses was asked to stop listening")
+            tracing::info!(
+                "the gateway that drains on these addresses was asked to stop listening"
+            );
         }
         Announced::TooLate => return Err(failed(&SuccessorExists)),
     }
