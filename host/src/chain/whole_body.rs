@@ -137,14 +137,10 @@ impl Passage {
         out: CheckedOut,
         call: BodyCall<'_>,
     ) -> Result<BodyVerdict, CallFailure> {
-        self.call(
-            caller,
-            out,
-            |filter, caller, out, exchange| match direction {
-                Direction::Request => filter.on_request_body(caller, out, exchange, call),
-                Direction::Response => filter.on_response_body(caller, out, exchange, call),
-            },
-        )
+        let is_request = direction == Direction::Request;
+        self.call(caller, out, |filter, caller, out, exchange| {
+            filter.on_body(caller, out, exchange, call, is_request)
+        })
     }
 
     /// Remove the fields that described the body before filters edited it (RFC 9530 digests; RFC 9110,

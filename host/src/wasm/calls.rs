@@ -80,27 +80,17 @@ impl Filter {
         (exchange, self.after_head(caller, verdict))
     }
 
-    pub(crate) fn on_request_body(
+    /// Call the phase for a request's body, else for a response's.
+    pub(crate) fn on_body(
         &self,
         caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
+        is_request: bool,
     ) -> PhaseResult<BodyVerdict> {
         self.call(caller.for_body(), out, exchange, |instance, call| {
-            instance.on_request_body(call, body)
-        })
-    }
-
-    pub(crate) fn on_response_body(
-        &self,
-        caller: CallContext<'_>,
-        out: CheckedOut,
-        exchange: Box<Exchange>,
-        body: BodyCall<'_>,
-    ) -> PhaseResult<BodyVerdict> {
-        self.call(caller.for_body(), out, exchange, |instance, call| {
-            instance.on_response_body(call, body)
+            instance.on_body(call, body, is_request)
         })
     }
 

@@ -207,24 +207,6 @@ impl Instance {
         })
     }
 
-    /// Call `on-request-body`.
-    pub(crate) fn on_request_body(
-        &mut self,
-        call: PhaseCall<'_>,
-        body: BodyCall<'_>,
-    ) -> PhaseResult<BodyVerdict> {
-        self.body_phase(call, body, true)
-    }
-
-    /// Call `on-response-body`.
-    pub(crate) fn on_response_body(
-        &mut self,
-        call: PhaseCall<'_>,
-        body: BodyCall<'_>,
-    ) -> PhaseResult<BodyVerdict> {
-        self.body_phase(call, body, false)
-    }
-
     /// Take an exchange for a call on a fiber.
     pub(crate) fn lend_exchange(&mut self, call: PhaseCall<'_>) {
         self.enter(Phase::Idle, call);
@@ -286,7 +268,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// As [`Self::on_request_body`].
+    /// As [`Self::on_body`].
     pub(crate) async fn on_body_on_fiber(
         &mut self,
         body: BodyCall<'_>,
@@ -355,7 +337,8 @@ impl Instance {
         }
     }
 
-    fn body_phase(
+    /// Call `on-request-body`, else `on-response-body`.
+    pub(crate) fn on_body(
         &mut self,
         call: PhaseCall<'_>,
         body: BodyCall<'_>,
