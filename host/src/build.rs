@@ -228,7 +228,7 @@ impl ProcessResources {
 
     fn live_plans(&self) -> Arc<LivePlans> {
         let sync = self.sync.as_ref();
-        sync.map_or_else(Arc::default, |sync| Arc::clone(sync.plans()))
+        sync.map_or_else(Arc::default, |sync| Arc::clone(&sync.plans))
     }
 
     /// Load the usage in the period of each plan's quota, before the plans of a configuration are in force.

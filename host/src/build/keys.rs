@@ -134,7 +134,7 @@ fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problem
     let Some(sync) = &foundation.sync else {
         return;
     };
-    let (stored, store) = (sync.plans().snapshot(), sync.storage().name());
+    let (stored, store) = (sync.plans.snapshot(), sync.storage.name());
     for plan in &config.plans {
         if stored.contains_key(&plan.name) {
             let name = &plan.name;

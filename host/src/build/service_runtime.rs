@@ -36,7 +36,7 @@ impl fmt::Debug for GatewayServiceRuntime {
 impl GatewayServiceRuntime {
     /// Before the first configuration is in use.
     pub(crate) fn new(sync: Arc<StorageSync>, limits: Arc<dyn LimitStore>) -> Self {
-        let live = Arc::clone(sync.plans());
+        let live = Arc::clone(&sync.plans);
         Self {
             sync,
             limits,
@@ -58,7 +58,7 @@ impl ServiceRuntime for GatewayServiceRuntime {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        self.sync.flush()
+        self.sync.flush(false)
     }
 
     fn state(&self) -> SyncState {
@@ -66,12 +66,12 @@ impl ServiceRuntime for GatewayServiceRuntime {
     }
 
     fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
-        self.sync.index().plan_sets()
+        self.sync.index.plan_sets()
     }
 
     fn last_used_ms(&self, id: &str) -> Option<u64> {
         let fixed = self.fixed.load().last_used_ms(id);
-        fixed.or_else(|| self.sync.index().last_used_ms(id))
+        fixed.or_else(|| self.sync.index.last_used_ms(id))
     }
 
     fn quota_status(&self, plan: &str, key: &str) -> Option<QuotaStatus> {

@@ -47,7 +47,7 @@ impl ControlServices {
         let sync = storage.sync.as_ref()?;
         let limits = Arc::clone(&storage.limits);
         let runtime = Arc::new(GatewayServiceRuntime::new(Arc::clone(sync), limits));
-        let storage = Arc::clone(sync.storage());
+        let storage = Arc::clone(&sync.storage);
         Some(Self {
             service: Arc::new(ControlService::new(storage, runtime.clone())),
             runtime,
@@ -100,7 +100,7 @@ pub(crate) fn open(config: &Config) -> Result<StorageServices, ProcessResourcesE
         let state = sync.state();
         tracing::info!(
             keys = state.keys,
-            plans = sync.plans().snapshot().len(),
+            plans = sync.plans.snapshot().len(),
             revision = state.revision,
             "read keys and plans from {name}"
         );

@@ -18,11 +18,10 @@
 //! No request waits for it, and it writes nothing but usage.
 
 mod counted;
-mod entry;
 mod load;
-mod schedule;
 mod usage;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -32,14 +31,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::storage::record::PlanRecord;
 use super::storage::{Changes, LastUse, Revision, Storage, StoredKey};
-use crate::keys::{Freshness, KeyIndex, LiveKeys};
-use crate::limits::usage_rows::UsageDelta;
+use crate::keys::{Freshness, KeyEntry, KeyIndex, LiveKeys};
 use crate::limits::{EnrolledPlan, LimitStore, LivePlans, UsagePlan};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use counted::CountedPeriods;
-use entry::key_entry;
-use schedule::SyncSchedule;
 
 /// Time between two polls for changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -79,18 +75,19 @@ pub(crate) struct SyncState {
     pub(crate) unwritten_rows: u64,
 }
 
-/// The thread and its state. Dropping this ends the thread, after a last write.
+/// The thread, and its state as the target of `Deref`. Dropping this ends the thread, after a last write.
 #[derive(Debug)]
 pub struct StorageSync {
     shared: Arc<SyncShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct SyncShared {
-    storage: Arc<dyn Storage>,
+/// The state of the sync, which its thread and its callers share.
+pub struct SyncShared {
+    pub(crate) storage: Arc<dyn Storage>,
     limits: Arc<dyn LimitStore>,
-    index: Arc<KeyIndex>,
-    plans: Arc<LivePlans>,
+    pub(crate) index: Arc<KeyIndex>,
+    pub(crate) plans: Arc<LivePlans>,
     freshness: Option<Arc<Freshness>>,
     /// The freshness for look-ups: the same, or (if stale keys are allowed) whether anything was
     /// loaded.
@@ -199,104 +196,6 @@ impl StorageSync {
         })
     }
 
-    /// The keys, for look-ups.
-    #[must_use]
-    pub fn live_keys(&self) -> LiveKeys {
-        LiveKeys {
-            index: Arc::clone(&self.shared.index),
-            freshness: self.shared.lookup_freshness.clone(),
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn index(&self) -> &Arc<KeyIndex> {
-        &self.shared.index
-    }
-
-    #[must_use]
-    pub(crate) fn plans(&self) -> &Arc<LivePlans> {
-        &self.shared.plans
-    }
-
-    #[must_use]
-    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
-        &self.shared.storage
-    }
-
-    /// Adds the stored usage to the counters. To be called after the plans of the configuration
-    /// were enrolled and before the first request.
-    ///
-    /// # Errors
-    ///
-    /// The storage cannot be read.
-    pub(crate) fn restore(&self) -> Result<(), StorageError> {
-        if self.is_loaded() {
-            self.shared.restore()
-        } else {
-            // The first load does it.
-            Ok(())
-        }
-    }
-
-    /// Whether the storage was loaded since the start.
-    #[must_use]
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.shared.loaded.load(Ordering::Relaxed)
-    }
-
-    /// Prepares the counters before a plan is used: usage since the begin of its quota's period
-    /// counts, whatever the quota was then.
-    ///
-    /// # Errors
-    ///
-    /// The storage is out of reach.
-    pub(crate) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
-        self.shared.prepare(plan)
-    }
-
-    /// Adds usage from elsewhere, by key and day, to the storage and to the counters.
-    ///
-    /// # Errors
-    ///
-    /// The storage or the counters are out of reach.
-    pub(crate) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
-        self.shared.add_usage(used)
-    }
-
-    /// Applies all commits.
-    ///
-    /// # Errors
-    ///
-    /// The storage is out of reach.
-    pub(crate) fn catch_up(&self) -> Result<(), StorageError> {
-        self.shared.catch_up()
-    }
-
-    /// Writes the usage.
-    ///
-    /// # Errors
-    ///
-    /// The storage is out of reach; the usage is written later.
-    pub(crate) fn flush(&self) -> Result<(), StorageError> {
-        self.shared.flush(false)
-    }
-
-    #[must_use]
-    pub(crate) fn state(&self) -> SyncState {
-        let shared = &self.shared;
-        let contact = Duration::from_millis(shared.last_contact_ms.load(Ordering::Relaxed));
-        let freshness = shared.freshness.as_ref();
-        SyncState {
-            fresh: freshness
-                .is_none_or(|freshness| freshness.is_fresh(Timestamp::now().monotonic_ms())),
-            since_contact: shared.started.elapsed().saturating_sub(contact),
-            keys: shared.index.len(),
-            revision: shared.revision.load(Ordering::Relaxed),
-            failures: shared.failures.load(Ordering::Relaxed),
-            unwritten_rows: shared.unwritten_rows.load(Ordering::Relaxed),
-        }
-    }
-
     /// Ends the thread after a last write. Later calls do nothing.
     pub(crate) fn stop(&self) {
         *self.shared.stop_requested.lock() = true;
@@ -311,13 +210,80 @@ impl StorageSync {
     }
 }
 
+impl Deref for StorageSync {
+    type Target = SyncShared;
+
+    fn deref(&self) -> &SyncShared {
+        &self.shared
+    }
+}
+
 impl Drop for StorageSync {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
+/// The times of the thread's next actions.
+struct SyncSchedule {
+    poll: Instant,
+    flush: Instant,
+    last_used: Instant,
+    cleanup: Instant,
+}
+
+impl SyncSchedule {
+    fn next(&self) -> Instant {
+        self.poll.min(self.flush).min(self.cleanup)
+    }
+}
+
 impl SyncShared {
+    /// The keys, for look-ups.
+    #[must_use]
+    pub fn live_keys(&self) -> LiveKeys {
+        LiveKeys {
+            index: Arc::clone(&self.index),
+            freshness: self.lookup_freshness.clone(),
+        }
+    }
+
+    /// Adds the stored usage to the counters. To be called after the plans of the configuration
+    /// were enrolled and before the first request.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot be read.
+    pub(crate) fn restore(&self) -> Result<(), StorageError> {
+        if self.is_loaded() {
+            self.restore_usage()
+        } else {
+            // The first load does it.
+            Ok(())
+        }
+    }
+
+    /// Whether the storage was loaded since the start.
+    #[must_use]
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub(crate) fn state(&self) -> SyncState {
+        let contact = Duration::from_millis(self.last_contact_ms.load(Ordering::Relaxed));
+        let freshness = self.freshness.as_ref();
+        SyncState {
+            fresh: freshness
+                .is_none_or(|freshness| freshness.is_fresh(Timestamp::now().monotonic_ms())),
+            since_contact: self.started.elapsed().saturating_sub(contact),
+            keys: self.index.len(),
+            revision: self.revision.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            unwritten_rows: self.unwritten_rows.load(Ordering::Relaxed),
+        }
+    }
+
     fn run(&self) {
         let start = Instant::now();
         let mut schedule = SyncSchedule {
@@ -400,7 +366,12 @@ impl SyncShared {
         }
     }
 
-    fn catch_up(&self) -> Result<(), StorageError> {
+    /// Applies all commits.
+    ///
+    /// # Errors
+    ///
+    /// The storage is out of reach.
+    pub(crate) fn catch_up(&self) -> Result<(), StorageError> {
         let mut at = self.applied_revision.lock();
         let asked_ms = Timestamp::now().monotonic_ms();
         *at = if self.loaded.load(Ordering::Relaxed) {
@@ -430,7 +401,7 @@ impl SyncShared {
         let mut put = Vec::new();
         for (id, record) in changes.keys {
             match record {
-                Some(record) => put.push(key_entry(StoredKey {
+                Some(record) => put.push(KeyEntry::from(StoredKey {
                     record,
                     last_used_ms: None,
                 })),

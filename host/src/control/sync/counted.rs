@@ -25,8 +25,13 @@ const CHUNK_SIZE: usize = 1000;
 pub(super) struct CountedPeriods(HashMap<Arc<str>, HashSet<Period>>);
 
 impl SyncShared {
-    /// See [`StorageSync::prepare`](super::StorageSync::prepare).
-    pub(super) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
+    /// Prepares the counters before a plan is used: usage since the begin of its quota's period
+    /// counts, whatever the quota was then.
+    ///
+    /// # Errors
+    ///
+    /// The storage is out of reach.
+    pub(crate) fn prepare(&self, plan: &UsagePlan) -> Result<(), StorageError> {
         let Some(quota) = plan.quota else {
             return Ok(());
         };
@@ -62,8 +67,12 @@ impl SyncShared {
         Ok(())
     }
 
-    /// See [`StorageSync::add_usage`](super::StorageSync::add_usage).
-    pub(super) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
+    /// Adds usage from elsewhere, by key and day, to the storage and to the counters.
+    ///
+    /// # Errors
+    ///
+    /// The storage or the counters are out of reach.
+    pub(crate) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         let now_ms = Timestamp::now().wall_ms;
         let _one_at_a_time = self.flush_state.lock();
         self.storage.add_usage(used, &[])?;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::SyncShared;
-use super::entry::key_entry;
 use crate::control::storage::record::PlanRecord;
-use crate::control::storage::{LoadedRecord, Revision};
+use crate::control::storage::{LoadedRecord, Revision, StoredKey};
+use crate::keys::{KeyEntry, KeySecret, Profile};
 use crate::limits::EnrolledPlans;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 
 impl SyncShared {
-    pub(super) fn restore(&self) -> Result<(), StorageError> {
+    pub(super) fn restore_usage(&self) -> Result<(), StorageError> {
         let now_ms = Timestamp::now().wall_ms;
         // From here on the quotas contain the usage that a draining gateway has left.
         drop(self.storage.take_drain_usage()?);
@@ -28,7 +28,7 @@ impl SyncShared {
         let revision = self.storage.load(&mut |loaded| match loaded {
             LoadedRecord::Plan(plan) => plans.push(plan),
             LoadedRecord::KeyCount(count) => loading.reserve(count),
-            LoadedRecord::Key(key) => loading.put(&key_entry(key)),
+            LoadedRecord::Key(key) => loading.put(&key.into()),
         })?;
         drop(loading);
         self.plans.replace(self.enroll_all(&plans)?);
@@ -49,7 +49,7 @@ impl SyncShared {
     /// Loads everything for the first time, when requests may already have come.
     pub(super) fn load_first_time(&self) -> Result<Revision, StorageError> {
         let revision = self.load_anew()?;
-        self.restore()?;
+        self.restore_usage()?;
         self.loaded.store(true, Ordering::Relaxed);
         tracing::info!(
             keys = self.index.len(),
@@ -76,11 +76,36 @@ impl SyncShared {
         let revision = self.storage.load(&mut |loaded| match loaded {
             LoadedRecord::Plan(plan) => plans.push(plan),
             LoadedRecord::KeyCount(count) => keys.reserve_exact(count),
-            LoadedRecord::Key(key) => keys.push(key_entry(key)),
+            LoadedRecord::Key(key) => keys.push(KeyEntry::from(key)),
         })?;
         let plans = self.enroll_all(&plans)?;
         self.index.replace(keys);
         self.plans.replace(plans);
         Ok(revision)
+    }
+}
+
+impl From<StoredKey> for KeyEntry {
+    fn from(stored: StoredKey) -> Self {
+        let record = stored.record;
+        let secrets = record.secrets.into_iter().map(|secret| KeySecret {
+            digest: secret.digest,
+            expires_ms: secret.expires_ms.unwrap_or(u64::MAX),
+        });
+        let attributes = record.metadata.into_iter();
+        Self {
+            id: record.id,
+            consumer: record.consumer,
+            secrets: secrets.collect(),
+            profile: Profile {
+                plans: record.plans.into_iter().map(Arc::from).collect(),
+                attributes: attributes
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect(),
+            },
+            enabled: record.enabled,
+            expires_ms: record.expires_ms,
+            last_used_ms: stored.last_used_ms,
+        }
     }
 }

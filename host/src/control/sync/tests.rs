@@ -74,7 +74,7 @@ fn find(sync: &StorageSync, text: &str) -> Result<String, KeyReject> {
 }
 
 fn commit(sync: &StorageSync, write: Write) -> Revision {
-    let revision = sync.storage().commit(&[write]).unwrap();
+    let revision = sync.storage.commit(&[write]).unwrap();
     sync.catch_up().unwrap();
     revision
 }
@@ -111,10 +111,10 @@ fn commits_are_in_use_after_catching_up() {
     assert_eq!(sync.state().revision, third);
     let (record, expect) = (plan(5), 0);
     let fourth = commit(&sync, Write::PutPlan { record, expect });
-    assert!(sync.plans().snapshot().contains_key("gold"));
+    assert!(sync.plans.snapshot().contains_key("gold"));
     let (name, expect) = ("gold".to_owned(), fourth);
     commit(&sync, Write::DeletePlan { name, expect });
-    assert!(!sync.plans().snapshot().contains_key("gold"));
+    assert!(!sync.plans.snapshot().contains_key("gold"));
 }
 
 #[test]
@@ -127,20 +127,20 @@ fn keys_plans_and_usage_are_there_after_a_restart() {
     let (record, expect) = (plan(10), 0);
     commit(&first, Write::PutPlan { record, expect });
     assert_eq!(find(&first, "a"), Ok("a".to_owned()));
-    let gold = Arc::clone(first.plans().snapshot().get("gold").unwrap());
+    let gold = Arc::clone(first.plans.snapshot().get("gold").unwrap());
     assert!(take(&first, &gold, 7).allowed);
     drop(first);
 
     let second = sync(&path, &limits());
     assert_eq!(find(&second, "a"), Ok("a".to_owned()));
-    assert_eq!(second.index().last_used_ms("a"), Some(5_000));
+    assert_eq!(second.index.last_used_ms("a"), Some(5_000));
     second.restore().unwrap();
-    let gold = Arc::clone(second.plans().snapshot().get("gold").unwrap());
+    let gold = Arc::clone(second.plans.snapshot().get("gold").unwrap());
     assert!(!take(&second, &gold, 4).allowed);
     assert!(take(&second, &gold, 3).allowed);
-    second.flush().unwrap();
+    second.flush(false).unwrap();
     let today = u32::try_from(Timestamp::now().wall_ms / DAY_MS).unwrap();
-    let used = second.storage().usage(&UsageQuery {
+    let used = second.storage.usage(&UsageQuery {
         plan: "gold".to_owned(),
         from_day: today - 1,
         to_day: today + 1,
@@ -158,7 +158,7 @@ fn usage_that_cannot_be_written_is_written_later() {
     let sync = sync(&path, &limits());
     let (record, expect) = (plan(10), 0);
     commit(&sync, Write::PutPlan { record, expect });
-    let gold = Arc::clone(sync.plans().snapshot().get("gold").unwrap());
+    let gold = Arc::clone(sync.plans.snapshot().get("gold").unwrap());
     assert!(take(&sync, &gold, 2).allowed);
     let hinder = rusqlite::Connection::open(&path).unwrap();
     hinder
@@ -166,14 +166,14 @@ fn usage_that_cannot_be_written_is_written_later() {
             "CREATE TRIGGER no BEFORE INSERT ON usage BEGIN SELECT raise(ABORT, 'no'); END",
         )
         .unwrap();
-    sync.flush().unwrap_err();
+    sync.flush(false).unwrap_err();
     assert_eq!(sync.state().unwritten_rows, 1);
     assert!(take(&sync, &gold, 3).allowed);
     hinder.execute_batch("DROP TRIGGER no").unwrap();
-    sync.flush().unwrap();
+    sync.flush(false).unwrap();
     let mut rows = Vec::new();
     let now_ms = Timestamp::now().wall_ms;
-    sync.storage()
+    sync.storage
         .load_quotas(now_ms, &mut |row: QuotaRow| rows.push(row.usage.used))
         .unwrap();
     assert_eq!(rows, [5]);

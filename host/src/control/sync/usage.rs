@@ -3,32 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{LastUse, StorageError, StorageSync, SyncShared};
+use super::{LastUse, StorageError, SyncShared};
 
 /// Rows of one transaction.
 const ROWS_PER_TRANSACTION: usize = 4096;
 
-impl StorageSync {
+impl SyncShared {
     /// Writes the usage, and releases the storage to a successor. Later usage is added to the
     /// successor's counters.
     pub(crate) fn release(&self) {
-        let shared = &self.shared;
-        let one_at_a_time = shared.flush_state.lock();
+        let one_at_a_time = self.flush_state.lock();
         // If this write fails, a later one has the rows, as all later usage.
-        shared.record_result("write usage", shared.write(true));
-        shared.released.store(true, Ordering::Relaxed);
-        shared.storage.release();
+        self.record_result("write usage", self.write(true));
+        self.released.store(true, Ordering::Relaxed);
+        self.storage.release();
         drop(one_at_a_time);
     }
 
     /// Whether a successor may have the storage.
     #[must_use]
     pub(crate) fn is_released(&self) -> bool {
-        self.shared.released.load(Ordering::Relaxed)
+        self.released.load(Ordering::Relaxed)
     }
-}
 
-impl SyncShared {
     /// Counts the usage of a gateway that drains.
     pub(super) fn apply_drain_usage(&self) -> Result<(), StorageError> {
         if self.released.load(Ordering::Relaxed) {
@@ -40,7 +37,12 @@ impl SyncShared {
         Ok(())
     }
 
-    pub(super) fn flush(&self, touched: bool) -> Result<(), StorageError> {
+    /// Writes the usage, and if `touched` also when keys were last used.
+    ///
+    /// # Errors
+    ///
+    /// The storage is out of reach; the usage is written later.
+    pub(crate) fn flush(&self, touched: bool) -> Result<(), StorageError> {
         let _one_at_a_time = self.flush_state.lock();
         self.write(touched)
     }
