@@ -50,7 +50,7 @@ use crate::control::sync::{StorageSync, SyncError};
 use crate::exchange::{BasePath, RouteInfo, Via};
 use crate::keys::{LiveKeys, RejectCounters};
 use crate::limits;
-use crate::limits::{LimitStore, LivePlans, RateCounters};
+use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::proxy::gateway::{Gateway, Route};
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
@@ -275,10 +275,8 @@ impl ProcessResources {
         if let Some(sync) = &self.sync {
             sync.stop();
         }
-        if let Some(leased) = self.limits.leased() {
-            leased.stop();
-        }
-        self.rates.stop();
+        let leases = [self.limits.leased(), self.rates.leased()];
+        leases.into_iter().flatten().for_each(LeasedLimits::stop);
     }
 
     /// How many configurations are in memory: one, and after a reload those that requests still use.

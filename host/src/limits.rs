@@ -65,7 +65,7 @@ use crate::model::period::Period;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use bounds::LimitRefusal;
-pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits};
+pub(crate) use leased::{LeasePolicy, LeasedLimits};
 pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
 pub(crate) use plan::{EnrolledPlan, MethodRate, PlanError, RateError, UsagePlan};

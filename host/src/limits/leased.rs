@@ -57,9 +57,6 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-pub(crate) use state::LeaseState;
-use state::LeaseStats;
-
 use super::bounds::LimitRefusal;
 use super::local::LocalLimits;
 use super::plan::{EnrolledPlan, UsagePlan};
@@ -76,6 +73,7 @@ use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisSettings};
 use entry::{MOST, TakeOutlook};
 use refill::RefillCaller;
+use state::{LeaseState, LeaseStats};
 use table::{LeaseOwner, Leases};
 
 /// The settings of leases.

@@ -23,13 +23,12 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::bucket::Shape;
-use super::leased::{LeaseState, LeasedLimits};
+use super::leased::LeasedLimits;
 use super::plan::{EnrolledPlan, UsagePlan};
 use super::{
     BoundKind, Decision, DecisionSignal, Level, LimitStore, LimitTicket, NEVER_MS, TakeRequest,
@@ -225,10 +224,10 @@ impl RateCounters {
         bounds
     }
 
-    /// The longest wait before a request is decided. None: each is decided at once.
+    /// The leases, if several gateways share the counters.
     #[must_use]
-    pub(crate) fn max_wait(&self) -> Option<Duration> {
-        self.leased.as_ref()?.max_wait()
+    pub(crate) fn leased(&self) -> Option<&LeasedLimits> {
+        self.leased.as_deref()
     }
 
     /// Takes from all bounds, or from none if one that is not in shadow refuses. A cost of 0 takes
@@ -423,12 +422,6 @@ impl RateCounters {
         })
     }
 
-    /// The state of the leases, if several gateways share the counters.
-    #[must_use]
-    pub(crate) fn leases(&self) -> Option<LeaseState> {
-        self.leased.as_ref().map(|leased| leased.state())
-    }
-
     /// The state of the counters, for metrics. Takes every lock.
     #[must_use]
     pub(crate) fn figures(&self) -> RateFigures {
@@ -438,13 +431,6 @@ impl RateCounters {
                 None => self.table.len(),
             },
             overflowed: self.overflowed.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Returns the leases, at the end of the process.
-    pub(crate) fn stop(&self) {
-        if let Some(leased) = &self.leased {
-            leased.stop();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Metrics of the counters that several gateways share.
 
 use crate::admin::Running;
-use crate::limits::{LeaseState, LeasedLimits};
+use crate::limits::LeasedLimits;
 use crate::observe::metrics::{MetricFamily, families};
 
 families! {
@@ -19,15 +19,14 @@ families! {
 /// All families; none if no Redis is configured.
 pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
     let foundation = &running.foundation;
-    let leased = foundation.limits.leased();
-    let mut families = of_leases("limit_leases", leased.map(LeasedLimits::state));
-    families.extend(of_leases("rate_leases", foundation.rates.leases()));
+    let mut families = of_leases("limit_leases", foundation.limits.leased());
+    families.extend(of_leases("rate_leases", foundation.rates.leased()));
     families
 }
 
 /// The families of one table of leases: of plans, or of bounds without a key.
-fn of_leases(prefix: &str, state: Option<LeaseState>) -> Vec<MetricFamily> {
-    let Some(state) = state else {
+fn of_leases(prefix: &str, leased: Option<&LeasedLimits>) -> Vec<MetricFamily> {
+    let Some(state) = leased.map(LeasedLimits::state) else {
         return Vec::new();
     };
     let mut families = LeaseFamilies::default();

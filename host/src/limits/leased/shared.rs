@@ -125,23 +125,30 @@ impl LeaseShared {
                 if decision.allowed {
                     entry.spend(plan, take);
                 }
-                return decision;
+                decision
             }
-            TakeOutlook::Short(short) => return self.refuse(take, short),
+            TakeOutlook::Short(refusal) => self.refuse(take, refusal),
             TakeOutlook::Unknown(rate) if self.stats.is_reachable() => {
-                if let Some((refusal, level)) = self.local.refusal_by_rate(take) {
-                    return Decision {
-                        shared: level,
-                        ..self.refuse(take, refusal)
-                    };
+                if let Some((refusal, shared)) = self.local.refusal_by_rate(take) {
+                    let decision = self.refuse(take, refusal);
+                    return Decision { shared, ..decision };
                 }
                 let by = rate.unwrap_or(UNKNOWN.by);
                 let mut decision = self.refuse(take, LimitRefusal { by, ..UNKNOWN });
                 decision.pending = true;
-                return decision;
+                decision
             }
-            TakeOutlook::Unknown(_) => {}
+            TakeOutlook::Unknown(_) => self.decide_by_policy(entry, plan, take),
         }
+    }
+
+    /// Decides while the server is out of reach and the lease does not cover the request.
+    fn decide_by_policy(
+        &self,
+        entry: &mut LeaseEntry,
+        plan: &EnrolledPlan,
+        take: &TakeRequest<'_>,
+    ) -> Decision {
         let decision = match self.policy.on_unavailable {
             OnUnavailable::Deny => self.refuse(take, UNKNOWN),
             OnUnavailable::Allow => self.local.take(&TakeRequest {

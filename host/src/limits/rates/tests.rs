@@ -1,7 +1,7 @@
 //! Bounds without a key on one gateway: whose bucket it is, all or nothing, room.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::limits::LeasePolicy;
@@ -269,7 +269,7 @@ fn without_the_store_a_refused_request_asks_no_shared_bucket() {
     }
     let refused = counters.take(&bounds, &of("192.0.2.2"), 1, Timestamp::now());
     assert!(!refused.allowed && refused.unavailable && refused.pending.is_none());
-    let leases = counters.leases().unwrap();
+    let leases = counters.leased().unwrap().state();
     assert!(!leases.reachable);
     assert_eq!(leases.refused_unavailable, 1);
 }

@@ -139,7 +139,7 @@ impl InstanceState {
         if found.denied != 0 {
             return Ok(answer(Outcome::Missing, found.denied, found.shadowed, 0));
         }
-        let waits = services.rates.max_wait().is_some();
+        let waits = services.rates.leased().is_some();
         if waits {
             self.filter_services.charged.record(None, cost);
         }
