@@ -71,10 +71,10 @@ use crate::model::store::OnUnavailable;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::shared_store::redis_server::{RedisPool, RedisSettings};
-use entry::{MOST, TakeOutlook};
+use entry::{LeaseOwner, MOST, TakeOutlook};
 use refill::RefillCaller;
 use state::{LeaseState, LeaseStats};
-use table::{LeaseOwner, Leases};
+use table::Leases;
 
 /// The settings of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

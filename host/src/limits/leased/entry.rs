@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use super::LeasePolicy;
 use super::lease::{Availability, BudgetLease};
-use super::table::LeaseOwner;
 use crate::limits::bounds::LimitRefusal;
 use crate::limits::counter::TakenAmounts;
 use crate::limits::plan::{EnrolledPlan, MethodRate};
@@ -16,6 +15,13 @@ use crate::limits::usage_rows::QuotaUsage;
 use crate::limits::{BoundKind, Level, TakeRequest};
 use crate::model::plan::{QuotaLimit, RateLimit};
 use crate::runtime::clock::Timestamp;
+
+/// The owner of leases, by which the refilling thread finds them again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LeaseOwner {
+    pub(crate) space: u32,
+    pub(crate) key: Arc<str>,
+}
 
 /// The largest number that a script represents exactly.
 pub(super) const MOST: u64 = 1 << 53;

@@ -6,10 +6,9 @@ use std::time::Duration;
 use ::redis::Connection;
 
 use super::LeaseShared;
-use super::entry::{LeaseEntry, expiry_ms, quota_name};
+use super::entry::{LeaseEntry, LeaseOwner, expiry_ms, quota_name};
 use super::lease::{Grant, LEASE_MS, LeaseRequest};
 use super::request::{EntryRequest, RefillReply, rate_name};
-use super::table::LeaseOwner;
 use crate::limits::UncountedUsage;
 use crate::limits::usage_rows::{QuotaRow, QuotaUsage};
 use crate::model::plan::QuotaLimit;

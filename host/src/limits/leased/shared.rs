@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{LeaseEntry, TakeOutlook};
-use super::table::LeaseOwner;
+use super::entry::{LeaseEntry, LeaseOwner, TakeOutlook};
 use super::{LeaseShared, RefillQueue, UNKNOWN};
 use crate::limits::bounds::LimitRefusal;
 use crate::limits::plan::EnrolledPlan;

@@ -1,23 +1,14 @@
 //! The leases, behind short locks.
 
-use std::sync::Arc;
-
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use super::entry::LeaseEntry;
+use super::entry::{LeaseEntry, LeaseOwner};
 use crate::limits::plan::EnrolledPlan;
 use crate::limits::room::{Division, Room};
 use crate::limits::shards::Shards;
 use crate::runtime::clock::Timestamp;
-
-/// The owner of leases, by which the refilling thread finds them again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LeaseOwner {
-    pub(crate) space: u32,
-    pub(crate) key: Arc<str>,
-}
 
 /// All leases of a gateway.
 #[derive(Debug)]
