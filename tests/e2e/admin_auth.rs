@@ -122,14 +122,31 @@ fn with_tls(upstream: &Upstream) -> (Gateway, String) {
 fn list_trusting(gateway: &Gateway, certificate: &str) -> Finished {
     let file = gateway.folder().join("trusted.pem");
     std::fs::write(&file, certificate).unwrap();
-    let mut command = command(["keys", "list", "--json", "--ca", file.to_str().unwrap()]);
+    let trusted = ["--ca", file.to_str().unwrap()];
+    list(&format!("https://{}", gateway.admin_address()), &trusted)
+}
+
+/// The outcome of `windlass keys list` at this URL.
+fn list(url: &str, options: &[&str]) -> Finished {
+    let mut command = command(["keys", "list", "--json"]);
     command
-        .env(
-            "WINDLASS_ADMIN_URL",
-            format!("https://{}", gateway.admin_address()),
-        )
+        .args(options)
+        .env("WINDLASS_ADMIN_URL", url)
         .env("WINDLASS_ADMIN_TOKEN", WRITE);
     Finished::of_command(&mut command, "")
+}
+
+#[test]
+fn a_command_that_meets_tls_in_the_place_of_clear_text_says_so() {
+    let upstream = Upstream::text("ok");
+    let (gateway, _) = with_tls(&upstream);
+    let refused = list(&format!("http://{}", gateway.admin_address()), &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.output);
+    assert!(
+        refused.errors.contains("write `https://`"),
+        "{}",
+        refused.errors
+    );
 }
 
 #[test]

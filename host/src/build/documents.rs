@@ -43,16 +43,19 @@ fn sized(bytes: Option<u64>) -> String {
     )
 }
 
+/// The cure for a file that cannot be read.
+pub(super) fn unreadable_help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "let the account that the gateway runs as read it",
+        _ => "paths are relative to the folder of the configuration file",
+    }
+}
+
 impl DocumentError {
     /// How to mend it.
     fn help(&self) -> String {
         match self {
-            Self::Unreadable(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                "let the account that the gateway runs as read it".to_owned()
-            }
-            Self::Unreadable(_) => {
-                "paths are relative to the folder of the configuration file".to_owned()
-            }
+            Self::Unreadable(error) => unreadable_help(error).to_owned(),
             Self::Dangling(_) => "make the link anew, or name the file itself".to_owned(),
             Self::NoFile(_) => "name a regular file, or a link to one".to_owned(),
             Self::TooLarge { found, limit } => {

@@ -128,7 +128,7 @@ impl FilterLoader<'_> {
                         format!("its plugin `{}` cannot be read: {error}", path.display());
                     self.problems
                         .error_of(filter, message)
-                        .help("paths are relative to the folder of the configuration file");
+                        .help(documents::unreadable_help(&error));
                     return None;
                 }
             },

@@ -352,7 +352,15 @@ impl AdminClient {
             CommandError::Usage(format!("the request could not be built: {error}"))
         })?;
         let answer = self.agent.run(request);
-        answer.map_err(|error| self.unreachable(&error))
+        answer.map_err(|error| match error {
+            ureq::Error::Protocol(_) if self.base.starts_with("http:") => {
+                CommandError::Unreachable(format!(
+                    "the listener at {} does not answer in HTTP: {error}; if it speaks TLS, write `https://`",
+                    self.base
+                ))
+            }
+            error => self.unreachable(&error),
+        })
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> CommandError {

@@ -8,6 +8,7 @@
 //! in the same form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,8 +43,14 @@ impl Config {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
+                let mut problems = Problems::new(Arc::new(Source::new(name.as_str(), "")));
+                let cure = match error.kind() {
+                    ErrorKind::PermissionDenied => "let the account that runs Windlass read it",
+                    _ => "`--config` names the file of the configuration",
+                };
                 let message = format!("cannot be read: {error}");
-                return (None, failed(String::new(), Span::default(), message));
+                problems.error(Span::default(), message).help(cure);
+                return (None, problems);
             }
         };
         match String::from_utf8(bytes) {
@@ -127,4 +134,21 @@ fn with_syntax(mut problems: Problems, syntax: Vec<Problem>) -> Problems {
         problems.push(problem);
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_an_error_with_a_cure() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let problems = Config::read(&folder.path().join("windlass.toml")).unwrap_err();
+        let report = problems.to_string();
+        assert!(report.contains("cannot be read: No such file"), "{report}");
+        assert!(
+            report.contains("help: `--config` names the file"),
+            "{report}"
+        );
+    }
 }

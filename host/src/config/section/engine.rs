@@ -61,6 +61,8 @@ fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
 /// The gateway's log and the access log.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "[log]")]
+#[hint("access_log file path output" => "it is called `access`: `access = \"/var/log/windlass/access.log\"`")]
+#[hint("format log_format" => "leave it out: the access log is JSON, with the same fields for each request")]
 pub struct Log {
     /// The least severe messages that Windlass logs to standard error.
     #[key(default = "info")]
@@ -73,6 +75,7 @@ pub struct Log {
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("warning" => "write `\"warn\"`")]
 pub enum LogLevel {
     /// Everything.
     Trace,

@@ -30,6 +30,7 @@ pub(crate) use sticky::*;
 const ENDPOINTS: &str = "endpoints are a list: `endpoints = [{ address = \"10.0.0.1:8080\" }]`";
 const TIMEOUTS: &str =
     "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`";
+const KEEP_ALIVE: &str = "`max_idle` is the number of idle connections that are kept, `keep_alive_timeout` how long each is kept";
 const HEALTH: &str = "it is called `health`: `health = { path = \"/healthz\" }`";
 
 /// A named group of endpoints. The name is the attribute `upstream.name`.
@@ -48,6 +49,7 @@ const HEALTH: &str = "it is called `health`: `health = { path = \"/healthz\" }`"
 #[hint("labels" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", labels = { zone = \"a\" } }`")]
 #[hint("priority" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", priority = 1 }`")]
 #[hint("weight" => "each endpoint has its own: `{ address = \"10.0.0.1:8080\", weight = 3 }`")]
+#[hint("keepalive keep_alive keepalive_connections" => KEEP_ALIVE)]
 #[hint("http2" => "write `protocol = \"http2\"`")]
 #[hint("scheme" => "for TLS write `tls = true`")]
 pub struct UpstreamConfig {

@@ -65,7 +65,7 @@ fn odd_endpoint(text: &str) -> Option<Refused> {
         return Some(Refused::because("is a socket of this machine").help(help));
     }
     if text.contains("${") {
-        let refused = Refused::because("has a variable, and none is filled in here");
+        let refused = Refused::because("has a variable, and no variable is replaced in this file");
         return Some(refused.help("write the file from a template before the start"));
     }
     if text.contains('@') {

@@ -18,6 +18,10 @@ pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {
             quoted(DEFAULT)
         )));
     }
+    if text.starts_with(['~', '^']) {
+        let refused = Refused::because("is a regular expression, which no path has here");
+        return Err(refused.help("write `{id}` for one segment, or `{rest+}` for all that follow"));
+    }
     let Some(segments) = text.strip_prefix('/') else {
         return Err(Refused::because("does not begin with `/`").write(&format!("/{text}")));
     };

@@ -56,7 +56,7 @@ fn end(table: &mut Table<'_>, keys: EndKeys) -> RouteEnd {
     table.exactly_one(
         &["upstream", "split", "respond", "redirect"],
         (
-            "has no end: wanted one of `upstream`, `split`, `respond` and `redirect`",
+            "has none of `upstream`, `split`, `respond` and `redirect`, wanted exactly one",
             "add `upstream = \"<name>\"`",
         ),
         "",
