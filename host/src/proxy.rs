@@ -483,7 +483,7 @@ fn choose_upstream(
 mod tests {
     use super::*;
 
-    /// What an `async fn` is as a value. Bytes.
+    /// The size of an `async fn`'s future. Bytes.
     fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }

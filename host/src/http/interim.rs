@@ -78,7 +78,7 @@ fn text(block: &mut Vec<u8>, text: &[u8]) {
     block.extend_from_slice(text);
 }
 
-/// What waits to be written to one client.
+/// The interim responses that wait to be written to one client.
 #[derive(Debug, Default)]
 pub(crate) struct InterimQueue {
     has_any: AtomicBool,

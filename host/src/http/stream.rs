@@ -59,7 +59,7 @@ impl Stream {
         }
     }
 
-    /// What ALPN (RFC 7301) agreed on.
+    /// The protocol that ALPN (RFC 7301) agreed on.
     #[must_use]
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         match self {

@@ -1,4 +1,4 @@
-//! What the counters promise, against a naive model where a law holds.
+//! The promises of the counters, checked against a naive model where a law holds.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ impl One {
             .sum()
     }
 
-    /// What a reload does.
+    /// The effect of a reload.
     fn change(&mut self, plan: UsagePlan) {
         self.plan = self.store.enroll(plan).unwrap();
     }

@@ -206,7 +206,7 @@ impl AttemptError {
             }
             // An endpoint that closes a connection in good order does nothing wrong.
             Self::Unprocessed { cause, .. } => !is_graceful_end(cause),
-            // Such heads may come on one route only, and the client or the route may have set the times too
+            // Heads of this kind may come on one route only, and the client or the route may have set the times too
             // short.
             Self::HeadTooLarge { .. }
             | Self::TooManyFields { .. }

@@ -94,7 +94,7 @@ struct Edit {
     to: Option<String>,
 }
 
-/// What an edit does.
+/// The operation of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(

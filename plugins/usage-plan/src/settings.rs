@@ -13,7 +13,7 @@ pub struct Settings {
     /// `plan.id`.
     #[serde(default)]
     pub plan: Option<String>,
-    /// What becomes of a key without a usage plan: `deny` (403, the default) or `allow`.
+    /// How a key without a usage plan is answered: `deny` (403, the default) or `allow`.
     #[serde(default)]
     pub without_plan: WithoutPlan,
     /// How much one request takes from each bound. The default is 1.
@@ -34,7 +34,7 @@ pub struct Settings {
     pub forms: Option<Vec<Form>>,
 }
 
-/// What becomes of a key without a usage plan.
+/// How a key without a usage plan is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

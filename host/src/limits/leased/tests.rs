@@ -1,4 +1,4 @@
-//! What several gateways on one Redis promise together, each a [`LeasedLimits`] here.
+//! The promises of several gateways on one Redis together, each a [`LeasedLimits`] here.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -270,7 +270,7 @@ fn without_its_store_the_policy_answers() {
         let state = gateway.limits.state();
         let refused = decisions.last().unwrap().refused_by;
         match on_unavailable {
-            // What is leased, and what was let in before anybody knew.
+            // The leases, and the requests that were let in before the storage answered.
             OnUnavailable::Deny => {
                 assert!(allowed <= 5, "{allowed}");
                 assert_eq!(refused, Some(BoundKind::Unavailable));
@@ -287,7 +287,7 @@ fn without_its_store_the_policy_answers() {
         }
         server.restart();
         gateway.until("it to be there", |gateway| gateway.limits.state().reachable);
-        // What was let in meanwhile is settled.
+        // The requests that were let in meanwhile are settled.
         gateway.until("the debts to be settled", |gateway| {
             let now = Timestamp::now();
             let status = gateway
@@ -301,7 +301,7 @@ fn without_its_store_the_policy_answers() {
                 gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
             });
         }
-        // What is used is reported whatever the policy was.
+        // Usage is reported whatever the policy was.
         let mut reported = 0;
         gateway.limits.take_pending_usage(&mut |delta| {
             assert_eq!(delta.quota, None);

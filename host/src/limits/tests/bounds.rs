@@ -155,7 +155,7 @@ fn an_exchange_takes_from_the_shared_rates_once() {
     let all = All::new(5, 5, 5, 5, 5);
     let mut tickets = LimitTickets::default();
     assert!(!tickets.has_shared());
-    // What took from the plan alone does not count.
+    // A request that took from the plan alone does not count.
     let alone = TakeRequest {
         route: None,
         gateway: None,

@@ -29,7 +29,7 @@ impl UsageBook {
         store.take_pending_usage(&mut |delta| self.add(&delta));
     }
 
-    /// What a key used on a day.
+    /// The usage of a key on a day.
     fn used(&self, key: &str, day: u64) -> i64 {
         let day = u32::try_from(day).unwrap();
         let used = self.days.get(&(key.to_owned(), day));
@@ -80,7 +80,7 @@ fn usage_is_reported_once_also_without_a_quota() {
     let one = recording(rate(1.0, 100));
     assert!(one.take(3, NOON).allowed && one.take(2, NOON).allowed);
     assert!(one.take_for("other", 7, NOON).allowed);
-    // What is refused or asked for nothing is not used, and a filter's own bucket is no plan's.
+    // A refused request and one of cost 0 are no usage, and a filter's own bucket is no plan's.
     assert!(!one.take_for("late", 101, NOON).allowed && one.take_for("late", 0, NOON).allowed);
     let scope = one.store.scope("mine");
     assert!(

@@ -273,7 +273,7 @@ mod tests {
         HeadReader::new(shared, 64 * 1024, 500)
     }
 
-    /// What hyper gets of these pieces, and the fields that it does not get.
+    /// The bytes of these chunks that hyper gets, and the fields that it does not get.
     fn read(pieces: &[&[u8]]) -> (Vec<u8>, HeaderMap) {
         let mut reader = reader();
         let mut given = Vec::new();

@@ -172,7 +172,7 @@ fn read(bytes: &[u8]) -> Option<InterimResponse> {
 mod tests {
     use super::*;
 
-    /// What is found in bytes that come in pieces of this size, and whether it is still looked for.
+    /// The interim responses found in bytes that come in pieces of this size, and whether it is still looked for.
     fn found(text: &str, size: usize) -> (Vec<String>, bool) {
         let interims = InterimResponses::default();
         interims.begin();

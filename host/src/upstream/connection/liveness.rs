@@ -126,7 +126,7 @@ impl IoTap for LivenessTap {
     }
 }
 
-/// What to do about a connection.
+/// The next step for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LivenessAction {
     /// Nothing.
@@ -163,7 +163,7 @@ impl SilenceTracker {
         waits: bool,
     ) -> LivenessAction {
         if self.reads.replace(reads) != reads {
-            // What follows a PING is likely its answer.
+            // The bytes after a PING are likely its answer.
             if self.pinged.take().is_none() {
                 self.pings.set(0);
             }
@@ -305,7 +305,7 @@ mod tests {
                 LivenessAction::Wait
             );
         }
-        // What waits for more of an answer waits long.
+        // A request that waits for more of an answer waits long.
         assert_eq!(
             silence.next_action(300_000, 0, true, false),
             LivenessAction::Wait

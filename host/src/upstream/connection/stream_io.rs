@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) struct StreamIo {
     send: SendStream<Bytes>,
     receive: RecvStream,
-    /// What was received and not read yet.
+    /// The bytes that were received and not read yet.
     unread: Bytes,
     /// Whether this side has ended.
     has_ended: bool,

@@ -220,7 +220,7 @@ pub(crate) async fn gather(body: Body) -> Result<Gathered, BodyError> {
     if exact.is_some_and(|exact| exact > MOST_BODY as u64) {
         return Ok(Gathered::Longer(body));
     }
-    // What is read stays in it, for a body that turns out to be longer.
+    // The bytes that were read stay in it, for a body that turns out to be longer.
     let replay = ReplayBody::new(body, usize::MAX);
     let mut reader = replay.restart().unwrap_or_default();
     let (mut chunks, mut size): (Vec<Bytes>, usize) = (Vec::new(), 0);

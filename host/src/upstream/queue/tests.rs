@@ -1,4 +1,4 @@
-//! Who gets room, and when.
+//! The order in which waiting requests get a permit.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;

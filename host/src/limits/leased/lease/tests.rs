@@ -1,4 +1,4 @@
-//! What a lease promises, with a budget that is a number.
+//! The promises of a lease, with a budget that is a number.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn at(ms: u64) -> Timestamp {
     }
 }
 
-/// What a budget of this much, which nobody else uses, answers.
+/// The answer of a budget of this much that nobody else uses.
 fn answer(left: &mut u64, kept: u64, order: LeaseRequest) -> Grant {
     let still_leased = order.leased.min(kept);
     *left = left.saturating_sub(order.spent.saturating_sub(kept - still_leased)) + order.returned;

@@ -1,4 +1,4 @@
-//! What was used when a quota's period changes.
+//! Usage when a quota's period changes.
 
 use super::*;
 

@@ -31,7 +31,7 @@ use crate::upstream::shared::Upstream;
 const MAX_BODY: usize = 64 * 1024;
 /// The most of an answer's head. Bytes; what hyper takes at least.
 const MAX_HEAD: usize = 16 * 1024;
-/// Who asks.
+/// The `User-Agent` of checks.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")));
 /// `SERVING` of `grpc.health.v1.HealthCheckResponse.ServingStatus`.
@@ -155,7 +155,7 @@ async fn http(
     exchange.await
 }
 
-/// What an answer says.
+/// The result that an answer gives.
 async fn good(wanted: &HttpCheck, response: Response<Incoming>) -> Result<(), String> {
     let status = response.status().as_u16();
     if !wanted.expect.holds(status) {
@@ -325,7 +325,7 @@ async fn driven(
     .await
 }
 
-/// What hyper says, without what the endpoint said.
+/// The error of hyper, without any text of the endpoint.
 fn describe(error: hyper::Error) -> String {
     if error.is_parse() || error.is_parse_too_large() {
         return "what it answers is not HTTP".to_owned();

@@ -123,7 +123,7 @@ fn an_unhealthy_endpoint_stays_so_when_its_time_out_ends() {
     assert_eq!(health.state(NO_RAMP, at(12)), EndpointHealth::Healthy);
 }
 
-/// What can be told of an endpoint.
+/// A report about an endpoint.
 #[derive(Debug, Clone)]
 enum ReportedStates {
     Checked(bool),
