@@ -2,7 +2,7 @@
 //!
 //! Each stop has a small error enum beside its code and turns it into a [`RequestError`]; only
 //! this room turns an error into HTTP. The public text never holds an address or a path of the
-//! gateway's side, and every answer names the request id. [`format`] writes the answer, [`grpc`]
+//! gateway's side, and every answer names the request id. [`mod@format`] writes the answer, [`grpc`]
 //! the one for a gRPC call.
 
 use std::error::Error as StdError;

@@ -1,7 +1,7 @@
 //! The traits of a filter: [`Filter`], and one for each phase.
 //!
 //! A filter implements [`Filter`] and the phases that it needs, and names the same phases in its
-//! [`export!`](crate::export) line. Methods take `&self`: an instance runs one phase of one exchange at a time, but
+//! [`export!`](crate::export!) line. Methods take `&self`: an instance runs one phase of one exchange at a time, but
 //! serves many exchanges one after the other, and several instances exist at once. Keep state of one exchange in
 //! [`Notes`](crate::Notes). Keep state that all instances share in [`host::cache`](crate::host::cache) or
 //! [`host::limits`](crate::host::limits).

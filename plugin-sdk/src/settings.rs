@@ -32,7 +32,7 @@ impl Diagnostic {
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
 
-/// Reads settings from JSON text, as the gateway does before [`Filter::configure`](crate::Filter::configure). Tests use
+/// Reads settings from JSON text, as the gateway does before [`Filter::configure`]. Tests use
 /// it too.
 ///
 /// # Errors

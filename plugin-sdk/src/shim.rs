@@ -1,5 +1,5 @@
 //! Connects the contract's exports to a filter's traits. Public only for
-//! [`export!`](crate::export).
+//! [`export!`](crate::export!).
 
 use core::cell::OnceCell;
 use core::marker::PhantomData;

@@ -6,7 +6,7 @@
 //! late, and so do the times when keys were last used.
 //!
 //! It promises
-//! - that a commit of this process is in use here when [`catch_up`](StorageSync::catch_up)
+//! - that a commit of this process is in use here when [`catch_up`](SyncShared::catch_up)
 //!   returns, and one of another gateway within a second;
 //! - that it reconnects by itself, and that no usage is lost meanwhile: what could not be written
 //!   is written later;

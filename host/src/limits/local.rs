@@ -34,8 +34,8 @@ pub(crate) const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 /// there are any. At most the given number of counters is kept (one lock's share may be used up a
 /// few per cent earlier). A counter is dropped when it is as good as new: its buckets full, its
 /// period ended an hour ago or without usage, and all of its usage reported. If other counters use
-/// all room, a request that would need a new counter is refused as [`BoundKind::Unavailable`]:
-/// otherwise a client that fills the room could take without bounds. The empty key, which no API
+/// all room, a request that would need a new counter is refused as
+/// [`Unavailable`](super::BoundKind::Unavailable): otherwise a client that fills the room could take without bounds. The empty key, which no API
 /// key has, always has room.
 #[derive(Debug)]
 pub struct LocalLimits {

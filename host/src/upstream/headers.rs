@@ -2,8 +2,8 @@
 //!
 //! Hop-by-hop fields, and fields that `Connection` names, go no further than one connection in either
 //! direction (RFC 9110 section 7.6.1); framing belongs to each connection. Fields by which a client
-//! says who it is ([`identity_fields`](crate::http::identity_fields)) count only if a trusted proxy forwarded
-//! them ([`hops`](super::hops)). Edits by filters come before, in the chain.
+//! says who it is ([`identity_fields`]) count only if a trusted proxy forwarded
+//! them ([`hops`]). Edits by filters come before, in the chain.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING};
 use http::uri::Scheme;

@@ -1,7 +1,7 @@
 //! The bounds that a filter defined in `configure`, and the values that they count by.
 //!
 //! The values are read from the exchange here. The counting and the decision are in
-//! [`crate::limits::RateCounters`]; [`super::host::rates`] is what the guest calls.
+//! [`crate::limits::RateCounters`]; the guest calls `host/rates.rs`.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};

@@ -37,7 +37,7 @@ fn fit(route: &str, of_document: &str) -> Option<Fit> {
     segments.next().is_none().then_some(Fit::Whole)
 }
 
-/// An index of route paths by their segments: [`fit`] for all of them, in time proportional to the length of a path.
+/// An index of route paths by their segments. It compares a path with all of them in time proportional to the path's length.
 #[derive(Debug, Default)]
 pub struct Index<'a> {
     /// The routes with `$default`.

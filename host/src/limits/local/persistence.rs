@@ -128,11 +128,12 @@ impl LocalLimits {
 
     /// Counts usage of this plan in this kind of period, too, because its quota is about to have
     /// it. The counters begin with the usage that was not reported yet. Reported usage must be
-    /// [added](LimitStore::add_used), and nothing may be
-    /// [reported](LimitStore::take_pending_usage) in between. New counters count in it from the
+    /// [added][`LimitStore::add_used`], and nothing may be
+    /// [reported][`LimitStore::take_pending_usage`] in between. New counters count in it from the
     /// moment of this record; after that all others are changed. Not for workers.
     ///
     /// [`LimitStore::add_used`]: crate::limits::LimitStore::add_used
+    /// [`LimitStore::take_pending_usage`]: crate::limits::LimitStore::take_pending_usage
     pub(crate) fn track(&self, plan: &str, period: Period, now: Timestamp) {
         let (space, periods) = {
             let mut names = self.names.lock();
