@@ -56,6 +56,7 @@ impl Filter {
         (exchange, self.after_head(caller, verdict))
     }
 
+    #[inline]
     pub(super) fn after_head(
         &self,
         caller: CallContext<'_>,
@@ -160,33 +161,47 @@ impl Filter {
                 Ok(verdict)
             }
             Err(failure) => {
-                if failure.has_returned() {
-                    self.check_in(caller.worker_filter, instance, None);
-                } else {
-                    caller.worker_filter.discard(instance);
-                }
-                if let CallFailure::Keys(_) | CallFailure::TokenKeys(_) = failure {
-                    // No fault of the filter's: its breaker stays as it is.
-                    tracing::debug!(filter = &**self.name(), "{failure}");
-                    return Err(failure);
-                }
-                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) =
-                    failure
-                {
-                    // The phase ran as far as it could, and runs again after the wait.
-                    let _ = self.record_success(permit);
-                    return Err(failure);
-                }
-                self.report_failure(caller.worker_filter.worker(), Some(id), &failure);
-                let is_of_body = caller.shows_body && failure.is_caused_by_size();
-                if !is_of_body && !failure.is_not_filters_fault() {
-                    self.record_failure(permit);
-                }
+                self.after_failure(caller, instance, permit, id, &failure);
                 Err(failure)
             }
         }
     }
 
+    /// Out of the way of calls that succeed, which stay small enough to be inlined.
+    #[cold]
+    fn after_failure(
+        &self,
+        caller: CallContext<'_>,
+        instance: Box<Instance>,
+        permit: Permit,
+        id: &RequestId,
+        failure: &CallFailure,
+    ) {
+        if failure.has_returned() {
+            self.check_in(caller.worker_filter, instance, None);
+        } else {
+            caller.worker_filter.discard(instance);
+        }
+        match failure {
+            // No fault of the filter's: its breaker stays as it is.
+            CallFailure::Keys(_) | CallFailure::TokenKeys(_) => {
+                tracing::debug!(filter = &**self.name(), "{failure}");
+            }
+            // The phase ran as far as it could, and runs again after the wait.
+            CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) => {
+                let _ = self.record_success(permit);
+            }
+            _ => {
+                self.report_failure(caller.worker_filter.worker(), Some(id), failure);
+                let is_of_body = caller.shows_body && failure.is_caused_by_size();
+                if !is_of_body && !failure.is_not_filters_fault() {
+                    self.record_failure(permit);
+                }
+            }
+        }
+    }
+
+    #[inline]
     fn check_in(
         &self,
         worker_filter: &WorkerFilter,

@@ -65,6 +65,7 @@ const MAX_REASON: usize = 64;
 /// # Errors
 ///
 /// It cannot be carried out, or the phase has to run again: then its charges are given back.
+#[inline]
 pub(crate) fn request(
     verdict: RequestVerdict,
     has_body: bool,
@@ -91,6 +92,7 @@ pub(crate) fn request(
 /// # Errors
 ///
 /// It cannot be carried out.
+#[inline]
 pub(crate) fn response(
     verdict: ResponseVerdict,
     has_body: bool,
