@@ -173,7 +173,7 @@ fn bodies_stream_both_ways() {
     assert_eq!(request.header("transfer-encoding"), Some("chunked"));
 }
 
-/// A reset that arrives while curl 7.88 sends hides the answer from its user.
+/// A reset that arrives while curl 7.88 to 8.2 sends hides the answer from its user.
 #[test]
 fn a_client_that_still_sends_gets_its_refusal_and_no_reset() {
     let upstream = Upstream::text("ok");

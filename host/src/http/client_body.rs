@@ -27,7 +27,7 @@ const MAX_DRAINED: usize = 64 * 1024;
 
 /// How long a stream stays open for the rest of a body that nobody wants. hyper resets a stream whose body is
 /// dropped once the answer is sent (RFC 9113 section 8.1); clients that are still sending report an error then,
-/// and some never show the answer (curl 7.88).
+/// and some never show the answer (curl 7.88 to 8.2).
 const LINGER: Duration = Duration::from_secs(5);
 /// The most that is read of it. Bytes.
 const MAX_LINGERED: usize = 16 * 1024 * 1024;
