@@ -253,6 +253,25 @@ fn of_two_successors_the_one_that_serves_first_has_the_sockets() {
 }
 
 #[test]
+fn of_two_successors_that_start_at_the_same_time_one_ends_and_the_other_answers() {
+    for _ in 0..4 {
+        let old = Gateway::with_config(format!("{LONG_DELAY}workers = 2\n{OWN}")).start();
+        drains_soon(&old);
+        let successors = [old.successor(), old.successor()]
+            .map(|successor| std::thread::spawn(move || successor.start()));
+        // The start of the one that ends panics in its thread.
+        let started = successors.map(JoinHandle::join);
+        let mut running = started.into_iter().flatten();
+        let new = running.next().expect("one that goes on");
+        assert!(running.next().is_none(), "both go on");
+        assert_eq!(old.wait_for_end().code(), Some(0));
+        for _ in 0..20 {
+            assert_eq!(new.get("/own").text(), "ok");
+        }
+    }
+}
+
+#[test]
 fn nobody_waits_at_the_sockets_of_a_gateway_that_has_no_successor() {
     let upstream = Upstream::gated(Reply::status(200).body("whole"));
     let old = Gateway::with_config(format!(

@@ -121,8 +121,16 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
     foundation.put_in_use(&gateway);
     // Before the gateway reports that it serves, because from then on it may be asked to end.
     signals.listen_for_end().map_err(failed)?;
-    if predecessor.has_other_successor() {
-        return Err(failed(SuccessorExists));
+    // Before the workers accept: a successor that comes too late must not touch sockets that it
+    // shares with the one that goes on.
+    match predecessor.announce() {
+        Announced::ToNobody => {}
+        Announced::Heard => {
+            tracing::info!(
+                "the gateway that drains on these addresses was asked to stop listening"
+            );
+        }
+        Announced::TooLate => return Err(failed(SuccessorExists)),
     }
     let workers = bound.start(&gateway, access.as_ref()).map_err(failed)?;
     let running = Arc::new(Running {
@@ -147,15 +155,6 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
         let stop = admin.start(Arc::clone(&running));
         admin_stop = Some(stop.map_err(failed)?);
         tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");
-    }
-    match predecessor.announce() {
-        Announced::ToNobody => {}
-        Announced::Heard => {
-            tracing::info!(
-                "the gateway that drains on these addresses was asked to stop listening"
-            );
-        }
-        Announced::TooLate => return Err(failed(&SuccessorExists)),
     }
     notify::ready();
     Ok(RunningGateway {

@@ -3,9 +3,9 @@
 //! A gateway that drains offers each of its addresses: it listens on a local socket whose name holds
 //! the address (Linux's abstract names, which are as wide as the network namespace that the address
 //! is in). A gateway that starts and finds an address in use asks there for the listening sockets. If
-//! somebody of the same user offers the address, it gets duplicates ([`passing`]), accepts from them
-//! when it can serve, and says so; the old one then stops accepting and leaves the queues as they
-//! are. They outlive both, so no client notices, wherever its handshake is. A gateway of an older
+//! a gateway of the same user offers the address, the new one gets duplicates ([`passing`]). When it
+//! is ready to serve, it says so, and only then accepts from them; the old one stops accepting and
+//! leaves the queues as they are. They outlive both, so no client notices, wherever its handshake is. A gateway of an older
 //! version passes no sockets: the two share the address (`SO_REUSEPORT`), and the old one closes its
 //! own sockets. Promises: a gateway that does not drain shares nothing; one whose start fails takes
 //! nothing from the old one; a socket that nobody accepts from any more is not kept open here.
@@ -59,7 +59,8 @@ fn is_own(peer: &impl AsFd) -> bool {
 /// The gateway that drains where this one starts.
 #[derive(Debug, Default)]
 pub struct Predecessor {
-    predecessors: Vec<UnixStream>,
+    /// The addresses that it offers, each with the connection on which it does so.
+    offers: Vec<(SocketAddr, UnixStream)>,
 }
 
 impl Predecessor {
@@ -69,39 +70,31 @@ impl Predecessor {
         let peer = connect(address).ok()?;
         match passing::receive_all(&peer, address) {
             Ok(sockets) => {
-                self.predecessors.push(peer);
+                self.offers.push((address, peer));
                 Some(sockets)
             }
             Err(error) => {
                 tracing::debug!(%address, "the gateway that drains passes no sockets: {error}");
                 // On this connection it may still think that they were taken.
                 drop(peer);
-                self.predecessors.push(connect(address).ok()?);
+                self.offers.push((address, connect(address).ok()?));
                 Some(Vec::new())
             }
         }
     }
 
-    /// Whether another successor serves on an address that this one was offered.
-    pub(crate) fn has_other_successor(&mut self) -> bool {
-        self.predecessors.iter_mut().any(|peer| {
-            let mut byte = [0];
-            let read = peer.set_nonblocking(true);
-            // The end of the other gateway is no reason to give up.
-            let read = read.and_then(|()| peer.read(&mut byte));
-            read.is_ok_and(|count| count > 0) && byte == [GONE]
-        })
-    }
-
-    /// This gateway serves: the other one is to stop listening. It takes one successor, so of two that serve
-    /// at the same time one learns here that it is too late.
+    /// Claims the addresses: this gateway is ready, and the other one is to stop listening. It takes
+    /// one successor, so the second of two learns here that it is too late. It must not have
+    /// accepted from the sockets before, nor may it do so afterwards.
     #[must_use]
-    pub(crate) fn announce(self) -> Announced {
+    pub(crate) fn announce(mut self) -> Announced {
+        // All successors claim in the same order, so that the one with the first address gets the
+        // others too.
+        self.offers.sort_by_key(|(address, _)| *address);
         let mut announced = Announced::ToNobody;
-        for mut peer in self.predecessors {
+        for (_, mut peer) in self.offers {
             // One byte always fits. One that has ended meanwhile listens to nothing any more.
-            let written = peer.set_nonblocking(false);
-            let heard = written.and_then(|()| peer.write(&[SERVES])).is_ok();
+            let heard = peer.write(&[SERVES]).is_ok();
             let mut byte = [0];
             let answered = peer.set_read_timeout(Some(PATIENCE));
             match answered.and_then(|()| peer.read(&mut byte)) {

@@ -148,14 +148,13 @@ fn of_two_successors_the_later_one_finds_that_the_address_is_too_late() {
         let duplicates = listening(2);
         let address = duplicates.address;
         let mut offer = SocketOffer::start([duplicates]);
-        let (mut first, sockets) = asks(address).await;
+        let (first, sockets) = asks(address).await;
         assert!(sockets.is_some());
-        let (mut second, sockets) = asks(address).await;
+        let (second, sockets) = asks(address).await;
         assert!(sockets.is_some());
-        assert!(!first.has_other_successor() && !second.has_other_successor());
         assert_eq!(announces(first).await, Announced::Heard);
         is_heard(&mut offer).await;
-        assert!(second.has_other_successor());
+        assert_eq!(announces(second).await, Announced::TooLate);
         assert!(offer.withdraw(address));
     });
 }
@@ -170,6 +169,35 @@ fn of_two_successors_that_serve_at_the_same_time_one_is_too_late() {
             let successors = [asks(address).await.0, asks(address).await.0];
             let [one, other] = successors.map(announces);
             let mut announced = <[_; 2]>::from(tokio::join!(one, other));
+            announced.sort_by_key(|&announced| announced == Announced::TooLate);
+            assert_eq!(announced, [Announced::Heard, Announced::TooLate]);
+            is_heard(&mut offer).await;
+        }
+    });
+}
+
+#[test]
+fn of_two_successors_with_the_same_addresses_in_other_orders_one_takes_all() {
+    runtime().block_on(async {
+        for _ in 0..20 {
+            let (one, other) = (listening(1), listening(1));
+            let addresses = [one.address, other.address];
+            let mut offer = SocketOffer::start([one, other]);
+            let mut successors = Vec::new();
+            for order in [[0, 1], [1, 0]] {
+                let ask = move || {
+                    let mut predecessor = Predecessor::default();
+                    for at in order {
+                        predecessor.offers(addresses[at]).expect("sockets");
+                    }
+                    predecessor
+                };
+                successors.push(spawn_blocking(ask).await.unwrap());
+            }
+            let second = announces(successors.pop().unwrap());
+            let first = announces(successors.pop().unwrap());
+            let (first, second) = tokio::join!(first, second);
+            let mut announced = [first, second];
             announced.sort_by_key(|&announced| announced == Announced::TooLate);
             assert_eq!(announced, [Announced::Heard, Announced::TooLate]);
             is_heard(&mut offer).await;
