@@ -13,6 +13,7 @@ mod keys;
 mod notify;
 mod output;
 mod plans;
+mod plugin;
 mod run;
 mod signals;
 mod store;
@@ -54,6 +55,9 @@ enum Command {
     Keys(RemoteArguments<keys::KeysCommand>),
     /// Manage the usage plans of a running gateway.
     Plans(RemoteArguments<plans::PlansCommand>),
+    /// Make, build, run and test plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Back up, restore and move the whole store of a running gateway.
     Store(RemoteArguments<store::StoreCommand>),
     /// Show the usage of keys on their plans, and extend quotas.
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Keys(command) => command.run(),
         Command::Plans(command) => command.run(),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Store(command) => command.run(),
         Command::Usage(command) => command.run(),
     }

@@ -1,0 +1,12 @@
+//! Tells Cargo which folders are in the library, because `include_dir` cannot on stable Rust.
+
+fn main() {
+    for folder in [
+        "templates",
+        "../wit",
+        "../plugin-sdk/src",
+        "../plugin-sdk/Cargo.toml",
+    ] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
+}

@@ -1,0 +1,76 @@
+//! `windlass plugin build`: calls the tools of the plugin's language.
+
+mod c;
+mod go;
+mod javascript;
+mod python;
+mod rust;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::{Language, Plugin};
+
+/// What the component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// To ship: small and fast.
+    Release,
+    /// For `plugin dev`: built as fast as the language can.
+    Dev,
+}
+
+/// A component that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The component: [`Plugin::component`].
+    pub component: PathBuf,
+    /// The same with debug lines, if the language has them: [`Plugin::debug_component`].
+    pub debug: Option<PathBuf>,
+    /// How long the build took.
+    pub took: Duration,
+}
+
+/// Why a plugin cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A tool is missing.
+    #[error("`{tool}` is missing; install it: {install}")]
+    ToolMissing {
+        /// The program.
+        tool: &'static str,
+        /// The command that installs it.
+        install: &'static str,
+    },
+    /// A tool found errors, which it printed.
+    #[error("`{0}` failed")]
+    ToolFailed(&'static str),
+    /// A tool cannot be run.
+    #[error("`{0}` cannot be run")]
+    Run(&'static str, #[source] io::Error),
+    /// The component cannot be written.
+    #[error("`{}` cannot be written", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+}
+
+/// Builds a plugin. The tools print on standard error.
+///
+/// # Errors
+///
+/// A tool is missing or failed.
+pub fn build(plugin: &Plugin, mode: Mode) -> Result<Built, BuildError> {
+    let start = Instant::now();
+    let debug = match plugin.language() {
+        Language::Rust => rust::build(plugin, mode)?,
+        Language::JavaScript | Language::TypeScript => javascript::build(plugin, mode)?,
+        Language::Python => python::build(plugin, mode)?,
+        Language::Go => go::build(plugin, mode)?,
+        Language::C => c::build(plugin, mode)?,
+    };
+    Ok(Built {
+        component: plugin.component(),
+        debug,
+        took: start.elapsed(),
+    })
+}

@@ -1,0 +1,54 @@
+//! The languages that have a kit.
+
+use serde::Deserialize;
+
+/// A language that has a kit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Rust, on the plugin SDK.
+    Rust,
+    /// JavaScript on `QuickJS`.
+    JavaScript,
+    /// TypeScript on `QuickJS`.
+    TypeScript,
+    /// Python, by `componentize-py`.
+    Python,
+    /// Go.
+    Go,
+    /// C, by clang.
+    C,
+}
+
+impl Language {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 6] = [
+        Self::Rust,
+        Self::JavaScript,
+        Self::TypeScript,
+        Self::Python,
+        Self::Go,
+        Self::C,
+    ];
+
+    /// The word on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::JavaScript => "js",
+            Self::TypeScript => "ts",
+            Self::Python => "python",
+            Self::Go => "go",
+            Self::C => "c",
+        }
+    }
+
+    /// The language of this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|language| language.word() == word)
+    }
+}
