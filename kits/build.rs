@@ -3,9 +3,12 @@
 fn main() {
     for folder in [
         "templates",
+        "sdk",
         "../wit",
         "../plugin-sdk/src",
         "../plugin-sdk/Cargo.toml",
+        "../Cargo.toml",
+        "../Cargo.lock",
     ] {
         println!("cargo:rerun-if-changed={folder}");
     }

@@ -44,6 +44,39 @@ impl Language {
         }
     }
 
+    /// The name in a sentence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::JavaScript => "JavaScript",
+            Self::TypeScript => "TypeScript",
+            Self::Python => "Python",
+            Self::Go => "Go",
+            Self::C => "C",
+        }
+    }
+
+    /// Its folder in `templates/`.
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::Python => "python",
+            Self::Go => "go",
+            Self::C => "c",
+        }
+    }
+
+    /// Its folder in `sdk/`. Rust has none: `plugin-sdk` is its kit.
+    pub(crate) const fn kit(self) -> &'static str {
+        match self {
+            Self::TypeScript => Self::JavaScript.folder(),
+            _ => self.folder(),
+        }
+    }
+
     /// The language of this word.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {

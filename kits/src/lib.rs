@@ -6,6 +6,7 @@
 //! the host but the contract in `wit/`.
 
 mod build;
+mod contract;
 mod language;
 mod manifest;
 mod scaffold;

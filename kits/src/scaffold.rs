@@ -1,111 +1,86 @@
-//! `windlass plugin new`: writes a plugin's folder.
+//! `windlass plugin new`: writes a plugin's folder, from files that are inside of this library.
+//!
+//! A folder consists of the files that all languages share (`templates/*`), those of its language (`templates/LANG/`),
+//! the helpers that an author imports (`sdk/`), and the packages of the contract that the plugin's world names
+//! (`wit/deps/`). Nothing is fetched.
 
+mod name;
+mod rust_sdk;
+mod template;
+
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, str};
 
-use include_dir::{Dir, DirEntry, include_dir};
-
-use crate::Language;
-
-static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+use crate::{Language, contract};
+use template::Template;
 
 /// Why a plugin's folder cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The name is no name for a package.
     #[error(
-        "`{0}` is not a plugin's name; use lower-case letters, digits and single hyphens, and begin with a letter"
+        "`{name}` is not a plugin's name; use lower-case letters, digits and single hyphens, and begin with a letter{}",
+        .suggestion.as_ref().map(|name| format!(": `{name}`")).unwrap_or_default()
     )]
-    Name(String),
+    Name {
+        /// The name.
+        name: String,
+        /// A similar one that is good.
+        suggestion: Option<String>,
+    },
+    /// A toolchain uses the name itself.
+    #[error("`{0}` is a word of the toolchain; choose another name, such as `{0}-filter`")]
+    Reserved(String),
     /// The folder is there.
     #[error("`{}` exists; choose another name, or remove it", .0.display())]
     Exists(PathBuf),
+    /// The folder above is not there.
+    #[error("there is no folder `{}`; make it first", .0.display())]
+    NoParent(PathBuf),
     /// A file cannot be written.
     #[error("`{}` cannot be written", .0.display())]
     Write(PathBuf, #[source] io::Error),
+    /// This library has a file that it cannot read: a mistake of ours.
+    #[error("the kit for {language} has a faulty file: {reason}; report this as a bug")]
+    Kit {
+        /// The language.
+        language: &'static str,
+        /// The file, and why it is faulty.
+        reason: String,
+    },
 }
 
 /// Writes the folder `parent/name` with a plugin in this language. Returns the folder.
 ///
 /// # Errors
 ///
-/// The name is no plugin's name, the folder exists, or it cannot be written.
+/// The name is no plugin's name, the folder exists, or it cannot be written. Then there is no new folder.
 pub fn create(parent: &Path, language: Language, name: &str) -> Result<PathBuf, CreateError> {
-    if !is_name(name) {
-        return Err(CreateError::Name(name.to_owned()));
-    }
+    name::check(name)?;
     let folder = parent.join(name);
     if let Err(error) = fs::create_dir(&folder) {
         return Err(match error.kind() {
             io::ErrorKind::AlreadyExists => CreateError::Exists(folder),
+            io::ErrorKind::NotFound => CreateError::NoParent(parent.to_owned()),
             _ => CreateError::Write(folder, error),
         });
     }
-    let template = match language {
-        Language::Rust => "rust",
-        Language::JavaScript => "javascript",
-        Language::TypeScript => "typescript",
-        Language::Python => "python",
-        Language::Go => "go",
-        Language::C => "c",
-    };
-    if let Some(template) = TEMPLATES.get_dir(template) {
-        write(template, &folder, name)?;
+    if let Err(error) = fill(&folder, language, name) {
+        // It was empty before: nothing of the author's is in it.
+        let _ = fs::remove_dir_all(&folder);
+        return Err(error);
     }
     Ok(folder)
 }
 
-fn is_name(name: &str) -> bool {
-    let is_word = |word: &str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.split('-').all(is_word)
-}
-
-/// Writes the files of a template. `{{name}}`, `{{snake}}` and `{{pascal}}` in a file stand for the plugin's name in
-/// kebab, snake and Pascal case. A file `X.template` is written as `X`: tools find no manifest of a package there.
-fn write(template: &Dir<'_>, folder: &Path, name: &str) -> Result<(), CreateError> {
-    let snake = name.replace('-', "_");
-    let pascal: String = name.split('-').map(capitalized).collect();
-    for entry in template.entries() {
-        let target = folder.join(entry.path().file_name().unwrap_or_default());
-        let written = match entry {
-            DirEntry::Dir(inner) => {
-                fs::create_dir_all(&target)
-                    .map_err(|error| CreateError::Write(target.clone(), error))?;
-                write(inner, &target, name)?;
-                continue;
-            }
-            DirEntry::File(file) => {
-                let target = match target.extension() {
-                    Some(extension) if extension == "template" => target.with_extension(""),
-                    _ => target.clone(),
-                };
-                match str::from_utf8(file.contents()) {
-                    Ok(text) => {
-                        let text = text
-                            .replace("{{name}}", name)
-                            .replace("{{snake}}", &snake)
-                            .replace("{{pascal}}", &pascal);
-                        fs::write(target, text)
-                    }
-                    Err(_) => fs::write(target, file.contents()),
-                }
-            }
-        };
-        written.map_err(|error| CreateError::Write(target, error))?;
+fn fill(folder: &Path, language: Language, name: &str) -> Result<(), CreateError> {
+    let template = Template::new(name, language);
+    template.write_shared(folder)?;
+    template.write_language(folder)?;
+    match language {
+        Language::Rust => rust_sdk::write(folder, name),
+        _ => contract::complete(&folder.join("wit"))
+            .map_err(|(path, error)| CreateError::Write(path, error)),
     }
-    Ok(())
-}
-
-fn capitalized(word: &str) -> String {
-    let mut letters = word.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
 }
