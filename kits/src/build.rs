@@ -3,8 +3,10 @@
 mod c;
 mod go;
 mod javascript;
+mod output;
 mod python;
 mod rust;
+mod strip;
 
 use std::io;
 use std::path::PathBuf;
@@ -49,6 +51,12 @@ pub enum BuildError {
     /// A tool cannot be run.
     #[error("`{0}` cannot be run")]
     Run(&'static str, #[source] io::Error),
+    /// A tool's output cannot be read.
+    #[error("`{}` cannot be read", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    /// A tool's output is no WebAssembly.
+    #[error("the tools wrote no component")]
+    NoComponent,
     /// The component cannot be written.
     #[error("`{}` cannot be written", .0.display())]
     Write(PathBuf, #[source] io::Error),

@@ -1,0 +1,27 @@
+//! Writes what a build made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{BuildError, strip};
+use crate::Plugin;
+
+/// Writes a component with debug lines to [`Plugin::debug_component`], and without them to [`Plugin::component`].
+/// Returns the former.
+pub(super) fn write(plugin: &Plugin, component: &[u8]) -> Result<PathBuf, BuildError> {
+    let stripped = strip::debug_stripped(component).map_err(|_| BuildError::NoComponent)?;
+    let debug = plugin.debug_component();
+    replace(&debug, component)?;
+    replace(&plugin.component(), &stripped)?;
+    Ok(debug)
+}
+
+/// Replaces a file at once: a gateway that reloads meanwhile reads the old or the new one.
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let unfinished = file.with_extension("tmp");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&unfinished, bytes))
+        .and_then(|()| fs::rename(&unfinished, file))
+        .map_err(|error| BuildError::Write(file.to_owned(), error))
+}
