@@ -1,6 +1,7 @@
 //! `windlass plugin build`: calls the tools of the plugin's language.
 
 mod c;
+mod component;
 mod go;
 mod javascript;
 mod output;
@@ -11,6 +12,8 @@ mod strip;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+pub use component::ComponentError;
 
 use crate::{Language, Plugin};
 
@@ -51,6 +54,12 @@ pub enum BuildError {
     /// A tool cannot be run.
     #[error("`{0}` cannot be run")]
     Run(&'static str, #[source] io::Error),
+    /// The plugin's folder `wit/` cannot be read, or not written.
+    #[error("`{}` cannot be read or written; a plugin's world is in `wit/world.wit`", .0.display())]
+    Contract(PathBuf, #[source] io::Error),
+    /// The world is faulty, or the code does not fit it.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A tool's output cannot be read.
     #[error("`{}` cannot be read", .0.display())]
     Read(PathBuf, #[source] io::Error),

@@ -11,7 +11,7 @@ mod language;
 mod manifest;
 mod scaffold;
 
-pub use build::{BuildError, Built, Mode, build};
+pub use build::{BuildError, Built, ComponentError, Mode, build};
 pub use language::Language;
 pub use manifest::{ManifestError, Plugin};
 pub use scaffold::{CreateError, create};
