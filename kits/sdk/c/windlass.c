@@ -1,0 +1,227 @@
+// Texts, the exchange, verdicts: what `windlass.h` promises, but for the settings.
+
+#include "windlass.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- memory --------------------------------------------------------------------------------------
+
+// What is freed at the end of the phase. The list itself stays: it grows to what a phase needs at most.
+static struct {
+  void **ptr;
+  size_t len;
+  size_t capacity;
+} temporary;
+
+void *wl_memory(size_t size) {
+  void *ptr = malloc(size == 0 ? 1 : size);
+  if (ptr == NULL) abort();
+  return ptr;
+}
+
+wl_text wl_until_end(uint8_t *ptr, size_t len) {
+  // The bindings give no memory to an empty text.
+  if (len == 0) return (wl_text){NULL, 0};
+  if (temporary.len == temporary.capacity) {
+    size_t capacity = temporary.capacity == 0 ? 16 : 2 * temporary.capacity;
+    void **grown = realloc(temporary.ptr, capacity * sizeof *grown);
+    if (grown == NULL) abort();
+    temporary.ptr = grown;
+    temporary.capacity = capacity;
+  }
+  temporary.ptr[temporary.len++] = ptr;
+  return (wl_text){ptr, len};
+}
+
+void wl_end_phase(void) {
+  while (temporary.len > 0) free(temporary.ptr[--temporary.len]);
+}
+
+// --- texts ---------------------------------------------------------------------------------------
+
+wl_text wl_literal(const char *literal) { return (wl_text){(uint8_t *)literal, strlen(literal)}; }
+
+bool wl_same(wl_text one, wl_text other) {
+  return one.len == other.len && (one.len == 0 || memcmp(one.ptr, other.ptr, one.len) == 0);
+}
+
+bool wl_is(wl_text text, const char *literal) { return wl_same(text, wl_literal(literal)); }
+
+bool wl_contains(wl_texts list, wl_text text) {
+  for (size_t i = 0; i < list.len; i++) {
+    if (wl_same(list.ptr[i], text)) return true;
+  }
+  return false;
+}
+
+wl_text wl_join(int count, ...) {
+  va_list texts;
+  size_t len = 0;
+  va_start(texts, count);
+  for (int i = 0; i < count; i++) len += va_arg(texts, wl_text).len;
+  va_end(texts);
+  uint8_t *joined = wl_memory(len);
+  size_t at = 0;
+  va_start(texts, count);
+  for (int i = 0; i < count; i++) {
+    wl_text text = va_arg(texts, wl_text);
+    if (text.len > 0) memcpy(joined + at, text.ptr, text.len);
+    at += text.len;
+  }
+  va_end(texts);
+  if (len == 0) free(joined);
+  return wl_until_end(joined, len);
+}
+
+wl_text wl_decimal(uint64_t number) {
+  uint8_t digits[20];
+  size_t at = sizeof digits;
+  do {
+    digits[--at] = (uint8_t)('0' + number % 10);
+    number /= 10;
+  } while (number > 0);
+  return wl_join(1, (wl_text){digits + at, sizeof digits - at});
+}
+
+uint64_t wl_number(wl_text digits) {
+  uint64_t number = 0;
+  for (size_t i = 0; i < digits.len; i++) {
+    uint8_t digit = digits.ptr[i];
+    if (digit < '0' || digit > '9' || number > (UINT64_MAX - 9) / 10) return 0;
+    number = 10 * number + (digit - '0');
+  }
+  return number;
+}
+
+// A text of its own, which the generated code frees.
+static wl_text owned(const char *literal) {
+  wl_text text;
+  plugin_string_dup(&text, literal);
+  if (text.ptr == NULL && *literal != 0) abort();
+  return text;
+}
+
+// --- the exchange --------------------------------------------------------------------------------
+
+bool wl_header(wl_message of, wl_text name, wl_text *value) {
+  windlass_host_exchange_field_value_t found;
+  if (!windlass_host_exchange_header(of, &name, &found)) return false;
+  *value = wl_until_end(found.ptr, found.len);
+  return true;
+}
+
+void wl_set_header(wl_message of, wl_text name, wl_text value) {
+  windlass_host_exchange_field_value_t bytes = {value.ptr, value.len};
+  windlass_host_exchange_edit_error_t refused;
+  if (!windlass_host_exchange_set_header(of, &name, &bytes, &refused)) abort();
+}
+
+void wl_remove_header(wl_message of, wl_text name) {
+  windlass_host_exchange_edit_error_t refused;
+  uint32_t removed;
+  if (!windlass_host_exchange_remove_header(of, &name, &removed, &refused)) abort();
+}
+
+wl_text wl_path(void) {
+  wl_text path;
+  windlass_host_exchange_path(&path);
+  return wl_until_end(path.ptr, path.len);
+}
+
+bool wl_query_param(wl_text name, wl_text *value) {
+  wl_text found;
+  if (!windlass_host_exchange_query_param(&name, &found)) return false;
+  *value = wl_until_end(found.ptr, found.len);
+  return true;
+}
+
+bool wl_attribute(wl_text name, wl_text *value) {
+  windlass_host_exchange_attribute_value_t found;
+  if (!windlass_host_exchange_attribute(&name, &found)) return false;
+  if (found.tag == WINDLASS_HOST_TYPES_ATTRIBUTE_VALUE_TEXT) {
+    *value = wl_until_end(found.val.text.ptr, found.val.text.len);
+    return true;
+  }
+  windlass_host_exchange_attribute_value_free(&found);
+  return false;
+}
+
+void wl_set_attribute(wl_text name, wl_text value) {
+  windlass_host_exchange_attribute_value_t attribute = {
+      .tag = WINDLASS_HOST_TYPES_ATTRIBUTE_VALUE_TEXT, .val.text = value};
+  windlass_host_exchange_edit_error_t refused;
+  if (!windlass_host_exchange_set_attribute(&name, &attribute, &refused)) abort();
+}
+
+bool wl_note(wl_text key, wl_text *value) {
+  plugin_list_u8_t found;
+  if (!windlass_host_exchange_note(&key, &found)) return false;
+  *value = wl_until_end(found.ptr, found.len);
+  return true;
+}
+
+void wl_set_note(wl_text key, wl_text value) {
+  plugin_list_u8_t bytes = {value.ptr, value.len};
+  windlass_host_exchange_edit_error_t refused;
+  if (!windlass_host_exchange_set_note(&key, &bytes, &refused)) abort();
+}
+
+wl_text wl_piece(uint64_t len) {
+  plugin_list_u8_t bytes;
+  windlass_host_exchange_read_piece(0, len > UINT32_MAX ? UINT32_MAX : (uint32_t)len, &bytes);
+  return wl_until_end(bytes.ptr, bytes.len);
+}
+
+// --- verdicts ------------------------------------------------------------------------------------
+
+wl_body_mode wl_skip_body(void) {
+  return (wl_body_mode){.tag = WINDLASS_HOST_TYPES_BODY_MODE_SKIP};
+}
+
+wl_body_mode wl_chunks(void) {
+  return (wl_body_mode){.tag = WINDLASS_HOST_TYPES_BODY_MODE_CHUNKS};
+}
+
+wl_body_mode wl_whole(uint64_t max) {
+  return (wl_body_mode){.tag = WINDLASS_HOST_TYPES_BODY_MODE_WHOLE, .val.whole = max};
+}
+
+wl_request_verdict wl_next(wl_body_mode body) {
+  return (wl_request_verdict){.tag = WINDLASS_HOST_TYPES_REQUEST_VERDICT_NEXT, .val.next = body};
+}
+
+wl_response_verdict wl_response_next(wl_body_mode body) {
+  return (wl_response_verdict){.tag = WINDLASS_HOST_TYPES_RESPONSE_VERDICT_NEXT, .val.next = body};
+}
+
+wl_chunk_verdict wl_chunk_next(void) {
+  return (wl_chunk_verdict){.tag = WINDLASS_HOST_TYPES_CHUNK_VERDICT_NEXT};
+}
+
+wl_chunk_verdict wl_chunk_more(void) {
+  return (wl_chunk_verdict){.tag = WINDLASS_HOST_TYPES_CHUNK_VERDICT_MORE};
+}
+
+static windlass_host_types_local_response_t refusal(uint16_t status, const char *reason) {
+  return (windlass_host_types_local_response_t){.status = status, .reason = owned(reason)};
+}
+
+wl_request_verdict wl_refuse(uint16_t status, const char *reason) {
+  return (wl_request_verdict){.tag = WINDLASS_HOST_TYPES_REQUEST_VERDICT_RESPOND,
+                              .val.respond = refusal(status, reason)};
+}
+
+wl_chunk_verdict wl_chunk_refuse(uint16_t status, const char *reason) {
+  return (wl_chunk_verdict){.tag = WINDLASS_HOST_TYPES_CHUNK_VERDICT_RESPOND,
+                            .val.respond = refusal(status, reason)};
+}
+
+wl_info wl_describe(const char *name, const char *version, const char *summary,
+                    const char *schema) {
+  wl_info info = {.name = owned(name), .version = owned(version), .summary = owned(summary)};
+  info.settings_schema.is_some = schema != NULL;
+  if (schema != NULL) info.settings_schema.val = owned(schema);
+  return info;
+}
