@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Language;
+use crate::scaffold::check_name;
+use crate::{CreateError, Language};
 
 /// The file that makes a folder a plugin's.
 pub(crate) const FILE: &str = "plugin.toml";
@@ -38,6 +39,9 @@ pub enum ManifestError {
     /// It is not TOML, or has an unknown key.
     #[error("`{}` has an error: {}", .0.display(), .1.to_string().trim_end())]
     Toml(PathBuf, toml::de::Error),
+    /// The name is no plugin's.
+    #[error("`{}`: {}", .0.display(), .1)]
+    Name(PathBuf, CreateError),
     /// A language without a kit.
     #[error("`{}`: no kit for the language `{language}`; `language` is one of rust, js, ts, python, go, c", file.display())]
     Language {
@@ -71,6 +75,9 @@ impl Plugin {
             let language = manifest.language;
             return Err(ManifestError::Language { file, language });
         };
+        if let Err(error) = check_name(&manifest.name) {
+            return Err(ManifestError::Name(file, error));
+        }
         Ok(Self {
             folder: folder.to_owned(),
             name: manifest.name,
@@ -116,5 +123,37 @@ impl Plugin {
     #[must_use]
     pub fn cases(&self) -> PathBuf {
         self.folder.join("cases.toml")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(manifest: &str) -> Result<Plugin, ManifestError> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), manifest).unwrap();
+        Plugin::open(folder.path())
+    }
+
+    #[test]
+    fn a_faulty_manifest_is_refused_with_its_cure() {
+        for (manifest, wanted) in [
+            ("", "missing field `name`"),
+            (
+                "name = \"a\"\nlanguage = \"c\"\nversion = 1",
+                "unknown field `version`",
+            ),
+            (
+                "name = \"a\"\nlanguage = \"java\"",
+                "rust, js, ts, python, go, c",
+            ),
+            ("name = \"../a\"\nlanguage = \"c\"", "lower-case letters"),
+        ] {
+            let error = opened(manifest).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+            assert!(error.contains(FILE), "{error}");
+        }
+        assert!(opened("name = \"a\"\nlanguage = \"c\"").is_ok());
     }
 }

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::{Language, contract};
+pub(crate) use name::check as check_name;
 use template::Template;
 
 /// Why a plugin's folder cannot be made.

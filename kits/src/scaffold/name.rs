@@ -69,7 +69,7 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
-pub(super) fn check(name: &str) -> Result<(), CreateError> {
+pub(crate) fn check(name: &str) -> Result<(), CreateError> {
     if !is_valid(name) {
         return Err(CreateError::Name {
             name: name.to_owned(),
