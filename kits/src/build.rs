@@ -29,7 +29,7 @@ pub enum Mode {
 /// A component that was built.
 #[derive(Debug)]
 pub struct Built {
-    /// The component: [`Plugin::component`].
+    /// The component: [`Plugin::component`]. In [`Mode::Dev`] it is left as it was where `debug` is there.
     pub component: PathBuf,
     /// The same with debug lines, if the language has them: [`Plugin::debug_component`].
     pub debug: Option<PathBuf>,
