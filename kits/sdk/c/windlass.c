@@ -95,6 +95,23 @@ uint64_t wl_number(wl_text digits) {
   return number;
 }
 
+static int hex(uint8_t digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  uint8_t lower = digit | 0x20;
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+wl_text wl_unhex(wl_text digits) {
+  if (digits.len == 0 || digits.len % 2 != 0) return (wl_text){NULL, 0};
+  wl_text bytes = wl_until_end(wl_memory(digits.len / 2), digits.len / 2);
+  for (size_t i = 0; i < bytes.len; i++) {
+    int high = hex(digits.ptr[2 * i]), low = hex(digits.ptr[2 * i + 1]);
+    if (high < 0 || low < 0) return (wl_text){NULL, 0};
+    bytes.ptr[i] = (uint8_t)(16 * high + low);
+  }
+  return bytes;
+}
+
 // A text of its own, which the generated code frees.
 static wl_text owned(const char *literal) {
   wl_text text;
@@ -216,6 +233,39 @@ wl_request_verdict wl_refuse(uint16_t status, const char *reason) {
 wl_chunk_verdict wl_chunk_refuse(uint16_t status, const char *reason) {
   return (wl_chunk_verdict){.tag = WINDLASS_HOST_TYPES_CHUNK_VERDICT_RESPOND,
                             .val.respond = refusal(status, reason)};
+}
+
+// --- what the filter tells of itself -------------------------------------------------------------
+
+static void add(plugin_list_string_t *list, const char *literal) {
+  plugin_string_t *grown = realloc(list->ptr, (list->len + 1) * sizeof *grown);
+  if (grown == NULL) abort();
+  list->ptr = grown;
+  list->ptr[list->len++] = owned(literal);
+}
+
+void wl_declare_series(wl_settings *settings, exports_windlass_filter_lifecycle_series_kind_t kind,
+                       const char *name, const char *const *labels, size_t count) {
+  exports_windlass_filter_lifecycle_list_series_t *list = &settings->setup.series;
+  exports_windlass_filter_lifecycle_series_t *grown =
+      realloc(list->ptr, (list->len + 1) * sizeof *grown);
+  if (grown == NULL) abort();
+  exports_windlass_filter_lifecycle_series_t series = {.kind = kind, .name = owned(name)};
+  for (size_t i = 0; i < count; i++) add(&series.labels, labels[i]);
+  list->ptr = grown;
+  list->ptr[list->len++] = series;
+}
+
+void wl_declare_provided(wl_settings *settings, const char *attribute) {
+  add(&settings->setup.provides, attribute);
+}
+
+void wl_declare_sometimes(wl_settings *settings, const char *attribute) {
+  add(&settings->setup.sometimes, attribute);
+}
+
+void wl_declare_required(wl_settings *settings, const char *attribute) {
+  add(&settings->setup.requires_, attribute);
 }
 
 wl_info wl_describe(const char *name, const char *version, const char *summary,

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "plugin.h"
 
@@ -35,6 +36,8 @@ wl_text wl_join(int count, ...);
 // The digits of a number, and the number of digits. Text that is no number is 0.
 wl_text wl_decimal(uint64_t number);
 uint64_t wl_number(wl_text digits);
+// The bytes that hexadecimal digits stand for. Empty if the text is something else.
+wl_text wl_unhex(wl_text digits);
 
 // --- the exchange ------------------------------------------------------------------------------
 
@@ -98,6 +101,7 @@ typedef struct {
   wl_text key;
   bool begun;
   wl_diagnostics errors;
+  wl_setup setup;
 } wl_settings;
 
 bool wl_next_key(wl_settings *settings, wl_text *key);
@@ -111,6 +115,17 @@ void wl_unknown(wl_settings *settings, const char *known);
 // An error at a JSON pointer: `/allow`, or empty for the whole table.
 void wl_wrong(wl_settings *settings, const char *at, const char *message);
 
+// What the filter tells the gateway of itself: a metric series (they are numbered from 0), and attributes that it always
+// sets when it lets a request pass, that it sets sometimes, and that it cannot work without.
+#define WL_COUNTER EXPORTS_WINDLASS_FILTER_LIFECYCLE_SERIES_KIND_COUNTER
+#define WL_GAUGE EXPORTS_WINDLASS_FILTER_LIFECYCLE_SERIES_KIND_GAUGE
+#define WL_HISTOGRAM EXPORTS_WINDLASS_FILTER_LIFECYCLE_SERIES_KIND_HISTOGRAM
+void wl_declare_series(wl_settings *settings, exports_windlass_filter_lifecycle_series_kind_t kind,
+                       const char *name, const char *const *labels, size_t count);
+void wl_declare_provided(wl_settings *settings, const char *attribute);
+void wl_declare_sometimes(wl_settings *settings, const char *attribute);
+void wl_declare_required(wl_settings *settings, const char *attribute);
+
 // --- exports: one line for each export of the world --------------------------------------------
 
 // `wl_info describe(void)` and `void configure(wl_settings *settings)`.
@@ -120,11 +135,13 @@ void wl_wrong(wl_settings *settings, const char *at, const char *message);
                                                    wl_diagnostics *errors) {                \
     wl_settings settings = wl_settings_of(*json);                                           \
     configure(&settings);                                                                   \
-    *setup = (wl_setup){0};                                                                 \
-    *errors = settings.errors;                                                              \
     wl_end_phase();                                                                         \
     plugin_string_free(json);                                                               \
-    return settings.errors.len == 0;                                                        \
+    bool good = settings.errors.len == 0;                                                   \
+    /* Only one of them is read. */                                                         \
+    if (good) *setup = settings.setup;                                                      \
+    if (!good) *errors = settings.errors;                                                   \
+    return good;                                                                            \
   }
 
 // `wl_request_verdict on_request(void)`

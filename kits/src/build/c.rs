@@ -30,7 +30,7 @@ pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, Buil
     world.bind(Opts::default().build().as_mut(), &bindings)?;
     let module = compile(plugin, mode)?;
     let component = world.component(&module)?;
-    output::write(plugin, &component).map(Some)
+    output::write_for(plugin, mode, &component).map(Some)
 }
 
 /// Compiles all C files in `src/`, in `sdk/` and of the bindings to one module.
@@ -57,6 +57,8 @@ fn compile(plugin: &Plugin, mode: Mode) -> Result<Vec<u8>, BuildError> {
             "-Isdk",
             "-Ibuild/bindings",
         ])
+        // The stack comes first in memory, so that an overflow traps instead of overwriting globals.
+        .args(["-Wl,--stack-first", "-Wl,-z,stack-size=65536"])
         .args(match mode {
             Mode::Release => &["-O2", "-flto"],
             Mode::Dev => ["-O0"].as_slice(),
