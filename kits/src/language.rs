@@ -57,6 +57,19 @@ impl Language {
         }
     }
 
+    /// Other words for it, which an author may try on the command line.
+    #[must_use]
+    pub const fn other_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &["rs"],
+            Self::JavaScript => &["javascript"],
+            Self::TypeScript => &["typescript"],
+            Self::Python => &["py"],
+            Self::Go => &["golang"],
+            Self::C => &[],
+        }
+    }
+
     /// Its folder in `templates/`.
     pub(crate) const fn folder(self) -> &'static str {
         match self {
