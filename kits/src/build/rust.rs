@@ -72,10 +72,8 @@ fn cargo_build(plugin: &Plugin, mode: Mode) -> Result<PathBuf, BuildError> {
             false => TARGET_MISSING,
         });
     }
-    let component = String::from_utf8_lossy(&done.stdout)
-        .lines()
-        .filter_map(component_of)
-        .last();
+    let messages = String::from_utf8_lossy(&done.stdout);
+    let component = messages.lines().rev().find_map(component_of);
     component.ok_or(BuildError::ToolFailed("cargo build"))
 }
 
