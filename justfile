@@ -50,6 +50,10 @@ examples:
 contract:
     .ci/run contract
 
+# A new plugin in each language: made, built, tested, run, edited and reloaded.
+kits:
+    .ci/run kits
+
 # The load script, once and shortly: does it run.
 load:
     .ci/run load
