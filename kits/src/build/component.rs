@@ -21,7 +21,7 @@ const PREVIEW1: &str = "wasi_snapshot_preview1";
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
     /// The plugin's world cannot be read.
-    #[error("`{}`: {}", .0.display(), one_line(.1))]
+    #[error("the world in `{}` has an error\n{}", .0.display(), .1.trim_end())]
     World(PathBuf, String),
     /// The module uses an interface that the world does not import.
     #[error("the code uses `{interface}`, but the world in `{}` does not import it; add `import {interface};`", wit.display())]
@@ -82,7 +82,9 @@ impl World {
 
     fn parse(folder: &Path) -> Result<Self, String> {
         let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_dir(folder).map_err(all_of)?;
+        let pushed = resolve.push_dir(folder);
+        // With file, line and a drawing of the place.
+        let (package, _) = pushed.map_err(|error| resolve.render_error(&error))?;
         let id = resolve.select_world(&[package], None).map_err(all_of)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -137,4 +139,26 @@ impl World {
 
 fn all_of(error: anyhow::Error) -> String {
     format!("{error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Language, create};
+
+    #[test]
+    fn an_error_in_the_world_is_shown_at_its_line() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = create(parent.path(), Language::C, "team-check").unwrap();
+        let plugin = Plugin::open(&folder).unwrap();
+        assert!(World::read(&plugin).is_ok());
+        let world =
+            "package local:plugin;\nworld plugin {\n  import windlass:host/logs@0.1.0;\n}\n";
+        fs::write(folder.join("wit/world.wit"), world).unwrap();
+        let error = World::read(&plugin).err().unwrap().to_string();
+        assert!(
+            error.contains("world.wit:3:24") && error.contains("logs"),
+            "{error}"
+        );
+    }
 }
