@@ -76,6 +76,7 @@ mod order;
 mod path_rule;
 mod path_spelling;
 mod plan_checks;
+mod plugin_kits;
 mod preflights;
 mod proofs;
 mod quota_changes;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use windlass_plugin_kits::{Language, Mode, Plugin};
 
 use crate::error::Causes;
@@ -20,10 +21,11 @@ pub(super) enum PluginCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct New {
     /// The language.
-    #[arg(long, value_name = "LANGUAGE", value_parser = language)]
+    #[arg(long, value_name = "LANGUAGE", value_parser = language())]
     lang: Language,
-    /// The plugin's name, which is the folder's too: lower case, with hyphens.
-    name: String,
+    /// The new folder. Its name is the plugin's: lower-case letters, digits and single hyphens.
+    #[arg(value_name = "NAME")]
+    folder: PathBuf,
 }
 
 /// The argument that names a plugin's folder.
@@ -48,29 +50,41 @@ pub(super) fn run(command: &PluginCommand) -> ExitCode {
     }
 }
 
-fn language(word: &str) -> Result<Language, String> {
-    Language::of(word).ok_or_else(|| {
-        let words = Language::ALL.map(Language::word).join(", ");
-        format!("no kit for it; one of {words}")
+fn language() -> impl TypedValueParser<Value = Language> {
+    let values = Language::ALL
+        .map(|language| PossibleValue::new(language.word()).aliases(language.other_words()));
+    PossibleValuesParser::new(values).try_map(|word| {
+        let mut languages = Language::ALL.into_iter();
+        languages
+            .find(|language| word == language.word() || language.other_words().contains(&&*word))
+            .ok_or("no kit for it")
     })
 }
 
 fn create(new: &New) -> Result<(), Box<dyn Error>> {
-    let folder = windlass_plugin_kits::create(Path::new("."), new.lang, &new.name)?;
+    let parent = new.folder.parent().unwrap_or(Path::new(""));
+    let name = new.folder.file_name().unwrap_or_default();
+    windlass_plugin_kits::create(parent, new.lang, &name.to_string_lossy())?;
+    let folder = new.folder.display();
     println!(
-        "{} made; next: cd {}; windlass plugin build",
-        folder.display(),
-        new.name
+        "`{folder}` has a new plugin in {}. Next:\n\n  cd {folder}\n  windlass plugin build\n  windlass plugin test\n  \
+         windlass plugin dev\n\n`README.md` has the lines for a gateway's configuration.",
+        new.lang.title()
     );
     Ok(())
 }
 
 fn build(folder: &Path) -> Result<(), Box<dyn Error>> {
     let built = windlass_plugin_kits::build(&Plugin::open(folder)?, Mode::Release)?;
+    let component = built
+        .component
+        .strip_prefix(".")
+        .unwrap_or(&built.component);
     println!(
-        "{} built in {:.1} s",
-        built.component.display(),
-        built.took.as_secs_f64()
+        "{} built in {:.1} s ({} KiB)",
+        component.display(),
+        built.took.as_secs_f64(),
+        std::fs::metadata(&built.component)?.len().div_ceil(1024)
     );
     Ok(())
 }
