@@ -273,7 +273,15 @@ fn no_file_is_too_long() {
 #[test]
 fn nothing_names_a_folder_of_a_machine() {
     let mut read = 0;
-    for folder in ["host", "plugin-sdk", "plugins", "wit", "tests", "docs"] {
+    for folder in [
+        "host",
+        "kits",
+        "plugin-sdk",
+        "plugins",
+        "wit",
+        "tests",
+        "docs",
+    ] {
         for path in files(&repository().join(folder)) {
             // Files that are not text (components) are checked where they are built.
             let Ok(text) = fs::read_to_string(&path) else {
