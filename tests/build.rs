@@ -18,7 +18,7 @@ const PROFILE: &str = "plugin";
 const GUESTS: [(&str, &str); 3] = [
     ("windlass_test_guest.wasm", "actor.wasm"),
     ("examples/headstrong.wasm", "headstrong.wasm"),
-    ("examples/require_tenant.wasm", "require_tenant.wasm"),
+    ("examples/starter.wasm", "starter.wasm"),
 ];
 
 /// The environment variables that the inner Cargo gets.
@@ -87,6 +87,7 @@ fn watch(root: &Path) {
         "tests/guests/rust/src",
         "tests/guests/rust/examples",
         "tests/guests/rust/Cargo.toml",
+        "kits/templates/rust",
         "plugin-sdk/src",
         "plugin-sdk/Cargo.toml",
         "wit",

@@ -323,21 +323,27 @@ fn the_canary_of_the_tutorial_takes_the_customers_that_it_shows() {
     assert!(page.contains(&shown), "{shown}");
 }
 
+/// The filter that `windlass plugin new --lang rust` writes.
+const STARTER: &str = include_str!("../../kits/templates/rust/src/lib.rs");
+
 #[test]
-fn the_filter_of_the_tutorial_lets_only_listed_tenants_pass() {
+fn the_filter_of_the_tutorial_is_that_of_a_new_plugin_and_lets_only_listed_teams_pass() {
     let page = read("write-a-filter.md");
-    let source = include_str!("../guests/rust/examples/require_tenant.rs");
-    let (_, source) = source.split_once("\n\n").unwrap();
-    assert_eq!(blocks(&page, "rust,ignore"), [source.trim_end()]);
-    let component = include_bytes!(concat!(env!("OUT_DIR"), "/require_tenant.wasm"));
+    let shown = blocks(&page, "rust,ignore");
+    assert!(shown.len() >= 3, "{}", shown.len());
+    let starter = STARTER.replace("{{name}}", "team-check");
+    for block in shown {
+        assert!(starter.contains(block), "not in the starter:\n{block}");
+    }
+    let component = include_bytes!(concat!(env!("OUT_DIR"), "/starter.wasm"));
     let builder = tutorial(&page, &[]).in_folder(|folder| {
-        let plugins = folder.join("plugins");
-        fs::create_dir(&plugins).unwrap();
-        fs::write(plugins.join("require_tenant.wasm"), component).unwrap();
+        let build = folder.join("team-check/build");
+        fs::create_dir_all(&build).unwrap();
+        fs::write(build.join("team-check.wasm"), component).unwrap();
     });
     let gateway = builder.start();
-    let from = |tenant: &str| Request::get("/orders/1").header("x-tenant", tenant);
-    assert_eq!(gateway.get("/orders/1").code(), "tenant_missing");
-    assert_eq!(gateway.send(&from("other")).code(), "tenant_unknown");
-    assert_eq!(gateway.send(&from("acme")).text(), "an order\n");
+    let from = |team: &str| Request::get("/orders/1").header("x-team", team);
+    assert_eq!(gateway.get("/orders/1").code(), "team_missing");
+    assert_eq!(gateway.send(&from("red")).code(), "team_unknown");
+    assert_eq!(gateway.send(&from("blue")).text(), "an order\n");
 }
