@@ -103,6 +103,16 @@ impl World {
         })
     }
 
+    /// The interfaces that the world imports, with their versions: `windlass:host/log@0.1.0`.
+    pub(super) fn imports(&self) -> impl Iterator<Item = String> {
+        let world = self.resolve.worlds.get(self.id);
+        let imports = world.into_iter().flat_map(|world| &world.imports);
+        imports.filter_map(|(_, item)| match item {
+            WorldItem::Interface { id, .. } => self.resolve.id_of(*id),
+            WorldItem::Function(_) | WorldItem::Type { .. } => None,
+        })
+    }
+
     /// Makes a component. The module may import WASI preview 1.
     pub(super) fn component(&self, module: &[u8]) -> Result<Vec<u8>, ComponentError> {
         let error = |error: anyhow::Error| self.error(all_of(error));
