@@ -4,11 +4,13 @@
 //! The file begins with its own source map, so that an error at run time names a line of the author's sources.
 
 mod bundle;
+mod quick;
 mod tool;
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use bundle::Bundle;
+use bundle::{Bundle, Format};
 use tool::Tool;
 
 use super::component::{ComponentError, World};
@@ -33,22 +35,42 @@ const TSC: Tool = Tool {
     install: "npm install --save-dev --save-exact componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2",
 };
 
-/// The component has the lines of the sources in it, so there is none with debug lines beside it.
-pub(super) fn build(plugin: &Plugin, _mode: Mode) -> Result<Option<PathBuf>, BuildError> {
+/// The component to ship has the lines of the sources in it, so there is none with debug lines beside it. A quick build
+/// writes only the latter.
+pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, BuildError> {
     let world = World::read(plugin)?;
+    if mode == Mode::Dev {
+        let bundle = bundle(plugin, &world, &quick::FORMAT)?;
+        if let Some(debug) = quick::build(plugin, &world, &bundle)? {
+            return Ok(Some(debug));
+        }
+    }
+    let bundle = bundle(plugin, &world, &bundle::MODULE)?;
+    let component = componentize(plugin, bundle.file())?;
+    output::replace(&plugin.component(), &component)?;
+    // That of a quick build is not of these sources.
+    match fs::remove_file(plugin.debug_component()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BuildError::Write(plugin.debug_component(), error))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Bundles the sources, and checks their types and imports.
+fn bundle(plugin: &Plugin, world: &World, format: &Format) -> Result<Bundle, BuildError> {
     let types = match plugin.language() {
         Language::TypeScript => Some(check_types(plugin)?),
         _ => None,
     };
-    let bundle = Bundle::make(plugin, &world);
+    let bundle = Bundle::make(plugin, world, format);
     // Errors in the types say more than those that follow from them.
     if let Some(types) = types {
         types.finish()?;
     }
     let bundle = bundle?;
-    check_imports(plugin, &world, &bundle)?;
-    componentize(plugin, &bundle)?;
-    Ok(None)
+    check_imports(plugin, world, &bundle)?;
+    Ok(bundle)
 }
 
 fn check_types(plugin: &Plugin) -> Result<tool::Running, BuildError> {
@@ -80,21 +102,21 @@ fn versioned(interface: &str) -> String {
     }
 }
 
-fn componentize(plugin: &Plugin, bundle: &Bundle) -> Result<(), BuildError> {
+/// Makes a component of a module in the plugin's folder.
+fn componentize(plugin: &Plugin, module: &Path) -> Result<Vec<u8>, BuildError> {
     let made = Path::new("build/js/component.wasm");
     let arguments = [
         "--sync".as_ref(),
         "--wit".as_ref(),
         "wit".as_ref(),
         "--js".as_ref(),
-        bundle.file().as_os_str(),
+        module.as_os_str(),
         "--output".as_ref(),
         made.as_os_str(),
     ];
     COMPONENTIZE.start(plugin, &arguments)?.finish()?;
     let made = plugin.folder().join(made);
-    let component = std::fs::read(&made).map_err(|error| BuildError::Read(made, error))?;
-    output::replace(&plugin.component(), &component)
+    fs::read(&made).map_err(|error| BuildError::Read(made, error))
 }
 
 #[cfg(test)]

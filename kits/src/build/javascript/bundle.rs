@@ -16,8 +16,26 @@ const FOLDER: &str = "build/js";
 /// The file, and what it imports from the gateway.
 pub(super) struct Bundle {
     file: PathBuf,
+    text: String,
     interfaces: BTreeSet<String>,
 }
+
+/// What kind of a file it is.
+pub(super) struct Format {
+    /// esbuild's name of it.
+    pub(super) name: &'static str,
+    /// The lines that stand before the bundle at run time.
+    pub(super) before: u32,
+    /// The file's name in `build/js/`.
+    pub(super) file: &'static str,
+}
+
+/// A module, after the line with its source map.
+pub(super) const MODULE: Format = Format {
+    name: "esm",
+    before: 1,
+    file: "plugin.js",
+};
 
 /// What esbuild says about its output.
 #[derive(Deserialize)]
@@ -46,22 +64,27 @@ struct SourceMap {
 }
 
 impl Bundle {
-    pub(super) fn make(plugin: &Plugin, world: &World) -> Result<Self, BuildError> {
+    pub(super) fn make(
+        plugin: &Plugin,
+        world: &World,
+        format: &Format,
+    ) -> Result<Self, BuildError> {
         let folder = plugin.folder().join(FOLDER);
         let entry = entry(plugin, world.exports());
         output::replace(&folder.join("entry.js"), entry.as_bytes())?;
-        let file = Path::new(FOLDER).join(format!("{}.js", plugin.name()));
-        run_esbuild(plugin)?;
+        run_esbuild(plugin, format)?;
         let read = |name: &str| {
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|error| BuildError::Read(path, error))
         };
         let bundled = read("bundle.js")?;
-        let map = source_map(&read("bundle.js.map")?);
+        let map = source_map(&read("bundle.js.map")?, format.before);
         let text = format!("globalThis.__windlassMap={map};\n{bundled}");
+        let file = Path::new(FOLDER).join(format.file);
         output::replace(&plugin.folder().join(&file), text.as_bytes())?;
         Ok(Self {
             file,
+            text,
             interfaces: interfaces(&read("meta.json")?),
         })
     }
@@ -71,21 +94,27 @@ impl Bundle {
         &self.file
     }
 
+    /// What is in the file.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The interfaces that the code imports.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.interfaces.iter().map(String::as_str)
     }
 }
 
-fn run_esbuild(plugin: &Plugin) -> Result<(), BuildError> {
+fn run_esbuild(plugin: &Plugin, format: &Format) -> Result<(), BuildError> {
+    let kind = format!("--format={}", format.name);
     let arguments = [
         "build/js/entry.js",
         "--bundle",
-        "--format=esm",
+        &kind,
         "--target=es2024",
         "--platform=neutral",
         "--main-fields=module,main",
-        "--charset=utf8",
+        "--charset=ascii",
         "--legal-comments=none",
         "--external:windlass:*",
         "--external:wasi:*",
@@ -123,7 +152,7 @@ fn entry<'a>(plugin: &Plugin, exports: impl Iterator<Item = &'a str>) -> String 
 }
 
 /// `request-phase` is `requestPhase` in JavaScript.
-fn camel(name: &str) -> String {
+pub(super) fn camel(name: &str) -> String {
     let mut words = name.split('-');
     let mut made = words.next().unwrap_or_default().to_owned();
     for word in words {
@@ -134,8 +163,8 @@ fn camel(name: &str) -> String {
     made
 }
 
-fn source_map(written: &str) -> String {
-    let map = serde_json::from_str::<SourceMap>(written).map(|map| SourceMap { before: 1, ..map });
+fn source_map(written: &str, before: u32) -> String {
+    let map = serde_json::from_str::<SourceMap>(written).map(|map| SourceMap { before, ..map });
     // Without one, errors name lines of the bundle.
     map.and_then(|map| serde_json::to_string(&map))
         .unwrap_or_else(|_| "undefined".to_owned())
@@ -178,11 +207,12 @@ mod tests {
     fn a_source_map_keeps_what_finds_a_line() {
         let map = source_map(
             r#"{"version":3,"sources":["../../src/filter.js"],"mappings":"AAAA","names":[]}"#,
+            1,
         );
         assert_eq!(
             map,
             r#"{"sources":["../../src/filter.js"],"mappings":"AAAA","before":1}"#
         );
-        assert_eq!(source_map("nothing"), "undefined");
+        assert_eq!(source_map("nothing", 1), "undefined");
     }
 }
