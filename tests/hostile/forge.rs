@@ -30,7 +30,7 @@ const WORLD: &str = r"
     interface secrets { reveal: func() -> u32; }
 
     package wasi:io@0.2.0 {
-      interface poll { resource pollable; }
+      interface poll { resource pollable { block: func(); } }
     }
 
     package wasi:clocks@0.2.0 {
@@ -83,6 +83,26 @@ pub(crate) fn keeping_timers(count: u32) -> Vec<u8> {
         &module_importing(import, &on_request, ""),
         CONTRACT,
     )
+}
+
+/// A filter that waits for a timer of this many nanoseconds, so many times.
+pub(crate) fn waiting(nanos: u64, times: u32) -> Vec<u8> {
+    let imports = r#"
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
+          (func $timer (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))"#;
+    let on_request = format!(
+        "(local $n i32) (local $pollable i32)
+         (loop $again
+           (local.set $pollable (call $timer (i64.const {nanos})))
+           (call $block (local.get $pollable))
+           (call $drop (local.get $pollable))
+           (local.set $n (i32.add (local.get $n) (i32.const 1)))
+           (br_if $again (i32.lt_u (local.get $n) (i32.const {times}))))"
+    );
+    let module = module_importing(imports, &on_request, "");
+    component("forged", &module, CONTRACT)
 }
 
 fn module(on_request: &str, more: &str) -> String {

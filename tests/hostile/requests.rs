@@ -175,6 +175,41 @@ fn timers_that_are_kept_are_bounded() {
     );
 }
 
+/// The status of a request whose filter waits for a timer of this many nanoseconds, so many times, and the gateway.
+fn waited(nanos: u64, times: u32) -> (u16, Gateway) {
+    let upstream = Upstream::text("well");
+    let gateway = Stage::new()
+        .upstream("main", upstream.address())
+        .filter("actor", &forge::waiting(nanos, times), NO_BREAKER)
+        .route("/act", &["actor"])
+        .start();
+    (gateway.get("/act").status, gateway)
+}
+
+#[test]
+fn short_waits_end_at_once() {
+    let (status, _gateway) = waited(1_000_000, 4);
+    assert_eq!(status, 200);
+}
+
+#[test]
+fn a_loop_of_short_waits_ends_at_the_cpu_limit() {
+    let (status, gateway) = waited(1_000_000, 4_000);
+    assert_eq!(status, 500);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("filter `actor`") && line.contains("CPU time"));
+}
+
+#[test]
+fn a_longer_wait_fails() {
+    let (status, gateway) = waited(1_000_000_000, 1);
+    assert_eq!(status, 500);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("a filter cannot sleep"));
+}
+
 #[test]
 fn edits_that_are_not_http_are_refused_and_not_made() {
     let upstream = Upstream::echo();

@@ -27,6 +27,8 @@ pub(crate) struct CpuLimit {
     ticks: u32,
     /// The time of the slices before this one, and this slice, if the call is on a fiber.
     slices: Option<(Duration, FiberSlice)>,
+    /// The waits that ended at once, which count as if they were computing.
+    waited: Duration,
     _ticking: Ticking,
 }
 
@@ -47,6 +49,7 @@ impl CpuLimit {
             started_at: None,
             ticks: 0,
             slices: None,
+            waited: Duration::ZERO,
             _ticking: ticking,
         }
     }
@@ -58,6 +61,7 @@ impl CpuLimit {
         self.started_at = None;
         self.ticks = 0;
         self.slices = None;
+        self.waited = Duration::ZERO;
     }
 
     /// Begin a call on a fiber. The caller begins a slice each time that it polls the fiber.
@@ -72,6 +76,22 @@ impl CpuLimit {
     #[must_use]
     pub(crate) fn is_on_fiber(&self) -> bool {
         self.slices.is_some()
+    }
+
+    /// The call waited for a timer, and the wait ended at once. So that a loop of such waits has an end, they use up the
+    /// allowance.
+    ///
+    /// # Errors
+    ///
+    /// It has used up its allowance.
+    pub(crate) fn charge_wait(&mut self, wait: Duration) -> Result<(), CpuSpent> {
+        self.waited = self.waited.saturating_add(wait);
+        if self.waited > self.allowance {
+            return Err(CpuSpent {
+                allowance: self.allowance,
+            });
+        }
+        Ok(())
     }
 
     /// A tick found the call running.
@@ -90,6 +110,7 @@ impl CpuLimit {
             }
             None => now.saturating_sub(*self.started_at.get_or_insert(now)),
         };
+        let used = used.saturating_add(self.waited);
         if used > self.allowance && self.ticks >= self.least_ticks() {
             Err(CpuSpent {
                 allowance: self.allowance,
@@ -159,6 +180,19 @@ mod tests {
         assert_eq!(limit.tick(), Err(CpuSpent { allowance }));
         limit.arm(allowance);
         assert!(limit.tick().is_ok());
+    }
+
+    #[test]
+    fn waits_that_end_at_once_spend_the_allowance() {
+        let allowance = Duration::from_millis(10);
+        let wait = Duration::from_millis(4);
+        let mut limit = CpuLimit::new(allowance, Ticking::alone());
+        limit.arm(allowance);
+        assert!(limit.charge_wait(wait).is_ok());
+        assert!(limit.charge_wait(wait).is_ok());
+        assert_eq!(limit.charge_wait(wait), Err(CpuSpent { allowance }));
+        limit.arm(allowance);
+        assert!(limit.charge_wait(wait).is_ok());
     }
 
     #[test]

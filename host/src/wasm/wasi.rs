@@ -2,7 +2,8 @@
 //!
 //! Toolchains that emit components import WASI 0.2 interfaces that a filter does not need. These work:
 //! an empty environment and empty arguments, no preopened folders, closed standard input, standard
-//! output and error as log lines, clocks and random numbers. Every other function traps with a message.
+//! output and error as log lines, clocks and random numbers. A wait of a few milliseconds ends at once, and is charged to
+//! the call's CPU time: Go's runtime sleeps before it prints a panic. Every other function traps with a message.
 //! Nothing here blocks. So this is not `wasmtime-wasi`, whose poll and blocking streams need a fiber.
 //!
 //! Functions are linked by the names and versions that the component imports, so that any 0.2.x
@@ -23,6 +24,9 @@ use crate::runtime::clock::monotonic_ns;
 
 /// The most random bytes that one call gives.
 const MAX_RANDOM: u64 = 64 * 1024;
+
+/// The longest wait for a timer that ends at once. Go's runtime waits for a millisecond, twice, before it prints a panic.
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// The number of bytes that `check-write` allows.
 const WRITE_ROOM: u64 = 64 * 1024;
@@ -262,15 +266,28 @@ fn serve_streams(function: WasiFunction<'_, '_>) -> Result<bool> {
 
 impl Pollable {
     fn is_ready(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// How long it takes until it is ready.
+    fn remaining(self) -> Duration {
         match self {
-            Self::Ready => true,
-            Self::At(time) => Instant::now() >= time,
+            Self::Ready => Duration::ZERO,
+            Self::At(time) => time.saturating_duration_since(Instant::now()),
         }
     }
 }
 
+/// End a wait at once, as if the time had passed: its length is charged to the call's CPU time.
+fn end_wait(state: &mut InstanceState, wait: Duration) -> Result<()> {
+    if wait > LONGEST_WAIT {
+        bail!("waited for a timer: a filter cannot sleep");
+    }
+    state.cpu.charge_wait(wait)?;
+    Ok(())
+}
+
 fn serve_poll(function: WasiFunction<'_, '_>) -> Result<bool> {
-    const SLEEPS: &str = "waited for a timer: a filter cannot sleep";
     match function.name {
         "[method]pollable.ready" => function.to(|state, (pollable,): (Resource<Pollable>,)| {
             state.account.charge_call()?;
@@ -278,23 +295,19 @@ fn serve_poll(function: WasiFunction<'_, '_>) -> Result<bool> {
         }),
         "[method]pollable.block" => function.to(|state, (pollable,): (Resource<Pollable>,)| {
             state.account.charge_call()?;
-            if !state.resources.get(&pollable)?.is_ready() {
-                bail!("{SLEEPS}");
-            }
-            Ok(())
+            let wait = state.resources.get(&pollable)?.remaining();
+            end_wait(state, wait)
         }),
         "poll" => function.to(|state, (pollables,): (Vec<Resource<Pollable>>,)| {
             state.account.charge_call()?;
-            let mut ready = Vec::new();
-            for (index, pollable) in (0_u32..).zip(&pollables) {
-                if state.resources.get(pollable)?.is_ready() {
-                    ready.push(index);
-                }
+            let mut waits = Vec::new();
+            for pollable in &pollables {
+                waits.push(state.resources.get(pollable)?.remaining());
             }
-            if ready.is_empty() {
-                bail!("{SLEEPS}");
-            }
-            Ok((ready,))
+            let shortest = waits.iter().min().copied().unwrap_or(Duration::MAX);
+            end_wait(state, shortest)?;
+            let ended = (0_u32..).zip(waits).filter(|(_, wait)| *wait <= shortest);
+            Ok((ended.map(|(index, _)| index).collect::<Vec<_>>(),))
         }),
         _ => Ok(false),
     }
