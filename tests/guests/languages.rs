@@ -273,6 +273,22 @@ fn check_lists_what_is_there_and_not_usable() {
 }
 
 #[test]
+fn the_log_has_the_message_and_the_place_of_a_go_panic() {
+    let component = component("go").unwrap();
+    // Without the grant for attributes, the filter panics at its first edit.
+    let keys = "allow = { interfaces = [\"keys\"] }\nsettings = {}";
+    let gateway = with_keys(Stage::new())
+        .filter("keys", component, keys)
+        .lines("[[route]]\npath = \"/\"\nfilters = [\"keys\"]\nrespond = { status = 200 }")
+        .start();
+    let request = Request::get("/").header("x-api-key", "bare");
+    assert_eq!(gateway.send(&request).code(), "filter_failed");
+    gateway.log().wait_for_line(|line| {
+        line.contains("panic: an edit was refused") && line.contains("filter.go:")
+    });
+}
+
+#[test]
 fn a_misspelt_setting_is_refused_in_every_language() {
     for (language, component) in LANGUAGES {
         let stage = filter(

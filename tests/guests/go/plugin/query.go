@@ -1,10 +1,13 @@
 package filter
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
-// QueryWithout gives path and query without every parameter of this name. All other parts stay byte
+// queryWithout gives path and query without every parameter of this name. All other parts stay byte
 // for byte. Names are compared after percent-decoding, and `+` is a space, as in the gateway.
-func QueryWithout(pathAndQuery, name string) string {
+func queryWithout(pathAndQuery, name string) string {
 	path, query, found := strings.Cut(pathAndQuery, "?")
 	if !found {
 		return pathAndQuery
@@ -22,18 +25,24 @@ func QueryWithout(pathAndQuery, name string) string {
 	return path + "?" + strings.Join(kept, "&")
 }
 
+// decode leaves an escape that is none as it is, as the gateway does.
 func decode(text string) string {
 	var decoded strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch {
 		case text[i] == '+':
 			decoded.WriteByte(' ')
-		case text[i] == '%' && i+2 < len(text) && hex(text[i+1]) >= 0 && hex(text[i+2]) >= 0:
-			decoded.WriteByte(byte(hex(text[i+1])<<4 | hex(text[i+2])))
+		case text[i] == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+			value, _ := strconv.ParseUint(text[i+1:i+3], 16, 8)
+			decoded.WriteByte(byte(value))
 			i += 2
 		default:
 			decoded.WriteByte(text[i])
 		}
 	}
 	return decoded.String()
+}
+
+func isHex(digit byte) bool {
+	return '0' <= digit && digit <= '9' || 'a' <= digit|0x20 && digit|0x20 <= 'f'
 }
