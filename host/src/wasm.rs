@@ -25,6 +25,7 @@ pub(crate) mod breaker;
 mod calls;
 mod charge;
 pub(crate) mod chunk;
+mod compiler;
 pub(crate) mod component;
 pub(crate) mod component_cache;
 mod component_digest;

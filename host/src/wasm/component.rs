@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, types::ComponentItem};
 
+use super::compiler;
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
 use super::engine::FilterEngine;
@@ -87,6 +88,9 @@ pub(crate) enum ComponentError {
     /// It does not compile.
     #[error("is not a valid component: {0}")]
     Invalid(String),
+    /// The system has no threads left.
+    #[error("cannot be compiled, because no thread can be started: {0}")]
+    Threads(String),
     #[error(
         "does not export `windlass:filter/lifecycle@{CONTRACT}`: it is a component, but not one for this gateway (it exports {exports})"
     )]
@@ -131,8 +135,7 @@ impl CompiledComponent {
         let component = match cache.load(&engine.engine, digest) {
             Some(component) => component,
             None => {
-                let component = Component::new(&engine.engine, wasm)
-                    .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+                let component = compiler::compile(engine, wasm)?;
                 cache.store(&engine.engine, digest, &component);
                 component
             }
