@@ -60,6 +60,9 @@ pub enum BuildError {
     /// The world is faulty, or the code does not fit it.
     #[error(transparent)]
     Component(#[from] ComponentError),
+    /// The options of the build have an error.
+    #[error("`{}` has an error: {}", .0.display(), .1.trim_end())]
+    Options(PathBuf, String),
     /// A tool's output cannot be read.
     #[error("`{}` cannot be read", .0.display())]
     Read(PathBuf, #[source] io::Error),
