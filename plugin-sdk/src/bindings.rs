@@ -25,6 +25,7 @@ macro_rules! world {
                 world: $world,
                 ownership: Borrowing { duplicate_if_necessary: true },
                 pub_export_macro: true,
+                additional_derives: [PartialEq],
                 $($shared)*
             });
         }

@@ -20,6 +20,8 @@ mod contribution;
 mod exchange;
 mod export;
 mod filter;
+#[doc(hidden)]
+pub mod gateway;
 pub mod host;
 pub mod path;
 pub mod prelude;
@@ -28,6 +30,8 @@ mod settings;
 mod setup;
 #[doc(hidden)]
 pub mod shim;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 mod verdict;
 
 pub use bindings::lifecycle::exports::windlass::filter::lifecycle::Diagnostic;

@@ -1,7 +1,7 @@
 //! The facts that a configured filter declares to the gateway once.
 
 use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
-use crate::bindings::lifecycle::windlass::host;
+use crate::gateway;
 use crate::host::metrics::{Counter, Gauge, Histogram};
 use crate::host::response_edits::{self, OwnedEdit};
 use crate::{Diagnostic, EditError, ResponseEdit};
@@ -43,10 +43,10 @@ enum Advice {
 fn tell(advice: &[Advice]) {
     for piece in advice {
         match piece {
-            Advice::Warn(at, message) => host::advice::warn(at, message),
-            Advice::Vouch(field) => host::advice::vouch(field),
-            Advice::Clear(field) => host::advice::clear(field),
-            Advice::Read(field) => host::advice::read(field),
+            Advice::Warn(at, message) => gateway::advice::warn(at, message),
+            Advice::Vouch(field) => gateway::advice::vouch(field),
+            Advice::Clear(field) => gateway::advice::clear(field),
+            Advice::Read(field) => gateway::advice::read(field),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Setup {
     /// or not. Of the route's filters, a preflight passes only those that declared this.
     #[must_use]
     pub fn answers_preflights(mut self) -> Self {
-        self.preflights = Some(host::preflights::answer);
+        self.preflights = Some(gateway::preflights::answer);
         self
     }
 

@@ -16,6 +16,7 @@
 
 mod body;
 mod exchange;
+mod fakes;
 mod host_panics;
 mod languages;
 mod refusals;

@@ -1,6 +1,6 @@
 //! Typed values that filters pass along the chain.
 
-use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::gateway::exchange;
 use crate::{AttributeRef, AttributeValue, EditError};
 
 /// The attributes of the current exchange. Never store a secret in one: attributes reach the access

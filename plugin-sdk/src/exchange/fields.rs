@@ -1,7 +1,7 @@
 //! The fields of a head and of trailers.
 
 use crate::Message;
-use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::gateway::exchange;
 
 /// The reads and edits that requests, responses and trailers share.
 macro_rules! fields {

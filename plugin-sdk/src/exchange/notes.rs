@@ -1,7 +1,7 @@
 //! A filter's private state that lasts from its request phase to its response phase.
 
 use crate::EditError;
-use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::gateway::exchange;
 
 /// Notes from the request phase for the response phase, for this exchange and this filter's
 /// position in the chain. The two phases may run in different instances, so never keep such state

@@ -2,7 +2,7 @@
 
 use super::Trailers;
 use crate::EditError;
-use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::gateway::exchange;
 
 /// The current chunk of the body, which the gateway holds.
 #[derive(Debug)]

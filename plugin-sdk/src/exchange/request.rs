@@ -2,7 +2,7 @@
 
 use super::fields::fields;
 use super::{Attributes, Notes};
-use crate::bindings::lifecycle::windlass::host::{exchange, raw_params};
+use crate::gateway::{exchange, raw_params};
 use crate::host::response_edits;
 use crate::{EditError, Message, PathAndQuery, RawParam, ResponseEdit};
 

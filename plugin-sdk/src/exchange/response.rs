@@ -2,7 +2,7 @@
 
 use super::fields::fields;
 use super::{Attributes, Notes, Request};
-use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::gateway::exchange;
 use crate::{EditError, Message};
 
 /// The head of the current response. It comes from the upstream, from a refusal by a later filter,

@@ -1,7 +1,7 @@
 //! The APIs of the configuration: routes, and the contributions of their filters to a description. Needs `allow = {
 //! interfaces = ["api-description"] }`.
 
-use crate::bindings::lifecycle::windlass::host::api_description;
+use crate::gateway::api_description;
 
 /// The whole description as JSON: `routes`, `apis` and `filters`, as the contract says.
 #[must_use]

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use crate::bindings::lifecycle::windlass::host::cache;
+use crate::gateway::cache;
 
 /// The value, or `None` if it is absent or has expired.
 #[must_use]

@@ -6,7 +6,7 @@
 //! A filter must make the same calls in the same order each time its `on-request` runs, because the phase runs again
 //! for each response that it waited for.
 
-use crate::bindings::callout::windlass::callout::calls;
+use crate::gateway::calls;
 
 pub use calls::{CallError, Response};
 

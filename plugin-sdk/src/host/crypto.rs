@@ -1,7 +1,7 @@
 //! Digests and HMAC, computed by the gateway: faster than guest code, and in constant time where it
 //! matters. Filters name secrets, and never see them.
 
-use crate::bindings::lifecycle::windlass::host::crypto;
+use crate::gateway::crypto;
 
 pub use crypto::Hash;
 

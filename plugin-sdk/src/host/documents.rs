@@ -18,7 +18,7 @@
 //! ```
 
 use crate::Diagnostic;
-use crate::bindings::lifecycle::windlass::host::documents;
+use crate::gateway::documents;
 
 /// The names that the operator gave, in alphabetical order.
 #[must_use]

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use crate::bindings::jwt::windlass::jwt::tokens;
+use crate::gateway::tokens;
 
 pub use tokens::{ClaimValue, FieldError, Mapping, ProofError, VerifyError};
 

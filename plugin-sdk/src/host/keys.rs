@@ -1,7 +1,7 @@
 //! API keys that the operator issued. The gateway stores digests, compares them in constant time, and never reveals a
 //! key's text.
 
-use crate::bindings::lifecycle::windlass::host::keys;
+use crate::gateway::keys;
 
 pub use keys::{ApiKey, FieldError, IdentifyError, KeyReject};
 

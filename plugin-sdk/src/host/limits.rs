@@ -1,7 +1,7 @@
 //! Rates and quotas: atomic, and shared by all instances and workers. If the filter traps, the
 //! amounts that it took are not returned.
 
-use crate::bindings::lifecycle::windlass::host::limits;
+use crate::gateway::limits;
 
 pub use limits::{Bound, Decision, Level, Levels, Uncharged};
 

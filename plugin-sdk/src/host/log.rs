@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use crate::bindings::lifecycle::windlass::host::log;
+use crate::gateway::log;
 
 use super::cache;
 

@@ -5,7 +5,7 @@
 //! values in the order of the declared names. A series has at most 256 combinations; further ones
 //! are counted under `other`.
 
-use crate::bindings::lifecycle::windlass::host::metrics;
+use crate::gateway::metrics;
 
 /// A counter: a series that only grows.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 //!
 //! Define the limits in [`Filter::configure`](crate::Filter::configure), and take from them in the request phase.
 
-use crate::bindings::lifecycle::windlass::host::rates;
+use crate::gateway::rates;
 
 pub use rates::{AddressPrefixes, Algorithm, Bound, Decision, Level, Missing, Outcome, Source};
 

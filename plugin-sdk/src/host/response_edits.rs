@@ -3,7 +3,7 @@
 //! response to the current request, [`Request::edit_response`](crate::Request::edit_response).
 
 use crate::EditError;
-use crate::bindings::lifecycle::windlass::host::response_edits;
+use crate::gateway::response_edits;
 
 pub use response_edits::ResponseEdit;
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::Message;
-use windlass_plugin_sdk::bindings::lifecycle::windlass::host::exchange;
+use windlass_plugin_sdk::gateway::exchange;
 use windlass_plugin_sdk::host::callout::{self, CallError, Credential, Request};
 
-use crate::settings::{Ask, Secret};
+use super::settings::{Ask, Secret};
 
 /// The outcome of the call; `None` if the response has not arrived yet.
 pub(crate) fn ask(ask: &Ask) -> Option<Value> {

@@ -16,7 +16,7 @@ use settings::{Phase, Settings};
 use windlass_plugin_sdk::host::metrics::{Counter, Gauge, Histogram};
 use windlass_plugin_sdk::prelude::*;
 
-struct Actor {
+pub(crate) struct Actor {
     settings: Settings,
     series: SeriesHandles,
 }

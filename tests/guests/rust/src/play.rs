@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 
 use serde_json::{Value, json};
-use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
+use windlass_plugin_sdk::gateway::{
     api_description, cache, crypto, documents, exchange, keys, limits, log, metrics, rates,
     raw_params, response_edits,
 };
@@ -14,9 +14,9 @@ use windlass_plugin_sdk::{
 
 use windlass_plugin_sdk::host::keys::{FieldError, IdentifyError};
 
-use crate::SeriesHandles;
-use crate::misbehave;
-use crate::settings::{Answer, Fact, Hint, Of, Phase, Step};
+use super::SeriesHandles;
+use super::misbehave;
+use super::settings::{Answer, Fact, Hint, Of, Phase, Step};
 
 pub(crate) enum End {
     /// No step gave a verdict.
@@ -92,7 +92,7 @@ impl Player {
                 return end;
             }
             let given = match step {
-                Step::Ask(wanted) => match crate::ask::ask(wanted) {
+                Step::Ask(wanted) => match super::ask::ask(wanted) {
                     Some(given) => given,
                     None => return End::Next,
                 },
