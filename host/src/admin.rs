@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use crate::build::ProcessResources;
 use crate::config;
 use crate::control::service::ControlService;
+use crate::observe::log_level::LogLevelSwitch;
 use crate::proxy::gateway::Gateway;
 use crate::runtime::sockets;
 use crate::runtime::sockets::handover::{Duplicates, Predecessor};
@@ -62,6 +63,8 @@ pub(crate) struct Running {
     pub(crate) log_dropped: Arc<AtomicU64>,
     /// Lines of the gateway's own log that were lost.
     pub(crate) own_log_dropped: Arc<AtomicU64>,
+    /// Changes the level of the gateway's own log.
+    pub(crate) log_level: LogLevelSwitch,
     /// The key and plan service, if storage is configured.
     pub(crate) service: Option<Arc<ControlService>>,
 }

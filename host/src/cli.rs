@@ -10,6 +10,7 @@ mod drain;
 mod file_limit;
 mod key;
 mod keys;
+mod log;
 mod notify;
 mod output;
 mod plans;
@@ -53,6 +54,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Create and manage the API keys of a running gateway.
     Keys(RemoteArguments<keys::KeysCommand>),
+    /// Show the level of a running gateway's own log, and change it for a time.
+    Log(RemoteArguments<log::LogCommand>),
     /// Manage the usage plans of a running gateway.
     Plans(RemoteArguments<plans::PlansCommand>),
     /// Make, build, run and test plugins.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::demo(&demo),
         Command::Key(command) => key::run(&command),
         Command::Keys(command) => command.run(),
+        Command::Log(command) => command.run(),
         Command::Plans(command) => command.run(),
         Command::Plugin(command) => plugin::run(&command),
         Command::Store(command) => command.run(),

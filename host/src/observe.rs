@@ -4,6 +4,7 @@
 //! the access log costs it one line in a buffer that its worker owns.
 
 pub(crate) mod access_log;
+pub(crate) mod log_level;
 pub(crate) mod log_rate_limit;
 pub(crate) mod metrics;
 pub(crate) mod sink;

@@ -65,6 +65,7 @@ mod leave;
 mod leaving_clients;
 mod limits;
 mod log_files;
+mod log_level;
 mod loops;
 mod many_keys;
 mod metrics_format;

@@ -19,6 +19,7 @@ mod call;
 mod export;
 mod import;
 mod keys;
+mod log;
 pub(super) mod openapi;
 mod params;
 mod plans;
@@ -37,7 +38,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
 use super::Running;
 use super::envelope::ApiCaller;
@@ -65,6 +68,8 @@ pub(super) struct AdminApi {
     imports: Arc<Semaphore>,
     space: Arc<Semaphore>,
     max_import: usize,
+    /// Ends the change of the log's level.
+    level_timer: Mutex<Option<AbortHandle>>,
 }
 
 pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
@@ -74,6 +79,7 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
         imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
         space: body::body_space(max_import),
         max_import,
+        level_timer: Mutex::default(),
     });
     Router::new()
         .route("/v1/keys", get(keys::list).post(keys::create))
@@ -103,6 +109,8 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
             "/v1/upstreams/{name}/changes/{address}",
             delete(upstreams::restore_one),
         )
+        .route("/v1/log", get(log::show).patch(log::change))
+        .route("/v1/log/changes", delete(log::restore))
         .route("/v1/store/export", get(store_archive::export))
         .route("/v1/store/import", post(store_archive::import))
         .route("/v1/status", get(status::show))

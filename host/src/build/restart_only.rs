@@ -22,7 +22,7 @@ pub(crate) struct RestartOnly {
     /// The names of the secrets that the admin's tokens and the store use, in that order.
     secrets: Vec<Arc<str>>,
     wasm: config::Wasm,
-    log: config::Log,
+    access_log: config::AccessLog,
 }
 
 impl RestartOnly {
@@ -45,7 +45,7 @@ impl RestartOnly {
                 .map(|store| plain_store(store, &mut secrets)),
             secrets: names(config, &secrets),
             wasm: config.wasm.clone(),
-            log: config.log.clone(),
+            access_log: config.log.access.clone(),
         }
     }
 
@@ -72,7 +72,7 @@ impl RestartOnly {
                 "the secrets of `[admin]` and `[store]`",
             ),
             (self.wasm == other.wasm, "`[wasm]`"),
-            (self.log == other.log, "`[log]`"),
+            (self.access_log == other.access_log, "`[log] access`"),
         ]
         .into_iter()
         .filter_map(|(same, name)| (!same).then_some(name))
@@ -154,6 +154,12 @@ password = \"redis\"
     }
 
     #[test]
+    fn the_level_of_the_log_can_change() {
+        let debug = FILE.replace("[admin]", "[log]\nlevel = \"debug\"\n[admin]");
+        assert_eq!(fixed(FILE).changed_keys(&fixed(&debug)), [""; 0]);
+    }
+
+    #[test]
     fn a_certificate_can_change_and_not_appear() {
         let with = |certificate: &str| {
             let tls = format!("tls = {{ certificate = \"{certificate}\", key = \"k\" }}\n[store]");
@@ -183,6 +189,11 @@ password = \"redis\"
                 "`[server] max_used_proofs`",
             ),
             ("[admin]", "[wasm]\nmax_instances = 7\n[admin]", "`[wasm]`"),
+            (
+                "[admin]",
+                "[log]\naccess = \"stdout\"\n[admin]",
+                "`[log] access`",
+            ),
         ] {
             assert_ne!(FILE.replace(old, new), FILE, "{part}");
             let other = fixed(&FILE.replace(old, new));

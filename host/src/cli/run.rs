@@ -17,9 +17,10 @@ use super::signals::{OperatorSignal, Signals};
 use super::{BAD_CONFIG, file_limit, notify, terminal};
 use crate::admin::{AdminListener, AdminStop, AdminTls, Reloads, Running};
 use crate::build::ProcessResources;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, LogLevel, Problems};
 use crate::error::Causes;
 use crate::observe::access_log::AccessLogWriter;
+use crate::observe::log_level::LogLevelSwitch;
 use crate::observe::sink::{Target, cure};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
@@ -77,8 +78,8 @@ pub(super) fn run_with(
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    terminal::log(&config.log);
-    let code = match start(path, config, signals) {
+    let log_level = terminal::log(&config.log);
+    let code = match start(path, config, signals, log_level) {
         Ok(started) => {
             serving();
             started.serve()
@@ -91,7 +92,12 @@ pub(super) fn run_with(
 
 /// Builds everything between a configuration and the first request. Prints errors on standard
 /// error.
-fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGateway, ExitCode> {
+fn start(
+    path: &Path,
+    config: Config,
+    mut signals: Signals,
+    log_level: LogLevelSwitch,
+) -> Result<RunningGateway, ExitCode> {
     let count = workers(&config);
     if let Err(error) = descriptors::raise_limit() {
         tracing::warn!(
@@ -144,6 +150,7 @@ fn start(path: &Path, config: Config, mut signals: Signals) -> Result<RunningGat
             .map(|access| access.sink.lost_lines())
             .unwrap_or_default(),
         own_log_dropped: terminal::lost_lines(),
+        log_level,
         gateway: ArcSwap::new(gateway),
     });
     for address in workers.addresses() {
@@ -279,8 +286,8 @@ pub(super) fn ignore(number: i32) {
     );
 }
 
-/// The result of a build: the next gateway, and the files of the admin listener's certificate.
-type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>)>;
+/// The result of a build: the next gateway, the files of the admin listener's certificate, and the level of the log.
+type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>, LogLevel)>;
 
 /// Builds on a thread of its own. If the process ends, nobody waits for it.
 fn build_in_background(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
@@ -307,7 +314,7 @@ async fn apply_build(
     tls: Option<&AdminTls>,
 ) {
     let reloads = &running.reloads;
-    let Ok(Some((gateway, files))) = built.await else {
+    let Ok(Some((gateway, files, level))) = built.await else {
         reloads.refused.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             generation = running.gateway.load().number,
@@ -318,6 +325,7 @@ async fn apply_build(
     if let (Some(tls), Some(files)) = (tls, files) {
         reload_certificate(tls, &files);
     }
+    running.log_level.configure(level);
     workers.put_in_use(&gateway).await;
     running.foundation.put_in_use(&gateway);
     let number = gateway.number;
@@ -348,9 +356,10 @@ fn build(path: &Path, foundation: &ProcessResources) -> BuildResult {
     };
     let mut problems = config.warnings.clone();
     let files = config.admin.as_ref().and_then(|admin| admin.tls.clone());
+    let level = config.log.level;
     let gateway = foundation.build(config, &mut problems);
     report_problems(&problems);
-    gateway.map(|gateway| (gateway, files))
+    gateway.map(|gateway| (gateway, files, level))
 }
 
 /// Prints the errors and warnings of a configuration, if there are any.

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::config::Log;
-use crate::model::word::Word as _;
+use crate::observe::log_level::{LogLevelSwitch, directives};
 use crate::observe::sink::{Outlet, Sink, SinkQueue, SinkSettings, Target};
 
 /// The name of its thread, and the limit of its queue.
@@ -25,24 +25,32 @@ const SETTINGS: SinkSettings = SinkSettings {
 /// The log of the process; there is only one standard error.
 static LOG_SINK: OnceLock<Sink> = OnceLock::new();
 
+/// The variable that overrides `[log] level`.
+const VARIABLE: &str = "WINDLASS_LOG";
+
 /// Writes the gateway's own log to standard error from now on, at the level of `[log] level`. The
 /// variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). The audit log
-/// is written whatever the level is.
-pub(crate) fn log(settings: &Log) {
-    // h2 warns of answers to PINGs that it has not sent itself.
-    let level = settings.level.word();
-    let level = format!("{level},windlass::audit=info,h2::proto::ping_pong=error");
-    let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+/// is written whatever the level is. Returns what changes the level.
+pub(crate) fn log(settings: &Log) -> LogLevelSwitch {
+    let variable = std::env::var(VARIABLE).ok();
+    let variable = variable.filter(|text| EnvFilter::try_new(text).is_ok());
+    let filter = variable
+        .clone()
+        .unwrap_or_else(|| directives(settings.level));
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(LogLineWriter::new)
         .with_timer(SystemTime)
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .try_init();
-    if lines.is_err() {
+        .with_filter_reloading();
+    let handle = lines.reload_handle();
+    let switch = LogLevelSwitch::new(settings.level, variable, move |directives| {
+        handle.reload(EnvFilter::new(directives)).is_ok()
+    });
+    if lines.try_init().is_err() {
         eprintln!("windlass: the log was set up before; its level does not change");
-        return;
+        return switch;
     }
     match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet)) {
         // The log is set up only once, so this cannot fail.
@@ -51,6 +59,7 @@ pub(crate) fn log(settings: &Log) {
             "windlass: the log has no thread of its own, so a slow reader of standard error can delay the gateway: {error}"
         ),
     }
+    switch
 }
 
 /// Writes a text of several lines, such as the problems of a configuration.

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use super::call::Call;
-use super::{export, import, keys, plans, status, store_archive, upstreams, usage};
+use super::{export, import, keys, log, plans, status, store_archive, upstreams, usage};
 use crate::admin::problem::ProblemBody;
 use crate::control::service::{CsvWarning, InvalidField};
 
@@ -29,7 +29,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "Windlass admin API",
-        description = "API keys, usage plans, usage and upstreams of a Windlass gateway.",
+        description = "API keys, usage plans, usage, upstreams and the log level of a Windlass gateway.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
@@ -40,6 +40,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         store_archive::export, store_archive::import,
         upstreams::list, upstreams::show, upstreams::add, upstreams::update, upstreams::remove,
         upstreams::restore_one, upstreams::restore,
+        log::show, log::change, log::restore,
         status::show, show,
     ),
     components(schemas(ProblemBody, InvalidField, CsvWarning)),
@@ -169,7 +170,7 @@ mod tests {
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 19);
+        assert_eq!(paths.len(), 21);
         let mut operations = BTreeSet::new();
         for (path, methods) in paths {
             for (method, operation) in methods.as_object().unwrap() {
@@ -181,7 +182,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(operations.len(), 26, "{operations:?}");
+        assert_eq!(operations.len(), 29, "{operations:?}");
     }
 
     #[test]

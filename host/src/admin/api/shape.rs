@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 mod key;
+mod log;
 mod plan;
 mod starts_on;
 mod upstream;
@@ -23,6 +24,7 @@ use crate::model::name::NAME_PATTERN;
 use crate::model::period::{FirstDay, PeriodKind};
 
 pub(crate) use key::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
+pub(crate) use log::{LogResource, LogUpdate};
 pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
 pub(crate) use upstream::{EndpointCreate, UpstreamList, UpstreamResource};
 

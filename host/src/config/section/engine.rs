@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use windlass_config_derive::{FromTable, Word};
 
 use crate::config::field::{Parsed, text_values};
@@ -64,7 +66,8 @@ fn one_within_all(table: &mut Table<'_>, wasm: &Wasm) {
 #[hint("access_log file path output" => "it is called `access`: `access = \"/var/log/windlass/access.log\"`")]
 #[hint("format log_format" => "leave it out: the access log is JSON, with the same fields for each request")]
 pub struct Log {
-    /// The least severe messages that Windlass logs to standard error.
+    /// The least severe messages of its own that Windlass logs to standard error. Those of libraries stay at `info` or
+    /// above. A reload changes it, and `windlass log level` changes it for a time.
     #[key(default = "info")]
     pub level: LogLevel,
     /// Where Windlass writes the access log, one line of JSON for each request. A file is relative
@@ -74,7 +77,8 @@ pub struct Log {
 }
 
 /// How important a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 #[hint("warning" => "write `\"warn\"`")]
 pub enum LogLevel {
     /// Everything.
