@@ -120,7 +120,7 @@ fn an_endless_start_is_refused() {
     refused(
         &forge::filter("", start),
         keys,
-        &["instantiated", "CPU time"],
+        &["instantiated", "CPU time", "raise `limits.start_cpu`"],
     );
 }
 
@@ -158,7 +158,7 @@ fn an_endless_configure_is_refused() {
     refused(
         ACTOR,
         &acts_in_configure("\"loop\""),
-        &["configured", "CPU time"],
+        &["configured", "CPU time", "raise `limits.start_cpu`"],
     );
 }
 

@@ -72,7 +72,7 @@ fails_alone! {
     a_trap: r#""trap""#, "trapped";
     a_panic: r#""panic""#, "trapped";
     taking_memory_without_end: r#""grow-until-refused""#, "limits.memory";
-    an_endless_loop: r#""loop""#, "CPU time";
+    an_endless_loop: r#""loop""#, "raise `limits.cpu`";
     recursion_without_end: r#""recurse""#, "trapped";
     ending_the_process: r#""exit""#, "exit";
     opening_a_socket: r#"{ connect = "127.0.0.1:9" }"#, "filters do not have";

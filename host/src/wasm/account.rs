@@ -59,11 +59,13 @@ impl Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Overdrawn {
     /// Too many calls.
-    #[error("more than {MAX_HOST_CALLS} calls of host functions in one phase")]
+    #[error(
+        "more than {MAX_HOST_CALLS} calls of host functions in one phase: no setting raises this, so let it read several fields in one call (`header-many`, `headers-packed`), and larger ranges of a body"
+    )]
     Calls,
     /// Too much kept.
     #[error(
-        "more than {MAX_RETAINED} bytes of edits, attributes, notes and log lines in one phase"
+        "more than {MAX_RETAINED} bytes of edits, attributes, notes and log lines in one phase: no setting raises this, so let it keep and log less"
     )]
     Retained,
 }

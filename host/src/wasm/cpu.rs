@@ -22,6 +22,7 @@ use super::epoch::{TICK, Ticking};
 #[derive(Debug)]
 pub(crate) struct CpuLimit {
     allowance: Duration,
+    of: CpuAllowance,
     started_at: Option<Duration>,
     /// The ticks that found the call running.
     ticks: u32,
@@ -34,18 +35,39 @@ pub(crate) struct CpuLimit {
 
 /// The allowance is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("used more than its {allowance:?} of CPU time: raise `limits.cpu` if it needs more")]
+#[error("used more than its {allowance:?} of CPU time: raise `limits.{}` if it needs more", .of.key())]
 pub(crate) struct CpuSpent {
     /// The CPU time that the call was allowed.
     pub(crate) allowance: Duration,
+    of: CpuAllowance,
+}
+
+/// Which of a filter's limits an allowance comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CpuAllowance {
+    /// Of a start: instantiate, `describe`, `configure` and `contribute` together.
+    Start,
+    /// Of one phase.
+    Phase,
+}
+
+impl CpuAllowance {
+    /// The limit's name in the configuration.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Start => "start_cpu",
+            Self::Phase => "cpu",
+        }
+    }
 }
 
 impl CpuLimit {
-    /// A limit of this much, while the epoch ticks.
+    /// The limit of a start, while the epoch ticks.
     #[must_use]
     pub(crate) fn new(allowance: Duration, ticking: Ticking) -> Self {
         Self {
             allowance,
+            of: CpuAllowance::Start,
             started_at: None,
             ticks: 0,
             slices: None,
@@ -54,10 +76,17 @@ impl CpuLimit {
         }
     }
 
-    /// Begin a call.
+    /// Begin a start.
+    pub(crate) fn arm_start(&mut self, allowance: Duration) {
+        self.arm(allowance);
+        self.of = CpuAllowance::Start;
+    }
+
+    /// Begin a call of a phase.
     #[inline]
     pub(crate) fn arm(&mut self, allowance: Duration) {
         self.allowance = allowance;
+        self.of = CpuAllowance::Phase;
         self.started_at = None;
         self.ticks = 0;
         self.slices = None;
@@ -89,6 +118,7 @@ impl CpuLimit {
         if self.waited > self.allowance {
             return Err(CpuSpent {
                 allowance: self.allowance,
+                of: self.of,
             });
         }
         Ok(())
@@ -114,6 +144,7 @@ impl CpuLimit {
         if used > self.allowance && self.ticks >= self.least_ticks() {
             Err(CpuSpent {
                 allowance: self.allowance,
+                of: self.of,
             })
         } else {
             Ok(())
@@ -177,7 +208,8 @@ mod tests {
         // The next ticks find a call that goes on after it.
         assert!(limit.tick().is_ok());
         assert!(limit.tick().is_ok());
-        assert_eq!(limit.tick(), Err(CpuSpent { allowance }));
+        let of = CpuAllowance::Phase;
+        assert_eq!(limit.tick(), Err(CpuSpent { allowance, of }));
         limit.arm(allowance);
         assert!(limit.tick().is_ok());
     }
@@ -190,9 +222,20 @@ mod tests {
         limit.arm(allowance);
         assert!(limit.charge_wait(wait).is_ok());
         assert!(limit.charge_wait(wait).is_ok());
-        assert_eq!(limit.charge_wait(wait), Err(CpuSpent { allowance }));
+        let of = CpuAllowance::Phase;
+        assert_eq!(limit.charge_wait(wait), Err(CpuSpent { allowance, of }));
         limit.arm(allowance);
         assert!(limit.charge_wait(wait).is_ok());
+    }
+
+    #[test]
+    fn the_error_names_the_limit_that_helps() {
+        let text = |of| {
+            let allowance = Duration::from_millis(10);
+            CpuSpent { allowance, of }.to_string()
+        };
+        assert!(text(CpuAllowance::Start).contains("raise `limits.start_cpu`"));
+        assert!(text(CpuAllowance::Phase).contains("raise `limits.cpu`"));
     }
 
     #[test]
@@ -202,6 +245,7 @@ mod tests {
         limit.arm(allowance);
         assert!(limit.tick().is_ok());
         spend(allowance);
-        assert_eq!(limit.tick(), Err(CpuSpent { allowance }));
+        let of = CpuAllowance::Phase;
+        assert_eq!(limit.tick(), Err(CpuSpent { allowance, of }));
     }
 }

@@ -80,10 +80,14 @@ pub(crate) enum CallFailure {
     #[error("is suspended after repeated failures")]
     Suspended,
     /// No instance was free in time.
-    #[error("no instance of it was free within its `limits.wait` of {0:?}")]
+    #[error(
+        "no instance of it was free within its `limits.wait` of {0:?}: raise it, or find out why its calls take so long"
+    )]
     Busy(Duration),
     /// Too many requests wait for an instance.
-    #[error("its queue is full: {0} requests of one worker wait for an instance")]
+    #[error(
+        "its queue is full: {0} requests of one worker wait for an instance; find out why its calls take so long"
+    )]
     QueueFull(usize),
     /// An attribute that it requires is not there.
     #[error("attribute `{0}`, which it requires, was not set by the filters before it")]

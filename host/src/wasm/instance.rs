@@ -93,7 +93,7 @@ impl Instance {
             })
         });
         // Before it is instantiated: start functions run there already.
-        store.data_mut().cpu.arm(bounds.start_cpu);
+        store.data_mut().cpu.arm_start(bounds.start_cpu);
         store.set_epoch_deadline(1);
         let loaded = caught(|| {
             let instance = pre.instantiate(&mut store)?;

@@ -26,7 +26,9 @@ pub(crate) enum MemoryRefused {
     /// The process's budget.
     #[error("the memory of all filters together is used up: raise `[wasm] memory`")]
     Budget,
-    #[error("wanted a table of more than {MAX_TABLE_ELEMENTS} elements")]
+    #[error(
+        "wanted a table of more than {MAX_TABLE_ELEMENTS} elements: no setting raises this, so build it with fewer functions"
+    )]
     Table,
 }
 
