@@ -282,8 +282,8 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         CallFailure::Busy(_) | CallFailure::QueueFull(_) => Code::FilterBusy,
         CallFailure::Keys(_) | CallFailure::TokenKeys(_) => Code::KeysUnavailable,
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
-        CallFailure::Cpu(_)
-        | CallFailure::Overdrawn(_)
+        CallFailure::Cpu { .. }
+        | CallFailure::Overdrawn { .. }
         | CallFailure::Share(_)
         | CallFailure::NewerKeys(_)
         | CallFailure::Callout(_)

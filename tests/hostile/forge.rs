@@ -47,6 +47,15 @@ pub(crate) fn filter(on_request: &str, more: &str) -> Vec<u8> {
     component("forged", &module(on_request, more), CONTRACT)
 }
 
+/// The same with the lines of its text, of the file `forged.wat`, as debug information.
+pub(crate) fn filter_with_lines(on_request: &str) -> Vec<u8> {
+    let mut parser = wat::Parser::new();
+    parser.generate_dwarf(wat::GenerateDwarf::Full);
+    let text = module(on_request, "");
+    let module = parser.parse_str(Some(Path::new("forged.wat")), text);
+    component_of("forged", module.unwrap(), CONTRACT)
+}
+
 /// A filter that imports an interface that does not exist.
 pub(crate) fn with_unknown_import() -> Vec<u8> {
     let import = r#"(import "windlass:forge/secrets" "reveal" (func $reveal (result i32)))"#;
@@ -119,7 +128,7 @@ fn module_importing(imports: &str, on_request: &str, more: &str) -> String {
           (func (export "windlass:filter/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
           (func (export "windlass:filter/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
             (i32.const 1024))
-          (func (export "windlass:filter/request-phase@0.1.0#on-request") (result i32)
+          (func $on_request (export "windlass:filter/request-phase@0.1.0#on-request") (result i32)
             {on_request}
             (i32.const 1024)))"#
     )
@@ -128,6 +137,11 @@ fn module_importing(imports: &str, on_request: &str, more: &str) -> String {
 /// A core module in the text format, made into a component of a world of this version of the
 /// contract.
 fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
+    let module = wat::parse_str(module.replace(CONTRACT, version));
+    component_of(world, module.unwrap(), version)
+}
+
+fn component_of(world: &str, mut module: Vec<u8>, version: &str) -> Vec<u8> {
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let of_version = |text: &str| text.replace(CONTRACT, version);
     let mut resolve = Resolve::default();
@@ -146,7 +160,6 @@ fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
     }
     let forge = resolve.push_str("forge.wit", &of_version(WORLD)).unwrap();
     let world = resolve.select_world(&[forge], Some(world)).unwrap();
-    let mut module = wat::parse_str(of_version(module)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let encoder = ComponentEncoder::default().module(&module).unwrap();
     encoder.validate(true).encode().unwrap()

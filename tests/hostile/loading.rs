@@ -167,7 +167,12 @@ fn a_configure_that_traps_is_refused() {
     refused(
         ACTOR,
         &acts_in_configure("\"panic\""),
-        &["configured", "trapped"],
+        &[
+            "configured",
+            "trapped",
+            "it wrote: ",
+            "the actor panics as it was told",
+        ],
     );
 }
 

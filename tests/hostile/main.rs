@@ -14,6 +14,7 @@ mod breaker;
 mod forge;
 mod loading;
 mod memory;
+mod places;
 mod requests;
 mod skip;
 #[path = "../guests/stage.rs"]

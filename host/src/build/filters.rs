@@ -235,15 +235,17 @@ impl FilterLoader<'_> {
     }
 
     fn report(&mut self, filter: &FilterConfig, error: &LoadError) {
-        let LoadError::Settings(complaints) = error else {
+        let LoadError::Settings { complaints, said } = error else {
             self.problems.error_of(filter, error);
             return;
         };
-        for complaint in complaints {
+        for (index, complaint) in complaints.iter().enumerate() {
             let span = settings_span(filter, &complaint.at);
             let subject = subject(filter, &complaint.at);
+            let said = said.as_ref().filter(|_| index == 0);
             self.problems
-                .error(span, format!("{subject}: {}", complaint.message));
+                .error(span, format!("{subject}: {}", complaint.message))
+                .help_if(said.map(|said| format!("meanwhile the plugin wrote: {said}")));
         }
     }
 }

@@ -11,6 +11,7 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::compiler;
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
+use super::debug_lines::DebugLines;
 use super::engine::FilterEngine;
 use crate::model::filter::HostInterface;
 
@@ -62,6 +63,8 @@ pub(crate) struct CompiledComponent {
     pub(crate) reads_documents: bool,
     /// Whether it exports `description`.
     pub(super) describes: bool,
+    /// The lines of its source, for the log.
+    pub(super) debug_lines: Arc<DebugLines>,
     /// Counts the filters that use it, for the registry.
     alive: Arc<()>,
 }
@@ -149,6 +152,7 @@ impl CompiledComponent {
             interfaces: imports.interfaces.into(),
             reads_documents: imports.documents,
             describes,
+            debug_lines: Arc::new(DebugLines::of(wasm)),
             alive: Arc::new(()),
         })
     }

@@ -3,7 +3,6 @@
 //! Their texts go to the log, for operators and plugin authors. Clients never see them; the chain turns a
 //! failure into an error code or skips the filter.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +11,9 @@ use wasmtime::Trap;
 use super::account::Overdrawn;
 use super::charge::PendingCharge;
 use super::cpu::CpuSpent;
+use super::engine::GUEST_STACK;
+use super::guest_trace::GuestTrace;
 use super::memory::MemoryRefused;
-use super::output::one_line;
 use crate::keys::KeyReject;
 use crate::model::request_id::RequestId;
 use crate::runtime::panics::Panic;
@@ -23,23 +23,29 @@ use crate::tokens::FetchSignal;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallFailure {
     /// Used up its CPU time.
-    #[error(transparent)]
-    Cpu(#[from] CpuSpent),
+    #[error("{spent}{trace}")]
+    Cpu {
+        spent: CpuSpent,
+        trace: Box<GuestTrace>,
+    },
     /// Called too often, or kept too much.
-    #[error(transparent)]
-    Overdrawn(#[from] Overdrawn),
+    #[error("made {overdrawn}{trace}")]
+    Overdrawn {
+        overdrawn: Overdrawn,
+        trace: Box<GuestTrace>,
+    },
     /// Trapped, after it was refused memory.
-    #[error("trapped after it was refused memory: it {refused}")]
+    #[error("trapped after it was refused memory: it {refused}{trace}")]
     Memory {
         /// Why it was refused.
         refused: MemoryRefused,
+        trace: Box<GuestTrace>,
     },
-    #[error("trapped: {reason}")]
+    #[error("trapped: {reason}{trace}")]
     Trap {
         /// The trap, without the engine's framing.
         reason: String,
-        /// The guest's stack, for the debug log.
-        backtrace: String,
+        trace: Box<GuestTrace>,
     },
     /// The gateway's own code panicked in the call. No fault of the filter's, but its instance is lost.
     #[error("while it was called, {0}")]
@@ -105,8 +111,8 @@ impl CallFailure {
             | Self::Upstream(_)
             | Self::NewerKeys(_)
             | Self::Callout(_) => true,
-            Self::Cpu(_)
-            | Self::Overdrawn(_)
+            Self::Cpu { .. }
+            | Self::Overdrawn { .. }
             | Self::Memory { .. }
             | Self::Trap { .. }
             | Self::HostPanic(_)
@@ -124,7 +130,7 @@ impl CallFailure {
     /// the body chose it, so it is no reason to suspend the filter for all requests.
     #[must_use]
     pub(crate) fn is_caused_by_size(&self) -> bool {
-        matches!(self, Self::Cpu(_) | Self::Memory { .. })
+        matches!(self, Self::Cpu { .. } | Self::Memory { .. })
     }
 
     /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was
@@ -143,10 +149,20 @@ impl CallFailure {
             kind = self.kind(),
             "filter `{filter}`: {self}"
         );
-        if let Self::Trap { backtrace, .. } = self
-            && !backtrace.is_empty()
-        {
-            tracing::debug!(filter, "{backtrace}");
+        let stack = self.trace().map(GuestTrace::stack).unwrap_or_default();
+        if !stack.is_empty() {
+            tracing::debug!(filter, request, "the stack of filter `{filter}`:{stack}");
+        }
+    }
+
+    /// Where it failed in the guest, if it did.
+    fn trace(&self) -> Option<&GuestTrace> {
+        match self {
+            Self::Cpu { trace, .. }
+            | Self::Overdrawn { trace, .. }
+            | Self::Memory { trace, .. }
+            | Self::Trap { trace, .. } => Some(trace),
+            _ => None,
         }
     }
 
@@ -154,8 +170,8 @@ impl CallFailure {
     #[must_use]
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Cpu(_) => "cpu",
-            Self::Overdrawn(_) => "overdrawn",
+            Self::Cpu { .. } => "cpu",
+            Self::Overdrawn { .. } => "overdrawn",
             Self::Memory { .. } => "memory",
             Self::Trap { .. } => "trap",
             Self::HostPanic(_) => "host_panic",
@@ -178,50 +194,39 @@ impl CallFailure {
         Self::HostPanic(panic.message())
     }
 
-    /// Read an error of the engine. `refused`: why the instance was refused memory, if it was.
-    pub(super) fn from_error(error: wasmtime::Error, refused: Option<MemoryRefused>) -> Self {
+    /// Read an error of the engine. `refused`: why the instance was refused memory, if it was. `trace` reads where it
+    /// failed.
+    pub(super) fn from_error(
+        error: wasmtime::Error,
+        refused: Option<MemoryRefused>,
+        trace: impl FnOnce(&wasmtime::Error) -> GuestTrace,
+    ) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(failure) => return failure,
             Err(error) => error,
         };
-        if let Some(spent) = error.downcast_ref::<CpuSpent>() {
-            return Self::Cpu(*spent);
-        }
-        if let Some(overdrawn) = error.downcast_ref::<Overdrawn>() {
-            return Self::Overdrawn(*overdrawn);
-        }
         if let Some(reject) = error.downcast_ref::<KeyReject>() {
             return Self::Keys(*reject);
         }
-        if let Some(refused) = refused {
-            return Self::Memory { refused };
+        let trace = Box::new(trace(&error));
+        if let Some(&spent) = error.downcast_ref::<CpuSpent>() {
+            return Self::Cpu { spent, trace };
         }
-        let backtrace = error
-            .downcast_ref::<wasmtime::WasmBacktrace>()
-            .map(stack)
-            .unwrap_or_default();
+        if let Some(&overdrawn) = error.downcast_ref::<Overdrawn>() {
+            return Self::Overdrawn { overdrawn, trace };
+        }
+        if let Some(refused) = refused {
+            return Self::Memory { refused, trace };
+        }
         let reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => format!(
+                "{}: it has {} KiB, and no setting raises this",
+                Trap::StackOverflow,
+                GUEST_STACK / 1024
+            ),
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };
-        Self::Trap { reason, backtrace }
+        Self::Trap { reason, trace }
     }
-}
-
-/// The guest's stack, a line for each frame. The guest chose the names, so line breaks in them are escaped.
-fn stack(backtrace: &wasmtime::WasmBacktrace) -> String {
-    let mut text = String::new();
-    for (index, frame) in backtrace.frames().iter().enumerate() {
-        let name = frame.func_name().unwrap_or("an unnamed function");
-        // Writing to a text cannot fail.
-        let _ = write!(text, "\n  {index}: {}", one_line(name));
-        for symbol in frame.symbols() {
-            let name = symbol.name().unwrap_or_default();
-            let file = symbol.file().unwrap_or_default();
-            let line = symbol.line().unwrap_or_default();
-            let (name, file) = (one_line(name), one_line(file));
-            let _ = write!(text, "\n       {name} at {file}:{line}");
-        }
-    }
-    text
 }

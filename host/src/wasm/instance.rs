@@ -99,8 +99,10 @@ impl Instance {
             let instance = pre.instantiate(&mut store)?;
             exports.load(&mut store, &instance)
         });
-        let guests =
-            loaded.map_err(|error| CallFailure::from_error(error, store.data().memory.refused))?;
+        let guests = loaded.map_err(|error| {
+            store.data_mut().output.flush(None);
+            failure(store.data_mut(), error)
+        })?;
         Ok(Self {
             store,
             guests,
@@ -157,14 +159,20 @@ impl Instance {
         std::mem::take(&mut self.store.data_mut().advice)
     }
 
-    fn failure(&self, error: wasmtime::Error) -> CallFailure {
-        CallFailure::from_error(error, self.store.data().memory.refused)
+    /// What it wrote to its log and its streams since the last call began.
+    pub(crate) fn take_said(&mut self) -> Option<String> {
+        self.store.data_mut().output.take_said()
+    }
+
+    #[cold]
+    fn failure(&mut self, error: wasmtime::Error) -> CallFailure {
+        failure(self.store.data_mut(), error)
     }
 
     fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, CallFailure> {
         let state = self.store.data_mut();
         state.phase = Phase::Idle;
-        state.output.flush();
+        state.output.flush(None);
         result.map_err(|error| self.failure(error))
     }
 
@@ -388,6 +396,13 @@ impl Instance {
 #[inline]
 fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> {
     panics::caught(work).unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
+}
+
+/// Read the error of a call.
+#[cold]
+fn failure(state: &mut InstanceState, error: wasmtime::Error) -> CallFailure {
+    let refused = state.memory.refused;
+    CallFailure::from_error(error, refused, |error| state.trace(error))
 }
 
 /// A phase that the chain calls is one that the component exports: [`Phases`](super::component::Phases) is read from the

@@ -8,6 +8,7 @@ use wasmtime::component::InstancePre;
 
 use super::bounds::FilterBounds;
 use super::cpu::CpuLimit;
+use super::debug_lines::DebugLines;
 use super::engine::FilterEngine;
 use super::exports::Exports;
 use super::failure::CallFailure;
@@ -27,6 +28,7 @@ pub(crate) struct InstanceSource {
     pub(super) grants: Arc<Grants>,
     pub(super) services: Arc<FilterServices>,
     pub(super) bounds: FilterBounds,
+    pub(super) debug_lines: Arc<DebugLines>,
     /// Instances made so far.
     pub(super) made: AtomicU64,
 }
@@ -64,6 +66,7 @@ impl InstanceSource {
             self.name.clone(),
             self.grants.clone(),
             self.services.clone(),
+            self.debug_lines.clone(),
             MemoryAccount::new(self.bounds.memory, self.engine.budget.clone()),
             CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
         );

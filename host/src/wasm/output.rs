@@ -3,11 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::model::request_id::RequestId;
+
 /// The longest line; beyond it, it is cut.
 const MAX_LINE: usize = 8 * 1024;
 
 /// The most lines of one phase, as for `windlass:host/log`; those beyond are dropped.
 const MAX_LINES: u32 = 64;
+
+/// The most that is kept of the beginning, and of the end, of what a guest wrote in one call. Bytes.
+const MAX_SAID: usize = 512;
+
+/// Rust's hint about a variable that no guest has.
+const NO_HINT: &str = "note: run with `RUST_BACKTRACE=1`";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamKind {
@@ -25,6 +33,8 @@ pub(crate) struct Output {
     err: Vec<u8>,
     /// Lines of the running phase.
     lines: u32,
+    /// What it wrote in the running call, for the line about a failure.
+    said: String,
 }
 
 impl Output {
@@ -36,41 +46,85 @@ impl Output {
             out: Vec::new(),
             err: Vec::new(),
             lines: 0,
+            said: String::new(),
         }
     }
 
     /// A phase begins, with a new allowance of lines.
     pub(crate) fn begin(&mut self) {
         self.lines = 0;
+        self.said.clear();
     }
 
-    /// Write bytes; each finished line is logged.
-    pub(crate) fn write(&mut self, kind: StreamKind, bytes: &[u8]) {
-        let line = match kind {
-            StreamKind::Out => &mut self.out,
-            StreamKind::Err => &mut self.err,
-        };
+    /// Write bytes; each finished line is logged, with the request that is in hand.
+    pub(crate) fn write(&mut self, kind: StreamKind, bytes: &[u8], request: Option<&RequestId>) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = self.unfinished(kind);
             let room = MAX_LINE.saturating_sub(line.len());
             line.extend_from_slice(part.get(..room).unwrap_or(part));
             if part.ends_with(b"\n") {
-                log(&self.filter, kind, line, &mut self.lines);
-                line.clear();
+                self.finish(kind, request);
             }
         }
     }
 
     /// Log the unfinished lines: the instance or a call ends.
-    pub(crate) fn flush(&mut self) {
-        for (kind, line) in [
-            (StreamKind::Out, &mut self.out),
-            (StreamKind::Err, &mut self.err),
-        ] {
-            if !line.is_empty() {
-                log(&self.filter, kind, line, &mut self.lines);
-                line.clear();
+    #[inline]
+    pub(crate) fn flush(&mut self, request: Option<&RequestId>) {
+        for kind in [StreamKind::Out, StreamKind::Err] {
+            if !self.unfinished(kind).is_empty() {
+                self.finish(kind, request);
             }
         }
+    }
+
+    fn unfinished(&mut self, kind: StreamKind) -> &mut Vec<u8> {
+        match kind {
+            StreamKind::Out => &mut self.out,
+            StreamKind::Err => &mut self.err,
+        }
+    }
+
+    fn finish(&mut self, kind: StreamKind, request: Option<&RequestId>) {
+        let line = std::mem::take(self.unfinished(kind));
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
+        if line.is_empty() {
+            return;
+        }
+        self.keep_said(line);
+        if self.lines < MAX_LINES {
+            self.lines += 1;
+            log(&self.filter, kind, line, request);
+        }
+    }
+
+    /// Keep a line for the one about a failure: the first lines, and the last ones.
+    pub(crate) fn keep_said(&mut self, line: &str) {
+        if line.starts_with(NO_HINT) {
+            return;
+        }
+        if !self.said.is_empty() {
+            // `panicked at src/lib.rs:3:5:` goes on with its message.
+            let between = if self.said.ends_with(':') { " " } else { " | " };
+            self.said.push_str(between);
+        }
+        let line = line.trim();
+        self.said.push_str(
+            line.get(..line.floor_char_boundary(2 * MAX_SAID))
+                .unwrap_or_default(),
+        );
+        if self.said.len() > 2 * MAX_SAID {
+            let head = self.said.floor_char_boundary(MAX_SAID);
+            let tail = self.said.ceil_char_boundary(self.said.len() - MAX_SAID + 3);
+            self.said.replace_range(head..tail, "...");
+        }
+    }
+
+    /// What it wrote in this call, as a part of a log line.
+    pub(crate) fn take_said(&mut self) -> Option<String> {
+        let said = std::mem::take(&mut self.said);
+        (!said.is_empty()).then(|| message_text(&said).into_owned())
     }
 }
 
@@ -130,16 +184,12 @@ fn is_unprintable(character: char) -> bool {
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-fn log(filter: &str, kind: StreamKind, line: &[u8], lines: &mut u32) {
-    let text = String::from_utf8_lossy(line);
-    let text = message_text(text.trim_end());
-    if text.is_empty() || *lines >= MAX_LINES {
-        return;
-    }
-    *lines += 1;
+fn log(filter: &str, kind: StreamKind, line: &str, request: Option<&RequestId>) {
+    let text = message_text(line);
+    let request = request.map(tracing::field::display);
     match kind {
-        StreamKind::Out => tracing::info!(filter, stream = "stdout", "{text}"),
-        StreamKind::Err => tracing::warn!(filter, stream = "stderr", "{text}"),
+        StreamKind::Out => tracing::info!(filter, request, stream = "stdout", "{text}"),
+        StreamKind::Err => tracing::warn!(filter, request, stream = "stderr", "{text}"),
     }
 }
 
@@ -162,6 +212,23 @@ mod tests {
         ] {
             assert_eq!(message_text(text), shown);
         }
+    }
+
+    #[test]
+    fn the_beginning_and_the_end_of_what_a_guest_wrote_are_kept() {
+        let mut output = Output::new("f".into());
+        let panic = "thread '<unnamed>' panicked at src/lib.rs:3:5:\nno such tier\nnote: run with `RUST_BACKTRACE=1` to see\n";
+        output.write(StreamKind::Err, panic.as_bytes(), None);
+        let said = output.take_said();
+        let wanted = "thread '<unnamed>' panicked at src/lib.rs:3:5: no such tier";
+        assert_eq!(said.as_deref(), Some(wanted));
+        assert_eq!(output.take_said(), None);
+        for line in 0..1_000 {
+            output.keep_said(&format!("line {line} of é"));
+        }
+        let said = output.take_said().unwrap();
+        assert!(said.len() <= 2 * MAX_SAID + 16, "{}", said.len());
+        assert!(said.starts_with("line 0 of é | line 1") && said.ends_with("line 999 of é"));
     }
 
     #[test]

@@ -69,7 +69,11 @@ pub(crate) enum LoadError {
     },
     /// It rejects its settings.
     #[error("it rejects its settings")]
-    Settings(Vec<Diagnostic>),
+    Settings {
+        complaints: Vec<Diagnostic>,
+        /// What it wrote to its log meanwhile.
+        said: Option<String>,
+    },
     /// Its addition to the description of its APIs is invalid.
     #[error("its addition to the description of its APIs {0}")]
     Contribution(#[from] ContributionError),
@@ -223,12 +227,16 @@ impl FilterRegistry {
             settings: spec.settings,
             grants: Arc::new(spec.grants),
             bounds: spec.bounds,
+            debug_lines: component.debug_lines.clone(),
             made: AtomicU64::new(0),
         };
         let mut first = start("instantiated", source.instantiate(1))?;
         let info = start("described", first.describe())?;
-        let setup = start("configured", first.configure(&source.settings))?
-            .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
+        let setup = start("configured", first.configure(&source.settings))?;
+        let setup = setup.map_err(|diagnostics| LoadError::Settings {
+            complaints: complaints(diagnostics),
+            said: first.take_said(),
+        })?;
         let advice = first.take_advice();
         let mut phases = component.phases;
         phases.response &= !advice.skips_response;

@@ -18,12 +18,14 @@ use super::account::Account;
 use super::bindings::types::Message;
 use super::chunk::Chunk;
 use super::cpu::CpuLimit;
+use super::debug_lines::DebugLines;
 use super::facts::Advice;
 use super::failure::CallFailure;
 use super::filter_services::FilterServices;
 use super::grants::Grants;
+use super::guest_trace::GuestTrace;
 use super::memory::MemoryAccount;
-use super::output::Output;
+use super::output::{Output, StreamKind};
 use super::services::Services;
 use super::token_check::TokenCheck;
 use crate::exchange::{AttributeValue, Exchange};
@@ -116,6 +118,8 @@ pub(crate) struct InstanceState {
     pub(crate) advice: Advice,
     /// Lines of standard output and error.
     pub(crate) output: Output,
+    /// The lines of the component's source.
+    pub(crate) debug_lines: Arc<DebugLines>,
     /// WASI's streams and the like.
     pub(crate) resources: ResourceTable,
 }
@@ -151,6 +155,7 @@ impl InstanceState {
         name: Arc<str>,
         grants: Arc<Grants>,
         own: Arc<FilterServices>,
+        debug_lines: Arc<DebugLines>,
         memory: MemoryAccount,
         cpu: CpuLimit,
     ) -> Self {
@@ -158,6 +163,7 @@ impl InstanceState {
         resources.set_max_capacity(MAX_RESOURCES);
         Self {
             output: Output::new(name.clone()),
+            debug_lines,
             name,
             grants,
             filter_services: own,
@@ -212,8 +218,9 @@ impl InstanceState {
     /// The same, but the exchange stays.
     #[inline]
     pub(crate) fn finish_phase(&mut self, keep: bool) {
+        let exchange = self.exchange.as_ref();
+        self.output.flush(exchange.map(|exchange| &exchange.id));
         if !keep {
-            self.output.flush();
             self.undo_to(0);
         } else if !self.journal.is_empty() {
             self.note_edited();
@@ -222,6 +229,19 @@ impl InstanceState {
         self.token = None;
         self.awaited = None;
         self.phase = Phase::Idle;
+    }
+
+    /// Write to standard output or error.
+    pub(crate) fn write_output(&mut self, kind: StreamKind, bytes: &[u8]) {
+        let exchange = self.exchange.as_ref();
+        let request = exchange.map(|exchange| &exchange.id);
+        self.output.write(kind, bytes, request);
+    }
+
+    /// Where the running call failed.
+    pub(crate) fn trace(&mut self, error: &wasmtime::Error) -> GuestTrace {
+        let said = self.output.take_said();
+        GuestTrace::read(error, &self.debug_lines, said)
     }
 
     /// Keep the names of the request's fields that the running phase edited, if trailers may come.

@@ -234,7 +234,7 @@ fn serve_streams(function: WasiFunction<'_, '_>) -> Result<bool> {
                     state.account.charge_call()?;
                     state.account.charge_bytes(bytes.len())?;
                     let OutputStream(kind) = *state.resources.get(&stream)?;
-                    state.output.write(kind, &bytes);
+                    state.write_output(kind, &bytes);
                     Ok((StreamResult::Ok(()),))
                 },
             )

@@ -51,6 +51,10 @@ impl InstanceState {
         let mut fields = fields_text(fields);
         fields.truncate(fields.floor_char_boundary(MAX_LINE - message.len()));
         self.account.charge_bytes(message.len() + fields.len())?;
+        if self.exchange.is_none() {
+            // `windlass check` shows what it wrote while it was configured.
+            self.output.keep_said(&message);
+        }
         let line = message_text(&message);
         let fields = Some(&fields).filter(|fields| !fields.is_empty());
         let fields = fields.map(tracing::field::display);
