@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,6 +16,15 @@ pub(crate) fn trap() -> ! {
 #[expect(clippy::panic, reason = "a filter that panics is what is wanted")]
 pub(crate) fn panic() -> ! {
     panic!("the actor panics as it was told")
+}
+
+/// Keep bytes for the next exchange, which is another client's; gives those of the last.
+pub(crate) fn replace_last(bytes: &[u8]) -> Vec<u8> {
+    static LAST: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    match LAST.lock() {
+        Ok(mut last) => std::mem::replace(&mut *last, bytes.to_vec()),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Never return.

@@ -65,8 +65,10 @@ impl End {
 }
 
 /// Whether the request has a field.
-pub(crate) fn request_has(name: &str) -> bool {
-    exchange::header(Message::Request, name).is_some()
+pub(crate) fn request_has(condition: &str) -> bool {
+    let (name, value) = condition.split_once('=').unwrap_or((condition, ""));
+    let there = exchange::header(Message::Request, name);
+    there.is_some_and(|there| value.is_empty() || there == value.as_bytes())
 }
 
 pub(crate) struct Player {
@@ -90,6 +92,13 @@ impl Player {
         for step in steps {
             if let Some(end) = verdict(step) {
                 return end;
+            }
+            if let Step::Occupy(key) = step {
+                if cache::get(key).is_some() {
+                    return End::Respond(LocalResponse::new(503, "occupied"));
+                }
+                cache::put(key, b"1", 60_000);
+                continue;
             }
             let given = match step {
                 Step::Ask(wanted) => match super::ask::ask(wanted) {
@@ -524,6 +533,17 @@ fn misbehave(step: &Step) -> Value {
         Step::FloodCalls(count) => {
             let known = (0..*count).filter(|_| exchange::status().is_some());
             json!(known.count())
+        }
+        Step::NeedHeader(name) => {
+            if !request_has(name) {
+                misbehave::trap();
+            }
+            Value::Null
+        }
+        Step::TellLast(name) => {
+            let value = exchange::header(Message::Request, name).unwrap_or_default();
+            let last = misbehave::replace_last(&value);
+            edited(exchange::set_header(Message::Request, "x-last", &last))
         }
         other => json!({ "unknown": format!("{other:?}") }),
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
-    /// Act only on requests that have this field.
+    /// Act only on requests that have this field, or after `=` this value of it.
     pub(crate) when: Option<String>,
     /// Write each phase's report to the log.
     pub(crate) tell: bool,
@@ -259,6 +259,13 @@ pub(crate) enum Step {
     FloodPrint(usize),
     /// Call the host this many times.
     FloodCalls(usize),
+    /// Trap if the request does not have this field.
+    NeedHeader(String),
+    /// Set the request's field `x-last` to the value that this field had the last time, in whatever
+    /// exchange.
+    TellLast(String),
+    /// Respond if this key is in the cache, else put it there.
+    Occupy(String),
 }
 
 /// A request to another server.
