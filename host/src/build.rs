@@ -25,6 +25,7 @@ mod plans;
 mod rates;
 mod restart_only;
 mod service_runtime;
+pub(crate) mod single_filter;
 mod spans;
 mod storage;
 mod trusted_fields;

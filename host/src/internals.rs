@@ -41,6 +41,10 @@ pub mod gateway {
     pub use crate::proxy::generation::Generation;
 }
 
+pub mod plugin_test {
+    pub use crate::plugin_test::reference::page;
+}
+
 pub mod server {
     pub use crate::server::{Workers, bind};
 }

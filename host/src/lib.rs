@@ -72,6 +72,7 @@ mod keys;
 mod limits;
 mod model;
 mod observe;
+mod plugin_test;
 mod proxy;
 mod route;
 mod runtime;

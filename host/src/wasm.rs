@@ -71,7 +71,7 @@ pub(crate) use calls::CallContext;
 pub(crate) use chunk::Chunk;
 pub(crate) use failure::CallFailure;
 pub(crate) use filter::Filter;
-pub(crate) use instance::{BodyCall, PhaseResult};
+pub(crate) use instance::{BodyCall, CallFault, PhaseResult};
 pub(crate) use pending_charge::DecisionSignal;
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;

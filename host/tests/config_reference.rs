@@ -38,6 +38,15 @@ fn the_page_is_in_step() {
 }
 
 #[test]
+fn the_page_of_plugin_tests_is_in_step() {
+    let made = windlass::internals::plugin_test::page();
+    assert!(
+        committed("plugin-tests.md", &made) == made,
+        "UPDATE_EXPECT=1 writes docs/reference/plugin-tests.md anew"
+    );
+}
+
+#[test]
 fn the_schema_is_in_step() {
     let made = reference::schema();
     let committed = committed("windlass.schema.json", &made);

@@ -40,6 +40,7 @@ const FLOORS: &[&[&str]] = &[
     &["control"],
     &["build"],
     &["admin"],
+    &["plugin_test"],
     &["cli"],
 ];
 

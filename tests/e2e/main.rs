@@ -78,6 +78,7 @@ mod path_rule;
 mod path_spelling;
 mod plan_checks;
 mod plugin_kits;
+mod plugin_test;
 mod preflights;
 mod proofs;
 mod quota_changes;

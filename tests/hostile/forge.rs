@@ -36,6 +36,7 @@ const WORLD: &str = r"
     package wasi:clocks@0.2.0 {
       interface monotonic-clock {
         use wasi:io/poll@0.2.0.{pollable};
+        now: func() -> u64;
         subscribe-duration: func(when: u64) -> pollable;
       }
     }
@@ -64,6 +65,36 @@ pub(crate) fn with_unknown_import() -> Vec<u8> {
         &module_importing(import, "(drop (call $reveal))", ""),
         CONTRACT,
     )
+}
+
+/// A filter whose `describe` gives another summary in each instance: the clock at its start.
+pub(crate) fn describing_the_clock() -> Vec<u8> {
+    let import = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#;
+    let describe = "(i64.store (i32.const 2048)
+          (i64.and (call $now) (i64.const 0x1f1f1f1f1f1f1f1f)))
+        (i64.store (i32.const 2048)
+          (i64.or (i64.load (i32.const 2048)) (i64.const 0x4040404040404040)))
+        (i32.store (i32.const 1100) (i32.const 0))
+        (i32.store (i32.const 1104) (i32.const 0))
+        (i32.store (i32.const 1128) (i32.const 2048))
+        (i32.store (i32.const 1132) (i32.const 8))
+        (i32.const 1100)";
+    let module = module_importing(import, "", "").replace(
+        "#describe\") (result i32) (i32.const 1024))",
+        &format!("#describe\") (result i32) {describe})"),
+    );
+    component("forged", &module, CONTRACT)
+}
+
+/// A filter whose `configure` traps if its settings are longer than an empty table.
+pub(crate) fn configured_by_nothing_only() -> Vec<u8> {
+    let module = module("", "").replace(
+        "(param i32 i32) (result i32)\n            (i32.const 1024))",
+        "(param i32 i32) (result i32)
+            (if (i32.gt_u (local.get 1) (i32.const 2)) (then unreachable))
+            (i32.const 1024))",
+    );
+    component("forged", &module, CONTRACT)
 }
 
 /// A component that is not a filter.

@@ -11,6 +11,7 @@
 
 mod aside;
 mod breaker;
+mod conformance;
 mod forge;
 mod loading;
 mod memory;

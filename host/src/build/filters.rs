@@ -112,7 +112,7 @@ impl FilterLoader<'_> {
         }
     }
 
-    fn component(&mut self, filter: &FilterConfig) -> Option<CompiledComponent> {
+    pub(super) fn component(&mut self, filter: &FilterConfig) -> Option<CompiledComponent> {
         let compiled = match &filter.plugin {
             PluginSource::Builtin(plugin) => match builtin(filter) {
                 Some(builtin) => self.registry.component(builtin.component),
@@ -260,7 +260,7 @@ fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-fn bounds(filter: &FilterConfig) -> FilterBounds {
+pub(super) fn bounds(filter: &FilterConfig) -> FilterBounds {
     FilterBounds {
         cpu: call_cpu(filter),
         wait: filter.limits.wait,

@@ -21,6 +21,16 @@ pub(crate) fn services(
 ) -> Option<Services> {
     named_grants::check(config, problems);
     let secrets = secrets(config, problems);
+    with_secrets(config, foundation, secrets, problems)
+}
+
+/// The same with these secrets.
+pub(super) fn with_secrets(
+    config: &Config,
+    foundation: &ProcessResources,
+    secrets: Option<Secrets>,
+    problems: &mut Problems,
+) -> Option<Services> {
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
     let verifiers = verifiers::build(config, foundation, secrets.as_ref(), problems);

@@ -1,5 +1,7 @@
 //! `windlass plugin`: makes, builds, runs and tests plugins.
 
+mod test;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +18,8 @@ pub(super) enum PluginCommand {
     New(New),
     /// Build a plugin to a component, with the tools of its language.
     Build(Folder),
+    /// Run a plugin's cases, and the conformance kit.
+    Test(test::Test),
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,6 +42,7 @@ pub(super) struct Folder {
 
 pub(super) fn run(command: &PluginCommand) -> ExitCode {
     let done = match command {
+        PluginCommand::Test(test) => return test::run(test),
         PluginCommand::New(new) => create(new),
         PluginCommand::Build(folder) => build(&folder.folder),
     };

@@ -18,7 +18,7 @@ mod unit;
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
-pub(crate) use collection::{List, Map, Named, Nested, Switch, Tables};
+pub(crate) use collection::{List, Map, Named, Nested, OneOrMore, Switch, Tables};
 pub(crate) use description::{Absence, AnyField, Described, Field, Part, Section};
 pub(crate) use format::{NAME, PRIVATE_FILE, SERVER_NAME, file, url};
 pub(crate) use number::Numbers;

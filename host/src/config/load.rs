@@ -16,7 +16,7 @@ use super::field::{FromTable, Nested};
 use super::names::Names;
 use super::problem::{Problem, Problems};
 use super::read::{Reader, Table};
-use super::section::Config;
+use super::section::{Config, PluginCases};
 use super::source::{Source, Span};
 use super::{check, mask, references, syntax};
 
@@ -78,27 +78,7 @@ impl Config {
     }
 
     fn parse_anyway(name: &str, text: &str, folder: &Path) -> (Option<Self>, Problems) {
-        let source = Arc::new(Source::new(name, text));
-        let (root, syntax) = syntax::parse(&source);
-        let mut problems = Problems::new(Arc::clone(&source));
-        for span in mask::find(text) {
-            problems.mask(span);
-        }
-        let mut reader = Reader {
-            problems,
-            names: Names::collect(root.get_ref()),
-            seen: BTreeMap::new(),
-            max_memory: u64::MAX,
-            base_paths: BTreeMap::new(),
-            unsure_apis: BTreeSet::new(),
-            plan_apis: BTreeMap::new(),
-            hash_params: Vec::new(),
-            has_store: false,
-            folder: folder.to_path_buf(),
-            incomplete: !syntax.is_empty(),
-        };
-        let table = Table::root(&mut reader, root.get_ref(), Config::SECTION);
-        let config = Nested::of::<Config>().read_whole(table);
+        let (mut reader, config, syntax) = read_text::<Config>(name, text, folder);
         if let Some(config) = &config {
             check::sections(&mut reader, config);
         }
@@ -111,6 +91,62 @@ impl Config {
             config
         });
         (config, problems)
+    }
+}
+
+/// Reads a text as the table of a section.
+fn read_text<T: FromTable>(
+    name: &str,
+    text: &str,
+    folder: &Path,
+) -> (Reader, Option<T::Value>, Vec<Problem>) {
+    let source = Arc::new(Source::new(name, text));
+    let (root, syntax) = syntax::parse(&source);
+    let mut problems = Problems::new(Arc::clone(&source));
+    for span in mask::find(text) {
+        problems.mask(span);
+    }
+    let mut reader = Reader {
+        problems,
+        names: Names::collect(root.get_ref()),
+        seen: BTreeMap::new(),
+        max_memory: u64::MAX,
+        base_paths: BTreeMap::new(),
+        unsure_apis: BTreeSet::new(),
+        plan_apis: BTreeMap::new(),
+        hash_params: Vec::new(),
+        has_store: false,
+        folder: folder.to_path_buf(),
+        incomplete: !syntax.is_empty(),
+    };
+    let table = Table::root(&mut reader, root.get_ref(), T::SECTION);
+    let value = Nested::of::<T>().read_whole(table);
+    (reader, value, syntax)
+}
+
+/// Reads a file of cases. Relative paths in it are relative to its folder.
+pub(super) fn read_cases(path: &Path) -> Result<PluginCases, Problems> {
+    let name = path.display().to_string();
+    let failed = |text: String, message: String| {
+        let mut problems = Problems::new(Arc::new(Source::new(name.as_str(), text)));
+        problems.error(Span::default(), message);
+        problems
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|error| failed(String::new(), format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| failed(String::new(), "is not UTF-8 text".to_owned()))?;
+    parse_cases(&name, &text, path.parent().unwrap_or(Path::new("")))
+}
+
+/// Reads the text of a file of cases.
+pub(super) fn parse_cases(name: &str, text: &str, folder: &Path) -> Result<PluginCases, Problems> {
+    let (reader, cases, syntax) = read_text::<PluginCases>(name, text, folder);
+    let is_whole = syntax.is_empty();
+    let problems = with_syntax(reader.problems, syntax);
+    match cases {
+        Some(cases) if is_whole && !problems.is_fatal() => Ok(cases),
+        Some(_) | None => Err(problems),
     }
 }
 

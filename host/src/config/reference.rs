@@ -7,7 +7,7 @@
 use serde_json::{Value as Json, json};
 
 use super::field::{AnyField, FromTable, Section};
-use super::section::Config;
+use super::section::{Config, PluginCases};
 
 /// The reference page, `docs/reference/config.md`.
 #[must_use]
@@ -19,6 +19,12 @@ pub fn markdown() -> String {
         }
     }
     page
+}
+
+/// The keys of `cases.toml`, for `docs/reference/plugin-tests.md`.
+#[must_use]
+pub(crate) fn cases() -> String {
+    chapter(PluginCases::SECTION, "##")
 }
 
 const INTRODUCTION: &str = "\

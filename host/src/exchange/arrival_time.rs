@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::runtime::clock::unix_ms;
+use crate::runtime::clock::{stopped_ms, unix_ms};
 
 /// The time of day of an arrival: found out when somebody first asks for it, as few do, and the same from then on.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,9 @@ impl ArrivalTime {
 }
 
 fn find(arrived: Instant) -> u64 {
+    if let Some(stopped) = stopped_ms() {
+        return stopped;
+    }
     let at = SystemTime::now().checked_sub(arrived.elapsed());
     unix_ms(at.unwrap_or(UNIX_EPOCH))
 }

@@ -33,8 +33,7 @@ pub(crate) struct SecretValue {
 }
 
 impl SecretValue {
-    /// A given value.
-    #[cfg(test)]
+    /// A given value: of a test.
     #[must_use]
     pub(crate) fn new(value: Vec<u8>) -> Self {
         Self {
@@ -243,7 +242,6 @@ impl Secrets {
     }
 }
 
-#[cfg(test)]
 impl FromIterator<(Arc<str>, SecretValue)> for Secrets {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, SecretValue)>>(secrets: I) -> Self {
         Self {

@@ -4,6 +4,7 @@
 //! reads for its time-outs is [`super::worker_shared`]'s, and is not asked of the system.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -22,7 +23,7 @@ impl Timestamp {
     pub(crate) fn now() -> Self {
         Self {
             monotonic_ns: monotonic_ns(),
-            wall_ms: unix_ms(SystemTime::now()),
+            wall_ms: fit(since_1970().as_millis()),
         }
     }
 
@@ -32,7 +33,8 @@ impl Timestamp {
     pub(crate) fn coarse() -> Self {
         Self {
             monotonic_ns: nanoseconds(ClockId::MonotonicCoarse).saturating_sub(*COARSE_BEGINNING),
-            wall_ms: nanoseconds(ClockId::RealtimeCoarse) / 1_000_000,
+            wall_ms: stopped_ms()
+                .unwrap_or_else(|| nanoseconds(ClockId::RealtimeCoarse) / 1_000_000),
         }
     }
 
@@ -73,6 +75,32 @@ impl Timestamp {
 #[must_use]
 pub(crate) fn monotonic_ns() -> u64 {
     fit(BEGINNING.elapsed().as_nanos())
+}
+
+/// The time at which the wall clock stands still, in Unix time. Milliseconds; 0 if it runs.
+static STOPPED_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Stop the wall clock of this process at a time, or let it run. Only tests of plugins do this, before
+/// a request and after it.
+pub(crate) fn stop_wall_clock(unix_ms: Option<u64>) {
+    STOPPED_MS.store(unix_ms.unwrap_or(0), Ordering::Relaxed);
+}
+
+/// The time at which the wall clock stands still, if it does. Milliseconds since 1970.
+#[must_use]
+pub(crate) fn stopped_ms() -> Option<u64> {
+    Some(STOPPED_MS.load(Ordering::Relaxed)).filter(|stopped| *stopped > 0)
+}
+
+/// The time since 1970 by the wall clock.
+#[must_use]
+pub(crate) fn since_1970() -> Duration {
+    match stopped_ms() {
+        Some(stopped) => Duration::from_millis(stopped),
+        None => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    }
 }
 
 /// Milliseconds from 1970 to this moment; 0 for an earlier one.

@@ -141,7 +141,8 @@ impl CpuLimit {
             None => now.saturating_sub(*self.started_at.get_or_insert(now)),
         };
         let used = used.saturating_add(self.waited);
-        if used > self.allowance && self.ticks >= self.least_ticks() {
+        let is_spent = used > self.allowance || self.allowance.is_zero();
+        if is_spent && self.ticks >= self.least_ticks() {
             Err(CpuSpent {
                 allowance: self.allowance,
                 of: self.of,

@@ -85,6 +85,12 @@ impl Filter {
         self.on_error
     }
 
+    /// The CPU time that one call may use.
+    #[must_use]
+    pub(crate) fn call_cpu(&self) -> Duration {
+        self.source.bounds.cpu
+    }
+
     /// The most of a body that Windlass buffers for it. Bytes.
     #[must_use]
     pub(crate) fn body_cap(&self) -> u64 {

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use super::account::MAX_HOST_CALLS;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bounds::FilterBounds;
 use super::chunk::Chunk;
@@ -49,6 +50,15 @@ pub(crate) struct BodyCall<'a> {
     pub(crate) cap: u64,
 }
 
+/// A fault that a test of a plugin puts into calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFault {
+    /// The CPU time is used up before the first instruction.
+    AtOnce,
+    /// The call of a host function after this many traps.
+    AfterHostCalls(u32),
+}
+
 /// The result of a call: the exchange, and a verdict or a failure.
 pub(crate) type PhaseResult<V> = (Box<Exchange>, Result<V, CallFailure>);
 
@@ -56,10 +66,14 @@ pub(crate) struct Instance {
     store: Store<InstanceState>,
     guests: Guests,
     bounds: FilterBounds,
+    /// The CPU time of a call, also while the calls are made to fail.
+    full_cpu: Duration,
     /// When it was made.
     created_at: Instant,
     /// Calls until it is discarded.
     calls_left: u32,
+    /// The ticks of the epoch until the CPU time of a call is first looked at: one, except in tests of plugins.
+    first_look: u64,
     /// Its memory after `configure`. Bytes.
     configured_memory: u64,
 }
@@ -107,8 +121,10 @@ impl Instance {
             store,
             guests,
             bounds: *bounds,
+            full_cpu: bounds.cpu,
             created_at: Instant::now(),
             calls_left: calls,
+            first_look: 1,
             configured_memory: 0,
         })
     }
@@ -174,6 +190,25 @@ impl Instance {
         state.phase = Phase::Idle;
         state.output.flush(None);
         result.map_err(|error| self.failure(error))
+    }
+
+    /// Its linear memory. Bytes.
+    #[must_use]
+    pub(crate) fn memory(&self) -> u64 {
+        self.store.data().memory.used
+    }
+
+    /// Make its next calls fail, or take that back.
+    pub(crate) fn set_fault(&mut self, fault: Option<CallFault>) {
+        self.first_look = u64::from(fault != Some(CallFault::AtOnce));
+        self.bounds.cpu = match fault {
+            Some(CallFault::AtOnce) => Duration::ZERO,
+            _ => self.full_cpu,
+        };
+        self.store.data_mut().calls_before = match fault {
+            Some(CallFault::AfterHostCalls(calls)) => MAX_HOST_CALLS.saturating_sub(calls),
+            _ => 0,
+        };
     }
 
     /// Whether it may serve again, by its calls and its growth.
@@ -315,7 +350,7 @@ impl Instance {
         let state = self.store.data_mut();
         state.phase = phase;
         let slice = state.cpu.arm_on_fiber(cpu);
-        self.store.set_epoch_deadline(1);
+        self.store.set_epoch_deadline(self.first_look);
         let answer = {
             let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
             let polled = std::future::poll_fn(|context| {
@@ -379,7 +414,7 @@ impl Instance {
     ) -> PhaseResult<V> {
         self.store.data_mut().cpu.arm(self.bounds.cpu);
         self.enter(phase, call);
-        self.store.set_epoch_deadline(1);
+        self.store.set_epoch_deadline(self.first_look);
         let result = caught(|| run(&self.guests, &mut self.store));
         let state = self.store.data_mut();
         #[expect(

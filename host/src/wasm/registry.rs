@@ -5,6 +5,8 @@
 //! no configuration uses any more is dropped with its last request. If a callout or a secret that a
 //! filter may use changes, the filter is made anew, with an empty cache.
 
+mod description;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -34,6 +36,7 @@ use super::series::{SeriesError, SeriesTable};
 use super::{linker, maker};
 use crate::filter_store::cache::{CacheOrigin, Caches};
 use crate::model::filter::{HostInterface, Isolation, OnError};
+pub(crate) use description::PluginDescription;
 
 /// The identity of a filter, beside its component and its documents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -104,6 +104,8 @@ pub(crate) struct InstanceState {
     pub(crate) trailers: Option<HeaderMap>,
     /// The account of the running phase.
     pub(crate) account: Account,
+    /// The calls of host functions that a phase begins with: none, except in tests of plugins.
+    pub(crate) calls_before: u32,
     /// Undoes the running phase.
     journal: Vec<Undo>,
     /// Field names that the filter used before.
@@ -183,7 +185,8 @@ impl InstanceState {
             body_cap: 0,
             trailers: None,
             advice: Advice::default(),
-            account: Account::new(),
+            account: Account::new(0),
+            calls_before: 0,
             journal: Vec::new(),
             names: FieldNameCache::default(),
             chunk_edited: false,
@@ -202,7 +205,7 @@ impl InstanceState {
         self.rate_tickets.clear();
         self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);
-        self.account = Account::new();
+        self.account = Account::new(self.calls_before);
         self.output.begin();
         self.chunk_edited = false;
         self.memory.refused = None;

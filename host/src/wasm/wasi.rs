@@ -9,7 +9,7 @@
 //! Functions are linked by the names and versions that the component imports, so that any 0.2.x
 //! works.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{
     Component, ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource,
@@ -20,7 +20,7 @@ use wasmtime::{Result, StoreContextMut, bail};
 use super::output::StreamKind;
 use super::state::InstanceState;
 
-use crate::runtime::clock::monotonic_ns;
+use crate::runtime::clock::{monotonic_ns, since_1970};
 
 /// The most random bytes that one call gives.
 const MAX_RANDOM: u64 = 64 * 1024;
@@ -315,10 +315,7 @@ fn serve_poll(function: WasiFunction<'_, '_>) -> Result<bool> {
 
 fn serve_wall_clock(function: WasiFunction<'_, '_>) -> Result<bool> {
     match function.name {
-        "now" => function.to(|_, ()| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            Ok((Datetime::from(now.unwrap_or_default()),))
-        }),
+        "now" => function.to(|_, ()| Ok((Datetime::from(since_1970()),))),
         "resolution" => function.to(|_, ()| Ok((Datetime::from(Duration::from_nanos(1)),))),
         _ => Ok(false),
     }

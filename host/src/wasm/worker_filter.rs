@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::breaker::{CircuitBreaker, Permit};
 use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures};
-use super::instance::Instance;
+use super::instance::{CallFault, Instance};
 use super::pool::MAX_WAITING;
 use crate::model::filter::Isolation;
 use crate::runtime::clock::monotonic_ns;
@@ -178,6 +178,26 @@ impl WorkerFilter {
             tracing::warn!(filter, "filter `{filter}`: {failure} (logged once)");
         }
         failure
+    }
+
+    /// Make the next calls fail, or take that back. For tests of plugins.
+    pub(crate) fn set_fault(&self, fault: Option<CallFault>) {
+        self.with_next_instance(|instance| instance.set_fault(fault));
+    }
+
+    /// The linear memory of the instance that the next call gets, if it is there. Bytes.
+    #[must_use]
+    pub(crate) fn instance_memory(&self) -> Option<u64> {
+        self.with_next_instance(|instance| instance.memory())
+    }
+
+    fn with_next_instance<R>(&self, look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
+        let instance = self.instance.take();
+        let instance = instance.or_else(|| self.filter.pool().take(self.worker));
+        let mut instance = instance?;
+        let seen = look(&mut instance);
+        self.instance.set(Some(instance));
+        Some(seen)
     }
 
     /// Keep an instance for the next call.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::{FromTable, FromValue, Kind, Section};
+use super::{FromTable, FromValue, Kind, Parsed, Section};
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
 use crate::config::value::name::is_name;
@@ -69,6 +69,34 @@ impl<K: Kind> Kind for List<K> {
             values.extend(self.of.read(&mut slot));
         }
         Some(values)
+    }
+}
+
+/// One text, or a list of texts.
+pub(crate) struct OneOrMore<T>(pub(crate) Parsed<T>);
+
+impl<T> Kind for OneOrMore<T> {
+    type Value = Vec<T>;
+
+    fn words(&self) -> String {
+        format!("{}, or a list of them", self.0.words())
+    }
+
+    fn schema(&self) -> Json {
+        let one = self.0.schema();
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
+        let DeValue::Array(array) = slot.value else {
+            return self.0.read(slot).map(|value| vec![value]);
+        };
+        let items = array.iter();
+        Some(
+            items
+                .filter_map(|item| self.0.read(&mut slot.item(item)))
+                .collect(),
+        )
     }
 }
 

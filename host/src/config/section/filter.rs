@@ -186,7 +186,7 @@ fn is_whole(table: &mut Table<'_>) -> bool {
 }
 
 /// Names of documents, and their files.
-const DOCUMENTS: Then<Map<Placed<Parsed<PathBuf>>>, Vec<FilterDocument>> = Then {
+pub(super) const DOCUMENTS: Then<Map<Placed<Parsed<PathBuf>>>, Vec<FilterDocument>> = Then {
     of: Map {
         of: placed(Parsed::in_folder("a path", document)),
         key: name,

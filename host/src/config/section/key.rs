@@ -53,7 +53,7 @@ pub struct Key {
 
 #[derive(FromTable)]
 #[table(into = Vec<usize>, make = plans)]
-struct KeyPlans {
+pub(super) struct KeyPlans {
     /// Its usage plan, if it has only one.
     #[key(absent = "no plan", kind = Reference(Group::Plan))]
     plan: Option<usize>,

@@ -130,7 +130,7 @@ impl FromValue for FilterReference {
     };
 }
 
-const PATH: Parsed<String> = Parsed::new(
+pub(super) const PATH: Parsed<String> = Parsed::new(
     "a path such as `\"/orders/{id}\"`, or `\"$default\"`",
     path::pattern,
 )
