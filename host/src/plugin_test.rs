@@ -21,12 +21,11 @@ pub(crate) mod reference;
 pub(crate) mod report;
 mod stimulus;
 
-use std::path::Path;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{PluginCase, PluginCases};
+use crate::config::{PluginCase, PluginCases, PluginSource};
 use callouts::CalloutServer;
 use cases::CaseRun;
 use conformance::Kit;
@@ -35,8 +34,8 @@ use report::{TestGroup, TestOutcome, TestReport, TestResult};
 /// What to run.
 #[derive(Debug)]
 pub(crate) struct TestPlan<'a> {
-    /// The component.
-    pub(crate) component: &'a Path,
+    /// The component: a file, or one that comes with the gateway.
+    pub(crate) plugin: &'a PluginSource,
     /// The filter's name in logs.
     pub(crate) name: &'a str,
     pub(crate) cases: &'a PluginCases,

@@ -111,6 +111,46 @@ fn a_filter_that_refuses_everything_without_its_key_passes() {
     );
 }
 
+/// The kit holds for the first-party filters, too.
+#[test]
+fn the_filters_that_come_with_windlass_pass() {
+    let key = "[[key]]\nkey = \"test-key\"\nid = \"k\"\nconsumer = \"acme\"\n";
+    let with_key = format!(
+        "{key}[[case]]\nname = \"a key\"\nrequest = {{ headers = {{ x-api-key = \"test-key\" }} }}\nexpect.verdict = \"next\""
+    );
+    let of_plan = format!(
+        "[plan.large]\nrate = 1e9\n{key}plan = \"large\"\n[[case]]\nname = \"a plan\"\nattributes = {{ api-key.id = \"k\", plan.id = \"large\" }}\nexpect.verdict = \"next\""
+    );
+    for (name, cases) in [
+        ("api-key", &*with_key),
+        ("usage-plan", &of_plan),
+        (
+            "rate-limit",
+            "settings = { bounds = [{ name = \"a\", by = \"client-address\", limit = 1_000_000_000, window = \"1s\" }] }\n[[case]]\nname = \"room\"\nexpect.verdict = \"next\"",
+        ),
+        (
+            "cors",
+            "settings = { origins = [\"https://app.example\"] }\n[[case]]\nname = \"an origin\"\nrequest = { headers = { origin = \"https://app.example\" } }\nexpect.response = { headers = { access-control-allow-origin = \"https://app.example\" } }",
+        ),
+        (
+            "transform",
+            "settings = { request = [{ op = \"set\", header = \"x-a\", value = \"1\" }] }\n[[case]]\nname = \"an edit\"\nexpect.request = { headers = { x-a = \"1\" } }",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("cases.toml"), cases).unwrap();
+        let plugin = format!("builtin:{name}");
+        let done = command(["plugin", "test", &plugin])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let output = String::from_utf8(done.stdout).unwrap();
+        let errors = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(0), "{output}{errors}");
+        assert!(output.contains("11 passed, 0 failed\n"), "{output}");
+    }
+}
+
 #[test]
 fn a_filter_that_keeps_something_of_each_exchange_fails_for_its_memory() {
     fails("memory", "request = [{ grow = 400 }]", "bytes a call");

@@ -68,7 +68,7 @@ impl FilterHost {
         let plan = bench.plan;
         let callouts = bench.callouts.as_ref().map(|server| server.address);
         let config = config(plan.cases, plan.name, callouts).map_err(input)?;
-        let config = fill_in(config, plan.cases, plan.component, settings);
+        let config = fill_in(config, plan.cases, plan.plugin, settings);
         let workers = NonZeroUsize::MIN;
         let resources = ProcessResources::without_store(&config, workers)
             .map_err(|error| TestError::Input(error.to_string()))?;
@@ -218,7 +218,7 @@ fn config(
 fn fill_in(
     mut config: Config,
     cases: &PluginCases,
-    component: &Path,
+    plugin: &PluginSource,
     settings: &Settings,
 ) -> Config {
     for (callout, case) in config.callouts.iter_mut().zip(&cases.callouts) {
@@ -238,7 +238,7 @@ fn fill_in(
     });
     config.keys = keys.collect();
     if let Some(filter) = config.filters.first_mut() {
-        filter.plugin = PluginSource::File(component.to_path_buf());
+        filter.plugin = plugin.clone();
         filter.settings = settings.clone();
         filter.documents.clone_from(&cases.documents);
         filter.allow.clone_from(&cases.allow);

@@ -13,7 +13,7 @@ use windlass_plugin_kits::{Mode, Plugin};
 
 use crate::cli::BAD_CONFIG;
 use crate::cli::output::print_text;
-use crate::config::PluginCases;
+use crate::config::{PluginCases, PluginSource};
 use crate::error::Causes;
 use crate::model::name::is_name;
 use crate::plugin_test::{self, TestPlan, TestScope, report};
@@ -23,11 +23,11 @@ const NOT_SOURCES: [&str; 4] = ["build", "target", "node_modules", "__pycache__"
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Test {
-    /// The component, or a plugin's folder, which is built first if its component is missing or
-    /// older than a source.
-    #[arg(default_value = ".", value_name = "FILE.wasm|FOLDER")]
-    component: PathBuf,
-    /// The cases. Default: `cases.toml` in the plugin's folder, or beside the component.
+    /// A component, a plugin's folder, which is built first if its component is missing or older
+    /// than a source, or `builtin:<name>`, a plugin that comes with the gateway.
+    #[arg(default_value = ".", value_name = "PLUGIN")]
+    plugin: PathBuf,
+    /// The cases. Default: `cases.toml` in the plugin's folder, beside the component, or here.
     #[arg(value_name = "CASES.toml")]
     cases: Option<PathBuf>,
     /// Run only the cases and checks whose names contain this text.
@@ -47,9 +47,9 @@ pub(in crate::cli) struct Test {
     tap: bool,
 }
 
-/// The component to test, its name, and the file with its cases if there is one.
+/// The plugin to test, its name, and the file with its cases if there is one.
 struct Found {
-    component: PathBuf,
+    plugin: PluginSource,
     name: String,
     cases: Option<PathBuf>,
 }
@@ -65,9 +65,14 @@ pub(super) fn run(test: &Test) -> ExitCode {
 }
 
 fn run_found(test: &Test) -> Result<ExitCode, Box<dyn Error>> {
-    let found = match test.component.is_dir() {
-        true => in_folder(&test.component)?,
-        false => beside(&test.component),
+    let builtin = test
+        .plugin
+        .to_str()
+        .and_then(|text| text.strip_prefix("builtin:"));
+    let found = match builtin {
+        Some(name) => builtin_plugin(name),
+        None if test.plugin.is_dir() => in_folder(&test.plugin)?,
+        None => beside(&test.plugin),
     };
     let cases = match test.cases.as_ref().or(found.cases.as_ref()) {
         Some(path) => PluginCases::read(path),
@@ -81,7 +86,7 @@ fn run_found(test: &Test) -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     let plan = TestPlan {
-        component: &found.component,
+        plugin: &found.plugin,
         name: &found.name,
         cases: &cases,
         filter: test.filter.as_deref(),
@@ -133,10 +138,22 @@ fn in_folder(folder: &Path) -> Result<Found, Box<dyn Error>> {
     let debug = plugin.debug_component();
     let is_current = modified(&debug).is_some_and(|debug| Some(debug) >= source);
     Ok(Found {
-        component: if is_current { debug } else { component },
+        plugin: PluginSource::File(if is_current { debug } else { component }),
         name: plugin.name().to_owned(),
         cases: Some(plugin.cases()).filter(|cases| cases.exists()),
     })
+}
+
+/// A plugin that comes with the gateway, with the cases in this folder.
+fn builtin_plugin(name: &str) -> Found {
+    Found {
+        plugin: PluginSource::Builtin(name.to_owned()),
+        name: match is_name(name) {
+            true => name.to_owned(),
+            false => "plugin".to_owned(),
+        },
+        cases: Some(PathBuf::from("cases.toml")).filter(|cases| cases.exists()),
+    }
 }
 
 /// A component by itself, with the cases beside it, or beside the folder `build` that it is in.
@@ -148,7 +165,7 @@ fn beside(component: &Path) -> Found {
     let above = folder.parent().filter(|_| is_built);
     let mut places = [Some(folder), above].into_iter().flatten();
     Found {
-        component: component.to_path_buf(),
+        plugin: PluginSource::File(component.to_path_buf()),
         name: match is_name(&name) {
             true => name,
             false => "plugin".to_owned(),

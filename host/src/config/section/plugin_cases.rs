@@ -46,7 +46,7 @@ pub(crate) struct PluginCases {
     #[key(absent = "an empty table")]
     pub(crate) settings: Settings,
     /// The grants of the filter, as in `[filter.<name>]`.
-    #[key(absent = "nothing")]
+    #[key(absent = "nothing; for a `builtin:` plugin what its README lists")]
     pub(crate) allow: Option<Allow>,
     /// How much the filter may use, as in `[filter.<name>]`.
     #[key(default = "{}")]
