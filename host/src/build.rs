@@ -22,6 +22,7 @@ mod lints;
 mod listeners;
 mod named_grants;
 mod plans;
+mod plugins;
 mod rates;
 mod restart_only;
 mod service_runtime;

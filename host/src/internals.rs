@@ -20,8 +20,8 @@ pub mod config {
     pub use crate::config::{
         AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface,
         HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period,
-        PluginSource, RateLimit, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span,
-        Store, StorePlace, UpstreamProtocol, Weekday, reference,
+        PluginRegistry, PluginSource, Plugins, RateLimit, RedisPlace, ResponsePart, Role, RouteEnd,
+        SecretSource, Span, Store, StorePlace, UpstreamProtocol, Weekday, reference,
     };
 }
 

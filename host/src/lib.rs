@@ -62,6 +62,7 @@ mod chain;
 pub mod cli;
 mod config;
 mod control;
+mod distribution;
 mod error;
 mod exchange;
 mod filter_store;

@@ -29,6 +29,7 @@ mod compiler;
 pub(crate) mod component;
 pub(crate) mod component_cache;
 mod component_digest;
+pub(crate) mod component_names;
 mod contribution;
 pub(crate) mod cpu;
 mod debug_lines;

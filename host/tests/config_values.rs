@@ -324,7 +324,7 @@ fn routes_point_at_what_they_name() {
         .iter()
         .map(|filter| &*config.filters[filter.filter].name)
         .collect();
-    assert_eq!(filters, ["keys", "sign", "keys"]);
+    assert_eq!(filters, ["keys", "sign", "keys", "fetched", "downloaded"]);
     assert_eq!(text(&config, route.filters[1].span), "\"sign\"");
     assert!(matches!(route.end, RouteEnd::Upstream(0)));
     assert_eq!(
@@ -350,6 +350,27 @@ fn routes_point_at_what_they_name() {
 }
 
 #[test]
+fn the_keys_of_fetched_plugins_are_read() {
+    let config = parse(FULL);
+    let plugins = &config.plugins;
+    let cache = PathBuf::from("/etc/windlass/plugin-cache");
+    assert_eq!(plugins.cache, Some(cache));
+    assert_eq!((plugins.cache_size, plugins.max_size), (2 << 30, 32 << 20));
+    assert_eq!(plugins.timeout, Duration::from_secs(30));
+    let registry = &plugins.registries[0];
+    assert_eq!(registry.host, "registry.internal:5000");
+    assert_eq!(registry.username.as_deref(), Some("gateway"));
+    assert!(registry.password.is_some() && !registry.plain_http);
+    let ca = PathBuf::from("/etc/windlass/registry-ca.pem");
+    assert_eq!(registry.ca, Some(ca));
+    let config = parse(SMALL);
+    let plugins = &config.plugins;
+    assert_eq!((plugins.cache_size, plugins.max_size), (1 << 30, 64 << 20));
+    assert_eq!(plugins.timeout, Duration::from_secs(60));
+    assert!(plugins.cache.is_none() && plugins.registries.is_empty());
+}
+
+#[test]
 fn filters_and_upstreams_are_read() {
     let config = parse(FULL);
     let filter = &config.filters[0];
@@ -357,6 +378,23 @@ fn filters_and_upstreams_are_read() {
         filter.plugin,
         PluginSource::File(PathBuf::from("/etc/windlass/plugins/sign.wasm"))
     );
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(filter.sha256.unwrap().to_string(), empty);
+    let sources: Vec<_> = config.filters[2..]
+        .iter()
+        .map(|filter| &filter.plugin)
+        .collect();
+    let [
+        PluginSource::Artifact(artifact),
+        PluginSource::Download(url),
+    ] = sources[..]
+    else {
+        panic!("{sources:?}");
+    };
+    let reference = format!("oci://registry.internal:5000/team/check:1.0.0@sha256:{empty}");
+    assert_eq!(artifact.to_string(), reference);
+    assert_eq!(url, "https://files.internal/check.wasm");
+    assert_eq!(config.filters[3].sha256, filter.sha256);
     assert_eq!(filter.settings.json["list"][2]["deep"], true);
     assert_eq!(filter.settings.json["since"], "2026-01-01");
     assert_eq!(text(&config, filter.settings.spans["/list/2/deep"]), "true");

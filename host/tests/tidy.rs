@@ -29,7 +29,7 @@ const FLOORS: &[&[&str]] = &[
     &["observe"],
     &["runtime"],
     &["http"],
-    &["keys", "limits", "tokens"],
+    &["distribution", "keys", "limits", "tokens"],
     &["filter_store"],
     &["callout"],
     &["exchange"],

@@ -42,6 +42,7 @@ mod load;
 mod metrics;
 mod ports;
 mod redis;
+mod registry;
 mod upstream;
 pub mod wait;
 
@@ -53,6 +54,7 @@ pub use load::{Load, Report};
 pub use metrics::Metrics;
 pub use ports::{ClosedPort, FullPort};
 pub use redis::RedisServer;
+pub use registry::RegistryServer;
 pub use upstream::{Received, Reply, Then, Upstream, write_zeros};
 
 #[must_use]

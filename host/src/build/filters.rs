@@ -1,5 +1,6 @@
 //! The filters of a configuration: reads, compiles, grants and configures their plugins.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,14 @@ use http::HeaderName;
 
 use super::granted::{allow_line, granted_all, grants};
 use super::named_grants::builtin;
+use super::plugins::{self, FetchedPlugins};
 use super::spans::{bound_span, document_at, settings_span};
 use super::{attributes, cache_origin, documents};
 use crate::config::{self, Config, FilterConfig, PluginSource, Problems, backticked};
 use crate::filter_store::secrets::Secrets;
 use crate::http::headers::is_allowed_from_clients;
 use crate::model::filter::OnError;
+use crate::model::sha256::Sha256;
 use crate::model::word::Word as _;
 use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
@@ -46,7 +49,11 @@ impl FilterLoader<'_> {
                 .help(format!("set `max_instances = {needed}` or more, use fewer workers, or fewer filters"));
             return filters.iter().map(|_| None).collect();
         }
-        let loaded: Vec<_> = filters.iter().map(|filter| self.load_one(filter)).collect();
+        let fetched = plugins::fetch(self.config, self.secrets, self.problems);
+        let loaded = filters.iter();
+        let loaded: Vec<_> = loaded
+            .map(|filter| self.load_one(filter, &fetched))
+            .collect();
         self.check_series(&loaded);
         loaded
     }
@@ -80,8 +87,8 @@ impl FilterLoader<'_> {
         }
     }
 
-    fn load_one(&mut self, filter: &FilterConfig) -> Option<Arc<Filter>> {
-        let component = self.component(filter);
+    fn load_one(&mut self, filter: &FilterConfig, fetched: &FetchedPlugins) -> Option<Arc<Filter>> {
+        let component = self.component(filter, fetched);
         let documents = documents::read(filter, self.problems);
         let component = component?;
         documents::warn(filter, component.reads_documents, self.problems);
@@ -112,7 +119,11 @@ impl FilterLoader<'_> {
         }
     }
 
-    pub(super) fn component(&mut self, filter: &FilterConfig) -> Option<CompiledComponent> {
+    pub(super) fn component(
+        &mut self,
+        filter: &FilterConfig,
+        fetched: &FetchedPlugins,
+    ) -> Option<CompiledComponent> {
         let compiled = match &filter.plugin {
             PluginSource::Builtin(plugin) => match builtin(filter) {
                 Some(builtin) => self.registry.component(builtin.component),
@@ -122,7 +133,10 @@ impl FilterLoader<'_> {
                 }
             },
             PluginSource::File(path) => match read(path) {
-                Ok(wasm) => self.registry.component(&wasm),
+                Ok(wasm) => {
+                    self.check_digest(filter, path, &wasm)?;
+                    self.registry.component(&wasm)
+                }
                 Err(error) => {
                     let message =
                         format!("its plugin `{}` cannot be read: {error}", path.display());
@@ -132,6 +146,10 @@ impl FilterLoader<'_> {
                     return None;
                 }
             },
+            // If it is not there, that is reported.
+            PluginSource::Artifact(_) | PluginSource::Download(_) => {
+                self.registry.component(fetched.get(&filter.name)?)
+            }
         };
         compiled
             .map_err(|error| {
@@ -139,6 +157,23 @@ impl FilterLoader<'_> {
                     .error_of(filter, format!("its plugin {error}"));
             })
             .ok()
+    }
+
+    /// None, and an error, if the file is not the one that `sha256` names.
+    fn check_digest(&mut self, filter: &FilterConfig, path: &Path, wasm: &[u8]) -> Option<()> {
+        let Some(wanted) = filter.sha256 else {
+            return Some(());
+        };
+        let found = Sha256::of(wasm);
+        if found == wanted {
+            return Some(());
+        }
+        let path = path.display();
+        self.problems
+            .error_of(filter, format!("its plugin `{path}` has another `sha256`, {found}"))
+            .at(filter.sha256_span)
+            .help("if the plugin was meant to change, write the new digest; else find out who changed the file");
+        None
     }
 
     fn unknown_plugin(&mut self, filter: &FilterConfig, plugin: &str) {
@@ -250,7 +285,7 @@ impl FilterLoader<'_> {
     }
 }
 
-fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let size = std::fs::metadata(path)?.len();
     if size > MAX_PLUGIN {
         return Err(std::io::Error::other(format!(

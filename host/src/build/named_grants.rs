@@ -14,7 +14,7 @@ use crate::config::{self, Config, PluginSource, Problems};
 pub(super) fn builtin(filter: &config::FilterConfig) -> Option<&'static BuiltinPlugin> {
     match &filter.plugin {
         PluginSource::Builtin(name) => windlass_builtin_plugins::builtin(name),
-        PluginSource::File(_) => None,
+        PluginSource::File(_) | PluginSource::Artifact(_) | PluginSource::Download(_) => None,
     }
 }
 

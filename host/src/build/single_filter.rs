@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::filters::{FilterLoader, bounds};
 use super::granted::grants;
+use super::plugins::FetchedPlugins;
 use super::{ProcessResources, documents, keys};
 use crate::config::{Config, FilterConfig, Problems};
 use crate::filter_store::cache::CacheOrigin;
@@ -38,7 +39,8 @@ impl ProcessResources {
             secrets: None,
             problems,
         };
-        loader.component(filter)
+        // A plugin's file is on disk.
+        loader.component(filter, &FetchedPlugins::new())
     }
 
     /// Build a filter. `tune` changes its bounds: filters with different bounds share no instance.

@@ -1,6 +1,7 @@
 //! `windlass plugin`: makes, builds, runs and tests plugins.
 
 mod test;
+mod distribute;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,12 @@ pub(super) enum PluginCommand {
     Build(Folder),
     /// Run a plugin's cases, and the conformance kit.
     Test(test::Test),
+    /// Push a component to an OCI registry, and print the lines for the configuration. The login is
+    /// `WINDLASS_REGISTRY_USERNAME` and `WINDLASS_REGISTRY_PASSWORD`, or that of `docker login`.
+    Push(distribute::Push),
+    /// Pull a component from an OCI registry or a URL, check it, and print the lines for the
+    /// configuration. The login is as for `push`.
+    Pull(distribute::Pull),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +52,8 @@ pub(super) fn run(command: &PluginCommand) -> ExitCode {
         PluginCommand::Test(test) => return test::run(test),
         PluginCommand::New(new) => create(new),
         PluginCommand::Build(folder) => build(&folder.folder),
+        PluginCommand::Push(push) => distribute::push(push),
+        PluginCommand::Pull(pull) => distribute::pull(pull),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ fn unused(reader: &mut Reader) {
     for (group, name, span) in reader.names.unused() {
         let by = match group {
             Group::Secret => {
-                "no filter's `allow`, no upstream's `sticky` and no verifier names it, nor `[admin]` or `[store]`"
+                "no filter's `allow`, no upstream's `sticky` and no verifier names it, nor `[admin]`, `[store]` or `[plugins]`"
             }
             Group::Verifier => "no filter's settings name it",
             Group::Callout => "no filter's `allow` and no filter's settings name it",

@@ -60,7 +60,11 @@ fn names_secrets_inline(content: &str) -> bool {
 /// `password = "..."`, and a URL with something before its host.
 fn holds_password(content: &str) -> bool {
     let name = content.split(['=', ' ']).next().unwrap_or_default();
-    let in_url = |(_, rest): (&str, &str)| rest.contains('@');
+    let in_url = |(scheme, rest): (&str, &str)| match scheme.ends_with("oci") {
+        // That is where a reference has its digest.
+        true => rest.replacen("@sha256:", "", 1).contains('@'),
+        false => rest.contains('@'),
+    };
     name.ends_with("password") || content.split_once("://").is_some_and(in_url)
 }
 
@@ -151,6 +155,11 @@ mod tests {
             ["\"redis://:s3@a/0", "'s3'", "s3"]
         );
         assert!(hidden("[store]\nurl = 'redis://a/0'\nprefix = 'x'").is_empty());
+        assert_eq!(
+            hidden("plugin = 'oci://u:s3@a/b@sha256:0'"),
+            ["'oci://u:s3@a/b@sha256:0'"]
+        );
+        assert!(hidden("plugin = 'oci://a/b:1@sha256:0'").is_empty());
     }
 
     #[test]

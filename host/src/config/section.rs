@@ -15,6 +15,7 @@ mod key;
 mod listener;
 mod plan;
 mod plugin_cases;
+mod plugins;
 mod rate;
 mod respond;
 mod response;
@@ -52,6 +53,7 @@ pub(crate) use key::*;
 pub(crate) use listener::*;
 pub(crate) use plan::*;
 pub(crate) use plugin_cases::*;
+pub use plugins::*;
 pub(crate) use respond::*;
 pub(crate) use response::*;
 pub use route::*;
@@ -84,6 +86,9 @@ pub struct Config {
     /// Totals of the filter engine.
     #[key(default = "{}")]
     pub wasm: Wasm,
+    /// How plugins are fetched.
+    #[key(default = "{}")]
+    pub plugins: Plugins,
     /// The gateway's log and the access log.
     #[key(default = "{}")]
     pub log: Log,

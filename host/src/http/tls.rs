@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) mod agent;
 pub(crate) mod certificate;
 mod der;
 pub(crate) mod pem;

@@ -164,7 +164,7 @@ impl CompiledComponent {
 }
 
 /// Distinguish a component from a core module and from other files, before the compiler reads it.
-fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
+pub(super) fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
     match wasm.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(ComponentError::CoreModule),

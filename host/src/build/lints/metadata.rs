@@ -76,7 +76,7 @@ fn may_edit_path(config: &Config, filter: &FilterConfig, route: &RouteConfig) ->
     let mut before = filters.take_while(|one| one.name != filter.name);
     before.any(|one| match &one.plugin {
         PluginSource::Builtin(name) => name == "transform",
-        PluginSource::File(_) => true,
+        PluginSource::File(_) | PluginSource::Artifact(_) | PluginSource::Download(_) => true,
     })
 }
 

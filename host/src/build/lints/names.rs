@@ -22,7 +22,10 @@ impl Lint<'_> {
                     });
                 }
                 PluginSource::Builtin(plugin) if plugin == "authorizer" => self.events(&used),
-                PluginSource::Builtin(_) | PluginSource::File(_) => {}
+                PluginSource::Builtin(_)
+                | PluginSource::File(_)
+                | PluginSource::Artifact(_)
+                | PluginSource::Download(_) => {}
             }
         }
     }

@@ -18,6 +18,8 @@ use crate::config::source::Span;
 use crate::config::value::name::name;
 use crate::config::value::{Refused, attribute, plugin, settings};
 use crate::model::filter::{HostInterface, Isolation, OnError};
+use crate::model::oci::OciReference;
+use crate::model::sha256::Sha256;
 
 /// A plugin with its settings. Routes list filters by name.
 #[derive(Debug, FromTable)]
@@ -27,12 +29,19 @@ use crate::model::filter::{HostInterface, Isolation, OnError};
 pub struct FilterConfig {
     #[key(with = Table::name)]
     pub name: Arc<str>,
-    /// The plugin: one that comes with the gateway, or a `.wasm` file relative to this one.
+    /// The plugin: one that comes with the gateway, a `.wasm` file relative to this one, an artifact
+    /// in an OCI registry by its digest, or a file at a URL with `sha256`.
     #[key(required = "builtin:api-key", synonyms = "path wasm")]
     pub plugin: PluginSource,
     /// The `plugin` value in the file.
     #[key(span_of = "plugin")]
     pub(crate) plugin_span: Span,
+    /// The SHA-256 that the plugin's file must have: 64 hex digits. Required for a URL.
+    #[key(absent = "any content, for a path", synonyms = "checksum digest")]
+    pub sha256: Option<Sha256>,
+    /// The `sha256` value in the file.
+    #[key(span_of = "sha256")]
+    pub(crate) sha256_span: Span,
     /// The plugin's own settings, described in its README.
     #[key(absent = "an empty table")]
     pub settings: Settings,
@@ -96,6 +105,10 @@ pub enum PluginSource {
     Builtin(String),
     /// A file; relative names are resolved against the config file's folder.
     File(PathBuf),
+    /// An artifact in a registry.
+    Artifact(OciReference),
+    /// A file at this URL.
+    Download(String),
 }
 
 impl PluginSource {
@@ -107,10 +120,12 @@ impl PluginSource {
 
 text_values! {
     PluginSource: Parsed::in_folder(
-        "`\"builtin:<name>\"`, or a path that ends in `.wasm`",
+        "`\"builtin:<name>\"`, a path that ends in `.wasm`, `\"oci://..\"` or `\"https://..\"`",
         plugin::source,
     )
-    .matching("^(builtin:[A-Za-z0-9_-]+|.*\\.wasm)$");
+    .matching("^(builtin:[A-Za-z0-9_-]+|.*\\.wasm|oci://.+|https?://.+)$");
+    Sha256: Parsed::new("64 hex digits", plugin::digest)
+        .matching("^(sha256:)?[0-9A-Fa-f]{64}$");
 }
 
 /// A file of a filter's `documents`.
@@ -178,7 +193,31 @@ fn filter(table: &mut Table<'_>, mut filter: FilterConfig) -> FilterConfig {
         filter.settings.spans.insert(String::new(), table.span());
     }
     use_names(table, &filter.settings.json);
+    pinned(table, &filter);
     filter
+}
+
+/// Reports a download without a digest, and a digest that checks nothing.
+fn pinned(table: &mut Table<'_>, filter: &FilterConfig) {
+    match &filter.plugin {
+        PluginSource::Builtin(_) => {
+            table.idle(&["sha256"], "for a plugin that comes with the gateway");
+        }
+        PluginSource::Artifact(_) => table.idle(
+            &["sha256"],
+            "for an artifact: the digest in `plugin` is what Windlass checks",
+        ),
+        PluginSource::Download(url) if filter.sha256.is_none() && !table.is_incomplete() => {
+            if !table.has("sha256") && !table.has_meant("sha256") {
+                table
+                    .error_at("plugin", "`plugin` is a URL without `sha256`: Windlass would run whatever the server sends")
+                    .help(format!(
+                        "add `sha256 = \"<64 hex digits>\"`: `windlass plugin pull {url}` prints it"
+                    ));
+            }
+        }
+        PluginSource::File(_) | PluginSource::Download(_) => {}
+    }
 }
 
 fn is_whole(table: &mut Table<'_>) -> bool {

@@ -3,6 +3,7 @@
 //! Anything else may be the key itself, so the caller masks it: no report shows it.
 
 use super::Refused;
+use crate::model::sha256::Sha256;
 
 const PREFIX: &str = "sha256:";
 
@@ -14,7 +15,8 @@ pub(in crate::config) fn parse(text: &str) -> Result<[u8; 32], Refused> {
             ),
         );
     };
-    decode(hex).ok_or_else(|| {
+    let digest = Sha256::from_hex(hex).map(Sha256::bytes);
+    digest.ok_or_else(|| {
         let length = hex.chars().count();
         let message = if length == 64 {
             "holds something else than hex digits after `sha256:`".to_owned()
@@ -27,23 +29,6 @@ pub(in crate::config) fn parse(text: &str) -> Result<[u8; 32], Refused> {
 
 pub(in crate::config) fn is_digest(text: &str) -> bool {
     parse(text).is_ok()
-}
-
-fn decode(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0_u8; 32];
-    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-    if pairs.len() != digest.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-        *byte = nibble(*high)? << 4 | nibble(*low)?;
-    }
-    Some(digest)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
