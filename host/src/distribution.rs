@@ -11,6 +11,7 @@ mod client;
 mod login;
 mod push;
 mod registry;
+mod signature;
 mod store;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use artifact::{ArtifactError, ArtifactManifest};
 use client::HttpClient;
 use registry::RegistryClient;
+use signature::PayloadSignature;
 use store::BlobStore;
 
 use crate::model::oci::{OciReference, OciReferenceError};
@@ -28,6 +30,7 @@ pub(crate) use artifact::ComponentNames;
 pub(crate) use client::TransferError;
 pub(crate) use login::{Login, LoginError};
 pub(crate) use push::push;
+pub(crate) use signature::{SignatureError, SignerKey};
 
 /// How to reach a server, and who logs in to it.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +94,9 @@ pub(crate) enum DistributionError {
         found: u64,
         limit: u64,
     },
+    /// The artifact is not signed as the configuration wants it.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     #[error("`{0}` names a tag, and a tag can be moved to other code at any time")]
     NoDigest(Box<OciReference>),
     #[error("`{text}` {cause}")]
@@ -115,6 +121,7 @@ impl DistributionError {
                 let enough = found.div_ceil(1 << 20);
                 Some(format!("set `[plugins] max_size = \"{enough}MiB\"` (at most 256MiB), or make the plugin smaller"))
             }
+            Self::Signature(error) => Some(error.help().to_owned()),
             Self::NoDigest(_) => None,
             Self::Reference { .. } => Some("write it as `oci://registry.example/team/name:1.0.0`".to_owned()),
         }
@@ -175,12 +182,16 @@ impl PluginFetcher {
         Ok(http.download(url, login.as_ref(), self.bounds.max_size)?)
     }
 
-    /// The plugin of an artifact whose digest is written.
+    /// The plugin of an artifact whose digest is written, and which `signer` has signed if there is one.
     ///
     /// # Errors
     ///
-    /// It cannot be had, or is something else.
-    pub(crate) fn artifact(&self, reference: &OciReference) -> Result<Vec<u8>, DistributionError> {
+    /// It cannot be had, is something else, or is not signed.
+    pub(crate) fn artifact(
+        &self,
+        reference: &OciReference,
+        signer: Option<&SignerKey>,
+    ) -> Result<Vec<u8>, DistributionError> {
         let Some(digest) = reference.digest else {
             return Err(DistributionError::NoDigest(Box::new(reference.clone())));
         };
@@ -195,7 +206,34 @@ impl PluginFetcher {
                 bytes
             }
         };
+        self.check_signer(reference, digest, signer, &mut registry)?;
         self.layer(reference, &manifest, &mut registry)
+    }
+
+    /// Checks that the artifact is signed. Signatures of the cache save the registry; they are checked as others are.
+    fn check_signer(
+        &self,
+        reference: &OciReference,
+        manifest: Sha256,
+        signer: Option<&SignerKey>,
+        registry: &mut Option<RegistryClient>,
+    ) -> Result<(), DistributionError> {
+        let Some(signer) = signer else { return Ok(()) };
+        let artifact = reference.to_string();
+        let stored = self
+            .store
+            .as_ref()
+            .and_then(|store| store.load_signatures(manifest));
+        let stored = stored.map(|bytes| PayloadSignature::from_stored(&bytes));
+        if stored.is_some_and(|stored| signer.check(&artifact, manifest, &stored).is_ok()) {
+            return Ok(());
+        }
+        let found = signature::fetch(self.registry(registry, reference)?, manifest)?;
+        signer.check(&artifact, manifest, &found)?;
+        if let Some(store) = &self.store {
+            store.save_signatures(manifest, &PayloadSignature::to_stored(&found));
+        }
+        Ok(())
     }
 
     /// The plugin of an artifact by its tag, its digest or both.
@@ -203,16 +241,21 @@ impl PluginFetcher {
     /// # Errors
     ///
     /// It cannot be had, or is something else.
-    pub(crate) fn pull(&self, reference: &OciReference) -> Result<PulledPlugin, DistributionError> {
+    pub(crate) fn pull(
+        &self,
+        reference: &OciReference,
+        signer: Option<&SignerKey>,
+    ) -> Result<PulledPlugin, DistributionError> {
         if let Some(manifest) = reference.digest {
-            let wasm = self.artifact(reference)?;
+            let wasm = self.artifact(reference, signer)?;
             return Ok(PulledPlugin { wasm, manifest });
         }
         let mut registry = None;
         let tag = reference.tag.as_deref().unwrap_or_default();
         let bytes = self.registry(&mut registry, reference)?.manifest(tag)?;
-        let wasm = self.layer(reference, &bytes, &mut registry)?;
         let manifest = Sha256::of(&bytes);
+        self.check_signer(reference, manifest, signer, &mut registry)?;
+        let wasm = self.layer(reference, &bytes, &mut registry)?;
         Ok(PulledPlugin { wasm, manifest })
     }
 

@@ -393,6 +393,8 @@ fn filters_and_upstreams_are_read() {
     };
     let reference = format!("oci://registry.internal:5000/team/check:1.0.0@sha256:{empty}");
     assert_eq!(artifact.to_string(), reference);
+    let key = PathBuf::from("/etc/windlass/cosign.pub");
+    assert_eq!(config.filters[2].signed_by, Some(key));
     assert_eq!(url, "https://files.internal/check.wasm");
     assert_eq!(config.filters[3].sha256, filter.sha256);
     assert_eq!(filter.settings.json["list"][2]["deep"], true);

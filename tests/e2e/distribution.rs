@@ -7,6 +7,11 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use windlass_tests::{Builder, Finished, Gateway, Received, Reply, Then, Upstream, sha256};
 
@@ -532,4 +537,115 @@ fn plugins_that_are_not_kept_are_a_warning() {
     assert_eq!(checked.code, Some(0), "{}", checked.errors);
     let says = "fetched plugins are not kept";
     assert!(checked.errors.contains(says), "{}", checked.errors);
+}
+
+/// A key as cosign has it.
+struct Author {
+    key: EcdsaKeyPair,
+}
+
+impl Author {
+    fn new() -> Self {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        Self { key }
+    }
+
+    fn public(&self) -> String {
+        let der = self.key.public_key().as_der().unwrap();
+        let text = BASE64_STANDARD.encode(der.as_ref());
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+
+    /// Puts a signature of `of` where that of the registry's plugin is looked for. The format is that of cosign's
+    /// specification; no cosign is needed for it.
+    fn sign(&self, registry: &FakeRegistry, of: &str) {
+        let payload = json!({
+            "critical": {
+                "identity": { "docker-reference": "registry.example/team/act" },
+                "image": { "docker-manifest-digest": of },
+                "type": "cosign container image signature",
+            },
+            "optional": null,
+        })
+        .to_string();
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), payload.as_bytes())
+            .unwrap();
+        let digest = format!("sha256:{}", sha256(payload.as_bytes()));
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST,
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2 },
+            "layers": [{
+                "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+                "digest": digest, "size": payload.len(),
+                "annotations": { "dev.cosignproject.cosign/signature": BASE64_STANDARD.encode(signature.as_ref()) },
+            }],
+        });
+        let tag = registry.digest.replace(':', "-");
+        registry.answer(
+            &format!("manifests/{tag}.sig"),
+            Reply::status(200).body(manifest.to_string()),
+        );
+        registry.answer(&format!("blobs/{digest}"), Reply::status(200).body(payload));
+    }
+}
+
+#[test]
+fn a_plugin_that_must_be_signed_is_used_only_if_it_is() {
+    let (author, stranger) = (Author::new(), Author::new());
+    let other = format!("sha256:{}", sha256(b"other"));
+    let signed = |registry: &FakeRegistry| {
+        let plugin = format!("{}\"\nsigned_by = \"cosign.pub", registry.plugin());
+        gateway(&config(&plugin, CACHE)).file("cosign.pub", author.public())
+    };
+    let unsigned = FakeRegistry::new();
+    let by_stranger = FakeRegistry::new();
+    stranger.sign(&by_stranger, &by_stranger.digest);
+    let replayed = FakeRegistry::new();
+    author.sign(&replayed, &other);
+    for (registry, says) in [
+        (&unsigned, "is not signed"),
+        (&by_stranger, "none of its signatures is by the key"),
+        (&replayed, "is for another artifact"),
+    ] {
+        let checked = signed(registry).check();
+        assert_eq!(checked.code, Some(2), "{says}: {}", checked.errors);
+        assert!(checked.errors.contains(says), "{says}: {}", checked.errors);
+        assert!(
+            checked.errors.contains("windlass.toml:7:13"),
+            "{says}: {}",
+            checked.errors
+        );
+        let asked = registry.server.received();
+        assert!(
+            !asked
+                .iter()
+                .any(|request| request.target.ends_with(&layer_path())),
+            "{says}"
+        );
+    }
+    let checked = signed(&unsigned).file("cosign.pub", "junk").check();
+    assert!(
+        checked.errors.contains("is not a public key"),
+        "{}",
+        checked.errors
+    );
+
+    let registry = FakeRegistry::new();
+    author.sign(&registry, &registry.digest);
+    let gateway = signed(&registry).start();
+    assert!(acted(&gateway));
+    let builder = gateway.end();
+    let _ = registry.server.kill();
+    let again = builder.start();
+    assert!(acted(&again), "the signature is kept, too");
+    std::fs::write(again.folder().join("cosign.pub"), stranger.public()).unwrap();
+    let checked = again.end().check();
+    assert_eq!(
+        checked.code,
+        Some(2),
+        "a kept signature is checked by the key of today: {}",
+        checked.errors
+    );
 }

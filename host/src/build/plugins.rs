@@ -4,7 +4,7 @@
 //! once, so that a slow registry delays only itself, and each is fetched once however many filters use it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +13,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::config::{self, CompileCache, Config, FilterConfig, PluginSource, Problems};
-use crate::distribution::{DistributionError, FetchBounds, Login, PluginFetcher, ServerSettings};
+use crate::distribution::{
+    DistributionError, FetchBounds, Login, PluginFetcher, ServerSettings, SignerKey,
+};
 use crate::filter_store::secrets::Secrets;
 use crate::model::oci::OciReference;
 use crate::model::sha256::Sha256;
@@ -28,7 +30,8 @@ pub(super) type FetchedPlugins = HashMap<Arc<str>, Arc<Vec<u8>>>;
 /// What is fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Wanted<'a> {
-    Artifact(&'a OciReference),
+    /// With the key that must have signed it.
+    Artifact(&'a OciReference, Option<&'a Path>),
     Download(&'a str, Sha256),
 }
 
@@ -37,7 +40,9 @@ impl<'a> Wanted<'a> {
     fn of(filter: &'a FilterConfig) -> Option<Self> {
         match &filter.plugin {
             PluginSource::Builtin(_) | PluginSource::File(_) => None,
-            PluginSource::Artifact(reference) => Some(Self::Artifact(reference)),
+            PluginSource::Artifact(reference) => {
+                Some(Self::Artifact(reference, filter.signed_by.as_deref()))
+            }
             PluginSource::Download(url) => Some(Self::Download(url, filter.sha256?)),
         }
     }
@@ -45,7 +50,13 @@ impl<'a> Wanted<'a> {
     fn fetch(self, fetcher: &PluginFetcher) -> Result<Arc<Vec<u8>>, DistributionError> {
         let began = Instant::now();
         let (name, fetched) = match self {
-            Self::Artifact(reference) => (reference.to_string(), fetcher.artifact(reference)),
+            Self::Artifact(reference, key) => {
+                let signer = key.map(SignerKey::read).transpose()?;
+                (
+                    reference.to_string(),
+                    fetcher.artifact(reference, signer.as_ref()),
+                )
+            }
             Self::Download(url, sha256) => (url.to_owned(), fetcher.download(url, sha256)),
         };
         let fetched = fetched?;
@@ -149,6 +160,7 @@ fn report(
     };
     let span = match (error, &filter.plugin) {
         (DistributionError::Digest { .. }, PluginSource::Download(_)) => filter.sha256_span,
+        (DistributionError::Signature(_), _) => filter.signed_by_span,
         _ => filter.plugin_span,
     };
     problems

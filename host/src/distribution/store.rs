@@ -19,6 +19,9 @@ const MOST: u64 = 256 << 20;
 /// The end of the name of a file that is being written.
 const UNFINISHED: &str = "new";
 
+/// The end of the name of a file with signatures.
+const SIGNATURES: &str = "signatures";
+
 /// After that, whoever wrote it has crashed.
 const ABANDONED: Duration = Duration::from_hours(1);
 
@@ -61,6 +64,24 @@ impl BlobStore {
         let used = OpenOptions::new().write(true).open(&path);
         drop(used.and_then(|file| file.set_modified(SystemTime::now())));
         Some(bytes)
+    }
+
+    /// The signatures of a manifest that are there. They are not checked.
+    pub(super) fn load_signatures(&self, manifest: Sha256) -> Option<Vec<u8>> {
+        read(&self.signatures(manifest)).ok()
+    }
+
+    /// Keeps the signatures of a manifest, which the caller has checked.
+    pub(super) fn save_signatures(&self, manifest: Sha256, bytes: &[u8]) {
+        let path = self.signatures(manifest);
+        if let Err(error) = write(&path, bytes) {
+            let file = path.display();
+            tracing::warn!(%file, "the signatures of a plugin could not be kept, so the next start fetches them again: {error}");
+        }
+    }
+
+    fn signatures(&self, manifest: Sha256) -> PathBuf {
+        self.folder.join(format!("sha256-{manifest}.{SIGNATURES}"))
     }
 
     /// Keeps a blob.
@@ -119,6 +140,10 @@ impl BlobStore {
 fn is_blob(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let hex = name.and_then(|name| name.strip_prefix("sha256-"));
+    let hex = hex.map(|hex| {
+        hex.strip_suffix(SIGNATURES)
+            .map_or(hex, |hex| hex.trim_end_matches('.'))
+    });
     hex.is_some_and(|hex| Sha256::from_hex(hex).is_some())
 }
 

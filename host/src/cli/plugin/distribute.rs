@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::output;
 use crate::distribution::{
-    self, DistributionError, FetchBounds, Login, PluginFetcher, ServerSettings,
+    self, DistributionError, FetchBounds, Login, PluginFetcher, ServerSettings, SignerKey,
 };
 use crate::model::oci::OciReference;
 use crate::model::sha256::Sha256;
@@ -58,6 +58,9 @@ pub(in crate::cli) struct Pull {
     /// Where to write the component [default: the last part of the name, in this folder].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// A public key in PEM, such as `cosign.pub`, whose owner must have signed the artifact.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -121,7 +124,15 @@ pub(super) fn push(arguments: &Push) -> Result<(), Box<dyn Error>> {
 
 pub(super) fn pull(arguments: &Pull) -> Result<(), Box<dyn Error>> {
     let text = &arguments.reference;
+    let signer = arguments.key.as_deref().map(SignerKey::read).transpose();
+    let signer = signer.map_err(|error| with_help(error.into()))?;
     let (name, wasm, lines) = if text.starts_with("https://") || text.starts_with("http://") {
+        if signer.is_some() {
+            return Err(
+                "`--key` is for `oci://`: a file at a URL has no signature that could be checked"
+                    .into(),
+            );
+        }
         let host = text.split("://").nth(1).unwrap_or_default();
         let host = host.split('/').next().unwrap_or_default();
         let fetcher = PluginFetcher::new(arguments.server.bounds(host), None);
@@ -132,7 +143,7 @@ pub(super) fn pull(arguments: &Pull) -> Result<(), Box<dyn Error>> {
     } else {
         let reference = reference(text)?;
         let bounds = arguments.server.bounds(&reference.registry);
-        let pulled = PluginFetcher::new(bounds, None).pull(&reference);
+        let pulled = PluginFetcher::new(bounds, None).pull(&reference, signer.as_ref());
         let pulled = pulled.map_err(with_help)?;
         let pinned = reference.pinned(pulled.manifest).to_string();
         (reference.repository, pulled.wasm, (pinned, None))

@@ -42,6 +42,16 @@ pub struct FilterConfig {
     /// The `sha256` value in the file.
     #[key(span_of = "sha256")]
     pub(crate) sha256_span: Span,
+    /// The public key, in PEM, whose owner must have signed the artifact by `cosign sign --key`:
+    /// ECDSA (P-256, P-384) or Ed25519. Relative to this file; for `oci://` only.
+    #[key(
+        absent = "no signature is needed",
+        synonyms = "cosign cosign_key public_key"
+    )]
+    pub signed_by: Option<PathBuf>,
+    /// The `signed_by` value in the file.
+    #[key(span_of = "signed_by")]
+    pub(crate) signed_by_span: Span,
     /// The plugin's own settings, described in its README.
     #[key(absent = "an empty table")]
     pub settings: Settings,
@@ -217,6 +227,12 @@ fn pinned(table: &mut Table<'_>, filter: &FilterConfig) {
             }
         }
         PluginSource::File(_) | PluginSource::Download(_) => {}
+    }
+    // Unlike a digest too many, this is an error: whoever wrote it counts on it.
+    if filter.signed_by.is_some() && !matches!(filter.plugin, PluginSource::Artifact(_)) {
+        table
+            .error_at("signed_by", "`signed_by` is for plugins in a registry (`oci://`): no other has a signature that Windlass could check")
+            .help("push the plugin to a registry and sign it there, or remove `signed_by` and name the file's `sha256`");
     }
 }
 
