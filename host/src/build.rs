@@ -27,6 +27,7 @@ mod rates;
 mod restart_only;
 mod service_runtime;
 pub(crate) mod single_filter;
+pub(crate) mod settings_schemas;
 mod spans;
 mod storage;
 mod trusted_fields;

@@ -16,6 +16,7 @@ mod output;
 mod plans;
 mod plugin;
 mod run;
+mod schema;
 mod signals;
 mod store;
 mod terminal;
@@ -61,6 +62,9 @@ enum Command {
     /// Make, build, run and test plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Print the JSON Schema of the configuration, for editors: with the settings of the filters that
+    /// come with the gateway, and of a configuration's own plugins.
+    Schema(schema::SchemaArguments),
     /// Back up, restore and move the whole store of a running gateway.
     Store(RemoteArguments<store::StoreCommand>),
     /// Show the usage of keys on their plans, and extend quotas.
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Plans(command) => command.run(),
         Command::Plugin(command) => plugin::run(&command),
+        Command::Schema(arguments) => schema::print(&arguments),
         Command::Store(command) => command.run(),
         Command::Usage(command) => command.run(),
     }

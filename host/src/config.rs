@@ -16,6 +16,7 @@
 //! filters; what does these reports them through the same [`Problems`].
 
 mod check;
+mod editor_schema;
 mod elsewhere;
 mod excerpt;
 mod field;
@@ -32,6 +33,7 @@ mod subject;
 mod syntax;
 mod value;
 
+pub(crate) use editor_schema::{SettingsSchema, editor_schema};
 pub(crate) use problem::{Problem, Problems, Severity, Subject};
 pub use section::*;
 pub use source::Span;

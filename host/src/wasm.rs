@@ -62,6 +62,7 @@ pub(crate) mod registry;
 mod reserved_fields;
 pub(crate) mod series;
 pub(crate) mod services;
+mod settings_schema;
 mod state;
 mod token_check;
 pub(crate) mod verdict;

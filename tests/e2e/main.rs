@@ -97,6 +97,7 @@ mod response_phases;
 mod retries;
 mod routing;
 mod same_endpoint;
+mod schema;
 mod sdk_metadata;
 mod service_manager;
 mod several;

@@ -2,7 +2,7 @@
 //!
 //! Both are made from the constants that the reader itself works with, the fields of each section.
 //! Promises: what is in them is what is read. Deliberately not here: what a plugin's `settings`
-//! hold; each plugin's README says it.
+//! hold ([`super::editor_schema`] adds it).
 
 use serde_json::{Value as Json, json};
 
@@ -72,9 +72,9 @@ fn row(field: &AnyField) -> String {
     )
 }
 
-/// The JSON Schema, `docs/reference/windlass.schema.json`. Draft 7: what TOML editors understand.
+/// The JSON Schema of the file, without those of plugins' settings. Draft 7: what TOML editors understand.
 #[must_use]
-pub fn schema() -> String {
+pub fn schema() -> Json {
     let mut schema = Config::SECTION.schema();
     if let Json::Object(members) = &mut schema {
         members.insert(
@@ -83,5 +83,5 @@ pub fn schema() -> String {
         );
         members.insert("title".to_owned(), json!("windlass.toml"));
     }
-    format!("{schema:#}\n")
+    schema
 }

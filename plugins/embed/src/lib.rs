@@ -16,6 +16,8 @@ pub struct BuiltinPlugin {
     pub name: &'static str,
     /// The bytes of the component.
     pub component: &'static [u8],
+    /// JSON Schema of its settings, which the component gives, too.
+    pub settings_schema: &'static str,
     /// The CPU time of one call if the configuration has no `limits.cpu`.
     pub cpu: Duration,
     /// The host interfaces that it may use, by their names in `allow.interfaces`.
@@ -43,6 +45,7 @@ macro_rules! plugin {
         BuiltinPlugin {
             name: $name,
             component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
+            settings_schema: include_str!(concat!("../../", $name, "/settings.schema.json")),
             cpu: CALL,
             interfaces: &$interfaces,
             attributes: &$attributes,

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use toml::de::DeValue;
 use windlass_config_derive::FromTable;
 
+use super::Config;
 use super::bounds::{Breaker, FilterLimits, Recycle};
 use crate::config::MAX_DOCUMENTS;
 use crate::config::field::{
@@ -85,6 +87,16 @@ pub struct FilterConfig {
     /// The table's name in the file.
     #[key(with = Table::span)]
     pub span: Span,
+}
+
+impl Config {
+    /// The text of a filter's `plugin`, as it stands in the file.
+    pub(crate) fn plugin_text(&self, filter: &FilterConfig) -> Option<String> {
+        let span = filter.plugin_span;
+        let text = self.source.text.get(span.start..span.end)?;
+        let value = DeValue::parse(text).ok()?;
+        Some(value.get_ref().as_str()?.to_owned())
+    }
 }
 
 impl FilterConfig {
