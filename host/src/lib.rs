@@ -74,6 +74,7 @@ mod limits;
 mod model;
 mod observe;
 mod plugin_test;
+mod plugin_inspect;
 mod proxy;
 mod route;
 mod runtime;

@@ -19,6 +19,7 @@
 //! imports and is granted it will be recognized.
 
 mod account;
+pub(crate) mod anatomy;
 mod bindings;
 pub(crate) mod bounds;
 pub(crate) mod breaker;
@@ -47,6 +48,7 @@ mod filter_services;
 pub(crate) mod grants;
 mod guest_trace;
 mod host;
+pub(crate) mod inspect;
 mod instance;
 mod instance_source;
 mod job_queue;
@@ -75,10 +77,17 @@ pub(crate) use failure::CallFailure;
 pub(crate) use filter::Filter;
 pub(crate) use instance::{BodyCall, CallFault, PhaseResult};
 pub(crate) use pending_charge::DecisionSignal;
+pub(crate) use pool::INSTANCES_PER_WORKER;
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;
 pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, HeadVerdict};
 pub(crate) use worker_filter::{CheckOutError, CheckedOut, WorkerFilter};
+
+/// The SHA-256 of a plugin's file, in hexadecimal.
+#[must_use]
+pub(crate) fn file_digest(wasm: &[u8]) -> String {
+    component_digest::ComponentDigest::of(wasm).to_string()
+}
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.
 const fn assert_send<T: Send>() {}

@@ -295,7 +295,8 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-pub(super) fn bounds(filter: &FilterConfig) -> FilterBounds {
+/// How much a filter may use.
+pub(crate) fn bounds(filter: &FilterConfig) -> FilterBounds {
     FilterBounds {
         cpu: call_cpu(filter),
         wait: filter.limits.wait,

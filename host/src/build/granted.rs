@@ -56,7 +56,7 @@ pub(super) fn settable(loaded: &Filter) -> impl Iterator<Item = &String> {
 }
 
 /// The grants of a filter, and beside them all that it uses and can be granted.
-pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
+pub(crate) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
     let denied = settable(loaded).filter(|name| !grants.attribute(name) && !is_host_fact(name));
     let denied: Vec<_> = denied.cloned().collect();
     grants.attributes.extend(denied);
@@ -65,7 +65,7 @@ pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
 }
 
 /// The grants as the line of the file that says them.
-pub(super) fn allow_line(grants: &Grants) -> String {
+pub(crate) fn allow_line(grants: &Grants) -> String {
     fn list<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
         let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
         (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))

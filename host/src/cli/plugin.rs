@@ -2,6 +2,7 @@
 
 mod test;
 mod distribute;
+mod inspect;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(super) enum PluginCommand {
     /// Pull a component from an OCI registry or a URL, check it, and print the lines for the
     /// configuration. The login is as for `push`.
     Pull(distribute::Pull),
+    /// Show what a component is, which grants it needs, and what it costs on this machine.
+    Inspect(inspect::InspectArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,7 @@ pub(super) fn run(command: &PluginCommand) -> ExitCode {
         PluginCommand::Build(folder) => build(&folder.folder),
         PluginCommand::Push(push) => distribute::push(push),
         PluginCommand::Pull(pull) => distribute::pull(pull),
+        PluginCommand::Inspect(arguments) => return inspect::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -157,6 +157,18 @@ impl CompiledComponent {
         })
     }
 
+    /// The phases that it exports.
+    #[must_use]
+    pub(crate) fn phases(&self) -> Phases {
+        self.phases
+    }
+
+    /// The host interfaces that it imports and that need a grant.
+    #[must_use]
+    pub(crate) fn interfaces(&self) -> &[HostInterface] {
+        &self.interfaces
+    }
+
     /// Whether anything but the registry uses it.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.alive) > 1
