@@ -64,6 +64,7 @@ use crate::upstream::registry::UpstreamRegistry;
 use crate::wasm::FilterRegistry;
 use crate::wasm::component_cache::{ComponentCache, user_folder};
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
+use crate::wasm::recorder::Recorder;
 
 /// The state of the process that outlives configurations.
 pub struct ProcessResources {
@@ -126,6 +127,15 @@ pub enum ProcessResourcesError {
     Sync(#[from] SyncError),
 }
 
+/// The totals of the filter engine.
+fn engine_limits(config: &Config) -> EngineLimits {
+    EngineLimits {
+        max_instances: config.wasm.max_instances.get(),
+        max_memory: config.wasm.max_memory,
+        memory: config.wasm.memory,
+    }
+}
+
 impl ProcessResources {
     /// Make the resources for this configuration and this many workers.
     ///
@@ -134,7 +144,8 @@ impl ProcessResources {
     /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
         let durable = storage::open(config)?;
-        Self::open(config, workers, durable)
+        let engine = FilterEngine::start(engine_limits(config))?;
+        Self::open(config, workers, durable, engine)
     }
 
     /// The same without the store, which a running gateway may use: for `windlass check`.
@@ -146,24 +157,35 @@ impl ProcessResources {
         config: &Config,
         workers: NonZeroUsize,
     ) -> Result<Self, ProcessResourcesError> {
-        let resources = Self::open(config, workers, StorageServices::none(config))?;
+        let engine = FilterEngine::start(engine_limits(config))?;
+        let resources = Self::open(config, workers, StorageServices::none(config), engine)?;
         Ok(Self {
             is_for_check: true,
             ..resources
         })
     }
 
+    /// The same for a plugin's author: filters are recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn for_author(
+        config: &Config,
+        workers: NonZeroUsize,
+        recorder: Recorder,
+    ) -> Result<Self, ProcessResourcesError> {
+        let engine = FilterEngine::for_author(engine_limits(config), recorder)?;
+        Self::open(config, workers, storage::open(config)?, engine)
+    }
+
     fn open(
         config: &Config,
         workers: NonZeroUsize,
         durable: StorageServices,
+        engine: FilterEngine,
     ) -> Result<Self, ProcessResourcesError> {
         let instances = config.wasm.max_instances.get();
-        let engine = FilterEngine::start(EngineLimits {
-            max_instances: instances,
-            max_memory: config.wasm.max_memory,
-            memory: config.wasm.memory,
-        })?;
         let cache = match &config.wasm.cache {
             config::CompileCache::Off => ComponentCache::off(),
             config::CompileCache::Folder(folder) => ComponentCache::in_folder(folder),

@@ -60,6 +60,7 @@ mod notices;
 mod output;
 pub(crate) mod pending_charge;
 mod pool;
+pub(crate) mod recorder;
 pub(crate) mod registry;
 mod reserved_fields;
 pub(crate) mod series;

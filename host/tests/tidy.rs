@@ -40,7 +40,7 @@ const FLOORS: &[&[&str]] = &[
     &["control"],
     &["build"],
     &["admin"],
-    &["plugin_inspect", "plugin_test"],
+    &["plugin_dev", "plugin_inspect", "plugin_test"],
     &["cli"],
 ];
 

@@ -80,6 +80,7 @@ mod path_spelling;
 mod plan_checks;
 mod plugin_kits;
 mod plugin_test;
+mod plugin_dev;
 mod plugin_inspect;
 mod preflights;
 mod proofs;

@@ -1,8 +1,9 @@
 //! `windlass plugin`: makes, builds, runs and tests plugins.
 
-mod test;
+mod dev;
 mod distribute;
 mod inspect;
+mod test;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(super) enum PluginCommand {
     /// Pull a component from an OCI registry or a URL, check it, and print the lines for the
     /// configuration. The login is as for `push`.
     Pull(distribute::Pull),
+    /// Run a gateway with the plugin, build it when its sources change, and print what it does.
+    Dev(dev::DevArguments),
     /// Show what a component is, which grants it needs, and what it costs on this machine.
     Inspect(inspect::InspectArguments),
 }
@@ -57,6 +60,7 @@ pub(super) fn run(command: &PluginCommand) -> ExitCode {
         PluginCommand::Build(folder) => build(&folder.folder),
         PluginCommand::Push(push) => distribute::push(push),
         PluginCommand::Pull(pull) => distribute::pull(pull),
+        PluginCommand::Dev(arguments) => return dev::run(arguments),
         PluginCommand::Inspect(arguments) => return inspect::run(arguments),
     };
     match done {

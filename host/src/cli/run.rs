@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,7 @@ use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
 use crate::runtime::sockets::handover::{Announced, Predecessor, SocketOffer};
 use crate::server::{self, Workers};
+use crate::wasm::recorder::Recorder;
 
 /// The priority of a reload below that of requests (setpriority(2)).
 const NICE: i32 = 10;
@@ -38,9 +39,34 @@ pub(crate) fn workers(config: &Config) -> NonZeroUsize {
         .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
+/// Reads the configuration, at the start and at each reload.
+pub(super) type ReadConfig = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// What differs between the commands that run a gateway.
+pub(super) struct Launch {
+    /// Reads the configuration anew, for a reload.
+    pub(super) read: ReadConfig,
+    /// Takes a record of each phase of each filter.
+    pub(super) recorder: Option<Recorder>,
+    /// The access log, in place of that of the configuration.
+    pub(super) access: Option<AccessLogWriter>,
+}
+
+impl Launch {
+    /// A gateway for the configuration in this file.
+    fn of_file(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self {
+            read: Arc::new(move || Config::read(&path)),
+            recorder: None,
+            access: None,
+        }
+    }
+}
+
 /// A gateway that serves.
 pub(crate) struct RunningGateway {
-    path: PathBuf,
+    read: ReadConfig,
     pub(super) running: Arc<Running>,
     pub(super) workers: Workers,
     pub(super) access: Option<AccessLogWriter>,
@@ -79,7 +105,7 @@ pub(super) fn run_with(
         }
     };
     let log_level = terminal::log(&config.log);
-    let code = match start(path, config, signals, log_level) {
+    let code = match start(Launch::of_file(path), config, signals, log_level) {
         Ok(started) => {
             serving();
             started.serve()
@@ -92,8 +118,8 @@ pub(super) fn run_with(
 
 /// Builds everything between a configuration and the first request. Prints errors on standard
 /// error.
-fn start(
-    path: &Path,
+pub(super) fn start(
+    launch: Launch,
     config: Config,
     mut signals: Signals,
     log_level: LogLevelSwitch,
@@ -104,7 +130,11 @@ fn start(
             "the soft limit of open files cannot be raised to the hard limit: {error}; raise the soft limit if the gateway runs out of files"
         );
     }
-    let foundation = ProcessResources::new(&config, count).map_err(failed)?;
+    let foundation = match launch.recorder {
+        Some(recorder) => ProcessResources::for_author(&config, count, recorder),
+        None => ProcessResources::new(&config, count),
+    };
+    let foundation = foundation.map_err(failed)?;
     let mut predecessor = Predecessor::default();
     let bind = || server::bind(&config.listeners, count, &mut predecessor);
     let bound = signals.enter_runtime(bind).map_err(failed)?;
@@ -113,7 +143,10 @@ fn start(
     let admin = signals.enter_runtime(|| admin.map(bind).transpose());
     let admin = admin.map_err(failed)?;
     let tls = admin.as_ref().and_then(|admin| admin.tls.clone());
-    let access = open_log(&config.log.access).map_err(failed)?;
+    let access = match launch.access {
+        Some(access) => Some(access),
+        None => open_log(&config.log.access).map_err(failed)?,
+    };
     let mut problems = config.warnings.clone();
     file_limit::check(&config, count, &mut problems);
     if problems.is_fatal() {
@@ -165,7 +198,7 @@ fn start(
     }
     notify::ready();
     Ok(RunningGateway {
-        path: path.to_owned(),
+        read: launch.read,
         running,
         workers,
         access,
@@ -232,10 +265,15 @@ impl RunningGateway {
         }
     }
 
+    /// How many reloads put a new configuration in use.
+    pub(super) fn reloads(&self) -> u64 {
+        self.running.reloads.done.load(Ordering::Relaxed)
+    }
+
     /// Reopens logs, builds the next gateway in the background, and puts it in use; any error
     /// keeps the old one. Repeats that if another reload was asked for meanwhile. Returns whether
     /// the gateway continues: a stop does not wait for a reload.
-    fn reload(&mut self) -> bool {
+    pub(super) fn reload(&mut self) -> bool {
         loop {
             notify::reloading();
             reopen(self.access.as_ref());
@@ -250,7 +288,7 @@ impl RunningGateway {
                 None
             };
             let (running, workers) = (&self.running, &self.workers);
-            let built = build_in_background(self.path.clone(), Arc::clone(running));
+            let built = build_in_background(Arc::clone(&self.read), Arc::clone(running));
             let used = apply_build(built, running, workers, self.tls.as_ref());
             let ended = self.signals.wait_for(used, on_signal).is_err();
             if !ended {
@@ -290,12 +328,12 @@ pub(super) fn ignore(number: i32) {
 type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>, LogLevel)>;
 
 /// Builds on a thread of its own. If the process ends, nobody waits for it.
-fn build_in_background(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
+fn build_in_background(read: ReadConfig, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
     let (done, built) = oneshot::channel();
     let build = move || {
         lower_priority();
         // The receiver may have given up.
-        let _ = done.send(build(&path, &running.foundation));
+        let _ = done.send(build(&read, &running.foundation));
     };
     let thread = std::thread::Builder::new().name("windlass-reload".into());
     if let Err(error) = thread.spawn(build) {
@@ -346,8 +384,8 @@ fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
 }
 
 /// Builds the next gateway, and finds the files of the admin listener's certificate.
-fn build(path: &Path, foundation: &ProcessResources) -> BuildResult {
-    let config = match Config::read(path) {
+fn build(read: &ReadConfig, foundation: &ProcessResources) -> BuildResult {
+    let config = match read() {
         Ok(config) => config,
         Err(problems) => {
             report_problems(&problems);

@@ -87,6 +87,14 @@ pub struct Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
+    /// A report that a file as a whole cannot be used.
+    #[must_use]
+    pub(crate) fn of_file(name: &str, message: impl Into<String>) -> Self {
+        let mut problems = Self::new(Arc::new(Source::new(name, "")));
+        problems.error(Span::default(), message);
+        problems
+    }
+
     /// An empty report on a file.
     #[must_use]
     pub(crate) fn new(source: Arc<Source>) -> Self {

@@ -7,7 +7,8 @@
 //! It never has the query (keys are sent there), the request's header fields, or bodies.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, PipeWriter};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct AccessLogWriter {
     /// The destination.
     pub(crate) target: Target,
     pub(crate) sink: Sink,
+    /// The size at which a worker hands its buffer over. Bytes.
+    hand_over_at: usize,
 }
 
 impl AccessLogWriter {
@@ -41,7 +44,25 @@ impl AccessLogWriter {
     /// The file cannot be opened, or the system gives no thread.
     pub(crate) fn open(target: Target) -> io::Result<Self> {
         let sink = Sink::start(SETTINGS, Outlet::open(&target)?)?;
-        Ok(Self { target, sink })
+        Ok(Self {
+            target,
+            sink,
+            hand_over_at: BUFFER,
+        })
+    }
+
+    /// An access log for a reader in this process, which gets each line at once.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub(crate) fn to_pipe(pipe: PipeWriter) -> io::Result<Self> {
+        let outlet = Outlet::of_pipe(OwnedFd::from(pipe).into());
+        Ok(Self {
+            target: Target::Stdout,
+            sink: Sink::start(SETTINGS, outlet)?,
+            hand_over_at: 1,
+        })
     }
 
     /// Opens the file of that name again, because the old one was moved away.
@@ -62,6 +83,7 @@ impl AccessLogWriter {
         LogBuffer {
             bytes: RefCell::default(),
             sink: self.sink.input(),
+            hand_over_at: self.hand_over_at,
         }
     }
 }
@@ -71,6 +93,7 @@ impl AccessLogWriter {
 pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
     sink: Arc<SinkQueue>,
+    hand_over_at: usize,
 }
 
 impl LogBuffer {
@@ -83,7 +106,7 @@ impl LogBuffer {
             // A partial line would corrupt the next one.
             Err(_) => bytes.truncate(before),
         }
-        if bytes.len() >= BUFFER {
+        if bytes.len() >= self.hand_over_at {
             self.hand_over(&mut bytes);
         }
     }

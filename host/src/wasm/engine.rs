@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::epoch::{Epoch, Ticking};
+use super::recorder::Recorder;
 
 /// Stack that guest code may use. Worker threads must have more than this.
 pub(crate) const GUEST_STACK: usize = 512 * 1024;
@@ -46,6 +47,8 @@ pub(crate) struct FilterEngine {
     epoch: Arc<Epoch>,
     /// The budget that the linear memories of all instances share.
     pub(crate) budget: Arc<MemoryBudget>,
+    /// Takes a record of each phase, if somebody wants one.
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl FilterEngine {
@@ -55,7 +58,27 @@ impl FilterEngine {
     ///
     /// The system cannot reserve the address space, or start a thread.
     pub(crate) fn start(limits: EngineLimits) -> Result<Self, EngineError> {
-        let engine = Engine::new(&config(limits)).map_err(|error| EngineError::Reserve {
+        Self::with_config(limits, &config(limits))
+    }
+
+    /// An engine for a plugin's author: its filters are recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub(crate) fn for_author(
+        limits: EngineLimits,
+        recorder: Recorder,
+    ) -> Result<Self, EngineError> {
+        let config = config(limits);
+        Ok(Self {
+            recorder: Some(recorder),
+            ..Self::with_config(limits, &config)?
+        })
+    }
+
+    fn with_config(limits: EngineLimits, config: &Config) -> Result<Self, EngineError> {
+        let engine = Engine::new(config).map_err(|error| EngineError::Reserve {
             instances: limits.max_instances,
             source: error.into(),
         })?;
@@ -64,6 +87,7 @@ impl FilterEngine {
             engine,
             epoch: Arc::new(epoch),
             budget: Arc::new(MemoryBudget::new(limits.memory)),
+            recorder: None,
         })
     }
 

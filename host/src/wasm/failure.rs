@@ -189,6 +189,15 @@ impl CallFailure {
         }
     }
 
+    /// The guest's stack, a line for each frame; empty if it did not trap.
+    #[must_use]
+    pub(super) fn backtrace(&self) -> &str {
+        match self {
+            Self::Trap { backtrace, .. } => backtrace,
+            _ => "",
+        }
+    }
+
     /// The gateway's own code panicked.
     pub(super) fn of_panic(panic: &Panic) -> Self {
         Self::HostPanic(panic.message())

@@ -17,6 +17,7 @@ use super::chunk::Chunk;
 use super::exports::{BodyFunction, Exports, Guests};
 use super::facts::Advice;
 use super::failure::CallFailure;
+use super::recorder::Decided;
 use super::services::Services;
 use super::state::{InstanceState, Phase};
 use super::verdict::{self, BodyVerdict, HeadVerdict};
@@ -345,6 +346,7 @@ impl Instance {
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
+        V: Decided,
     {
         let call = *require(call.as_ref()).map_err(|error| self.failure(error))?;
         let state = self.store.data_mut();
@@ -362,8 +364,14 @@ impl Instance {
                 .unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
         };
         let result = caught(|| Ok(check(answer?, self.store.data_mut())?));
-        self.store.data_mut().finish_phase(result.is_ok());
-        result.map_err(|error| self.failure(error))
+        let state = self.store.data_mut();
+        let edits = state.recorded_edits();
+        state.finish_phase(result.is_ok());
+        let result = result.map_err(|error| self.failure(error));
+        if let Some(edits) = edits {
+            self.store.data_mut().record_on_fiber(phase, edits, &result);
+        }
+        result
     }
 
     /// The phase for a request's body, else for a response's, and its function.
@@ -406,7 +414,7 @@ impl Instance {
 
     /// Arm, call, and keep or undo the edits.
     #[inline]
-    fn phase<V>(
+    fn phase<V: Decided>(
         &mut self,
         call: PhaseCall<'_>,
         phase: Phase,
@@ -417,12 +425,17 @@ impl Instance {
         self.store.set_epoch_deadline(self.first_look);
         let result = caught(|| run(&self.guests, &mut self.store));
         let state = self.store.data_mut();
+        let edits = state.recorded_edits();
         #[expect(
             clippy::expect_used,
             reason = "`enter` put it there a few lines above and nothing but `leave` takes it"
         )]
         let exchange = state.end_phase(result.is_ok()).expect("an exchange");
         let result = result.map_err(|error| self.failure(error));
+        if let Some(edits) = edits {
+            let state = self.store.data_mut();
+            state.record_phase(phase, &exchange, edits, &result);
+        }
         (exchange, result)
     }
 }

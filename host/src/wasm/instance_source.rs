@@ -16,6 +16,7 @@ use super::filter_services::FilterServices;
 use super::grants::Grants;
 use super::instance::Instance;
 use super::memory::MemoryAccount;
+use super::recorder::Recording;
 use super::state::InstanceState;
 
 /// Makes the instances of one filter.
@@ -62,7 +63,7 @@ impl InstanceSource {
     /// Instantiate, for this many calls.
     pub(super) fn instantiate(&self, calls: u32) -> Result<Instance, CallFailure> {
         self.made.fetch_add(1, Ordering::Relaxed);
-        let state = InstanceState::new(
+        let mut state = InstanceState::new(
             self.name.clone(),
             self.grants.clone(),
             self.services.clone(),
@@ -70,6 +71,8 @@ impl InstanceSource {
             MemoryAccount::new(self.bounds.memory, self.engine.budget.clone()),
             CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
         );
+        let recorder = self.engine.recorder.clone();
+        state.recording = recorder.map(|recorder| Box::new(Recording::new(recorder)));
         let engine = &self.engine.engine;
         Instance::start(engine, &self.pre, &self.exports, state, &self.bounds, calls)
     }

@@ -36,15 +36,16 @@ pub(crate) fn link(
     grants: &Grants,
 ) -> Result<Linked> {
     let mut linker = Linker::<InstanceState>::new(&engine.engine);
+    let records = engine.recorder.is_some();
     for (path, link) in OPEN_INTERFACES {
-        link(HostFunctions::of(&mut linker, path)?)?;
+        link(HostFunctions::of(&mut linker, path, records)?)?;
     }
     let mut denied = Vec::new();
     for interface in component.interfaces.iter() {
         if grants.interface(*interface) {
             link_granted(
                 *interface,
-                HostFunctions::of(&mut linker, interface.path())?,
+                HostFunctions::of(&mut linker, interface.path(), records)?,
             )?;
         } else {
             denied.push(*interface);

@@ -26,6 +26,7 @@ use super::grants::Grants;
 use super::guest_trace::GuestTrace;
 use super::memory::MemoryAccount;
 use super::output::{Output, StreamKind};
+use super::recorder::Recording;
 use super::services::Services;
 use super::token_check::TokenCheck;
 use crate::exchange::{AttributeValue, Exchange};
@@ -122,6 +123,8 @@ pub(crate) struct InstanceState {
     pub(crate) output: Output,
     /// The lines of the component's source.
     pub(crate) debug_lines: Arc<DebugLines>,
+    /// The record of the running phase, if the engine has a recorder.
+    pub(crate) recording: Option<Box<Recording>>,
     /// WASI's streams and the like.
     pub(crate) resources: ResourceTable,
 }
@@ -192,6 +195,7 @@ impl InstanceState {
             chunk_edited: false,
             memory,
             cpu,
+            recording: None,
             resources,
         }
     }
@@ -207,6 +211,9 @@ impl InstanceState {
         self.exchange = Some(exchange);
         self.account = Account::new(self.calls_before);
         self.output.begin();
+        if let Some(recording) = &mut self.recording {
+            recording.begin();
+        }
         self.chunk_edited = false;
         self.memory.refused = None;
     }
@@ -277,6 +284,12 @@ impl InstanceState {
     /// Record the value that an edit replaces.
     pub(crate) fn record_undo(&mut self, undo: Undo) {
         self.journal.push(undo);
+    }
+
+    /// The edits of the running phase so far, as what undoes them.
+    #[must_use]
+    pub(super) fn journal(&self) -> &[Undo] {
+        &self.journal
     }
 
     /// The length of the journal, as a mark for [`Self::undo_to`].

@@ -234,6 +234,9 @@ fn serve_streams(function: WasiFunction<'_, '_>) -> Result<bool> {
                     state.account.charge_call()?;
                     state.account.charge_bytes(bytes.len())?;
                     let OutputStream(kind) = *state.resources.get(&stream)?;
+                    if let Some(recording) = &mut state.recording {
+                        recording.output(kind, &bytes);
+                    }
                     state.write_output(kind, &bytes);
                     Ok((StreamResult::Ok(()),))
                 },

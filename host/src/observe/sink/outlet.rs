@@ -143,6 +143,17 @@ impl Outlet {
         })
     }
 
+    /// A pipe whose reader is in this process.
+    #[must_use]
+    pub(crate) fn of_pipe(file: File) -> Self {
+        Self {
+            file,
+            is_regular: false,
+            rest: Vec::new(),
+            waiter: None,
+        }
+    }
+
     /// Whether a line was written in part.
     #[must_use]
     pub(crate) fn is_mid_line(&self) -> bool {

@@ -1,4 +1,8 @@
 //! How a host interface is linked: each function charges its call to the phase's account, and then serves it.
+//!
+//! If the engine has a recorder, a wrapper also writes the call down; otherwise the bare function is linked.
+
+use std::time::Instant;
 
 use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower};
 use wasmtime::{Error, Result, StoreContextMut, bail};
@@ -7,18 +11,40 @@ use crate::wasm::account::Overdrawn;
 use crate::wasm::bindings::types::EditError;
 use crate::wasm::component::CONTRACT;
 use crate::wasm::failure::CallFailure;
+use crate::wasm::recorder::{CallLabel, RecordedCall, ShownValues};
 use crate::wasm::state::InstanceState;
 
 /// The functions of one host interface.
 ///
 /// The types of arguments and results are checked when a component is linked; a test links one that imports
 /// the whole contract.
-pub(in crate::wasm) struct HostFunctions<'a>(LinkerInstance<'a, InstanceState>);
+pub(in crate::wasm) struct HostFunctions<'a> {
+    linked: LinkerInstance<'a, InstanceState>,
+    path: &'static str,
+    /// Whether calls are written down.
+    records: bool,
+}
 
 impl<'a> HostFunctions<'a> {
-    /// Those of the interface at this path, without its version.
-    pub(in crate::wasm) fn of(linker: &'a mut Linker<InstanceState>, path: &str) -> Result<Self> {
-        linker.instance(&format!("{path}@{CONTRACT}")).map(Self)
+    /// Those of the interface at this path, without its version. `records`: whether calls are written down.
+    pub(in crate::wasm) fn of(
+        linker: &'a mut Linker<InstanceState>,
+        path: &'static str,
+        records: bool,
+    ) -> Result<Self> {
+        Ok(Self {
+            linked: linker.instance(&format!("{path}@{CONTRACT}"))?,
+            path,
+            records,
+        })
+    }
+
+    /// The same, of which no call is written down: lines of the log are recorded as lines.
+    pub(super) fn unrecorded(self) -> Self {
+        Self {
+            records: false,
+            ..self
+        }
     }
 
     pub(super) fn add<P, R>(
@@ -27,8 +53,8 @@ impl<'a> HostFunctions<'a> {
         serve: impl Fn(&mut InstanceState, P) -> Result<R> + Send + Sync + 'static,
     ) -> Result<()>
     where
-        P: ComponentNamedList + Lift + 'static,
-        R: ComponentNamedList + Lower + 'static,
+        P: ComponentNamedList + Lift + ShownValues + 'static,
+        R: ComponentNamedList + Lower + ShownValues + 'static,
     {
         self.add_reading(name, move |store, arguments| {
             serve(store.data_mut(), arguments)
@@ -42,8 +68,8 @@ impl<'a> HostFunctions<'a> {
         serve: impl Fn(&mut InstanceState, P) -> Result<R> + Send + Sync + 'static,
     ) -> Result<()>
     where
-        P: ComponentNamedList + Lift + 'static,
-        R: ComponentNamedList + Lower + 'static,
+        P: ComponentNamedList + Lift + ShownValues + 'static,
+        R: ComponentNamedList + Lower + ShownValues + 'static,
     {
         self.add(name, move |state, arguments| {
             in_phase(state)?;
@@ -58,14 +84,56 @@ impl<'a> HostFunctions<'a> {
         serve: impl Fn(&mut StoreContextMut<'_, InstanceState>, P) -> Result<R> + Send + Sync + 'static,
     ) -> Result<()>
     where
-        P: ComponentNamedList + Lift + 'static,
-        R: ComponentNamedList + Lower + 'static,
+        P: ComponentNamedList + Lift + ShownValues + 'static,
+        R: ComponentNamedList + Lower + ShownValues + 'static,
     {
-        self.0.func_wrap(
+        if self.records {
+            return self.add_recorded(name, serve);
+        }
+        self.linked.func_wrap(
             name,
             move |mut store: StoreContextMut<'_, InstanceState>, arguments: P| {
                 store.data_mut().account.charge_call()?;
                 serve(&mut store, arguments)
+            },
+        )
+    }
+
+    /// Add a function whose calls are written down.
+    fn add_recorded<P, R>(
+        &mut self,
+        name: &str,
+        serve: impl Fn(&mut StoreContextMut<'_, InstanceState>, P) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + ShownValues + 'static,
+        R: ComponentNamedList + Lower + ShownValues + 'static,
+    {
+        let label = CallLabel::new(self.path, name);
+        self.linked.func_wrap(
+            name,
+            move |mut store: StoreContextMut<'_, InstanceState>, arguments: P| {
+                store.data_mut().account.charge_call()?;
+                let mut text = label.text();
+                arguments.show_all(Some(&store), &mut text);
+                let arguments_text = text.take();
+                let start = Instant::now();
+                let result = serve(&mut store, arguments);
+                let took = start.elapsed();
+                let shown = match &result {
+                    Ok(values) => {
+                        values.show_all(None, &mut text);
+                        Ok(text.take())
+                    }
+                    Err(error) => Err(error.root_cause().to_string()),
+                };
+                store.data_mut().record_call(RecordedCall {
+                    function: label.function.clone(),
+                    arguments: arguments_text,
+                    result: shown,
+                    took,
+                });
+                result
             },
         )
     }

@@ -14,15 +14,19 @@ const MAX_LINES: u32 = 64;
 /// The longest line. Bytes.
 const MAX_LINE: usize = 8 * 1024;
 
-pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
-    functions.add("enabled", |_, (level,): (Level,)| {
-        Ok((match level {
-            Level::Trace => tracing::enabled!(tracing::Level::TRACE),
-            Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
-            Level::Info => tracing::enabled!(tracing::Level::INFO),
-            Level::Warn => tracing::enabled!(tracing::Level::WARN),
-            Level::Error => tracing::enabled!(tracing::Level::ERROR),
-        },))
+pub(super) fn link(functions: HostFunctions<'_>) -> Result<()> {
+    let mut functions = functions.unrecorded();
+    functions.add("enabled", |state, (level,): (Level,)| {
+        // A recorder takes lines of every level.
+        let is_recorded = state.recording.is_some();
+        Ok((is_recorded
+            || match level {
+                Level::Trace => tracing::enabled!(tracing::Level::TRACE),
+                Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+                Level::Info => tracing::enabled!(tracing::Level::INFO),
+                Level::Warn => tracing::enabled!(tracing::Level::WARN),
+                Level::Error => tracing::enabled!(tracing::Level::ERROR),
+            },))
     })?;
     functions.add(
         "write",
@@ -55,6 +59,9 @@ impl InstanceState {
             // `windlass check` shows what it wrote while it was configured.
             self.output.keep_said(&message);
         }
+        if let Some(recording) = &mut self.recording {
+            recording.line(level_word(level), &format!("{message} {fields}"));
+        }
         let line = message_text(&message);
         let fields = Some(&fields).filter(|fields| !fields.is_empty());
         let fields = fields.map(tracing::field::display);
@@ -72,5 +79,16 @@ impl InstanceState {
             Level::Error => tracing::error!(filter, request, fields, "{line}"),
         }
         Ok(())
+    }
+}
+
+/// The word of a level in a record.
+fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }

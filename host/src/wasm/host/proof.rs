@@ -14,6 +14,7 @@ use crate::runtime::clock::Timestamp;
 use crate::tokens::ProofUse;
 use crate::verifier::proof::{self, ProofDemands, ProofError};
 use crate::wasm::bindings::tokens::ProofError as WitProofError;
+use crate::wasm::recorder::{CallText, Guest, Shown};
 use crate::wasm::state::InstanceState;
 
 /// The longest time that a proof may be used for. Milliseconds.
@@ -27,6 +28,12 @@ pub(super) struct ProofArgument {
     origin: Option<WasmStr>,
     #[component(name = "max-age-ms")]
     max_age_ms: u64,
+}
+
+impl Shown for ProofArgument {
+    fn show(&self, _: Guest<'_, '_>, text: &mut CallText) {
+        text.word("(a proof)");
+    }
 }
 
 /// The outcome of a check; an error carries its word for the log.

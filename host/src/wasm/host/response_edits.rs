@@ -12,6 +12,7 @@ use super::fields::field_name;
 use super::functions::{HostError, HostResult, answer};
 use crate::exchange::ResponseEdit;
 use crate::wasm::bindings::types::{EditError, Message};
+use crate::wasm::recorder::{CallText, Guest, Shown};
 use crate::wasm::state::{InstanceState, Phase, Undo};
 
 /// The most edits of one response that a filter may ask for.
@@ -32,6 +33,17 @@ enum EditArgument {
     AddMember((WasmStr, Vec<u8>)),
     #[component(name = "remove")]
     Remove(WasmStr),
+}
+
+impl Shown for EditArgument {
+    fn show(&self, guest: Guest<'_, '_>, text: &mut CallText) {
+        match self {
+            Self::Set(field) => text.word_and("set ", field, guest),
+            Self::Append(field) => text.word_and("append ", field, guest),
+            Self::AddMember(field) => text.word_and("add-member ", field, guest),
+            Self::Remove(name) => text.word_and("remove ", name, guest),
+        }
+    }
 }
 
 pub(super) fn link(mut functions: HostFunctions<'_>) -> Result<()> {
