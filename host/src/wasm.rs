@@ -45,6 +45,7 @@ mod fiber;
 pub(crate) mod field_names;
 pub(crate) mod filter;
 mod filter_services;
+mod function_cache;
 pub(crate) mod grants;
 mod guest_trace;
 mod host;

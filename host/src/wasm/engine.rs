@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::epoch::{Epoch, Ticking};
+use super::function_cache::FunctionCache;
 use super::recorder::Recorder;
 
 /// Stack that guest code may use. Worker threads must have more than this.
@@ -61,7 +62,8 @@ impl FilterEngine {
         Self::with_config(limits, &config(limits))
     }
 
-    /// An engine for a plugin's author: its filters are recorded.
+    /// An engine for a plugin that is built again and again: its filters are recorded, and functions that did not change
+    /// are not compiled again.
     ///
     /// # Errors
     ///
@@ -70,7 +72,9 @@ impl FilterEngine {
         limits: EngineLimits,
         recorder: Recorder,
     ) -> Result<Self, EngineError> {
-        let config = config(limits);
+        let mut config = config(limits);
+        // Without the cache, each build is compiled as a whole.
+        let _ = config.enable_incremental_compilation(Arc::new(FunctionCache::new()));
         Ok(Self {
             recorder: Some(recorder),
             ..Self::with_config(limits, &config)?
