@@ -119,6 +119,8 @@ plugin = "builtin:usage-plan"
 plugin = "builtin:transform"
 settings = { request = [{ op = "set", header = "x-consumer", value = "${attribute.consumer.id!}" }], response = [{ op = "set", header = "x-served-by", value = "windlass" }] }
 
+LANGUAGES
+
 [plan.large]
 rate = 1000000000
 burst = 1000000000
@@ -126,6 +128,37 @@ quota = { limit = 1000000000000, period = "month" }
 
 KEYS
 "#;
+
+/// The api-key filter in other languages, and Python's, which is too large for the repository, if
+/// `PYTHON_FILTER` names its component.
+const LANGUAGES: [(&str, &str); 4] = [
+    ("c", "tests/guests/c/filter.wasm"),
+    ("go", "tests/guests/go/filter.wasm"),
+    ("javascript", "tests/guests/javascript/filter.wasm"),
+    ("python", ""),
+];
+
+/// A route and a filter for each of these languages.
+fn languages() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let tables = LANGUAGES.into_iter().map(|(language, file)| {
+        let plugin = match file {
+            "" => std::env::var("PYTHON_FILTER").unwrap_or("builtin:api-key".to_owned()),
+            file => root.join(file).display().to_string(),
+        };
+        let allow = match plugin.starts_with("builtin:") {
+            true => "",
+            false => {
+                r#"allow = { interfaces = ["keys"], attributes = ["consumer.*", "api-key.*", "auth.*", "plan.*"] }"#
+            }
+        };
+        format!(
+            "[[route]]\npath = \"/{language}\"\nfilters = [\"{language}\"]\nrespond = {{}}\n\
+             [filter.{language}]\nplugin = \"{plugin}\"\n{allow}\n"
+        )
+    });
+    tables.collect()
+}
 
 /// A thousand keys, the number that other gateways were measured with.
 fn keys() -> String {
@@ -205,7 +238,8 @@ fn gateway() -> &'static Arc<Gateway> {
         let text = CONFIG
             .replace("NOOP", &noop().display().to_string())
             .replace("KEYSET", &key_set().display().to_string())
-            .replace("KEYS", &keys());
+            .replace("KEYS", &keys())
+            .replace("LANGUAGES", &languages());
         let config = Config::parse("bench.toml", &text, Path::new("/"))
             .unwrap_or_else(|problems| panic!("{problems}"));
         let workers = NonZeroUsize::MIN;
@@ -372,6 +406,16 @@ fn rate_limit_filter(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)
         .bench_local_values(|held| pass(6, held));
+}
+
+/// The routes of [`LANGUAGES`] begin after those of [`CONFIG`].
+#[divan::bench(args = LANGUAGES.map(|(language, _)| language), sample_count = 5000, sample_size = 10)]
+fn api_key_filter_in(bencher: Bencher<'_, '_>, language: &str) {
+    let position = LANGUAGES.iter().position(|(name, _)| *name == language);
+    let route = 7 + position.expect("a language");
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(route, held));
 }
 
 fn main() {

@@ -26,14 +26,15 @@ impl Passage {
                 self.entered.borrow_mut().push(position);
                 continue;
             }
-            let caller = self.call_context(position, worker_filter);
+            // Made anew for each call: one that is kept across an await makes every request slower.
+            let caller = || self.call_context(position, worker_filter);
             let verdict = match self.max_wait(filter) {
-                None => match self.run_request(caller) {
+                None => match self.run_request(caller()) {
                     Ok(verdict) => verdict,
                     // Boxed, since this is rare, and a large future makes every request slower.
-                    Err(not_now) => Box::pin(self.run_request_when_ready(caller, not_now)).await,
+                    Err(not_now) => Box::pin(self.run_request_when_ready(caller(), not_now)).await,
                 },
-                Some(most) => self.run_when_decidable(caller, most).await,
+                Some(most) => self.run_when_decidable(caller(), most).await,
             };
             let mode = match verdict {
                 Ok(HeadVerdict::Next(mode)) => mode,
@@ -51,10 +52,9 @@ impl Passage {
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
                     let direction = Direction::Request;
-                    if !self
-                        .show_whole_body(caller, direction, max, body, through)
-                        .await?
-                    {
+                    // Boxed, for the same reason.
+                    let shown = self.show_whole_body(caller(), direction, max, body, through);
+                    if !Box::pin(shown).await? {
                         continue;
                     }
                 }

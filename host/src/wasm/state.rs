@@ -90,7 +90,7 @@ pub(crate) struct InstanceState {
     pub(crate) had_no_room: Cell<bool>,
     /// The failure with which the running phase ends although its guest returned: it waits for an event, and runs
     /// again.
-    pub(crate) awaited: Option<CallFailure>,
+    pub(crate) awaited: Option<Box<CallFailure>>,
     /// Members that the running phase adds to the problem body of its refusal.
     pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.

@@ -73,7 +73,7 @@ pub(crate) fn request(
 ) -> Result<HeadVerdict, CallFailure> {
     if let Some(awaited) = state.awaited.take() {
         state.refund();
-        return Err(awaited);
+        return Err(*awaited);
     }
     match verdict {
         RequestVerdict::Next(mode) => Ok(HeadVerdict::Next(body_mode(mode, has_body)?)),

@@ -73,7 +73,7 @@ impl InstanceState {
         })?;
         match (waiting, pending.outcome()) {
             (Some(waiting), _) if self.may_rerun => {
-                self.awaited = Some(CallFailure::Callout(waiting));
+                self.awaited = Some(Box::new(CallFailure::Callout(waiting)));
                 Err(HostError::Refused(CallError::NotYet))
             }
             (None, Some(Ok(answer))) => Ok(response(answer)),

@@ -265,7 +265,7 @@ fn accept(state: &mut InstanceState, found: VerifierOutcome) -> HostResult<(), V
             Err(rejected(error))
         }
         VerifierOutcome::Later(waiting) => {
-            state.awaited = Some(CallFailure::NewerKeys(waiting));
+            state.awaited = Some(Box::new(CallFailure::NewerKeys(waiting)));
             Err(HostError::Refused(VerifyError::NotYet))
         }
     }
