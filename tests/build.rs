@@ -2,7 +2,8 @@
 //!
 //! It runs Cargo inside of Cargo, by the rules of `plugins/embed/build.rs`, and in the target
 //! folder of the first-party plugins, so that the SDK is compiled once for both. `actor.wasm` is
-//! `tests/guests/rust`, a filter that does what its settings say; the other two are its examples.
+//! `tests/guests/rust`, a filter that does what its settings say; two others are its examples.
+//! `handler.wasm` is `tests/guests/handler`, a component on `wasi:http`.
 
 use std::env;
 use std::error::Error;
@@ -15,7 +16,8 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
 /// The guests to build, and the names under which the tests find them.
-const GUESTS: [(&str, &str); 3] = [
+const GUESTS: [(&str, &str); 4] = [
+    ("windlass_test_handler.wasm", "handler.wasm"),
     ("windlass_test_guest.wasm", "actor.wasm"),
     ("examples/headstrong.wasm", "headstrong.wasm"),
     ("examples/starter.wasm", "starter.wasm"),
@@ -88,6 +90,8 @@ fn watch(root: &Path) {
         "tests/guests/rust/examples",
         "tests/guests/rust/Cargo.toml",
         "kits/templates/rust",
+        "tests/guests/handler/src",
+        "tests/guests/handler/Cargo.toml",
         "plugin-sdk/src",
         "plugin-sdk/Cargo.toml",
         "wit",
@@ -113,7 +117,7 @@ fn build(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     cargo
         .current_dir(root)
         .args(["build", "--locked", "--lib", "--examples"])
-        .args(["-p", "windlass-test-guest"])
+        .args(["-p", "windlass-test-guest", "-p", "windlass-test-handler"])
         .args(["--target", TARGET, "--profile", PROFILE])
         .arg("--target-dir")
         .arg(target)

@@ -64,7 +64,7 @@ pub(crate) struct Running {
     /// Lines of the gateway's own log that were lost.
     pub(crate) own_log_dropped: Arc<AtomicU64>,
     /// Changes the level of the gateway's own log.
-    pub(crate) log_level: LogLevelSwitch,
+    pub(crate) log_level: Arc<LogLevelSwitch>,
     /// The key and plan service, if storage is configured.
     pub(crate) service: Option<Arc<ControlService>>,
 }

@@ -15,6 +15,7 @@
 //!
 //! `wasm/` calls the guests, and `error` words the responses.
 
+mod handler;
 mod order;
 mod pipe;
 mod request;
@@ -28,6 +29,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use handler::RunningHandler;
 use http::HeaderName;
 use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
@@ -76,7 +78,7 @@ impl Chain {
         let edits = |filter: &Arc<Filter>| !filter.facts().advice.response_edits.is_empty();
         Self {
             has_response_edits: filters().any(edits),
-            has_response: has(|phases| phases.response),
+            has_response: has(|phases| phases.response) || filters().any(|one| one.is_handler()),
             has_log: has(|phases| phases.log),
             head_fields: trailers::head_fields(filters()),
             worker_filters: worker_filters.into(),
@@ -105,6 +107,8 @@ pub struct Passage {
     exchange: ExchangeCell,
     /// Positions of the filters whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
+    /// The handlers that the request passed.
+    handlers: RefCell<Vec<RunningHandler>>,
     /// How a filter ended a body on its way.
     body_end: RefCell<Option<Box<ChainEnd>>>,
 }
@@ -146,6 +150,7 @@ impl Passage {
             chain,
             exchange,
             entered: RefCell::default(),
+            handlers: RefCell::default(),
             body_end: RefCell::default(),
         })
     }

@@ -130,7 +130,7 @@ impl Bench {
             Ok(filter) => filter,
             Err(error) => {
                 let rejected = SettingsReport::rejected(sample, &error);
-                if !matches!(error, LoadError::Settings(_)) || sample.is_given() {
+                if !matches!(error, LoadError::Settings { .. }) || sample.is_given() {
                     report.refused = Some(error.to_string());
                 }
                 report.settings = Some(rejected);
@@ -156,7 +156,10 @@ impl Bench {
     fn make(&self, component: &CompiledComponent) -> Result<Arc<Filter>, LoadError> {
         let registry = &self.resources.registry;
         let Some(filter) = self.config.filters.first() else {
-            return Err(LoadError::Settings(Vec::new()));
+            return Err(LoadError::Settings {
+                complaints: Vec::new(),
+                said: None,
+            });
         };
         let grants = Grants {
             interfaces: component.interfaces().to_vec(),

@@ -67,6 +67,7 @@ mod reserved_fields;
 pub(crate) mod series;
 pub(crate) mod services;
 mod settings_schema;
+pub(crate) mod standard;
 mod state;
 mod token_check;
 pub(crate) mod verdict;

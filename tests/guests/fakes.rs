@@ -103,6 +103,7 @@ fn load(settings: &Value) -> Loaded<Actor> {
 }
 
 /// Steps of a request phase, with a name each.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(&'static str, Value)> {
     vec![
         (

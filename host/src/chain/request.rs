@@ -23,6 +23,10 @@ impl Passage {
         for (position, worker_filter) in self.worker_filters() {
             let filter = worker_filter.filter();
             if !filter.phases().request {
+                if filter.is_handler() {
+                    let through = std::mem::take(&mut stages);
+                    Box::pin(self.enter_handler(position, worker_filter, body, through)).await?;
+                }
                 self.entered.borrow_mut().push(position);
                 continue;
             }

@@ -14,9 +14,9 @@ use crate::wasm::{BodyMode, Filter, HeadVerdict, WorkerFilter};
 
 /// The response's body on its way back to the client.
 #[derive(Default)]
-struct ResponseInProgress {
-    body: Body,
-    stages: Vec<Stage>,
+pub(super) struct ResponseInProgress {
+    pub(super) body: Body,
+    pub(super) stages: Vec<Stage>,
     /// Whether body phases apply: not to a body that the gateway or a filter made, and not if there is none.
     open: bool,
     /// Whether this responds to a `HEAD`, whose `GET` would have a body that meets body phases.
@@ -62,6 +62,11 @@ impl Passage {
                 continue;
             }
             if !filter.phases().response {
+                if filter.is_handler()
+                    && let Err(end) = Box::pin(self.leave_handler(position, &mut back)).await
+                {
+                    back = ResponseInProgress::from_gateway(self.replace_response(end));
+                }
                 continue;
             }
             let caller = self.call_context(position, worker_filter);

@@ -66,7 +66,10 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
         if !facts.summary.is_empty() {
             println!("    {}", facts.summary);
         }
-        println!("    phases: {}", phases.join(", "));
+        match filter.is_handler() {
+            true => println!("    handles whole requests and responses"),
+            false => println!("    phases: {}", phases.join(", ")),
+        }
         if sees_bodies {
             println!(
                 "    bodies: whole bodies up to {} (`limits.body`), if its settings ask for them",

@@ -104,7 +104,7 @@ pub(super) fn run_with(
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    let log_level = terminal::log(&config.log);
+    let log_level = Arc::new(terminal::log(&config.log));
     let code = match start(Launch::of_file(path), config, signals, log_level) {
         Ok(started) => {
             serving();
@@ -122,7 +122,7 @@ pub(super) fn start(
     launch: Launch,
     config: Config,
     mut signals: Signals,
-    log_level: LogLevelSwitch,
+    log_level: Arc<LogLevelSwitch>,
 ) -> Result<RunningGateway, ExitCode> {
     let count = workers(&config);
     if let Err(error) = descriptors::raise_limit() {

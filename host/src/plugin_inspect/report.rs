@@ -192,7 +192,7 @@ impl SettingsReport {
 
     pub(super) fn rejected(sample: &Sample, error: &LoadError) -> Self {
         let errors = match error {
-            LoadError::Settings(diagnostics) => diagnostics
+            LoadError::Settings { complaints, .. } => complaints
                 .iter()
                 .map(|one| format!("`{}`: {}", one.at, one.message))
                 .collect(),

@@ -117,7 +117,7 @@ impl FilterHost {
                     chain: Rc::new(chain),
                 }))
             }
-            Some(Err(LoadError::Settings(complaints))) => {
+            Some(Err(LoadError::Settings { complaints, .. })) => {
                 let complaints = complaints.into_iter();
                 let complaints = complaints.map(|complaint| (complaint.at, complaint.message));
                 Ok(Err(Rejected::Settings(complaints.collect())))

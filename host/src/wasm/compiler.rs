@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::component::ComponentError;
-use super::engine::FilterEngine;
 
 /// More threads than this do not help: few components have that many large functions.
 const MAX_THREADS: usize = 16;
@@ -20,9 +20,9 @@ const MAX_THREADS: usize = 16;
 /// # Errors
 ///
 /// It is not valid, or the system has no threads left.
-pub(super) fn compile(engine: &FilterEngine, wasm: &[u8]) -> Result<Component, ComponentError> {
+pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, ComponentError> {
     threads()?
-        .install(|| Component::new(&engine.engine, wasm))
+        .install(|| Component::new(engine, wasm))
         .map_err(|error| ComponentError::Invalid(format!("{error:#}")))
 }
 

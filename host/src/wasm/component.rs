@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use wasmtime::Engine;
 use wasmtime::component::{Component, types::ComponentItem};
 
 use super::compiler;
@@ -13,6 +14,7 @@ use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
 use super::debug_lines::DebugLines;
 use super::engine::FilterEngine;
+use super::standard::StandardEngineError;
 use crate::model::filter::HostInterface;
 
 /// The version of the contract that this host offers.
@@ -65,6 +67,8 @@ pub(crate) struct CompiledComponent {
     pub(super) describes: bool,
     /// The lines of its source, for the log.
     pub(super) debug_lines: Arc<DebugLines>,
+    /// Whether it is a component on `wasi:http`, without phases.
+    pub(super) is_standard: bool,
     /// Counts the filters that use it, for the registry.
     alive: Arc<()>,
 }
@@ -94,6 +98,9 @@ pub(crate) enum ComponentError {
     /// The system has no threads left.
     #[error("cannot be compiled, because no thread can be started: {0}")]
     Threads(String),
+    /// It is a component on `wasi:http`, whose engine does not start.
+    #[error(transparent)]
+    Standard(#[from] StandardEngineError),
     #[error(
         "does not export `windlass:filter/lifecycle@{CONTRACT}`: it is a component, but not one for this gateway (it exports {exports})"
     )]
@@ -135,14 +142,7 @@ impl CompiledComponent {
         wasm: &[u8],
     ) -> Result<Self, ComponentError> {
         check_header(wasm)?;
-        let component = match cache.load(&engine.engine, digest) {
-            Some(component) => component,
-            None => {
-                let component = compiler::compile(engine, wasm)?;
-                cache.store(&engine.engine, digest, &component);
-                component
-            }
-        };
+        let component = load_or_compile(&engine.engine, cache, digest, wasm)?;
         let ComponentExports { phases, describes } = read_exports(engine, &component)?;
         let imports = read_imports(engine, &component)?;
         Ok(Self {
@@ -153,6 +153,31 @@ impl CompiledComponent {
             reads_documents: imports.documents,
             describes,
             debug_lines: Arc::new(DebugLines::of(wasm)),
+            is_standard: false,
+            alive: Arc::new(()),
+        })
+    }
+
+    /// The same for a component on `wasi:http`, for the engine of these.
+    ///
+    /// # Errors
+    ///
+    /// It does not compile.
+    pub(super) fn compile_standard(
+        engine: &Engine,
+        cache: &ComponentCache,
+        digest: ComponentDigest,
+        wasm: &[u8],
+    ) -> Result<Self, ComponentError> {
+        Ok(Self {
+            digest,
+            component: load_or_compile(engine, cache, digest, wasm)?,
+            phases: Phases::default(),
+            interfaces: Arc::default(),
+            reads_documents: false,
+            describes: false,
+            debug_lines: Arc::new(DebugLines::of(wasm)),
+            is_standard: true,
             alive: Arc::new(()),
         })
     }
@@ -173,6 +198,20 @@ impl CompiledComponent {
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.alive) > 1
     }
+}
+
+fn load_or_compile(
+    engine: &Engine,
+    cache: &ComponentCache,
+    digest: ComponentDigest,
+    wasm: &[u8],
+) -> Result<Component, ComponentError> {
+    if let Some(component) = cache.load(engine, digest) {
+        return Ok(component);
+    }
+    let component = compiler::compile(engine, wasm)?;
+    cache.store(engine, digest, &component);
+    Ok(component)
 }
 
 /// Distinguish a component from a core module and from other files, before the compiler reads it.

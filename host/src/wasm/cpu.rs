@@ -101,6 +101,11 @@ impl CpuLimit {
         slice
     }
 
+    /// Raise the allowance of the running call to this much.
+    pub(super) fn raise(&mut self, allowance: Duration) {
+        self.allowance = self.allowance.max(allowance);
+    }
+
     /// Whether the call is on a fiber.
     #[must_use]
     pub(crate) fn is_on_fiber(&self) -> bool {

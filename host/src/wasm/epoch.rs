@@ -16,7 +16,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 const REST: Duration = Duration::from_secs(1);
 
 /// Advances while there is a [`Ticking`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Epoch {
     instances: Arc<AtomicUsize>,
     ticker: Thread,

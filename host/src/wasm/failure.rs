@@ -192,10 +192,7 @@ impl CallFailure {
     /// The guest's stack, a line for each frame; empty if it did not trap.
     #[must_use]
     pub(super) fn backtrace(&self) -> &str {
-        match self {
-            Self::Trap { backtrace, .. } => backtrace,
-            _ => "",
-        }
+        self.trace().map(GuestTrace::stack).unwrap_or_default()
     }
 
     /// The gateway's own code panicked.

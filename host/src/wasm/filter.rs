@@ -14,6 +14,7 @@ use super::filter_services::FilterServices;
 use super::grants::Grants;
 use super::instance_source::InstanceSource;
 use super::pool::InstancePool;
+use super::standard::HandlerComponent;
 use crate::exchange::Exchange;
 use crate::model::filter::{HostInterface, Isolation, OnError};
 use crate::model::request_id::RequestId;
@@ -48,6 +49,8 @@ pub struct Filter {
     pub(super) stubbed: Vec<String>,
     pub(super) verifies_tokens: bool,
     pub(super) uses_callouts: bool,
+    /// The handler, if its plugin is a component on `wasi:http`.
+    pub(super) handler: Option<HandlerComponent>,
     pub(super) pool: Arc<InstancePool>,
     pub(super) breaker: Arc<CircuitBreaker>,
     pub(super) figures: Box<[FilterFigures]>,
@@ -72,6 +75,12 @@ impl Filter {
     #[must_use]
     pub(crate) fn phases(&self) -> Phases {
         self.phases
+    }
+
+    /// Whether it handles whole exchanges: its plugin is a component on `wasi:http`.
+    #[must_use]
+    pub(crate) fn is_handler(&self) -> bool {
+        self.handler.is_some()
     }
 
     /// The facts that it stated about itself.

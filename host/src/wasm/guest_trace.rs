@@ -23,11 +23,16 @@ pub(crate) struct GuestTrace {
 }
 
 impl GuestTrace {
-    /// Read the stack of an error: all of it at level debug, else down to the author's own code.
-    pub(crate) fn read(error: &wasmtime::Error, lines: &DebugLines, said: Option<String>) -> Self {
+    /// Read the stack of an error: all of it at level debug and for a recorder, else down to the author's own code.
+    pub(crate) fn read(
+        error: &wasmtime::Error,
+        lines: &DebugLines,
+        said: Option<String>,
+        is_recorded: bool,
+    ) -> Self {
         let frames = error.downcast_ref::<WasmBacktrace>();
         let frames = frames.map(WasmBacktrace::frames).unwrap_or_default();
-        let wants_all = tracing::enabled!(tracing::Level::DEBUG);
+        let wants_all = is_recorded || tracing::enabled!(tracing::Level::DEBUG);
         let mut lines = lines.reader();
         let mut read: Vec<GuestFrame> = Vec::with_capacity(frames.len());
         for frame in frames {

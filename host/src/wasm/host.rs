@@ -30,6 +30,7 @@ mod response_edits;
 
 use wasmtime::Result;
 
+pub(super) use edit::parse_target;
 pub(super) use functions::HostFunctions;
 
 use crate::model::filter::HostInterface;

@@ -15,7 +15,7 @@ use super::exports::Exports;
 use super::filter::Filter;
 use super::filter_services::FilterServices;
 use super::grants::Grants;
-use super::instance_source::InstanceSource;
+use super::instance_source::{InstanceCode, InstanceSource};
 use super::linker;
 use super::output::one_line;
 use super::registry::LoadError;
@@ -118,8 +118,11 @@ fn source(
     let source = InstanceSource {
         name: Arc::from("inspected"),
         engine: engine.clone(),
-        pre: linked.instance_pre,
-        exports,
+        code: Some(InstanceCode {
+            pre: linked.instance_pre,
+            exports,
+        }),
+        debug_lines: component.debug_lines.clone(),
         settings: String::new(),
         grants: Arc::new(grants),
         services: FilterServices::new(cache, SeriesTable::default(), Arc::default()),

@@ -19,12 +19,18 @@ use super::memory::MemoryAccount;
 use super::recorder::Recording;
 use super::state::InstanceState;
 
+/// A component that is linked, and the functions that it exports.
+pub(super) struct InstanceCode {
+    pub(super) pre: InstancePre<InstanceState>,
+    pub(super) exports: Exports,
+}
+
 /// Makes the instances of one filter.
 pub(crate) struct InstanceSource {
     pub(super) name: Arc<str>,
     pub(super) engine: FilterEngine,
-    pub(super) pre: InstancePre<InstanceState>,
-    pub(super) exports: Exports,
+    /// None for a standard component, which has no phases.
+    pub(super) code: Option<InstanceCode>,
     pub(super) settings: String,
     pub(super) grants: Arc<Grants>,
     pub(super) services: Arc<FilterServices>,
@@ -62,6 +68,11 @@ impl InstanceSource {
 
     /// Instantiate, for this many calls.
     pub(super) fn instantiate(&self, calls: u32) -> Result<Instance, CallFailure> {
+        let Some(InstanceCode { pre, exports }) = &self.code else {
+            return Err(CallFailure::Verdict(
+                "it has no phases: it is a component on `wasi:http`".into(),
+            ));
+        };
         self.made.fetch_add(1, Ordering::Relaxed);
         let mut state = InstanceState::new(
             self.name.clone(),
@@ -74,6 +85,6 @@ impl InstanceSource {
         let recorder = self.engine.recorder.clone();
         state.recording = recorder.map(|recorder| Box::new(Recording::new(recorder)));
         let engine = &self.engine.engine;
-        Instance::start(engine, &self.pre, &self.exports, state, &self.bounds, calls)
+        Instance::start(engine, pre, exports, state, &self.bounds, calls)
     }
 }

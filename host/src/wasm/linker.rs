@@ -35,6 +35,9 @@ pub(crate) fn link(
     component: &CompiledComponent,
     grants: &Grants,
 ) -> Result<Linked> {
+    if component.is_standard {
+        bail!("it is a component on `wasi:http`, which has no phases");
+    }
     let mut linker = Linker::<InstanceState>::new(&engine.engine);
     let records = engine.recorder.is_some();
     for (path, link) in OPEN_INTERFACES {

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::bindings::lifecycle::Diagnostic;
 use super::bounds::FilterBounds;
 use super::breaker::CircuitBreaker;
-use super::component::{CompiledComponent, ComponentError};
+use super::component::{CompiledComponent, ComponentError, Phases};
 use super::component_cache::ComponentCache;
 use super::component_digest::ComponentDigest;
 use super::contribution::{self, ContributionError};
@@ -28,11 +28,12 @@ use super::failure::CallFailure;
 use super::filter::{Filter, FilterFigures};
 use super::filter_services::FilterServices;
 use super::grants::Grants;
-use super::instance_source::InstanceSource;
+use super::instance_source::{InstanceCode, InstanceSource};
 use super::job_queue::JobSender;
 use super::output::one_line;
 use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesTable};
+use super::standard::{StandardEngine, is_standard};
 use super::{linker, maker};
 use crate::filter_store::cache::{CacheOrigin, Caches};
 use crate::model::filter::{HostInterface, Isolation, OnError};
@@ -70,6 +71,11 @@ pub(crate) enum LoadError {
         doing: &'static str,
         failure: CallFailure,
     },
+    /// `on_error = "skip"` for a component that may have read the request's body before it fails.
+    #[error(
+        "its plugin is a component on `wasi:http`, through which the request and the response pass: it cannot be skipped; remove `on_error = \"skip\"`"
+    )]
+    SkippedHandler,
     /// It rejects its settings.
     #[error("it rejects its settings")]
     Settings {
@@ -103,6 +109,7 @@ pub(crate) struct FilterRegistry {
     max_instances: u32,
     makers: JobSender<InstancePool>,
     caches: Caches,
+    standard: StandardEngine,
     components: Mutex<HashMap<ComponentDigest, CompiledComponent>>,
     filters: Mutex<HashMap<FilterKey, Weak<Filter>>>,
 }
@@ -126,6 +133,7 @@ impl FilterRegistry {
             max_instances,
             makers: maker::start()?,
             caches: Caches::default(),
+            standard: StandardEngine::default(),
             components: Mutex::default(),
             filters: Mutex::default(),
         })
@@ -163,7 +171,13 @@ impl FilterRegistry {
         if let Some(component) = components.get(&digest) {
             return Ok(component.clone());
         }
-        let component = CompiledComponent::compile(&self.engine, &self.cache, digest, wasm)?;
+        let component = match is_standard(wasm) {
+            false => CompiledComponent::compile(&self.engine, &self.cache, digest, wasm)?,
+            true => {
+                let engine = self.standard.engine()?;
+                CompiledComponent::compile_standard(engine, &self.cache, digest, wasm)?
+            }
+        };
         components.insert(digest, component.clone());
         Ok(component)
     }
@@ -190,7 +204,10 @@ impl FilterRegistry {
         if let Some(filter) = filters.get(&key).and_then(Weak::upgrade) {
             return Ok(filter);
         }
-        let filter = self.make(component, spec, Arc::new(documents))?;
+        let filter = match component.is_standard {
+            false => self.make(component, spec, Arc::new(documents))?,
+            true => self.make_standard(component, spec)?,
+        };
         filters.insert(key, Arc::downgrade(&filter));
         Ok(filter)
     }
@@ -225,8 +242,10 @@ impl FilterRegistry {
             services: FilterServices::new(cache.clone(), blank, documents.clone()),
             name: spec.name,
             engine: self.engine.clone(),
-            pre: linked.instance_pre,
-            exports,
+            code: Some(InstanceCode {
+                pre: linked.instance_pre,
+                exports,
+            }),
             settings: spec.settings,
             grants: Arc::new(spec.grants),
             bounds: spec.bounds,
@@ -282,12 +301,70 @@ impl FilterRegistry {
             stubbed: linked.stubbed,
             verifies_tokens: asks_for_tokens,
             uses_callouts: asks_servers,
+            handler: None,
             pool,
             breaker,
-            figures: (0..self.workers)
-                .map(|_| FilterFigures::default())
-                .collect(),
+            figures: self.figures(),
         }))
+    }
+
+    /// The filter of a component on `wasi:http`. It has no phases and no instances that wait.
+    fn make_standard(
+        &self,
+        component: CompiledComponent,
+        spec: FilterSpec,
+    ) -> Result<Arc<Filter>, LoadError> {
+        if spec.on_error == OnError::Skip {
+            return Err(LoadError::SkippedHandler);
+        }
+        let handler = self.standard.link(&component.component, &spec.settings);
+        let handler = handler
+            .map_err(|error| LoadError::Link(format!("{error:#}")))?
+            .map_err(|complaints| LoadError::Settings {
+                complaints,
+                said: None,
+            })?;
+        let cache = self.caches.of(&spec.name, spec.origin);
+        let source = Arc::new(InstanceSource {
+            services: FilterServices::new(cache, SeriesTable::default(), Arc::default()),
+            name: spec.name,
+            engine: self.engine.clone(),
+            code: None,
+            debug_lines: component.debug_lines.clone(),
+            settings: spec.settings,
+            grants: Arc::new(spec.grants),
+            bounds: spec.bounds,
+            made: AtomicU64::new(0),
+        });
+        let breaker = Arc::new(CircuitBreaker::new(spec.bounds.breaker));
+        let makers = self.makers.clone();
+        let pool = InstancePool::new(self.workers, source.clone(), breaker.clone(), makers);
+        let facts = Facts {
+            plugin: "a component on wasi:http".to_owned(),
+            ..Facts::default()
+        };
+        Ok(Arc::new(Filter {
+            component,
+            phases: Phases::default(),
+            source,
+            on_error: spec.on_error,
+            isolation: Isolation::Request,
+            facts,
+            denied: Vec::new(),
+            stubbed: Vec::new(),
+            verifies_tokens: false,
+            uses_callouts: false,
+            handler: Some(handler),
+            pool,
+            breaker,
+            figures: self.figures(),
+        }))
+    }
+
+    fn figures(&self) -> Box<[FilterFigures]> {
+        (0..self.workers)
+            .map(|_| FilterFigures::default())
+            .collect()
     }
 }
 

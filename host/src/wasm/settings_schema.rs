@@ -9,7 +9,7 @@ use super::component::CompiledComponent;
 use super::exports::Exports;
 use super::filter_services::FilterServices;
 use super::grants::Grants;
-use super::instance_source::InstanceSource;
+use super::instance_source::{InstanceCode, InstanceSource};
 use super::linker;
 use super::registry::{FilterRegistry, LoadError};
 use super::series::SeriesTable;
@@ -26,6 +26,10 @@ impl FilterRegistry {
         component: &CompiledComponent,
         bounds: FilterBounds,
     ) -> Result<Option<String>, LoadError> {
+        // Its settings are environment variables.
+        if component.is_standard {
+            return Ok(None);
+        }
         let link_error = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let grants = Grants::default();
         let linked = linker::link(self.engine(), component, &grants).map_err(link_error)?;
@@ -34,8 +38,11 @@ impl FilterRegistry {
         let source = InstanceSource {
             name: Arc::from("schema"),
             engine: self.engine().clone(),
-            pre: linked.instance_pre,
-            exports,
+            code: Some(InstanceCode {
+                pre: linked.instance_pre,
+                exports,
+            }),
+            debug_lines: component.debug_lines.clone(),
             settings: String::new(),
             grants: Arc::new(grants),
             services: FilterServices::new(cache, SeriesTable::default(), Arc::default()),

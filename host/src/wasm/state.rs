@@ -251,7 +251,7 @@ impl InstanceState {
     /// Where the running call failed.
     pub(crate) fn trace(&mut self, error: &wasmtime::Error) -> GuestTrace {
         let said = self.output.take_said();
-        GuestTrace::read(error, &self.debug_lines, said)
+        GuestTrace::read(error, &self.debug_lines, said, self.recording.is_some())
     }
 
     /// Keep the names of the request's fields that the running phase edited, if trailers may come.

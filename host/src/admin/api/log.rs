@@ -58,7 +58,7 @@ pub(crate) async fn restore(call: Call) -> Response {
 }
 
 fn shown(api: &AdminApi) -> Response {
-    let log = LogResource::from(&api.running.log_level);
+    let log = LogResource::from(&*api.running.log_level);
     json(StatusCode::OK, &log)
 }
 

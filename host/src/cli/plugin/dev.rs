@@ -19,6 +19,7 @@ use crate::cli::{BAD_CONFIG, terminal};
 use crate::config::Config;
 use crate::error::Causes;
 use crate::observe::access_log::AccessLogWriter;
+use crate::observe::log_level::LogLevelSwitch;
 use crate::plugin_dev::{
     DevChange, DevConfig, DevOptions, EchoEndpoint, ExchangePrinter, SourceWatch, print_line,
 };
@@ -96,7 +97,7 @@ struct Saved {
 
 impl Session {
     fn run(self, mut changes: UnboundedReceiver<DevChange>) -> ExitCode {
-        let mut has_log = false;
+        let mut log_level = None;
         while let Some(change) = changes.blocking_recv() {
             let Some(saved) = self.take(change) else {
                 continue;
@@ -109,10 +110,9 @@ impl Session {
                     continue;
                 }
             };
-            if !std::mem::replace(&mut has_log, true) {
-                terminal::log(&config.log);
-            }
-            match self.start(config) {
+            let log_level =
+                Arc::clone(log_level.get_or_insert_with(|| Arc::new(terminal::log(&config.log))));
+            match self.start(config, log_level) {
                 Ok(gateway) => {
                     self.greet(&gateway, &saved);
                     self.test();
@@ -161,7 +161,11 @@ impl Session {
         }
     }
 
-    fn start(&self, config: Config) -> Result<RunningGateway, ExitCode> {
+    fn start(
+        &self,
+        config: Config,
+        log_level: Arc<LogLevelSwitch>,
+    ) -> Result<RunningGateway, ExitCode> {
         let failed = |error: &dyn Error| {
             eprint_line!("windlass: {}", Causes(error));
             ExitCode::FAILURE
@@ -178,7 +182,7 @@ impl Session {
             recorder: Some(recorder),
             access: Some(access),
         };
-        run::start(launch, config, signals)
+        run::start(launch, config, signals, log_level)
     }
 
     fn greet(&self, gateway: &RunningGateway, saved: &Saved) {

@@ -278,7 +278,7 @@ impl InstanceState {
 }
 
 /// A target after the path rule; none where it breaks it.
-pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
+pub(in crate::wasm) fn parse_target(text: &str) -> Option<PathAndQuery> {
     if !text.starts_with('/') || text.contains('#') {
         return None;
     }

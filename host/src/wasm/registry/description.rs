@@ -8,7 +8,7 @@ use crate::wasm::component::CompiledComponent;
 use crate::wasm::documents::Documents;
 use crate::wasm::exports::Exports;
 use crate::wasm::filter_services::FilterServices;
-use crate::wasm::instance_source::InstanceSource;
+use crate::wasm::instance_source::{InstanceCode, InstanceSource};
 use crate::wasm::linker;
 use crate::wasm::series::SeriesTable;
 
@@ -42,8 +42,11 @@ impl FilterRegistry {
             services: FilterServices::new(cache, SeriesTable::default(), documents),
             name: spec.name,
             engine: self.engine.clone(),
-            pre: linked.instance_pre,
-            exports,
+            code: Some(InstanceCode {
+                pre: linked.instance_pre,
+                exports,
+            }),
+            debug_lines: component.debug_lines.clone(),
             settings: spec.settings,
             grants: Arc::new(spec.grants),
             bounds: spec.bounds,
