@@ -63,7 +63,7 @@ const PHASES: &[Phase] = &[
     },
 ];
 
-pub(super) fn build(plugin: &Plugin, _mode: Mode) -> Result<Option<PathBuf>, BuildError> {
+pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, BuildError> {
     let world = World::read(plugin)?;
     let folder = plugin.folder().join("build").join("main");
     output::replace(
@@ -74,7 +74,7 @@ pub(super) fn build(plugin: &Plugin, _mode: Mode) -> Result<Option<PathBuf>, Bui
     let module = folder.join("core.wasm");
     let core = fs::read(&module).map_err(|error| BuildError::Read(module, error))?;
     let component = world.component(&core)?;
-    output::write(plugin, &component).map(Some)
+    output::write_for(plugin, mode, &component).map(Some)
 }
 
 /// Runs the compiler. It gives no paths of this machine, no time and no number of the build into the module.
