@@ -1,10 +1,11 @@
 //! JavaScript and TypeScript: one file by esbuild, a component by `componentize-qjs`, which starts `QuickJS` with that
 //! file and keeps the memory. TypeScript's compiler checks the types meanwhile.
 //!
-//! The file begins with its own source map, so that an error at run time names a line of the author's sources.
+//! The file begins with a table of lines, so that an error at run time names a line of the author's sources.
 
 mod bundle;
 mod quick;
+mod source_map;
 mod tool;
 
 use std::path::{Path, PathBuf};

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{BuildError, ESBUILD, World, output};
+use super::{BuildError, ESBUILD, World, output, source_map};
 use crate::{Language, Plugin};
 
 /// Where esbuild reads and writes, in the plugin's folder.
@@ -25,12 +25,12 @@ pub(super) struct Format {
     /// esbuild's name of it.
     pub(super) name: &'static str,
     /// The lines that stand before the bundle at run time.
-    pub(super) before: u32,
+    pub(super) before: usize,
     /// The file's name in `build/js/`.
     pub(super) file: &'static str,
 }
 
-/// A module, after the line with its source map.
+/// A module, after the table of its lines.
 pub(super) const MODULE: Format = Format {
     name: "esm",
     before: 1,
@@ -53,16 +53,6 @@ struct Import {
     path: String,
 }
 
-/// The parts of a source map (ECMA-426) that the kit needs to find a line.
-#[derive(Deserialize, Serialize)]
-struct SourceMap {
-    sources: Vec<String>,
-    mappings: String,
-    /// How many lines stand before the bundle.
-    #[serde(default)]
-    before: u32,
-}
-
 impl Bundle {
     pub(super) fn make(
         plugin: &Plugin,
@@ -78,8 +68,8 @@ impl Bundle {
             fs::read_to_string(&path).map_err(|error| BuildError::Read(path, error))
         };
         let bundled = read("bundle.js")?;
-        let map = source_map(&read("bundle.js.map")?, format.before);
-        let text = format!("globalThis.__windlassMap={map};\n{bundled}");
+        let map = source_map::table(&read("bundle.js.map")?, format.before);
+        let text = format!("globalThis.__windlassLines={map};\n{bundled}");
         let file = Path::new(FOLDER).join(format.file);
         output::replace(&plugin.folder().join(&file), text.as_bytes())?;
         Ok(Self {
@@ -163,13 +153,6 @@ pub(super) fn camel(name: &str) -> String {
     made
 }
 
-fn source_map(written: &str, before: u32) -> String {
-    let map = serde_json::from_str::<SourceMap>(written).map(|map| SourceMap { before, ..map });
-    // Without one, errors name lines of the bundle.
-    map.and_then(|map| serde_json::to_string(&map))
-        .unwrap_or_else(|_| "undefined".to_owned())
-}
-
 /// The interfaces that the bundle imports.
 fn interfaces(metafile: &str) -> BTreeSet<String> {
     let outputs = serde_json::from_str::<Metafile>(metafile)
@@ -201,18 +184,5 @@ mod tests {
             interfaces(metafile),
             ["windlass:host/log".to_owned()].into()
         );
-    }
-
-    #[test]
-    fn a_source_map_keeps_what_finds_a_line() {
-        let map = source_map(
-            r#"{"version":3,"sources":["../../src/filter.js"],"mappings":"AAAA","names":[]}"#,
-            1,
-        );
-        assert_eq!(
-            map,
-            r#"{"sources":["../../src/filter.js"],"mappings":"AAAA","before":1}"#
-        );
-        assert_eq!(source_map("nothing", 1), "undefined");
     }
 }
