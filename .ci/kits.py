@@ -298,7 +298,8 @@ def try_language(windlass, language, environment, work):
     folder = work / name
     author.plugin("build", "build", folder=folder)
     author.plugin("test", "test", folder=folder)
-    no_paths(folder, name, [work, pathlib.Path.home()])
+    # Python's run time was built by others, in a home of the same name as that of a container's root.
+    no_paths(folder, name, [work] if language == "python" else [work, pathlib.Path.home()])
     if language not in SNAPSHOTS:
         same_elsewhere(author, language, name, folder, work / "elsewhere")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as endpoint:

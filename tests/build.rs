@@ -2,7 +2,7 @@
 //!
 //! It runs Cargo inside of Cargo, by the rules of `plugins/embed/build.rs`, and in the target
 //! folder of the first-party plugins, so that the SDK is compiled once for both. `actor.wasm` is
-//! `tests/guests/rust`, a filter that does what its settings say; two others are its examples.
+//! `tests/guests/rust`, a filter that does what its settings say; three others are its examples.
 //! `handler.wasm` is `tests/guests/handler`, a component on `wasi:http`.
 
 use std::env;
@@ -16,10 +16,11 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
 /// The guests to build, and the names under which the tests find them.
-const GUESTS: [(&str, &str); 4] = [
+const GUESTS: [(&str, &str); 5] = [
     ("windlass_test_handler.wasm", "handler.wasm"),
     ("windlass_test_guest.wasm", "actor.wasm"),
     ("examples/headstrong.wasm", "headstrong.wasm"),
+    ("examples/require_tenant.wasm", "require_tenant.wasm"),
     ("examples/starter.wasm", "starter.wasm"),
 ];
 

@@ -64,7 +64,7 @@ fn fail(component: &[u8], cases: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_filter_of_the_tutorial_keeps_its_promises() {
+fn a_filter_with_settings_keeps_its_promises() {
     pass(
         TENANT,
         r#"
