@@ -3,7 +3,7 @@
 //! The command itself ([`crate::cli`]) runs an ordinary gateway in this process. Here is what it has beside that: the
 //! configuration of a gateway with this one filter ([`config`]), an endpoint that answers with the request that it got
 //! ([`echo`]), a thread that builds the plugin when its sources change ([`watch`]), and one that prints each exchange
-//! with what the filter did ([`print`]). Nothing here is on a request's way.
+//! with what the filter did ([`mod@print`]). Nothing here is on a request's way.
 
 mod config;
 mod echo;

@@ -2,7 +2,7 @@
 //!
 //! Both are made from the constants that the reader itself works with, the fields of each section.
 //! Promises: what is in them is what is read. Deliberately not here: what a plugin's `settings`
-//! hold ([`super::editor_schema`] adds it).
+//! hold (`super::editor_schema` adds it).
 
 use serde_json::{Value as Json, json};
 
