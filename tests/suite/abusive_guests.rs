@@ -427,11 +427,10 @@ impl Abused {
         let mut stage = Stage::new().upstream("main", upstream.address());
         for (method, place, (_, settings, _)) in all() {
             let name = format!("{method}-{place}");
-            let cpu =
-                match settings.contains("flood-labels") || settings.contains("flood-cache = [18") {
-                    true => FLOOD_CPU,
-                    false => CPU,
-                };
+            let cpu = match settings.contains("flood-labels") || settings.contains("flood-cache") {
+                true => FLOOD_CPU,
+                false => CPU,
+            };
             let keys = format!(
                 "{keys}\nbreaker = {{ failures = 1000000 }}\nlimits = {{ body = \"64KiB\", memory = \"8MiB\", {cpu} }}\nallow = {{ interfaces = [\"metrics\", \"cache\"], attributes = [\"flood.*\", \"odd\"] }}\nsettings = {{ when = \"x-act\", {settings} }}",
             );
