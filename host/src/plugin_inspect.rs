@@ -34,7 +34,7 @@ use crate::wasm::{Filter, documents::Documents};
 /// The name of the inspected filter in a configuration.
 const NAME: &str = "inspected";
 
-/// What to inspect.
+/// The component to inspect.
 #[derive(Debug)]
 pub(crate) struct InspectionRequest<'a> {
     /// The component's file.
@@ -102,7 +102,7 @@ impl Bench {
         Ok(Self { resources, config })
     }
 
-    /// What the component says without settings.
+    /// The component's statements without settings.
     fn describe(&self, component: &CompiledComponent, report: &mut InspectionReport) {
         let Some(filter) = self.config.filters.first() else {
             return;
@@ -114,7 +114,7 @@ impl Bench {
         }
     }
 
-    /// What the filter does with settings, and what its calls cost.
+    /// The filter's answer to settings, and the cost of its calls.
     fn configure(
         &self,
         component: &CompiledComponent,

@@ -31,7 +31,7 @@ use cases::CaseRun;
 use conformance::Kit;
 use report::{TestGroup, TestOutcome, TestReport, TestResult};
 
-/// What to run.
+/// The cases and checks to run.
 #[derive(Debug)]
 pub(crate) struct TestPlan<'a> {
     /// The component: a file, or one that comes with the gateway.
@@ -77,7 +77,7 @@ pub(crate) enum TestError {
     NoBase(String),
 }
 
-/// What all runs share.
+/// The data that all runs share.
 struct TestBench<'a> {
     plan: &'a TestPlan<'a>,
     runtime: Runtime,

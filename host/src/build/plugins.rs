@@ -27,7 +27,7 @@ const AT_ONCE: usize = 4;
 /// The fetched plugins, by the names of the filters that use them.
 pub(super) type FetchedPlugins = HashMap<Arc<str>, Arc<Vec<u8>>>;
 
-/// What is fetched.
+/// A plugin to fetch.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Wanted<'a> {
     /// With the key that must have signed it.

@@ -63,7 +63,7 @@ impl ProcessResources {
         Some(self.registry.filter(component.clone(), spec, documents))
     }
 
-    /// What a component says about itself.
+    /// A component's description of itself.
     ///
     /// # Errors
     ///

@@ -54,7 +54,7 @@ impl std::fmt::Debug for RunningHandler {
 }
 
 impl Passage {
-    /// Let the request pass a handler, after the chunks filters before it. What it sends on is in the
+    /// Let the request pass a handler, after the chunks filters before it. The request that it sends on is in the
     /// exchange and in `body`.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Passage {
             let head = exchange.response.as_ref();
             head.is_some_and(|head| head.status == StatusCode::SWITCHING_PROTOCOLS)
         };
-        // What follows is no message of HTTP.
+        // The bytes that follow are no message of HTTP.
         if self.exchange.with(is_switch) {
             return Ok(());
         }

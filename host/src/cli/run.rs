@@ -42,7 +42,7 @@ pub(crate) fn workers(config: &Config) -> NonZeroUsize {
 /// Reads the configuration, at the start and at each reload.
 pub(super) type ReadConfig = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// What differs between the commands that run a gateway.
+/// The differences between the commands that run a gateway.
 pub(super) struct Launch {
     /// Reads the configuration anew, for a reload.
     pub(super) read: ReadConfig,

@@ -17,7 +17,7 @@ pub(crate) struct SettingsSchema {
     pub(crate) plugin: String,
     /// Its name among the definitions.
     pub(crate) name: String,
-    /// What the plugin gives: JSON Schema.
+    /// The plugin's JSON Schema.
     pub(crate) schema: Json,
 }
 

@@ -1,4 +1,4 @@
-//! What a registry asks for in a 401 (RFC 9110, section 11.3; the token protocol of the distribution project).
+//! The demand of a registry in a 401 (RFC 9110, section 11.3; the token protocol of the distribution project).
 
 use http::{HeaderMap, header};
 use http_auth::parser;

@@ -38,7 +38,7 @@ pub(crate) enum TransferError {
     Status {
         url: String,
         status: StatusCode,
-        /// What a registry says about it, with a separator before it.
+        /// The registry's words about it, with a separator before them.
         said: String,
     },
     #[error("`{url}` sends more than {limit} bytes")]

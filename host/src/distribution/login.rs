@@ -22,7 +22,7 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server in Docker's file that stands for Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// Who logs in.
+/// The user and the password of a login.
 #[derive(Clone)]
 pub(crate) enum Login {
     Password {

@@ -33,7 +33,7 @@ pub(super) struct RegistryClient {
     /// `https://registry.example/v2/team/name`.
     base: String,
     repository: String,
-    /// What is asked for: `pull`, or `pull,push`.
+    /// The requested access: `pull`, or `pull,push`.
     actions: &'static str,
     authorization: Option<HeaderValue>,
 }
@@ -123,7 +123,7 @@ impl RegistryClient {
         })?)
     }
 
-    /// What to send from now on. None: there is no login, and the registry's answer says what that means.
+    /// The credentials to send from now on. None: there is no login, and the registry's answer says what that means.
     fn log_in(
         &self,
         url: &str,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::sha256::Sha256;
 
-/// What begins a reference in a configuration and on the command line.
+/// The beginning of a reference in a configuration and on the command line.
 pub(crate) const OCI_SCHEME: &str = "oci://";
 
 /// The longest repository, with the host. Bytes: some registries take no more.

@@ -18,7 +18,7 @@ type ApplyDirectives = Box<dyn Fn(&str) -> bool + Send + Sync>;
 /// Changes the level of the log.
 pub(crate) struct LogLevelSwitch {
     apply: ApplyDirectives,
-    /// What `WINDLASS_LOG` says, which counts before the configuration.
+    /// The value of `WINDLASS_LOG`, which overrides the configuration.
     variable: Option<String>,
     state: Mutex<LevelState>,
 }

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use crate::config::{Config, LogLevel, PluginSource, Problems};
 
-/// What the author asked for on the command line.
+/// The author's wishes on the command line.
 #[derive(Debug, Clone)]
 pub(crate) struct DevOptions {
     /// The plugin's folder.

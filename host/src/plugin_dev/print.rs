@@ -23,7 +23,7 @@ const MAX_OPEN: usize = 1024;
 /// How long a log phase is waited for, while nothing else is to be printed.
 const LOG_PHASE_WAIT: Duration = Duration::from_millis(30);
 
-/// What the access log says about an exchange.
+/// The access log's facts about an exchange.
 #[derive(Debug, Deserialize)]
 struct EndedExchange {
     request: String,

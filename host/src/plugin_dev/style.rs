@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-/// What a piece of text means.
+/// The meaning of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,

@@ -41,7 +41,7 @@ pub(crate) struct InspectionReport {
     pub(super) call: Option<CallReport>,
 }
 
-/// What is known without settings.
+/// The facts that are known without settings.
 #[derive(Debug, Serialize)]
 pub(super) struct ComponentReport {
     name: String,
@@ -78,7 +78,7 @@ pub(super) struct SettingsReport {
     errors: Vec<String>,
 }
 
-/// What is known once it is configured.
+/// The facts that are known once it is configured.
 #[derive(Debug, Serialize)]
 pub(super) struct LoadReport {
     provides: Vec<String>,
@@ -90,7 +90,7 @@ pub(super) struct LoadReport {
     memory_bytes: u64,
 }
 
-/// What calls cost here.
+/// The cost of calls here.
 #[derive(Debug, Serialize)]
 pub(super) struct CallReport {
     request: String,

@@ -142,7 +142,7 @@ impl Sample {
         };
     }
 
-    /// What the settings are called in messages.
+    /// The name of the settings in messages.
     pub(super) fn origin(&self) -> String {
         match &self.origin {
             SampleOrigin::Argument => "--settings".to_owned(),

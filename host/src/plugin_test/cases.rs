@@ -8,7 +8,7 @@ use super::{TestBench, TestError, lines};
 use crate::config::{PluginCase, Settings};
 use crate::runtime::clock::{stop_wall_clock, unix_ms};
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Debug, Default)]
 pub(super) struct CaseRun {
     pub(super) mismatches: Vec<Mismatch>,

@@ -111,7 +111,7 @@ impl Verdict {
     }
 }
 
-/// What the checks start from.
+/// The start of the checks.
 pub(super) struct Kit<'a> {
     bench: &'a TestBench<'a>,
     /// The case whose exchange is repeated, if one fits.

@@ -1,4 +1,4 @@
-//! What came of an exchange.
+//! The outcome of an exchange.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::lines::LogEvent;
 use crate::exchange::ExchangeCell;
 
-/// What came of an exchange.
+/// The outcome of an exchange.
 #[derive(Debug)]
 pub(super) struct ExchangeResult {
     /// The exchange after it: its attributes, notes and hint.

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &DevArguments) -> ExitCode {
     }
 }
 
-/// What lasts from the first build to the end.
+/// The state that lasts from the first build to the end.
 struct Session {
     config: Arc<ArcSwap<DevConfig>>,
     name: String,
@@ -88,7 +88,7 @@ fn begin(
     Ok((session, changes))
 }
 
-/// What came of a change that the author saved.
+/// The outcome of a change that the author saved.
 struct Saved {
     at: Instant,
     /// How long the build took, if there was one.

@@ -72,7 +72,7 @@ pub(crate) struct PluginCases {
     /// Servers that the filter may call. The cases say what they answer.
     #[key(name = "callout", absent = "none", named)]
     pub(crate) callouts: Vec<CaseCallout>,
-    /// What the conformance kit does with this filter.
+    /// How the conformance kit runs this filter.
     #[key(default = "{}")]
     pub(crate) conformance: CaseConformance,
     /// The cases, in the order in which they run.
@@ -163,7 +163,7 @@ pub(crate) struct CaseCallout {
     pub(crate) basic: BasicForm,
 }
 
-/// What the conformance kit does with this filter.
+/// How the conformance kit runs this filter.
 #[derive(Debug, FromTable)]
 #[table(heading = "[conformance]")]
 pub(crate) struct CaseConformance {
@@ -180,7 +180,7 @@ pub(crate) struct CaseConformance {
 #[table(heading = "[[case]]", title = title)]
 #[hint("expected" => "it is called `expect`")]
 pub(crate) struct PluginCase {
-    /// What the filter promises in this case.
+    /// The promise of the filter in this case.
     #[key(required = "a listed team passes")]
     pub(crate) name: Arc<str>,
     /// The filter's settings.
@@ -205,7 +205,7 @@ pub(crate) struct PluginCase {
     /// The calls to other servers that are expected, and their answers.
     #[key(name = "call", absent = "none", entries)]
     pub(crate) calls: Vec<CaseCall>,
-    /// What must result. What is not named is not compared.
+    /// The expected result. A key that is not given is not compared.
     #[key(default = "{}")]
     pub(crate) expect: CaseExpectation,
     /// The entry in the file.

@@ -1,4 +1,4 @@
-//! What a filter says about itself, what it does with wrong settings, and a reload.
+//! A filter's description of itself, wrong settings, and a reload.
 
 use serde_json::{Map, Value as Json, json};
 

@@ -9,7 +9,7 @@ use windlass_config_derive::{FromTable, Word};
 use super::{CaseFields, NOTES, TEXT};
 use crate::config::section::filter::Settings;
 
-/// What must result. What is not named is not compared, with two exceptions: a call that fails fails
+/// The expected result. A key that is not given is not compared, with two exceptions: a call that fails fails
 /// the case, unless `failure` expects it; and settings that are rejected, unless `diagnostics` does.
 #[derive(Debug, FromTable)]
 #[table(heading = "expect = { .. }")]
