@@ -346,12 +346,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("windlass", type=pathlib.Path)
     parser.add_argument("tools", type=pathlib.Path)
-    parser.add_argument("languages", nargs="*", default=LANGUAGES, choices=[*LANGUAGES, []])
+    parser.add_argument("languages", nargs="*", help=f"any of {', '.join(LANGUAGES)}; all of them if none is named")
     chosen = parser.parse_args()
+    # `choices` does not allow for an empty list in every version of Python.
+    for language in chosen.languages:
+        if language not in LANGUAGES:
+            parser.error(f"there is no kit for `{language}`; there are: {', '.join(LANGUAGES)}")
     if not shutil.which("wrk"):
         parser.error("`wrk` is missing; on Debian: apt-get install wrk")
     wrong = False
-    for language in chosen.languages:
+    for language in chosen.languages or LANGUAGES:
         environment = tools_of(language, chosen.tools.resolve())
         if environment is None:
             continue
