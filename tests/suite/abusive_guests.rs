@@ -142,7 +142,7 @@ const ON_GET: &[Case] = &[
     ),
     (
         "more bytes than a phase may leave",
-        r#"request = [{ flood-attributes = [300, 8000] }, { flood-fields = ["request", 300, 8000] }, { flood-log = [60, 8000] }, { set-header = ["request", "x-last", "1"] }]"#,
+        r#"request = [{ overwrite-attribute = [200, 8000] }]"#,
         Fails,
     ),
     (

@@ -477,6 +477,12 @@ fn edit(step: &Step) -> Option<Value> {
                 exchange::set_attribute(&format!("flood.{n}"), value)
             })
         }
+        Step::OverwriteAttribute(count, size) => {
+            let value = vec![0; *size];
+            first_refusal(*count, |_| {
+                exchange::set_attribute("flood.again", AttributeRef::Bytes(&value))
+            })
+        }
         Step::SetNote(key, value) => edited(exchange::set_note(key, value.as_bytes())),
         Step::FloodNotes(count, size) => {
             let value = vec![0; *size];

@@ -172,6 +172,8 @@ pub(crate) enum Step {
     SetAttributes(Vec<(String, Fact)>),
     /// Set this many attributes `flood.<n>` of this many bytes each.
     FloodAttributes(usize, usize),
+    /// Set the attribute `flood.again` this many times, to this many bytes each time.
+    OverwriteAttribute(usize, usize),
     Note(String),
     SetNote(String, String),
     /// Set this many notes of this many bytes each.
