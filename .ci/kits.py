@@ -4,9 +4,10 @@ Usage: kits.py WINDLASS TOOLS [LANGUAGE...]. `.ci/kits/LANGUAGE.sh TOOLS/LANGUAG
 language there, once, and prints the folders to put first in PATH, separated by colons. Where that fails, the language
 is left out, and it says so: a line `LEFT OUT: ...` at the end. The script ends with 1 if anything else is wrong.
 
-The author's four commands are `windlass plugin new`, `plugin build`, `plugin test` and `run`; the configuration is that
-of the new folder's README. Beyond that: 25,000 requests without a failed one; no path of this machine in the component;
-the same bytes from two folders, where the language can; and the recipes of `kits/recipes/LANGUAGE`.
+The author's four commands are `windlass plugin new`, `plugin build`, `plugin test` and `run`; the configuration is
+that of the new folder's README. Beyond that: the unit tests of the new folder; `windlass plugin dev` reloads after a
+save; 25,000 requests without a failed one; no path of this machine in the component; the same bytes from two folders,
+where the language can; and the recipes of `kits/recipes/LANGUAGE`.
 """
 
 import argparse
@@ -198,15 +199,15 @@ def configuration(folder, name, port, endpoint):
     return config
 
 
-def edit(folder):
+def edit(folder, old="team_unknown", new="team_not_listed"):
     """Changes the reason of the refusal, in the one source file that has it."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.suffix in (".rs", ".c", ".go", ".js", ".ts", ".py")]
     skipped = ("build", "target", "sdk", "node_modules", ".venv")
     files = [file for file in files if not set(file.relative_to(folder).parts) & set(skipped)]
-    files = [file for file in files if "team_unknown" in file.read_text(errors="replace")]
+    files = [file for file in files if old in file.read_text(errors="replace")]
     files = [file for file in files if "test" not in file.name]
-    expect(len(files), 1, f"source files with `team_unknown` ({[file.name for file in files]})")
-    files[0].write_text(files[0].read_text().replace("team_unknown", "team_not_listed"))
+    expect(len(files), 1, f"source files with `{old}` ({[file.name for file in files]})")
+    files[0].write_text(files[0].read_text().replace(old, new))
 
 
 def load(gateway, folder):
@@ -284,11 +285,33 @@ def recipes(author, language, work):
 
 
 def extra(author, language, folder):
-    """What the README of the starter says beside the four commands."""
-    if language == "rust":
-        author.run(None, ["cargo", "fmt", "--check"], folder)
-        author.run(None, ["cargo", "test", "--quiet"], folder)
-        print("  unit tests passed, and the sources are formatted")
+    """The unit tests that the README of the starter names, and the tools of the language that find faults."""
+    commands = {
+        "rust": [["cargo", "fmt", "--check"], ["cargo", "test", "--quiet"]],
+        "go": [["go", "vet", "."], ["go", "test", ".", "windlass/..."]],
+        "python": [[REPOSITORY / ".ci/kits/python-check.sh", author.windlass]],
+    }
+    for command in commands.get(language, []):
+        author.run(None, command, folder)
+        print(f"  passed     {' '.join(map(str, command)).replace(f'{REPOSITORY}/', '').replace(author.windlass, 'windlass')}")
+
+
+def feedback(author, folder):
+    """From a save to the reloaded filter with `windlass plugin dev`, as it says itself: of the first save and the second."""
+    log = folder.parent / "dev.log"
+    with log.open("w") as output:
+        command = [author.windlass, "plugin", "dev", "--port", "0"]
+        process = subprocess.Popen(command, cwd=folder, env=author.environment, stdout=output, stderr=output)
+    try:
+        until(lambda: "watching for changes" in log.read_text(), f"`plugin dev` runs; it printed:\n{tail(log)}")
+        said = r"reloaded ([\d.]+ s) after the save"
+        for count, (old, new) in enumerate([("team_not_listed", "team_strange"), ("team_strange", "team_not_listed")], 1):
+            edit(folder, old, new)
+            until(lambda: len(re.findall(said, log.read_text())) == count, f"a reload; it printed:\n{tail(log)}")
+        print(f"  feedback   {', then '.join(re.findall(said, log.read_text()))} after a save with `plugin dev`")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
 
 
 def try_language(windlass, language, environment, work):
@@ -298,6 +321,7 @@ def try_language(windlass, language, environment, work):
     folder = work / name
     author.plugin("build", "build", folder=folder)
     author.plugin("test", "test", folder=folder)
+    extra(author, language, folder)
     # Python's run time was built by others, in a home of the same name as that of a container's root.
     no_paths(folder, name, [work] if language == "python" else [work, pathlib.Path.home()])
     if language not in SNAPSHOTS:
@@ -326,7 +350,7 @@ def try_language(windlass, language, environment, work):
             gateway.stop()
             endpoint.shutdown()
     report(language, author.times, edited)
-    extra(author, language, folder)
+    feedback(author, folder)
     recipes(author, language, work)
 
 
