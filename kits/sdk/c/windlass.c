@@ -235,6 +235,30 @@ wl_chunk_verdict wl_chunk_refuse(uint16_t status, const char *reason) {
                             .val.respond = refusal(status, reason)};
 }
 
+// Bytes of their own, which the generated code frees.
+static uint8_t *copied(wl_text bytes) {
+  if (bytes.len == 0) return NULL;
+  uint8_t *copy = wl_memory(bytes.len);
+  memcpy(copy, bytes.ptr, bytes.len);
+  return copy;
+}
+
+void wl_add_header(wl_response *response, const char *name, wl_text value) {
+  size_t len = response->headers.len;
+  size_t size = (len + 1) * sizeof *response->headers.ptr;
+  response->headers.ptr = realloc(response->headers.ptr, size);
+  if (response->headers.ptr == NULL) abort();
+  response->headers.ptr[len].f0 = owned(name);
+  response->headers.ptr[len].f1 = (windlass_host_types_field_value_t){copied(value), value.len};
+  response->headers.len = len + 1;
+}
+
+void wl_set_body(wl_response *response, wl_text body) {
+  if (response->body.len > 0) free(response->body.ptr);
+  response->body.ptr = copied(body);
+  response->body.len = body.len;
+}
+
 // --- what the filter tells of itself -------------------------------------------------------------
 
 static void add(plugin_list_string_t *list, const char *literal) {

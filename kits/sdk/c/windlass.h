@@ -85,6 +85,12 @@ wl_chunk_verdict wl_chunk_more(void);
 wl_request_verdict wl_refuse(uint16_t status, const char *reason);
 wl_chunk_verdict wl_chunk_refuse(uint16_t status, const char *reason);
 
+// A field and a body of your own for a response: `wl_add_header(&verdict.val.respond, "retry-after", text)`. The bytes
+// are copied.
+typedef windlass_host_types_local_response_t wl_response;
+void wl_add_header(wl_response *response, const char *name, wl_text value);
+void wl_set_body(wl_response *response, wl_text body);
+
 // --- settings ----------------------------------------------------------------------------------
 
 typedef exports_windlass_filter_lifecycle_plugin_info_t wl_info;
