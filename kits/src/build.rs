@@ -33,8 +33,32 @@ pub struct Built {
     pub component: PathBuf,
     /// The same with debug lines, if the language has them: [`Plugin::debug_component`].
     pub debug: Option<PathBuf>,
+    /// In [`Mode::Dev`], a file that the component needs as a document, and the name that it knows it by.
+    pub document: Option<(&'static str, PathBuf)>,
     /// How long the build took.
     pub took: Duration,
+}
+
+/// What a language's build made beside the component.
+#[derive(Debug, Default)]
+struct Artifacts {
+    debug: Option<PathBuf>,
+    document: Option<(&'static str, PathBuf)>,
+}
+
+impl From<PathBuf> for Artifacts {
+    fn from(debug: PathBuf) -> Self {
+        Self::from(Some(debug))
+    }
+}
+
+impl From<Option<PathBuf>> for Artifacts {
+    fn from(debug: Option<PathBuf>) -> Self {
+        Self {
+            debug,
+            document: None,
+        }
+    }
 }
 
 /// Why a plugin cannot be built.
@@ -81,16 +105,17 @@ pub enum BuildError {
 /// A tool is missing or failed.
 pub fn build(plugin: &Plugin, mode: Mode) -> Result<Built, BuildError> {
     let start = Instant::now();
-    let debug = match plugin.language() {
-        Language::Rust => rust::build(plugin, mode)?,
-        Language::JavaScript | Language::TypeScript => javascript::build(plugin, mode)?,
+    let artifacts = match plugin.language() {
+        Language::Rust => rust::build(plugin, mode)?.into(),
+        Language::JavaScript | Language::TypeScript => javascript::build(plugin, mode)?.into(),
         Language::Python => python::build(plugin, mode)?,
-        Language::Go => go::build(plugin, mode)?,
-        Language::C => c::build(plugin, mode)?,
+        Language::Go => go::build(plugin, mode)?.into(),
+        Language::C => c::build(plugin, mode)?.into(),
     };
     Ok(Built {
         component: plugin.component(),
-        debug,
+        debug: artifacts.debug,
+        document: artifacts.document,
         took: start.elapsed(),
     })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::config::{Config, LogLevel, PluginSource, Problems};
+use crate::config::{Config, FilterDocument, LogLevel, PluginSource, Problems, Span};
 
 /// The author's wishes on the command line.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub(crate) struct DevConfig {
     options: DevOptions,
     /// The component that runs: with debug lines, where the build writes such a one.
     component: PathBuf,
+    /// A document that this component needs: its name and its file.
+    document: Option<(&'static str, PathBuf)>,
 }
 
 impl DevConfig {
@@ -38,14 +40,23 @@ impl DevConfig {
     pub(crate) fn new(options: DevOptions) -> Self {
         Self {
             component: options.component.clone(),
+            document: None,
             options,
         }
     }
 
-    /// The same with another component.
+    /// The same with another component, and the document that it needs.
     #[must_use]
-    pub(crate) fn with_component(self, component: PathBuf) -> Self {
-        Self { component, ..self }
+    pub(crate) fn with_component(
+        self,
+        component: PathBuf,
+        document: Option<(&'static str, PathBuf)>,
+    ) -> Self {
+        Self {
+            component,
+            document,
+            ..self
+        }
     }
 
     /// Reads `dev.toml` and `cases.toml` as they are now.
@@ -121,14 +132,25 @@ impl DevConfig {
         Ok(())
     }
 
-    /// Runs the component with debug lines in place of the one to ship, and keeps the log quiet: exchanges are printed.
+    /// Runs the component with debug lines in place of the one to ship, with the document that it needs, and keeps the log quiet: exchanges are printed.
     fn adapt(&self, mut config: Config, there: &Table) -> Config {
-        let shipped = std::path::absolute(&self.options.component);
+        let shipped = std::path::absolute(&self.options.component).ok();
+        let running = std::path::absolute(&self.component).ok();
         for filter in &mut config.filters {
-            if let PluginSource::File(path) = &mut filter.plugin
-                && std::path::absolute(&*path).ok() == shipped.as_ref().ok().cloned()
-            {
-                path.clone_from(&self.component);
+            let PluginSource::File(path) = &mut filter.plugin else {
+                continue;
+            };
+            let named = std::path::absolute(&*path).ok();
+            if named != shipped && named != running {
+                continue;
+            }
+            path.clone_from(&self.component);
+            if let Some((name, path)) = &self.document {
+                filter.documents.push(FilterDocument {
+                    name: (*name).to_owned(),
+                    path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+                    span: Span::default(),
+                });
             }
         }
         if !there.contains_key("log") {
@@ -229,7 +251,7 @@ mod tests {
             endpoint: ("127.0.0.1:9".to_owned(), false),
         };
         let debug = folder.path().join("build/team.debug.wasm");
-        (folder, DevConfig::new(options).with_component(debug))
+        (folder, DevConfig::new(options).with_component(debug, None))
     }
 
     fn read(config: &DevConfig) -> Config {
@@ -261,6 +283,27 @@ mod tests {
         assert_eq!(config.filters[0].plugin, PluginSource::File(debug));
         assert!(config.upstreams.is_empty());
         assert_eq!(config.routes[0].path, "/only");
+    }
+
+    #[test]
+    fn the_document_that_the_component_needs_comes_to_those_of_the_author() {
+        let own =
+            "[filter.team]\nplugin = \"build/team.wasm\"\ndocuments = { list = \"dev.toml\" }\n";
+        let (folder, config) = folder(&[("dev.toml", own)]);
+        let sources = folder.path().join("build/sources.json");
+        let component = folder.path().join("build/dev.wasm");
+        let config = read(&config.with_component(component, Some(("sources", sources.clone()))));
+        let documents = config.filters[0].documents.iter();
+        let named: Vec<_> = documents
+            .map(|document| (&*document.name, &document.path))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                ("list", &folder.path().join("dev.toml")),
+                ("sources", &sources)
+            ]
+        );
     }
 
     #[test]

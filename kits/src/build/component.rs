@@ -93,6 +93,12 @@ impl World {
         })
     }
 
+    /// The name that the world has in its package.
+    pub(super) fn name(&self) -> &str {
+        let world = self.resolve.worlds.get(self.id);
+        world.map_or("plugin", |world| world.name.as_str())
+    }
+
     /// The names of the interfaces that the world exports, without package and version: `request-phase`.
     pub(super) fn exports(&self) -> impl Iterator<Item = &str> {
         let world = self.resolve.worlds.get(self.id);

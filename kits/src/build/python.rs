@@ -1,5 +1,7 @@
 //! Python: `componentize-py`, which runs the plugin's modules once and stores the interpreter's memory.
 
+mod quick;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::output;
-use super::{BuildError, Mode};
+use super::{Artifacts, BuildError, Mode};
 use crate::{Plugin, contract};
 
 const TOOL: &str = "componentize-py";
@@ -21,14 +23,22 @@ const OPTIONS: &str = "pyproject.toml";
 /// A folder that the build writes, and that Python finds modules in.
 const MADE: &str = "build/python";
 
-pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, BuildError> {
+pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Artifacts, BuildError> {
     contract::complete(&plugin.folder().join("wit"))
         .map_err(|(path, error)| BuildError::Contract(path, error))?;
     let options = Options::read(plugin)?;
     options.tell_kit(plugin)?;
-    let component = componentize(plugin, &options)?;
+    if mode == Mode::Dev
+        && let Some(built) = quick::build(plugin, &options)?
+    {
+        return Ok(Artifacts {
+            debug: Some(built.component),
+            document: Some(built.document),
+        });
+    }
+    let component = componentize(plugin, &options, &["-d", "wit"], "app")?;
     // It has no debug lines: Python's tracebacks come with every component.
-    output::write_for(plugin, mode, &component).map(Some)
+    Ok(output::write_for(plugin, mode, &component)?.into())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -72,7 +82,13 @@ impl Options {
     }
 }
 
-fn componentize(plugin: &Plugin, options: &Options) -> Result<Vec<u8>, BuildError> {
+/// Makes a component of a module, for the world that these options name.
+fn componentize(
+    plugin: &Plugin,
+    options: &Options,
+    world: &[&str],
+    module: &str,
+) -> Result<Vec<u8>, BuildError> {
     let folder = plugin.folder();
     let mut command = Command::new(tool(folder));
     // The kit tells the plugin's own modules from others by the order of the folders.
@@ -80,7 +96,9 @@ fn componentize(plugin: &Plugin, options: &Options) -> Result<Vec<u8>, BuildErro
         .current_dir(folder)
         // The traceback in Python is what the author needs, not the tool's own.
         .env("RUST_BACKTRACE", "0")
-        .args(["--quiet", "-d", "wit", "componentize", "app"])
+        .arg("--quiet")
+        .args(world)
+        .args(["componentize", module])
         .args([
             "-p",
             ".",

@@ -140,10 +140,11 @@ impl Session {
                 let Built {
                     component,
                     debug,
+                    document,
                     took,
                 } = built;
                 let config = DevConfig::clone(&self.config.load());
-                let config = config.with_component(debug.unwrap_or(component));
+                let config = config.with_component(debug.unwrap_or(component), document);
                 self.config.store(Arc::new(config));
                 Some(Saved {
                     at: saved,

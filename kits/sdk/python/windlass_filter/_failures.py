@@ -30,8 +30,8 @@ def report(phase: str) -> str:
     """Writes the traceback into the log. Returns it in one line."""
     error = sys.exc_info()[1]
     assert error is not None
-    # The kit's own frames say nothing to the author.
-    frames = [frame for frame in _frames(error) if not frame.file.startswith(_HERE)]
+    # The kit's own frames say nothing to the author, nor do those of an import.
+    frames = [frame for frame in _frames(error) if not frame.file.startswith((_HERE, "<frozen "))]
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, Err):
         what = f"the gateway refused a call: {_shown(error.value)}"

@@ -53,6 +53,15 @@ def run() -> None:
             setattr(module, name, function)
 
 
+def begin_again() -> None:
+    """The plugin's modules are about to run anew (`windlass plugin dev`). The rules of the build hold for them, too."""
+    global _running
+    run()
+    _running = False
+    _guarded.clear()
+    install()
+
+
 def seed() -> None:
     """The first phase of an instance: the gateway may have copied it after `configure`."""
     if not STUB_WASI:
