@@ -17,7 +17,7 @@ static struct {
 
 void *wl_memory(size_t size) {
   void *ptr = malloc(size == 0 ? 1 : size);
-  if (ptr == NULL) abort();
+  if (ptr == NULL) wl_fail();
   return ptr;
 }
 
@@ -27,7 +27,7 @@ wl_text wl_until_end(uint8_t *ptr, size_t len) {
   if (temporary.len == temporary.capacity) {
     size_t capacity = temporary.capacity == 0 ? 16 : 2 * temporary.capacity;
     void **grown = realloc(temporary.ptr, capacity * sizeof *grown);
-    if (grown == NULL) abort();
+    if (grown == NULL) wl_fail();
     temporary.ptr = grown;
     temporary.capacity = capacity;
   }
@@ -54,6 +54,36 @@ bool wl_contains(wl_texts list, wl_text text) {
     if (wl_same(list.ptr[i], text)) return true;
   }
   return false;
+}
+
+// How many bytes the first code point has (RFC 3629, section 4). 0: it is not UTF-8.
+static size_t code_point(const uint8_t *ptr, size_t len) {
+  static const struct {
+    uint8_t first, last, second, second_last;
+    size_t len;
+  } rows[] = {
+      {0x00, 0x7F, 0, 0, 1},       {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+      {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
+      {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+  };
+  for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+    if (ptr[0] < rows[row].first || ptr[0] > rows[row].last) continue;
+    if (len < rows[row].len) return 0;
+    if (rows[row].len > 1 && (ptr[1] < rows[row].second || ptr[1] > rows[row].second_last)) return 0;
+    for (size_t i = 2; i < rows[row].len; i++) {
+      if (ptr[i] < 0x80 || ptr[i] > 0xBF) return 0;
+    }
+    return rows[row].len;
+  }
+  return 0;
+}
+
+bool wl_is_utf8(wl_text bytes) {
+  for (size_t at = 0, len; at < bytes.len; at += len) {
+    len = code_point(bytes.ptr + at, bytes.len - at);
+    if (len == 0) return false;
+  }
+  return true;
 }
 
 wl_text wl_join(int count, ...) {
@@ -116,29 +146,33 @@ wl_text wl_unhex(wl_text digits) {
 static wl_text owned(const char *literal) {
   wl_text text;
   plugin_string_dup(&text, literal);
-  if (text.ptr == NULL && *literal != 0) abort();
+  if (text.ptr == NULL && *literal != 0) wl_fail();
   return text;
 }
 
 // --- the exchange --------------------------------------------------------------------------------
 
-bool wl_header(wl_message of, wl_text name, wl_text *value) {
+bool wl_header_bytes(wl_message of, wl_text name, wl_text *value) {
   windlass_host_exchange_field_value_t found;
   if (!windlass_host_exchange_header(of, &name, &found)) return false;
   *value = wl_until_end(found.ptr, found.len);
   return true;
 }
 
+bool wl_header(wl_message of, wl_text name, wl_text *value) {
+  return wl_header_bytes(of, name, value) && wl_is_utf8(*value);
+}
+
 void wl_set_header(wl_message of, wl_text name, wl_text value) {
   windlass_host_exchange_field_value_t bytes = {value.ptr, value.len};
   windlass_host_exchange_edit_error_t refused;
-  if (!windlass_host_exchange_set_header(of, &name, &bytes, &refused)) abort();
+  if (!windlass_host_exchange_set_header(of, &name, &bytes, &refused)) wl_fail();
 }
 
 void wl_remove_header(wl_message of, wl_text name) {
   windlass_host_exchange_edit_error_t refused;
   uint32_t removed;
-  if (!windlass_host_exchange_remove_header(of, &name, &removed, &refused)) abort();
+  if (!windlass_host_exchange_remove_header(of, &name, &removed, &refused)) wl_fail();
 }
 
 wl_text wl_path(void) {
@@ -165,11 +199,20 @@ bool wl_attribute(wl_text name, wl_text *value) {
   return false;
 }
 
+bool wl_attribute_number(wl_text name, int64_t *value) {
+  windlass_host_exchange_attribute_value_t found;
+  if (!windlass_host_exchange_attribute(&name, &found)) return false;
+  bool is_number = found.tag == WINDLASS_HOST_TYPES_ATTRIBUTE_VALUE_NUMBER;
+  if (is_number) *value = found.val.number;
+  windlass_host_exchange_attribute_value_free(&found);
+  return is_number;
+}
+
 void wl_set_attribute(wl_text name, wl_text value) {
   windlass_host_exchange_attribute_value_t attribute = {
       .tag = WINDLASS_HOST_TYPES_ATTRIBUTE_VALUE_TEXT, .val.text = value};
   windlass_host_exchange_edit_error_t refused;
-  if (!windlass_host_exchange_set_attribute(&name, &attribute, &refused)) abort();
+  if (!windlass_host_exchange_set_attribute(&name, &attribute, &refused)) wl_fail();
 }
 
 bool wl_note(wl_text key, wl_text *value) {
@@ -182,7 +225,7 @@ bool wl_note(wl_text key, wl_text *value) {
 void wl_set_note(wl_text key, wl_text value) {
   plugin_list_u8_t bytes = {value.ptr, value.len};
   windlass_host_exchange_edit_error_t refused;
-  if (!windlass_host_exchange_set_note(&key, &bytes, &refused)) abort();
+  if (!windlass_host_exchange_set_note(&key, &bytes, &refused)) wl_fail();
 }
 
 wl_text wl_piece(uint64_t len) {
@@ -247,7 +290,7 @@ void wl_add_header(wl_response *response, const char *name, wl_text value) {
   size_t len = response->headers.len;
   size_t size = (len + 1) * sizeof *response->headers.ptr;
   response->headers.ptr = realloc(response->headers.ptr, size);
-  if (response->headers.ptr == NULL) abort();
+  if (response->headers.ptr == NULL) wl_fail();
   response->headers.ptr[len].f0 = owned(name);
   response->headers.ptr[len].f1 = (windlass_host_types_field_value_t){copied(value), value.len};
   response->headers.len = len + 1;
@@ -263,7 +306,7 @@ void wl_set_body(wl_response *response, wl_text body) {
 
 static void add(plugin_list_string_t *list, const char *literal) {
   plugin_string_t *grown = realloc(list->ptr, (list->len + 1) * sizeof *grown);
-  if (grown == NULL) abort();
+  if (grown == NULL) wl_fail();
   list->ptr = grown;
   list->ptr[list->len++] = owned(literal);
 }
@@ -273,7 +316,7 @@ void wl_declare_series(wl_settings *settings, exports_windlass_filter_lifecycle_
   exports_windlass_filter_lifecycle_list_series_t *list = &settings->setup.series;
   exports_windlass_filter_lifecycle_series_t *grown =
       realloc(list->ptr, (list->len + 1) * sizeof *grown);
-  if (grown == NULL) abort();
+  if (grown == NULL) wl_fail();
   exports_windlass_filter_lifecycle_series_t series = {.kind = kind, .name = owned(name)};
   for (size_t i = 0; i < count; i++) add(&series.labels, labels[i]);
   list->ptr = grown;

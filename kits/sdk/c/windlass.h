@@ -4,8 +4,8 @@
 // Memory: a text that a helper returns lives until the end of the phase, and is then freed. Settings live as long as
 // the instance. So a filter that uses only helpers frees nothing.
 //
-// Failures: if the gateway refuses an edit, or there is no memory, the helper aborts. Then the phase fails: its edits
-// are undone, and the operator's `on_error` decides which response the client gets.
+// Failures: if the gateway refuses an edit, or there is no memory, the helper traps (`wl_fail`). Then the phase fails:
+// its edits are undone, and the operator's `on_error` decides which response the client gets.
 
 #ifndef WINDLASS_H
 #define WINDLASS_H
@@ -16,6 +16,9 @@
 #include <stdlib.h>
 
 #include "plugin.h"
+
+// Fails the phase. Unlike `abort`, several in one function stay apart, so that the log names the right line.
+#define wl_fail() __builtin_trap()
 
 // --- texts: UTF-8 without a zero at the end ----------------------------------------------------
 
@@ -31,6 +34,8 @@ wl_text wl_literal(const char *literal);
 bool wl_same(wl_text one, wl_text other);
 bool wl_is(wl_text text, const char *literal);
 bool wl_contains(wl_texts list, wl_text text);
+// Whether bytes are UTF-8. Those of a client need not be, and the gateway takes no other text: it fails the phase.
+bool wl_is_utf8(wl_text bytes);
 // The texts one after the other: `wl_join(3, one, two, three)`.
 wl_text wl_join(int count, ...);
 // The digits of a number, and the number of digits. Text that is no number is 0.
@@ -47,14 +52,18 @@ wl_text wl_unhex(wl_text digits);
 
 typedef windlass_host_exchange_message_t wl_message;
 
-// The first value of a field. False if there is none.
+// The first value of a field. False if there is none, or if it is not UTF-8.
 bool wl_header(wl_message of, wl_text name, wl_text *value);
+// The same, whatever its bytes are.
+bool wl_header_bytes(wl_message of, wl_text name, wl_text *value);
 void wl_set_header(wl_message of, wl_text name, wl_text value);
 void wl_remove_header(wl_message of, wl_text name);
 wl_text wl_path(void);
 bool wl_query_param(wl_text name, wl_text *value);
 // An attribute that is a text. False if there is none.
 bool wl_attribute(wl_text name, wl_text *value);
+// An attribute that is a whole number, such as `request.time-ms`. False if there is none.
+bool wl_attribute_number(wl_text name, int64_t *value);
 void wl_set_attribute(wl_text name, wl_text value);
 // State of one exchange, from the request's phases to the response's.
 bool wl_note(wl_text key, wl_text *value);
@@ -133,6 +142,8 @@ void wl_declare_sometimes(wl_settings *settings, const char *attribute);
 void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // --- exports: one line for each export of the world --------------------------------------------
+//
+// The compiler says that `exports_windlass_..` is undeclared if the world lacks the export.
 
 // `wl_info describe(void)` and `void configure(wl_settings *settings)`.
 #define WL_EXPORT_LIFECYCLE(describe, configure)                                            \
@@ -152,6 +163,8 @@ void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // `wl_request_verdict on_request(void)`
 #define WL_EXPORT_REQUEST(on_request)                                                       \
+  _Static_assert(sizeof(&exports_windlass_filter_request_phase_on_request) > 0,             \
+                 "add `export windlass:filter/request-phase@0.1.0;` to wit/world.wit");     \
   void exports_windlass_filter_request_phase_on_request(wl_request_verdict *verdict) {      \
     *verdict = on_request();                                                                \
     wl_end_phase();                                                                         \
@@ -159,6 +172,8 @@ void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // `wl_chunk_verdict on_request_body(uint64_t len, bool last)`
 #define WL_EXPORT_REQUEST_BODY(on_request_body)                                             \
+  _Static_assert(sizeof(&exports_windlass_filter_request_body_phase_on_request_body) > 0,   \
+                 "add `export windlass:filter/request-body-phase@0.1.0;` to wit/world.wit");\
   void exports_windlass_filter_request_body_phase_on_request_body(                          \
       uint64_t len, bool last, wl_chunk_verdict *verdict) {                                 \
     *verdict = on_request_body(len, last);                                                  \
@@ -167,6 +182,8 @@ void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // `wl_response_verdict on_response(void)`
 #define WL_EXPORT_RESPONSE(on_response)                                                     \
+  _Static_assert(sizeof(&exports_windlass_filter_response_phase_on_response) > 0,           \
+                 "add `export windlass:filter/response-phase@0.1.0;` to wit/world.wit");    \
   void exports_windlass_filter_response_phase_on_response(wl_response_verdict *verdict) {   \
     *verdict = on_response();                                                               \
     wl_end_phase();                                                                         \
@@ -174,6 +191,8 @@ void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // `wl_chunk_verdict on_response_body(uint64_t len, bool last)`
 #define WL_EXPORT_RESPONSE_BODY(on_response_body)                                           \
+  _Static_assert(sizeof(&exports_windlass_filter_response_body_phase_on_response_body) > 0, \
+                 "add `export windlass:filter/response-body-phase@0.1.0;` to wit/world.wit");\
   void exports_windlass_filter_response_body_phase_on_response_body(                        \
       uint64_t len, bool last, wl_chunk_verdict *verdict) {                                 \
     *verdict = on_response_body(len, last);                                                 \
@@ -182,6 +201,8 @@ void wl_declare_required(wl_settings *settings, const char *attribute);
 
 // `void on_log(void)`
 #define WL_EXPORT_LOG(on_log)                                                               \
+  _Static_assert(sizeof(&exports_windlass_filter_log_phase_on_log) > 0,                     \
+                 "add `export windlass:filter/log-phase@0.1.0;` to wit/world.wit");         \
   void exports_windlass_filter_log_phase_on_log(void) {                                     \
     on_log();                                                                               \
     wl_end_phase();                                                                         \

@@ -26,7 +26,7 @@ static void wrong_at(wl_settings *settings, wl_text at, wl_text message) {
   wl_diagnostics *errors = &settings->errors;
   exports_windlass_filter_lifecycle_diagnostic_t *grown =
       realloc(errors->ptr, (errors->len + 1) * sizeof *grown);
-  if (grown == NULL) abort();
+  if (grown == NULL) wl_fail();
   grown[errors->len].at = kept(at);
   grown[errors->len].message = kept(message);
   errors->ptr = grown;
@@ -242,7 +242,7 @@ wl_texts wl_read_texts(wl_settings *settings) {
   do {
     wl_text place = wl_join(3, at, wl_literal("/"), wl_decimal(list.len));
     wl_text *grown = realloc(list.ptr, (list.len + 1) * sizeof *grown);
-    if (grown == NULL) abort();
+    if (grown == NULL) wl_fail();
     list.ptr = grown;
     list.ptr[list.len++] = read_text_at(settings, place);
   } while (take(settings, ','));

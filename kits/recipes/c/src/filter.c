@@ -52,7 +52,7 @@ static void edit_every_response(void) {
   };
   windlass_host_response_edits_list_response_edit_t edits = {&edit, 1};
   windlass_host_response_edits_edit_error_t refused;
-  if (!windlass_host_response_edits_edit(&edits, &refused)) abort();
+  if (!windlass_host_response_edits_edit(&edits, &refused)) wl_fail();
 }
 
 static void configure(wl_settings *settings) {
@@ -198,7 +198,7 @@ static wl_request_verdict edit(void) {
   };
   windlass_host_response_edits_list_response_edit_t edits = {&member, 1};
   windlass_host_response_edits_edit_error_t refused;
-  if (!windlass_host_response_edits_edit(&edits, &refused)) abort();
+  if (!windlass_host_response_edits_edit(&edits, &refused)) wl_fail();
   return pass();
 }
 

@@ -117,7 +117,7 @@ static wl_request_verdict by_header(void) {
       return rejected(error.val.rejected);
     default:
       // If the gateway refuses an edit, the phase fails, and its edits are undone.
-      abort();
+      wl_fail();
   }
 }
 
@@ -127,13 +127,13 @@ static wl_request_verdict by_query(void) {
   windlass_host_keys_identify_error_t error;
   plugin_list_u8_t presented = {value.ptr, value.len};
   if (!windlass_host_keys_identify(&presented, &error)) {
-    if (error.tag != WINDLASS_HOST_KEYS_IDENTIFY_ERROR_REJECTED) abort();
+    if (error.tag != WINDLASS_HOST_KEYS_IDENTIFY_ERROR_REJECTED) wl_fail();
     return rejected(error.val.rejected);
   }
   wl_text path = wl_path(), edited = query_without(path, name);
   if (!wl_same(path, edited)) {
     windlass_host_exchange_edit_error_t refused;
-    if (!windlass_host_exchange_set_path(&edited, &refused)) abort();
+    if (!windlass_host_exchange_set_path(&edited, &refused)) wl_fail();
   }
   return wl_next(wl_skip_body());
 }
