@@ -153,7 +153,11 @@ fn the_filters_that_come_with_windlass_pass() {
 
 #[test]
 fn a_filter_that_keeps_something_of_each_exchange_fails_for_its_memory() {
-    fails("memory", "request = [{ grow = 400 }]", "bytes a call");
+    fails(
+        "memory",
+        "request = [{ grow = 400 }]",
+        "in 25000 calls each",
+    );
 }
 
 #[test]

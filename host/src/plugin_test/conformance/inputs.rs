@@ -36,12 +36,16 @@ pub(super) fn heads(kit: &Kit<'_>) -> Result<Verdict, TestError> {
     let mut long = kit.stimulus("heads");
     fill(&mut long.headers, bytes, count, bytes / 4);
     fill(&mut long.response_headers, bytes, count, bytes / 4);
+    let mut foreign = kit.stimulus("heads");
+    make_foreign(&mut foreign.headers);
+    make_foreign(&mut foreign.response_headers);
     let mut targeted = kit.stimulus("heads");
     lengthen(&mut targeted, target);
     let all = [
         ("a head without fields", bare),
         ("a head of many fields", wide),
         ("a head of long fields", long),
+        ("values that are not UTF-8", foreign),
         ("a long target", targeted),
     ];
     without_failure(kit, &host, &all)
@@ -115,6 +119,18 @@ pub(super) fn cut_bodies(kit: &Kit<'_>) -> Result<Verdict, TestError> {
         }
     }
     Ok(Verdict::passed("a cut request, a cut response"))
+}
+
+/// Puts a byte into each value that no text in UTF-8 has. HTTP allows it (RFC 9110, section 5.5, `obs-text`).
+fn make_foreign(fields: &mut HeaderMap) {
+    for (name, value) in fields.iter_mut() {
+        let foreign = [value.as_bytes(), b"\xff"].concat();
+        if *name != HOST
+            && let Ok(foreign) = HeaderValue::from_bytes(&foreign)
+        {
+            *value = foreign;
+        }
+    }
 }
 
 /// Add fields of this length, up to the limits of bytes and fields of a head.
