@@ -293,6 +293,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::NewerKeys(_)
         | CallFailure::Callout(_)
         | CallFailure::Memory { .. }
+        | CallFailure::Stack { .. }
         | CallFailure::Trap { .. }
         | CallFailure::HostPanic(_)
         | CallFailure::Verdict(_)

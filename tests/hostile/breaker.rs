@@ -105,3 +105,20 @@ fn a_reload_keeps_a_filter_suspended_that_it_does_not_change() {
     gateway.reload(same);
     assert_eq!(gateway.get("/act").code(), "filter_suspended");
 }
+
+/// A client chooses how deeply the JSON of a body is nested.
+#[test]
+fn a_body_that_uses_up_the_stack_suspends_nobody() {
+    let upstream = Upstream::text("well");
+    let settings = r#"settings = { when = "x-act", request = [{ whole = 1000 }], request-body = ["recurse-deeply"] }"#;
+    let keys = format!("breaker = {{ failures = 1 }}\n{settings}");
+    let gateway = Stage::of_one_actor(&upstream, &keys).start();
+    for _ in 0..3 {
+        let request = Request::post("/act", "deep").header("x-act", "1");
+        assert_eq!(gateway.send(&request).code(), "filter_failed");
+    }
+    assert_eq!(gateway.get("/act").status, 200);
+    gateway.log().wait_for_line(|line| {
+        line.contains("call stack exhausted") && line.contains("kind=\"stack\"")
+    });
+}

@@ -41,6 +41,9 @@ pub(crate) enum CallFailure {
         refused: MemoryRefused,
         trace: Box<GuestTrace>,
     },
+    /// Used up its stack.
+    #[error("trapped: call stack exhausted: it has {} KiB, and no setting raises this{trace}", GUEST_STACK / 1024)]
+    Stack { trace: Box<GuestTrace> },
     #[error("trapped: {reason}{trace}")]
     Trap {
         /// The trap, without the engine's framing.
@@ -114,6 +117,7 @@ impl CallFailure {
             Self::Cpu { .. }
             | Self::Overdrawn { .. }
             | Self::Memory { .. }
+            | Self::Stack { .. }
             | Self::Trap { .. }
             | Self::HostPanic(_)
             | Self::Keys(_)
@@ -126,11 +130,15 @@ impl CallFailure {
         }
     }
 
-    /// Whether the call ran out of CPU time or memory, which the content of a body can cause. The sender of
-    /// the body chose it, so it is no reason to suspend the filter for all requests.
+    /// Whether the call ran out of CPU time, memory or stack, which the content of a body can cause: JSON that is
+    /// nested deeply takes stack. The sender of the body chose it, so it is no reason to suspend the filter for all
+    /// requests.
     #[must_use]
     pub(crate) fn is_caused_by_size(&self) -> bool {
-        matches!(self, Self::Cpu { .. } | Self::Memory { .. })
+        matches!(
+            self,
+            Self::Cpu { .. } | Self::Memory { .. } | Self::Stack { .. }
+        )
     }
 
     /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was
@@ -161,6 +169,7 @@ impl CallFailure {
             Self::Cpu { trace, .. }
             | Self::Overdrawn { trace, .. }
             | Self::Memory { trace, .. }
+            | Self::Stack { trace }
             | Self::Trap { trace, .. } => Some(trace),
             _ => None,
         }
@@ -173,6 +182,7 @@ impl CallFailure {
             Self::Cpu { .. } => "cpu",
             Self::Overdrawn { .. } => "overdrawn",
             Self::Memory { .. } => "memory",
+            Self::Stack { .. } => "stack",
             Self::Trap { .. } => "trap",
             Self::HostPanic(_) => "host_panic",
             Self::Verdict(_) => "verdict",
@@ -225,11 +235,7 @@ impl CallFailure {
             return Self::Memory { refused, trace };
         }
         let reason = match error.downcast_ref::<Trap>() {
-            Some(Trap::StackOverflow) => format!(
-                "{}: it has {} KiB, and no setting raises this",
-                Trap::StackOverflow,
-                GUEST_STACK / 1024
-            ),
+            Some(Trap::StackOverflow) => return Self::Stack { trace },
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };

@@ -44,6 +44,14 @@ pub(crate) fn recurse(depth: u64) -> u64 {
     recurse(depth + 1) + black_box(frame).iter().sum::<u64>()
 }
 
+/// The same without memory of its own in a frame: it is the engine's stack that is used up.
+pub(crate) fn recurse_deeply(depth: u64) -> u64 {
+    match black_box(depth) {
+        u64::MAX => 0,
+        depth => black_box(recurse_deeply(depth + 1)) + 1,
+    }
+}
+
 /// Allocate memory in steps of 1 MiB until there is none left; then std aborts.
 pub(crate) fn grow_until_refused() {
     loop {

@@ -499,6 +499,7 @@ fn misbehave(step: &Step) -> Value {
         Step::Panic => misbehave::panic(),
         Step::Loop => misbehave::endless(),
         Step::Recurse => json!(misbehave::recurse(0)),
+        Step::RecurseDeeply => json!(misbehave::recurse_deeply(0)),
         Step::GrowUntilRefused => {
             misbehave::grow_until_refused();
             Value::Null

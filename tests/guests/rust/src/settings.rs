@@ -244,6 +244,7 @@ pub(crate) enum Step {
     Panic,
     Loop,
     Recurse,
+    RecurseDeeply,
     /// Allocate memory until there is none left, then trap.
     GrowUntilRefused,
     /// Allocate this many bytes and keep them.
