@@ -106,6 +106,7 @@ impl FilterLoader<'_> {
         match self.registry.filter(component, spec, documents) {
             Ok(loaded) => {
                 self.warn_of_denied(filter, &loaded);
+                self.warn_of_no_secret(filter, &loaded);
                 attributes::check(self.config, filter, &loaded, self.problems);
                 self.report_advice(filter, &loaded);
                 self.refuse_windows(filter, &loaded);
@@ -207,6 +208,22 @@ impl FilterLoader<'_> {
         self.problems
             .warning(filter.plugin_span, message)
             .help(format!("to grant it: {}", allow_line(&grants)));
+    }
+
+    /// Warn of a filter that signs or verifies with a secret, and is granted none: for it, every signature is wrong. It
+    /// is no error, since some toolchains import all functions of an interface.
+    fn warn_of_no_secret(&mut self, filter: &FilterConfig, loaded: &Filter) {
+        let granted = grants(self.config, filter);
+        if !loaded.uses_secrets() || !granted.secrets.is_empty() {
+            return;
+        }
+        let message = format!(
+            "filter `{}` signs or verifies with a secret, and is granted none: for it, every signature is wrong",
+            filter.name
+        );
+        self.problems.warning(filter.plugin_span, message).help(
+            "add `secrets = [\"..\"]` with the names that its settings use to its `allow`, and a `[secret.<name>]` for each",
+        );
     }
 
     /// Report the filter's own warnings, and warn if it may be skipped although endpoints trust a field that

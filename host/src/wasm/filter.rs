@@ -46,6 +46,7 @@ pub struct Filter {
     pub(super) isolation: Isolation,
     pub(super) facts: Facts,
     pub(super) denied: Vec<HostInterface>,
+    pub(super) uses_secrets: bool,
     pub(super) stubbed: Vec<String>,
     pub(super) verifies_tokens: bool,
     pub(super) uses_callouts: bool,
@@ -110,6 +111,12 @@ impl Filter {
     #[must_use]
     pub(crate) fn denied(&self) -> &[HostInterface] {
         &self.denied
+    }
+
+    /// Whether it may call functions that name a secret.
+    #[must_use]
+    pub(crate) fn uses_secrets(&self) -> bool {
+        self.uses_secrets
     }
 
     /// WASI interfaces that it imports and whose functions trap.

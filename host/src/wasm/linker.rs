@@ -23,6 +23,8 @@ pub(crate) struct Linked {
     pub(crate) stubbed: Vec<String>,
     /// Host interfaces that it imports and was not granted.
     pub(crate) denied: Vec<HostInterface>,
+    /// Whether it may call functions that name a secret.
+    pub(crate) uses_secrets: bool,
 }
 
 /// Link a component for a filter with these grants.
@@ -60,7 +62,24 @@ pub(crate) fn link(
         instance_pre: linker.instantiate_pre(&component.component)?,
         stubbed,
         denied,
+        uses_secrets: uses_secrets(engine, component, grants),
     })
+}
+
+/// Whether the component imports functions of `crypto` that name a secret, and may call them. Most toolchains import
+/// only the functions that the code calls.
+fn uses_secrets(engine: &FilterEngine, component: &CompiledComponent, grants: &Grants) -> bool {
+    let prefix = format!("{}@", HostInterface::Crypto.path());
+    let ty = component.component.component_type();
+    let mut imports = ty.imports(&engine.engine);
+    grants.interface(HostInterface::Crypto)
+        && imports.any(|(name, item)| match item.ty {
+            ComponentItem::ComponentInstance(instance) if name.starts_with(&prefix) => {
+                let mut functions = instance.exports(&engine.engine);
+                functions.any(|(function, _)| function.starts_with("hmac-"))
+            }
+            _ => false,
+        })
 }
 
 /// The function of `jwt` that `configure` calls. Without the grant it does nothing there, so that one start

@@ -1,45 +1,58 @@
-//! Notices about a filter that are logged once, not for every request.
+//! Notices about a filter that are logged now and then, not for every request.
 //!
 //! A refused edit or a missing grant happens in every request or in none, so one line with the
-//! name is enough. The list is bounded, since names may come from clients.
+//! name is enough, and another one after ten minutes, for a reader who has only the end of the log. The list is
+//! bounded, since names may come from clients.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::output::one_line;
+use crate::runtime::clock::Timestamp;
 
 /// The most notices of one filter. The last of them says that no more follow.
 const MAX_NOTICES: usize = 64;
 
+/// After this time a notice is logged again, if its cause is still there.
+const AGAIN: Duration = Duration::from_mins(10);
+
 /// The longest name in a notice. Bytes.
 const MAX_NAME: usize = 128;
 
-/// The notices of a filter that were logged.
+/// The notices of a filter that were logged, and when, on the monotonic clock.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    written: Mutex<BTreeSet<String>>,
+    written: Mutex<BTreeMap<String, Duration>>,
 }
 
 /// Whether a notice is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// It is new.
+    /// It is new, or it was logged long ago.
     First,
     /// It is new, and the last one of this filter.
     Last,
-    /// It was logged before, or the list is full.
+    /// It was logged lately, or the list is full.
     Repeated,
 }
 
 impl Notices {
     /// Record a notice.
-    pub(crate) fn record(&self, text: &str) -> Notice {
+    pub(crate) fn record(&self, text: &str, now: Timestamp) -> Notice {
+        let now = now.monotonic();
         let mut written = self.written.lock();
-        if written.len() >= MAX_NOTICES || written.contains(text) {
-            return Notice::Repeated;
-        }
-        written.insert(text.to_owned());
+        let count = written.len();
+        match written.get_mut(text) {
+            Some(last) if now.saturating_sub(*last) < AGAIN => return Notice::Repeated,
+            Some(last) => {
+                *last = now;
+                return Notice::First;
+            }
+            None if count >= MAX_NOTICES => return Notice::Repeated,
+            None => written.insert(text.to_owned(), now),
+        };
         match written.len() {
             MAX_NOTICES => Notice::Last,
             _ => Notice::First,
@@ -59,11 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_text_is_said_once_and_only_so_many() {
+    fn each_text_is_said_now_and_then_and_only_so_many() {
         let notices = Notices::default();
-        assert_eq!(notices.record("a"), Notice::First);
-        assert_eq!(notices.record("a"), Notice::Repeated);
-        let said = (0..2 * MAX_NOTICES).map(|n| notices.record(&n.to_string()));
+        let now = Timestamp::now();
+        assert_eq!(notices.record("a", now), Notice::First);
+        let later = now.after(AGAIN - Duration::from_millis(1));
+        assert_eq!(notices.record("a", later), Notice::Repeated);
+        assert_eq!(notices.record("a", now.after(AGAIN)), Notice::First);
+        assert_eq!(notices.record("a", now.after(AGAIN)), Notice::Repeated);
+        let said = (0..2 * MAX_NOTICES).map(|n| notices.record(&n.to_string(), now));
         let said: Vec<_> = said.filter(|notice| *notice != Notice::Repeated).collect();
         assert_eq!(said.len(), MAX_NOTICES - 1);
         assert_eq!(said.last(), Some(&Notice::Last));

@@ -5,6 +5,7 @@ use http::HeaderName;
 
 use super::functions::HostError;
 use crate::exchange::{MAX_FIELDS, MAX_HEAD, is_host_fact};
+use crate::runtime::clock::Timestamp;
 use crate::wasm::bindings::types::{EditError, Message};
 use crate::wasm::notices::{Notice, printable};
 use crate::wasm::reserved_fields::is_reserved;
@@ -77,11 +78,14 @@ impl InstanceState {
         HostError::Refused(error)
     }
 
-    /// Say something of the filter once.
+    /// Say something of the filter, at most once in ten minutes.
     #[cold]
     pub(crate) fn notice(&self, text: &str) {
         let filter = &*self.name;
-        let notice = self.filter_services.notices.record(text);
+        let notice = self
+            .filter_services
+            .notices
+            .record(text, Timestamp::coarse());
         if notice == Notice::Repeated {
             return;
         }
@@ -90,7 +94,7 @@ impl InstanceState {
         tracing::warn!(
             filter,
             request,
-            "filter `{filter}`: {text} (logged once; other requests may be affected too)"
+            "filter `{filter}`: {text} (logged at most once in ten minutes; other requests may be affected too)"
         );
         if notice == Notice::Last {
             tracing::warn!(
