@@ -5,6 +5,7 @@
 //! ([`echo`]), a thread that builds the plugin when its sources change ([`watch`]), and one that prints each exchange
 //! with what the filter did ([`mod@print`]). Nothing here is on a request's way.
 
+mod cases;
 mod config;
 mod echo;
 mod print;

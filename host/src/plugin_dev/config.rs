@@ -1,13 +1,14 @@
 //! The configuration of `windlass plugin dev`: the author's `dev.toml`, with what it leaves out added.
 //!
-//! `dev.toml` is an ordinary configuration. Without one, the filter gets the `settings` and the `allow` of `cases.toml`.
-//! The lines of `dev.toml` come first, so that errors in it name its lines.
+//! `dev.toml` is an ordinary configuration. What it leaves out comes from `cases.toml` ([`super::cases`]). The lines of
+//! `dev.toml` come first, so that errors in it name its lines. The whole is written to `build/dev.toml`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::cases::DevCases;
 use crate::config::{Config, FilterDocument, LogLevel, PluginSource, Problems, Span};
 
 /// The author's wishes on the command line.
@@ -77,9 +78,13 @@ impl DevConfig {
         let mut text = own.clone().unwrap_or_default();
         text.push('\n');
         self.add_missing(&there, &mut text)?;
+        // For the author to look at: errors name its lines. Where it cannot be written, they show them all the same.
+        let whole = self.options.folder.join("build/dev.toml");
+        let _ = whole.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(&whole, &text);
         let name = match own {
             Some(_) => path.display().to_string(),
-            None => "the configuration of `windlass plugin dev`".to_owned(),
+            None => whole.display().to_string(),
         };
         Config::parse(&name, &text, &folder).map(|config| self.adapt(config, &there))
     }
@@ -121,15 +126,13 @@ impl DevConfig {
                 "[upstream.echo]\nendpoints = [{{ address = \"{address}\" }}]\n{tls}"
             ));
         }
+        let cases = DevCases::read(&self.options.folder)?;
         if !has("filter", name) {
             let component = toml_text(&self.component);
             add(format_args!("[filter.{name}]\nplugin = {component}\n"));
-            let cases = self.options.folder.join("cases.toml");
-            for (key, value) in read_cases(&cases)? {
-                add(format_args!("{key} = {value}\n"));
-            }
+            add(format_args!("{}", cases.of_filter()));
         }
-        Ok(())
+        cases.add_surroundings(there, text)
     }
 
     /// Runs the component with debug lines in place of the one to ship, with the document that it needs, and keeps the log quiet: exchanges are printed.
@@ -169,21 +172,7 @@ fn uses_echo(there: &Table) -> bool {
     routes.iter().any(upstream)
 }
 
-/// The filter's `settings` and `allow` that all cases share.
-fn read_cases(path: &Path) -> Result<Vec<(&'static str, Value)>, Problems> {
-    let Some(text) = read_if_there(path)? else {
-        return Ok(Vec::new());
-    };
-    let cases = text.parse::<Table>().map_err(|error| {
-        let message = error.to_string();
-        Problems::of_file(&path.display().to_string(), message.trim_end())
-    })?;
-    let keys = ["settings", "allow"].into_iter();
-    let found = keys.filter_map(|key| Some((key, cases.get(key)?.clone())));
-    Ok(found.collect())
-}
-
-fn read_if_there(path: &Path) -> Result<Option<String>, Problems> {
+pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, Problems> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -195,7 +184,7 @@ fn read_if_there(path: &Path) -> Result<Option<String>, Problems> {
 }
 
 /// A path as a TOML text.
-fn toml_text(path: &Path) -> String {
+pub(super) fn toml_text(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Value::String(absolute.display().to_string()).to_string()
 }
@@ -283,6 +272,24 @@ mod tests {
         assert_eq!(config.filters[0].plugin, PluginSource::File(debug));
         assert!(config.upstreams.is_empty());
         assert_eq!(config.routes[0].path, "/only");
+    }
+
+    #[test]
+    fn secrets_and_keys_come_from_the_cases_unless_the_author_has_them() {
+        let cases = "allow = { secrets = [\"hook\", \"own\"] }\n[secret.hook]\nvalue = \"made up\"\n[secret.own]\nvalue = \"no\"\n[plan.gold]\nrate = 5\n[[key]]\nkey = \"test-key-1\"\nid = \"acme-1\"\nconsumer = \"acme\"\nplan = \"gold\"\n";
+        let own = "[secret.own]\nenv = \"OWN\"\n";
+        let (folder, config) = folder(&[("cases.toml", cases), ("dev.toml", own)]);
+        let config = read(&config);
+        let file = folder.path().join("build/dev-secrets/hook");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "made up");
+        assert_eq!(config.secrets.len(), 2);
+        assert!(
+            format!("{:?}", config.secrets).contains("OWN"),
+            "the author's own wins"
+        );
+        let digest = crate::keys::KeyDigest::of(b"test-key-1");
+        assert_eq!(&config.keys[0].digest, digest.as_bytes());
+        assert_eq!(config.plans.len(), 1);
     }
 
     #[test]
