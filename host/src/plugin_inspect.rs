@@ -29,7 +29,7 @@ use crate::wasm::component::CompiledComponent;
 use crate::wasm::grants::Grants;
 use crate::wasm::inspect::Inspection;
 use crate::wasm::registry::{FilterSpec, LoadError};
-use crate::wasm::{Filter, documents::Documents};
+use crate::wasm::{Filter, Services, documents::Documents};
 
 /// The name of the inspected filter in a configuration.
 const NAME: &str = "inspected";
@@ -123,7 +123,7 @@ impl Bench {
     ) -> Result<(), InspectError> {
         let engine = self.resources.registry.engine();
         let before = engine.budget.used();
-        let made = self.make(component);
+        let made = self.make(component, sample);
         let instances = crate::wasm::INSTANCES_PER_WORKER as u64;
         let memory = engine.budget.used().saturating_sub(before) / instances;
         let filter = match made {
@@ -138,22 +138,31 @@ impl Bench {
             }
         };
         report.settings = Some(SettingsReport::accepted(sample));
+        let secrets = match filter.uses_secrets() {
+            true => sample.secret_names(),
+            false => Vec::new(),
+        };
+        report.lacks_secrets = filter.uses_secrets() && secrets.is_empty();
         let needed = Grants {
             interfaces: component_interfaces(report),
+            secrets,
             ..Grants::default()
         };
         let needed = granted_all(needed, &filter);
         report.allow = (needed != Grants::default()).then(|| allow_line(&needed));
         report.load = Some(LoadReport::new(&filter, memory));
-        let gateway = self.empty_gateway()?;
-        if let Some(services) = gateway {
+        if let Some(services) = self.services(sample)? {
             let cost = cost::measure(&filter, &services, &engine.budget, sample);
             report.call = Some(CallReport::new(cost, sample));
         }
         Ok(())
     }
 
-    fn make(&self, component: &CompiledComponent) -> Result<Arc<Filter>, LoadError> {
+    fn make(
+        &self,
+        component: &CompiledComponent,
+        sample: &Sample,
+    ) -> Result<Arc<Filter>, LoadError> {
         let registry = &self.resources.registry;
         let Some(filter) = self.config.filters.first() else {
             return Err(LoadError::Settings {
@@ -164,6 +173,7 @@ impl Bench {
         let grants = Grants {
             interfaces: component.interfaces().to_vec(),
             attributes: vec!["*".to_owned()],
+            secrets: sample.secret_names(),
             ..Grants::default()
         };
         let spec = FilterSpec {
@@ -178,14 +188,15 @@ impl Bench {
         registry.filter(component.clone(), spec, Documents::default())
     }
 
-    /// The services of a configuration without keys, plans and secrets.
-    fn empty_gateway(&self) -> Result<Option<Arc<crate::wasm::Services>>, InspectError> {
+    /// The services of a configuration without keys and plans.
+    fn services(&self, sample: &Sample) -> Result<Option<Arc<Services>>, InspectError> {
         let text = "[server]\nworkers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"$default\"\nrespond = {}\n";
         let config = Config::parse("the fake exchange", text, Path::new(""))
             .map_err(InspectError::Settings)?;
         let mut problems = config.warnings.clone();
-        let gateway = self.resources.build(config, &mut problems);
-        Ok(gateway.map(|gateway| Arc::clone(&gateway.services)))
+        let secrets = sample.secrets();
+        let services = self.resources.services_of(&config, secrets, &mut problems);
+        Ok(services.map(Arc::new))
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct InspectionReport {
     pub(super) settings: Option<SettingsReport>,
     /// The `allow` that its table needs; none if it needs no grant.
     pub(super) allow: Option<String>,
+    /// Whether it names secrets, and no case has one.
+    pub(super) lacks_secrets: bool,
     #[serde(flatten)]
     pub(super) load: Option<LoadReport>,
     pub(super) call: Option<CallReport>,
@@ -120,6 +122,7 @@ impl InspectionReport {
             component: None,
             settings: None,
             allow: None,
+            lacks_secrets: false,
             load: None,
             call: None,
         }
@@ -147,6 +150,11 @@ impl InspectionReport {
         }
         if let Some(allow) = &self.allow {
             table.push_str(&allow.replacen("allow =", "allow    =", 1));
+            if self.lacks_secrets {
+                table.push_str(
+                    "   # and `secrets = [\"..\"]`, with those that it signs or verifies with",
+                );
+            }
             table.push('\n');
         }
         table

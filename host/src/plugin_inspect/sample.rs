@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use toml::{Table, Value};
 
 use crate::exchange::{Client, Exchange};
+use crate::filter_store::secrets::{SecretValue, Secrets};
 use crate::http::body::Body;
 use crate::model::head::RequestHead;
 use crate::model::request_id::RequestId;
@@ -63,6 +65,8 @@ pub(crate) struct Sample {
     origin: SampleOrigin,
     /// A TOML table in one line.
     pub(super) settings: String,
+    /// The secrets of the cases: made up for tests.
+    secrets: Vec<(Arc<str>, String)>,
     /// Whether the request is that of a case.
     pub(super) is_of_case: bool,
     method: Method,
@@ -81,6 +85,7 @@ impl Sample {
         let mut sample = Self {
             origin: SampleOrigin::Empty,
             settings: "{}".to_owned(),
+            secrets: Vec::new(),
             is_of_case: false,
             method: Method::POST,
             target: PathAndQuery::from_static("/orders/42?full=1"),
@@ -89,6 +94,7 @@ impl Sample {
         };
         if let Some((path, cases)) = read_cases(file)? {
             sample.take_case(&cases);
+            sample.secrets = secrets(&cases);
             if let Some(own @ Value::Table(_)) = cases.get("settings") {
                 sample.settings = own.to_string();
                 sample.origin = SampleOrigin::Cases(path);
@@ -142,6 +148,24 @@ impl Sample {
         };
     }
 
+    /// The names of the secrets.
+    pub(super) fn secret_names(&self) -> Vec<Arc<str>> {
+        self.secrets
+            .iter()
+            .map(|(name, _)| Arc::clone(name))
+            .collect()
+    }
+
+    /// The secrets with their values.
+    pub(super) fn secrets(&self) -> Secrets {
+        let secrets = self.secrets.iter();
+        let secret = |(name, value): &(Arc<str>, String)| {
+            let value = SecretValue::new(value.clone().into_bytes());
+            (Arc::clone(name), value)
+        };
+        secrets.map(secret).collect()
+    }
+
     /// The name of the settings in messages.
     pub(super) fn origin(&self) -> String {
         match &self.origin {
@@ -190,6 +214,16 @@ impl Sample {
     }
 }
 
+/// The tables `[secret.<name>]` with a `value`.
+fn secrets(cases: &Table) -> Vec<(Arc<str>, String)> {
+    let tables = cases.get("secret").and_then(Value::as_table);
+    let secret = |(name, table): (&String, &Value)| {
+        let value = table.get("value")?.as_str()?;
+        Some((Arc::from(name.as_str()), value.to_owned()))
+    };
+    tables.into_iter().flatten().filter_map(secret).collect()
+}
+
 fn plain_fields() -> HeaderMap {
     let field = |(name, value)| {
         (
@@ -225,7 +259,7 @@ mod tests {
     fn the_request_is_that_of_the_first_case() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("build")).unwrap();
-        let cases = "settings = { allow = [\"blue\"] }\n[[case]]\nname = \"bad\"\nsettings = {}\nrequest = { path = \"/no\" }\n[[case]]\nname = \"good\"\nrequest = { method = \"PUT\", path = \"/yes\", headers = { x-team = \"blue\" }, body = [\"a\", \"b\"] }\n";
+        let cases = "settings = { allow = [\"blue\"] }\n[[case]]\nname = \"bad\"\nsettings = {}\nrequest = { path = \"/no\" }\n[[case]]\nname = \"good\"\nrequest = { method = \"PUT\", path = \"/yes\", headers = { x-team = \"blue\" }, body = [\"a\", \"b\"] }\n[secret.hook]\nvalue = \"made up\"\n";
         std::fs::write(folder.path().join(CASES), cases).unwrap();
         let file = folder.path().join("build/team.wasm");
         let sample = Sample::find(&file, None).unwrap();
@@ -236,6 +270,7 @@ mod tests {
         );
         assert_eq!(sample.headers["x-team"], "blue");
         assert_eq!(sample.body, "ab");
+        assert_eq!(sample.secret_names(), [Arc::from("hook")]);
         let given = Sample::find(&file, Some("{ allow = [] }")).unwrap();
         assert_eq!(given.settings, "{ allow = [] }");
         assert_eq!(given.origin(), "--settings");
