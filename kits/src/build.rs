@@ -31,7 +31,8 @@ pub enum Mode {
 pub struct Built {
     /// The component: [`Plugin::component`]. In [`Mode::Dev`] it is left as it was where `debug` is there.
     pub component: PathBuf,
-    /// The same with debug lines, if the language has them: [`Plugin::debug_component`].
+    /// The same with debug lines, if the language has them: [`Plugin::debug_component`]. In [`Mode::Dev`] the component
+    /// to run: [`Plugin::dev_component`].
     pub debug: Option<PathBuf>,
     /// In [`Mode::Dev`], a file that the component needs as a document, and the name that it knows it by.
     pub document: Option<(&'static str, PathBuf)>,
@@ -44,12 +45,6 @@ pub struct Built {
 struct Artifacts {
     debug: Option<PathBuf>,
     document: Option<(&'static str, PathBuf)>,
-}
-
-impl From<PathBuf> for Artifacts {
-    fn from(debug: PathBuf) -> Self {
-        Self::from(Some(debug))
-    }
 }
 
 impl From<Option<PathBuf>> for Artifacts {

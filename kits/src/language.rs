@@ -44,6 +44,18 @@ impl Language {
         }
     }
 
+    /// The command that installs the tools of a new plugin into its folder, where the language has such a one.
+    #[must_use]
+    pub const fn setup(self) -> Option<&'static str> {
+        match self {
+            Self::JavaScript | Self::TypeScript => Some("npm install"),
+            Self::Python => {
+                Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1")
+            }
+            Self::Rust | Self::Go | Self::C => None,
+        }
+    }
+
     /// The name in a sentence.
     #[must_use]
     pub const fn title(self) -> &'static str {

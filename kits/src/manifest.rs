@@ -119,6 +119,14 @@ impl Plugin {
         self.folder.join("build").join(file)
     }
 
+    /// The component that a quick build for `windlass plugin dev` writes: `build/NAME.dev.wasm`. It is another program
+    /// than the one to ship: not optimised, or built from an older state of the sources.
+    #[must_use]
+    pub fn dev_component(&self) -> PathBuf {
+        let file = format!("{}.dev.wasm", self.name);
+        self.folder.join("build").join(file)
+    }
+
     /// The cases of `windlass plugin test`: `cases.toml`.
     #[must_use]
     pub fn cases(&self) -> PathBuf {

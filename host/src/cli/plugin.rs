@@ -88,8 +88,10 @@ fn create(new: &New) -> Result<(), Box<dyn Error>> {
     let name = new.folder.file_name().unwrap_or_default();
     windlass_plugin_kits::create(parent, new.lang, &name.to_string_lossy())?;
     let folder = new.folder.display();
+    let setup = new.lang.setup();
+    let setup = setup.map_or_else(String::new, |command| format!("  {command}\n"));
     println!(
-        "`{folder}` has a new plugin in {}. Next:\n\n  cd {folder}\n  windlass plugin build\n  windlass plugin test\n  \
+        "`{folder}` has a new plugin in {}. Next:\n\n  cd {folder}\n{setup}  windlass plugin build\n  windlass plugin test\n  \
          windlass plugin dev\n\n`README.md` has the lines for a gateway's configuration.",
         new.lang.title()
     );

@@ -30,7 +30,7 @@ pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, Buil
     world.bind(Opts::default().build().as_mut(), &bindings)?;
     let module = compile(plugin, mode)?;
     let component = world.component(&module)?;
-    output::write_for(plugin, mode, &component).map(Some)
+    output::write_for(plugin, mode, &component)
 }
 
 /// Compiles all C files in `src/`, in `sdk/` and of the bindings to one module.

@@ -74,7 +74,7 @@ pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, Buil
     let module = folder.join("core.wasm");
     let core = fs::read(&module).map_err(|error| BuildError::Read(module, error))?;
     let component = world.component(&core)?;
-    output::write_for(plugin, mode, &component).map(Some)
+    output::write_for(plugin, mode, &component)
 }
 
 /// Runs the compiler. It gives no paths of this machine, no time and no number of the build into the module.

@@ -8,8 +8,8 @@ mod quick;
 mod source_map;
 mod tool;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use bundle::{Bundle, Format};
 use tool::Tool;
@@ -36,26 +36,18 @@ const TSC: Tool = Tool {
     install: "npm install --save-dev --save-exact componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2",
 };
 
-/// The component to ship has the lines of the sources in it, so there is none with debug lines beside it. A quick build
-/// writes only the latter.
+/// The component has the lines of the sources in it, so there is none with debug lines beside it.
 pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, BuildError> {
     let world = World::read(plugin)?;
     if mode == Mode::Dev {
         let bundle = bundle(plugin, &world, &quick::FORMAT)?;
-        if let Some(debug) = quick::build(plugin, &world, &bundle)? {
-            return Ok(Some(debug));
+        if let Some(dev) = quick::build(plugin, &world, &bundle)? {
+            return Ok(Some(dev));
         }
     }
     let bundle = bundle(plugin, &world, &bundle::MODULE)?;
     let component = componentize(plugin, bundle.file())?;
-    output::replace(&plugin.component(), &component)?;
-    // That of a quick build is not of these sources.
-    match fs::remove_file(plugin.debug_component()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(BuildError::Write(plugin.debug_component(), error))
-        }
-        _ => Ok(None),
-    }
+    output::write_for(plugin, mode, &component)
 }
 
 /// Bundles the sources, and checks their types and imports.

@@ -6,31 +6,40 @@ use std::path::{Path, PathBuf};
 use super::{BuildError, Mode, strip};
 use crate::Plugin;
 
-/// Writes what was built in this mode. A quick build writes only [`Plugin::debug_component`], so that nobody ships it.
-/// Returns that.
+/// Writes what was built in this mode. A quick build writes only [`Plugin::dev_component`], so that nobody ships it.
+/// Returns the component to look for errors with, if there is another one than that to ship.
 pub(super) fn write_for(
     plugin: &Plugin,
     mode: Mode,
     component: &[u8],
-) -> Result<PathBuf, BuildError> {
+) -> Result<Option<PathBuf>, BuildError> {
     match mode {
         Mode::Release => write(plugin, component),
-        Mode::Dev => write_debug(plugin, component),
+        Mode::Dev => {
+            let dev = plugin.dev_component();
+            replace(&dev, component)?;
+            Ok(Some(dev))
+        }
     }
 }
 
-/// Writes a component with debug lines to [`Plugin::debug_component`], and without them to [`Plugin::component`].
-/// Returns the former.
-pub(super) fn write(plugin: &Plugin, component: &[u8]) -> Result<PathBuf, BuildError> {
+/// Writes a component without debug lines to [`Plugin::component`], and if it has some, with them to
+/// [`Plugin::debug_component`]. Returns the latter.
+pub(super) fn write(plugin: &Plugin, component: &[u8]) -> Result<Option<PathBuf>, BuildError> {
     let stripped = strip::debug_stripped(component).map_err(|_| BuildError::NoComponent)?;
     replace(&plugin.component(), &stripped)?;
-    write_debug(plugin, component)
-}
-
-fn write_debug(plugin: &Plugin, component: &[u8]) -> Result<PathBuf, BuildError> {
     let debug = plugin.debug_component();
+    if stripped == component {
+        // One of an older build would not be of these sources.
+        return match fs::remove_file(&debug) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(BuildError::Write(debug, error))
+            }
+            _ => Ok(None),
+        };
+    }
     replace(&debug, component)?;
-    Ok(debug)
+    Ok(Some(debug))
 }
 
 /// Replaces a file at once: a gateway that reloads meanwhile reads the old or the new one.

@@ -37,7 +37,6 @@ pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Artifacts, BuildError
         });
     }
     let component = componentize(plugin, &options, &["-d", "wit"], "app")?;
-    // It has no debug lines: Python's tracebacks come with every component.
     Ok(output::write_for(plugin, mode, &component)?.into())
 }
 

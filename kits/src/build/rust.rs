@@ -25,12 +25,12 @@ const TARGET_MISSING: BuildError = BuildError::ToolMissing {
 };
 
 pub(super) fn build(plugin: &Plugin, mode: Mode) -> Result<Option<PathBuf>, BuildError> {
-    if !plugin.debug_component().exists() && !has_target(plugin.folder()) {
+    if !plugin.component().exists() && !has_target(plugin.folder()) {
         return Err(TARGET_MISSING);
     }
     let built = cargo_build(plugin, mode)?;
     let component = fs::read(&built).map_err(|error| BuildError::Read(built, error))?;
-    output::write_for(plugin, mode, &component).map(Some)
+    output::write_for(plugin, mode, &component)
 }
 
 /// Whether the target's standard library is installed. Without it, the compiler says that of every crate.

@@ -23,7 +23,7 @@ const DIGITS: usize = 8;
 
 const SHELL: &str = "build/js/shell.js";
 
-/// Builds the component with debug lines. None if it cannot be built quickly: the bundle is larger than the slot.
+/// Builds the component. None if it cannot be built quickly: the bundle is larger than the slot.
 pub(super) fn build(
     plugin: &Plugin,
     world: &World,
@@ -37,9 +37,9 @@ pub(super) fn build(
     if fill(&mut component, code).is_none() {
         return Ok(None);
     }
-    let debug = plugin.debug_component();
-    output::replace(&debug, &component)?;
-    Ok(Some(debug))
+    let dev = plugin.dev_component();
+    output::replace(&dev, &component)?;
+    Ok(Some(dev))
 }
 
 /// The shell: that of the build before, if the world is the same.
