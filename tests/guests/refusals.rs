@@ -90,6 +90,25 @@ fn a_secret_that_is_unknown_or_not_granted_is_said_once() {
 }
 
 #[test]
+fn check_warns_of_a_filter_that_uses_secrets_and_is_granted_none() {
+    let upstream = Upstream::text("well");
+    let warning = "signs or verifies with a secret, and is granted none";
+    for (secrets, warns) in [("", true), (", secrets = [\"known\"]", false)] {
+        let keys = format!("allow = {{ interfaces = [\"crypto\"]{secrets} }}");
+        let stage = Stage::of_one_actor(&upstream, &keys);
+        let stage = stage.lines("[secret.known]\nenv = \"KNOWN\"");
+        let checked = stage.env("KNOWN", "0123456789abcdef").builder().check();
+        assert_eq!(checked.code, Some(0), "{}", checked.errors);
+        assert_eq!(
+            checked.errors.contains(warning),
+            warns,
+            "{}",
+            checked.errors
+        );
+    }
+}
+
+#[test]
 fn a_plan_that_is_unknown_is_said_once() {
     let keys = r#"allow = { interfaces = ["limits"] }"#;
     let log = log_of(keys, r#"{ take = ["gold", "key", 1] }"#);
