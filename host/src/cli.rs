@@ -17,6 +17,7 @@ mod plans;
 mod plugin;
 mod run;
 mod schema;
+mod shell;
 mod signals;
 mod store;
 mod terminal;
@@ -65,6 +66,10 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors: with the settings of the filters that
     /// come with the gateway, and of a configuration's own plugins.
     Schema(schema::SchemaArguments),
+    /// Print the script that completes commands and options in a shell.
+    Completions(shell::CompletionsArguments),
+    /// Write the pages of the manual.
+    Man(shell::ManArguments),
     /// Back up, restore and move the whole store of a running gateway.
     Store(RemoteArguments<store::StoreCommand>),
     /// Show the usage of keys on their plans, and extend quotas.
@@ -92,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Plans(command) => command.run(),
         Command::Plugin(command) => plugin::run(&command),
         Command::Schema(arguments) => schema::print(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
         Command::Store(command) => command.run(),
         Command::Usage(command) => command.run(),
     }
