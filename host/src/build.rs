@@ -55,6 +55,7 @@ use crate::keys::{LiveKeys, RejectCounters};
 use crate::limits;
 use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::proxy::gateway::{Gateway, Route};
+use crate::proxy::response_fields::ResponseFields;
 use crate::runtime::clock::Timestamp;
 use crate::shared_store::StorageError;
 use crate::tokens::KeySources;
@@ -377,6 +378,7 @@ impl ProcessResources {
         let words = apis::words(&config);
         let bases = apis::finder(&config, &words);
         let via = config.server.via.as_deref().unwrap_or(&self.via);
+        let response_fields = ResponseFields::new(&config.server);
         let mut client_fields = config.server.client_fields;
         client_fields.extend(filters::read_fields(&filters));
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
@@ -409,6 +411,7 @@ impl ProcessResources {
         self.gateways_in_memory.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Gateway {
             number: self.gateways_built.fetch_add(1, Ordering::Relaxed) + 1,
+            response_fields,
             trusted_proxies: config.server.trusted_proxies,
             client_fields,
             listeners: config.listeners,

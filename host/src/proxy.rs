@@ -12,6 +12,7 @@ pub(crate) mod generation;
 mod log;
 mod options;
 mod rates;
+pub(crate) mod response_fields;
 mod tunnel;
 pub(crate) mod worker;
 
@@ -150,6 +151,15 @@ impl RunningExchange {
     /// the exchange, and the rest of the request's body where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
+        if let Some(redirect) = &self.connection.listener.https_redirect
+            && let Some(head) = self
+                .exchange
+                .with(|e| answer::https_redirection(*redirect, e))?
+        {
+            self.exchange
+                .with(|exchange| exchange.response = Some(head));
+            return Ok(Body::Empty);
+        }
         if self.is_options
             && let Some(head) = self.exchange.with(|e| options::answer(&generation, e))?
         {

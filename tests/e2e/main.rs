@@ -102,6 +102,7 @@ mod routing;
 mod same_endpoint;
 mod schema;
 mod sdk_metadata;
+mod security_headers;
 mod service_manager;
 mod several;
 mod signals;

@@ -5,15 +5,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, LOCATION, SEC_WEBSOCKET_ACCEPT, TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, HOST, LOCATION, SEC_WEBSOCKET_ACCEPT, TRAILER, TRANSFER_ENCODING,
 };
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::rt::TokioIo;
 
 use super::{RunningExchange, Tunnel, TunnelSlot};
-use crate::config::Redirect;
+use crate::config::{HttpsRedirect, Redirect};
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
 use crate::http::body::{Body, add_to_size};
@@ -63,6 +63,33 @@ pub(crate) fn redirection(
     })
 }
 
+/// The redirect of a listener to HTTPS: the same host, path and query. None for a request that came over HTTPS to a
+/// proxy in front.
+pub(super) fn https_redirection(
+    redirect: HttpsRedirect,
+    exchange: &Exchange,
+) -> Result<Option<ResponseHead>, RequestError> {
+    let head = &exchange.request;
+    // `OPTIONS *` is about the gateway itself.
+    if exchange.client.scheme == Scheme::HTTPS || !head.target.path().starts_with('/') {
+        return Ok(None);
+    }
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    let host = host.ok_or(Code::BadHost)?;
+    let target = head.target.as_str();
+    let to = match redirect.port {
+        443 => format!("https://{}{target}", host.host()),
+        port => format!("https://{}:{port}{target}", host.host()),
+    };
+    let location = HeaderValue::try_from(to)
+        .map_err(|error| RequestError::with_source(Code::BadHost, error))?;
+    Ok(Some(ResponseHead {
+        status: redirect.status,
+        headers: HeaderMap::from_iter([(LOCATION, location)]),
+    }))
+}
+
 /// Make the response for the connection.
 pub(super) fn respond(
     mut run: RunningExchange,
@@ -80,15 +107,24 @@ pub(super) fn respond(
             None => {}
         }
     }
-    let (status, mut headers, is_head, id) = run.exchange.with(|exchange| {
+    let (status, mut headers, is_head, is_https, id) = run.exchange.with(|exchange| {
         let (status, headers) = match &mut exchange.response {
             Some(head) if run.keeps_response() => (head.status, head.headers.clone()),
             Some(head) => (head.status, std::mem::take(&mut head.headers)),
             None => (Code::Internal.status(), HeaderMap::new()),
         };
         let is_head = exchange.request.method == Method::HEAD;
-        (status, headers, is_head, exchange.id.value().clone())
+        let is_https = exchange.client.scheme == Scheme::HTTPS;
+        (
+            status,
+            headers,
+            is_head,
+            is_https,
+            exchange.id.value().clone(),
+        )
     });
+    let fields = &run.generation.gateway.response_fields;
+    fields.complete(&mut headers, is_https);
     headers.insert(&REQUEST_ID, id);
     let body = frame(status, is_head, &mut headers, body);
     let watch = &run.connection.watch;

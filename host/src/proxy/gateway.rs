@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::api_finder::ApiFinder;
+use super::response_fields::ResponseFields;
 use crate::balance::WeightedSplit;
 use crate::config::{Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) client_fields: Vec<HeaderName>,
+    /// The fields of every response.
+    pub(crate) response_fields: ResponseFields,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Listener>,
     /// The TLS settings of each listener that has TLS.

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::StatusCode;
 use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
 use super::tls::ListenerTls;
+use crate::config::field::{FromValue, Nested, Numbers, Switch};
 use crate::config::read::Table;
 use crate::config::value::unit::SIZE;
 
@@ -23,6 +25,10 @@ pub struct Listener {
     /// The certificate. Windlass then also offers HTTP/2.
     #[key(absent = "clear text")]
     pub tls: Option<ListenerTls>,
+    /// Sends every request to the same address over HTTPS, in place of its route. `true` is the same as a table without
+    /// keys. A request that one of `trusted_proxies` got over HTTPS goes on.
+    #[key(default = false)]
+    pub(crate) https_redirect: Option<HttpsRedirect>,
     /// From the first byte of a request's head to its end; then 408. It also limits a TLS
     /// handshake, and the time from accept to the first byte.
     #[key(default = "10s")]
@@ -54,6 +60,29 @@ pub struct Listener {
     pub max_streams: u32,
 }
 
+/// A redirect to HTTPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
+#[table(heading = "https_redirect = { .. }", short = "port")]
+pub(crate) struct HttpsRedirect {
+    /// The port that clients reach the TLS listener at.
+    #[key(default = 443, within = 1..=65_535)]
+    pub(crate) port: u16,
+    /// Its status. 307 and 308 keep the method and the body.
+    #[key(default = 308, kind = Numbers(&[301, 302, 307, 308]))]
+    pub(crate) status: StatusCode,
+}
+
+impl FromValue for Option<HttpsRedirect> {
+    type Kind = Switch<HttpsRedirect>;
+    const KIND: Self::Kind = Switch {
+        table: Nested::of::<HttpsRedirect>(),
+        on: |_| HttpsRedirect {
+            port: 443,
+            status: StatusCode::PERMANENT_REDIRECT,
+        },
+    };
+}
+
 fn title(_values: &DeTable<'_>) -> String {
     "listener".to_owned()
 }
@@ -62,6 +91,14 @@ fn check(table: &mut Table<'_>, listener: &Listener) {
     let (max_uri, max_head) = (listener.max_uri, listener.max_head);
     bound_once(table, listener.address);
     usual_port(table, listener.address);
+    if listener.https_redirect.is_some() && table.has("tls") {
+        table
+            .error_at(
+                "https_redirect",
+                "`https_redirect` is for a listener without `tls`: this one speaks HTTPS",
+            )
+            .help("remove one of the two; the redirect belongs to the listener of port 80");
+    }
     if max_uri >= max_head
         && let Some(span) = table.span_if_sound(&["max_uri", "max_head"])
     {

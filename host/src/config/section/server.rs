@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use windlass_config_derive::FromTable;
 
 use super::rate::ClientRateKeys;
+use super::security_headers::{SecurityHeaders, ServerHeader};
 use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
 use crate::config::value::address;
@@ -64,6 +65,13 @@ pub struct Server {
     /// Gateways that share a name count as one.
     #[key(absent = "a random name, a new one at each start", kind = PSEUDONYM)]
     pub via: Option<String>,
+    /// Fields that tell browsers to be careful. `true` is the same as a table without keys.
+    #[key(default = false)]
+    pub(crate) security_headers: Option<SecurityHeaders>,
+    /// The `server` field of every response: `pass` leaves that of the endpoint, `off` removes it, and any other text is
+    /// sent in its place.
+    #[key(default = "pass")]
+    pub(crate) server_header: ServerHeader,
     /// Whether all of [`Self::resolvers`] could be read.
     #[key(with = are_resolvers_whole)]
     pub(crate) are_resolvers_whole: bool,
