@@ -20,7 +20,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -29,11 +29,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::build::ProcessResources;
 use crate::config;
 use crate::control::service::ControlService;
+use crate::observe::exposition::{encode_open_metrics, encode_text};
 use crate::observe::log_level::LogLevelSwitch;
 use crate::proxy::gateway::Gateway;
 use crate::runtime::sockets;
@@ -76,6 +78,36 @@ pub(crate) struct Reloads {
     pub(crate) done: AtomicU64,
     /// The new configuration has errors, and the old one stays in use.
     pub(crate) refused: AtomicU64,
+    last: Mutex<Option<LastReload>>,
+}
+
+/// The last reload, or the start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastReload {
+    /// When it ended.
+    pub(crate) at: SystemTime,
+    pub(crate) is_done: bool,
+}
+
+impl Reloads {
+    /// Counts a reload that ends now.
+    pub(crate) fn count(&self, is_done: bool) {
+        let counter = match is_done {
+            true => &self.done,
+            false => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        *self.last.lock() = Some(LastReload {
+            at: SystemTime::now(),
+            is_done,
+        });
+    }
+
+    /// The last one; none before the first.
+    #[must_use]
+    pub(crate) fn last(&self) -> Option<LastReload> {
+        *self.last.lock()
+    }
 }
 
 /// Why the admin listener does not start.
@@ -285,15 +317,10 @@ async fn readyz(State(running): State<Arc<Running>>) -> Response {
 async fn metrics(State(running): State<Arc<Running>>, headers: HeaderMap) -> Response {
     let format = MetricsFormat::negotiate(&headers);
     let families = metrics::families(&running);
-    let written = match format {
-        MetricsFormat::Text => Ok(crate::observe::metrics::encode_text(&families)),
-        MetricsFormat::OpenMetrics => crate::observe::metrics::encode(families),
+    let text = match format {
+        MetricsFormat::Text => encode_text(&families),
+        MetricsFormat::OpenMetrics => encode_open_metrics(&families),
     };
-    match written {
-        Ok(text) => {
-            let kind = (header::CONTENT_TYPE, format.content_type());
-            ([kind, (header::VARY, "accept")], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let kind = (header::CONTENT_TYPE, format.content_type());
+    ([kind, (header::VARY, "accept")], text).into_response()
 }

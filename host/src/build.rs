@@ -54,6 +54,7 @@ use crate::exchange::{BasePath, RouteInfo, Via};
 use crate::keys::{LiveKeys, RejectCounters};
 use crate::limits;
 use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
+use crate::observe::route_stats::{RouteStatsRegistry, RouteStatsSet};
 use crate::proxy::gateway::{Gateway, Route};
 use crate::proxy::response_fields::ResponseFields;
 use crate::runtime::clock::Timestamp;
@@ -85,6 +86,9 @@ pub struct ProcessResources {
     /// The resolver of the configuration in use.
     dns: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
+    /// The counters of the routes in use, and of requests without a route.
+    routes: RouteStatsRegistry,
+    unrouted: Arc<RouteStatsSet>,
     gateways_built: AtomicU64,
     gateways_in_memory: Arc<AtomicU64>,
     restart_only: RestartOnly,
@@ -210,6 +214,8 @@ impl ProcessResources {
             limits: durable.limits,
             rates: durable.rates,
             sync: durable.sync,
+            routes: RouteStatsRegistry::default(),
+            unrouted: Arc::new(RouteStatsSet::new(workers.get())),
             gateways_built: AtomicU64::new(0),
             gateways_in_memory: Arc::default(),
             restart_only: RestartOnly::from_config(config),
@@ -386,7 +392,11 @@ impl ProcessResources {
             let api = route.api.and_then(|index| config.apis.get(index));
             let words = route.api.and_then(|index| words.get(index));
             let base = api.and_then(|api| api.base_path.as_deref());
+            let api_name = api.map(|api| &api.name);
             Route {
+                stats: self
+                    .routes
+                    .enroll(api_name, &route.name, self.workers.get()),
                 info: RouteInfo {
                     via: Via::new(via, &route.name),
                     name: route.name,
@@ -408,6 +418,7 @@ impl ProcessResources {
             }
         });
         let routes = routes.collect();
+        self.routes.remove_unused();
         self.gateways_in_memory.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Gateway {
             number: self.gateways_built.fetch_add(1, Ordering::Relaxed) + 1,
@@ -418,6 +429,7 @@ impl ProcessResources {
             tls,
             certificates,
             routes,
+            unrouted: Arc::clone(&self.unrouted),
             router,
             api_finder: bases,
             upstreams,

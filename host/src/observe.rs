@@ -4,8 +4,11 @@
 //! the access log costs it one line in a buffer that its worker owns.
 
 pub(crate) mod access_log;
+pub(crate) mod exposition;
+pub(crate) mod histogram;
 pub(crate) mod log_level;
 pub(crate) mod log_rate_limit;
 pub(crate) mod metrics;
+pub(crate) mod route_stats;
 pub(crate) mod sink;
 pub(crate) mod stats;

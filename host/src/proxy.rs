@@ -6,6 +6,7 @@
 
 mod answer;
 pub(crate) mod api_finder;
+mod end;
 mod find;
 pub(crate) mod gateway;
 pub(crate) mod generation;
@@ -20,7 +21,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Response};
@@ -31,9 +31,8 @@ pub(crate) use tunnel::{Tunnel, TunnelSlot};
 use crate::chain::{ChainEnd, Passage, put_error};
 use crate::config::{self, RouteEnd};
 use crate::error::{Code, ErrorFormat, RequestError, grpc};
-use crate::exchange::{AccessLogLine, Exchange, ExchangeCell};
+use crate::exchange::{Exchange, ExchangeCell};
 use crate::http::body::Body;
-use crate::http::body_error::BodyError;
 use crate::http::header_flags::HeaderFlags;
 use crate::model::head::ResponseHead;
 use crate::runtime::panics;
@@ -98,6 +97,8 @@ struct RunningExchange {
     exchange: ExchangeCell,
     /// Its way through the chain, if the route has one.
     passage: Option<Rc<Passage>>,
+    /// The index of its route, once there is one.
+    route: Option<usize>,
     upgrade: Option<Box<upgrade::Upgrade>>,
     is_http10: bool,
     /// The flags of the request's fields.
@@ -126,6 +127,7 @@ impl RunningExchange {
             is_options: exchange.request.method == Method::OPTIONS,
             exchange: ExchangeCell::new(exchange),
             passage: None,
+            route: None,
             upgrade: None,
             is_http10: false,
             header_flags: seen,
@@ -179,6 +181,7 @@ impl RunningExchange {
                 return Ok(self.refuse(&error, words.unwrap_or(&ErrorFormat::default())));
             }
         };
+        self.route = Some(found.index);
         let chain = match found.is_preflight {
             true => generation
                 .preflights
@@ -355,7 +358,6 @@ impl RunningExchange {
             deadline: deadline.is_some(),
             upgrade: self.upgrade.as_deref(),
             keep_head: keep_head || is_logged,
-            is_timed: is_logged || self.passage.is_some(),
             // A reading of the clock saved, if nothing comes between.
             came,
         })
@@ -368,106 +370,6 @@ impl RunningExchange {
             log::log_refused(&self.connection.worker, exchange, error);
             put_error(exchange, error, words)
         })
-    }
-
-    /// The response breaks off after its head.
-    fn break_off(&self, error: &BodyError) {
-        // The passage knows if a filter ended it.
-        let passage = self.passage.as_ref();
-        match passage.and_then(|passage| passage.take_body_end()) {
-            Some(ChainEnd::Answer(refusal)) => self.exchange.with(|exchange| {
-                let outcome = &mut exchange.outcome;
-                outcome.failure.get_or_insert(refusal.answer.reason.into());
-                outcome.filter.get_or_insert(refusal.filter);
-            }),
-            Some(ChainEnd::Failed(error)) => {
-                self.exchange.with(|exchange| {
-                    log::log_refused(&self.connection.worker, exchange, &error);
-                    exchange.outcome.filter = error.filter().cloned();
-                });
-                self.record_failure(error.code());
-            }
-            None => {
-                self.exchange
-                    .with(|exchange| log::log_broken_off(&self.connection.worker, exchange, error));
-                self.record_failure(error.code());
-            }
-        }
-    }
-
-    /// The exchange ends before its response does. An outcome that is recorded already stays.
-    fn record_failure(&self, code: Code) {
-        let is_first = self.exchange.with(|exchange| {
-            let failure = &mut exchange.outcome.failure;
-            let is_first = failure.is_none();
-            failure.get_or_insert_with(|| Arc::from(code.as_str()));
-            is_first
-        });
-        if is_first {
-            self.connection.stats().refused(code);
-        }
-    }
-
-    /// Whether the log or a filter reads the response's head after it was sent.
-    fn keeps_response(&self) -> bool {
-        self.passage
-            .as_ref()
-            .is_some_and(|passage| passage.has_log())
-    }
-
-    /// The end of an exchange: log it, count it, and run its log phases.
-    fn finish(&mut self) {
-        let stats = self.connection.stats();
-        let answered = self.exchange.with(|exchange| {
-            let outcome = &mut exchange.outcome;
-            outcome.request_bytes = self.connection.watch.request_bytes();
-            outcome.response_bytes = self.sent;
-            stats.requests_active.subtract(1);
-            stats.request_bytes.add(outcome.request_bytes);
-            stats.response_bytes.add(outcome.response_bytes);
-            exchange.response.is_some()
-        });
-        if !(answered && self.ended) {
-            self.record_failure(match self.connection.watch.is_cut() {
-                true => Code::GatewayStopped,
-                false => Code::ClientGone,
-            });
-        }
-        if answered && !self.ended {
-            stats.responses_cut.add(1);
-        }
-        self.connection.watch.end_exchange();
-        let worker = &self.connection.worker;
-        self.exchange.with(|exchange| {
-            if let Some(rejected) = exchange.outcome.rejection() {
-                log::log_rejected_key(worker, exchange, rejected);
-            }
-            if let Some(rejected) = exchange.outcome.token_rejection()
-                && rejected.verifier.is_none()
-            {
-                let verifiers = &self.generation.gateway.services.verifiers;
-                verifiers.filter_rejects.count(rejected.why);
-            }
-        });
-        if let Some(access) = &worker.access {
-            self.exchange
-                .with(|exchange| access.write(&AccessLogLine::of(exchange)));
-        }
-        if let Some(passage) = self.passage.take()
-            && passage.has_log()
-        {
-            worker.queue_log_phases(passage);
-        }
-    }
-}
-
-impl Drop for RunningExchange {
-    fn drop(&mut self) {
-        match self.exchange.is_present() {
-            true => self.finish(),
-            // A panic took the exchange and ends this connection. A second panic here would end the process.
-            false => self.connection.stats().requests_active.subtract(1),
-        }
     }
 }
 

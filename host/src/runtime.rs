@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod panics;
+pub(crate) mod process;
 pub(crate) mod sockets;
 pub(crate) mod tasks;
 pub(crate) mod worker_shared;

@@ -112,6 +112,7 @@ mod sticky;
 mod store_moves;
 mod timeouts;
 mod token_refusals;
+mod traffic_metrics;
 mod transform;
 mod transform_bodies;
 mod turned_away;

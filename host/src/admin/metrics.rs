@@ -1,15 +1,19 @@
-//! The families of `/metrics`: workers, filters, upstreams, configurations. Each file below has
+//! The families of `/metrics`: workers, routes, filters, upstreams, configurations. Each file below has
 //! those of one part.
 
 mod callouts;
 mod filters;
 mod format;
 mod leases;
+mod process;
+mod routes;
 mod store;
 mod upstreams;
 mod verifiers;
 
 pub(crate) use format::MetricsFormat;
+
+use std::time::UNIX_EPOCH;
 
 use super::Running;
 use crate::keys::KeyReject;
@@ -23,9 +27,11 @@ pub(crate) fn families(running: &Running) -> Vec<MetricFamily> {
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
+    families.extend(process::families());
     families.extend(store::counters(running));
     families.extend(store::families(running));
     families.extend(leases::families(running));
+    families.extend(routes::families(&gateway));
     families.extend(filters::families(&gateway));
     families.extend(upstreams::families(&gateway));
     families.extend(verifiers::families(&gateway));
@@ -43,6 +49,8 @@ families! {
         generation = Gauge, "The number of the configuration in use, counted from 1";
         generations = Gauge, "Configurations in memory: the one in use, and old ones that requests still use";
         reloads = Counter, "Reloads by their result";
+        last_reload_timestamp_seconds = Gauge, "When the last reload ended, done or refused, in seconds since 1970; no value before the first";
+        last_reload_successful = Gauge, "Whether the last reload put its configuration in use; no value before the first";
         access_log_dropped = Counter, "Access log lines lost, because the writer did not keep up or a write failed";
         log_dropped = Counter, "Lines of the gateway's own log lost, because its reader did not keep up or a write failed";
         open_files_limit = Gauge, "Files and sockets that the process may have open; 0: no limit";
@@ -67,6 +75,12 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
     families.generations.push(&[], generations);
     for (result, count) in [("done", &reloads.done), ("refused", &reloads.refused)] {
         families.reloads.push(&[("result", result)], count);
+    }
+    if let Some(last) = reloads.last() {
+        let since_1970 = last.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let family = &mut families.last_reload_timestamp_seconds;
+        family.push(&[], since_1970.as_secs());
+        families.last_reload_successful.push(&[], last.is_done);
     }
     families.access_log_dropped.push(&[], &*running.log_dropped);
     families.log_dropped.push(&[], &*running.own_log_dropped);

@@ -353,7 +353,7 @@ async fn apply_build(
 ) {
     let reloads = &running.reloads;
     let Ok(Some((gateway, files, level))) = built.await else {
-        reloads.refused.fetch_add(1, Ordering::Relaxed);
+        reloads.count(false);
         tracing::error!(
             generation = running.gateway.load().number,
             "the new configuration has errors and is not used; the old one stays in use; correct it and send SIGHUP again"
@@ -368,7 +368,7 @@ async fn apply_build(
     running.foundation.put_in_use(&gateway);
     let number = gateway.number;
     running.gateway.store(gateway);
-    reloads.done.fetch_add(1, Ordering::Relaxed);
+    reloads.count(true);
     tracing::info!(generation = number, "a new configuration is in use");
 }
 

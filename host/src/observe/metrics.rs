@@ -1,26 +1,20 @@
-//! Writes metrics in Prometheus's formats.
+//! Families of metrics, and those of the workers.
 //!
-//! It stores nothing: a scrape reads the counters of workers, filters and balancers, and writes
-//! them out.
+//! It stores nothing: a scrape reads the counters of workers, filters and balancers into families, and
+//! [`super::exposition`] writes them out.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
-
+use super::histogram::HistogramTotals;
 use super::stats::{Counter, WorkerStats};
 use crate::error::Code;
 
 /// One value with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricSample {
-    pub(crate) labels: Vec<(String, String)>,
+    /// As they are written: `route="orders",class="2xx"`.
+    pub(crate) labels: String,
     pub(crate) value: SampleValue,
 }
 
@@ -73,6 +67,16 @@ impl From<&Counter> for SampleValue {
     }
 }
 
+impl From<&HistogramTotals> for SampleValue {
+    fn from(totals: &HistogramTotals) -> Self {
+        Self::Histogram {
+            sum: totals.seconds(),
+            count: totals.count(),
+            buckets: totals.buckets().collect(),
+        }
+    }
+}
+
 impl From<&AtomicU64> for SampleValue {
     fn from(counter: &AtomicU64) -> Self {
         counter.load(Ordering::Relaxed).into()
@@ -115,11 +119,8 @@ impl MetricFamily {
 
     /// Adds a sample.
     pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: impl Into<SampleValue>) {
-        let labels = labels.iter();
         self.samples.push(MetricSample {
-            labels: labels
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            labels: write_labels(labels.iter().copied()),
             value: value.into(),
         });
     }
@@ -127,14 +128,35 @@ impl MetricFamily {
     /// Drops samples with the labels of an earlier one: a reader would refuse the whole scrape.
     #[must_use]
     pub(crate) fn without_duplicates(mut self) -> Self {
-        let mut seen = BTreeSet::new();
-        self.samples.retain(|sample| {
-            let mut labels = sample.labels.clone();
-            labels.sort();
-            seen.insert(labels)
-        });
+        let mut seen = HashSet::with_capacity(self.samples.len());
+        let labels = self.samples.iter().map(|sample| &*sample.labels);
+        let is_first: Vec<bool> = labels.map(|labels| seen.insert(labels)).collect();
+        let mut is_first = is_first.into_iter();
+        self.samples.retain(|_| is_first.next().unwrap_or(true));
         self
     }
+}
+
+/// Writes labels as a sample has them.
+pub(crate) fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in labels {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push_str("=\"");
+        for letter in value.chars() {
+            match letter {
+                '\\' => out.push_str(r"\\"),
+                '\n' => out.push_str(r"\n"),
+                '"' => out.push_str("\\\""),
+                other => out.push(other),
+            }
+        }
+        out.push('"');
+    }
+    out
 }
 
 /// Declares families: a struct with a field for each of them, of its name and without samples. As a
@@ -164,142 +186,6 @@ macro_rules! families {
     };
 }
 pub(crate) use families;
-
-/// Writes families in Prometheus's text format, version 0.0.4.
-#[must_use]
-pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
-    let mut out = String::new();
-    for family in families {
-        let (kind, end) = match family.kind {
-            MetricKind::Counter => ("counter", "_total"),
-            MetricKind::Gauge => ("gauge", ""),
-            MetricKind::Histogram => ("histogram", ""),
-        };
-        let name = format!("windlass_{}{end}", family.name);
-        let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for MetricSample { labels, value } in &family.samples {
-            match value {
-                SampleValue::Number(value) => {
-                    write_sample(&mut out, &name, labels, None, &number(*value));
-                }
-                SampleValue::Histogram {
-                    sum,
-                    count,
-                    buckets,
-                } => {
-                    let mut below = 0;
-                    for (bound, count) in buckets {
-                        below += count;
-                        let name = format!("{name}_bucket");
-                        write_sample(&mut out, &name, labels, Some(*bound), &below.to_string());
-                    }
-                    write_sample(
-                        &mut out,
-                        &format!("{name}_sum"),
-                        labels,
-                        None,
-                        &number(*sum),
-                    );
-                    let name = format!("{name}_count");
-                    write_sample(&mut out, &name, labels, None, &count.to_string());
-                }
-            }
-        }
-    }
-    out
-}
-
-/// Writes one sample, with the bucket's upper bound if it belongs to a bucket.
-fn write_sample(
-    out: &mut String,
-    name: &str,
-    labels: &[(String, String)],
-    bound: Option<f64>,
-    value: &str,
-) {
-    out.push_str(name);
-    let mut open = '{';
-    for (label, text) in labels {
-        let text = text
-            .replace('\\', r"\\")
-            .replace('\n', r"\n")
-            .replace('"', "\\\"");
-        // Writing to a `String` cannot fail.
-        let _ = write!(out, "{open}{label}=\"{text}\"");
-        open = ',';
-    }
-    if let Some(bound) = bound {
-        let _ = write!(out, "{open}le=\"{}\"", number(bound));
-        open = ',';
-    }
-    if open == ',' {
-        out.push('}');
-    }
-    let _ = writeln!(out, " {value}");
-}
-
-fn number(value: f64) -> String {
-    match value {
-        f64::INFINITY => "+Inf".to_owned(),
-        f64::NEG_INFINITY => "-Inf".to_owned(),
-        value => value.to_string(),
-    }
-}
-
-/// Writes families as `OpenMetrics` 1.0.
-///
-/// # Errors
-///
-/// The writer fails; a string does not.
-pub(crate) fn encode(families: Vec<MetricFamily>) -> Result<String, std::fmt::Error> {
-    let mut registry = Registry::with_prefix("windlass");
-    registry.register_collector(Box::new(EncodedFamilies(families)));
-    let mut out = String::new();
-    text::encode(&mut out, &registry)?;
-    Ok(out)
-}
-
-#[derive(Debug)]
-struct EncodedFamilies(Vec<MetricFamily>);
-
-impl Collector for EncodedFamilies {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for family in &self.0 {
-            let unit: Option<&Unit> = None;
-            let kind = match family.kind {
-                MetricKind::Counter => ConstCounter::new(0.0).metric_type(),
-                MetricKind::Gauge => ConstGauge::new(0.0).metric_type(),
-                MetricKind::Histogram => MetricType::Histogram,
-            };
-            let mut metric = encoder.encode_descriptor(&family.name, &family.help, unit, kind)?;
-            for sample in &family.samples {
-                let mut metric = metric.encode_family(&sample.labels)?;
-                match (family.kind, &sample.value) {
-                    (MetricKind::Counter, SampleValue::Number(value)) => {
-                        ConstCounter::new(*value).encode(metric)?;
-                    }
-                    (MetricKind::Gauge, SampleValue::Number(value)) => {
-                        ConstGauge::new(*value).encode(metric)?;
-                    }
-                    (
-                        MetricKind::Histogram,
-                        SampleValue::Histogram {
-                            sum,
-                            count,
-                            buckets,
-                        },
-                    ) => metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?,
-                    // A value of another kind than its family is left out.
-                    (MetricKind::Counter | MetricKind::Gauge, SampleValue::Histogram { .. })
-                    | (MetricKind::Histogram, SampleValue::Number(_)) => {}
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 families! {
     /// The families of the workers' counters.
@@ -376,14 +262,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_format_escapes_what_would_end_a_line_or_a_label() {
-        let mut family = MetricFamily::new(MetricKind::Counter, "seen", "one\\two\nthree");
-        family.push(&[("a", "x\"y\\z\n"), ("b", "")], 1.0);
-        family.push(&[], f64::INFINITY);
-        let text = "# HELP windlass_seen_total one\\\\two\\nthree\n\
-             # TYPE windlass_seen_total counter\n\
-             windlass_seen_total{a=\"x\\\"y\\\\z\\n\",b=\"\"} 1\n\
-             windlass_seen_total +Inf\n";
-        assert_eq!(encode_text(&[family]), text);
+    fn a_second_sample_with_the_same_labels_is_left_out() {
+        let mut family = MetricFamily::new(MetricKind::Gauge, "now", "Now");
+        for (label, value) in [("x", 1.0), ("y", 2.0), ("x", 3.0)] {
+            family.push(&[("a", label)], value);
+        }
+        let values = family.without_duplicates().samples.into_iter();
+        let values: Vec<_> = values.map(|sample| sample.value).collect();
+        assert_eq!(values, [1.0.into(), 2.0.into()]);
     }
 }

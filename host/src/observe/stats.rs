@@ -27,6 +27,11 @@ impl Counter {
         self.0.store(now.saturating_sub(less), Ordering::Relaxed);
     }
 
+    /// Adds to a number that several threads write.
+    pub(crate) fn add_shared(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// The present value.
     #[must_use]
     pub(crate) fn value(&self) -> u64 {

@@ -18,6 +18,7 @@ use crate::config::{Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
 use crate::exchange::RouteInfo;
 use crate::http::tls::certificate::ServedCertificate;
+use crate::observe::route_stats::RouteStatsSet;
 use crate::route::Router;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::dns::DnsResolver;
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub(crate) api_finder: ApiFinder,
     /// The routes, in the order of the configuration.
     pub(crate) routes: Vec<Route>,
+    /// The counters of requests without a route, which outlive reloads.
+    pub(crate) unrouted: Arc<RouteStatsSet>,
     /// The upstreams, in the order of the configuration.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// The filters, in the order of the configuration.
@@ -88,4 +91,6 @@ pub(crate) struct Route {
     pub(crate) max_body: Option<u64>,
     /// Timeouts that lower those of the upstream.
     pub(crate) timeouts: RouteTimeouts,
+    /// Its counters, which outlive reloads.
+    pub(crate) stats: Arc<RouteStatsSet>,
 }

@@ -95,9 +95,12 @@ impl<'a> Dispatch<'a> {
         let mut attempt = match self.pick_first() {
             Some(picked) => Attempt::new(context, picked?),
             None => {
-                let picked = Box::pin(self.wait_for_room()).await?;
+                let came = Instant::now();
+                let picked = Box::pin(self.wait_for_room()).await;
                 self.begun = Instant::now();
-                Attempt::new(context, picked)
+                let waits = &context.upstream.shared.state.queue_times;
+                waits.observe_shared(self.begun.saturating_duration_since(came));
+                Attempt::new(context, picked?)
             }
         };
         let (original, first) = OriginalRequest::first(context, &attempt.pick, body);
@@ -180,13 +183,14 @@ impl<'a> Dispatch<'a> {
         let context = self.context;
         self.note_last(&attempt.pick, None);
         self.original.stop_keeping();
-        let elapsed = || u64::try_from(self.begun.elapsed().as_micros()).ok();
-        let upstream_us = match context.is_timed {
-            true => elapsed().and_then(|elapsed| NonZeroU64::new(elapsed.max(1))),
-            false => None,
-        };
+        let now = Instant::now();
+        let since = |began| micros(now.saturating_duration_since(began));
+        let counters = &attempt.pick.endpoint.counters;
+        let attempt_began = self.attempt_began.unwrap_or(self.begun);
         context.exchange.with(|exchange| {
-            exchange.outcome.upstream_us = upstream_us;
+            exchange.outcome.upstream_us = NonZeroU64::new(since(self.begun).max(1));
+            let head = exchange.response.as_ref();
+            counters.answered(head.map(|head| head.status), since(attempt_began));
             if let Some(response) = &mut exchange.response {
                 let (upstream, endpoint) = (&context.upstream.shared, &attempt.pick.endpoint);
                 upstream.set_sticky_token(self.sticky, &endpoint.state, response);
@@ -194,6 +198,10 @@ impl<'a> Dispatch<'a> {
         });
         attempt.into_body(incoming)
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

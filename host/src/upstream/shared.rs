@@ -361,6 +361,7 @@ impl Upstream {
             rise: check.rise,
             fall: check.fall,
         };
+        self.state.count_check(answer.is_ok());
         self.update_health(endpoint, |health| {
             health.record_check(answer, counts, Timestamp::now())
         });

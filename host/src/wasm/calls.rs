@@ -212,6 +212,7 @@ impl Filter {
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
+            self.observe_call(worker_filter.worker(), nanos / 1000);
             let nanos = nanos.saturating_mul(SAMPLE);
             self.count(worker_filter.worker(), |figures| &figures.nanos, nanos);
             fit &= instance.is_young(now);

@@ -103,6 +103,20 @@ pub(crate) enum CallFailure {
     MissingAttribute(String),
 }
 
+/// The kinds of failures that are counted against a filter.
+pub(crate) const FAILURE_KINDS: [&str; 10] = [
+    "cpu",
+    "overdrawn",
+    "memory",
+    "trap",
+    "host_panic",
+    "verdict",
+    "reported",
+    "no_room",
+    "upstream",
+    "missing_attribute",
+];
+
 impl CallFailure {
     /// Whether the guest's function returned, so that the instance can serve again.
     #[must_use]

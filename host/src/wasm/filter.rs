@@ -9,7 +9,7 @@ use super::bounds::FilterBounds;
 use super::breaker::{BreakerChange, CircuitBreaker, Permit};
 use super::component::{CompiledComponent, Phases};
 use super::facts::Facts;
-use super::failure::CallFailure;
+use super::failure::{CallFailure, FAILURE_KINDS};
 use super::filter_services::FilterServices;
 use super::grants::Grants;
 use super::instance_source::InstanceSource;
@@ -18,6 +18,7 @@ use super::standard::HandlerComponent;
 use crate::exchange::Exchange;
 use crate::model::filter::{HostInterface, Isolation, OnError};
 use crate::model::request_id::RequestId;
+use crate::observe::histogram::{HistogramTotals, TimeHistogram};
 use crate::runtime::clock::monotonic_ns;
 
 /// A filter's counts on one worker. Each worker writes its own, on a cache line of its own.
@@ -35,6 +36,10 @@ pub struct FilterFigures {
     pub(crate) busy: AtomicU64,
     /// Time in calls, from a sample. Nanoseconds.
     pub(crate) nanos: AtomicU64,
+    /// The times of the sampled calls.
+    pub(crate) times: TimeHistogram,
+    /// Failures by the kinds of [`FAILURE_KINDS`].
+    kinds: [AtomicU64; FAILURE_KINDS.len()],
 }
 
 /// A filter, ready to be called from every worker.
@@ -151,6 +156,32 @@ impl Filter {
         before
     }
 
+    /// Record the time of a sampled call on a worker.
+    pub(super) fn observe_call(&self, worker: usize, time_us: u64) {
+        if let Some(figures) = self.figures.get(worker) {
+            figures.times.observe_us(time_us);
+        }
+    }
+
+    /// The times of the sampled calls, summed over the workers.
+    #[must_use]
+    pub(crate) fn call_times(&self) -> HistogramTotals {
+        let mut totals = HistogramTotals::default();
+        for figures in &self.figures {
+            totals.add(&figures.times);
+        }
+        totals
+    }
+
+    /// Failures by kind, summed over the workers.
+    pub(crate) fn failures_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        FAILURE_KINDS.into_iter().enumerate().map(|(index, kind)| {
+            let kinds = self.figures.iter().map(|figures| figures.kinds.get(index));
+            let counts = kinds.map(|kind| kind.map_or(0, |kind| kind.load(Ordering::Relaxed)));
+            (kind, counts.sum())
+        })
+    }
+
     /// Instances made so far.
     #[must_use]
     pub fn instances(&self) -> u64 {
@@ -233,6 +264,14 @@ impl Filter {
         failure: &CallFailure,
     ) {
         self.count(worker, |figures| &figures.failures, 1);
+        let kind = failure.kind();
+        let index = FAILURE_KINDS.iter().position(|other| *other == kind);
+        let figures = self.figures.get(worker);
+        let kinds = figures.map(|figures| &figures.kinds);
+        if let Some(counter) = index.and_then(|index| kinds?.get(index)) {
+            // Also from other threads: instances are made there.
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         failure.log(&self.source.name, request);
     }
 

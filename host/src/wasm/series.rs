@@ -53,11 +53,13 @@ impl SeriesKind {
 }
 
 /// The gateway's own families whose names begin like a filter's, without `filter_`.
-pub(crate) const OWN_FAMILIES: [&str; 8] = [
+pub(crate) const OWN_FAMILIES: [&str; 10] = [
     "answers",
     "busy_requests",
+    "call_seconds",
     "calls",
     "failures",
+    "failures_by_kind",
     "instances",
     "seconds",
     "suspended",

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::observe::metrics::{MetricFamily, MetricKind, MetricSample, SampleValue, families};
+use crate::observe::metrics::{
+    MetricFamily, MetricKind, MetricSample, SampleValue, families, write_labels,
+};
 use crate::proxy::gateway::Gateway;
 use crate::wasm::filter::FilterFigures;
 use crate::wasm::series::{BUCKETS, OWN_FAMILIES, SeriesKind, SeriesSample};
@@ -21,6 +23,8 @@ families! {
         filter_calls = Counter, "Phase calls";
         filter_answers = Counter, "Answers that filters gave instead of the upstream";
         filter_failures = Counter, "Phase calls that failed";
+        filter_failures_by_kind = Counter, "Phase calls that failed, by kind";
+        filter_call_seconds = Histogram, "Times of phase calls: of one call in 64";
         filter_suspended_requests = Counter, "Requests that reached a suspended filter";
         filter_busy_requests = Counter, "Requests that got no instance within `limits.wait`";
         filter_instances = Counter, "Instances created";
@@ -39,6 +43,14 @@ fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
         count(&mut families.filter_calls, |figures| &figures.calls);
         count(&mut families.filter_answers, |figures| &figures.answers);
         count(&mut families.filter_failures, |figures| &figures.failures);
+        for (kind, failures) in filter.failures_by_kind() {
+            let [filter] = name;
+            let labels = [filter, ("kind", kind)];
+            families.filter_failures_by_kind.push(&labels, failures);
+        }
+        families
+            .filter_call_seconds
+            .push(&name, &filter.call_times());
         let suspended = &mut families.filter_suspended_requests;
         count(suspended, |figures| &figures.suspended);
         count(&mut families.filter_busy_requests, |figures| &figures.busy);
@@ -76,8 +88,10 @@ fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
                 .entry(name.clone())
                 .or_insert_with(|| MetricFamily::new(kind, &name, "A series declared by filters"));
             for (values, sample) in samples {
-                let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
-                labels.extend(spec.labels.iter().cloned().zip(values));
+                let own = spec.labels.iter().zip(&values);
+                let own = own.map(|(label, value)| (&**label, &**value));
+                let labels = std::iter::once(("filter", &**filter.name())).chain(own);
+                let labels = write_labels(labels);
                 let value = value(spec.kind, &sample);
                 family.samples.push(MetricSample { labels, value });
             }

@@ -38,8 +38,6 @@ pub(crate) struct DispatchContext<'a> {
     pub(crate) upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub(crate) keep_head: bool,
-    /// Whether anybody asks how long it took: a filter of the route, or the access log.
-    pub(crate) is_timed: bool,
     /// When the request came to the upstream.
     pub(crate) came: Instant,
 }

@@ -6,6 +6,8 @@
 //! file counts. [`super::maintenance`] acts on the answers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
@@ -17,6 +19,8 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::observe::histogram::TimeHistogram;
 
 /// The shortest time that an answer is believed: a TTL of 0 is not to be a storm.
 const MIN_TTL: Duration = Duration::from_secs(1);
@@ -30,6 +34,38 @@ const MAX_QUERIES: usize = 2;
 const HEDGE_DELAY: Duration = Duration::from_millis(500);
 /// One server has said that there is no address: how long others may still say otherwise.
 const NEGATIVE_GRACE: Duration = Duration::from_secs(1);
+
+/// The look-ups of the process.
+static LOOKUPS: LazyLock<LookupCounters> = LazyLock::new(LookupCounters::default);
+
+/// Counts of look-ups by result, and their times.
+#[derive(Debug, Default)]
+pub(crate) struct LookupCounters {
+    pub(crate) found: AtomicU64,
+    pub(crate) no_name: AtomicU64,
+    pub(crate) no_address: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) times: TimeHistogram,
+}
+
+impl LookupCounters {
+    /// Those of the process.
+    #[must_use]
+    pub(crate) fn of_process() -> &'static Self {
+        &LOOKUPS
+    }
+
+    fn count(&self, found: &Result<ResolvedAddresses, LookupError>, time: Duration) {
+        let counter = match found {
+            Ok(_) => &self.found,
+            Err(LookupError::NoName) => &self.no_name,
+            Err(LookupError::NoAddress) => &self.no_address,
+            Err(LookupError::Failed(_)) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.times.observe_shared(time);
+    }
+}
 
 /// Asks for names.
 pub(crate) struct DnsResolver {
@@ -156,6 +192,13 @@ impl DnsResolver {
                 partial: None,
             });
         }
+        let began = Instant::now();
+        let found = self.look_up_host(host, port).await;
+        LOOKUPS.count(&found, began.elapsed());
+        found
+    }
+
+    async fn look_up_host(&self, host: &str, port: u16) -> Result<ResolvedAddresses, LookupError> {
         let servers = self.servers.as_ref().map_err(LookupError::failed)?;
         let ipv4 = match look_up_all(servers, host, port, AddressFamily::V4).await {
             Ok(answer) => return Ok(answer),

@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 
 use super::health::{Change, Health};
 use crate::balance::EndpointLoad;
 use crate::config::EndpointLimits;
 use crate::model::word::Word as _;
+use crate::observe::histogram::{HistogramTotals, TimeHistogram};
+use crate::observe::route_stats::{CLASSES, ClassCounters};
 use crate::observe::stats::Counter;
 use crate::upstream::hash_key::hash;
 use crate::upstream::queue::{QueueError, QueueKey, RequestQueue};
@@ -72,6 +75,8 @@ pub(crate) struct EndpointCounters {
     /// Those that were faults of its.
     pub(crate) faults: Counter,
     pub(crate) connects: Counter,
+    classes: ClassCounters,
+    times: TimeHistogram,
 }
 
 /// The counts of one endpoint, summed over the workers.
@@ -82,6 +87,18 @@ pub(crate) struct EndpointTotals {
     /// Those that were faults of its.
     pub(crate) faults: u64,
     pub(crate) connects: u64,
+    /// Its responses that were answers, by status class.
+    pub(crate) classes: [u64; CLASSES.len()],
+    /// From the start of an attempt to the head of the response.
+    pub(crate) times: HistogramTotals,
+}
+
+impl EndpointCounters {
+    /// Counts a response that is the answer, and the time of its attempt. Only the owning worker may do this.
+    pub(crate) fn answered(&self, status: Option<StatusCode>, time_us: u64) {
+        self.classes.count(status);
+        self.times.observe_us(time_us);
+    }
 }
 
 impl EndpointState {
@@ -279,5 +296,7 @@ impl EndpointTotals {
         self.attempts += counters.attempts.value();
         self.faults += counters.faults.value();
         self.connects += counters.connects.value();
+        counters.classes.add_to(&mut self.classes);
+        self.times.add(&counters.times);
     }
 }

@@ -17,6 +17,7 @@ use super::health::Health;
 use super::leaving::LeavingEndpoints;
 use super::state::EndpointState;
 use crate::balance::EndpointLoad;
+use crate::observe::histogram::TimeHistogram;
 use crate::runtime::clock::Timestamp;
 use crate::upstream::endpoint_set::HealthReport;
 use crate::upstream::queue::RequestQueue;
@@ -37,6 +38,13 @@ pub(crate) struct UpstreamState {
     changes: Mutex<BTreeMap<String, EndpointChanges>>,
     revision: AtomicU64,
     overloaded: AtomicU64,
+    /// Health checks that passed.
+    pub(crate) checks_passed: AtomicU64,
+    pub(crate) checks_failed: AtomicU64,
+    /// How long requests waited that found no endpoint with a free permit.
+    pub(crate) queue_times: TimeHistogram,
+    /// How long it took to make connections: for their permits, TCP and TLS.
+    pub(crate) connect_times: TimeHistogram,
 }
 
 /// The run-time changes of a configured endpoint, or of one address of a name.
@@ -76,12 +84,25 @@ impl UpstreamState {
             changes: Mutex::default(),
             revision: AtomicU64::new(1),
             overloaded: AtomicU64::new(0),
+            checks_passed: AtomicU64::new(0),
+            checks_failed: AtomicU64::new(0),
+            queue_times: TimeHistogram::default(),
+            connect_times: TimeHistogram::default(),
         }
     }
 
     /// Count a request that got no slot in time.
     pub(crate) fn count_overload(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Count a health check.
+    pub(crate) fn count_check(&self, passed: bool) {
+        let counter = match passed {
+            true => &self.checks_passed,
+            false => &self.checks_failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many requests got no slot in time.

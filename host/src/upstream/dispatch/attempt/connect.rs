@@ -112,7 +112,10 @@ impl Attempt<'_> {
         let (pool, switches) = (&endpoint.pool, context.switches());
         let limits = &upstream.config.limits;
         // For the wait behind others that connect, too.
-        let longest = limits.queue_timeout.saturating_sub(began.elapsed());
+        let asked = Instant::now();
+        let longest = limits
+            .queue_timeout
+            .saturating_sub(asked.saturating_duration_since(began));
         let permit = endpoint.state.acquire_connection(limits, longest);
         let permit = match upstream.may_use_http2() && !switches {
             false => permit.await,
@@ -127,6 +130,7 @@ impl Attempt<'_> {
         let connected = client::connect(upstream, endpoint, permit, limit, switches).await?;
         context.watch.shared.stats.connects.add(1);
         endpoint.counters.connects.add(1);
+        upstream.state.connect_times.observe_shared(asked.elapsed());
         Ok(match connected {
             NewConnection::Http1(connection) => {
                 if !switches {
