@@ -436,6 +436,7 @@ impl ProcessResources {
             dns: names,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
+            access_format: config.log.access_format(),
             drain_timeout: config.server.drain_timeout,
             drain_delay: config.server.drain_delay,
             workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),

@@ -22,6 +22,7 @@ use crate::model::head::{RequestHead, ResponseHead};
 use crate::model::request_id::RequestId;
 
 mod access_log_line;
+mod access_values;
 mod arrival_time;
 mod attributes;
 pub(crate) mod exchange_cell;
@@ -30,7 +31,8 @@ mod rejected;
 mod response_edits;
 mod via;
 
-pub(crate) use access_log_line::AccessLogLine;
+use access_log_line::AccessLogLine;
+pub(crate) use access_values::AccessEntry;
 pub(crate) use arrival_time::ArrivalTime;
 pub(crate) use attributes::{AttributeValue, Attributes};
 pub use exchange_cell::ExchangeCell;

@@ -4,6 +4,7 @@
 //! The room imports nothing of ours, so every other room may import it. A type here knows its own
 //! values and their names; the rooms that use it decide what they mean.
 
+pub(crate) mod access_format;
 pub(crate) mod admin;
 pub(crate) mod balance;
 pub(crate) mod date;

@@ -16,6 +16,7 @@
     reason = "the numbers of `/metrics` are floats, and what they count is whole"
 )]
 
+mod access_format;
 mod access_log;
 mod admin;
 mod admin_auth;

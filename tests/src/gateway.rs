@@ -224,7 +224,17 @@ fn watch(mut child: Child, ended: Arc<Watched<Option<ExitStatus>>>) {
 }
 
 fn address(log: &Lines, what: &str) -> SocketAddr {
-    let line = log.wait_for_line(|line| line.contains(what) && line.contains(" address="));
+    // The log may be JSON.
+    let message = format!("\"message\":\"{}", what.trim());
+    let line = log.wait_for_line(|line| {
+        (line.contains(what) && line.contains(" address=")) || line.contains(&message)
+    });
+    if let Some((_, rest)) = line.split_once("\"address\":\"") {
+        let address = rest
+            .split_once('"')
+            .and_then(|(address, _)| address.parse().ok());
+        return address.unwrap_or_else(|| panic!("no address in {line:?}"));
+    }
     let words = line.split_whitespace();
     let mut addresses = words.filter_map(|word| word.strip_prefix("address="));
     let address = addresses.next().and_then(|address| address.parse().ok());

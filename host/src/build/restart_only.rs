@@ -23,6 +23,8 @@ pub(crate) struct RestartOnly {
     secrets: Vec<Arc<str>>,
     wasm: config::Wasm,
     access_log: config::AccessLog,
+    rotation: Option<config::LogRotation>,
+    log_format: config::LogFormat,
 }
 
 impl RestartOnly {
@@ -46,6 +48,8 @@ impl RestartOnly {
             secrets: names(config, &secrets),
             wasm: config.wasm.clone(),
             access_log: config.log.access.clone(),
+            rotation: config.log.rotate,
+            log_format: config.log.format,
         }
     }
 
@@ -73,6 +77,8 @@ impl RestartOnly {
             ),
             (self.wasm == other.wasm, "`[wasm]`"),
             (self.access_log == other.access_log, "`[log] access`"),
+            (self.rotation == other.rotation, "`[log] rotate`"),
+            (self.log_format == other.log_format, "`[log] format`"),
         ]
         .into_iter()
         .filter_map(|(same, name)| (!same).then_some(name))

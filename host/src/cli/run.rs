@@ -21,7 +21,7 @@ use crate::config::{self, Config, LogLevel, Problems};
 use crate::error::Causes;
 use crate::observe::access_log::AccessLogWriter;
 use crate::observe::log_level::LogLevelSwitch;
-use crate::observe::sink::{Target, cure};
+use crate::observe::sink::{RotationRule, Target, cure};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
 use crate::runtime::sockets::handover::{Announced, Predecessor, SocketOffer};
@@ -145,7 +145,7 @@ pub(super) fn start(
     let tls = admin.as_ref().and_then(|admin| admin.tls.clone());
     let access = match launch.access {
         Some(access) => Some(access),
-        None => open_log(&config.log.access).map_err(failed)?,
+        None => open_log(&config.log).map_err(failed)?,
     };
     let mut problems = config.warnings.clone();
     file_limit::check(&config, count, &mut problems);
@@ -231,15 +231,20 @@ struct LogError {
     cure: &'static str,
 }
 
-fn open_log(to: &config::AccessLog) -> Result<Option<AccessLogWriter>, LogError> {
-    let target = match to {
+fn open_log(log: &config::Log) -> Result<Option<AccessLogWriter>, LogError> {
+    let target = match &log.access {
         config::AccessLog::Off => return Ok(None),
         config::AccessLog::Stdout => Target::Stdout,
         config::AccessLog::Stderr => Target::Stderr,
         config::AccessLog::File(path) => Target::of(path),
     };
     let name = target.name();
-    AccessLogWriter::open(target)
+    let rule = log.rotate.map(|rotate| RotationRule {
+        size: Some(rotate.size),
+        age: rotate.age,
+        keep: rotate.keep,
+    });
+    AccessLogWriter::open(target, rule)
         .map(Some)
         .map_err(|error| LogError {
             name,

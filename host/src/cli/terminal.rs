@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-use crate::config::Log;
+use crate::config::{Log, LogFormat};
 use crate::observe::log_level::{LogLevelSwitch, directives};
 use crate::observe::sink::{Outlet, Sink, SinkQueue, SinkSettings, Target};
 
@@ -42,17 +42,34 @@ pub(crate) fn log(settings: &Log) -> LogLevelSwitch {
         .with_writer(LogLineWriter::new)
         .with_timer(SystemTime)
         .with_target(false)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_filter_reloading();
-    let handle = lines.reload_handle();
-    let switch = LogLevelSwitch::new(settings.level, variable, move |directives| {
-        handle.reload(EnvFilter::new(directives)).is_ok()
-    });
-    if lines.try_init().is_err() {
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+    let level = settings.level;
+    // The two are of different types.
+    let (switch, initialized) = match settings.format {
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            let switch = LogLevelSwitch::new(level, variable, move |directives| {
+                handle.reload(EnvFilter::new(directives)).is_ok()
+            });
+            (switch, lines.try_init())
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(false).with_span_list(false);
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            let switch = LogLevelSwitch::new(level, variable, move |directives| {
+                handle.reload(EnvFilter::new(directives)).is_ok()
+            });
+            (switch, lines.try_init())
+        }
+    };
+    if initialized.is_err() {
         eprintln!("windlass: the log was set up before; its level does not change");
         return switch;
     }
-    match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet)) {
+    match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet, None)) {
         // The log is set up only once, so this cannot fail.
         Ok(sink) => drop(LOG_SINK.set(sink)),
         Err(error) => eprintln!(

@@ -1,19 +1,18 @@
-//! The access log: one JSON object a line, for each exchange.
+//! The access log: one line for each exchange.
 //!
 //! A worker writes lines into its own buffer and hands the buffer, when it is full or after a
 //! moment, to one thread that writes it out ([`super::sink`]). No request waits for the disk: if
 //! the writer does not keep up, or a write fails, lines are dropped and counted.
 //!
-//! It never has the query (keys are sent there), the request's header fields, or bodies.
+//! The caller writes the lines (`exchange::access_values`); here they are bytes.
 
 use std::cell::RefCell;
 use std::io::{self, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::sink::{Outlet, Sink, SinkQueue, SinkSettings, Target};
+use super::sink::{Outlet, Rotation, RotationRule, Sink, SinkQueue, SinkSettings, Target};
+use crate::model::access_format::AccessFormat;
 
 /// The size at which a buffer is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -34,6 +33,8 @@ pub struct AccessLogWriter {
     pub(crate) sink: Sink,
     /// The size at which a worker hands its buffer over. Bytes.
     hand_over_at: usize,
+    /// The format of its lines, if it is not that of the configuration.
+    format: Option<Arc<AccessFormat>>,
 }
 
 impl AccessLogWriter {
@@ -42,16 +43,21 @@ impl AccessLogWriter {
     /// # Errors
     ///
     /// The file cannot be opened, or the system gives no thread.
-    pub(crate) fn open(target: Target) -> io::Result<Self> {
-        let sink = Sink::start(SETTINGS, Outlet::open(&target)?)?;
+    pub(crate) fn open(target: Target, rule: Option<RotationRule>) -> io::Result<Self> {
+        let rotation = match (&target, rule) {
+            (Target::File(path), Some(rule)) => Some(Rotation::new(path.clone(), rule)),
+            _ => None,
+        };
+        let sink = Sink::start(SETTINGS, Outlet::open(&target)?, rotation)?;
         Ok(Self {
             target,
             sink,
             hand_over_at: BUFFER,
+            format: None,
         })
     }
 
-    /// An access log for a reader in this process, which gets each line at once.
+    /// An access log for a reader in this process, which gets each line at once, as JSON with the usual fields.
     ///
     /// # Errors
     ///
@@ -60,8 +66,9 @@ impl AccessLogWriter {
         let outlet = Outlet::of_pipe(OwnedFd::from(pipe).into());
         Ok(Self {
             target: Target::Stdout,
-            sink: Sink::start(SETTINGS, outlet)?,
+            sink: Sink::start(SETTINGS, outlet, None)?,
             hand_over_at: 1,
+            format: Some(Arc::default()),
         })
     }
 
@@ -84,6 +91,7 @@ impl AccessLogWriter {
             bytes: RefCell::default(),
             sink: self.sink.input(),
             hand_over_at: self.hand_over_at,
+            format: self.format.clone(),
         }
     }
 }
@@ -94,14 +102,21 @@ pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
     sink: Arc<SinkQueue>,
     hand_over_at: usize,
+    format: Option<Arc<AccessFormat>>,
 }
 
 impl LogBuffer {
-    /// Write the line of an exchange that has ended, as one JSON object.
-    pub(crate) fn write(&self, line: &impl Serialize) {
+    /// The format of its lines: that of the configuration, unless its reader wants another.
+    #[must_use]
+    pub(crate) fn format<'a>(&'a self, configured: &'a AccessFormat) -> &'a AccessFormat {
+        self.format.as_deref().unwrap_or(configured)
+    }
+
+    /// Write the line of an exchange that has ended. `write` leaves its end out.
+    pub(crate) fn write<E>(&self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
-        match serde_json::to_writer(&mut *bytes, line) {
+        match write(&mut bytes) {
             Ok(()) => bytes.push(b'\n'),
             // A partial line would corrupt the next one.
             Err(_) => bytes.truncate(before),

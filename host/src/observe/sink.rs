@@ -12,6 +12,7 @@
 mod outage;
 mod outlet;
 mod queue;
+mod rotation;
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use queue::SinkStep;
 
 pub(crate) use outlet::{Outlet, OutletError, Target, cure};
 pub(crate) use queue::SinkQueue;
+pub(crate) use rotation::{Rotation, RotationRule};
 
 /// How long the end of the process waits for a destination that takes nothing.
 const SHUTDOWN_IDLE_WAIT: Duration = Duration::from_secs(1);
@@ -60,7 +62,11 @@ impl Sink {
     /// # Errors
     ///
     /// The system gives no thread.
-    pub(crate) fn start(settings: SinkSettings, outlet: Outlet) -> io::Result<Self> {
+    pub(crate) fn start(
+        settings: SinkSettings,
+        outlet: Outlet,
+        rotation: Option<Rotation>,
+    ) -> io::Result<Self> {
         let queue = Arc::new(SinkQueue::new(settings.max_bytes));
         let (end, ended) = sync_channel(1);
         let mut writer = Writer {
@@ -68,6 +74,7 @@ impl Sink {
             queue: Arc::clone(&queue),
             outage: Outage::default(),
             reported_lost: 0,
+            rotation,
         };
         std::thread::Builder::new()
             .name(settings.thread.into())
@@ -135,6 +142,7 @@ struct Writer {
     outage: Outage,
     /// The number of lost lines that an outage has reported.
     reported_lost: u64,
+    rotation: Option<Rotation>,
 }
 
 impl Writer {
@@ -157,6 +165,10 @@ impl Writer {
     }
 
     fn write(&mut self, outlet: &mut Outlet, lines: &[u8]) {
+        let rotation = self.rotation.as_mut();
+        if let Some(next) = rotation.and_then(|one| one.rotate_if_due(outlet, lines.len())) {
+            self.apply_step(outlet, next);
+        }
         let queue = Arc::clone(&self.queue);
         let wrote = outlet.write(lines, &mut || {
             self.note_overflow();

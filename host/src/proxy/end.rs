@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{RunningExchange, log};
 use crate::chain::ChainEnd;
 use crate::error::Code;
-use crate::exchange::{AccessLogLine, Exchange};
+use crate::exchange::{AccessEntry, Exchange};
 use crate::http::body_error::BodyError;
 
 impl RunningExchange {
@@ -73,6 +73,15 @@ impl RunningExchange {
         stats.ended(status, time, outcome.request_bytes, outcome.response_bytes);
     }
 
+    /// The protocol of the client's connection.
+    fn protocol(&self) -> &'static str {
+        match (self.connection.is_shared(), self.is_http10) {
+            (true, _) => "HTTP/2",
+            (false, true) => "HTTP/1.0",
+            (false, false) => "HTTP/1.1",
+        }
+    }
+
     /// The end of an exchange: log it, count it, and run its log phases.
     fn finish(&mut self) {
         let stats = self.connection.stats();
@@ -109,8 +118,14 @@ impl RunningExchange {
             }
         });
         if let Some(access) = &worker.access {
-            self.exchange
-                .with(|exchange| access.write(&AccessLogLine::of(exchange)));
+            self.exchange.with(|exchange| {
+                let entry = AccessEntry {
+                    exchange,
+                    format: access.format(&self.generation.gateway.access_format),
+                    protocol: self.protocol(),
+                };
+                access.write(|line| entry.write(line));
+            });
         }
         if let Some(passage) = self.passage.take()
             && passage.has_log()

@@ -18,6 +18,7 @@ use crate::config::{Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
 use crate::exchange::RouteInfo;
 use crate::http::tls::certificate::ServedCertificate;
+use crate::model::access_format::AccessFormat;
 use crate::observe::route_stats::RouteStatsSet;
 use crate::route::Router;
 use crate::upstream::Upstream;
@@ -60,6 +61,8 @@ pub struct Gateway {
     pub(crate) drain_timeout: Duration,
     /// How long a stop keeps accepting requests before it drains.
     pub(crate) drain_delay: Duration,
+    /// The format of the access log's lines.
+    pub(crate) access_format: AccessFormat,
     pub(crate) workers: u32,
     /// Counts the gateways in memory.
     pub(crate) alive: Arc<AtomicU64>,

@@ -6,12 +6,12 @@
 //! a socket) gets whole lines in chunks that the system writes atomically (`PIPE_BUF`). Each write
 //! has a timeout, so that the sink can give up on a reader that takes nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -121,7 +121,40 @@ pub(crate) struct Outlet {
     waiter: Option<Poll>,
 }
 
+/// A file on a disk that is written to.
+#[derive(Debug)]
+pub(super) struct RegularFile {
+    /// Bytes.
+    pub(super) length: u64,
+    pub(super) created: SystemTime,
+}
+
 impl Outlet {
+    /// What is known about the file; none if it is another destination.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub(super) fn regular_file(&self) -> io::Result<Option<RegularFile>> {
+        if !self.is_regular {
+            return Ok(None);
+        }
+        let metadata = self.file.metadata()?;
+        Ok(Some(RegularFile {
+            length: metadata.len(),
+            // A file system that does not keep the time of creation: the file is rotated by its size only.
+            created: metadata.created().unwrap_or_else(|_| SystemTime::now()),
+        }))
+    }
+
+    /// Whether this is the file at that path, and has not been moved away.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let there = std::fs::metadata(path).map(identity);
+        let here = self.file.metadata().map(identity);
+        matches!((there, here), (Ok(there), Ok(here)) if there == here)
+    }
+
     /// Opens the destination. Never waits, not even for the reader of a named pipe.
     ///
     /// # Errors

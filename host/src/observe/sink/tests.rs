@@ -43,7 +43,7 @@ fn open(path: &std::path::Path) -> Outlet {
 fn pushed_lines_are_written_before_the_end_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let sink = Sink::start(SETTINGS, open(&path)).unwrap();
+    let sink = Sink::start(SETTINGS, open(&path), None).unwrap();
     let input = sink.input();
     for number in 0..1000 {
         input.push(format!("line {number}\n").into_bytes());
@@ -60,7 +60,7 @@ fn pushed_lines_are_written_before_the_end_in_their_order() {
 fn a_reader_that_takes_nothing_costs_lines_and_neither_a_push_nor_the_end_waits_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = pipe(&folder);
-    let sink = Sink::start(SETTINGS, open(&path)).unwrap();
+    let sink = Sink::start(SETTINGS, open(&path), None).unwrap();
     let reader = File::open(&path).unwrap();
     let input = sink.input();
     let line = format!("{}\n", "x".repeat(1023));
@@ -85,7 +85,7 @@ fn a_reader_that_takes_nothing_costs_lines_and_neither_a_push_nor_the_end_waits_
 fn lost_lines_are_counted_and_each_is_lost_or_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = pipe(&folder);
-    let sink = Sink::start(SETTINGS, open(&path)).unwrap();
+    let sink = Sink::start(SETTINGS, open(&path), None).unwrap();
     let mut reader = File::open(&path).unwrap();
     let input = sink.input();
     let line = format!("{}\n", "y".repeat(9000));
@@ -112,7 +112,7 @@ fn lost_lines_are_counted_and_each_is_lost_or_written() {
 fn another_destination_is_used_although_the_old_one_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = pipe(&folder);
-    let sink = Sink::start(SETTINGS, open(&path)).unwrap();
+    let sink = Sink::start(SETTINGS, open(&path), None).unwrap();
     let reader = File::open(&path).unwrap();
     let input = sink.input();
     let line = format!("{}\n", "z".repeat(1023));
@@ -137,7 +137,7 @@ fn a_line_that_a_killed_process_left_unfinished_is_not_glued_to_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     fs::write(&path, "whole\nhal").unwrap();
-    let sink = Sink::start(SETTINGS, open(&path)).unwrap();
+    let sink = Sink::start(SETTINGS, open(&path), None).unwrap();
     sink.input().push(b"next\n".to_vec());
     sink.finish();
     assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nhal\nnext\n");
