@@ -40,6 +40,7 @@ mod client_limits;
 mod commands;
 mod config;
 mod cors;
+mod dashboards;
 mod demo;
 mod distribution;
 mod documents;
