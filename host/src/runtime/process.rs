@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 
-/// The fields of `/proc/self/stat` (proc_pid_stat(5)), counted from the one after the name.
+/// The fields of `/proc/self/stat` (`proc_pid_stat(5)`), counted from the one after the name.
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const START_TICKS: usize = 19;
