@@ -47,6 +47,7 @@ mod names;
 mod outbox;
 mod plan;
 mod plan_book;
+mod plan_stats;
 mod rates;
 mod room;
 mod shards;

@@ -2,7 +2,7 @@
 
 use windlass_tests::{ClosedPort, Gateway, Metrics, Request, Upstream};
 
-use crate::config::{start, upstream};
+use crate::config::{api_key, filtered, key, start, upstream};
 
 const ROUTES: &str = "[api.shop]\nstage = \"prod\"\n\
      [[route]]\nname = \"orders\"\napi = \"shop\"\npath = \"/orders\"\nupstream = \"app\"\n\
@@ -126,4 +126,40 @@ fn the_process_has_the_figures_that_every_program_has() {
         metrics["process_max_fds"],
         metrics["windlass_open_files_limit"]
     );
+}
+
+#[test]
+fn a_plan_counts_its_charges_by_result() {
+    let endpoint = Upstream::text("one");
+    let config = filtered(&["keys", "plan"], endpoint.address())
+        + &api_key("{}")
+        + "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n"
+        + &key("k", "acme", "a-key-that-is-good", "plan = \"gold\"")
+        + &key("l", "other", "another-key-that-is-good", "plan = \"small\"")
+        + "\n[plan.gold]\nrate = 0.001\nburst = 2\n[plan.small]\nquota = { limit = 1, period = \"month\" }\n";
+    let gateway = Gateway::with_config(&config).start();
+    let send = |key: &str| {
+        gateway
+            .send(&Request::get("/").header("x-api-key", key))
+            .status
+    };
+    for status in [200, 200, 429] {
+        assert_eq!(send("a-key-that-is-good"), status);
+    }
+    for status in [200, 429] {
+        assert_eq!(send("another-key-that-is-good"), status);
+    }
+    gateway.reload(&config);
+    let metrics = gateway.metrics();
+    for (plan, result, count) in [
+        ("gold", "admitted", 2.0),
+        ("gold", "throttled", 1.0),
+        ("gold", "quota_spent", 0.0),
+        ("small", "admitted", 1.0),
+        ("small", "quota_spent", 1.0),
+    ] {
+        let labels = [("plan", plan), ("result", result)];
+        let counted = metrics.with("windlass_plan_charges_total", &labels);
+        assert_eq!(counted, count, "{plan} {result}");
+    }
 }

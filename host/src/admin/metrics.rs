@@ -5,6 +5,7 @@ mod callouts;
 mod filters;
 mod format;
 mod leases;
+mod plans;
 mod process;
 mod routes;
 mod store;
@@ -32,6 +33,7 @@ pub(crate) fn families(running: &Running) -> Vec<MetricFamily> {
     families.extend(store::families(running));
     families.extend(leases::families(running));
     families.extend(routes::families(&gateway));
+    families.extend(plans::families(&gateway));
     families.extend(filters::families(&gateway));
     families.extend(upstreams::families(&gateway));
     families.extend(verifiers::families(&gateway));

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::plan::{EnrolledPlan, PlanError, Scope, UsagePlan};
+use super::plan_stats::PlanStats;
 use crate::model::period::Period;
 
 /// The most kinds of periods in which the usage of one plan counts.
@@ -29,6 +30,7 @@ struct NumberedPlan {
     periods: Vec<Period>,
     /// The numbers of its methods, by `<method> <path>`.
     methods: HashMap<String, u32>,
+    stats: Arc<PlanStats>,
 }
 
 impl NumberedNames {
@@ -45,7 +47,8 @@ impl NumberedNames {
             let name = format!("{} {}", method.method, method.path);
             methods.push(*numbered.methods.entry(name).or_insert(next));
         }
-        EnrolledPlan::new(plan, numbered.number, &methods)
+        let stats = Arc::clone(&numbered.stats);
+        EnrolledPlan::new(plan, numbered.number, &methods, stats)
     }
 
     /// The number of a plan, enrolled or not.
@@ -62,6 +65,7 @@ impl NumberedNames {
                 number: next(by_number, Some(Arc::clone(name))),
                 periods: Vec::new(),
                 methods: HashMap::new(),
+                stats: Arc::default(),
             })
     }
 

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::bounds::{Bounds, MethodBound};
 use super::bucket::Shape;
+use super::plan_stats::PlanStats;
 use crate::model::plan::{QuotaLimit, RateLimit};
 
 /// The most methods of one plan.
@@ -194,6 +195,8 @@ impl MethodRate {
 pub struct EnrolledPlan {
     /// The plan as it was defined.
     pub(crate) plan: UsagePlan,
+    /// The decisions about its charges.
+    pub(crate) stats: Arc<PlanStats>,
     pub(super) number: u32,
     pub(super) bounds: Bounds,
     /// In the order of the plan's methods.
@@ -209,7 +212,12 @@ impl EnrolledPlan {
     /// # Errors
     ///
     /// The plan is invalid.
-    pub(super) fn new(plan: UsagePlan, number: u32, methods: &[u32]) -> Result<Self, PlanError> {
+    pub(super) fn new(
+        plan: UsagePlan,
+        number: u32,
+        methods: &[u32],
+        stats: Arc<PlanStats>,
+    ) -> Result<Self, PlanError> {
         plan.check()?;
         let bounds = Bounds {
             rate: plan.rate.map(|rate| rate.shape()),
@@ -228,6 +236,7 @@ impl EnrolledPlan {
         Ok(Self {
             methods: methods.collect(),
             plan,
+            stats,
             number,
             bounds,
             by_path,

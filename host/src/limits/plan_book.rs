@@ -103,6 +103,12 @@ impl PlanBook {
         &self.configured
     }
 
+    /// The present plans of the storage. Shares a count, so it is not for requests.
+    #[must_use]
+    pub(crate) fn live(&self) -> Arc<EnrolledPlans> {
+        self.live.snapshot()
+    }
+
     /// Calls `work` with the present plan of that name. Takes no lock, and shares no count.
     pub(crate) fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
         match self.configured.get(name) {

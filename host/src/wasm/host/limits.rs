@@ -126,6 +126,10 @@ fn take(
     if decision.pending && !patient {
         drop(services.limits.wait(&take));
     }
+    // Else the phase ends here, and charges again after the wait.
+    if !decision.pending || !patient {
+        plan.stats.count(services.worker, &decision);
+    }
     decision
 }
 
