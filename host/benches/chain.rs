@@ -290,11 +290,7 @@ fn exchange() -> ExchangeCell {
     let key = format!("bench-key-{}", count % 1000);
     headers.insert("x-api-key", HeaderValue::try_from(key).expect("a value"));
     let target = PathAndQuery::from_static("/orders/42?full=1");
-    let client = Client {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: 40000,
-        scheme: Scheme::HTTP,
-    };
+    let client = Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40000, Scheme::HTTP);
     let request = RequestHead {
         version: http::Version::HTTP_11,
         method: Method::GET,

@@ -425,6 +425,7 @@ impl ProcessResources {
             response_fields,
             trusted_proxies: config.server.trusted_proxies,
             client_fields,
+            forwarding: config.server.forwarding,
             listeners: config.listeners,
             tls,
             certificates,

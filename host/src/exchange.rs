@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 
 use crate::callout::{PendingCall, RequestDigest};
 use crate::error::grpc;
+use crate::http::proxy_protocol::ProxiedFacts;
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
 use crate::model::head::{RequestHead, ResponseHead};
 use crate::model::request_id::RequestId;
@@ -136,6 +137,21 @@ pub struct Client {
     pub port: u16,
     /// `http` or `https`.
     pub scheme: Scheme,
+    /// Facts that a proxy told of by the PROXY protocol.
+    pub(crate) proxied: Option<Arc<ProxiedFacts>>,
+}
+
+impl Client {
+    /// The client of a connection.
+    #[must_use]
+    pub const fn new(ip: IpAddr, port: u16, scheme: Scheme) -> Self {
+        Self {
+            ip,
+            port,
+            scheme,
+            proxied: None,
+        }
+    }
 }
 
 /// The facts of a route for filters and the access log. One for each route, shared.
@@ -347,6 +363,8 @@ impl Exchange {
         match name {
             "client.ip" => text(&self.client.ip.to_string()),
             "client.port" => number(self.client.port.into()),
+            "client.authority" => text(self.client.proxied.as_ref()?.authority.as_ref()?),
+            "client.vpc-endpoint" => text(self.client.proxied.as_ref()?.vpc_endpoint.as_ref()?),
             "request.id" => text(self.id.as_str()),
             "request.time-ms" => number(self.arrived_ms()),
             "route.id" => text(&route?.name),
@@ -396,9 +414,11 @@ impl Exchange {
 }
 
 /// The facts that belong to the host, by their attribute names, beside an API's stage variables.
-pub(crate) const HOST_FACTS: [&str; 16] = [
+pub(crate) const HOST_FACTS: [&str; 18] = [
     "client.ip",
     "client.port",
+    "client.authority",
+    "client.vpc-endpoint",
     "request.id",
     "request.time-ms",
     "route.id",

@@ -13,6 +13,7 @@ pub(crate) mod header_flags;
 pub(crate) mod headers;
 pub(crate) mod identity_fields;
 pub(crate) mod interim;
+pub(crate) mod proxy_protocol;
 pub(crate) mod stream;
 pub(crate) mod tap;
 pub(crate) mod tls;

@@ -18,10 +18,11 @@ pub mod chain {
 
 pub mod config {
     pub use crate::config::{
-        AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface,
-        HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period,
-        PluginRegistry, PluginSource, Plugins, RateLimit, RedisPlace, ResponsePart, Role, RouteEnd,
-        SecretSource, Span, Store, StorePlace, UpstreamProtocol, Weekday, reference,
+        AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, ForwardedFields,
+        ForwardedNode, HostInterface, HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError,
+        OnStale, OnUnavailable, Period, PluginRegistry, PluginSource, Plugins,
+        ProxyProtocolVersion, RateLimit, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource,
+        Span, Store, StorePlace, TraceContext, UpstreamProtocol, Weekday, reference,
     };
 }
 

@@ -119,6 +119,7 @@ impl RunningExchange {
         let trust = headers::ForwardingTrust {
             proxies: &generation.gateway.trusted_proxies,
             fields: &generation.gateway.client_fields,
+            rules: generation.gateway.forwarding,
         };
         headers::forward(&connection, trust, seen, &mut exchange);
         Self {

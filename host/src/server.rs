@@ -31,6 +31,7 @@ mod http2;
 mod listen;
 mod message;
 mod own_output;
+mod proxied;
 mod refusal;
 mod thread;
 

@@ -31,6 +31,7 @@ pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod sticky;
+mod trace;
 
 pub(crate) use connection::pool::Pools;
 pub(crate) use dispatch::Timeouts;

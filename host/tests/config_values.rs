@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use windlass::internals::config::{
-    AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface, HostRule,
-    Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource,
-    RateLimit, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace,
+    AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, ForwardedFields,
+    ForwardedNode, HostInterface, HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError,
+    OnStale, OnUnavailable, Period, PluginSource, ProxyProtocolVersion, RateLimit, RedisPlace,
+    ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace, TraceContext,
     UpstreamProtocol, Weekday,
 };
 
@@ -82,6 +83,17 @@ fn every_key_reaches_the_config() {
     assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
     assert_eq!(config.server.client_fields[1], "x_api_key");
     assert_eq!(config.listeners[0].max_connections, 10_000);
+    let forwarding = config.server.forwarding;
+    assert_eq!(
+        (forwarding.forwarded_fields, forwarding.forwarded_node),
+        (ForwardedFields::Both, ForwardedNode::AddressAndPort)
+    );
+    let trace = (forwarding.trace_context, forwarding.trace_sampled);
+    assert_eq!(trace, (TraceContext::Start, true));
+    let protocol = config.listeners[0].proxy_protocol.as_ref().unwrap();
+    assert_eq!((protocol.from.len(), protocol.required), (1, false));
+    let protocols = [0, 1].map(|index| config.upstreams[index].proxy_protocol);
+    assert_eq!(protocols, [None, Some(ProxyProtocolVersion::V2)]);
     assert_eq!(
         config.wasm.cache,
         CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
@@ -467,6 +479,14 @@ fn everything_else_has_a_default() {
         (None, seconds(30))
     );
     assert_eq!(config.server.drain_delay, Duration::ZERO);
+    let forwarding = config.server.forwarding;
+    assert_eq!(
+        (forwarding.forwarded_fields, forwarding.forwarded_node),
+        (ForwardedFields::XForwarded, ForwardedNode::Address)
+    );
+    let trace = (forwarding.trace_context, forwarding.trace_sampled);
+    assert_eq!(trace, (TraceContext::Pass, false));
+    assert_eq!(config.listeners[0].proxy_protocol, None);
     let listener = &config.listeners[0];
     assert_eq!(
         (listener.header_timeout, listener.keep_alive_timeout),

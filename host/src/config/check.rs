@@ -7,12 +7,29 @@ use super::value::balance::other_param;
 use super::value::path::parameters;
 use crate::model::word::Word;
 
-/// Warns of what does not fit together. Says nothing beside errors: mending them may mend it.
+/// Reports what does not fit together. Warns of nothing beside errors: mending them may mend it.
 pub(super) fn sections(reader: &mut Reader, config: &Config) {
+    proxy_senders(reader, config);
     if !reader.incomplete && !reader.problems.is_fatal() {
         plan_methods(reader, &config.plans, &config.routes);
         hash_params(reader, &config.routes, &config.filters);
         unused(reader);
+    }
+}
+
+/// Reports a listener with the PROXY protocol for which no proxy is named.
+fn proxy_senders(reader: &mut Reader, config: &Config) {
+    if reader.incomplete || !config.server.trusted_proxies.is_empty() {
+        return;
+    }
+    let protocols = config.listeners.iter();
+    let protocols = protocols.filter_map(|listener| listener.proxy_protocol.as_ref());
+    for protocol in protocols.filter(|one| one.from.is_empty() && one.is_from_whole) {
+        let message = "`proxy_protocol` names no proxy whose header counts, and nor does `[server] trusted_proxies`";
+        reader
+            .problems
+            .error(protocol.span, message)
+            .help("list the proxies: `proxy_protocol = { from = [\"10.0.0.0/8\"] }`");
     }
 }
 

@@ -129,8 +129,8 @@ const WORDS: &[Row] = &[
     ),
     ("http3 quic h3", "leave it out: HTTP/3 is not spoken"),
     (
-        "proxy_protocol accept_proxy_protocol send_proxy",
-        "leave it out: the PROXY protocol is not spoken; let the balancer in front set `X-Forwarded-For`, and list it in `[server] trusted_proxies`",
+        "proxy_protocol accept_proxy accept_proxy_protocol send_proxy send_proxy_protocol",
+        "from clients it is `proxy_protocol = true` of a `[[listener]]`, and to endpoints `proxy_protocol = \"v2\"` of an `[upstream.<name>]`",
     ),
     (
         "server_name server_names vhost virtual_host virtual_hosts domain domains hostname \

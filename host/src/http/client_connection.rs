@@ -3,7 +3,7 @@
 //! Made by `server` when it accepts; the forwarded fields and interim answers are made from it. Deliberately
 //! not here: its bytes, and the worker that serves it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::interim;
+use super::proxy_protocol::{ProxiedClient, ProxiedFacts, ProxiedRoute};
 use super::watch::{ExchangeRegistration, Watch};
 use crate::config::Listener;
 
@@ -22,6 +23,10 @@ pub(crate) struct ClientConnection {
     /// The listener that accepted it.
     pub(crate) listener: Rc<Listener>,
     pub(crate) remote: SocketAddr,
+    /// The address that the client connected to; none if nothing needs it.
+    local: Option<SocketAddr>,
+    /// Facts that a proxy told of by the PROXY protocol.
+    pub(crate) facts: Option<Arc<ProxiedFacts>>,
     /// The remote IP as `X-Forwarded-For` names it, made once.
     pub(crate) forwarded_for: HeaderValue,
     pub(crate) secure: bool,
@@ -35,15 +40,49 @@ impl ClientConnection {
     /// A connection from `remote`. An IPv4 address that is mapped into IPv6 is taken as IPv4.
     #[must_use]
     pub(crate) fn new(watch: Arc<Watch>, listener: Rc<Listener>, remote: SocketAddr) -> Self {
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let remote = canonical(remote);
         Self {
             watch,
             listener,
             remote,
+            local: None,
+            facts: None,
             forwarded_for: ip_value(remote.ip()),
             secure: false,
             registration: None,
             stream: None,
+        }
+    }
+
+    /// The address that the client connected to.
+    pub(crate) fn set_local(&mut self, local: Option<SocketAddr>) {
+        self.local = local.map(canonical);
+    }
+
+    /// A proxy has named the client of this connection.
+    pub(crate) fn set_proxied(&mut self, client: ProxiedClient) {
+        self.remote = canonical(client.route.source);
+        self.local = Some(canonical(client.route.destination));
+        self.forwarded_for = ip_value(self.remote.ip());
+        self.secure = client.is_tls;
+        self.facts = client.facts;
+    }
+
+    /// The addresses of this connection for the PROXY protocol, for a request of a client with this address.
+    /// The port of a client that a trusted proxy named is 0.
+    #[must_use]
+    pub(crate) fn proxied_route(&self, client: IpAddr) -> ProxiedRoute {
+        let source = match client == self.remote.ip() {
+            true => self.remote,
+            false => SocketAddr::new(client, 0),
+        };
+        let unknown: IpAddr = match source {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        ProxiedRoute {
+            source,
+            destination: self.local.unwrap_or(SocketAddr::new(unknown, 0)),
         }
     }
 
@@ -55,6 +94,8 @@ impl ClientConnection {
             watch,
             listener: Rc::clone(&self.listener),
             remote: self.remote,
+            local: self.local,
+            facts: self.facts.clone(),
             forwarded_for: self.forwarded_for.clone(),
             secure: self.secure,
             registration: Some(registration),
@@ -86,6 +127,11 @@ impl ClientConnection {
             watch.send_interim(bytes);
         }
     }
+}
+
+/// An IPv4 address that is mapped into IPv6 as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn ip_value(ip: IpAddr) -> HeaderValue {

@@ -15,7 +15,7 @@ const PER_FIELD: usize = 32;
 /// look-up costs as much as a pass.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HeaderFlags {
-    fields: u16,
+    fields: u32,
     /// How many `Host` lines there are.
     pub(crate) hosts: u8,
     /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
@@ -23,24 +23,26 @@ pub(crate) struct HeaderFlags {
 }
 
 impl HeaderFlags {
-    pub(crate) const CONNECTION: u16 = 1;
-    pub(crate) const KEEP_ALIVE: u16 = 1 << 1;
-    pub(crate) const PROXY_CONNECTION: u16 = 1 << 2;
-    pub(crate) const TE: u16 = 1 << 3;
-    pub(crate) const TRANSFER_ENCODING: u16 = 1 << 4;
-    pub(crate) const UPGRADE: u16 = 1 << 5;
-    pub(crate) const CONTENT_LENGTH: u16 = 1 << 6;
-    pub(crate) const EXPECT: u16 = 1 << 7;
-    pub(crate) const CLAIM: u16 = 1 << 8;
-    pub(crate) const AMBIGUOUS: u16 = 1 << 9;
-    pub(crate) const CONTENT_TYPE: u16 = 1 << 10;
-    pub(crate) const COOKIE: u16 = 1 << 11;
-    pub(crate) const PROXY_AUTH: u16 = 1 << 12;
-    pub(crate) const VIA: u16 = 1 << 13;
+    pub(crate) const CONNECTION: u32 = 1;
+    pub(crate) const KEEP_ALIVE: u32 = 1 << 1;
+    pub(crate) const PROXY_CONNECTION: u32 = 1 << 2;
+    pub(crate) const TE: u32 = 1 << 3;
+    pub(crate) const TRANSFER_ENCODING: u32 = 1 << 4;
+    pub(crate) const UPGRADE: u32 = 1 << 5;
+    pub(crate) const CONTENT_LENGTH: u32 = 1 << 6;
+    pub(crate) const EXPECT: u32 = 1 << 7;
+    pub(crate) const CLAIM: u32 = 1 << 8;
+    pub(crate) const AMBIGUOUS: u32 = 1 << 9;
+    pub(crate) const CONTENT_TYPE: u32 = 1 << 10;
+    pub(crate) const COOKIE: u32 = 1 << 11;
+    pub(crate) const PROXY_AUTH: u32 = 1 << 12;
+    pub(crate) const VIA: u32 = 1 << 13;
     /// A value begins or ends with a space or a tab, which HTTP/1.1 removes.
-    pub(crate) const PADDED: u16 = 1 << 14;
+    pub(crate) const PADDED: u32 = 1 << 14;
     /// The head has a `Connection` that names other fields.
-    pub(crate) const NAMES_FIELDS: u16 = 1 << 15;
+    pub(crate) const NAMES_FIELDS: u32 = 1 << 15;
+    /// `traceparent` or `tracestate`.
+    pub(crate) const TRACE: u32 = 1 << 16;
 
     /// Read the head of a response: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
@@ -82,7 +84,7 @@ impl HeaderFlags {
         seen
     }
 
-    fn set_flag(&mut self, field: u16, value: &HeaderValue) {
+    fn set_flag(&mut self, field: u32, value: &HeaderValue) {
         self.fields |= field;
         if field == Self::CONNECTION && !is_connection_option(value.as_bytes()) {
             self.fields |= Self::NAMES_FIELDS;
@@ -91,7 +93,7 @@ impl HeaderFlags {
 
     /// The field of this name, if it matters here. Most names end at their first letter.
     #[inline]
-    fn field(name: &str) -> Option<u16> {
+    fn field(name: &str) -> Option<u32> {
         let field = match name.as_bytes().first()? {
             b'c' => match name {
                 "connection" => Self::CONNECTION,
@@ -112,6 +114,7 @@ impl HeaderFlags {
             b't' => match name {
                 "te" => Self::TE,
                 "transfer-encoding" => Self::TRANSFER_ENCODING,
+                "traceparent" | "tracestate" => Self::TRACE,
                 _ => return None,
             },
             b'u' if name == "upgrade" => Self::UPGRADE,
@@ -121,7 +124,7 @@ impl HeaderFlags {
         Some(field)
     }
 
-    pub(crate) fn has(self, field: u16) -> bool {
+    pub(crate) fn has(self, field: u32) -> bool {
         self.fields & field != 0
     }
 }

@@ -32,6 +32,15 @@ pub(crate) fn list_members<'a>(
         .map(<[u8]>::trim_ascii)
 }
 
+/// The value of a field that occurs exactly once.
+pub(crate) fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        (Some(_) | None, Some(_) | None) => None,
+    }
+}
+
 /// Whether `Connection` has this option.
 pub(crate) fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
     let mut options = list_members(headers, &CONNECTION);

@@ -195,6 +195,7 @@ families! {
         connections_handed_over = Counter, "Client connections handed over to a worker with fewer connections";
         connections_at_limit = Counter, "Client connections that arrived when their listener had max_connections";
         connections_gave_way = Counter, "Idle client connections that were closed to make room for new ones";
+        proxy_headers_refused = Counter, "Client connections closed because of the PROXY protocol: the header was missing, malformed or late, or the address is not one of the listener's proxies";
         requests = Counter, "Requests whose head was read";
         requests_active = Gauge, "Active requests";
         responses_cut = Counter, "Responses cut before the end of their body";
@@ -230,6 +231,9 @@ pub(crate) fn of_workers<'a>(
         families
             .connections_gave_way
             .push(&worker, &stats.connections_gave_way);
+        families
+            .proxy_headers_refused
+            .push(&worker, &stats.proxy_headers_refused);
         families.requests.push(&worker, &stats.requests);
         families
             .requests_active

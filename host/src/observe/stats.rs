@@ -70,6 +70,8 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_at_limit: Counter,
     /// Idle client connections that were closed to make room for new ones.
     pub(crate) connections_gave_way: Counter,
+    /// Client connections that were closed for want of a PROXY protocol header that counts.
+    pub(crate) proxy_headers_refused: Counter,
     /// Requests whose head was read.
     pub(crate) requests: Counter,
     /// Active requests.

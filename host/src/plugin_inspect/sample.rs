@@ -193,11 +193,7 @@ impl Sample {
 
     /// A new exchange with the request.
     pub(super) fn exchange(&self, number: u64) -> Box<Exchange> {
-        let client = Client {
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 40_000,
-            scheme: Scheme::HTTP,
-        };
+        let client = Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000, Scheme::HTTP);
         let request = RequestHead {
             version: Version::HTTP_11,
             method: self.method.clone(),

@@ -287,11 +287,7 @@ fn exchange(stimulus: &Stimulus) -> Result<Exchange, String> {
         target,
         headers: stimulus.headers.clone(),
     };
-    let client = Client {
-        ip: stimulus.client,
-        port: 40000,
-        scheme: stimulus.scheme.clone(),
-    };
+    let client = Client::new(stimulus.client, 40000, stimulus.scheme.clone());
     let id = RequestId::new(fastrand::u128(..).to_be_bytes());
     let mut exchange = Exchange::new(id, client, request);
     find_route(stimulus, &mut exchange)?;

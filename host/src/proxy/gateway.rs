@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use super::api_finder::ApiFinder;
 use super::response_fields::ResponseFields;
 use crate::balance::WeightedSplit;
-use crate::config::{Listener, RouteEnd, RouteTimeouts};
+use crate::config::{ForwardingRules, Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
 use crate::exchange::RouteInfo;
 use crate::http::tls::certificate::ServedCertificate;
@@ -36,6 +36,8 @@ pub struct Gateway {
     pub(crate) client_fields: Vec<HeaderName>,
     /// The fields of every response.
     pub(crate) response_fields: ResponseFields,
+    /// What endpoints learn of clients and traces.
+    pub(crate) forwarding: ForwardingRules,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Listener>,
     /// The TLS settings of each listener that has TLS.

@@ -20,6 +20,8 @@ pub struct Generation {
     pub(crate) upstreams: Vec<LocalUpstream>,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Rc<Listener>>,
+    /// Whether an upstream names the clients to its endpoints by the PROXY protocol.
+    pub(crate) sends_clients: bool,
     /// The facts of the routes.
     pub(crate) infos: Vec<Arc<RouteInfo>>,
     /// The chains of the routes.
@@ -51,7 +53,11 @@ impl Generation {
         });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
+        let mut protocols = upstreams
+            .clone()
+            .map(|upstream| upstream.config.proxy_protocol);
         Rc::new(Self {
+            sends_clients: protocols.any(|protocol| protocol.is_some()),
             infos: infos.collect(),
             chains: chains.collect(),
             preflights: preflights.collect(),

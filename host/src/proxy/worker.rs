@@ -22,6 +22,7 @@ use crate::config::Listener;
 use crate::error::Code;
 use crate::exchange::KeyRejection;
 use crate::http::client_connection::ClientConnection;
+use crate::http::proxy_protocol::ProxiedClient;
 use crate::http::watch::Watch;
 use crate::model::request_id::RequestId;
 use crate::model::word::Word as _;
@@ -192,9 +193,19 @@ impl WorkerConnection {
         }
     }
 
-    /// Whether its bytes are encrypted.
+    /// Whether its bytes are encrypted. (They may be so only as far as a proxy that said it.)
     pub(crate) fn set_secure(&mut self, secure: bool) {
-        self.client.secure = secure;
+        self.client.secure |= secure;
+    }
+
+    /// The address that the client connected to, if anything needs it.
+    pub(crate) fn set_local(&mut self, local: Option<SocketAddr>) {
+        self.client.set_local(local);
+    }
+
+    /// A proxy has named the client of this connection.
+    pub(crate) fn set_proxied(&mut self, client: ProxiedClient) {
+        self.client.set_proxied(client);
     }
 
     /// The connection as one of its exchanges sees it, with timeouts of its own.

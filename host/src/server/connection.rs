@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client_io::{ClientIo, ClientTap};
+use super::proxied::{self, ProxyHeaderRule};
 use super::{client_io, handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
@@ -47,9 +48,21 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 pub(crate) async fn serve(
     mut connection: WorkerConnection,
     socket: TcpStream,
+    rule: ProxyHeaderRule,
     tls: Option<Arc<ServerConfig>>,
 ) {
     let watch = Arc::clone(&connection.watch);
+    if rule != ProxyHeaderRule::Never {
+        match Box::pin(proxied::read(&socket, &watch, rule)).await {
+            Ok(Some(client)) => connection.set_proxied(client),
+            Ok(None) => {}
+            Err(error) => {
+                connection.stats().proxy_headers_refused.add(1);
+                tracing::debug!(remote = %connection.remote, "a connection was closed: {error}");
+                return;
+            }
+        }
+    }
     let stream = match tls {
         None => Stream::Clear(socket),
         Some(config) => match Box::pin(handshake::accept(config, socket, &watch)).await {

@@ -91,6 +91,7 @@ fn new_exchange(connection: &WorkerConnection, parts: Parts, seen: HeaderFlags) 
         ip: connection.remote.ip(),
         port: connection.remote.port(),
         scheme,
+        proxied: connection.facts.clone(),
     };
     let request = RequestHead {
         version: parts.version,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::{self, Connections};
 use super::listen::{ConnectionCount, Loads};
+use super::proxied::{self, ProxyHeaderRule};
 use super::{Drained, WorkerCommand, connection};
 use crate::http::watch::Watch;
 use crate::observe::access_log::LogBuffer;
@@ -429,6 +430,13 @@ impl WorkerContext {
         let Some(limits) = generation.listeners.get(listener).cloned() else {
             return;
         };
+        let rule = proxied::rule(&limits, &generation.gateway.trusted_proxies, remote.ip());
+        if rule == ProxyHeaderRule::Stranger {
+            worker.shared.stats.proxy_headers_refused.add(1);
+            tracing::debug!(%remote, listener = %limits.address, "a connection was closed: only the proxies in `proxy_protocol` may connect");
+            return;
+        }
+        let local = generation.sends_clients.then(|| stream.local_addr().ok());
         let tls = generation.gateway.tls.get(listener).cloned().flatten();
         if limits.tls.is_some() && tls.is_none() {
             // A successful build has one for each. Windlass never serves clear text instead.
@@ -444,9 +452,10 @@ impl WorkerContext {
         let registration = self.connections.add(Arc::clone(&watch), listener);
         shared.stats.connections.add(1);
         shared.stats.connections_open.add(1);
-        let connection = WorkerConnection::new(worker, watch, limits, remote);
+        let mut connection = WorkerConnection::new(worker, watch, limits, remote);
+        connection.set_local(local.flatten());
         spawn_local(async move {
-            connection::serve(connection, stream, tls).await;
+            connection::serve(connection, stream, rule, tls).await;
             shared.stats.connections_open.subtract(1);
             drop((registration, ticket));
         });

@@ -12,11 +12,11 @@ use http_body::Body as _;
 use ipnet::IpNet;
 
 use crate::http::header_flags::HeaderFlags;
-use crate::http::headers::{REQUEST_ID, strip};
+use crate::http::headers::{REQUEST_ID, only_value, strip};
 use crate::http::identity_fields;
 
-use super::{LocalEndpoint, Upstream, hops};
-use crate::config::HostRule;
+use super::{LocalEndpoint, Upstream, hops, trace};
+use crate::config::{ForwardedFields, ForwardingRules, HostRule, TraceContext};
 use crate::exchange::Exchange;
 use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
@@ -26,16 +26,17 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
-/// The clients that the operator trusts, and the fields that all may send.
+/// The clients that the operator trusts, the fields that all may send, and those that endpoints get.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardingTrust<'a> {
     /// Trusted proxies.
     pub(crate) proxies: &'a [IpNet],
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) fields: &'a [HeaderName],
+    /// What endpoints learn of clients and traces.
+    pub(crate) rules: ForwardingRules,
 }
 
 /// Prepare a request's head for forwarding: strip it, add the fields about the client, and the request id.
@@ -60,19 +61,43 @@ pub(crate) fn forward(
         exchange.has_ambiguous_fields = true;
     }
     if believed {
-        trust_forwarded(connection, proxies, exchange);
+        trust_forwarded(connection, trust, exchange);
     } else {
         if seen.has(HeaderFlags::CLAIM) {
             identity_fields::drop_identity_fields(headers, trust.fields);
         }
-        headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
-        headers.insert(&FORWARDED_PROTO, scheme(connection));
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(&FORWARDED_HOST, host);
-        }
+        name_client(connection, trust.rules, headers);
+    }
+    if seen.has(HeaderFlags::TRACE) || trust.rules.trace_context != TraceContext::Pass {
+        trace::apply(trust, believed, seen, exchange);
     }
     let id = exchange.id.value().clone();
     exchange.request.headers.insert(&REQUEST_ID, id);
+}
+
+/// Name a client that no trusted proxy forwards.
+fn name_client(connection: &ClientConnection, rules: ForwardingRules, headers: &mut HeaderMap) {
+    let host = headers.get(HOST).cloned();
+    if rules.forwarded_fields.has_forwarded() {
+        let mut list = Vec::new();
+        hops::write_element(&mut list, connection, rules.forwarded_node, host.as_ref());
+        set_list(headers, FORWARDED, list);
+    }
+    if rules.forwarded_fields.has_x() {
+        headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
+        headers.insert(&FORWARDED_PROTO, scheme(connection));
+        if let Some(host) = host {
+            headers.insert(&FORWARDED_HOST, host);
+        }
+    }
+}
+
+/// Set a field to a list, or remove it if that is no value.
+fn set_list(headers: &mut HeaderMap, name: HeaderName, list: Vec<u8>) {
+    match HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        Ok(list) => drop(headers.insert(name, list)),
+        Err(_) => drop(headers.remove(name)),
+    }
 }
 
 fn scheme(connection: &ClientConnection) -> HeaderValue {
@@ -90,10 +115,16 @@ pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
 
 /// The connection comes from a trusted proxy: append to its fields, and read from them the client (the
 /// rightmost address that is not a trusted proxy's), its scheme, and the request id.
-fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &mut Exchange) {
-    adopt_ids(exchange);
+fn trust_forwarded(
+    connection: &ClientConnection,
+    trust: ForwardingTrust<'_>,
+    exchange: &mut Exchange,
+) {
+    let id = only_value(&exchange.request.headers, &REQUEST_ID).and_then(RequestId::from_proxy);
+    if let Some(id) = id {
+        exchange.id = id;
+    }
     let headers = &mut exchange.request.headers;
-    let own = &connection.forwarded_for;
     let mut list = join_values(headers, &FORWARDED_FOR);
     let forwarded = join_values(headers, &FORWARDED);
     let elements = hops::elements(&forwarded);
@@ -105,17 +136,11 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
         });
         list = nodes.collect::<Vec<_>>().join(", ").into_bytes();
     }
-    let client = hops::client(trusted, hops::entries(&list));
+    let client = hops::client(trust.proxies, hops::entries(&list));
     if let Some(client) = client {
         exchange.client.ip = client.ip;
     }
     let count = hops::entries(&list).count();
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(own.as_bytes());
-    let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(list));
-    headers.insert(&FORWARDED_FOR, list.unwrap_or_else(|_| own.clone()));
     let protos = join_values(headers, &FORWARDED_PROTO);
     let words: Vec<&[u8]> = if protos.is_empty() {
         elements.iter().filter_map(|hop| hop.proto).collect()
@@ -127,6 +152,31 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
         exchange.client.scheme = scheme;
     }
     let is_https = exchange.client.scheme == Scheme::HTTPS;
+    append_forwarded(connection, trust.rules, headers, forwarded, &list);
+    append_x_forwarded(connection, trust.rules, headers, list, is_https);
+}
+
+/// Append this hop to `X-Forwarded-For`, or remove the fields of that form.
+fn append_x_forwarded(
+    connection: &ClientConnection,
+    rules: ForwardingRules,
+    headers: &mut HeaderMap,
+    mut list: Vec<u8>,
+    is_https: bool,
+) {
+    if !rules.forwarded_fields.has_x() {
+        for name in [&FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_HOST] {
+            headers.remove(name);
+        }
+        return;
+    }
+    let own = &connection.forwarded_for;
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(own.as_bytes());
+    let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(list));
+    headers.insert(&FORWARDED_FOR, list.unwrap_or_else(|_| own.clone()));
     let proto = HeaderValue::from_static(if is_https { "https" } else { "http" });
     headers.insert(&FORWARDED_PROTO, proto);
     if !headers.contains_key(&FORWARDED_HOST)
@@ -134,51 +184,46 @@ fn trust_forwarded(connection: &ClientConnection, trusted: &[IpNet], exchange: &
     {
         headers.insert(&FORWARDED_HOST, host);
     }
-    if !forwarded.is_empty() {
+}
+
+/// Append this hop to `Forwarded`, or remove that field. `list` has the hops before as addresses.
+fn append_forwarded(
+    connection: &ClientConnection,
+    rules: ForwardingRules,
+    headers: &mut HeaderMap,
+    mut forwarded: Vec<u8>,
+    list: &[u8],
+) {
+    if !rules.forwarded_fields.has_forwarded() {
+        let is_sent = rules.forwarded_fields == ForwardedFields::XForwarded;
+        if forwarded.is_empty() || !is_sent {
+            headers.remove(FORWARDED);
+            return;
+        }
         let node = hops::format_node(connection.remote.ip());
-        let whole = [&*forwarded, node.as_bytes()].join(&b", "[..]);
-        match HeaderValue::from_maybe_shared(bytes::Bytes::from(whole)) {
-            Ok(whole) => headers.insert(FORWARDED, whole),
-            Err(_) => headers.remove(FORWARDED),
-        };
+        return set_list(
+            headers,
+            FORWARDED,
+            [&*forwarded, node.as_bytes()].join(&b", "[..]),
+        );
     }
-}
-
-/// The id that a trusted proxy gave the request, and its trace.
-fn adopt_ids(exchange: &mut Exchange) {
-    let headers = &exchange.request.headers;
-    let id = only(headers, &REQUEST_ID).and_then(RequestId::from_proxy);
-    let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
-    exchange.trace = trace.cloned().map(Box::new);
-    if let Some(id) = id {
-        exchange.id = id;
+    if forwarded.is_empty() {
+        let nodes = hops::entries(list).map(|hop| match hops::address(hop) {
+            Some(ip) => hops::format_node(ip),
+            None => "for=unknown".to_owned(),
+        });
+        forwarded = nodes.collect::<Vec<_>>().join(", ").into_bytes();
     }
-}
-
-/// The value of a field that occurs exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(value),
-        (Some(_) | None, Some(_) | None) => None,
+    if !forwarded.is_empty() {
+        forwarded.extend_from_slice(b", ");
     }
-}
-
-/// Whether this is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
-fn is_trace(value: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b'-');
-    let mut part = |length: usize| {
-        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let part = parts.next().filter(|part| part.len() == length)?;
-        part.iter().all(is_digit).then_some(part)
-    };
-    let (version, trace, parent, flags) = (part(2), part(32), part(16), part(2));
-    let set = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
-    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && parts.next().is_none()
+    let host = headers.get(HOST);
+    hops::write_element(&mut forwarded, connection, rules.forwarded_node, host);
+    set_list(headers, FORWARDED, forwarded);
 }
 
 /// All lines of a field as one list.
-fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+pub(super) fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let mut list = Vec::new();
     for line in headers.get_all(name) {
         if !list.is_empty() {

@@ -1,14 +1,20 @@
-//! Reads who sent a request from the fields that trusted proxies write: `X-Forwarded-For` and
+//! Reads who sent a request from the fields that trusted proxies write, and writes a hop of them: `X-Forwarded-For` and
 //! `Forwarded` (RFC 7239).
 //!
 //! [`headers`](super::headers) asks only if the connection comes from a trusted proxy. Every form of an
 //! address that proxies write is understood. Anything else (`unknown`, `_hidden`) ends the search,
 //! since the entries before it cannot be trusted.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
+use http::HeaderValue;
 use http::uri::Scheme;
 use ipnet::IpNet;
+
+use crate::config::ForwardedNode;
+use crate::http::client_connection::ClientConnection;
 
 /// The client, by a list of hops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +189,53 @@ pub(super) fn format_node(ip: IpAddr) -> String {
     }
 }
 
+/// Append the element of `Forwarded` for the hop from this client (RFC 7239 section 4).
+pub(super) fn write_element(
+    list: &mut Vec<u8>,
+    connection: &ClientConnection,
+    node: ForwardedNode,
+    host: Option<&HeaderValue>,
+) {
+    let remote = connection.remote;
+    let node = match node {
+        ForwardedNode::Address => format_node(remote.ip()),
+        ForwardedNode::AddressAndPort => format!("for=\"{remote}\""),
+        ForwardedNode::Hidden => hidden_node(remote.ip()),
+    };
+    list.extend_from_slice(node.as_bytes());
+    let proto: &[u8] = match connection.secure {
+        true => b";proto=https",
+        false => b";proto=http",
+    };
+    list.extend_from_slice(proto);
+    if let Some(host) = host {
+        list.extend_from_slice(b";host=");
+        write_value(list, host.as_bytes());
+    }
+}
+
+/// A name for an address that tells nothing of it (RFC 7239 section 6.3). The same while the process runs.
+fn hidden_node(ip: IpAddr) -> String {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    format!("for=_{:016x}", KEY.hash_one(ip))
+}
+
+/// A token as it is, and anything else in quotes (RFC 9110 section 5.6.4).
+fn write_value(list: &mut Vec<u8>, value: &[u8]) {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if !value.is_empty() && value.iter().all(is_token) {
+        return list.extend_from_slice(value);
+    }
+    list.push(b'"');
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            list.push(b'\\');
+        }
+        list.push(*byte);
+    }
+    list.push(b'"');
+}
+
 /// Whether one of the blocks holds the address.
 pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
     trusted.iter().any(|block| block.contains(&ip))
@@ -287,6 +340,30 @@ mod tests {
         assert_eq!(protos, [Some(&b"https"[..]), Some(&b"http"[..]), None]);
         assert_eq!(elements(b"").len(), 0);
         assert_eq!(elements(b"for=\"a\\\",b\", for=1.2.3.4").len(), 2);
+    }
+
+    #[test]
+    fn values_that_are_no_tokens_are_quoted() {
+        for (value, written) in [
+            ("example.com", "example.com"),
+            ("example.com:8443", "\"example.com:8443\""),
+            ("[::1]", "\"[::1]\""),
+            ("a\"b\\c", "\"a\\\"b\\\\c\""),
+            ("", "\"\""),
+        ] {
+            let mut list = Vec::new();
+            write_value(&mut list, value.as_bytes());
+            assert_eq!(list, written.as_bytes(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_node_is_one_name_for_one_address() {
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| hidden_node(ip(text)));
+        assert_eq!(one, hidden_node(ip("192.0.2.1")));
+        assert_ne!(one, other);
+        assert!(!one.contains("192"), "{one}");
+        assert_eq!(address(one.as_bytes()), None);
     }
 
     #[test]

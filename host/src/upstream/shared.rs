@@ -308,7 +308,8 @@ impl Upstream {
         let config = &self.config;
         let tls = self.tls.as_ref().map_or(0, |tls| tls.id);
         let mut hasher = DefaultHasher::new();
-        (config.max_head, config.max_headers, config.protocol, tls).hash(&mut hasher);
+        let limits = (config.max_head, config.max_headers);
+        (limits, config.protocol, tls, config.proxy_protocol).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -318,7 +319,9 @@ impl Upstream {
         match self.config.protocol {
             model::UpstreamProtocol::Http1 => false,
             model::UpstreamProtocol::Http2 => true,
-            model::UpstreamProtocol::Auto => self.tls.is_some(),
+            model::UpstreamProtocol::Auto => {
+                self.tls.is_some() && self.config.proxy_protocol.is_none()
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use http::StatusCode;
 use toml::de::DeTable;
 use windlass_config_derive::FromTable;
 
+use super::ListenerProxyProtocol;
 use super::tls::ListenerTls;
 use crate::config::field::{FromValue, Nested, Numbers, Switch};
 use crate::config::read::Table;
@@ -29,6 +30,10 @@ pub struct Listener {
     /// keys. A request that one of `trusted_proxies` got over HTTPS goes on.
     #[key(default = false)]
     pub(crate) https_redirect: Option<HttpsRedirect>,
+    /// Whether proxies name the client of each connection by the PROXY protocol. `true` is the same as
+    /// a table without keys.
+    #[key(default = false, synonyms = "accept_proxy accept_proxy_protocol")]
+    pub proxy_protocol: Option<ListenerProxyProtocol>,
     /// From the first byte of a request's head to its end; then 408. It also limits a TLS
     /// handshake, and the time from accept to the first byte.
     #[key(default = "10s")]

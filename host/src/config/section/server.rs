@@ -1,5 +1,6 @@
 //! `[server]`: the process.
 
+mod forwarding;
 mod proxies;
 
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use crate::config::read::Table;
 use crate::config::value::address;
 use crate::config::value::name::pseudonym;
 use crate::model::plan::RateLimit;
+
+pub use forwarding::*;
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, FromTable)]
@@ -43,6 +46,9 @@ pub struct Server {
     /// them.
     #[key(absent = "none")]
     pub client_fields: Vec<HeaderName>,
+    /// What endpoints learn of clients and traces.
+    #[key(flatten)]
+    pub forwarding: ForwardingRules,
     /// The DNS servers that resolve the names of endpoints. If one fails or is slow, Windlass asks
     /// the next.
     #[key(absent = "those of the system", each = RESOLVER)]

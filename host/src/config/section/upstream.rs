@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use windlass_config_derive::{FromTable, Word};
 
+use super::ProxyProtocolVersion;
 use super::tls::UpstreamTls;
 use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
@@ -120,6 +121,14 @@ pub struct UpstreamConfig {
     /// endpoint supports it.
     #[key(default = "auto")]
     pub protocol: UpstreamProtocol,
+    /// The version of the PROXY protocol with which Windlass names the client to the endpoints.
+    /// Each connection then carries the requests of one client connection only, over HTTP/1.1.
+    /// Health checks begin with a header that names no client, unless they have a `port` of their own.
+    #[key(
+        absent = "no PROXY protocol",
+        synonyms = "send_proxy send_proxy_protocol"
+    )]
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 /// The `host` that goes upstream.

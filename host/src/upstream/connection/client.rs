@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::head::{ExchangeHeads, HeadReader};
@@ -18,6 +19,8 @@ use super::http2::Http2Connection;
 use super::io::EndpointTap;
 use super::wake_gate::WakeGate;
 use crate::config::UpstreamProtocol;
+use crate::http::proxy_protocol;
+use crate::http::proxy_protocol::ProxiedRoute;
 use crate::http::stream::Stream;
 use crate::http::tap::TappedIo;
 use crate::http::tls::HTTP2;
@@ -46,6 +49,7 @@ pub(crate) enum NewConnection {
 
 /// Connect to an endpoint, its TLS handshake included, within this time. The permit is released
 /// when the socket is closed. `http1`: nothing else is wanted, whatever the upstream's `protocol`.
+/// `proxied`: the client that the PROXY protocol names, if the upstream has it.
 ///
 /// # Errors
 ///
@@ -56,11 +60,12 @@ pub(crate) async fn connect(
     permit: ConnectionPermit,
     limit: Duration,
     http1: bool,
+    proxied: Option<ProxiedRoute>,
 ) -> Result<NewConnection, AttemptError> {
     let step = Cell::new("connection to");
     match tokio::time::timeout(
         limit,
-        connect_unbounded(upstream, endpoint, permit, http1, &step),
+        connect_unbounded(upstream, endpoint, permit, http1, proxied, &step),
     )
     .await
     {
@@ -78,9 +83,10 @@ async fn connect_unbounded(
     endpoint: &LocalEndpoint,
     permit: ConnectionPermit,
     http1: bool,
+    proxied: Option<ProxiedRoute>,
     step: &Cell<&'static str>,
 ) -> Result<NewConnection, AttemptError> {
-    let stream = open(upstream, endpoint, http1, step).await?;
+    let stream = open(upstream, endpoint, http1, proxied, step).await?;
     if is_http2(upstream, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
         let freed = Rc::clone(&endpoint.pool.connected);
@@ -102,7 +108,8 @@ async fn connect_unbounded(
             endpoint: endpoint.name.to_string(),
             cause: cause.into(),
         })?;
-    let connection = Http1Connection::new(sender, driver, gate, heads);
+    let mut connection = Http1Connection::new(sender, driver, gate, heads);
+    connection.proxied = proxied.map(Box::new);
     Ok(NewConnection::Http1(connection))
 }
 
@@ -134,17 +141,22 @@ async fn open(
     upstream: &Upstream,
     endpoint: &LocalEndpoint,
     http1: bool,
+    proxied: Option<ProxiedRoute>,
     step: &Cell<&'static str>,
 ) -> Result<Stream, AttemptError> {
-    let socket = connect_to(endpoint.state.address).await;
-    let socket = socket.map_err(|cause| {
+    let refused = |cause| {
         let endpoint = endpoint.name.to_string();
         if descriptors::is_file_limit_error(&cause) {
             AttemptError::Descriptors { endpoint }
         } else {
             AttemptError::Connect { endpoint, cause }
         }
-    })?;
+    };
+    let mut socket = connect_to(endpoint.state.address).await.map_err(refused)?;
+    if let Some(version) = upstream.config.proxy_protocol {
+        let header = proxy_protocol::encode(version, proxied);
+        socket.write_all(&header).await.map_err(refused)?;
+    }
     let Some(tls) = &upstream.tls else {
         return Ok(Stream::Clear(socket));
     };

@@ -23,6 +23,7 @@ use super::wake_gate::WakeGate;
 use super::{SendFailure, SendOutcome};
 use crate::http::body::Body;
 use crate::http::body_error::{FramePoll, TransportError};
+use crate::http::proxy_protocol::ProxiedRoute;
 use crate::http::stream::Stream;
 use crate::http::tap::TappedIo;
 use crate::upstream::endpoint::state::ConnectionPermit;
@@ -43,6 +44,8 @@ pub(crate) struct Http1Connection {
     switches: bool,
     /// Whether it has carried a request before.
     pub(crate) reused: bool,
+    /// The client that the endpoint was told of by the PROXY protocol. No other client's requests go over it.
+    pub(crate) proxied: Option<Box<ProxiedRoute>>,
 }
 
 /// The future that moves the bytes, if no task does.
@@ -67,6 +70,7 @@ impl Http1Connection {
             heads,
             switches: false,
             reused: false,
+            proxied: None,
         }
     }
 

@@ -17,6 +17,7 @@ use super::EndpointConnection;
 use super::http1::Http1Connection;
 use super::http2::{Http2Connection, Http2Stream};
 use super::request_limit::RequestLimit;
+use crate::http::proxy_protocol::ProxiedRoute;
 use crate::http::watch::milliseconds;
 use crate::upstream::endpoint::state::EndpointState;
 use crate::upstream::shared::Upstream;
@@ -158,6 +159,17 @@ impl Pool {
         fresh.then_some(EndpointConnection::Http1(idle.connection))
     }
 
+    /// Take the connection that was used last by this client, of those that the endpoint was told of by the
+    /// PROXY protocol.
+    pub(crate) fn take_proxied(&self, route: ProxiedRoute, now: u64) -> Option<EndpointConnection> {
+        let mut idle = self.idle.borrow_mut();
+        let is_same = |idle: &IdleConnection| idle.connection.proxied.as_deref() == Some(&route);
+        let index = idle.iter().rposition(is_same)?;
+        let found = idle.remove(index);
+        let fresh = now.saturating_sub(found.idle_since) <= self.idle_limits.max_idle_ms;
+        fresh.then_some(EndpointConnection::Http1(found.connection))
+    }
+
     /// A slot on an HTTP/2 connection: on the one with the most requests, so that others become idle.
     pub(crate) fn reserve_stream(&self, now: u64) -> Option<Http2Stream> {
         if !self.is_http2.get() {
@@ -263,6 +275,11 @@ impl Pool {
     pub(crate) fn keep_idle(&self, connection: Http1Connection, now: u64) {
         let mut idle = self.idle.borrow_mut();
         let is_wanted = self.endpoint.waiting() > 0;
+        if connection.proxied.is_some() && idle.len() >= self.idle_limits.max_idle {
+            // The client of the oldest one is probably gone, and no other can use it.
+            let oldest = idle.len().min(1);
+            idle.drain(..oldest);
+        }
         if idle.len() < self.idle_limits.max_idle && !connection.is_closed() && !is_wanted {
             idle.push(IdleConnection {
                 connection,

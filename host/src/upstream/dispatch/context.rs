@@ -13,6 +13,7 @@ use crate::http::body::Body;
 use crate::http::client_connection::ClientConnection;
 use crate::http::header_flags::HeaderFlags;
 use crate::http::headers::strip;
+use crate::http::proxy_protocol::ProxiedRoute;
 use crate::http::watch::Watch;
 use crate::upstream::connection::interim::InterimResponse;
 use crate::upstream::fault::AttemptError;
@@ -45,6 +46,13 @@ pub(crate) struct DispatchContext<'a> {
 impl DispatchContext<'_> {
     pub(super) fn now(&self) -> u64 {
         self.watch.shared.clock.now()
+    }
+
+    /// The client that the PROXY protocol names to the endpoint, if the upstream has it.
+    pub(super) fn proxied(&self) -> Option<ProxiedRoute> {
+        self.upstream.shared.config.proxy_protocol?;
+        let client = self.exchange.with(|exchange| exchange.client.ip);
+        Some(self.client.proxied_route(client))
     }
 
     /// The time that is left for the whole exchange, if `timeouts.total` is set.

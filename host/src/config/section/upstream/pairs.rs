@@ -1,11 +1,12 @@
-//! Keys of an upstream that leave each other no room, or that are seldom meant together.
+//! Keys of an upstream that exclude each other, leave each other no room, or are seldom meant together.
 
 use super::{Endpoint, UpstreamConfig, UpstreamProtocol};
 use crate::config::read::Table;
 use crate::config::value::unit;
 
-/// Warns of them.
+/// Reports the first kind, and warns of the others.
 pub(super) fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {
+    shared_connections(table, upstream);
     if table.is_incomplete() {
         return;
     }
@@ -13,6 +14,19 @@ pub(super) fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     connections(table, upstream);
     host(table, upstream);
     authority(table, upstream);
+}
+
+/// Reports a PROXY protocol on connections that many clients share.
+fn shared_connections(table: &mut Table<'_>, upstream: &UpstreamConfig) {
+    let is_shared = upstream.protocol == UpstreamProtocol::Http2;
+    if upstream.proxy_protocol.is_some() && is_shared && table.is_sound("protocol") {
+        table
+            .error_at(
+                "proxy_protocol",
+                "`proxy_protocol` names one client for a whole connection, and clients share a connection of `protocol = \"http2\"`",
+            )
+            .help("write `protocol = \"http1\"`, or leave `proxy_protocol` out and let the endpoints read `X-Forwarded-For`");
+    }
 }
 
 /// Waits that end when all is over.

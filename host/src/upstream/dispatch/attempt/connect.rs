@@ -56,7 +56,11 @@ impl Attempt<'_> {
         if self.usage.fresh {
             return None;
         }
-        self.pick.endpoint.pool.take(self.context.now())
+        let (pool, now) = (&self.pick.endpoint.pool, self.context.now());
+        match self.context.proxied() {
+            None => pool.take(now),
+            Some(route) => pool.take_proxied(route, now),
+        }
     }
 
     /// An unused one that a task drives, one that another request makes now and will share, or a new
@@ -127,7 +131,9 @@ impl Attempt<'_> {
         };
         let permit = permit.map_err(|why| context.full(why))?;
         let limit = context.timeouts.connect;
-        let connected = client::connect(upstream, endpoint, permit, limit, switches).await?;
+        let proxied = context.proxied();
+        let http1 = switches || proxied.is_some();
+        let connected = client::connect(upstream, endpoint, permit, limit, http1, proxied).await?;
         context.watch.shared.stats.connects.add(1);
         endpoint.counters.connects.add(1);
         upstream.state.connect_times.observe_shared(asked.elapsed());

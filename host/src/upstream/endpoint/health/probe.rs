@@ -19,9 +19,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::config::{HealthCheck, HttpCheck, Probe, UpstreamProtocol};
+use crate::http::proxy_protocol;
 use crate::http::stream::Stream;
 use crate::upstream::connection::tls::EndpointTls;
 use crate::upstream::endpoint_set::{UpstreamEndpoint, authority};
@@ -48,6 +50,8 @@ pub(crate) struct CheckTarget {
     tls: Option<EndpointTls>,
     /// Whether only HTTP/1.1 is offered.
     http1: bool,
+    /// The header of the PROXY protocol for a connection without a client; empty without that protocol.
+    header: Vec<u8>,
 }
 
 impl CheckTarget {
@@ -55,9 +59,14 @@ impl CheckTarget {
     #[must_use]
     pub(crate) fn new(upstream: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
         let mut address = endpoint.state.address;
-        if let Some(port) = upstream.config.health.as_ref().and_then(|check| check.port) {
+        let port = upstream.config.health.as_ref().and_then(|check| check.port);
+        if let Some(port) = port {
             address.set_port(port);
         }
+        let protocol = upstream.config.proxy_protocol;
+        let header = protocol
+            .filter(|_| port.is_none())
+            .map(|version| proxy_protocol::encode(version, None));
         let is_grpc = matches!(
             upstream.config.health,
             Some(HealthCheck {
@@ -78,12 +87,15 @@ impl CheckTarget {
             host: host.unwrap_or_else(|_| endpoint.host.clone()),
             tls: upstream.check_tls.clone(),
             http1: !is_grpc && upstream.config.protocol != UpstreamProtocol::Http2,
+            header: header.unwrap_or_default(),
         }
     }
 
     async fn connect(&self) -> Result<TokioIo<Stream>, String> {
         let socket = TcpStream::connect(self.address).await;
-        let socket = socket.map_err(|error| format!("no connection: {error}"))?;
+        let mut socket = socket.map_err(|error| format!("no connection: {error}"))?;
+        let told = socket.write_all(&self.header).await;
+        told.map_err(|error| format!("the connection broke: {error}"))?;
         let Some(tls) = &self.tls else {
             return Ok(TokioIo::new(Stream::Clear(socket)));
         };
