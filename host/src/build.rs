@@ -317,19 +317,9 @@ impl ProcessResources {
         self.gateways_in_memory.load(Ordering::Relaxed)
     }
 
-    /// Report changes that a reload cannot make. Sockets are bound before the first configuration is in use,
-    /// and a request finds its listener by its index: so other addresses are an error, and other totals
-    /// only have no effect.
+    /// Warn of changes that a reload cannot make.
     fn check_restart_only(&self, config: &Config, problems: &mut Problems) {
         let fixed = RestartOnly::from_config(config);
-        if self.restart_only.addresses != fixed.addresses {
-            problems
-                .error(
-                    config::Span::default(),
-                    "the listeners' addresses are not those that are bound, and a reload cannot change them",
-                )
-                .help("restart the gateway to listen elsewhere");
-        }
         for name in self.restart_only.changed_keys(&fixed) {
             problems.warning(
                 config::Span::default(),

@@ -2,11 +2,12 @@
 //!
 //! A worker is one OS thread with its own single-threaded runtime, its own listening sockets, upstream
 //! connections and filter instances: a request never crosses threads. Control work sends messages to
-//! the workers. Sockets are bound before the first thread starts, and outlive reloads. A drain answers
-//! the requests that have begun. The meaning of a request is in [`crate::proxy`].
+//! the workers. Sockets are bound before the first thread starts. A reload binds those of new listeners
+//! before it leaves the old configuration, and drains the connections of those that it removes. A drain
+//! answers the requests that have begun. The meaning of a request is in [`crate::proxy`].
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,10 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config as model;
 use crate::observe::access_log::AccessLogWriter;
 use crate::proxy::gateway::Gateway;
-use crate::runtime::sockets;
 use crate::runtime::sockets::handover::{Duplicates, Predecessor};
 use crate::runtime::worker_shared::WorkerShared;
 
+mod accept;
 mod client_io;
 mod connection;
 mod connections;
@@ -29,6 +30,7 @@ mod handshake;
 mod head;
 mod http2;
 mod listen;
+mod listener_set;
 mod message;
 mod own_output;
 mod proxied;
@@ -36,16 +38,16 @@ mod refusal;
 mod thread;
 
 pub(crate) use listen::BindError;
+pub(crate) use listener_set::{NextListeners, PresentListeners};
 
 use listen::Loads;
+use listener_set::{BoundListener, ListenerSet, WorkerSockets};
 use thread::{TransferredConnection, WorkerSetup};
 
 /// Sockets that are bound, and not served yet.
 #[derive(Debug)]
 pub struct BoundListeners {
-    /// The sockets of each listener, in the order of the listeners.
-    sockets: Vec<Vec<TcpListener>>,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<BoundListener>,
     workers: usize,
 }
 
@@ -62,12 +64,22 @@ pub struct StartError {
 #[derive(Debug)]
 enum WorkerCommand {
     /// Use this configuration from now on; confirm when it is in use.
-    Use(Arc<Gateway>, oneshot::Sender<()>),
+    Use(NextConfiguration, oneshot::Sender<()>),
     /// A successor has the sockets of this listener: a drain leaves their queues alone.
     HandOver(usize),
     /// Drain: accept no new connection, finish the active requests, and end within this time. A second one
     /// changes the time.
     Drain(Duration),
+}
+
+/// A configuration, and what it changes for one worker.
+#[derive(Debug)]
+struct NextConfiguration {
+    gateway: Arc<Gateway>,
+    /// The numbers of its listeners, in their order.
+    slots: Arc<[usize]>,
+    /// The worker's sockets of listeners that are new, each with its listener's number.
+    sockets: WorkerSockets,
 }
 
 /// The outcome of a drain.
@@ -81,9 +93,8 @@ pub(crate) struct Drained {
 
 #[derive(Debug)]
 pub struct Workers {
-    addresses: Vec<SocketAddr>,
-    /// Duplicates of the listening sockets, by listener, until they are taken.
-    duplicates: Vec<Vec<TcpListener>>,
+    listeners: ListenerSet,
+    loads: Arc<Loads>,
     shared: Vec<Arc<WorkerShared>>,
     controls: Vec<mpsc::UnboundedSender<WorkerCommand>>,
     threads: Vec<JoinHandle<Drained>>,
@@ -100,18 +111,19 @@ pub fn bind(
     predecessor: &mut Predecessor,
 ) -> Result<BoundListeners, BindError> {
     let workers = workers.get();
-    let mut bound = BoundListeners {
-        sockets: Vec::new(),
-        addresses: Vec::new(),
-        workers,
-    };
-    for listener in listeners {
-        let sockets = listen::bind(listener.address, workers, predecessor)?;
-        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-        bound.addresses.push(address.unwrap_or(listener.address));
-        bound.sockets.push(sockets);
+    let mut bound = Vec::new();
+    for (slot, listener) in listeners.iter().enumerate() {
+        let address = listener.address;
+        if slot >= listen::MAX_LISTENERS {
+            return Err(BindError::TooMany { address });
+        }
+        let sockets = listen::bind(address, workers, predecessor)?;
+        bound.push(BoundListener::new(slot, address, sockets));
     }
-    Ok(bound)
+    Ok(BoundListeners {
+        listeners: bound,
+        workers,
+    })
 }
 
 impl BoundListeners {
@@ -125,15 +137,17 @@ impl BoundListeners {
         gateway: &Arc<Gateway>,
         log: Option<&AccessLogWriter>,
     ) -> Result<Workers, StartError> {
-        let (duplicates, shares) = distribute_sockets(self.sockets, self.workers)
+        let mut shares: Vec<WorkerSockets> = (0..self.workers).map(|_| Vec::new()).collect();
+        let listeners = ListenerSet::activate(self.listeners, &mut shares)
             .map_err(|cause| StartError { index: 0, cause })?;
-        let loads = Loads::new(self.workers, self.addresses.len());
+        let loads = Loads::new(self.workers);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers)
             .map(|_| mpsc::unbounded_channel::<TransferredConnection>())
             .unzip();
+        let slots = listeners.slots();
         let mut workers = Workers {
-            addresses: self.addresses,
-            duplicates,
+            listeners,
+            loads: Arc::clone(&loads),
             shared: Vec::new(),
             controls: Vec::new(),
             threads: Vec::new(),
@@ -143,13 +157,16 @@ impl BoundListeners {
             let shared = WorkerShared::new();
             let setup = WorkerSetup {
                 index,
-                sockets,
+                first: NextConfiguration {
+                    gateway: Arc::clone(gateway),
+                    slots: Arc::clone(&slots),
+                    sockets,
+                },
                 shared: Arc::clone(&shared),
                 loads: Arc::clone(&loads),
                 transfer_senders: senders.clone(),
                 transferred,
                 commands,
-                gateway: Arc::clone(gateway),
                 access: log.map(AccessLogWriter::buffer),
             };
             let thread = thread::start(setup).map_err(|cause| StartError { index, cause })?;
@@ -161,35 +178,25 @@ impl BoundListeners {
     }
 }
 
-/// A worker's sockets, each with its listener.
-type WorkerSockets = Vec<(usize, TcpListener)>;
-
-/// Listen on all sockets, and spread them over the workers. Gives duplicates of them by listener, too.
-fn distribute_sockets(
-    all: Vec<Vec<TcpListener>>,
-    workers: usize,
-) -> io::Result<(Vec<Vec<TcpListener>>, Vec<WorkerSockets>)> {
-    let mut duplicates = Vec::new();
-    let mut shares: Vec<WorkerSockets> = (0..workers).map(|_| Vec::new()).collect();
-    for (listener, sockets) in all.into_iter().enumerate() {
-        let copies = sockets.iter().map(TcpListener::try_clone);
-        duplicates.push(copies.collect::<io::Result<_>>()?);
-        for (index, socket) in sockets.into_iter().enumerate() {
-            sockets::listen(&socket)?;
-            if let Some(share) = shares.get_mut(index % workers) {
-                share.push((listener, socket));
-            }
-        }
-    }
-    Ok((duplicates, shares))
-}
-
 impl Workers {
     /// The addresses of the listeners, in the order of the configuration. A port 0 is replaced by the one
     /// that the system chose.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.numbered_addresses()
+            .map(|(_, address)| address)
+            .collect()
+    }
+
+    /// The numbers and addresses of the listeners.
+    pub(crate) fn numbered_addresses(&self) -> impl Iterator<Item = (usize, SocketAddr)> {
+        self.listeners.numbered_addresses()
+    }
+
+    /// The listeners, for the next configuration.
+    #[must_use]
+    pub(crate) fn present_listeners(&self) -> PresentListeners {
+        self.listeners.present(self.controls.len())
     }
 
     /// The shared part of each worker, for metrics.
@@ -198,14 +205,33 @@ impl Workers {
         &self.shared
     }
 
-    /// Use this configuration for all new requests. Returns when every worker does. Active requests end with
-    /// the configuration that they began with.
-    pub(crate) async fn put_in_use(&self, gateway: &Arc<Gateway>) {
+    /// Use this configuration for all new requests, and these listeners for new connections. Returns when
+    /// every worker does. Active requests end with the configuration that they began with. Connections of
+    /// listeners that are gone drain.
+    ///
+    /// # Errors
+    ///
+    /// A new listener has no room, or the system gives no more files. Nothing has changed then.
+    pub(crate) async fn put_in_use(
+        &mut self,
+        gateway: &Arc<Gateway>,
+        next: NextListeners,
+    ) -> Result<(), BindError> {
+        let mut shares: Vec<WorkerSockets> = self.controls.iter().map(|_| Vec::new()).collect();
+        let added = self.listeners.replace(next, &self.loads, &mut shares)?;
+        let slots = self.listeners.slots();
+        for address in added {
+            tracing::info!(%address, "listening");
+        }
         let mut done = Vec::new();
-        for control in &self.controls {
+        for (control, sockets) in self.controls.iter().zip(shares) {
             let (confirm, confirmed) = oneshot::channel();
-            let command = WorkerCommand::Use(Arc::clone(gateway), confirm);
-            if control.send(command).is_ok() {
+            let next = NextConfiguration {
+                gateway: Arc::clone(gateway),
+                slots: Arc::clone(&slots),
+                sockets,
+            };
+            if control.send(WorkerCommand::Use(next, confirm)).is_ok() {
                 done.push(confirmed);
             }
         }
@@ -213,16 +239,12 @@ impl Workers {
             // A worker that has ended needs no configuration.
             let _ = confirmed.await;
         }
+        Ok(())
     }
 
     /// Duplicates of all listening sockets, in the order of the listeners; once.
     pub(crate) fn take_duplicates(&mut self) -> Vec<Duplicates> {
-        let duplicates = std::mem::take(&mut self.duplicates);
-        let addresses = self.addresses.iter().copied();
-        addresses
-            .zip(duplicates)
-            .map(|(address, sockets)| Duplicates { address, sockets })
-            .collect()
+        self.listeners.take_duplicates()
     }
 
     /// A successor has the sockets of this listener: a later drain stops accepting, and leaves queued clients

@@ -69,6 +69,7 @@ mod large;
 mod leave;
 mod leaving_clients;
 mod limits;
+mod listeners;
 mod log_files;
 mod log_level;
 mod loops;

@@ -15,8 +15,6 @@ pub(crate) struct RestartOnly {
     workers: Option<NonZeroUsize>,
     max_rate_counters: usize,
     max_used_proofs: usize,
-    /// The listeners', in the order of the file.
-    pub(crate) addresses: Vec<std::net::SocketAddr>,
     admin: Option<config::Admin>,
     store: Option<config::Store>,
     /// The names of the secrets that the admin's tokens and the store use, in that order.
@@ -30,13 +28,11 @@ pub(crate) struct RestartOnly {
 impl RestartOnly {
     /// Of this configuration.
     pub(crate) fn from_config(config: &Config) -> Self {
-        let listeners = config.listeners.iter();
         let mut secrets = Vec::new();
         Self {
             workers: config.server.workers,
             max_rate_counters: config.server.max_rate_counters,
             max_used_proofs: config.server.max_used_proofs,
-            addresses: listeners.map(|listener| listener.address).collect(),
             admin: config
                 .admin
                 .as_ref()
@@ -64,10 +60,6 @@ impl RestartOnly {
             (
                 self.max_used_proofs == other.max_used_proofs,
                 "`[server] max_used_proofs`",
-            ),
-            (
-                self.addresses == other.addresses,
-                "the listeners' addresses",
             ),
             (self.admin == other.admin, "`[admin]`"),
             (self.store == other.store, "`[store]`"),

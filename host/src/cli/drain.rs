@@ -36,8 +36,8 @@ impl RunningGateway {
             );
         }
         let hurry = self.delay(delay);
-        for (listener, address) in self.workers.addresses().iter().enumerate() {
-            if self.offer.withdraw(*address) {
+        for (listener, address) in self.workers.numbered_addresses() {
+            if self.offer.withdraw(address) {
                 self.workers.hand_over(listener);
             }
         }

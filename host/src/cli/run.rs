@@ -25,7 +25,7 @@ use crate::observe::sink::{RotationRule, Target, cure};
 use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
 use crate::runtime::sockets::handover::{Announced, Predecessor, SocketOffer};
-use crate::server::{self, Workers};
+use crate::server::{self, BindError, NextListeners, PresentListeners, Workers};
 use crate::wasm::recorder::Recorder;
 
 /// The priority of a reload below that of requests (setpriority(2)).
@@ -292,8 +292,9 @@ impl RunningGateway {
                 }
                 None
             };
-            let (running, workers) = (&self.running, &self.workers);
-            let built = build_in_background(Arc::clone(&self.read), Arc::clone(running));
+            let (running, workers) = (&self.running, &mut self.workers);
+            let present = workers.present_listeners();
+            let built = build_in_background(Arc::clone(&self.read), Arc::clone(running), present);
             let used = apply_build(built, running, workers, self.tls.as_ref());
             let ended = self.signals.wait_for(used, on_signal).is_err();
             if !ended {
@@ -329,16 +330,26 @@ pub(super) fn ignore(number: i32) {
     );
 }
 
-/// The result of a build: the next gateway, the files of the admin listener's certificate, and the level of the log.
-type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>, LogLevel)>;
+/// The result of a build.
+struct NextGateway {
+    gateway: Arc<Gateway>,
+    listeners: NextListeners,
+    /// The files of the admin listener's certificate.
+    files: Option<config::ListenerTls>,
+    level: LogLevel,
+}
 
 /// Builds on a thread of its own. If the process ends, nobody waits for it.
-fn build_in_background(read: ReadConfig, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
+fn build_in_background(
+    read: ReadConfig,
+    running: Arc<Running>,
+    present: PresentListeners,
+) -> oneshot::Receiver<Option<NextGateway>> {
     let (done, built) = oneshot::channel();
     let build = move || {
         lower_priority();
         // The receiver may have given up.
-        let _ = done.send(build(&read, &running.foundation));
+        let _ = done.send(build(&read, &running.foundation, present));
     };
     let thread = std::thread::Builder::new().name("windlass-reload".into());
     if let Err(error) = thread.spawn(build) {
@@ -351,13 +362,17 @@ fn build_in_background(read: ReadConfig, running: Arc<Running>) -> oneshot::Rece
 
 /// Puts the next gateway in use.
 async fn apply_build(
-    built: oneshot::Receiver<BuildResult>,
+    built: oneshot::Receiver<Option<NextGateway>>,
     running: &Running,
-    workers: &Workers,
+    workers: &mut Workers,
     tls: Option<&AdminTls>,
 ) {
     let reloads = &running.reloads;
-    let Ok(Some((gateway, files, level))) = built.await else {
+    let next = match built.await {
+        Ok(Some(next)) => put_in_use(next, workers).await,
+        Ok(None) | Err(_) => None,
+    };
+    let Some((gateway, files, level)) = next else {
         reloads.count(false);
         tracing::error!(
             generation = running.gateway.load().number,
@@ -369,12 +384,31 @@ async fn apply_build(
         reload_certificate(tls, &files);
     }
     running.log_level.configure(level);
-    workers.put_in_use(&gateway).await;
     running.foundation.put_in_use(&gateway);
     let number = gateway.number;
     running.gateway.store(gateway);
     reloads.count(true);
     tracing::info!(generation = number, "a new configuration is in use");
+}
+
+/// Gives the next gateway and its listeners to the workers. `None`: they go on with the old one.
+async fn put_in_use(
+    next: NextGateway,
+    workers: &mut Workers,
+) -> Option<(Arc<Gateway>, Option<config::ListenerTls>, LogLevel)> {
+    let used = workers.put_in_use(&next.gateway, next.listeners).await;
+    match used {
+        Ok(()) => Some((next.gateway, next.files, next.level)),
+        Err(error) => {
+            report_unbound(&error);
+            None
+        }
+    }
+}
+
+/// Prints why a listener of the new configuration cannot be bound.
+fn report_unbound(error: &BindError) {
+    terminal::text(&format!("windlass: {}\n", Causes(error)));
 }
 
 /// Reloads the admin listener's certificate. One that cannot be used is no reason to keep the old
@@ -388,8 +422,12 @@ fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
     }
 }
 
-/// Builds the next gateway, and finds the files of the admin listener's certificate.
-fn build(read: &ReadConfig, foundation: &ProcessResources) -> BuildResult {
+/// Builds the next gateway, binds its new listeners, and finds the files of the admin listener's certificate.
+fn build(
+    read: &ReadConfig,
+    foundation: &ProcessResources,
+    present: PresentListeners,
+) -> Option<NextGateway> {
     let config = match read() {
         Ok(config) => config,
         Err(problems) => {
@@ -402,7 +440,19 @@ fn build(read: &ReadConfig, foundation: &ProcessResources) -> BuildResult {
     let level = config.log.level;
     let gateway = foundation.build(config, &mut problems);
     report_problems(&problems);
-    gateway.map(|gateway| (gateway, files, level))
+    let gateway = gateway?;
+    match present.bind(&gateway.listeners) {
+        Ok(listeners) => Some(NextGateway {
+            gateway,
+            listeners,
+            files,
+            level,
+        }),
+        Err(error) => {
+            report_unbound(&error);
+            None
+        }
+    }
 }
 
 /// Prints the errors and warnings of a configuration, if there are any.

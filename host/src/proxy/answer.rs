@@ -129,6 +129,7 @@ pub(super) fn respond(
     let body = frame(status, is_head, &mut headers, body);
     let watch = &run.connection.watch;
     let last = run.connection.worker.draining.get()
+        || watch.draining()
         || watch.is_body_left()
         || (run.is_http10 && ends_by_closing(&body));
     // HTTP/2 has frames for this, and each request ends by itself.

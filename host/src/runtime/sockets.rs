@@ -55,6 +55,41 @@ pub(crate) fn open(
     Ok(sockets)
 }
 
+/// So many sockets for this address, one at least, for a gateway that runs. They listen. `own` are addresses
+/// that this gateway listens on already, which the new one may have in common with them: nobody else can
+/// have them.
+///
+/// # Errors
+///
+/// Another process uses the address. Or as the system says it.
+pub(crate) fn open_beside(
+    address: SocketAddr,
+    count: usize,
+    own: impl Iterator<Item = SocketAddr>,
+) -> io::Result<Vec<TcpListener>> {
+    let mut own = own.filter(|own| overlap(*own, address));
+    if address.port() != 0 && own.next().is_none() {
+        // A reload that has just removed this address may still be closing its sockets.
+        let end = Instant::now() + PATIENCE;
+        while let Err(error) = is_alone(address) {
+            if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= end {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+    let first = bound(address)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        sockets.push(bound(address)?);
+    }
+    for socket in &sockets {
+        listen(socket)?;
+    }
+    Ok(sockets)
+}
+
 /// The sockets of a gateway that drains and offers this address; none if the address is free.
 fn passed(
     address: SocketAddr,
@@ -63,14 +98,9 @@ fn passed(
     if address.port() == 0 {
         return Ok(None);
     }
-    // With SO_REUSEPORT alone a second gateway of the same user would quietly take a share
-    // of the connections. Without it, the address must be free.
     let end = Instant::now() + PATIENCE;
     loop {
-        let taken = match socket(address).and_then(|socket| {
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)
-        }) {
+        let taken = match is_alone(address) {
             Ok(()) => return Ok(None),
             Err(error) => error,
         };
@@ -85,6 +115,20 @@ fn passed(
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Whether a connection may belong to either address.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (is_all || one.ip() == other.ip())
+}
+
+/// Whether nobody listens on this address. With SO_REUSEPORT alone a second gateway of the same user would
+/// quietly take a share of the connections. Without it, the address must be free.
+fn is_alone(address: SocketAddr) -> io::Result<()> {
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

@@ -94,6 +94,27 @@ impl Connections {
         }
     }
 
+    /// Do something with each of this listener.
+    pub(crate) fn for_each_of(&self, listener: usize, mut act: impl FnMut(&Watch)) {
+        let entries = self.entries.borrow();
+        let entries = entries.iter().map(|(_, entry)| entry);
+        for entry in entries.filter(|entry| entry.listener == listener) {
+            act(&entry.watch);
+        }
+    }
+
+    /// Wait until there is none of this listener.
+    pub(crate) async fn wait_until_none_of(&self, listener: usize) {
+        loop {
+            let ended = self.wait_for_end();
+            let is_of = |(_, entry): (usize, &ConnectionEntry)| entry.listener == listener;
+            if !self.entries.borrow().iter().any(is_of) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Close the connection of this listener that has been idle longest. False if none is idle.
     pub(crate) fn close_longest_idle(&self, listener: usize) -> bool {
         let entries = self.entries.borrow();

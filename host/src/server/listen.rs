@@ -28,6 +28,11 @@ pub enum BindError {
         "this user may not bind address `{address}`; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
     )]
     Denied { address: SocketAddr },
+    /// Too many listeners were removed whose connections go on.
+    #[error(
+        "address `{address}` is not bound: there are {MAX_LISTENERS} listeners already, with those that were removed and still have connections; try again when these have ended"
+    )]
+    TooMany { address: SocketAddr },
     /// Any other error.
     #[error("address `{address}` cannot be bound; is it an address of this machine?")]
     Other {
@@ -38,21 +43,41 @@ pub enum BindError {
     },
 }
 
+/// The most listeners at once, with those that were removed by a reload and still have connections.
+pub(super) const MAX_LISTENERS: usize = 256;
+
+impl BindError {
+    /// The system's error for this address.
+    fn new(address: SocketAddr, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { address },
+            io::ErrorKind::PermissionDenied => Self::Denied { address },
+            _ => Self::Other { address, cause },
+        }
+    }
+}
+
 /// Bind one listener: a socket for each worker at least, all on one port. They listen already, unless a
 /// gateway that drains uses the address too.
-pub(crate) fn bind(
+pub(super) fn bind(
     address: SocketAddr,
     workers: usize,
     predecessor: &mut Predecessor,
 ) -> Result<Vec<TcpListener>, BindError> {
-    sockets::open(address, workers, predecessor).map_err(|cause| match cause.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse { address },
-        io::ErrorKind::PermissionDenied => BindError::Denied { address },
-        _ => BindError::Other { address, cause },
-    })
+    sockets::open(address, workers, predecessor).map_err(|cause| BindError::new(address, cause))
 }
 
-/// How many connections each worker and each listener have.
+/// Bind one listener of a running gateway, and listen. The gateway may have these other addresses in use.
+pub(super) fn bind_more(
+    address: SocketAddr,
+    workers: usize,
+    own: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<TcpListener>, BindError> {
+    sockets::open_beside(address, workers, own).map_err(|cause| BindError::new(address, cause))
+}
+
+/// How many connections each worker and each listener have. A listener has the same number as long as it is
+/// bound, whatever its place in the configuration.
 #[derive(Debug)]
 pub(crate) struct Loads {
     workers: Vec<Load>,
@@ -74,12 +99,12 @@ struct Load(AtomicUsize);
 
 impl Loads {
     #[must_use]
-    pub(crate) fn new(workers: usize, listeners: usize) -> Arc<Self> {
+    pub(crate) fn new(workers: usize) -> Arc<Self> {
         let loads = |count| (0..count).map(|_| Load::default()).collect();
         Arc::new(Self {
             workers: loads(workers),
-            listeners: loads(listeners),
-            demands: (0..listeners).map(|_| RoomDemand::default()).collect(),
+            listeners: loads(MAX_LISTENERS),
+            demands: (0..MAX_LISTENERS).map(|_| RoomDemand::default()).collect(),
         })
     }
 
@@ -197,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_is_wanted_and_said_of_a_listener() {
-        let loads = Loads::new(1, 2);
+        let loads = Loads::new(1);
         assert_eq!(loads.demanded_listeners().count(), 0);
         let wants = [loads.request_room(1), loads.request_room(1)];
         assert_eq!(loads.demanded_listeners().collect::<Vec<_>>(), [1]);
@@ -210,7 +235,7 @@ mod tests {
 
     #[test]
     fn whoever_holds_far_more_hands_over() {
-        let loads = Loads::new(2, 1);
+        let loads = Loads::new(2);
         let mut tickets = Vec::new();
         for _ in 0..100 {
             // The kernel gives everything to worker 0.
