@@ -118,8 +118,12 @@ impl WorkerListener {
 /// Run a worker, from its start to the end of its drain.
 async fn run_worker(setup: WorkerSetup) -> Drained {
     let pools = Rc::default();
-    let first = setup.first;
-    let generation = Generation::new(Arc::clone(&first.gateway), setup.index, &pools);
+    let NextConfiguration {
+        gateway,
+        slots,
+        sockets,
+    } = setup.first;
+    let generation = Generation::new(gateway, setup.index, &pools);
     let context = Rc::new(WorkerContext {
         worker: Rc::new(Worker::new(
             setup.index,
@@ -136,7 +140,7 @@ async fn run_worker(setup: WorkerSetup) -> Drained {
         listeners: RefCell::default(),
         accepting: RefCell::default(),
     });
-    context.use_listeners(&generation, &first.slots, first.sockets);
+    context.use_listeners(&generation, &slots, sockets);
     drop(generation);
     let watching = connections::watch_deadlines(
         Rc::clone(&context.worker),
