@@ -11,6 +11,7 @@ pub(crate) mod date;
 pub(crate) mod endpoint;
 pub(crate) mod error_body;
 pub(crate) mod filter;
+pub(crate) mod flood;
 pub(crate) mod head;
 pub(crate) mod json;
 pub(crate) mod name;

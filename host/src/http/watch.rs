@@ -267,7 +267,7 @@ impl Watch {
         }
     }
 
-    fn is_armed(&self, wait: TimeoutKind) -> bool {
+    pub(crate) fn is_armed(&self, wait: TimeoutKind) -> bool {
         self.cell(wait).is_some_and(|cell| cell.load(Relaxed) != 0)
     }
 

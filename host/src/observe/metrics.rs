@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::histogram::HistogramTotals;
 use super::stats::{Counter, WorkerStats};
 use crate::error::Code;
+use crate::model::flood::FloodKind;
 
 /// One value with its labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,6 +197,7 @@ families! {
         connections_at_limit = Counter, "Client connections that arrived when their listener had max_connections";
         connections_gave_way = Counter, "Idle client connections that were closed to make room for new ones";
         proxy_headers_refused = Counter, "Client connections closed because of the PROXY protocol: the header was missing, malformed or late, or the address is not one of the listener's proxies";
+        http2_floods = Counter, "HTTP/2 connections closed because the client flooded them with frames, by kind";
         requests = Counter, "Requests whose head was read";
         requests_active = Gauge, "Active requests";
         responses_cut = Counter, "Responses cut before the end of their body";
@@ -252,6 +254,13 @@ pub(crate) fn of_workers<'a>(
         let counters = workers.clone().filter_map(|one| one.responses.get(index));
         let sum: u64 = counters.map(Counter::value).sum();
         families.responses.push(&[("class", class)], sum);
+    }
+    for kind in FloodKind::ALL {
+        let counters = workers
+            .clone()
+            .filter_map(|one| one.floods.get(kind as usize));
+        let sum: u64 = counters.map(Counter::value).sum();
+        families.http2_floods.push(&[("kind", kind.as_str())], sum);
     }
     for code in Code::ALL {
         let counters = workers.clone().filter_map(|one| one.codes.get(*code));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::StatusCode;
 
 use crate::error::Code;
+use crate::model::flood::FloodKind;
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -72,6 +73,8 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_gave_way: Counter,
     /// Client connections that were closed for want of a PROXY protocol header that counts.
     pub(crate) proxy_headers_refused: Counter,
+    /// HTTP/2 connections closed because their client flooded them, in the order of [`FloodKind::ALL`].
+    pub(crate) floods: [Counter; FloodKind::ALL.len()],
     /// Requests whose head was read.
     pub(crate) requests: Counter,
     /// Active requests.
@@ -101,6 +104,13 @@ impl WorkerStats {
     pub(crate) fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.responses.get(class) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a connection that its client flooded.
+    pub(crate) fn flooded(&self, kind: FloodKind) {
+        if let Some(counter) = self.floods.get(kind as usize) {
             counter.add(1);
         }
     }

@@ -51,6 +51,7 @@ pub(crate) struct Worker {
     log_limits: [LogRateLimit; Code::ALL.len()],
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection`].
     key_log_limits: [LogRateLimit; KeyRejection::WORDS.len()],
+    flood_log_limit: LogRateLimit,
     generation: RefCell<Rc<Generation>>,
 }
 
@@ -130,6 +131,7 @@ impl Worker {
             log_phases: LogPhaseQueue::default(),
             log_limits: std::array::from_fn(|_| LogRateLimit::default()),
             key_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
+            flood_log_limit: LogRateLimit::for_strangers(),
             generation: RefCell::new(generation),
         }
     }
@@ -148,6 +150,13 @@ impl Worker {
     pub(crate) fn should_log_key(&self, why: KeyRejection) -> Option<u64> {
         let limit = self.key_log_limits.get(why as usize)?;
         limit.take(self.shared.clock.now())
+    }
+
+    /// Whether the log may have another line about a flooded connection now, with the number that were
+    /// left out before.
+    #[must_use]
+    pub(crate) fn should_log_flood(&self) -> Option<u64> {
+        self.flood_log_limit.take(self.shared.clock.now())
     }
 
     /// Queue the log phases of an exchange. If the queue is full, they do not run.

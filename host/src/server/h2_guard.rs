@@ -5,28 +5,35 @@
 //! writes. Bytes are read into hyper's own buffer; only those that came too early, and trailers, are
 //! copied. hyper reads the frames' content.
 
+mod floods;
 mod incoming;
 mod outgoing;
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use self::incoming::{IncomingFrames, PREFACE, PassedFrames};
+use self::incoming::{HEAD, IncomingFrames, PREFACE, PassedFrames};
 use self::outgoing::OutgoingFrames;
 use super::own_output::OwnOutput;
 use crate::http::stream::Stream;
 use crate::http::tap::{IoTap, TappedIo, written};
 use crate::http::watch::Watch;
+use crate::model::flood::FloodKind;
 
 /// How much is read at once of what is looked at before it passes. Bytes.
 const READ_SIZE: usize = 4 * 1024;
+
+const GOAWAY: u8 = 7;
+/// RFC 9113 section 7: the peer causes too much load.
+const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Looks at the frames of one client connection.
 #[derive(Debug)]
@@ -46,7 +53,11 @@ pub(super) struct H2Guard {
     resets: bool,
     /// Whether hyper may take several requests at once, so that their streams are uncertain.
     in_doubt: bool,
+    flood: Flood,
 }
+
+/// The flood that ended a connection.
+pub(super) type Flood = Arc<OnceLock<FloodKind>>;
 
 /// The I/O of a connection whose `read` bytes were read already.
 #[must_use]
@@ -55,16 +66,20 @@ pub(super) fn guarded(
     read: Bytes,
     watch: Arc<Watch>,
     max_trailers: usize,
+    flood: Flood,
 ) -> TokioIo<TappedIo<H2Guard>> {
+    let mut incoming = IncomingFrames::default();
+    incoming.floods.begin(Instant::now());
     let tap = H2Guard {
         watch,
         output: OwnOutput::default(),
-        incoming: IncomingFrames::default(),
+        incoming,
         outgoing: OutgoingFrames::default(),
         max_trailers,
         pauses: false,
         resets: incoming::has_reset(read.get(PREFACE..).unwrap_or_default()),
         in_doubt: false,
+        flood,
         read_ahead: read.into(),
     };
     TokioIo::new(TappedIo { stream, tap })
@@ -107,6 +122,28 @@ impl H2Guard {
             frames.retain(|frame| !self.outgoing.is_for_reset_stream(frame));
             self.output.bytes = frames.concat().into();
         }
+    }
+
+    /// End the connection of a client that floods it: with a GOAWAY, if the client reads.
+    fn end_flooded(
+        &mut self,
+        kind: FloodKind,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.flood.set(kind).is_ok()
+            && self.outgoing.is_at_boundary()
+            && self.output.bytes.is_empty()
+        {
+            let mut frame = vec![0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
+            debug_assert_eq!(frame.len(), HEAD);
+            frame.extend(self.incoming.latest().to_be_bytes());
+            frame.extend(ENHANCE_YOUR_CALM.to_be_bytes());
+            // The connection ends, whether or not this can be written.
+            let _ = Pin::new(&mut *stream).poll_write(cx, &frame);
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
     }
 
     /// Read into a buffer what may pass, and keep the rest. Gives the stream that was opened last.
@@ -154,6 +191,9 @@ impl H2Guard {
                 self.give_to_hyper(count, buffer);
                 return Poll::Ready(Ok(opened));
             }
+            if self.incoming.floods.found().is_some() {
+                return Poll::Pending;
+            }
             if self
                 .incoming
                 .check_trailers(&mut self.read_ahead, self.max_trailers)
@@ -188,6 +228,9 @@ impl IoTap for H2Guard {
             self.watch.end_preface();
         }
         self.watch.set_in_head(self.incoming.is_in_head());
+        if let Some(kind) = self.incoming.floods.found() {
+            return self.end_flooded(kind, stream, cx);
+        }
         self.in_doubt &= polled.is_ready();
         polled.map_ok(|opened| {
             // h2 counts streams that are reset before hyper takes them, as in a flood of resets.
@@ -215,6 +258,9 @@ impl IoTap for H2Guard {
         };
         if let Poll::Ready(Ok(count)) = &outcome {
             written(pieces, *count).for_each(|bytes| self.outgoing.note_written(bytes));
+            let floods = &mut self.incoming.floods;
+            floods.note_content(std::mem::take(&mut self.outgoing.content));
+            floods.note_responses(std::mem::take(&mut self.outgoing.ended));
         }
         self.output.track(&self.watch, outcome)
     }

@@ -7,6 +7,7 @@
 //! request is in [`super::head`] and [`crate::proxy`].
 
 use std::cell::RefCell;
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use super::{h2_guard, head};
 use crate::config::Listener;
 use crate::http::stream::Stream;
 use crate::http::watch::{TimeoutKind, Watch};
+use crate::model::flood::FloodKind;
 use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, TunnelSlot};
 
@@ -56,14 +58,22 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
     let next = tasks.clone();
     let max_head = connection.listener.max_head;
     let builder = builder(&connection.listener, tasks);
+    let serving = Rc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
-        let exchange = Rc::new(connection.exchange());
+        let exchange = Rc::new(serving.exchange());
         next.set_watch(&exchange.watch);
         let arrival = head::receive(&exchange, request);
         // A stream that becomes a tunnel has a task of its own.
         proxy::handle(exchange, arrival, TunnelSlot::default())
     });
-    let io = h2_guard::guarded(stream, read, Arc::clone(&watch), max_head);
+    let flood = h2_guard::Flood::default();
+    let io = h2_guard::guarded(
+        stream,
+        read,
+        Arc::clone(&watch),
+        max_head,
+        Arc::clone(&flood),
+    );
     let mut hyper = std::pin::pin!(builder.serve_connection(io, service));
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {
@@ -95,6 +105,34 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
     .await;
     if let Some(Err(error)) = ended {
         tracing::debug!(%error, "a client connection ended");
+        let in_head = watch.is_armed(TimeoutKind::Head);
+        let by_guard = flood.get().copied();
+        if let Some(kind) = by_guard.or_else(|| flood_found_by_h2(&error, in_head)) {
+            report_flood(&connection, kind);
+        }
+    }
+}
+
+/// The flood for which h2 ended a connection: one of its own bounds on heads and on streams.
+fn flood_found_by_h2(error: &hyper::Error, in_head: bool) -> Option<FloodKind> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    let is_flood = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) && !error.is_remote();
+    is_flood.then_some(if in_head {
+        FloodKind::Continuation
+    } else {
+        FloodKind::Streams
+    })
+}
+
+fn report_flood(connection: &WorkerConnection, kind: FloodKind) {
+    connection.stats().flooded(kind);
+    if let Some(left_out) = connection.worker.should_log_flood() {
+        tracing::warn!(
+            client = %connection.remote.ip(),
+            kind = kind.as_str(),
+            left_out,
+            "a client flooded its HTTP/2 connection, which was closed; if it goes on, block the address ahead of the gateway"
+        );
     }
 }
 

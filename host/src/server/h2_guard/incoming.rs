@@ -5,16 +5,26 @@
 //! an error of their stream (RFC 9113 section 8.1), also where h2 would read over them. Deliberately
 //! not here: whether frames are well-formed, and what their fields are.
 
+use std::time::Instant;
+
 use bytes::{BufMut, BytesMut};
+
+use super::floods::FloodCounts;
+use crate::model::flood::FloodKind;
 
 /// A frame's own head. Bytes.
 pub(super) const HEAD: usize = 9;
 /// With this a connection begins. Bytes.
 pub(super) const PREFACE: usize = 24;
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
+const PRIORITY_FRAME: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 pub(super) const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
@@ -45,6 +55,22 @@ impl Frame {
     fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
+
+    /// The flood that many frames like this one are.
+    fn flood(self) -> Option<FloodKind> {
+        match self.kind {
+            DATA if self.length == 0 && !self.has(END_STREAM) => Some(FloodKind::EmptyData),
+            DATA | HEADERS => None,
+            PRIORITY_FRAME => Some(FloodKind::Priority),
+            RST_STREAM => Some(FloodKind::Reset),
+            SETTINGS => Some(FloodKind::Settings),
+            PING => Some(FloodKind::Ping),
+            WINDOW_UPDATE => Some(FloodKind::WindowUpdate),
+            // Those of one head are bounded by h2, those of all heads by their count here.
+            CONTINUATION => Some(FloodKind::Continuation),
+            _ => Some(FloodKind::Other),
+        }
+    }
 }
 
 /// The part of some bytes that may pass.
@@ -70,6 +96,7 @@ pub(super) struct IncomingFrames {
     trailers: bool,
     /// Whether they were.
     judged: bool,
+    pub(super) floods: FloodCounts,
 }
 
 impl Default for IncomingFrames {
@@ -82,6 +109,7 @@ impl Default for IncomingFrames {
             block: None,
             trailers: false,
             judged: false,
+            floods: FloodCounts::default(),
         }
     }
 }
@@ -131,15 +159,28 @@ impl IncomingFrames {
             self.latest = self.latest.max(frame.stream);
             self.block = Some(opens);
         }
+        match frame.flood() {
+            Some(kind) if !self.floods.count(kind, Instant::now) => return false,
+            None if frame.kind == DATA => self.floods.note_content(1),
+            _ => {}
+        }
         self.frame = frame;
         self.left = HEAD + frame.length;
         true
+    }
+
+    /// The stream that the client has opened last.
+    pub(super) fn latest(&self) -> u32 {
+        self.latest
     }
 
     /// A frame has ended: the stream that it has opened.
     fn end_frame(&mut self) -> Option<u32> {
         let ends = matches!(self.frame.kind, HEADERS | CONTINUATION) && self.frame.has(END_HEADERS);
         let opens = ends && self.block.take() == Some(true);
+        if opens {
+            self.floods.note_request();
+        }
         opens.then_some(self.latest)
     }
 
@@ -301,6 +342,22 @@ mod tests {
         assert!(!has_reset(&[&head[..], &head[..5]].concat()));
         // The bytes of a reset within another frame are none.
         assert!(!has_reset(&frame(0, 0, 1, &reset)));
+    }
+
+    #[test]
+    fn nothing_passes_from_the_frame_on_that_is_one_too_many() {
+        let mut incoming = begun();
+        incoming.floods.begin(Instant::now());
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        let all = ping.repeat(2000);
+        let count = incoming.count_allowed(&all, all.len()).count;
+        assert_eq!(count, 1000 * ping.len());
+        assert_eq!(incoming.floods.found(), Some(FloodKind::Ping));
+        // Content that ends its stream is never too much.
+        let mut incoming = begun();
+        let ends = frame(DATA, END_STREAM, 1, b"").repeat(2000);
+        let count = incoming.count_allowed(&ends, ends.len()).count;
+        assert_eq!(count, ends.len());
     }
 
     /// Trailers as they pass.

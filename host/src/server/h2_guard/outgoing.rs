@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::incoming::{CONTINUATION, END_HEADERS, HEAD, HEADERS, RST_STREAM};
+use super::incoming::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, RST_STREAM};
 
 /// How many streams that were reset are remembered: a frame for one of them may have been on its way.
 const MAX_REMEMBERED_RESETS: usize = 64;
@@ -18,6 +18,9 @@ pub(super) struct OutgoingFrames {
     /// Whether the next frame continues a head.
     in_head: bool,
     reset: VecDeque<u32>,
+    /// Frames with content, and responses that ended, since these were taken last.
+    pub(super) content: u32,
+    pub(super) ended: u32,
 }
 
 impl OutgoingFrames {
@@ -47,6 +50,12 @@ impl OutgoingFrames {
         self.have = 0;
         let [a, b, c, kind, flags, stream @ ..] = self.head;
         self.left = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
+        if kind == DATA {
+            self.content += 1;
+        }
+        if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
+            self.ended += 1;
+        }
         match kind {
             HEADERS | CONTINUATION => self.in_head = flags & END_HEADERS == 0,
             RST_STREAM => {
