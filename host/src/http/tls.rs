@@ -18,8 +18,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, ServerConfig,
-    SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, NamedGroup, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 
 use pem::Certificate;
@@ -178,8 +178,14 @@ impl SystemRoots {
     }
 }
 
+/// The cryptography of both sides, with the post-quantum key exchange X25519MLKEM768 preferred.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    // The sort is stable: the others keep their order for peers without it.
+    provider
+        .kx_groups
+        .sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
+    Arc::new(provider)
 }
 
 fn to_alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
@@ -314,5 +320,22 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_post_quantum_key_exchange_is_preferred_and_the_classic_ones_remain() {
+        let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|one| one.name()).collect();
+        let wanted = [
+            NamedGroup::X25519MLKEM768,
+            NamedGroup::X25519,
+            NamedGroup::secp256r1,
+            NamedGroup::secp384r1,
+        ];
+        assert_eq!(groups, wanted);
     }
 }
