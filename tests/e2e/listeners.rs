@@ -184,7 +184,7 @@ fn echoing(to: SocketAddr, stop: std::sync::mpsc::Receiver<()>) -> JoinHandle<us
     })
 }
 
-/// An endpoint that sends the messages of WebSockets back.
+/// An endpoint that sends the messages of `WebSocket`s back.
 fn echo_sockets() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -212,7 +212,7 @@ fn change(number: usize, upstream: &Upstream, sockets: SocketAddr, added: Socket
     let route = filtered(&order, upstream.address());
     let route = route.replace("\" }]", &format!("\", weight = {weight} }}]"));
     let mut text = listener("127.0.0.1:0");
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         text += &listener(&added.to_string());
     }
     text += "[log]\naccess = \"access.log\"\n";
@@ -252,7 +252,7 @@ fn a_hundred_reloads_under_load_fail_no_request_cut_no_websocket_and_leak_no_mem
     let began = Instant::now();
     for number in 11..=10 + RELOADS {
         reloaded(&gateway, &[&change(number, &upstream, sockets, added)]);
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             assert_eq!(Client::connect(added).get("/").status, 200);
         }
         load.wait_for_more(50);
@@ -280,7 +280,7 @@ fn a_hundred_reloads_under_load_fail_no_request_cut_no_websocket_and_leak_no_mem
     );
 }
 
-/// Wait until only two configurations are in memory: the present one, and that of the WebSockets.
+/// Wait until only two configurations are in memory: the present one, and that of the `WebSocket`s.
 fn settle(gateway: &Gateway) {
     gateway.metrics_when("old configurations to be released", |metrics| {
         metrics["windlass_generations"] <= 2.0

@@ -62,7 +62,7 @@ fn filters_of_one_plugin_share_a_family() {
         r#"windlass_filter_met_total{filter="two",who="a"} 2"#,
         "# TYPE windlass_filter_took_seconds histogram",
         r#"windlass_filter_took_seconds_count{filter="two"} 1"#,
-        r#"windlass_filter_took_seconds_bucket{le="+Inf",filter="one"} 1"#,
+        r#"windlass_filter_took_seconds_bucket{filter="one",le="+Inf"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

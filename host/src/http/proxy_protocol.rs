@@ -62,7 +62,7 @@ pub(crate) struct ProxiedClient {
 pub(crate) struct ProxiedFacts {
     /// The host name that the client asked the proxy for (SNI).
     pub(crate) authority: Option<Box<str>>,
-    /// The VPC endpoint that the client came through (AWS PrivateLink).
+    /// The VPC endpoint that the client came through (AWS `PrivateLink`).
     pub(crate) vpc_endpoint: Option<Box<str>>,
 }
 

@@ -123,7 +123,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && (is_all || one.ip() == other.ip())
 }
 
-/// Whether nobody listens on this address. With SO_REUSEPORT alone a second gateway of the same user would
+/// Whether nobody listens on this address. With `SO_REUSEPORT` alone a second gateway of the same user would
 /// quietly take a share of the connections. Without it, the address must be free.
 fn is_alone(address: SocketAddr) -> io::Result<()> {
     let socket = socket(address)?;

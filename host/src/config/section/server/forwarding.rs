@@ -80,6 +80,10 @@ pub enum TraceContext {
     Drop,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature of every check"
+)]
 fn check(table: &mut Table<'_>, rules: &ForwardingRules) {
     if table.is_incomplete() {
         return;
