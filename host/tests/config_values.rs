@@ -76,13 +76,8 @@ fn callouts_are_read() {
 }
 
 #[test]
-fn every_key_reaches_the_config() {
+fn what_endpoints_learn_of_clients_is_read_and_has_defaults() {
     let config = parse(FULL);
-    assert!(config.warnings.is_empty());
-    assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
-    assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
-    assert_eq!(config.server.client_fields[1], "x_api_key");
-    assert_eq!(config.listeners[0].max_connections, 10_000);
     let forwarding = config.server.forwarding;
     assert_eq!(
         (forwarding.forwarded_fields, forwarding.forwarded_node),
@@ -94,6 +89,25 @@ fn every_key_reaches_the_config() {
     assert_eq!((protocol.from.len(), protocol.required), (1, false));
     let protocols = [0, 1].map(|index| config.upstreams[index].proxy_protocol);
     assert_eq!(protocols, [None, Some(ProxyProtocolVersion::V2)]);
+    let config = parse(SMALL);
+    let forwarding = config.server.forwarding;
+    assert_eq!(
+        (forwarding.forwarded_fields, forwarding.forwarded_node),
+        (ForwardedFields::XForwarded, ForwardedNode::Address)
+    );
+    let trace = (forwarding.trace_context, forwarding.trace_sampled);
+    assert_eq!(trace, (TraceContext::Pass, false));
+    assert_eq!(config.listeners[0].proxy_protocol, None);
+}
+
+#[test]
+fn every_key_reaches_the_config() {
+    let config = parse(FULL);
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
+    assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
+    assert_eq!(config.server.client_fields[1], "x_api_key");
+    assert_eq!(config.listeners[0].max_connections, 10_000);
     assert_eq!(
         config.wasm.cache,
         CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
@@ -479,14 +493,6 @@ fn everything_else_has_a_default() {
         (None, seconds(30))
     );
     assert_eq!(config.server.drain_delay, Duration::ZERO);
-    let forwarding = config.server.forwarding;
-    assert_eq!(
-        (forwarding.forwarded_fields, forwarding.forwarded_node),
-        (ForwardedFields::XForwarded, ForwardedNode::Address)
-    );
-    let trace = (forwarding.trace_context, forwarding.trace_sampled);
-    assert_eq!(trace, (TraceContext::Pass, false));
-    assert_eq!(config.listeners[0].proxy_protocol, None);
     let listener = &config.listeners[0];
     assert_eq!(
         (listener.header_timeout, listener.keep_alive_timeout),
