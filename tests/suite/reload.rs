@@ -623,14 +623,13 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
             },
         },
         Case {
-            name: "other addresses of listeners",
+            name: "a listener at an address that another program has",
             run: || {
+                let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                let address = taken.local_addr().unwrap();
                 refused(
-                    &format!(
-                        "[[listener]]\naddress = \"127.0.0.1:9\"\n{}",
-                        respond("new")
-                    ),
-                    "restart the gateway",
+                    &format!("[[listener]]\naddress = \"{address}\"\n{}", respond("new")),
+                    &address.to_string(),
                 );
             },
         },
