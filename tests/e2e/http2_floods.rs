@@ -60,9 +60,8 @@ fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
 /// The error code of the GOAWAY with which the connection ends.
 fn goaway(stream: &mut TcpStream) -> Option<[u8; 4]> {
     loop {
-        match read_frame(stream)? {
-            (GOAWAY, payload) => return payload[4..8].try_into().ok(),
-            _ => {}
+        if let (GOAWAY, payload) = read_frame(stream)? {
+            return payload[4..8].try_into().ok();
         }
     }
 }
@@ -74,6 +73,9 @@ fn floods(metrics: &Metrics, kind: &str) -> f64 {
 fn wait_for_flood(gateway: &Gateway, kind: &str) {
     gateway.metrics_when(kind, |metrics| floods(metrics, kind) == 1.0);
 }
+
+/// The frame that makes the gateway reset this stream.
+type Fault = fn(u32) -> Vec<u8>;
 
 #[test]
 fn rfc9113_10_5_a_flood_of_one_kind_of_frame_ends_its_connection_alone() {
@@ -131,7 +133,7 @@ fn frames_up_to_the_bound_are_no_flood() {
 /// The client makes the gateway reset streams whose requests are under way.
 #[test]
 fn cve_2025_8671_made_you_reset_ends_the_connection() {
-    let faults: [(&str, fn(u32) -> Vec<u8>); 3] = [
+    let faults: [(&str, Fault); 3] = [
         ("a window that overflows", |stream| {
             frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff])
         }),
@@ -153,9 +155,8 @@ fn cve_2025_8671_made_you_reset_ends_the_connection() {
             let bytes = [frame(HEADERS, END_HEADERS, id, POST), fault(id)].concat();
             stream.write_all(&bytes).unwrap();
             let (kind, payload) = loop {
-                match read_frame(&mut stream).expect(name) {
-                    one @ (RST_STREAM | GOAWAY, _) => break one,
-                    _ => {}
+                if let one @ (RST_STREAM | GOAWAY, _) = read_frame(&mut stream).expect(name) {
+                    break one;
                 }
             };
             if kind == GOAWAY {

@@ -29,7 +29,7 @@ impl ResponseFields {
     pub(crate) fn new(server: &Server) -> Self {
         let headers = server.security_headers.as_ref();
         Self {
-            server: server.server_header.clone(),
+            server: server.product.clone(),
             always: headers.map(always).unwrap_or_default(),
             hsts: headers.and_then(hsts),
         }

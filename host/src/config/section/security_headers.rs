@@ -59,6 +59,7 @@ pub(crate) enum Frames {
 
 /// How much of a page's address browsers send to others (W3C Referrer Policy, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[expect(clippy::enum_variant_names, reason = "the words of the standard")]
 pub(crate) enum Referrer {
     NoReferrer,
     SameOrigin,

@@ -76,8 +76,8 @@ pub struct Server {
     pub(crate) security_headers: Option<SecurityHeaders>,
     /// The `server` field of every response: `pass` leaves that of the endpoint, `off` removes it, and any other text is
     /// sent in its place.
-    #[key(default = "pass")]
-    pub(crate) server_header: ServerHeader,
+    #[key(name = "server_header", default = "pass")]
+    pub(crate) product: ServerHeader,
     /// Whether all of [`Self::resolvers`] could be read.
     #[key(with = are_resolvers_whole)]
     pub(crate) are_resolvers_whole: bool,
