@@ -71,8 +71,8 @@ done
 grep -q '/systemd/system/windlass.service$' "$folder/contents" || fail "the package lacks the unit"
 
 # A fresh Debian to install it into.
-if [[ $(id -u) != 0 ]] || ! command -v debootstrap > /dev/null || ! command -v unshare > /dev/null; then
-    left_out "the package was not installed: that needs root, debootstrap and unshare"
+if [[ $(id -u) != 0 ]] || ! command -v debootstrap > /dev/null || ! unshare --mount --propagation private true 2> /dev/null; then
+    left_out "the package was not installed: that needs debootstrap, and root that may mount"
     exit
 fi
 debian=$folder/debian
