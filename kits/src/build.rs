@@ -40,7 +40,7 @@ pub struct Built {
     pub took: Duration,
 }
 
-/// What a language's build made beside the component.
+/// The files that a language's build made beside the component.
 #[derive(Debug, Default)]
 struct Artifacts {
     debug: Option<PathBuf>,

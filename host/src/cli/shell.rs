@@ -1,4 +1,4 @@
-//! What a shell and `man` need of the command line: completions and pages.
+//! Completions for shells, and the pages of the manual.
 
 use std::error::Error;
 use std::fs;

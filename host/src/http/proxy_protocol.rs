@@ -66,7 +66,7 @@ pub(crate) struct ProxiedFacts {
     pub(crate) vpc_endpoint: Option<Box<str>>,
 }
 
-/// What the first bytes of a connection are.
+/// The meaning of a connection's first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ProxyHeader {
     /// They may begin a header; more are needed.
@@ -128,7 +128,7 @@ fn parse_text(bytes: &[u8]) -> Result<ProxyHeader, ProxyHeaderError> {
     let line = line.strip_suffix(b"\r").ok_or(ProxyHeaderError::Line)?;
     let line = std::str::from_utf8(line).map_err(|_| ProxyHeaderError::Line)?;
     let route = match line.split_once(' ') {
-        // What follows `UNKNOWN` is to be ignored.
+        // The receiver ignores the rest of the line after `UNKNOWN`.
         None if line == "UNKNOWN" => None,
         Some(("UNKNOWN", _)) => None,
         Some(("TCP4", rest)) => Some(text_route::<Ipv4Addr>(rest)?),

@@ -43,7 +43,7 @@ pub(crate) const SECRET_NAMES: [&str; 29] = [
     "x-api-key",
 ];
 
-/// What the access log writes for each request.
+/// The format of the access log's lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct AccessFormat {
     pub(crate) layout: AccessLayout,
@@ -145,7 +145,7 @@ const ALIASES: [(&str, &str); 4] = [
     ("user_agent", "header.user-agent"),
 ];
 
-/// What is wrong with a variable or a template.
+/// An error in a variable or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AccessFormatError {
     /// No variable has this name.

@@ -1,4 +1,4 @@
-//! What `cases.toml` says of the filter and of the gateway around it, as sections of a configuration.
+//! Makes sections of a configuration of `cases.toml`: the filter's, and those of the gateway around it.
 //!
 //! So a plugin whose cases pass runs under `windlass plugin dev`, too. The servers of its callouts are not in
 //! `cases.toml`: for them, `dev.toml` has the sections.

@@ -36,7 +36,7 @@ pub struct Gateway {
     pub(crate) client_fields: Vec<HeaderName>,
     /// The fields of every response.
     pub(crate) response_fields: ResponseFields,
-    /// What endpoints learn of clients and traces.
+    /// The rules by which endpoints learn of clients and traces.
     pub(crate) forwarding: ForwardingRules,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Listener>,

@@ -123,7 +123,7 @@ async fn read_in_time(socket: &TcpStream) -> Result<ProxyHeader, ProxiedError> {
     }
 }
 
-/// What the bytes in the socket's buffer are.
+/// The meaning of the bytes in the socket's buffer.
 fn look(socket: &TcpStream) -> io::Result<Result<ProxyHeader, ProxyHeaderError>> {
     let mut space = [0; MAX_HEADER];
     let (count, _) = recv(socket, &mut space[..], RecvFlags::PEEK)?;

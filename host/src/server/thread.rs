@@ -98,7 +98,7 @@ pub(super) struct WorkerListener {
     pub(super) removed: Notify,
 }
 
-/// What holds for the next connection of a listener.
+/// The settings of the next connection of a listener.
 #[derive(Clone)]
 pub(super) struct ListenerConfig {
     pub(super) limits: Rc<Listener>,

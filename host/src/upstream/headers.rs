@@ -35,7 +35,7 @@ pub(crate) struct ForwardingTrust<'a> {
     pub(crate) proxies: &'a [IpNet],
     /// Fields that any client may send, although they are dropped by default.
     pub(crate) fields: &'a [HeaderName],
-    /// What endpoints learn of clients and traces.
+    /// The rules by which endpoints learn of clients and traces.
     pub(crate) rules: ForwardingRules,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct SecurityHeaders {
     /// Whether browsers take `content-type` as it is (`x-content-type-options: nosniff`).
     #[key(default = true)]
     pub(crate) nosniff: bool,
-    /// Who may show a response in a frame (`x-frame-options`, RFC 7034).
+    /// The pages that may show a response in a frame (`x-frame-options`, RFC 7034).
     #[key(default = "same-origin")]
     pub(crate) frames: Frames,
     /// How much of a page's address browsers send to others (`referrer-policy`).
@@ -44,7 +44,7 @@ pub(crate) struct SecurityHeaders {
     pub(crate) permissions_policy: Option<HeaderValue>,
 }
 
-/// Who may show a response in a frame.
+/// The pages that may show a response in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 #[hint("DENY none" => "write `\"deny\"`")]
 #[hint("SAMEORIGIN sameorigin" => "write `\"same-origin\"`")]
@@ -65,7 +65,7 @@ pub(crate) enum Referrer {
     SameOrigin,
     StrictOrigin,
     StrictOriginWhenCrossOrigin,
-    /// What the browser does by itself: no field.
+    /// The browser's own default: no field.
     Unset,
 }
 

@@ -46,7 +46,7 @@ pub struct Server {
     /// them.
     #[key(absent = "none")]
     pub client_fields: Vec<HeaderName>,
-    /// What endpoints learn of clients and traces.
+    /// The rules by which endpoints learn of clients and traces.
     #[key(flatten)]
     pub forwarding: ForwardingRules,
     /// The DNS servers that resolve the names of endpoints. If one fails or is slow, Windlass asks

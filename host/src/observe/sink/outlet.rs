@@ -130,7 +130,7 @@ pub(super) struct RegularFile {
 }
 
 impl Outlet {
-    /// What is known about the file; none if it is another destination.
+    /// The facts about the file; none if it is another destination.
     ///
     /// # Errors
     ///

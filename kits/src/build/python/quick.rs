@@ -36,7 +36,7 @@ const NOT_MODULES: [&str; 6] = ["build", "sdk", "tests", "wit", "venv", "__pycac
 /// The largest document that a filter can have by default. Bytes.
 const MAX_SOURCES: usize = 4 * 1024 * 1024;
 
-/// What a quick build made.
+/// The files of a quick build.
 pub(super) struct QuickBuild {
     pub(super) component: PathBuf,
     /// The document's name and file.

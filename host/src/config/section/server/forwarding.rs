@@ -1,4 +1,4 @@
-//! What Windlass tells endpoints about clients and traces.
+//! `[server]`: the fields by which Windlass names clients and traces to endpoints.
 
 use windlass_config_derive::{FromTable, Word};
 
@@ -18,7 +18,7 @@ pub struct ForwardingRules {
     /// name that is the same for all requests from one address until Windlass restarts.
     #[key(default = "address")]
     pub forwarded_node: ForwardedNode,
-    /// What happens to the trace of a request (`traceparent` and `tracestate`, W3C Trace Context).
+    /// How Windlass treats the trace of a request (`traceparent` and `tracestate`, W3C Trace Context).
     /// `pass` passes it on, `start` also starts one if there is none, `restart` starts one unless a
     /// trusted proxy sent it, and `drop` removes it. A trace that is malformed counts as none.
     #[key(default = "pass")]
@@ -69,7 +69,7 @@ pub enum ForwardedNode {
     Hidden,
 }
 
-/// What happens to the trace of a request.
+/// How Windlass treats the trace of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
 #[hint("off none" => "did you mean `\"drop\"`?")]
 #[hint("on true make" => "did you mean `\"start\"`?")]
