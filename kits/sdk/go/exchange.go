@@ -60,9 +60,9 @@ func (Exchange) SetAttributes(attributes ...Attribute) error {
 	return host.SetAttributes(attributes)
 }
 
-// Text is an attribute that is a text.
+// Text is an attribute that is a text. Bytes that are not UTF-8 become U+FFFD.
 func Text(name, value string) Attribute {
-	return Attribute{Name: name, Value: host.AttributeValue{Text: value}}
+	return Attribute{Name: name, Value: host.AttributeValue{Text: validText(value)}}
 }
 
 // Bytes is an attribute that is bytes.
@@ -177,14 +177,14 @@ func (*Request) RawPathParam(name string) (string, bool) { return host.RawPathPa
 func (*Request) RawQueryParam(name string) (string, bool) { return host.RawQueryParam(name) }
 
 // SetMethod sets the method. The route does not change.
-func (*Request) SetMethod(method string) error { return host.SetMethod(method) }
+func (*Request) SetMethod(method string) error { return host.SetMethod(validText(method)) }
 
 // SetPath sets path and query. The route does not change. If the path has a value of the client's and the gateway
 // refuses it, respond with 400.
-func (*Request) SetPath(path string) error { return host.SetPath(path) }
+func (*Request) SetPath(path string) error { return host.SetPath(validText(path)) }
 
 // SetAuthority sets the `host` field that goes upstream.
-func (*Request) SetAuthority(authority string) error { return host.SetAuthority(authority) }
+func (*Request) SetAuthority(authority string) error { return host.SetAuthority(validText(authority)) }
 
 // EditResponse gives edits of the response to this request. The gateway makes them, so the filter needs no OnResponse.
 func (*Request) EditResponse(edits ...ResponseEdit) error { return host.EditResponse(edits) }
@@ -211,7 +211,7 @@ func RemoveField(name string) ResponseEdit {
 
 // SetProblemMembers adds the members of this JSON object to the body that the gateway writes for a refusal. It returns
 // false if the text is not a JSON object, or too long.
-func SetProblemMembers(members string) bool { return host.SetProblemMembers(members) }
+func SetProblemMembers(members string) bool { return host.SetProblemMembers(validText(members)) }
 
 // Response is the response.
 type Response struct {

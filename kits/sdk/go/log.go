@@ -2,7 +2,8 @@ package windlass
 
 import "windlass/internal/host"
 
-// Log writes lines into the gateway's log, with the filter's name and the request's id. Never log a secret.
+// Log writes lines into the gateway's log, with the filter's name and the request's id. Bytes that
+// are not UTF-8 become U+FFFD. Never log a secret.
 var Log logger
 
 type logger struct{}
@@ -36,10 +37,10 @@ func write(level host.LogLevel, message string, namesAndValues []string) {
 		field := Field{Name: namesAndValues[0]}
 		namesAndValues = namesAndValues[1:]
 		if len(namesAndValues) > 0 {
-			field.Value = namesAndValues[0]
+			field.Value = validText(namesAndValues[0])
 			namesAndValues = namesAndValues[1:]
 		}
 		fields = append(fields, field)
 	}
-	host.LogWrite(level, message, fields)
+	host.LogWrite(level, validText(message), fields)
 }

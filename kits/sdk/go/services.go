@@ -142,19 +142,19 @@ func Identify(presented string) error { return host.Identify(presented) }
 func IdentifyByField(name string, hide bool) error { return host.IdentifyField(name, hide) }
 
 // CacheGet is a value of the filter's cache, and whether it is there. Needs the grant `cache`.
-func CacheGet(key string) (string, bool) { return host.CacheGet(key) }
+func CacheGet(key string) (string, bool) { return host.CacheGet(validText(key)) }
 
 // CachePut stores a value for at most a day. It returns false if the value exceeds 64 KiB with its key.
 func CachePut(key, value string, ttl time.Duration) bool {
-	return host.CachePut(key, value, milliseconds(ttl))
+	return host.CachePut(validText(key), value, milliseconds(ttl))
 }
 
 // CacheDelete deletes a value.
-func CacheDelete(key string) { host.CacheDelete(key) }
+func CacheDelete(key string) { host.CacheDelete(validText(key)) }
 
 // CacheIncrement adds to a number that starts at 0 and expires after its first use, and returns the sum.
 func CacheIncrement(key string, delta int64, ttl time.Duration) int64 {
-	return host.CacheIncrement(key, delta, milliseconds(ttl))
+	return host.CacheIncrement(validText(key), delta, milliseconds(ttl))
 }
 
 // Digest is the digest of the data. Needs the grant `crypto`.
@@ -177,14 +177,14 @@ func SignHMAC(hash Hash, secret string, data []byte) ([]byte, error) {
 
 // Charge takes from every limit that a usage plan sets for the exchange's API key. An empty plan is the key's own. The
 // error is an Uncharged. Needs the grant `limits`.
-func Charge(plan string, cost uint64) (Decision, error) { return host.Charge(plan, cost) }
+func Charge(plan string, cost uint64) (Decision, error) { return host.Charge(validText(plan), cost) }
 
 // Take takes from every limit that a usage plan sets for a key. It returns false if there is no such plan.
-func Take(plan, key string, cost uint64) (Decision, bool) { return host.Take(plan, key, cost) }
+func Take(plan, key string, cost uint64) (Decision, bool) { return host.Take(validText(plan), validText(key), cost) }
 
 // TakeInline takes from a token bucket that the filter defines itself.
 func TakeInline(key string, cost, capacity uint64, refillPerSecond float64) Decision {
-	return host.TakeInline(key, cost, capacity, refillPerSecond)
+	return host.TakeInline(validText(key), cost, capacity, refillPerSecond)
 }
 
 // GiveBack returns the amounts that this exchange took.

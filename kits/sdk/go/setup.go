@@ -33,7 +33,7 @@ func (setup *Setup) Counter(name string, labels ...string) Counter {
 
 // Add adds to the series with these values of its labels.
 func (counter Counter) Add(value float64, labels ...string) {
-	host.MetricsAdd(counter.index, labels, value)
+	host.MetricsAdd(counter.index, validTexts(labels), value)
 }
 
 // Gauge is a metric series that goes up and down.
@@ -46,7 +46,7 @@ func (setup *Setup) Gauge(name string, labels ...string) Gauge {
 
 // Add changes the series with these values of its labels.
 func (gauge Gauge) Add(value float64, labels ...string) {
-	host.MetricsAdd(gauge.index, labels, value)
+	host.MetricsAdd(gauge.index, validTexts(labels), value)
 }
 
 // Histogram is a metric series of observations, in buckets for seconds.
@@ -59,7 +59,7 @@ func (setup *Setup) Histogram(name string, labels ...string) Histogram {
 
 // Observe adds an observation to the series with these values of its labels.
 func (histogram Histogram) Observe(value float64, labels ...string) {
-	host.MetricsAdd(histogram.index, labels, value)
+	host.MetricsAdd(histogram.index, validTexts(labels), value)
 }
 
 // Warn shows a warning at a place of the settings, which are still accepted.
