@@ -120,9 +120,6 @@ pub(crate) enum AdminError {
         address: SocketAddr,
         cause: io::Error,
     },
-    /// The certificate or its key cannot be used.
-    #[error("`[admin] tls`: {0}; {help}", help = .0.help())]
-    Tls(#[from] crate::http::tls::TlsError),
     /// The system gave no thread or no runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(io::Error),
@@ -133,8 +130,6 @@ pub(crate) enum AdminError {
 pub(crate) struct AdminListener {
     socket: TcpListener,
     pub(crate) address: SocketAddr,
-    /// The certificate; None for plain HTTP.
-    pub(crate) tls: Option<AdminTls>,
     tokens: Vec<OperatorToken>,
     max_body: usize,
 }
@@ -145,17 +140,13 @@ impl AdminListener {
     ///
     /// # Errors
     ///
-    /// The address is in use or does not belong to this machine, or the certificate cannot be
-    /// used.
+    /// The address is in use or does not belong to this machine.
     pub(crate) fn bind(
         settings: &config::Admin,
         secrets: &[config::Secret],
         predecessor: &mut Predecessor,
     ) -> Result<Self, AdminError> {
         let address = settings.address;
-        let tls = settings.tls.as_ref();
-        let tls = tls.map(|tls| AdminTls::read(&tls.certificate, &tls.key));
-        let tls = tls.transpose()?;
         let fault = |cause| AdminError::Bind { address, cause };
         // A predecessor offers several sockets if the address was a listener's. No client of the
         // admin API is queued on the others.
@@ -175,18 +166,21 @@ impl AdminListener {
         Ok(Self {
             socket,
             address: bound,
-            tls,
             tokens: tokens.collect(),
             max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         })
     }
 
-    /// Serves the listener on a thread of its own that ends with the process.
+    /// Serves the listener on a thread of its own that ends with the process, in clear text if there is no TLS.
     ///
     /// # Errors
     ///
     /// The system gives no thread or no runtime.
-    pub(crate) fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
+    pub(crate) fn start(
+        self,
+        running: Arc<Running>,
+        tls: Option<AdminTls>,
+    ) -> Result<AdminStop, AdminError> {
         let address = self.address;
         let fault = |cause| AdminError::Bind { address, cause };
         sockets::listen(&self.socket).map_err(fault)?;
@@ -198,7 +192,7 @@ impl AdminListener {
             .map_err(AdminError::Thread)?;
         let local = self.address.ip().is_loopback();
         let routes = routes(running, self.tokens, self.max_body, local);
-        let (socket, tls) = (self.socket, self.tls);
+        let socket = self.socket;
         let (stop, stopped) = watch::channel(None);
         let (closed, is_closed) = sync_channel(1);
         let serve = move || {

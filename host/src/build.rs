@@ -41,7 +41,6 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use http::Method;
 
-use filters::FilterLoader;
 use restart_only::RestartOnly;
 
 use storage::{ControlServices, StorageServices};
@@ -51,6 +50,7 @@ use crate::config::{self, Config, Problems};
 use crate::control::service::ControlService;
 use crate::control::sync::{StorageSync, SyncError};
 use crate::exchange::{BasePath, RouteInfo, Via};
+use crate::http::tls::watcher::CertificateWatcher;
 use crate::keys::{LiveKeys, RejectCounters};
 use crate::limits;
 use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
@@ -83,6 +83,8 @@ pub struct ProcessResources {
     /// The upstreams in use, and their changes at run time.
     pub(crate) upstreams: UpstreamRegistry,
     maintenance: Maintenance,
+    /// The listeners' certificates in use.
+    pub(crate) certificates: CertificateWatcher,
     /// The resolver of the configuration in use.
     dns: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
@@ -208,6 +210,7 @@ impl ProcessResources {
                 .collect(),
             upstreams,
             maintenance: Maintenance::start(leaving)?,
+            certificates: CertificateWatcher::default(),
             dns: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
             workers,
             control: ControlServices::open(&durable),
@@ -249,6 +252,9 @@ impl ProcessResources {
         for filter in &gateway.filters {
             filter.enroll_bounds(&gateway.services);
         }
+        let tls = gateway.tls.iter().chain([&gateway.admin_tls]);
+        let tls = tls.flatten().map(Arc::clone);
+        self.certificates.put_in_use(tls.collect());
         self.upstreams.put_in_use(&gateway.upstreams);
         self.dns.store(Arc::clone(&gateway.dns));
         self.maintenance.maintain(&gateway.upstreams, &gateway.dns);
@@ -334,13 +340,7 @@ impl ProcessResources {
         self.check_restart_only(&config, problems);
         let services = keys::services(&config, self, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
-        let mut loader = FilterLoader {
-            config: &config,
-            registry: &self.registry,
-            secrets,
-            problems,
-        };
-        let filters = loader.load();
+        let filters = filters::load(&config, &self.registry, secrets, problems);
         let chains = chains::build(&config, &filters, problems);
         trusted_fields::check(&config, &chains, problems);
         cors_preflights::check(&config, &chains, problems);
@@ -351,9 +351,9 @@ impl ProcessResources {
         // Made anew with each configuration, since the system's files may have changed, too.
         let names = Arc::new(DnsResolver::new(&config.server.resolvers));
         let answered = upstreams::look_up_names(&config, &self.maintenance, &names);
-        let tls = listeners::tls(&config, problems);
+        let tls = listeners::tls(&config, &self.certificates, problems);
         let certificates = certificates::check(&config, problems);
-        // Last, after the errors of the rest are found.
+        // After the errors of the rest are found.
         let upstreams = upstreams::build(&config, &self.upstreams, &answered, secrets, problems);
         if problems.is_fatal() {
             return None;
@@ -378,36 +378,37 @@ impl ProcessResources {
         let mut client_fields = config.server.client_fields;
         client_fields.extend(filters::read_fields(&filters));
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
-        let routes = routes.map(|(index, ((route, filters), rates))| {
-            let api = route.api.and_then(|index| config.apis.get(index));
-            let words = route.api.and_then(|index| words.get(index));
-            let base = api.and_then(|api| api.base_path.as_deref());
-            let api_name = api.map(|api| &api.name);
-            Route {
-                stats: self
-                    .routes
-                    .enroll(api_name, &route.name, self.workers.get()),
-                info: RouteInfo {
-                    via: Via::new(via, &route.name),
-                    name: route.name,
-                    api: api.map(|api| api.name.clone()),
-                    stage: api.map(|api| api.stage.clone()),
-                    pattern: Arc::from(&*route.path),
-                    variables: api.map(apis::variables).unwrap_or_default(),
-                    base: base.and_then(BasePath::new),
-                    params: router.names(index).into(),
-                    rates,
-                },
-                filters,
-                words: words.cloned().unwrap_or_default(),
-                lists_options: route.methods.contains(&Method::OPTIONS),
-                split: upstreams::split(&route.end, &upstreams),
-                end: route.end,
-                max_body: route.max_body,
-                timeouts: route.timeouts,
-            }
-        });
-        let routes = routes.collect();
+        let routes = routes
+            .map(|(index, ((route, filters), rates))| {
+                let api = route.api.and_then(|index| config.apis.get(index));
+                let words = route.api.and_then(|index| words.get(index));
+                let base = api.and_then(|api| api.base_path.as_deref());
+                let api_name = api.map(|api| &api.name);
+                Route {
+                    stats: self
+                        .routes
+                        .enroll(api_name, &route.name, self.workers.get()),
+                    info: RouteInfo {
+                        via: Via::new(via, &route.name),
+                        name: route.name,
+                        api: api.map(|api| api.name.clone()),
+                        stage: api.map(|api| api.stage.clone()),
+                        pattern: Arc::from(&*route.path),
+                        variables: api.map(apis::variables).unwrap_or_default(),
+                        base: base.and_then(BasePath::new),
+                        params: router.names(index).into(),
+                        rates,
+                    },
+                    filters,
+                    words: words.cloned().unwrap_or_default(),
+                    lists_options: route.methods.contains(&Method::OPTIONS),
+                    split: upstreams::split(&route.end, &upstreams),
+                    end: route.end,
+                    max_body: route.max_body,
+                    timeouts: route.timeouts,
+                }
+            })
+            .collect();
         self.routes.remove_unused();
         self.gateways_in_memory.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Gateway {
@@ -417,7 +418,8 @@ impl ProcessResources {
             client_fields,
             forwarding: config.server.forwarding,
             listeners: config.listeners,
-            tls,
+            tls: tls.listeners,
+            admin_tls: tls.admin,
             certificates,
             routes,
             unrouted: Arc::clone(&self.unrouted),

@@ -224,8 +224,12 @@ fn the_admin_listener_and_the_store_are_read() {
         ]
     );
     let tls = admin.tls.as_ref().unwrap();
-    assert_eq!(tls.certificate, PathBuf::from("/etc/windlass/admin.pem"));
-    assert_eq!(tls.key, PathBuf::from("/etc/windlass/admin.key"));
+    let default = tls.default.as_ref().unwrap();
+    assert_eq!(
+        default.certificate,
+        PathBuf::from("/etc/windlass/admin.pem")
+    );
+    assert_eq!(default.key, PathBuf::from("/etc/windlass/admin.key"));
     let store = config.store.as_ref().unwrap();
     assert_eq!(
         *store,

@@ -11,6 +11,7 @@ use windlass_tests::{Builder, Client, ClosedPort, Gateway, Request, Upstream};
 use crate::config::{start, upstream};
 use crate::jwt::Signer;
 use crate::operator::{self, STORE, WRITE};
+use crate::stapling;
 use crate::wire::Authority;
 
 fn docs(name: &str) -> PathBuf {
@@ -102,10 +103,15 @@ fn every_config_of_the_book_is_good() {
                     .file("keys.json", signer.set())
                     .file("ca.pem", &authority.pem)
                     .env("SECRET", &"x".repeat(64));
-                for name in ["api", "admin"] {
+                for name in ["api", "admin", "default", "shop", "shop-rsa", "wildcard"] {
                     builder = builder
                         .file(&format!("{name}.pem"), &identity.certificate)
                         .file(&format!("{name}.key"), &identity.key);
+                }
+                if file.contains("api.ocsp") {
+                    builder = builder
+                        .file("ca.key", authority.key_pem())
+                        .in_folder(|folder| stapling::respond(folder, "V"));
                 }
                 for name in ["ops.token", "prometheus.token"] {
                     builder = builder.file(name, "a-token-of-an-operator");

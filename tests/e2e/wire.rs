@@ -15,7 +15,10 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256,
+    date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
@@ -66,6 +69,11 @@ impl Authority {
         Self { pem, issuer }
     }
 
+    /// Its private key in PEM.
+    pub(crate) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Issue a certificate for these names.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.sign(names, |_| {})
@@ -86,12 +94,34 @@ impl Authority {
         })
     }
 
+    /// Issue a certificate that begins in many years.
+    pub(crate) fn early(&self, names: &[&str]) -> Identity {
+        self.sign(names, |params| {
+            params.not_before = date_time_ymd(2090, 1, 1);
+            params.not_after = date_time_ymd(2091, 1, 1);
+        })
+    }
+
+    /// Issue a certificate with an RSA key.
+    pub(crate) fn issue_rsa(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+        self.sign_key(names, &key, |_| {})
+    }
+
     fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        self.sign_key(names, &KeyPair::generate().unwrap(), change)
+    }
+
+    fn sign_key(
+        &self,
+        names: &[&str],
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let certificate = params.signed_by(key, &self.issuer).unwrap().pem();
         Identity {
             certificate,
             key: key.serialize_pem(),

@@ -483,6 +483,8 @@ fn what_runs_ends_on_the_configuration_that_it_began_with() {
                             .await
                             .is_ok()
                     );
+                    // A client without a session of before.
+                    let trusts_old = wire::client_tls(&old, &["h2"]);
                     assert!(
                         wire::connect(gateway.address(), Some(&trusts_old))
                             .await

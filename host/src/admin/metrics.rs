@@ -60,6 +60,7 @@ families! {
         wasm_components = Gauge, "Compiled components in use";
         wasm_memory_bytes = Gauge, "Linear memory of all filter instances together";
         wasm_memory_limit_bytes = Gauge, "Limit on the linear memory of all filter instances together";
+        certificate_reloads = Counter, "How often the files of a listener's certificates changed: the new ones are in use, or could not be used";
         certificate_expiry_timestamp_seconds = Gauge, "When a certificate that the gateway presents on a listener, on the admin listener or to an upstream expires, in seconds since 1970";
         key_rejects = Counter, "Presented keys that were rejected, by reason";
     }
@@ -91,8 +92,20 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
     families.wasm_components.push(&[], registry.components());
     families.wasm_memory_bytes.push(&[], budget.used());
     families.wasm_memory_limit_bytes.push(&[], budget.limit());
-    for shown in &gateway.certificates {
-        let labels = [("shown_to", shown.audience), ("name", &*shown.name)];
+    for (result, count) in running.foundation.certificates.counts() {
+        families
+            .certificate_reloads
+            .push(&[("result", result)], count);
+    }
+    let tls = gateway.tls.iter().chain([&gateway.admin_tls]).flatten();
+    let on_listeners = tls.flat_map(|tls| tls.served());
+    for shown in on_listeners.chain(gateway.certificates.iter().cloned()) {
+        let file = shown.file.to_string_lossy();
+        let labels = [
+            ("shown_to", shown.audience),
+            ("name", &*shown.name),
+            ("file", &*file),
+        ];
         // Past the year 9999 a wrong second does not matter.
         let ends = u64::try_from(shown.ends_s).unwrap_or_default();
         let expiry = &mut families.certificate_expiry_timestamp_seconds;

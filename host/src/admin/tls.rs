@@ -1,50 +1,30 @@
-//! The certificate of the admin listener, which a reload can replace.
+//! The certificates of the admin listener, which a reload can replace.
 //!
-//! It promises that every handshake after a reload uses the new certificate, that open connections
-//! keep theirs, and that a certificate that cannot be used changes nothing.
+//! It promises that every handshake after a reload uses the new certificates, and that open connections
+//! keep theirs. A reload that has no `[admin] tls` changes nothing: that takes a restart.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::http::tls::{HTTP1, TlsError, server};
+use crate::http::tls::live::LiveTls;
 
-/// A certificate with its key, ready for handshakes. Clones share one certificate.
-#[derive(Clone)]
-pub(crate) struct AdminTls(Arc<ArcSwap<ServerConfig>>);
-
-impl std::fmt::Debug for AdminTls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls(..)")
-    }
-}
+/// The certificates of the configuration in use. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminTls(Arc<ArcSwap<LiveTls>>);
 
 impl AdminTls {
-    /// Reads two PEM files for TLS 1.2 and 1.3 with HTTP/1.1.
-    ///
-    /// # Errors
-    ///
-    /// A file cannot be read, or the key does not fit the certificate.
-    pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let config = server(certificate, key, &[HTTP1])?;
-        Ok(Self(Arc::new(ArcSwap::new(config))))
+    pub(crate) fn new(tls: Arc<LiveTls>) -> Self {
+        Self(Arc::new(ArcSwap::new(tls)))
     }
 
-    /// Reads the files again, for handshakes from now on.
-    ///
-    /// # Errors
-    ///
-    /// A file cannot be read, or the key does not fit the certificate; then the old certificate
-    /// stays in use.
-    pub(crate) fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        self.0.store(server(certificate, key, &[HTTP1])?);
-        Ok(())
+    /// Uses these for handshakes from now on.
+    pub(crate) fn replace(&self, tls: Arc<LiveTls>) {
+        self.0.store(tls);
     }
 
     /// Performs the handshake.
@@ -53,6 +33,7 @@ impl AdminTls {
     ///
     /// The client is gone, or the two sides have no version or cipher in common.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.0.load_full()).accept(stream).await
+        let config = self.0.load().config();
+        TlsAcceptor::from(config).accept(stream).await
     }
 }

@@ -9,43 +9,46 @@ use crate::http::tls::certificate;
 use crate::http::tls::certificate::{ServedCertificate, Validity, ValidityFault};
 use crate::runtime::clock::Timestamp;
 
-/// All that this configuration shows. Warns of those that clients refuse, or will soon.
+/// Those that this configuration presents to upstreams. Warns of all certificates that the other side refuses, or will soon.
 pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
     let listeners = config.listeners.iter();
-    let listeners = listeners.filter_map(|one| Some(("listener", one.address, one.tls.as_ref()?)));
+    let listeners = listeners.filter_map(|one| {
+        let title = format!("listener `{}`", one.address);
+        Some((title, one.tls.as_ref()?))
+    });
     let admin = config.admin.iter();
-    let admin = admin.filter_map(|one| Some(("admin", one.address, one.tls.as_ref()?)));
-    let served = listeners.chain(admin);
-    let served =
-        served.map(|(to, address, tls)| (to, address.to_string(), &tls.certificate, tls.span));
-    let shown = config.upstreams.iter().flat_map(|upstream| {
+    let admin = admin.filter_map(|one| Some(("`[admin] tls`".to_owned(), one.tls.as_ref()?)));
+    for (title, tls) in listeners.chain(admin) {
+        for files in tls.all() {
+            // A file that cannot be read is reported by its user.
+            if let Ok(validity) = Validity::of_file(&files.certificate) {
+                warn(&title, &files.certificate, &validity, files.span, problems);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for upstream in &config.upstreams {
         let checks = upstream.health.as_ref().map(|health| &health.tls);
         let checks = checks.and_then(|tls| match tls {
             CheckTls::On(tls) => Some(tls),
             CheckTls::AsRequests | CheckTls::Off => None,
         });
-        let both = upstream.tls.iter().chain(checks);
-        both.filter_map(|tls| {
-            let certificate = &tls.identity.as_ref()?.certificate;
-            Some(("upstream", upstream.name.to_string(), certificate, tls.span))
-        })
-    });
-    let mut all = Vec::new();
-    for (audience, name, path, span) in served.chain(shown) {
-        // A file that cannot be read is reported by its user.
-        let Ok(validity) = Validity::of_chain(path) else {
-            continue;
-        };
-        let title = match audience {
-            "admin" => "`[admin] tls`".to_owned(),
-            _ => format!("{audience} `{name}`"),
-        };
-        warn(&title, path, &validity, span, problems);
-        all.push(ServedCertificate {
-            audience,
-            name,
-            ends_s: validity.ends_s,
-        });
+        for tls in upstream.tls.iter().chain(checks) {
+            let Some(identity) = &tls.identity else {
+                continue;
+            };
+            let Ok(validity) = Validity::of_file(&identity.certificate) else {
+                continue;
+            };
+            let title = format!("upstream `{}`", upstream.name);
+            warn(&title, &identity.certificate, &validity, tls.span, problems);
+            all.push(ServedCertificate {
+                audience: "upstream",
+                name: upstream.name.to_string(),
+                file: identity.certificate.clone(),
+                ends_s: validity.ends_s,
+            });
+        }
     }
     hosts(config, problems);
     for upstream in &config.upstreams {
@@ -60,13 +63,18 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) -> Vec<ServedCerti
 ///
 /// Not where a listener speaks clear text, nor where a proxy is in front: it may not look at names.
 fn hosts(config: &Config, problems: &mut Problems) {
-    let shown = config.listeners.iter().map(|listener| {
-        let tls = listener.tls.as_ref()?;
-        certificate::names_of(&tls.certificate)
-    });
-    let Some(shown) = shown.collect::<Option<Vec<_>>>() else {
-        return;
-    };
+    let mut shown = Vec::new();
+    for listener in &config.listeners {
+        let Some(tls) = &listener.tls else {
+            return;
+        };
+        for files in tls.all() {
+            let Some(names) = certificate::names_of(&files.certificate) else {
+                return;
+            };
+            shown.push(names);
+        }
+    }
     if !config.server.trusted_proxies.is_empty() {
         return;
     }
@@ -93,8 +101,7 @@ fn authorities(upstream: &UpstreamConfig, tls: &UpstreamTls, problems: &mut Prob
     let Some(path) = tls.ca.as_deref().filter(|_| tls.verify) else {
         return;
     };
-    if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(Timestamp::now().unix_s()))
-    {
+    if Validity::of_file(path).is_ok_and(|validity| validity.all_ended(Timestamp::now().unix_s())) {
         let message = format!(
             "upstream `{}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
             upstream.name,

@@ -1,5 +1,4 @@
-//! Checks the environment of a start for `windlass check`: addresses, the store, the access log, the
-//! admin listener's certificate.
+//! Checks the environment of a start for `windlass check`: addresses, the store, the access log.
 //!
 //! It writes, creates and keeps nothing, so that a running gateway is not disturbed. Things that such a
 //! gateway uses (its addresses, its store) cause a warning, not an error. All other checks are in
@@ -13,12 +12,10 @@ use std::sync::Arc;
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::filters::FilterLoader;
-use super::{ProcessResources, chains, keys, listeners, storage, upstreams};
+use super::{ProcessResources, chains, filters, keys, listeners, storage, upstreams};
 use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
 use crate::control::storage::sqlite::FileUse;
 use crate::control::storage::{redis, sqlite};
-use crate::http::tls;
 use crate::shared_store::StorageError;
 use crate::upstream::endpoint::dns::DnsResolver;
 
@@ -28,18 +25,12 @@ impl ProcessResources {
     /// Leaves out errors that may be gone with the known ones.
     pub(crate) fn report_all_errors(&self, config: &Config, problems: &mut Problems) {
         let mut found = Problems::new(Arc::clone(problems.source()));
-        let mut loader = FilterLoader {
-            config,
-            registry: &self.registry,
-            secrets: None,
-            problems: &mut found,
-        };
-        let filters = loader.load();
+        let filters = filters::load(config, &self.registry, None, &mut found);
         for route in &config.routes {
             chains::check(config, route, &filters, &mut found);
         }
         chains::router(config, &mut found);
-        listeners::tls(config, &mut found);
+        listeners::tls(config, &self.certificates, &mut found);
         keys::secrets(config, &mut found);
         // Nobody knows whom to ask otherwise.
         let answered = if config.server.are_resolvers_whole {
@@ -60,12 +51,6 @@ pub(crate) fn check_environment(config: &Config, problems: &mut Problems) {
     }
     if let Some(admin) = &config.admin {
         address("`[admin]`", admin.address, problems);
-        if let Some(files) = &admin.tls {
-            for error in tls::pair_faults(&files.certificate, &files.key) {
-                let message = format!("`[admin] tls`: {error}");
-                problems.error(files.span, message).help(error.help());
-            }
-        }
     }
     if let Some(store) = &config.store {
         match &store.place {

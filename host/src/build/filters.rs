@@ -35,10 +35,25 @@ pub(super) struct FilterLoader<'a> {
     pub(super) problems: &'a mut Problems,
 }
 
+/// Load all filters of a configuration, in its order. None for each that does not load, and for each with a
+/// setting that could not be read, since its plugin might complain about exactly that.
+pub(super) fn load(
+    config: &Config,
+    registry: &FilterRegistry,
+    secrets: Option<&Secrets>,
+    problems: &mut Problems,
+) -> Vec<Option<Arc<Filter>>> {
+    let mut loader = FilterLoader {
+        config,
+        registry,
+        secrets,
+        problems,
+    };
+    loader.load()
+}
+
 impl FilterLoader<'_> {
-    /// Load all filters, in the order of the configuration. None for each that does not load, and for each
-    /// with a setting that could not be read, since its plugin might complain about exactly that.
-    pub(super) fn load(&mut self) -> Vec<Option<Arc<Filter>>> {
+    fn load(&mut self) -> Vec<Option<Arc<Filter>>> {
         let filters = &self.config.filters;
         if let Err(needed) = self.registry.check_room(filters.len()) {
             self.problems

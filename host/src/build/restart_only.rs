@@ -1,10 +1,9 @@
 //! The settings that a reload cannot change, and which of them differ.
 //!
 //! Moving lines in the file is no change: positions are left out, and secrets are compared by name. The
-//! path of the admin listener's certificate may change, but not whether there is one.
+//! admin listener's certificates may change, but not whether there are any.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{self, Config, Span, StorePlace};
@@ -86,11 +85,7 @@ fn plain_admin(admin: &config::Admin, secrets: &mut Vec<usize>) -> config::Admin
         secrets.push(std::mem::take(&mut token.secret));
     }
     if let Some(tls) = &mut admin.tls {
-        *tls = config::ListenerTls {
-            certificate: PathBuf::new(),
-            key: PathBuf::new(),
-            span: Span::default(),
-        };
+        *tls = config::ListenerTls::without_files();
     }
     admin
 }

@@ -142,7 +142,6 @@ pub(super) fn start(
     let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
     let admin = signals.enter_runtime(|| admin.map(bind).transpose());
     let admin = admin.map_err(failed)?;
-    let tls = admin.as_ref().and_then(|admin| admin.tls.clone());
     let access = match launch.access {
         Some(access) => Some(access),
         None => open_log(&config.log).map_err(failed)?,
@@ -172,6 +171,7 @@ pub(super) fn start(
         Announced::TooLate => return Err(failed(SuccessorExists)),
     }
     let workers = bound.start(&gateway, access.as_ref()).map_err(failed)?;
+    let tls = gateway.admin_tls.clone().map(AdminTls::new);
     let running = Arc::new(Running {
         service: foundation.service().cloned(),
         foundation: Arc::new(foundation),
@@ -192,7 +192,7 @@ pub(super) fn start(
     let mut admin_stop = None;
     if let Some(admin) = admin {
         let address = admin.address;
-        let stop = admin.start(Arc::clone(&running));
+        let stop = admin.start(Arc::clone(&running), tls.clone());
         admin_stop = Some(stop.map_err(failed)?);
         tracing::info!(%address, "admin listening: /metrics, /livez, /readyz");
     }
@@ -334,8 +334,6 @@ pub(super) fn ignore(number: i32) {
 struct NextGateway {
     gateway: Arc<Gateway>,
     listeners: NextListeners,
-    /// The files of the admin listener's certificate.
-    files: Option<config::ListenerTls>,
     level: LogLevel,
 }
 
@@ -372,7 +370,7 @@ async fn apply_build(
         Ok(Some(next)) => put_in_use(next, workers).await,
         Ok(None) | Err(_) => None,
     };
-    let Some((gateway, files, level)) = next else {
+    let Some((gateway, level)) = next else {
         reloads.count(false);
         tracing::error!(
             generation = running.gateway.load().number,
@@ -380,8 +378,8 @@ async fn apply_build(
         );
         return;
     };
-    if let (Some(tls), Some(files)) = (tls, files) {
-        reload_certificate(tls, &files);
+    if let (Some(tls), Some(next)) = (tls, &gateway.admin_tls) {
+        tls.replace(Arc::clone(next));
     }
     running.log_level.configure(level);
     running.foundation.put_in_use(&gateway);
@@ -392,13 +390,10 @@ async fn apply_build(
 }
 
 /// Gives the next gateway and its listeners to the workers. `None`: they go on with the old one.
-async fn put_in_use(
-    next: NextGateway,
-    workers: &mut Workers,
-) -> Option<(Arc<Gateway>, Option<config::ListenerTls>, LogLevel)> {
+async fn put_in_use(next: NextGateway, workers: &mut Workers) -> Option<(Arc<Gateway>, LogLevel)> {
     let used = workers.put_in_use(&next.gateway, next.listeners).await;
     match used {
-        Ok(()) => Some((next.gateway, next.files, next.level)),
+        Ok(()) => Some((next.gateway, next.level)),
         Err(error) => {
             report_unbound(&error);
             None
@@ -411,18 +406,7 @@ fn report_unbound(error: &BindError) {
     terminal::text(&format!("windlass: {}\n", Causes(error)));
 }
 
-/// Reloads the admin listener's certificate. One that cannot be used is no reason to keep the old
-/// configuration.
-fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
-    if let Err(error) = tls.reload(&files.certificate, &files.key) {
-        tracing::error!(
-            "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}; {}",
-            error.help()
-        );
-    }
-}
-
-/// Builds the next gateway, binds its new listeners, and finds the files of the admin listener's certificate.
+/// Builds the next gateway, and binds its new listeners.
 fn build(
     read: &ReadConfig,
     foundation: &ProcessResources,
@@ -436,7 +420,6 @@ fn build(
         }
     };
     let mut problems = config.warnings.clone();
-    let files = config.admin.as_ref().and_then(|admin| admin.tls.clone());
     let level = config.log.level;
     let gateway = foundation.build(config, &mut problems);
     report_problems(&problems);
@@ -445,7 +428,6 @@ fn build(
         Ok(listeners) => Some(NextGateway {
             gateway,
             listeners,
-            files,
             level,
         }),
         Err(error) => {

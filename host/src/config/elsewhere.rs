@@ -29,7 +29,7 @@ const WORDS: &[Row] = &[
     ),
     (
         "acme auto_tls autocert letsencrypt auto_https",
-        "certificates come from files: let an ACME client such as certbot or lego write them, and reload",
+        "certificates come from files, which Windlass reads when they change: let an ACME client such as certbot or lego write them",
     ),
     (
         "include includes import imports extends conf_d config_dir file_provider",

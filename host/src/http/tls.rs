@@ -2,8 +2,9 @@
 //!
 //! The build of a configuration prepares the listeners, the admin listener and the upstreams here:
 //! a file that cannot be used stops the start or the reload. It promises that an endpoint's
-//! certificate is checked unless the configuration says `verify = false`. It deliberately performs
-//! no handshakes and does not watch the files.
+//! certificate is checked unless the configuration says `verify = false`. [`server`] reads what a
+//! listener presents, [`selection`] picks one of its certificates, [`live`] holds those in use, and
+//! [`watcher`] replaces them when their files change. It deliberately performs no handshakes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +12,21 @@ use std::sync::Arc;
 pub(crate) mod agent;
 pub(crate) mod certificate;
 mod der;
+pub(crate) mod live;
+mod ocsp;
 pub(crate) mod pem;
+mod policy;
+mod selection;
+pub(crate) mod server;
+mod stamp;
+pub(crate) mod watcher;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, NamedGroup, RootCertStore,
-    ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, SignatureScheme,
 };
 
 use pem::Certificate;
@@ -63,28 +70,6 @@ impl From<Error> for TlsError {
     }
 }
 
-/// The configuration of a listener: TLS 1.2 and 1.3 with this certificate, and these protocols,
-/// the preferred one first.
-///
-/// # Errors
-///
-/// A file cannot be read, or the key does not fit the certificate.
-pub(crate) fn server(
-    certificate: &Path,
-    key: &Path,
-    protocols: &[&[u8]],
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let (chain, key) = pair(certificate, key)?;
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = to_alpn(protocols);
-    // Tickets let clients resume sessions without memory for each.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(Arc::new(config))
-}
-
 /// The settings of an upstream's side.
 #[derive(Debug)]
 pub(crate) struct ClientTls<'a> {
@@ -108,20 +93,20 @@ pub(crate) fn client(
     trust: &ClientTls<'_>,
     system: &mut SystemRoots,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = ClientConfig::builder_with_provider(policy::default())
+        .with_safe_default_protocol_versions()?;
     let builder = match (trust.verify, trust.ca) {
         (false, _) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))),
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(policy::default()))),
         (true, None) => builder.with_root_certificates(system.load()?),
         (true, Some(ca)) => builder.with_root_certificates(roots(ca)?),
     };
     let mut config = match trust.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let (chain, key) = pair(certificate, key)?;
-            builder.with_client_auth_cert(chain, key)?
+            let (_, pair) = read_pair(certificate, key).map_err(first)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
         }
     };
     config.alpn_protocols = to_alpn(trust.protocols);
@@ -134,21 +119,9 @@ pub(crate) fn client_faults(trust: &ClientTls<'_>) -> Vec<TlsError> {
     let ca = trust.ca.filter(|_| trust.verify);
     let ca = ca.and_then(|ca| roots(ca).err());
     let identity = trust.identity;
-    let identity = identity.map(|(certificate, key)| pair_faults(certificate, key));
-    ca.into_iter()
-        .chain(identity.into_iter().flatten())
-        .collect()
-}
-
-/// All errors in a certificate and its key; [`server`] stops at the first.
-#[must_use]
-pub(crate) fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
-    let files = [chain(certificate).err(), secret(key).err()];
-    let files: Vec<TlsError> = files.into_iter().flatten().collect();
-    match files.as_slice() {
-        [] => pair(certificate, key).err().into_iter().collect(),
-        _ => files,
-    }
+    let identity = identity.map(|(certificate, key)| read_pair(certificate, key).err());
+    let identity = identity.flatten().unwrap_or_default();
+    ca.into_iter().chain(identity).collect()
 }
 
 /// The authorities that the system trusts. They are read on first use, so that one configuration
@@ -178,16 +151,6 @@ impl SystemRoots {
     }
 }
 
-/// The cryptography of both sides, with the post-quantum key exchange X25519MLKEM768 preferred.
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
-    // The sort is stable: the others keep their order for peers without it.
-    provider
-        .kx_groups
-        .sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
-    Arc::new(provider)
-}
-
 fn to_alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
     protocols.iter().map(|name| name.to_vec()).collect()
 }
@@ -200,26 +163,39 @@ fn chain(path: &Path) -> Result<Vec<Certificate>, TlsError> {
 }
 
 /// A private key, ready to sign.
-fn secret(path: &Path) -> Result<(PrivateKeyDer<'static>, Arc<dyn SigningKey>), TlsError> {
+fn signing_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
     let (key, line) = pem::key(path)?;
-    let signs = provider().key_provider.load_private_key(key.clone_key());
-    let signs = signs.map_err(|_| {
+    let signs = policy::default().key_provider.load_private_key(key);
+    signs.map_err(|_| {
         let what = format!("holds a private key that TLS cannot use (line {line})");
         let help = "take an RSA key of 2048 to 8192 bits, an ECDSA key on P-256, P-384 or P-521, or Ed25519: \
              `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out api.key`";
         TlsError::new(path, &what, help)
-    })?;
-    Ok((key, signs))
+    })
 }
 
-type CertificateAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// Reads a chain, and the key of its first certificate. `Err`: all errors in the files, at least one.
+fn read_pair(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<Certificate>, CertifiedKey), Vec<TlsError>> {
+    let (chain, signs) = match (chain(certificate), signing_key(key)) {
+        (Ok(chain), Ok(signs)) => (chain, signs),
+        (chain, signs) => return Err([chain.err(), signs.err()].into_iter().flatten().collect()),
+    };
+    check_pair((certificate, key), &chain, &signs).map_err(|error| vec![error])?;
+    let ders = chain.iter().map(|one| one.der.clone()).collect();
+    Ok((chain, CertifiedKey::new(ders, signs)))
+}
 
-/// A chain, and the key of its first certificate.
-fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
-    let chain = chain(certificate)?;
-    let (private, signs) = secret(key)?;
+/// Checks that the key is that of the first certificate.
+fn check_pair(
+    (certificate, key): (&Path, &Path),
+    chain: &[Certificate],
+    signs: &Arc<dyn SigningKey>,
+) -> Result<(), TlsError> {
     let is_of = |one: &Certificate| {
-        let pair = CertifiedKey::new(vec![one.der.clone()], Arc::clone(&signs));
+        let pair = CertifiedKey::new(vec![one.der.clone()], Arc::clone(signs));
         // A key that does not reveal its public half is accepted.
         !matches!(
             pair.keys_match(),
@@ -227,7 +203,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
         )
     };
     match chain.iter().position(is_of) {
-        Some(0) => check_usable(certificate, &chain, &signs)?,
+        Some(0) => check_usable(certificate, chain, signs),
         Some(index) => {
             let line = chain.get(index).map_or(1, |one| one.line);
             let what = format!(
@@ -237,7 +213,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
             );
             let help =
                 "put the certificate of the key first, then the one that signed it, and so on";
-            return Err(TlsError::new(certificate, &what, help));
+            Err(TlsError::new(certificate, &what, help))
         }
         None => {
             let what = format!(
@@ -246,10 +222,15 @@ fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
             );
             let help = "name the key that the certificate was made for: both have the same public key, which \
                  `openssl x509 -noout -pubkey -in <certificate>` and `openssl pkey -pubout -in <key>` show";
-            return Err(TlsError::new(key, &what, help));
+            Err(TlsError::new(key, &what, help))
         }
     }
-    Ok((chain.into_iter().map(|one| one.der).collect(), private))
+}
+
+/// The first of these errors.
+fn first(errors: Vec<TlsError>) -> TlsError {
+    let first = errors.into_iter().next();
+    first.unwrap_or_else(|| Error::General("no error".to_owned()).into())
 }
 
 /// Checks that rustls accepts the first certificate of a chain, with its key.
@@ -320,22 +301,5 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_post_quantum_key_exchange_is_preferred_and_the_classic_ones_remain() {
-        let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|one| one.name()).collect();
-        let wanted = [
-            NamedGroup::X25519MLKEM768,
-            NamedGroup::X25519,
-            NamedGroup::secp256r1,
-            NamedGroup::secp384r1,
-        ];
-        assert_eq!(groups, wanted);
     }
 }

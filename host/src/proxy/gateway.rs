@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
-use rustls::ServerConfig;
 
 use super::api_finder::ApiFinder;
 use super::response_fields::ResponseFields;
@@ -18,6 +17,7 @@ use crate::config::{ForwardingRules, Listener, RouteEnd, RouteTimeouts};
 use crate::error::ErrorFormat;
 use crate::exchange::RouteInfo;
 use crate::http::tls::certificate::ServedCertificate;
+use crate::http::tls::live::LiveTls;
 use crate::model::access_format::AccessFormat;
 use crate::observe::route_stats::RouteStatsSet;
 use crate::route::Router;
@@ -40,9 +40,11 @@ pub struct Gateway {
     pub(crate) forwarding: ForwardingRules,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Listener>,
-    /// The TLS settings of each listener that has TLS.
-    pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
-    /// The certificates that it serves, for `/metrics`.
+    /// The certificates of each listener that has TLS.
+    pub(crate) tls: Vec<Option<Arc<LiveTls>>>,
+    /// The certificates of the admin listener.
+    pub(crate) admin_tls: Option<Arc<LiveTls>>,
+    /// The certificates that it presents to upstreams, for `/metrics`.
     pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) router: Router,
     /// Finds the API of a path that no route has.

@@ -259,7 +259,7 @@ impl WorkerContext {
         let mut connection = WorkerConnection::new(worker, watch, limits, remote);
         connection.set_local(local.flatten());
         spawn_local(async move {
-            connection::serve(connection, stream, rule, tls).await;
+            connection::serve(connection, stream, rule, tls.as_deref()).await;
             shared.stats.connections_open.subtract(1);
             drop((registration, ticket));
         });

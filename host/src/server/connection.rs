@@ -18,7 +18,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,6 +30,7 @@ use crate::error::Code;
 use crate::http::stream::Stream;
 use crate::http::tap::TappedIo;
 use crate::http::tls::HTTP2;
+use crate::http::tls::live::LiveTls;
 use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
 use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, Tunnel, TunnelSlot};
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
     mut connection: WorkerConnection,
     socket: TcpStream,
     rule: ProxyHeaderRule,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<&LiveTls>,
 ) {
     let watch = Arc::clone(&connection.watch);
     if rule != ProxyHeaderRule::Never {
@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     }
     let stream = match tls {
         None => Stream::Clear(socket),
-        Some(config) => match Box::pin(handshake::accept(config, socket, &watch)).await {
+        Some(tls) => match Box::pin(handshake::accept(tls.config(), socket, &watch)).await {
             Some(stream) => stream,
             None => return,
         },

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +17,7 @@ use super::connections::{self, Connections};
 use super::listen::{ConnectionCount, Loads};
 use super::{Drained, NextConfiguration, WorkerCommand, WorkerSockets, accept};
 use crate::config::Listener;
+use crate::http::tls::live::LiveTls;
 use crate::http::watch::Watch;
 use crate::observe::access_log::LogBuffer;
 use crate::proxy::generation::Generation;
@@ -102,7 +102,7 @@ pub(super) struct WorkerListener {
 #[derive(Clone)]
 pub(super) struct ListenerConfig {
     pub(super) limits: Rc<Listener>,
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<Arc<LiveTls>>,
 }
 
 impl WorkerListener {

@@ -2,25 +2,153 @@
 
 use std::path::PathBuf;
 
-use windlass_config_derive::FromTable;
+use windlass_config_derive::{FromTable, Word};
 
 use crate::config::field::{FromValue, Nested, PRIVATE_FILE, SERVER_NAME, Switch};
 use crate::config::read::Table;
 use crate::config::source::Span;
 
-/// The certificate of a listener. Windlass reads both files at the start and at every reload.
+/// The TLS of a listener. Windlass reads the files at the start and at every reload, and again when one of them changes.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
-#[table(heading = "tls = { .. }")]
+#[table(heading = "tls = { .. }", check = has_certificate)]
+#[hint("versions protocols ssl_protocols" => "the lowest version is `min_version`")]
+#[hint("cert_file" => "it is called `certificate`")]
+#[hint("sni names hosts" => "the names are in the certificates: list them in `certificates = [{ certificate = \"..\", key = \"..\" }]`")]
 pub struct ListenerTls {
-    /// The certificate chain in PEM, its own certificate first, relative to this file.
-    #[key(required = "api.pem", synonyms = "cert")]
-    pub certificate: PathBuf,
-    /// The private key in PEM, relative to this file.
-    #[key(required = "api.key", kind = PRIVATE_FILE)]
-    pub key: PathBuf,
+    /// The certificate for clients that ask for a name that no other certificate has, or for none.
+    #[key(flatten = DefaultCertificateKeys)]
+    pub default: Option<CertificateFiles>,
+    /// More certificates. Windlass picks the one that has the name that the client asks for (SNI): a certificate with
+    /// the name itself before one with a wildcard, then the one that comes first and has a kind of key that the client
+    /// can use.
+    #[key(absent = "none", entries, synonyms = "certs")]
+    pub(crate) certificates: Vec<CertificateFiles>,
+    /// The lowest version of TLS.
+    #[key(default = "1.2", synonyms = "min_tls_version minimum_version")]
+    pub(crate) min_version: TlsVersion,
+    /// The ciphers and key exchanges that Windlass offers.
+    #[key(
+        default = "intermediate",
+        synonyms = "ciphers cipher_suites policy ssl_ciphers"
+    )]
+    pub(crate) cipher_policy: CipherPolicy,
     /// The `tls` value in the file.
     #[key(with = Table::span)]
     pub(crate) span: Span,
+}
+
+impl ListenerTls {
+    /// The default settings without a certificate.
+    pub(crate) fn without_files() -> Self {
+        Self {
+            default: None,
+            certificates: Vec::new(),
+            min_version: TlsVersion::V1_2,
+            cipher_policy: CipherPolicy::Intermediate,
+            span: Span::default(),
+        }
+    }
+
+    /// All certificates, the default one first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &CertificateFiles> {
+        self.default.iter().chain(&self.certificates)
+    }
+}
+
+#[derive(FromTable)]
+#[table(into = Option<CertificateFiles>, make = default_certificate)]
+struct DefaultCertificateKeys {
+    /// The certificate chain in PEM, its own certificate first, relative to this file. It is for clients that ask for
+    /// a name that no other certificate has, or for none.
+    #[key(absent = "the first of `certificates`", synonyms = "cert")]
+    certificate: Option<PathBuf>,
+    /// The private key of `certificate` in PEM, relative to this file.
+    #[key(absent = "none", kind = PRIVATE_FILE)]
+    key: Option<PathBuf>,
+    /// An OCSP response for `certificate` in DER, relative to this file. Windlass staples it to handshakes as long as it is
+    /// valid.
+    #[key(absent = "none", synonyms = "ocsp_file stapling")]
+    ocsp: Option<PathBuf>,
+    #[key(with = Table::span)]
+    span: Span,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "certificates = [{ .. }]")]
+#[hint("name names host hosts sni" => "the names are those in the certificate")]
+pub struct CertificateFiles {
+    /// The certificate chain in PEM, its own certificate first, relative to this file.
+    #[key(required = "shop.pem", synonyms = "cert")]
+    pub certificate: PathBuf,
+    /// The private key in PEM, relative to this file.
+    #[key(required = "shop.key", kind = PRIVATE_FILE)]
+    pub key: PathBuf,
+    /// An OCSP response for the certificate in DER, relative to this file. Windlass staples it to handshakes as long as
+    /// it is valid.
+    #[key(absent = "none", synonyms = "ocsp_file stapling")]
+    pub(crate) ocsp: Option<PathBuf>,
+    /// The entry in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("1.0 1.1 tls1.0 tls1.1 tlsv1 tlsv1.1 tls1 ssl3" => "Windlass does not speak it: no client that is safe needs it (RFC 8996)")]
+#[hint("tls1.2 tlsv1.2 tls12 12" => "write `\"1.2\"`")]
+#[hint("tls1.3 tlsv1.3 tls13 13 modern" => "write `\"1.3\"`")]
+pub(crate) enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[word("1.2")]
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    #[word("1.3")]
+    V1_3,
+}
+
+/// A choice of ciphers. All of them have forward secrecy and authenticated encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("modern" => "leave it out, and write `min_version = \"1.3\"`")]
+#[hint("old compatible" => "Windlass has no ciphers for old clients: leave it out")]
+#[hint("high default" => "leave it out")]
+pub(crate) enum CipherPolicy {
+    /// AES-GCM with 128 and 256 bits, and ChaCha20-Poly1305.
+    Intermediate,
+    /// Only ciphers with keys of 256 bits.
+    Strong,
+    /// Only AES-GCM, and key exchanges on the curves of NIST and ML-KEM.
+    Nist,
+}
+
+fn has_certificate(table: &mut Table<'_>, tls: &ListenerTls) {
+    let is_read = table.are_whole(&["certificate", "key", "certificates"]);
+    if is_read && !table.is_incomplete() && tls.all().next().is_none() {
+        table.missing("certificate", "api.pem");
+        table.missing("key", "api.key");
+    }
+    if tls.default.is_none() {
+        table.idle(&["ocsp"], "without `certificate`");
+    }
+}
+
+fn default_certificate(
+    table: &mut Table<'_>,
+    keys: DefaultCertificateKeys,
+) -> Option<CertificateFiles> {
+    let DefaultCertificateKeys {
+        certificate,
+        key,
+        ocsp,
+        span,
+    } = keys;
+    let Identity { certificate, key } = identity(table, IdentityKeys { certificate, key })?;
+    Some(CertificateFiles {
+        certificate,
+        key,
+        ocsp,
+        span,
+    })
 }
 
 /// How Windlass uses TLS to endpoints. It reads the files when it puts the configuration in use.

@@ -1,11 +1,10 @@
 //! TLS of the blocking client that fetches files at a start or a reload.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::{TlsError, pem, provider};
+use super::{TlsError, pem, policy};
 
 /// TLS that trusts these authorities, or those of the system (`SSL_CERT_FILE` names others). If `is_needed` is false, a
 /// system without any is no error: the server is asked without TLS.
@@ -32,7 +31,7 @@ pub(crate) fn tls_config(ca: Option<&Path>, is_needed: bool) -> Result<TlsConfig
         });
     }
     Ok(TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::clone(&provider()))
+        .unversioned_rustls_crypto_provider(policy::default())
         .root_certs(RootCerts::new_with_certs(&trusted))
         .build())
 }

@@ -4,7 +4,7 @@
 //! deliberately does not decide whether a certificate may be trusted: rustls does.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustls::client::verify_server_name;
@@ -76,9 +76,17 @@ impl Validity {
     /// # Errors
     ///
     /// The file cannot be read, or has other content.
-    pub(crate) fn of_chain(path: &Path) -> Result<Self, TlsError> {
-        let chain = pem::certificates(path)?;
-        let parsed = parse(path, &chain)?;
+    pub(crate) fn of_file(path: &Path) -> Result<Self, TlsError> {
+        Self::of_chain(path, &pem::certificates(path)?)
+    }
+
+    /// The validity of this chain, which is in this file.
+    ///
+    /// # Errors
+    ///
+    /// A certificate is malformed, or there is none.
+    pub(super) fn of_chain(path: &Path, chain: &[Certificate]) -> Result<Self, TlsError> {
+        let parsed = parse(path, chain)?;
         let lines = chain.iter().map(|certificate| certificate.line);
         let all = parsed.iter().zip(lines);
         let earliest = all.clone().min_by_key(|(one, _)| one.ends_s);
@@ -174,7 +182,7 @@ impl fmt::Display for ValidityFault {
 }
 
 /// A time for people, in UTC.
-struct Date(i64);
+pub(super) struct Date(pub(super) i64);
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,6 +201,8 @@ pub(crate) struct ServedCertificate {
     pub(crate) audience: &'static str,
     /// A listener's address, or an upstream's name.
     pub(crate) name: String,
+    /// The file of its chain.
+    pub(crate) file: PathBuf,
     /// When the first certificate of its chain expires. Seconds since 1970.
     pub(crate) ends_s: i64,
 }

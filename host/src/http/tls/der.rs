@@ -19,6 +19,8 @@ const VERSION: u8 = 0xa0;
 /// The fields that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateFields<'a> {
+    /// Its number, as encoded: big-endian, with a zero in front if it would be negative.
+    pub(crate) serial: &'a [u8],
     /// The signer, as encoded.
     pub(crate) issuer: &'a [u8],
     /// The owner, as encoded.
@@ -40,7 +42,7 @@ pub(crate) fn certificate_fields(certificate: &[u8]) -> Option<CertificateFields
     if let (VERSION, _, after) = value(rest)? {
         rest = after;
     }
-    let (_serial, rest) = expect(INTEGER, rest)?;
+    let (serial, rest) = expect(INTEGER, rest)?;
     let (_algorithm, rest) = expect(SEQUENCE, rest)?;
     let (issuer, rest) = expect(SEQUENCE, rest)?;
     let (validity, rest) = expect(SEQUENCE, rest)?;
@@ -51,6 +53,7 @@ pub(crate) fn certificate_fields(certificate: &[u8]) -> Option<CertificateFields
         return None;
     };
     Some(CertificateFields {
+        serial,
         issuer,
         subject,
         begins_s,

@@ -46,7 +46,7 @@ struct Block<'a> {
 ///
 /// The file cannot be read, or has other content.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
-    let text = read(path, PemContent::Certificate)?;
+    let text = bytes(path, PemContent::Certificate.description())?;
     let blocks = blocks(path, &text, PemContent::Certificate)?;
     let lines = blocks.iter().filter(|block| block.label == "CERTIFICATE");
     let lines: Vec<usize> = lines.map(|block| block.line).collect();
@@ -65,7 +65,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
 ///
 /// The file cannot be read, or has other content.
 pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
-    let text = read(path, PemContent::Key)?;
+    let text = bytes(path, PemContent::Key.description())?;
     let blocks = blocks(path, &text, PemContent::Key)?;
     let mut keys = blocks.iter().filter(|block| is_key(block.label));
     let (Some(block), more) = (keys.next(), keys.next()) else {
@@ -86,7 +86,12 @@ pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsErr
     Ok((key, block.line))
 }
 
-fn read(path: &Path, want: PemContent) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+/// Reads a file, which should hold this.
+///
+/// # Errors
+///
+/// The file cannot be read, or is too large.
+pub(super) fn bytes(path: &Path, wanted: &str) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let file = std::fs::File::open(path);
     let text = file.and_then(|file| {
         let size = file.metadata()?.len();
@@ -96,7 +101,7 @@ fn read(path: &Path, want: PemContent) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     });
     let (mut text, size) = text.map_err(|error| unreadable(path, &error))?;
     if size > MOST || text.len() as u64 > MOST {
-        let help = format!("name the file that holds {}", want.description());
+        let help = format!("name the file that holds {wanted}");
         return Err(TlsError::new(path, "is larger than 4 MiB", &help));
     }
     if let Some(rest) = text.strip_prefix(b"\xef\xbb\xbf") {
