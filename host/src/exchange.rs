@@ -18,6 +18,7 @@ use serde::{Serialize, Serializer};
 use crate::callout::{PendingCall, RequestDigest};
 use crate::error::grpc;
 use crate::http::proxy_protocol::ProxiedFacts;
+use crate::http::tls::session::{ClientCertificate, TlsSession};
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
 use crate::model::head::{RequestHead, ResponseHead};
 use crate::model::request_id::RequestId;
@@ -139,6 +140,8 @@ pub struct Client {
     pub scheme: Scheme,
     /// Facts that a proxy told of by the PROXY protocol.
     pub(crate) proxied: Option<Arc<ProxiedFacts>>,
+    /// The TLS of its connection.
+    pub(crate) tls: Option<Arc<TlsSession>>,
 }
 
 impl Client {
@@ -150,7 +153,30 @@ impl Client {
             port,
             scheme,
             proxied: None,
+            tls: None,
         }
+    }
+
+    /// The certificate that it has presented to the listener.
+    #[must_use]
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.tls.as_ref()?.certificate.as_ref()
+    }
+
+    /// `client.cert.<name>`.
+    fn certificate_fact(&self, name: &str) -> Option<AttributeValue> {
+        let certificate = self.certificate()?;
+        let text = match name {
+            "subject" => &certificate.subject,
+            "issuer" => &certificate.issuer,
+            "serial" => &certificate.serial,
+            "fingerprint" => &certificate.fingerprint,
+            "san" => &certificate.names,
+            "not-before" => return Some(AttributeValue::Number(certificate.begins_s)),
+            "not-after" => return Some(AttributeValue::Number(certificate.ends_s)),
+            _ => return None,
+        };
+        Some(AttributeValue::Text(text.clone()))
     }
 }
 
@@ -380,6 +406,9 @@ impl Exchange {
             "outcome.request-bytes" => number(outcome.request_bytes),
             "outcome.response-bytes" => number(outcome.response_bytes),
             other => {
+                if let Some(name) = other.strip_prefix("client.cert.") {
+                    return self.client.certificate_fact(name);
+                }
                 let name = other.strip_prefix("api.variable.")?;
                 let mut variables = self.route.as_ref()?.variables.iter();
                 text(&variables.find(|(other, _)| **other == *name)?.1)
@@ -414,11 +443,18 @@ impl Exchange {
 }
 
 /// The facts that belong to the host, by their attribute names, beside an API's stage variables.
-pub(crate) const HOST_FACTS: [&str; 18] = [
+pub(crate) const HOST_FACTS: [&str; 25] = [
     "client.ip",
     "client.port",
     "client.authority",
     "client.vpc-endpoint",
+    "client.cert.subject",
+    "client.cert.issuer",
+    "client.cert.serial",
+    "client.cert.fingerprint",
+    "client.cert.san",
+    "client.cert.not-before",
+    "client.cert.not-after",
     "request.id",
     "request.time-ms",
     "route.id",

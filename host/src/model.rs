@@ -12,6 +12,7 @@ pub(crate) mod endpoint;
 pub(crate) mod error_body;
 pub(crate) mod filter;
 pub(crate) mod flood;
+pub(crate) mod handshake;
 pub(crate) mod head;
 pub(crate) mod json;
 pub(crate) mod name;

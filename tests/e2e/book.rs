@@ -84,6 +84,7 @@ fn whole(block: &str) -> String {
 fn every_config_of_the_book_is_good() {
     let (signer, authority) = (Signer::new("one", 1), Authority::new());
     let identity = authority.issue(&["localhost"]);
+    let revoked = authority.revocations(&[], 2090);
     let (mut wrong, mut count) = (Vec::new(), 0);
     for folder in ["", "tutorials", "how-to", "explanation", "reference"] {
         for entry in fs::read_dir(docs(folder)).unwrap() {
@@ -102,6 +103,8 @@ fn every_config_of_the_book_is_good() {
                 let mut builder = Gateway::with_config(&file)
                     .file("keys.json", signer.set())
                     .file("ca.pem", &authority.pem)
+                    .file("clients.pem", &authority.pem)
+                    .file("revoked.pem", &revoked)
                     .env("SECRET", &"x".repeat(64));
                 for name in ["api", "admin", "default", "shop", "shop-rsa", "wildcard"] {
                     builder = builder

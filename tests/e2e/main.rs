@@ -37,6 +37,7 @@ mod certificates;
 mod check;
 mod check_filters;
 mod cli_keys;
+mod client_certificates;
 mod client_limits;
 mod commands;
 mod config;

@@ -16,8 +16,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, PKCS_RSA_SHA256,
+    RevokedCertParams, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -92,6 +93,42 @@ impl Authority {
             params.not_before = date_time_ymd(2000, 1, 1);
             params.not_after = date_time_ymd(2001, 1, 1);
         })
+    }
+
+    /// Issue a certificate for a client of this name, with this serial number.
+    pub(crate) fn client(&self, name: &str, serial: u64) -> Identity {
+        self.sign(&["orders.test"], |params| {
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
+            let organization = "Example, Inc.";
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, organization);
+            params.serial_number = Some(serial.into());
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            let uri = "spiffe://test/orders".try_into().unwrap();
+            params.subject_alt_names.push(SanType::URI(uri));
+        })
+    }
+
+    /// A list in PEM that revokes these serial numbers, and is current until this year.
+    pub(crate) fn revocations(&self, serials: &[u64], until: i32) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).unwrap();
+        list.pem().unwrap()
     }
 
     /// Issue a certificate that begins in many years.

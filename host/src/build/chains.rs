@@ -83,6 +83,14 @@ fn host_facts(
     }
 }
 
+fn asks_for_certificates(config: &Config) -> bool {
+    let tls = config
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
+    tls.into_iter().any(|tls| tls.client_auth.is_some())
+}
+
 /// Why no request of the route has a fact of the host, and the cure; none if requests may have it.
 fn missing_fact(
     config: &Config,
@@ -100,6 +108,10 @@ fn missing_fact(
             let all = || format!("the gateway sets {}", backticked(HOST_FACTS));
             Some(("does not exist", help.unwrap_or_else(all)))
         }
+        _ if attribute.starts_with("client.cert.") && !asks_for_certificates(config) => Some((
+            "no request has: no listener asks clients for a certificate",
+            "add `client_auth = { ca = \"clients.pem\" }` to a listener's `tls`".to_owned(),
+        )),
         (_, None) if is_of_api => Some((
             "requests of this route do not have: it belongs to no API",
             "add `api = \"<name>\"` to the route".to_owned(),

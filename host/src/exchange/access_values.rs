@@ -89,7 +89,12 @@ impl AccessEntry<'_> {
                 Some(AttributeValue::Text(value)) => text(value),
                 Some(AttributeValue::Number(number)) => AccessValue::Json((*number).into()),
                 Some(AttributeValue::Flag(flag)) => AccessValue::Json((*flag).into()),
-                Some(AttributeValue::Bytes(_)) | None => AccessValue::Absent,
+                Some(AttributeValue::Bytes(_)) => AccessValue::Absent,
+                None => match self.exchange.host_fact(name) {
+                    Some(AttributeValue::Text(value)) => AccessValue::Text(value.into()),
+                    Some(AttributeValue::Number(number)) => AccessValue::Json(number.into()),
+                    _ => AccessValue::Absent,
+                },
             },
         }
     }
@@ -117,6 +122,8 @@ impl AccessEntry<'_> {
             }
             AccessFact::Scheme => text(exchange.client.scheme.as_str()),
             AccessFact::Protocol => text(self.protocol),
+            AccessFact::TlsVersion => text(exchange.client.tls.as_ref()?.version_name()),
+            AccessFact::TlsCipher => text(exchange.client.tls.as_ref()?.cipher),
             AccessFact::Route => text(&route?.name),
             AccessFact::Api => text(route?.api.as_ref()?),
             AccessFact::Stage => text(route?.stage.as_ref()?),

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::interim;
 use super::proxy_protocol::{ProxiedClient, ProxiedFacts, ProxiedRoute};
+use super::tls::session::TlsSession;
 use super::watch::{ExchangeRegistration, Watch};
 use crate::config::Listener;
 
@@ -30,6 +31,8 @@ pub(crate) struct ClientConnection {
     /// The remote IP as `X-Forwarded-For` names it, made once.
     pub(crate) forwarded_for: HeaderValue,
     pub(crate) secure: bool,
+    /// Its TLS, if the listener speaks it.
+    pub(crate) tls: Option<Arc<TlsSession>>,
     /// The registration of this exchange, if the connection carries many (HTTP/2).
     pub(crate) registration: Option<ExchangeRegistration>,
     /// The stream of this exchange, where it has one.
@@ -49,6 +52,7 @@ impl ClientConnection {
             facts: None,
             forwarded_for: ip_value(remote.ip()),
             secure: false,
+            tls: None,
             registration: None,
             stream: None,
         }
@@ -57,6 +61,12 @@ impl ClientConnection {
     /// The address that the client connected to.
     pub(crate) fn set_local(&mut self, local: Option<SocketAddr>) {
         self.local = local.map(canonical);
+    }
+
+    /// Its bytes are encrypted by this session.
+    pub(crate) fn set_tls(&mut self, session: TlsSession) {
+        self.secure = true;
+        self.tls = Some(Arc::new(session));
     }
 
     /// A proxy has named the client of this connection.
@@ -98,6 +108,7 @@ impl ClientConnection {
             facts: self.facts.clone(),
             forwarded_for: self.forwarded_for.clone(),
             secure: self.secure,
+            tls: self.tls.clone(),
             registration: Some(registration),
             stream: self.watch.take_opened(),
         }

@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 pub(crate) mod agent;
 pub(crate) mod certificate;
+mod client_auth;
 mod der;
+pub(crate) mod failure;
 pub(crate) mod live;
 mod ocsp;
 pub(crate) mod pem;
 mod policy;
 mod selection;
 pub(crate) mod server;
+pub(crate) mod session;
 mod stamp;
 pub(crate) mod watcher;
 

@@ -114,6 +114,10 @@ facts! {
     Query = "query",
     Scheme = "scheme",
     Protocol = "protocol",
+    /// `TLSv1.2` or `TLSv1.3`.
+    TlsVersion = "tls_version",
+    /// The cipher suite by its name of IANA.
+    TlsCipher = "tls_cipher",
     Route = "route",
     Api = "api",
     Stage = "stage",

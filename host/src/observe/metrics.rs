@@ -10,6 +10,7 @@ use super::histogram::HistogramTotals;
 use super::stats::{Counter, WorkerStats};
 use crate::error::Code;
 use crate::model::flood::FloodKind;
+use crate::model::handshake::HandshakeFailure;
 
 /// One value with its labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,6 +198,8 @@ families! {
         connections_at_limit = Counter, "Client connections that arrived when their listener had max_connections";
         connections_gave_way = Counter, "Idle client connections that were closed to make room for new ones";
         proxy_headers_refused = Counter, "Client connections closed because of the PROXY protocol: the header was missing, malformed or late, or the address is not one of the listener's proxies";
+        tls_handshakes = Counter, "Finished TLS handshakes with clients, by version and by whether they resumed an earlier session";
+        tls_handshake_failures = Counter, "Failed TLS handshakes with clients, by reason";
         http2_floods = Counter, "HTTP/2 connections closed because the client flooded them with frames, by kind";
         requests = Counter, "Requests whose head was read";
         requests_active = Gauge, "Active requests";
@@ -254,6 +257,23 @@ pub(crate) fn of_workers<'a>(
         let counters = workers.clone().filter_map(|one| one.responses.get(index));
         let sum: u64 = counters.map(Counter::value).sum();
         families.responses.push(&[("class", class)], sum);
+    }
+    for (version, of_version) in ["TLSv1.2", "TLSv1.3"].into_iter().zip(0..) {
+        for (resumed, which) in ["false", "true"].into_iter().zip(0..) {
+            let counters = workers.clone().map(|one| &one.handshakes);
+            let counters =
+                counters.filter_map(|all| all.get::<usize>(of_version)?.get::<usize>(which));
+            let sum: u64 = counters.map(Counter::value).sum();
+            let labels = [("version", version), ("resumed", resumed)];
+            families.tls_handshakes.push(&labels, sum);
+        }
+    }
+    for reason in HandshakeFailure::ALL {
+        let counters = workers.clone();
+        let counters = counters.filter_map(|one| one.handshake_failures.get(reason as usize));
+        let sum: u64 = counters.map(Counter::value).sum();
+        let labels = [("reason", reason.as_str())];
+        families.tls_handshake_failures.push(&labels, sum);
     }
     for kind in FloodKind::ALL {
         let counters = workers

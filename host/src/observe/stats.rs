@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
+use crate::config::TlsVersion;
 use crate::error::Code;
 use crate::model::flood::FloodKind;
+use crate::model::handshake::HandshakeFailure;
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -73,6 +75,10 @@ pub(crate) struct WorkerStats {
     pub(crate) connections_gave_way: Counter,
     /// Client connections that were closed for want of a PROXY protocol header that counts.
     pub(crate) proxy_headers_refused: Counter,
+    /// Finished TLS handshakes with clients: those of TLS 1.2 and those of 1.3, new and resumed ones of each.
+    pub(crate) handshakes: [[Counter; 2]; 2],
+    /// Failed TLS handshakes with clients, in the order of [`HandshakeFailure::ALL`].
+    pub(crate) handshake_failures: [Counter; HandshakeFailure::ALL.len()],
     /// HTTP/2 connections closed because their client flooded them, in the order of [`FloodKind::ALL`].
     pub(crate) floods: [Counter; FloodKind::ALL.len()],
     /// Requests whose head was read.
@@ -104,6 +110,22 @@ impl WorkerStats {
     pub(crate) fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.responses.get(class) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a finished handshake.
+    pub(crate) fn handshake_done(&self, version: TlsVersion, is_resumed: bool) {
+        let of_version = self.handshakes.get(version as usize);
+        let counter = of_version.and_then(|both| both.get(usize::from(is_resumed)));
+        if let Some(counter) = counter {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a handshake that failed.
+    pub(crate) fn handshake_failed(&self, reason: HandshakeFailure) {
+        if let Some(counter) = self.handshake_failures.get(reason as usize) {
             counter.add(1);
         }
     }

@@ -23,6 +23,7 @@ use crate::error::Code;
 use crate::exchange::KeyRejection;
 use crate::http::client_connection::ClientConnection;
 use crate::http::proxy_protocol::ProxiedClient;
+use crate::http::tls::session::TlsSession;
 use crate::http::watch::Watch;
 use crate::model::request_id::RequestId;
 use crate::model::word::Word as _;
@@ -202,9 +203,9 @@ impl WorkerConnection {
         }
     }
 
-    /// Whether its bytes are encrypted. (They may be so only as far as a proxy that said it.)
-    pub(crate) fn set_secure(&mut self, secure: bool) {
-        self.client.secure |= secure;
+    /// Its bytes are encrypted by this session. (They may be so only as far as a proxy that said it.)
+    pub(crate) fn set_tls(&mut self, session: TlsSession) {
+        self.client.set_tls(session);
     }
 
     /// The address that the client connected to, if anything needs it.

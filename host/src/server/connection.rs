@@ -66,11 +66,24 @@ pub(crate) async fn serve(
     let stream = match tls {
         None => Stream::Clear(socket),
         Some(tls) => match Box::pin(handshake::accept(tls.config(), socket, &watch)).await {
-            Some(stream) => stream,
-            None => return,
+            Ok((stream, session)) => {
+                connection
+                    .stats()
+                    .handshake_done(session.version, session.is_resumed);
+                connection.set_tls(session);
+                stream
+            }
+            Err(reason) => {
+                connection.stats().handshake_failed(reason);
+                tracing::debug!(
+                    remote = %connection.remote,
+                    reason = reason.as_str(),
+                    "a TLS handshake with a client failed"
+                );
+                return;
+            }
         },
     };
-    connection.set_secure(stream.is_tls());
     let connection = Rc::new(connection);
     if stream.protocol() == Some(HTTP2) {
         // Boxed, so that the task of an HTTP/1.1 connection has no room for a future that it never runs.

@@ -92,6 +92,7 @@ fn new_exchange(connection: &WorkerConnection, parts: Parts, seen: HeaderFlags) 
         port: connection.remote.port(),
         scheme,
         proxied: connection.facts.clone(),
+        tls: connection.tls.clone(),
     };
     let request = RequestHead {
         version: parts.version,

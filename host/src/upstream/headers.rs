@@ -26,6 +26,8 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// The clients that the operator trusts, the fields that all may send, and those that endpoints get.
@@ -71,6 +73,7 @@ pub(crate) fn forward(
     if seen.has(HeaderFlags::TRACE) || trust.rules.trace_context != TraceContext::Pass {
         trace::apply(trust, believed, seen, exchange);
     }
+    name_certificate(connection, exchange);
     let id = exchange.id.value().clone();
     exchange.request.headers.insert(&REQUEST_ID, id);
 }
@@ -88,6 +91,24 @@ fn name_client(connection: &ClientConnection, rules: ForwardingRules, headers: &
         headers.insert(&FORWARDED_PROTO, scheme(connection));
         if let Some(host) = host {
             headers.insert(&FORWARDED_HOST, host);
+        }
+    }
+}
+
+/// Name the client's certificate, if the listener does, and remove all that the request said of it (RFC 9440
+/// section 4), also if a trusted proxy sent it: the certificate is then the proxy's own.
+fn name_certificate(connection: &ClientConnection, exchange: &mut Exchange) {
+    if !connection.listener.forwards_certificates() {
+        return;
+    }
+    let headers = &mut exchange.request.headers;
+    let certificate = exchange.client.certificate();
+    let own = certificate.map(|certificate| certificate.field.clone());
+    let chain = certificate.and_then(|certificate| certificate.chain_field.clone());
+    for (name, value) in [(&CLIENT_CERT, own), (&CLIENT_CERT_CHAIN, chain)] {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
         }
     }
 }

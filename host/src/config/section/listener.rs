@@ -65,6 +65,15 @@ pub struct Listener {
     pub max_streams: u32,
 }
 
+impl Listener {
+    /// Whether endpoints get the certificates of its clients (RFC 9440).
+    #[must_use]
+    pub(crate) fn forwards_certificates(&self) -> bool {
+        let clients = self.tls.as_ref().and_then(|tls| tls.client_auth.as_ref());
+        clients.is_some_and(|clients| clients.forward)
+    }
+}
+
 /// A redirect to HTTPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromTable)]
 #[table(heading = "https_redirect = { .. }", short = "port")]

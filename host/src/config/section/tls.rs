@@ -11,6 +11,7 @@ use crate::config::source::Span;
 /// The TLS of a listener. Windlass reads the files at the start and at every reload, and again when one of them changes.
 #[derive(Debug, Clone, PartialEq, Eq, FromTable)]
 #[table(heading = "tls = { .. }", check = has_certificate)]
+#[hint("client_ca ca mtls verify_client client_certificate" => "write it in `client_auth = { ca = \"clients.pem\" }`")]
 #[hint("versions protocols ssl_protocols" => "the lowest version is `min_version`")]
 #[hint("cert_file" => "it is called `certificate`")]
 #[hint("sni names hosts" => "the names are in the certificates: list them in `certificates = [{ certificate = \"..\", key = \"..\" }]`")]
@@ -32,6 +33,12 @@ pub struct ListenerTls {
         synonyms = "ciphers cipher_suites policy ssl_ciphers"
     )]
     pub(crate) cipher_policy: CipherPolicy,
+    /// Whether clients present a certificate, and who may have signed it.
+    #[key(
+        absent = "clients are not asked for a certificate",
+        synonyms = "client_authentication"
+    )]
+    pub(crate) client_auth: Option<ClientAuth>,
     /// The `tls` value in the file.
     #[key(with = Table::span)]
     pub(crate) span: Span,
@@ -45,6 +52,7 @@ impl ListenerTls {
             certificates: Vec::new(),
             min_version: TlsVersion::V1_2,
             cipher_policy: CipherPolicy::Intermediate,
+            client_auth: None,
             span: Span::default(),
         }
     }
@@ -119,6 +127,46 @@ pub(crate) enum CipherPolicy {
     Strong,
     /// Only AES-GCM, and key exchanges on the curves of NIST and ML-KEM.
     Nist,
+}
+
+/// Whether clients present a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, FromTable)]
+#[table(heading = "client_auth = { .. }", short = "ca")]
+#[hint("depth verify_depth" => "leave it out: a chain has at most 6 intermediate certificates")]
+#[hint("headers header" => "it is called `forward`")]
+pub(crate) struct ClientAuth {
+    /// Certificates in PEM, relative to this file. One of them must have signed the client's certificate, directly or
+    /// through others that the client sends.
+    #[key(
+        required = "clients.pem",
+        synonyms = "ca_file ca_cert client_ca trust_store"
+    )]
+    pub(crate) ca: PathBuf,
+    /// Whether a client may go without a certificate. One that it presents must be good all the same.
+    #[key(default = "required", synonyms = "verify verify_client")]
+    pub(crate) mode: ClientAuthMode,
+    /// Lists of revoked certificates in PEM, relative to this file: a current one of each authority that has signed a
+    /// certificate of a client's chain.
+    #[key(absent = "none", synonyms = "crls revoked revocation_lists")]
+    pub(crate) crl: Vec<PathBuf>,
+    /// Whether endpoints get the client's certificate in the fields `client-cert` and `client-cert-chain` (RFC 9440).
+    #[key(default = false)]
+    pub(crate) forward: bool,
+    /// The `client_auth` value in the file.
+    #[key(with = Table::span)]
+    pub(crate) span: Span,
+}
+
+/// Whether a client must present a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Word)]
+#[hint("on require mandatory verify true" => "write `\"required\"`")]
+#[hint("request want optional_no_ca" => "write `\"optional\"`")]
+#[hint("off none false" => "leave `client_auth` out")]
+pub(crate) enum ClientAuthMode {
+    /// A client without one gets no connection.
+    Required,
+    /// A client without one is served.
+    Optional,
 }
 
 fn has_certificate(table: &mut Table<'_>, tls: &ListenerTls) {

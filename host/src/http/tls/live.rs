@@ -9,8 +9,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::ProducesTickets;
 
 use super::certificate::{ServedCertificate, ValidityFault};
 use super::server::{self, LoadedTls, TlsFault};
@@ -35,7 +33,6 @@ pub(crate) enum TlsOwner {
 pub(crate) struct LiveTls {
     owner: TlsOwner,
     settings: ListenerTls,
-    tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<LoadedTls>,
     files: Mutex<WatchedFiles>,
 }
@@ -60,7 +57,7 @@ pub(super) enum Refreshed {
 }
 
 impl LiveTls {
-    /// Reads the files. Session tickets of `former` stay good. Returns the warnings, too.
+    /// Reads the files. Sessions that began with `former` can be resumed. Returns the warnings, too.
     ///
     /// # Errors
     ///
@@ -71,16 +68,10 @@ impl LiveTls {
         settings: &ListenerTls,
         former: Option<&Self>,
     ) -> Result<(Self, Vec<TlsFault>), Vec<TlsFault>> {
-        let tickets = match former {
-            Some(former) => Arc::clone(&former.tickets),
-            None => aws_lc_rs::Ticketer::new().map_err(|error| {
-                let (span, error) = (settings.span, error.into());
-                vec![TlsFault { span, error }]
-            })?,
-        };
         // Before the files are read, so that a change in between is seen.
         let read: Vec<FileStamp> = files(settings).map(FileStamp::of).collect();
-        let mut loaded = server::load(settings, owner.protocols(), Arc::clone(&tickets))?;
+        let present = former.map(|former| former.current.load_full());
+        let mut loaded = server::load(settings, owner.protocols(), present.as_deref())?;
         if let Some(former) = former {
             former.check_not_worse(&loaded)?;
         }
@@ -88,7 +79,6 @@ impl LiveTls {
         let made = Self {
             owner,
             settings: settings.clone(),
-            tickets,
             current: ArcSwap::from_pointee(loaded),
             files: Mutex::new(WatchedFiles {
                 seen: read.clone(),
@@ -171,8 +161,8 @@ impl LiveTls {
     }
 
     fn replace(&self) -> Result<Vec<TlsFault>, Vec<TlsFault>> {
-        let tickets = Arc::clone(&self.tickets);
-        let mut loaded = server::load(&self.settings, self.owner.protocols(), tickets)?;
+        let present = self.current.load_full();
+        let mut loaded = server::load(&self.settings, self.owner.protocols(), Some(&present))?;
         self.check_not_worse(&loaded)?;
         let warnings = std::mem::take(&mut loaded.warnings);
         self.current.store(Arc::new(loaded));
@@ -235,10 +225,15 @@ impl std::fmt::Display for TlsOwner {
 
 /// All files of a listener.
 fn files(settings: &ListenerTls) -> impl Iterator<Item = &Path> {
-    settings.all().flat_map(|one: &CertificateFiles| {
+    let own = settings.all().flat_map(|one: &CertificateFiles| {
         let always = [&*one.certificate, &*one.key];
         always.into_iter().chain(one.ocsp.as_deref())
-    })
+    });
+    let clients = settings.client_auth.iter().flat_map(|clients| {
+        let lists = clients.crl.iter().map(|path| &**path);
+        lists.chain([&*clients.ca])
+    });
+    own.chain(clients)
 }
 
 fn not_valid(path: &Path, fault: &ValidityFault) -> TlsError {

@@ -8,8 +8,8 @@
 use std::io;
 use std::path::Path;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::TlsError;
@@ -22,6 +22,7 @@ const MOST: u64 = 4 << 20;
 enum PemContent {
     Certificate,
     Key,
+    RevocationList,
 }
 
 /// A certificate, and its position.
@@ -30,6 +31,14 @@ pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
     /// The line of the file where it begins.
     pub(crate) line: usize,
+}
+
+/// A list of revoked certificates, and its position.
+#[derive(Debug)]
+pub(super) struct RevocationList {
+    pub(super) der: CertificateRevocationListDer<'static>,
+    /// The line of the file where it begins.
+    pub(super) line: usize,
 }
 
 /// One block of a file.
@@ -46,17 +55,42 @@ struct Block<'a> {
 ///
 /// The file cannot be read, or has other content.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
-    let text = bytes(path, PemContent::Certificate.description())?;
-    let blocks = blocks(path, &text, PemContent::Certificate)?;
-    let lines = blocks.iter().filter(|block| block.label == "CERTIFICATE");
+    let all = all_blocks(path, "CERTIFICATE", PemContent::Certificate)?;
+    Ok(all
+        .into_iter()
+        .map(|(der, line)| Certificate { der, line })
+        .collect())
+}
+
+/// Reads all revocation lists of a file; at least one.
+///
+/// # Errors
+///
+/// The file cannot be read, or has other content.
+pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, TlsError> {
+    let all = all_blocks(path, "X509 CRL", PemContent::RevocationList)?;
+    Ok(all
+        .into_iter()
+        .map(|(der, line)| RevocationList { der, line })
+        .collect())
+}
+
+/// The blocks with this label, and the lines where they begin; at least one.
+fn all_blocks<T: PemObject>(
+    path: &Path,
+    label: &str,
+    want: PemContent,
+) -> Result<Vec<(T, usize)>, TlsError> {
+    let text = bytes(path, want.description())?;
+    let blocks = blocks(path, &text, want)?;
+    let lines = blocks.iter().filter(|block| block.label == label);
     let lines: Vec<usize> = lines.map(|block| block.line).collect();
     let Some(first) = lines.first() else {
-        return Err(wrong_content(path, &blocks, PemContent::Certificate));
+        return Err(wrong_content(path, &blocks, want));
     };
-    let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let read = T::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let read = read.map_err(|_| damaged(path, *first))?;
-    let all = read.into_iter().zip(lines);
-    Ok(all.map(|(der, line)| Certificate { der, line }).collect())
+    Ok(read.into_iter().zip(lines).collect())
 }
 
 /// Reads the only private key of a file, and its line.
@@ -259,6 +293,9 @@ fn binary(path: &Path, bytes: &[u8], want: PemContent) -> TlsError {
                     PemContent::Key => format!(
                         "convert it: `openssl pkcs12 -in {shown} -nocerts -nodes -out api.key`"
                     ),
+                    PemContent::RevocationList => {
+                        "name the file that the authority publishes its list in".to_owned()
+                    }
                 },
             )
         }
@@ -270,6 +307,9 @@ fn binary(path: &Path, bytes: &[u8], want: PemContent) -> TlsError {
                 }
                 PemContent::Key => {
                     format!("convert it: `openssl pkey -inform der -in {shown} -out api.key`")
+                }
+                PemContent::RevocationList => {
+                    format!("convert it: `openssl crl -inform der -in {shown} -out crl.pem`")
                 }
             },
         ),
@@ -318,10 +358,11 @@ fn wrong_content(path: &Path, blocks: &[Block<'_>], want: PemContent) -> TlsErro
             "a key in OpenSSH's format",
             format!("convert a copy of it: `ssh-keygen -p -m pkcs8 -N '' -f {shown}`"),
         ),
-        PemContent::Certificate | PemContent::Key => {
+        PemContent::Certificate | PemContent::Key | PemContent::RevocationList => {
             let (missing, begins) = match want {
                 PemContent::Certificate => ("no certificate", "-----BEGIN CERTIFICATE-----"),
                 PemContent::Key => ("no private key", "-----BEGIN PRIVATE KEY-----"),
+                PemContent::RevocationList => ("no revocation list", "-----BEGIN X509 CRL-----"),
             };
             let help = format!(
                 "name the file with {}: it begins with `{begins}`",
@@ -345,6 +386,7 @@ impl PemContent {
         match self {
             Self::Certificate => "the certificate",
             Self::Key => "the private key",
+            Self::RevocationList => "the revocation list",
         }
     }
 }

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::ProducesTickets;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
 use super::certificate::Validity;
+use super::client_auth::{self, ClientTrust};
 use super::ocsp::{self, OcspFault};
 use super::pem::Certificate;
 use super::selection::CertificateSelection;
 use super::{TlsError, certificate, policy, read_pair, to_alpn};
-use crate::config::{CertificateFiles, ListenerTls, Span};
+use crate::config::{CertificateFiles, ClientAuth, ListenerTls, Span};
+use crate::model::sha256::Sha256;
 use crate::runtime::clock::Timestamp;
 
 /// An error or a warning, and its place in the configuration.
@@ -41,11 +43,15 @@ pub(super) struct LoadedCertificate {
 #[derive(Debug)]
 pub(super) struct LoadedTls {
     pub(super) config: Arc<ServerConfig>,
+    /// The digest of the files by which clients are verified.
+    trust: Option<Sha256>,
     pub(super) certificates: Vec<LoadedCertificate>,
     pub(super) warnings: Vec<TlsFault>,
 }
 
-/// Reads the files of a listener. `protocols` are those of ALPN, the preferred one first.
+/// Reads the files of a listener. `protocols` are those of ALPN, the preferred one first. Sessions that
+/// began with `former` can be resumed, unless clients are verified in another way now: a resumed session has
+/// no verification of its own.
 ///
 /// # Errors
 ///
@@ -53,30 +59,40 @@ pub(super) struct LoadedTls {
 pub(super) fn load(
     settings: &ListenerTls,
     protocols: &[&[u8]],
-    tickets: Arc<dyn ProducesTickets>,
+    former: Option<&LoadedTls>,
 ) -> Result<LoadedTls, Vec<TlsFault>> {
     let mut loader = Loader::default();
     for files in settings.all() {
         loader.add(files);
     }
+    let provider = policy::of(settings.cipher_policy);
+    let clients = settings.client_auth.as_ref();
+    let clients = clients.and_then(|clients| loader.clients(clients, Arc::clone(&provider)));
+    if !loader.errors.is_empty() {
+        return Err(loader.errors);
+    }
     let whole = |error: rustls::Error| {
         let (span, error) = (settings.span, error.into());
         vec![TlsFault { span, error }]
     };
-    if !loader.errors.is_empty() {
-        return Err(loader.errors);
-    }
-    let provider = policy::of(settings.cipher_policy);
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(policy::versions(settings.min_version))
-        .map_err(whole)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(loader.selection));
+        .map_err(whole)?;
+    let trust = clients.as_ref().map(|clients| clients.digest);
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(loader.selection));
     config.alpn_protocols = to_alpn(protocols);
     // Tickets let clients resume sessions without memory for each.
-    config.ticketer = tickets;
+    config.ticketer = match former.filter(|former| former.trust == trust) {
+        Some(former) => Arc::clone(&former.config.ticketer),
+        None => aws_lc_rs::Ticketer::new().map_err(whole)?,
+    };
     Ok(LoadedTls {
         config: Arc::new(config),
+        trust,
         certificates: loader.certificates,
         warnings: loader.warnings,
     })
@@ -114,6 +130,27 @@ impl Loader {
             validity,
             staple_ends_s,
         });
+    }
+
+    /// Reads the files by which clients are verified.
+    fn clients(
+        &mut self,
+        settings: &ClientAuth,
+        provider: Arc<CryptoProvider>,
+    ) -> Option<ClientTrust> {
+        let span = settings.span;
+        let fault = |error| TlsFault { span, error };
+        match client_auth::read(settings, provider, Timestamp::now().unix_s()) {
+            Ok(mut trust) => {
+                let warnings = std::mem::take(&mut trust.warnings);
+                self.warnings.extend(warnings.into_iter().map(fault));
+                Some(trust)
+            }
+            Err(errors) => {
+                self.errors.extend(errors.into_iter().map(fault));
+                None
+            }
+        }
     }
 
     /// Adds the OCSP response to the certificate. Returns when it is out of date.

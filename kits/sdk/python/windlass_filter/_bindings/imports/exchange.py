@@ -191,7 +191,10 @@ def attribute(name: str) -> Optional[types.AttributeValue]:
 
     Attributes of the host, always available: `client.ip`, `client.port`, `route.id`, `request.id`, `request.time-ms`
     (Unix time of arrival); `client.authority` (the name that the client asked a proxy for) and `client.vpc-endpoint`
-    if a proxy tells of them by the PROXY protocol; `api.id` and `api.stage` if the route belongs to an API, `api.base-path` if the API has
+    if a proxy tells of them by the PROXY protocol; `client.cert.subject` and `client.cert.issuer` (as RFC 4514 writes
+    names), `client.cert.serial` and `client.cert.fingerprint` (SHA-256; both in hex), `client.cert.san` (a JSON array of
+    `DNS:..`, `URI:..`, `email:..` and `IP:..`), `client.cert.not-before` and `client.cert.not-after` (Unix seconds) if
+    the client presented a certificate to the listener; `api.id` and `api.stage` if the route belongs to an API, `api.base-path` if the API has
     one (`/shop`), and its stage variables as `api.variable.<name>`; from the response phases on `upstream.name` and
     `upstream.endpoint` if there was an attempt. In the log phase also `outcome.status`, `outcome.duration-us`,
     `outcome.upstream-us`, `outcome.request-bytes`, `outcome.response-bytes`, and `outcome.failure` (an error code) if
