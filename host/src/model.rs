@@ -7,6 +7,7 @@
 pub(crate) mod access_format;
 pub(crate) mod admin;
 pub(crate) mod balance;
+pub(crate) mod condition;
 pub(crate) mod date;
 pub(crate) mod endpoint;
 pub(crate) mod error_body;

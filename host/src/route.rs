@@ -6,13 +6,15 @@
 //!
 //! All functions are pure. Router, filters and upstream share one path rule. A look-up allocates
 //! nothing for a path without escapes and with up to four parameters, and the number of segments in the
-//! config bounds its cost, whatever a client sends. Not here: config types, names of routes (a route is
-//! its index in the list that the router was built from), and matches by header.
+//! config bounds its cost, whatever a client sends. Not here: config types and names of routes (a route is
+//! its index in the list that the router was built from).
 
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod router;
 
+mod conditions;
+mod coverage;
 mod hosts;
 mod params;
 mod pattern;
@@ -20,6 +22,8 @@ mod pattern;
 mod reference;
 mod trie;
 
+pub(crate) use conditions::RequestFacts;
+pub(crate) use coverage::Coverage;
 pub(crate) use path::{
     PathError, decode_segment, may_have_other_readings, normalize, other_readings, skip,
     split_query,

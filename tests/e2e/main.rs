@@ -40,6 +40,7 @@ mod cli_keys;
 mod client_certificates;
 mod client_limits;
 mod commands;
+mod conditions;
 mod config;
 mod cors;
 mod dashboards;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Problems, did_you_mean};
 use crate::error::{Code, ErrorFormat, ErrorOverride};
+use crate::model::condition::Conditions;
 use crate::proxy::api_finder::ApiFinder;
 use crate::route::{MethodMatch, RouteSpec, Router};
 
@@ -88,6 +89,7 @@ pub(crate) fn variables(api: &config::Api) -> Box<[(Box<str>, Arc<str>)]> {
 #[must_use]
 pub(crate) fn finder(config: &Config, words: &[Arc<ErrorFormat>]) -> ApiFinder {
     let hosts: Vec<Vec<String>> = (0..words.len()).map(|index| hosts(config, index)).collect();
+    let none = Conditions::default();
     let mut specs = Vec::new();
     let mut of_specs = Vec::new();
     for ((api, words), hosts) in config.apis.iter().zip(words).zip(&hosts) {
@@ -97,6 +99,8 @@ pub(crate) fn finder(config: &Config, words: &[Arc<ErrorFormat>]) -> ApiFinder {
                 path: "$default",
                 methods: &[MethodMatch::Any],
                 hosts,
+                conditions: &none,
+                priority: 0,
             });
             of_specs.push(Arc::clone(words));
         }

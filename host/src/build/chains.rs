@@ -244,27 +244,40 @@ fn is_certain(config: &Config, route: &config::RouteConfig) -> bool {
     route.is_match_whole && is_base_known
 }
 
+/// The methods of a route, for the router.
+pub(super) fn methods(route: &config::RouteConfig) -> Vec<MethodMatch> {
+    if route.methods.is_empty() {
+        return vec![MethodMatch::Any];
+    }
+    let methods = route.methods.iter().cloned();
+    methods.map(MethodMatch::Only).collect()
+}
+
+/// The requests of a route, with these methods.
+pub(super) fn spec<'a>(
+    config: &'a Config,
+    route: &'a config::RouteConfig,
+    methods: &'a [MethodMatch],
+) -> RouteSpec<'a> {
+    RouteSpec {
+        base: route.base_path(config),
+        path: &route.path,
+        methods,
+        hosts: &route.hosts,
+        conditions: route.conditions(),
+        priority: route.priority,
+    }
+}
+
 /// The router of all routes. None if routes conflict, or if the requests of a route are uncertain, since
 /// such a route is not checked for conflicts.
 pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
     let routes = config.routes.iter();
     let routes: Vec<_> = routes.filter(|route| is_certain(config, route)).collect();
-    let methods = routes.iter().map(|route| {
-        if route.methods.is_empty() {
-            return vec![MethodMatch::Any];
-        }
-        let methods = route.methods.iter().cloned();
-        methods.map(MethodMatch::Only).collect()
-    });
-    let methods: Vec<Vec<MethodMatch>> = methods.collect();
+    let methods: Vec<_> = routes.iter().map(|route| methods(route)).collect();
     let specs = routes.iter().zip(&methods);
     let specs: Vec<_> = specs
-        .map(|(route, methods)| RouteSpec {
-            base: route.base_path(config),
-            path: &route.path,
-            methods,
-            hosts: &route.hosts,
-        })
+        .map(|(route, methods)| spec(config, route, methods))
         .collect();
     match Router::new(&specs) {
         Ok(router) => (routes.len() == config.routes.len()).then_some(router),

@@ -11,6 +11,7 @@ mod keys;
 mod metadata;
 mod names;
 mod route_ends;
+mod route_order;
 mod routes;
 mod secrets;
 
@@ -62,6 +63,7 @@ impl Lint<'_> {
             self.secure_cookie(upstream);
             self.unsent_cookie(index, upstream);
         }
+        self.route_order();
         self.names();
         self.hidden_credentials();
         self.filter_bounds();

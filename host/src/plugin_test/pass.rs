@@ -19,6 +19,7 @@ use crate::error::{ErrorFormat, RequestError};
 use crate::exchange::{Client, Exchange, ExchangeCell, RouteInfo};
 use crate::http::body::Body;
 use crate::http::body_error::BodyError;
+use crate::model::condition::Conditions;
 use crate::model::head::{RequestHead, ResponseHead};
 use crate::model::request_id::RequestId;
 use crate::route::{MethodMatch, RouteSpec, Router, normalize};
@@ -304,6 +305,8 @@ fn find_route(stimulus: &Stimulus, exchange: &mut Exchange) -> Result<(), String
         path: &stimulus.route,
         methods: &[MethodMatch::Any],
         hosts: &[],
+        conditions: &Conditions::default(),
+        priority: 0,
     };
     let router = Router::new(&[spec]).map_err(|errors| {
         let messages = errors.iter().map(ToString::to_string);

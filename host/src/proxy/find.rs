@@ -9,10 +9,9 @@ use http::{HeaderValue, Method};
 use crate::config::RouteEnd;
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
-use crate::model::head::RequestHead;
 use crate::proxy::gateway::{Gateway, Route};
 use crate::proxy::generation::Generation;
-use crate::route::{self, Match, NoRoute, PathError};
+use crate::route::{self, Match, NoRoute, PathError, RequestFacts};
 use crate::upstream::headers;
 
 /// A route that was found.
@@ -40,20 +39,29 @@ pub(crate) fn route(
     }
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or_default();
-    let preflight = preflight(generation, host, head);
+    let facts = RequestFacts {
+        host,
+        method: &head.method,
+        path: head.target.path(),
+        query: head.target.query().unwrap_or_default(),
+        headers: &head.headers,
+        client: exchange.client.ip,
+    };
+    let preflight = preflight(generation, facts);
     let is_preflight = preflight.is_some();
     let (method, found) = match preflight {
         Some(found) => found,
         None => {
-            let found = gateway.router.find(host, &head.method, head.target.path());
+            let found = gateway.router.find_for(&facts);
             (head.method.clone(), found.map_err(no_route)?)
         }
     };
-    if route::may_have_other_readings(head.target.path()) {
-        refuse_two_readings(gateway, host, &method, head.target.path(), found.route)?;
+    if route::may_have_other_readings(facts.path) {
+        let method = &method;
+        refuse_two_readings(gateway, RequestFacts { method, ..facts }, found.route)?;
     }
     if head.method == Method::HEAD {
-        refuse_head(gateway, host, head, found.route)?;
+        refuse_head(gateway, facts, found.route)?;
     }
     let info = generation.infos.get(found.route).ok_or(Code::Internal)?;
     exchange.route = Some(Arc::clone(info));
@@ -69,18 +77,19 @@ pub(crate) fn route(
 
 /// The route of a preflight of a browser, if filters of it answer those, and the method that it was
 /// found by: that of a route which lists `OPTIONS`, else the one that the browser asks for.
-fn preflight(generation: &Generation, host: &str, head: &RequestHead) -> Option<(Method, Match)> {
-    if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
+fn preflight(generation: &Generation, facts: RequestFacts<'_>) -> Option<(Method, Match)> {
+    if facts.method != Method::OPTIONS || !facts.headers.contains_key(ORIGIN) {
         return None;
     }
-    let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    let asked = facts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
     let asked = Method::from_bytes(asked.as_bytes()).ok()?;
     let gateway = &*generation.gateway;
     let find = |method: Method| {
-        let found = gateway
-            .router
-            .find(host, &method, head.target.path())
-            .ok()?;
+        let facts = RequestFacts {
+            method: &method,
+            ..facts
+        };
+        let found = gateway.router.find_for(&facts).ok()?;
         Some((method, found))
     };
     let lists_options = |(_, found): &(Method, Match)| {
@@ -97,13 +106,12 @@ fn preflight(generation: &Generation, host: &str, head: &RequestHead) -> Option<
 /// the filters of that route.
 fn refuse_two_readings(
     gateway: &Gateway,
-    host: &str,
-    method: &Method,
-    path: &str,
+    facts: RequestFacts<'_>,
     found: usize,
 ) -> Result<(), RequestError> {
-    for reading in route::other_readings(path) {
-        let Ok(other) = gateway.router.find(host, method, &reading) else {
+    for reading in route::other_readings(facts.path) {
+        let path = &*reading;
+        let Ok(other) = gateway.router.find_for(&RequestFacts { path, ..facts }) else {
             continue;
         };
         let routes = &gateway.routes;
@@ -122,12 +130,11 @@ fn refuse_two_readings(
 /// must not bypass it by another route.
 fn refuse_head(
     gateway: &Gateway,
-    host: &str,
-    head: &RequestHead,
+    facts: RequestFacts<'_>,
     found: usize,
 ) -> Result<(), RequestError> {
-    let path = head.target.path();
-    let Ok(get) = gateway.router.find(host, &Method::GET, path) else {
+    let method = &Method::GET;
+    let Ok(get) = gateway.router.find_for(&RequestFacts { method, ..facts }) else {
         return Ok(());
     };
     let routes = &gateway.routes;

@@ -12,7 +12,7 @@ use crate::error::{Code, RequestError};
 use crate::exchange::Exchange;
 use crate::model::head::ResponseHead;
 use crate::proxy::generation::Generation;
-use crate::route;
+use crate::route::{self, RequestFacts};
 
 /// The methods that `Allow` names, if routes take them.
 const METHODS: [Method; 7] = [
@@ -44,10 +44,20 @@ pub(super) fn answer(
     }
     let target = route::normalize(head.target.as_str())
         .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
-    let (path, _) = route::split_query(&target);
+    let (path, query) = route::split_query(&target);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let router = &generation.gateway.router;
-    let takes = |method: &&Method| router.find(host.unwrap_or_default(), method, path).is_ok();
+    let takes = |method: &&Method| {
+        let facts = RequestFacts {
+            host: host.unwrap_or_default(),
+            method,
+            path,
+            query: query.unwrap_or_default(),
+            headers: &head.headers,
+            client: exchange.client.ip,
+        };
+        router.find_for(&facts).is_ok()
+    };
     let methods: Vec<&Method> = METHODS.iter().filter(takes).collect();
     if methods.is_empty() {
         Err(Code::NoRoute.into())

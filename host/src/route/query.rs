@@ -18,11 +18,19 @@ pub(crate) fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>
 /// The same value as it is spelled in the query.
 #[must_use]
 pub(crate) fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
+    raw_values(query, name).next()
+}
+
+/// All values of the parameter `name`, decoded.
+pub(super) fn query_values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, str>> {
+    raw_values(query, name).map(decode)
+}
+
+fn raw_values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = &'q str> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(key, _)| decode(key) == name)
+        .filter(move |(key, _)| decode(key) == name)
         .map(|(_, value)| value)
 }
 

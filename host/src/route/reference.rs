@@ -2,11 +2,13 @@
 //! the law that the tree agrees with it.
 
 use std::cmp::Ordering;
+use std::net::Ipv4Addr;
 
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
-use super::{MethodMatch, NoRoute, RouteSpec, Router};
+use super::{MethodMatch, NoRoute, RequestFacts, RouteSpec, Router};
+use crate::model::condition::{Conditions, ValueRule};
 
 #[derive(Clone, Debug)]
 struct ReferenceRoute {
@@ -14,10 +16,18 @@ struct ReferenceRoute {
     path: String,
     methods: Vec<MethodMatch>,
     hosts: Vec<String>,
+    /// Of fields that are there or not.
+    conditions: Conditions,
+    priority: u32,
 }
 
-/// Smaller is better: host, kind of match, segments, method.
-type Rank = (usize, u8, Vec<u8>, u8);
+/// Smaller is better: priority, host, kind of match, segments, method, conditions.
+type Rank = (u32, usize, u8, Vec<u8>, u8, usize);
+
+fn meets(route: &ReferenceRoute, fields: &[&str]) -> bool {
+    let mut all = route.conditions.headers.iter();
+    all.all(|(name, rule)| fields.contains(&name.as_str()) == (*rule == ValueRule::Present))
+}
 
 fn host_rank(route: &ReferenceRoute, host: &str) -> Option<usize> {
     if route.hosts.is_empty() {
@@ -81,6 +91,7 @@ fn best(
     host: &str,
     method: &Method,
     path: &str,
+    fields: &[&str],
 ) -> Result<(usize, Vec<String>), Vec<String>> {
     let mut found: Option<(Rank, usize, Vec<String>)> = None;
     let mut allow = vec![];
@@ -93,6 +104,9 @@ fn best(
         let (Some(host), Some((kind, segments, values))) = (host_rank(route, host), ranked) else {
             continue;
         };
+        if !meets(route, fields) {
+            continue;
+        }
         for known in &route.methods {
             if let MethodMatch::Only(known) = known {
                 allow.push(known.to_string());
@@ -101,7 +115,8 @@ fn best(
         let Some(method) = method_rank(route, method) else {
             continue;
         };
-        let rank = (host, kind, segments, method);
+        let few = usize::MAX - route.conditions.count();
+        let rank = (u32::MAX - route.priority, host, kind, segments, method, few);
         if found
             .as_ref()
             .is_none_or(|(known, ..)| rank.cmp(known) == Ordering::Less)
@@ -146,12 +161,33 @@ fn route() -> impl Strategy<Value = ReferenceRoute> {
         .collect::<Vec<_>>();
     let hosts = prop_oneof![2 => Just(vec![]), 1 => prop::sample::subsequence(hosts, 0..=2)];
     let base = prop::sample::select(vec!["", "", "", "/a", "/a/b", "/b"]);
-    (base, pattern(), methods(), hosts).prop_map(|(base, path, methods, hosts)| ReferenceRoute {
-        base,
-        path,
-        methods,
-        hosts,
+    let all = (base, pattern(), methods(), hosts, conditions(), priority());
+    all.prop_map(
+        |(base, path, methods, hosts, conditions, priority)| ReferenceRoute {
+            base,
+            path,
+            methods,
+            hosts,
+            conditions,
+            priority,
+        },
+    )
+}
+
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let rule = prop::sample::select(vec![ValueRule::Present, ValueRule::Absent]);
+    let field = |name| {
+        let name = HeaderName::from_static(name);
+        prop::option::weighted(0.3, (Just(name), rule.clone()))
+    };
+    (field("x-a"), field("x-b")).prop_map(|(one, other)| Conditions {
+        headers: one.into_iter().chain(other).collect(),
+        ..Conditions::default()
     })
+}
+
+fn priority() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(2)]
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -169,6 +205,8 @@ fn build(mut routes: Vec<ReferenceRoute>) -> (Router, Vec<ReferenceRoute>) {
                 path: &route.path,
                 methods: &route.methods,
                 hosts: &route.hosts,
+                conditions: &route.conditions,
+                priority: route.priority,
             })
             .collect();
         match Router::new(&specs) {
@@ -191,14 +229,24 @@ proptest! {
     #[test]
     fn tree_agrees_with_the_ranking(
         routes in prop::collection::vec(route(), 1..24),
-        requests in prop::collection::vec((path(), 0..4_usize, 0..4_usize), 16),
+        requests in prop::collection::vec((path(), 0..4_usize, 0..4_usize, 0..4_usize), 16),
     ) {
         let (router, routes) = build(routes);
-        for (path, method, host) in requests {
+        for (path, method, host, fields) in requests {
+            let fields: &[&str] = [&[][..], &["x-a"], &["x-b"], &["x-a", "x-b"]][fields];
+            let named = fields.iter().map(|name| HeaderName::try_from(*name).unwrap());
+            let headers: HeaderMap = named.map(|name| (name, HeaderValue::from_static("1"))).collect();
             let method = [Method::GET, Method::POST, Method::PUT, Method::DELETE][method].clone();
             let host = ["x.y.z", "y.z", "w.y.z", "q"][host];
-            let found = router.find(host, &method, &path);
-            let expected = best(&routes, host, &method, &path);
+            let found = router.find_for(&RequestFacts {
+                host,
+                method: &method,
+                path: &path,
+                query: "",
+                headers: &headers,
+                client: Ipv4Addr::LOCALHOST.into(),
+            });
+            let expected = best(&routes, host, &method, &path, fields);
             match (found, expected) {
                 (Ok(found), Ok((route, values))) => {
                     prop_assert_eq!(found.route, route);

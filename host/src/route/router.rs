@@ -11,6 +11,11 @@
 //!    one kind the first segment that differs decides: literal, `{name}`, `{name+}`. The
 //!    `$default` below a base path is to those like a greedy parameter that comes last.
 //! 3. **Method.** A route that names it comes before one for `ANY`.
+//! 4. **Conditions.** A route with more of them comes before one with fewer; of two with as many, the one
+//!    that comes first in the list.
+//!
+//! **Priority** overrides all of that: routes with a higher one are tried first, as if the others were not
+//! there.
 //!
 //! A route that does not take the method is passed over, at every step, as in API Gateway: with
 //! `GET /pets/{id}` and `ANY /{rest+}`, a `POST /pets/1` takes the second. So is a group of
@@ -21,15 +26,19 @@
 //! `/orders/{rest+}` nor `/orders`. A `HEAD` is not served by a route for `GET` alone, as in
 //! API Gateway: a list of methods says what it says, and the answer to the `HEAD` names it.
 //!
-//! Deliberately absent: the order of the routes in the config never matters.
+//! So is a route whose conditions do not hold.
+//!
+//! The order of the routes in the config matters for routes with as many conditions at the same place only.
 
 use http::Method;
 
+use super::conditions::RequestFacts;
 use super::hosts::{self, HostPattern, Hosts};
 use super::params::PathParams;
 use super::path::split_query;
 use super::pattern::{self, Pattern, PatternError};
-use super::trie::{self, Methods};
+use super::trie::{self, Holds, Methods};
+use crate::model::condition::Conditions;
 
 /// A route as the router needs it. Its place in the list given to [`Router::new`] is its
 /// identity.
@@ -44,6 +53,10 @@ pub(crate) struct RouteSpec<'a> {
     pub(crate) methods: &'a [MethodMatch],
     /// Names or `*.suffix`; none is any host.
     pub(crate) hosts: &'a [String],
+    /// What else it demands.
+    pub(crate) conditions: &'a Conditions,
+    /// Routes with a higher one are tried first.
+    pub(crate) priority: u32,
 }
 
 /// One entry of a route's methods.
@@ -108,9 +121,12 @@ pub(crate) enum NoRoute {
 /// All routes of a config, ready to be searched. Never changes; share it freely.
 #[derive(Debug)]
 pub(crate) struct Router {
-    hosts: Hosts,
+    /// The routes of each priority, the highest first.
+    tiers: Vec<(u32, Hosts)>,
     /// By route.
     names: Vec<Box<[Box<str>]>>,
+    /// By route; none without conditions.
+    conditions: Vec<Option<Box<Conditions>>>,
 }
 
 impl Router {
@@ -121,9 +137,18 @@ impl Router {
     /// Every fault of every route, in the order of the routes: a path, host or list of methods
     /// that cannot be read, and a route that would take just what an earlier one takes.
     pub(crate) fn new(specs: &[RouteSpec<'_>]) -> Result<Self, Vec<RouteError>> {
+        let conditions = specs.iter().map(|spec| {
+            let is_any = spec.conditions.count() > 0;
+            is_any.then(|| Box::new(spec.conditions.clone()))
+        });
+        let mut priorities: Vec<u32> = specs.iter().map(|spec| spec.priority).collect();
+        priorities.sort_unstable_by(|one, other| other.cmp(one));
+        priorities.dedup();
+        let tiers = priorities.into_iter();
         let mut router = Self {
-            hosts: Hosts::default(),
+            tiers: tiers.map(|tier| (tier, Hosts::default())).collect(),
             names: Vec::with_capacity(specs.len()),
+            conditions: conditions.collect(),
         };
         let mut errors = Vec::new();
         for (route, spec) in specs.iter().enumerate() {
@@ -139,27 +164,53 @@ impl Router {
         }
     }
 
-    /// Finds the route. `host` is the request's host, with or without port; `path` is the
-    /// normalised path ([`normalize`](super::normalize)); a query after it is not looked at.
+    /// Finds the route of a request that meets no conditions. `host` is the request's host, with or without
+    /// port; `path` is the normalised path ([`normalize`](super::normalize)); a query after it is not looked
+    /// at.
     ///
     /// # Errors
     ///
     /// [`NoRoute`] tells 404 and 405 apart.
     pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Result<Match, NoRoute> {
+        self.find_where(host, method, path, &|_| false)
+    }
+
+    /// Finds the route of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoute`] tells 404 and 405 apart.
+    pub(crate) fn find_for(&self, request: &RequestFacts<'_>) -> Result<Match, NoRoute> {
+        let holds = |route: usize| {
+            let conditions = self.conditions.get(route).and_then(Option::as_deref);
+            conditions.is_none_or(|conditions| request.meets(conditions))
+        };
+        self.find_where(request.host, request.method, request.path, &holds)
+    }
+
+    fn find_where(
+        &self,
+        host: &str,
+        method: &Method,
+        path: &str,
+        holds: Holds<'_>,
+    ) -> Result<Match, NoRoute> {
         let (path, _) = split_query(path);
-        let host = self.hosts.request_name(host);
-        for group in self.hosts.matching(&host) {
-            if let Some((route, params)) = trie::find(&group.root, method, path) {
-                return Ok(Match { route, params });
-            }
-            if let Some(route) = group.default.choose(method) {
-                return Ok(Match {
-                    route,
-                    params: PathParams::default(),
-                });
+        for (_, hosts) in &self.tiers {
+            let host = hosts.request_name(host);
+            for group in hosts.matching(&host) {
+                if let Some((route, params)) = trie::find(&group.root, method, path, holds) {
+                    return Ok(Match { route, params });
+                }
+                if let Some(route) = group.default.choose(method, holds) {
+                    return Ok(Match {
+                        route,
+                        params: PathParams::default(),
+                    });
+                }
             }
         }
-        Err(self.refuse(&host, path))
+        Err(self.refuse(host, path, holds))
     }
 
     /// The names of a route's parameters, in the order of [`PathParams::ranges`]. Empty for a route
@@ -170,11 +221,13 @@ impl Router {
     }
 
     #[cold]
-    fn refuse(&self, host: &str, path: &str) -> NoRoute {
+    fn refuse(&self, host: &str, path: &str, holds: Holds<'_>) -> NoRoute {
         let mut allow = Vec::new();
-        for group in self.hosts.matching(host) {
-            trie::collect_methods(&group.root, path.strip_prefix('/'), &mut allow);
-            allow.extend(group.default.list().cloned());
+        for (_, hosts) in &self.tiers {
+            for group in hosts.matching(&hosts.request_name(host)) {
+                trie::collect_methods(&group.root, path.strip_prefix('/'), holds, &mut allow);
+                allow.extend(group.default.list(holds).cloned());
+            }
         }
         if allow.is_empty() {
             return NoRoute::Path;
@@ -194,11 +247,28 @@ impl Router {
         errors: &mut Vec<RouteError>,
     ) {
         let Some(spec) = specs.get(route) else { return };
+        let of_priority = |tier: &&mut (u32, Hosts)| tier.0 == spec.priority;
+        let Some((_, tier)) = self.tiers.iter_mut().find(of_priority) else {
+            return;
+        };
+        let count = |route: usize| specs.get(route).map_or(0, |spec| spec.conditions.count());
+        let is_same = |other: &&usize| {
+            let other = specs.get(**other);
+            other.is_some_and(|other| other.conditions == spec.conditions)
+        };
         let mut claim = |methods: &mut Methods, host: &HostPattern| {
             for method in spec.methods {
-                let claimed = match method {
-                    MethodMatch::Any => methods.claim(None, route),
-                    MethodMatch::Only(method) => methods.claim(Some(method), route),
+                let name = match method {
+                    MethodMatch::Any => None,
+                    MethodMatch::Only(method) => Some(method),
+                };
+                let claimed = if spec.conditions.count() == 0 {
+                    methods.claim(name, route)
+                } else if let Some(other) = methods.conditional(name).iter().find(is_same) {
+                    Err(*other)
+                } else {
+                    methods.add(name, route, |other| count(other) < count(route));
+                    Ok(())
                 };
                 if let Err(other) = claimed
                     && !errors
@@ -210,7 +280,7 @@ impl Router {
             }
         };
         for host in hosts {
-            let group = self.hosts.routes(host);
+            let group = tier.routes(host);
             match pattern {
                 Pattern::Default => claim(&mut group.default, host),
                 Pattern::Below { segments } => claim(group.root.below(segments), host),
@@ -315,7 +385,8 @@ fn collision(
             path(other)
         )
     };
-    let help = "names of parameters do not tell routes apart; methods and hosts do".to_owned();
+    let help =
+        "names of parameters do not tell routes apart; methods, hosts and `when` do".to_owned();
     RouteError {
         route,
         other: Some(other),

@@ -16,40 +16,91 @@ use super::params::PathParams;
 use super::path::{decode_segment, split_at_first};
 use super::pattern::Segment;
 
+/// Says whether the conditions of a route hold.
+pub(super) type Holds<'h> = &'h dyn Fn(usize) -> bool;
+
+/// The routes of one method, at one place of the tree.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// Those with conditions, the one that is tried first at the beginning.
+    conditional: Vec<usize>,
+    /// The one without.
+    always: Option<usize>,
+}
+
+impl Candidates {
+    fn choose(&self, holds: Holds<'_>) -> Option<usize> {
+        let mut conditional = self.conditional.iter();
+        let met = conditional.find(|route| holds(**route));
+        met.copied().or(self.always)
+    }
+}
+
 /// Which route takes which method, at one place of the tree.
 #[derive(Debug, Default)]
 pub(super) struct Methods {
-    only: Vec<(Method, usize)>,
-    any: Option<usize>,
+    only: Vec<(Method, Candidates)>,
+    any: Candidates,
 }
 
 impl Methods {
-    /// Claims a method for a route; none is `ANY`. The error is the route that has it already.
+    /// Claims a method for a route without conditions; none is `ANY`. The error is the route that has it
+    /// already.
     pub(super) fn claim(&mut self, method: Option<&Method>, route: usize) -> Result<(), usize> {
-        let taken = match method {
-            None => self.any,
-            Some(method) => self.named(method),
-        };
-        match (taken, method) {
-            (Some(other), _) => return Err(other),
-            (None, None) => self.any = Some(route),
-            (None, Some(method)) => self.only.push((method.clone(), route)),
+        let candidates = self.candidates(method);
+        match candidates.always {
+            Some(other) => Err(other),
+            None => {
+                candidates.always = Some(route);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    fn named(&self, method: &Method) -> Option<usize> {
-        let (_, route) = self.only.iter().find(|(known, _)| known == method)?;
-        Some(*route)
+    /// Adds a route with conditions. `is_before` says that it is tried before another one.
+    pub(super) fn add(
+        &mut self,
+        method: Option<&Method>,
+        route: usize,
+        is_before: impl Fn(usize) -> bool,
+    ) {
+        let conditional = &mut self.candidates(method).conditional;
+        let place = conditional.iter().position(|other| is_before(*other));
+        conditional.insert(place.unwrap_or(conditional.len()), route);
+    }
+
+    /// The routes with conditions that a method has; none is `ANY`.
+    pub(super) fn conditional(&mut self, method: Option<&Method>) -> &[usize] {
+        &self.candidates(method).conditional
+    }
+
+    fn candidates(&mut self, method: Option<&Method>) -> &mut Candidates {
+        let Some(method) = method else {
+            return &mut self.any;
+        };
+        let place = self.only.iter().position(|(known, _)| known == method);
+        let place = place.unwrap_or_else(|| {
+            self.only.push((method.clone(), Candidates::default()));
+            self.only.len() - 1
+        });
+        match self.only.get_mut(place) {
+            Some((_, candidates)) => candidates,
+            None => &mut self.any,
+        }
     }
 
     /// The route for a method: one that names it before one for `ANY`.
-    pub(super) fn choose(&self, method: &Method) -> Option<usize> {
-        self.named(method).or(self.any)
+    pub(super) fn choose(&self, method: &Method, holds: Holds<'_>) -> Option<usize> {
+        let named = self.only.iter().find(|(known, _)| known == method);
+        let named = named.and_then(|(_, candidates)| candidates.choose(holds));
+        named.or_else(|| self.any.choose(holds))
     }
 
-    pub(super) fn list(&self) -> impl Iterator<Item = &Method> {
-        self.only.iter().map(|(method, _)| method)
+    /// The methods that a request with these conditions may have.
+    pub(super) fn list(&self, holds: Holds<'_>) -> impl Iterator<Item = &Method> {
+        let open = self.only.iter();
+        let open = open.filter(move |(_, candidates)| candidates.choose(holds).is_some());
+        open.map(|(method, _)| method)
     }
 }
 
@@ -98,10 +149,16 @@ impl Node {
 
 /// The best route for a method and a path (without its query). A match of the full path comes
 /// before one with a greedy parameter; within each, the first segment that differs decides.
-pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, PathParams)> {
+pub(super) fn find(
+    root: &Node,
+    method: &Method,
+    path: &str,
+    holds: Holds<'_>,
+) -> Option<(usize, PathParams)> {
     let mut search = Search {
         path_length: path.len(),
         method,
+        holds,
         params: PathParams::default(),
         greedy: None,
     };
@@ -112,29 +169,35 @@ pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, P
 }
 
 /// Adds the methods of every route that matches the path to a list.
-pub(super) fn collect_methods(node: &Node, rest: Option<&str>, methods: &mut Vec<Method>) {
-    methods.extend(node.below.list().cloned());
+pub(super) fn collect_methods(
+    node: &Node,
+    rest: Option<&str>,
+    holds: Holds<'_>,
+    methods: &mut Vec<Method>,
+) {
+    methods.extend(node.below.list(holds).cloned());
     let Some(rest) = rest else {
-        methods.extend(node.ends.list().cloned());
+        methods.extend(node.ends.list(holds).cloned());
         return;
     };
     let (segment, next) = first_segment(rest);
     if let Some(child) = node.literal(segment) {
-        collect_methods(child, next, methods);
+        collect_methods(child, next, holds, methods);
     }
     if segment.is_empty() {
         return;
     }
     if let Some(child) = &node.parameter {
-        collect_methods(child, next, methods);
+        collect_methods(child, next, holds, methods);
     }
-    methods.extend(node.greedy.list().cloned());
+    methods.extend(node.greedy.list(holds).cloned());
 }
 
 /// One look-up under way.
 struct Search<'s> {
     path_length: usize,
     method: &'s Method,
+    holds: Holds<'s>,
     /// Of the branch that is being visited.
     params: PathParams,
     /// The best route that ends in a greedy parameter, kept until no full match is left.
@@ -146,7 +209,7 @@ impl Search<'_> {
     /// a slash; none is its end, which an empty segment is not.
     fn visit(&mut self, node: &Node, rest: Option<&str>) -> Option<usize> {
         let Some(rest) = rest else {
-            let end = node.ends.choose(self.method);
+            let end = node.ends.choose(self.method, self.holds);
             if end.is_none() {
                 self.use_fallback(node);
             }
@@ -172,7 +235,7 @@ impl Search<'_> {
         }
         // The first one met is the best: better branches were visited before.
         if self.greedy.is_none()
-            && let Some(route) = node.greedy.choose(self.method)
+            && let Some(route) = node.greedy.choose(self.method, self.holds)
         {
             let mut params = self.params.clone();
             params.push(start..self.path_length);
@@ -186,7 +249,7 @@ impl Search<'_> {
     /// parameters on the way to it.
     fn use_fallback(&mut self, node: &Node) {
         if self.greedy.is_none()
-            && let Some(route) = node.below.choose(self.method)
+            && let Some(route) = node.below.choose(self.method, self.holds)
         {
             self.greedy = Some((route, PathParams::default()));
         }

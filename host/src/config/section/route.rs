@@ -2,8 +2,9 @@
 
 mod end;
 mod split;
+mod when;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::Method;
@@ -18,6 +19,7 @@ use crate::config::read::Table;
 use crate::config::source::Span;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
+use crate::model::condition::Conditions;
 use crate::model::plan::RateLimit;
 
 pub use end::*;
@@ -26,6 +28,7 @@ pub use end::*;
 /// `split`, `respond` and `redirect`.
 #[derive(Debug, FromTable)]
 #[table(heading = "[[route]]", title = title, make = route)]
+#[hint("headers header query cookies source source_ip path_regex" => "write it in `when = { .. }`, such as `when = { headers = { x-version = \"2\" } }`")]
 #[hint("filter plugins" => "it is called `filters`, a list in the order in which they run")]
 pub struct RouteConfig {
     /// Its unique name: the attribute `route.id`.
@@ -50,6 +53,13 @@ pub struct RouteConfig {
     /// The hosts that it matches. `*.` stands for every name below a domain.
     #[key(absent = "any host", each = HOST, least = 1)]
     pub hosts: Vec<String>,
+    /// What it demands of requests beside that. Of routes at the same host, path and method, the one with more
+    /// conditions is tried first, and of those with as many the first in this file. Such a route needs a `name`.
+    #[key(absent = "no conditions", synonyms = "conditions match if")]
+    pub(crate) when: Option<Conditions>,
+    /// Routes with a higher number are tried before all others, whatever their hosts and paths.
+    #[key(default = 0, within = 0..=1000)]
+    pub(crate) priority: u32,
     /// The filters, in the order in which they run.
     #[key(absent = "none", repeats)]
     pub filters: Vec<FilterReference>,
@@ -72,7 +82,15 @@ pub struct RouteConfig {
     pub(crate) span: Span,
 }
 
+/// No conditions.
+static NO_CONDITIONS: LazyLock<Conditions> = LazyLock::new(Conditions::default);
+
 impl RouteConfig {
+    /// What it demands beside host, path and method.
+    pub(crate) fn conditions(&self) -> &Conditions {
+        self.when.as_ref().unwrap_or(&NO_CONDITIONS)
+    }
+
     /// Its API.
     pub(crate) fn api<'c>(&self, config: &'c Config) -> Option<&'c Api> {
         self.api.and_then(|index| config.apis.get(index))
@@ -186,6 +204,11 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
     let is_match_whole = table.has("path") && is_match_whole(table, route.api);
     let before = table.reader.problems.len();
     let is_named = !route.name.is_empty();
+    if !is_named && route.when.is_some() && !table.is_incomplete() {
+        table
+            .error_at("when", "has `when` without `name`")
+            .help("add `name = \"..\"` to the route: logs and metrics tell routes apart by it");
+    }
     if !is_named {
         route.name = default_name(&route, base.as_deref().unwrap_or_default());
     }
@@ -200,7 +223,7 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
 
 /// Whether it is certain which requests it takes.
 fn is_match_whole(table: &mut Table<'_>, api: Option<usize>) -> bool {
-    let keys = ["api", "path", "methods", "hosts"];
+    let keys = ["api", "path", "methods", "hosts", "when", "priority"];
     let is_base_known = api.is_none_or(|api| !table.reader.unsure_apis.contains(&api));
     is_base_known && table.are_whole(&keys)
 }

@@ -26,6 +26,7 @@ fn build(routes: &[&str]) -> Result<Router, Vec<RouteError>> {
             (methods, path, words.map(str::to_owned).collect())
         })
         .collect();
+    let none = Conditions::default();
     let specs: Vec<RouteSpec<'_>> = parts
         .iter()
         .map(|(methods, path, hosts)| RouteSpec {
@@ -33,6 +34,8 @@ fn build(routes: &[&str]) -> Result<Router, Vec<RouteError>> {
             path: path.split_once('|').map_or(*path, |(_, path)| path),
             methods,
             hosts,
+            conditions: &none,
+            priority: 0,
         })
         .collect();
     Router::new(&specs)
@@ -341,6 +344,8 @@ fn route_without_methods_is_refused() {
         path: "/",
         methods: &[],
         hosts: &[],
+        conditions: &Conditions::default(),
+        priority: 0,
     };
     let errors = Router::new(&[spec]).unwrap_err();
     assert_eq!(errors.len(), 1);
