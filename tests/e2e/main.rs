@@ -123,6 +123,7 @@ mod split;
 mod stapling;
 mod sticky;
 mod store_moves;
+mod testssl;
 mod timeouts;
 mod token_refusals;
 mod traffic_metrics;

@@ -21,6 +21,10 @@ pub(super) fn of(policy: CipherPolicy) -> Arc<CryptoProvider> {
     provider
         .cipher_suites
         .retain(|suite| allows_suite(policy, suite));
+    // AES with 128 bits first, which costs least and is as good; the sort is stable.
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !is_aes_128(suite));
     provider.kx_groups = match policy {
         CipherPolicy::Intermediate | CipherPolicy::Strong => {
             let mut groups = provider.kx_groups;
@@ -49,12 +53,6 @@ pub(super) fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtoc
 
 fn allows_suite(policy: CipherPolicy, suite: &SupportedCipherSuite) -> bool {
     use CipherSuite as Suite;
-    let is_128 = matches!(
-        suite.suite(),
-        Suite::TLS13_AES_128_GCM_SHA256
-            | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-            | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-    );
     let is_chacha = matches!(
         suite.suite(),
         Suite::TLS13_CHACHA20_POLY1305_SHA256
@@ -63,9 +61,19 @@ fn allows_suite(policy: CipherPolicy, suite: &SupportedCipherSuite) -> bool {
     );
     match policy {
         CipherPolicy::Intermediate => true,
-        CipherPolicy::Strong => !is_128,
+        CipherPolicy::Strong => !is_aes_128(suite),
         CipherPolicy::Nist => !is_chacha,
     }
+}
+
+fn is_aes_128(suite: &SupportedCipherSuite) -> bool {
+    use CipherSuite as Suite;
+    matches!(
+        suite.suite(),
+        Suite::TLS13_AES_128_GCM_SHA256
+            | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ pub(super) fn load(
     };
     let mut config = builder.with_cert_resolver(Arc::new(loader.selection));
     config.alpn_protocols = to_alpn(protocols);
+    // Scanners ask for an order of the server's; the policy's is by cost.
+    config.ignore_client_order = true;
     // Tickets let clients resume sessions without memory for each.
     config.ticketer = match former.filter(|former| former.trust == trust) {
         Some(former) => Arc::clone(&former.config.ticketer),
