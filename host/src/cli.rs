@@ -3,6 +3,7 @@
 //! Exit codes: 0 success; 1 failure (an address in use, no thread); 2 the configuration or the
 //! command line has errors. [`admin_client`] has those of commands that talk to a running gateway.
 
+mod account;
 mod admin_client;
 mod check;
 mod demo;
@@ -15,6 +16,7 @@ mod notify;
 mod output;
 mod plans;
 mod plugin;
+mod reload;
 mod run;
 mod schema;
 mod shell;

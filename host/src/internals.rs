@@ -51,6 +51,7 @@ pub mod server {
 }
 
 pub mod sockets {
+    pub use crate::runtime::sockets::activation::ActivatedSockets;
     pub use crate::runtime::sockets::handover::Predecessor;
 }
 

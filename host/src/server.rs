@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config as model;
 use crate::observe::access_log::AccessLogWriter;
 use crate::proxy::gateway::Gateway;
+use crate::runtime::sockets::activation::ActivatedSockets;
 use crate::runtime::sockets::handover::{Duplicates, Predecessor};
 use crate::runtime::worker_shared::WorkerShared;
 
@@ -100,7 +101,7 @@ pub struct Workers {
     threads: Vec<JoinHandle<Drained>>,
 }
 
-/// Bind every listener for so many workers.
+/// Bind every listener for so many workers, or take its socket of the service manager.
 ///
 /// # Errors
 ///
@@ -109,6 +110,7 @@ pub fn bind(
     listeners: &[model::Listener],
     workers: NonZeroUsize,
     predecessor: &mut Predecessor,
+    activated: &mut ActivatedSockets,
 ) -> Result<BoundListeners, BindError> {
     let workers = workers.get();
     let mut bound = Vec::new();
@@ -117,8 +119,13 @@ pub fn bind(
         if slot >= listen::MAX_LISTENERS {
             return Err(BindError::TooMany { address });
         }
-        let sockets = listen::bind(address, workers, predecessor)?;
-        bound.push(BoundListener::new(slot, address, sockets));
+        bound.push(match activated.take(address) {
+            Some(socket) => BoundListener::activated(slot, address, socket, workers)?,
+            None => {
+                let sockets = listen::bind(address, workers, predecessor)?;
+                BoundListener::new(slot, address, sockets)
+            }
+        });
     }
     Ok(BoundListeners {
         listeners: bound,
@@ -138,7 +145,7 @@ impl BoundListeners {
         log: Option<&AccessLogWriter>,
     ) -> Result<Workers, StartError> {
         let mut shares: Vec<WorkerSockets> = (0..self.workers).map(|_| Vec::new()).collect();
-        let listeners = ListenerSet::activate(self.listeners, &mut shares)
+        let listeners = ListenerSet::listen(self.listeners, &mut shares)
             .map_err(|cause| StartError { index: 0, cause })?;
         let loads = Loads::new(self.workers);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers)
@@ -173,6 +180,10 @@ impl BoundListeners {
             workers.shared.push(shared);
             workers.controls.push(control);
             workers.threads.push(thread);
+        }
+        for slot in workers.listeners.activated() {
+            // The service manager keeps the socket, and serves its queue by the next start.
+            workers.hand_over(slot);
         }
         Ok(workers)
     }

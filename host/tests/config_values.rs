@@ -105,6 +105,11 @@ fn every_key_reaches_the_config() {
     let config = parse(FULL);
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
+    let account = (
+        config.server.user.as_deref(),
+        config.server.group.as_deref(),
+    );
+    assert_eq!(account, (Some("windlass"), Some("4000")));
     assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
     assert_eq!(config.server.client_fields[1], "x_api_key");
     assert_eq!(config.listeners[0].max_connections, 10_000);

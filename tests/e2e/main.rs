@@ -18,6 +18,8 @@
 
 mod access_format;
 mod access_log;
+mod account;
+mod activation;
 mod admin;
 mod admin_auth;
 mod admin_keys;

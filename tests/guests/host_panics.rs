@@ -18,7 +18,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use windlass::internals::config::Config;
 use windlass::internals::gateway::{Gateway, ProcessResources};
 use windlass::internals::server::{self, Workers};
-use windlass::internals::sockets::Predecessor;
+use windlass::internals::sockets::{ActivatedSockets, Predecessor};
 use windlass_tests::{Client, ClosedPort, Reply, Request, Response, Upstream, wait};
 
 use crate::stage::ACTOR;
@@ -123,7 +123,13 @@ impl InProcess {
         let config = config.unwrap_or_else(|problems| panic!("{problems}"));
         let one = NonZeroUsize::MIN;
         let resources = ProcessResources::new(&config, one).unwrap();
-        let bound = server::bind(&config.listeners, one, &mut Predecessor::default()).unwrap();
+        let bound = server::bind(
+            &config.listeners,
+            one,
+            &mut Predecessor::default(),
+            &mut ActivatedSockets::default(),
+        )
+        .unwrap();
         let mut problems = config.warnings.clone();
         let gateway = resources.build(config, &mut problems);
         let gateway = gateway.unwrap_or_else(|| panic!("{problems}"));

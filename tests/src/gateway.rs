@@ -50,7 +50,12 @@ fn set_up(command: &mut Command) {
 /// The path of `windlass-under-test`, which Cargo builds together with the tests of this package.
 /// Cargo gives its path only to test programs, and this file is part of a library. So this looks
 /// for it beside the running test program.
-fn program() -> PathBuf {
+///
+/// # Panics
+///
+/// If it is not there.
+#[must_use]
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this program");
     let folders = test.ancestors().skip(1);
     let mut programs = folders.map(|folder| folder.join("windlass-under-test"));
@@ -93,6 +98,12 @@ impl Builder {
         self
     }
 
+    /// The folder of the configuration.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -110,7 +121,7 @@ impl Builder {
         let mut command = match &self.shell {
             None => command([what, "--config", FILE]),
             Some(shell) => {
-                let mut wrapped = Command::new("sh");
+                let mut wrapped = Command::new("bash");
                 wrapped
                     .args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")])
                     .arg(program())
@@ -289,6 +300,12 @@ impl Gateway {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The number of the process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// The lines of standard error: the log.

@@ -48,7 +48,7 @@ pub mod wait;
 
 pub use client::{Client, Request, Response};
 pub use forward::Forward;
-pub use gateway::{Builder, Finished, Gateway, command};
+pub use gateway::{Builder, Finished, Gateway, command, program};
 pub use lines::Lines;
 pub use load::{Load, Report};
 pub use metrics::Metrics;

@@ -12,6 +12,8 @@ use crate::config::{self, Config, Span, StorePlace};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RestartOnly {
     workers: Option<NonZeroUsize>,
+    /// The user and the group.
+    account: [Option<String>; 2],
     max_rate_counters: usize,
     max_used_proofs: usize,
     admin: Option<config::Admin>,
@@ -30,6 +32,7 @@ impl RestartOnly {
         let mut secrets = Vec::new();
         Self {
             workers: config.server.workers,
+            account: [config.server.user.clone(), config.server.group.clone()],
             max_rate_counters: config.server.max_rate_counters,
             max_used_proofs: config.server.max_used_proofs,
             admin: config
@@ -52,6 +55,7 @@ impl RestartOnly {
     pub(crate) fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
         [
             (self.workers == other.workers, "`[server] workers`"),
+            (self.account == other.account, "`[server] user` and `group`"),
             (
                 self.max_rate_counters == other.max_rate_counters,
                 "`[server] max_rate_counters`",

@@ -1,7 +1,9 @@
 //! `windlass run`: starts the gateway, obeys signals, and ends.
 //!
-//! [`start`] builds everything between a configuration and the first request;
-//! [`RunningGateway::serve`] reloads and reopens logs; [`super::drain`] ends the process.
+//! [`start`] builds everything between a configuration and the first request, after the sockets if the process
+//! has to become another user ([`super::account`]);
+//! [`RunningGateway::serve`] obeys signals; [`super::reload`] takes another configuration, and [`super::drain`]
+//! ends the process.
 
 use std::error::Error;
 use std::num::NonZeroUsize;
@@ -11,25 +13,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
 
+use super::account::SystemAccount;
 use super::signals::{OperatorSignal, Signals};
 use super::{BAD_CONFIG, file_limit, notify, terminal};
 use crate::admin::{AdminListener, AdminStop, AdminTls, Reloads, Running};
 use crate::build::ProcessResources;
-use crate::config::{self, Config, LogLevel, Problems};
+use crate::config::{self, Config, Problems};
 use crate::error::Causes;
 use crate::observe::access_log::AccessLogWriter;
 use crate::observe::log_level::LogLevelSwitch;
 use crate::observe::sink::{RotationRule, Target, cure};
-use crate::proxy::gateway::Gateway;
 use crate::runtime::descriptors;
+use crate::runtime::sockets::activation::ActivatedSockets;
 use crate::runtime::sockets::handover::{Announced, Predecessor, SocketOffer};
-use crate::server::{self, BindError, NextListeners, PresentListeners, Workers};
+use crate::server::{self, BoundListeners, Workers};
 use crate::wasm::recorder::Recorder;
-
-/// The priority of a reload below that of requests (setpriority(2)).
-const NICE: i32 = 10;
 
 /// The number of workers: the configuration's, or one for each core.
 pub(crate) fn workers(config: &Config) -> NonZeroUsize {
@@ -50,6 +49,10 @@ pub(super) struct Launch {
     pub(super) recorder: Option<Recorder>,
     /// The access log, in place of that of the configuration.
     pub(super) access: Option<AccessLogWriter>,
+    /// The sockets, if they were bound before the process became another user.
+    pub(super) bound: Option<BoundSockets>,
+    /// The sockets that the service manager passed, if none are bound yet.
+    pub(super) activated: ActivatedSockets,
 }
 
 impl Launch {
@@ -60,18 +63,20 @@ impl Launch {
             read: Arc::new(move || Config::read(&path)),
             recorder: None,
             access: None,
+            bound: None,
+            activated: ActivatedSockets::default(),
         }
     }
 }
 
 /// A gateway that serves.
 pub(crate) struct RunningGateway {
-    read: ReadConfig,
+    pub(super) read: ReadConfig,
     pub(super) running: Arc<Running>,
     pub(super) workers: Workers,
     pub(super) access: Option<AccessLogWriter>,
     /// The certificate of the admin listener, if it has TLS.
-    tls: Option<AdminTls>,
+    pub(super) tls: Option<AdminTls>,
     pub(super) signals: Signals,
     pub(super) admin_stop: Option<AdminStop>,
     /// The addresses for a successor, which a drain offers.
@@ -89,6 +94,8 @@ pub(super) fn run_with(
     read: impl FnOnce() -> Result<Config, Problems>,
     serving: impl FnOnce(),
 ) -> ExitCode {
+    // Before there are other threads, since it changes the environment.
+    let activated = ActivatedSockets::from_environment();
     // A signal for a reload or for log rotation that arrives early must not end the process.
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -104,8 +111,17 @@ pub(super) fn run_with(
             return ExitCode::from(BAD_CONFIG);
         }
     };
+    let mut launch = Launch::of_file(path);
+    match become_account(&config, activated, &signals) {
+        Ok(EarlySockets::Bound(bound)) => launch.bound = Some(*bound),
+        Ok(EarlySockets::Later(activated)) => launch.activated = activated,
+        Err(code) => return code,
+    }
     let log_level = Arc::new(terminal::log(&config.log));
-    let code = match start(Launch::of_file(path), config, signals, log_level) {
+    if launch.bound.is_some() {
+        tracing::info!("running as the user of `[server]` from now on");
+    }
+    let code = match start(launch, config, signals, log_level) {
         Ok(started) => {
             serving();
             started.serve()
@@ -135,13 +151,22 @@ pub(super) fn start(
         None => ProcessResources::new(&config, count),
     };
     let foundation = foundation.map_err(failed)?;
-    let mut predecessor = Predecessor::default();
-    let bind = || server::bind(&config.listeners, count, &mut predecessor);
-    let bound = signals.enter_runtime(bind).map_err(failed)?;
-    let admin = config.admin.as_ref();
-    let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
-    let admin = signals.enter_runtime(|| admin.map(bind).transpose());
-    let admin = admin.map_err(failed)?;
+    let bound = match launch.bound {
+        Some(bound) => bound,
+        None => bind(&config, launch.activated, &signals, None)?,
+    };
+    let BoundSockets {
+        listeners: bound,
+        admin,
+        predecessor,
+        activated,
+    } = bound;
+    activated.close_unused();
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "Windlass and its filters run as root; set `[server] user`, or start it as another user"
+        );
+    }
     let access = match launch.access {
         Some(access) => Some(access),
         None => open_log(&config.log).map_err(failed)?,
@@ -209,6 +234,58 @@ pub(super) fn start(
     })
 }
 
+/// The sockets of a gateway that does not serve yet.
+pub(super) struct BoundSockets {
+    listeners: BoundListeners,
+    admin: Option<AdminListener>,
+    predecessor: Predecessor,
+    /// Those that no listener has taken.
+    activated: ActivatedSockets,
+}
+
+/// Binds all listeners, for a gateway that will be this user.
+fn bind(
+    config: &Config,
+    mut activated: ActivatedSockets,
+    signals: &Signals,
+    user: Option<u32>,
+) -> Result<BoundSockets, ExitCode> {
+    let mut predecessor = Predecessor::of_user(user);
+    let count = workers(config);
+    let listeners = || server::bind(&config.listeners, count, &mut predecessor, &mut activated);
+    let listeners = signals.enter_runtime(listeners).map_err(failed)?;
+    let admin = config.admin.as_ref();
+    let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
+    let admin = signals.enter_runtime(|| admin.map(bind).transpose());
+    Ok(BoundSockets {
+        listeners,
+        admin: admin.map_err(failed)?,
+        predecessor,
+        activated,
+    })
+}
+
+/// The sockets before the process has threads.
+enum EarlySockets {
+    Bound(Box<BoundSockets>),
+    /// They are bound later: the process stays the user that it is.
+    Later(ActivatedSockets),
+}
+
+/// Becomes the user of `[server]`, if there is one and it is another, after all sockets are bound.
+fn become_account(
+    config: &Config,
+    activated: ActivatedSockets,
+    signals: &Signals,
+) -> Result<EarlySockets, ExitCode> {
+    let Some(account) = SystemAccount::of(&config.server).map_err(failed)? else {
+        return Ok(EarlySockets::Later(activated));
+    };
+    let bound = bind(config, activated, signals, Some(account.uid()))?;
+    account.assume().map_err(failed)?;
+    Ok(EarlySockets::Bound(Box::new(bound)))
+}
+
 /// Prints why the gateway does not start.
 fn failed(error: impl Error) -> ExitCode {
     terminal::text(&format!("windlass: {}\n", Causes(&error)));
@@ -274,37 +351,6 @@ impl RunningGateway {
     pub(super) fn reloads(&self) -> u64 {
         self.running.reloads.done.load(Ordering::Relaxed)
     }
-
-    /// Reopens logs, builds the next gateway in the background, and puts it in use; any error
-    /// keeps the old one. Repeats that if another reload was asked for meanwhile. Returns whether
-    /// the gateway continues: a stop does not wait for a reload.
-    pub(super) fn reload(&mut self) -> bool {
-        loop {
-            notify::reloading();
-            reopen(self.access.as_ref());
-            let (access, mut again) = (self.access.as_ref(), false);
-            let on_signal = |signal| {
-                match signal {
-                    OperatorSignal::Reload => again = true,
-                    OperatorSignal::Reopen => reopen(access),
-                    OperatorSignal::Nothing(number) => ignore(number),
-                    OperatorSignal::End => return Some(()),
-                }
-                None
-            };
-            let (running, workers) = (&self.running, &mut self.workers);
-            let present = workers.present_listeners();
-            let built = build_in_background(Arc::clone(&self.read), Arc::clone(running), present);
-            let used = apply_build(built, running, workers, self.tls.as_ref());
-            let ended = self.signals.wait_for(used, on_signal).is_err();
-            if !ended {
-                notify::ready();
-            }
-            if ended || !again {
-                return !ended;
-            }
-        }
-    }
 }
 
 /// Reopens the access log, whose file may have been moved away.
@@ -330,124 +376,9 @@ pub(super) fn ignore(number: i32) {
     );
 }
 
-/// The result of a build.
-struct NextGateway {
-    gateway: Arc<Gateway>,
-    listeners: NextListeners,
-    level: LogLevel,
-}
-
-/// Builds on a thread of its own. If the process ends, nobody waits for it.
-fn build_in_background(
-    read: ReadConfig,
-    running: Arc<Running>,
-    present: PresentListeners,
-) -> oneshot::Receiver<Option<NextGateway>> {
-    let (done, built) = oneshot::channel();
-    let build = move || {
-        lower_priority();
-        // The receiver may have given up.
-        let _ = done.send(build(&read, &running.foundation, present));
-    };
-    let thread = std::thread::Builder::new().name("windlass-reload".into());
-    if let Err(error) = thread.spawn(build) {
-        tracing::error!(
-            "the reload did not start, because the system gives no thread: {error}; send SIGHUP again"
-        );
-    }
-    built
-}
-
-/// Puts the next gateway in use.
-async fn apply_build(
-    built: oneshot::Receiver<Option<NextGateway>>,
-    running: &Running,
-    workers: &mut Workers,
-    tls: Option<&AdminTls>,
-) {
-    let reloads = &running.reloads;
-    let next = match built.await {
-        Ok(Some(next)) => put_in_use(next, workers).await,
-        Ok(None) | Err(_) => None,
-    };
-    let Some((gateway, level)) = next else {
-        reloads.count(false);
-        tracing::error!(
-            generation = running.gateway.load().number,
-            "the new configuration has errors and is not used; the old one stays in use; correct it and send SIGHUP again"
-        );
-        return;
-    };
-    if let (Some(tls), Some(next)) = (tls, &gateway.admin_tls) {
-        tls.replace(Arc::clone(next));
-    }
-    running.log_level.configure(level);
-    running.foundation.put_in_use(&gateway);
-    let number = gateway.number;
-    running.gateway.store(gateway);
-    reloads.count(true);
-    tracing::info!(generation = number, "a new configuration is in use");
-}
-
-/// Gives the next gateway and its listeners to the workers. `None`: they go on with the old one.
-async fn put_in_use(next: NextGateway, workers: &mut Workers) -> Option<(Arc<Gateway>, LogLevel)> {
-    let used = workers.put_in_use(&next.gateway, next.listeners).await;
-    match used {
-        Ok(()) => Some((next.gateway, next.level)),
-        Err(error) => {
-            report_unbound(&error);
-            None
-        }
-    }
-}
-
-/// Prints why a listener of the new configuration cannot be bound.
-fn report_unbound(error: &BindError) {
-    terminal::text(&format!("windlass: {}\n", Causes(error)));
-}
-
-/// Builds the next gateway, and binds its new listeners.
-fn build(
-    read: &ReadConfig,
-    foundation: &ProcessResources,
-    present: PresentListeners,
-) -> Option<NextGateway> {
-    let config = match read() {
-        Ok(config) => config,
-        Err(problems) => {
-            report_problems(&problems);
-            return None;
-        }
-    };
-    let mut problems = config.warnings.clone();
-    let level = config.log.level;
-    let gateway = foundation.build(config, &mut problems);
-    report_problems(&problems);
-    let gateway = gateway?;
-    match present.bind(&gateway.listeners) {
-        Ok(listeners) => Some(NextGateway {
-            gateway,
-            listeners,
-            level,
-        }),
-        Err(error) => {
-            report_unbound(&error);
-            None
-        }
-    }
-}
-
 /// Prints the errors and warnings of a configuration, if there are any.
-fn report_problems(problems: &Problems) {
+pub(super) fn report_problems(problems: &Problems) {
     if !problems.is_empty() {
         terminal::text(&problems.to_string());
-    }
-}
-
-/// Compiling must not take a core from the workers. On Linux the priority belongs to the thread.
-fn lower_priority() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
-        tracing::debug!("cannot lower the priority of the reload's thread: {error}");
     }
 }

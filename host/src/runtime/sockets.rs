@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
+pub(crate) mod activation;
 pub(crate) mod handover;
 
 use handover::Predecessor;

@@ -35,6 +35,8 @@ pub(super) struct ActiveListener {
     address: SocketAddr,
     /// Duplicates of its sockets, until they are taken.
     duplicates: Vec<TcpListener>,
+    /// Whether its socket is the service manager's.
+    is_activated: bool,
 }
 
 impl BoundListener {
@@ -45,12 +47,32 @@ impl BoundListener {
             configured,
             address: address.unwrap_or(configured),
             duplicates: Vec::new(),
+            is_activated: false,
         };
         Self { listener, sockets }
     }
 
+    /// A listener on the service manager's socket, which so many workers share.
+    pub(super) fn activated(
+        slot: usize,
+        configured: SocketAddr,
+        socket: TcpListener,
+        workers: usize,
+    ) -> Result<Self, BindError> {
+        let copies = (1..workers).map(|_| socket.try_clone());
+        let copies: io::Result<Vec<_>> = copies.collect();
+        let mut sockets = copies.map_err(|cause| BindError::Other {
+            address: configured,
+            cause,
+        })?;
+        sockets.push(socket);
+        let mut bound = Self::new(slot, configured, sockets);
+        bound.listener.is_activated = true;
+        Ok(bound)
+    }
+
     /// Listen, keep duplicates of the sockets, and spread the sockets over the workers.
-    fn activate(mut self, shares: &mut [WorkerSockets]) -> io::Result<ActiveListener> {
+    fn listen(mut self, shares: &mut [WorkerSockets]) -> io::Result<ActiveListener> {
         let duplicates = self.sockets.iter().map(TcpListener::try_clone);
         self.listener.duplicates = duplicates.collect::<io::Result<_>>()?;
         let workers = shares.len().max(1);
@@ -70,17 +92,23 @@ pub(super) struct ListenerSet(Vec<ActiveListener>);
 
 impl ListenerSet {
     /// Listen on all sockets, and spread them over the workers.
-    pub(super) fn activate(
+    pub(super) fn listen(
         bound: Vec<BoundListener>,
         shares: &mut [WorkerSockets],
     ) -> io::Result<Self> {
-        let active = bound.into_iter().map(|one| one.activate(shares));
+        let active = bound.into_iter().map(|one| one.listen(shares));
         active.collect::<io::Result<_>>().map(Self)
     }
 
     /// The numbers of the listeners.
     pub(super) fn slots(&self) -> Arc<[usize]> {
         self.0.iter().map(|listener| listener.slot).collect()
+    }
+
+    /// The numbers of the listeners whose sockets are the service manager's.
+    pub(super) fn activated(&self) -> Vec<usize> {
+        let activated = self.0.iter().filter(|listener| listener.is_activated);
+        activated.map(|listener| listener.slot).collect()
     }
 
     /// The numbers and addresses of the listeners.
@@ -119,7 +147,7 @@ impl ListenerSet {
                     let slot = (0..listen::MAX_LISTENERS).find(is_free);
                     let slot = slot.ok_or(BindError::TooMany { address })?;
                     let bound = BoundListener::new(slot, address, sockets);
-                    let active = bound.activate(shares);
+                    let active = bound.listen(shares);
                     let active = active.map_err(|cause| BindError::Other { address, cause })?;
                     numbers.push(slot);
                     added.insert(slot, active);

@@ -223,6 +223,7 @@ impl WorkerContext {
                     is_removed: Cell::new(false),
                     removed: Notify::new(),
                 };
+                self.handed_over.borrow_mut().retain(|other| *other != slot);
                 listeners.insert(slot, Rc::new(listener));
             }
         }

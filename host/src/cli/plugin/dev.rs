@@ -23,6 +23,7 @@ use crate::observe::log_level::LogLevelSwitch;
 use crate::plugin_dev::{
     DevChange, DevConfig, DevOptions, EchoEndpoint, ExchangePrinter, SourceWatch, print_line,
 };
+use crate::runtime::sockets::activation::ActivatedSockets;
 use crate::wasm::recorder::Recorder;
 
 /// The options of `windlass plugin dev`.
@@ -179,6 +180,8 @@ impl Session {
             .map_err(|error| failed(&error))?;
         let config_now = Arc::clone(&self.config);
         let launch = Launch {
+            bound: None,
+            activated: ActivatedSockets::default(),
             read: Arc::new(move || config_now.load().read()),
             recorder: Some(recorder),
             access: Some(access),

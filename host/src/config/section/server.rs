@@ -16,7 +16,7 @@ use super::security_headers::{SecurityHeaders, ServerHeader};
 use crate::config::field::{Parsed, text_values};
 use crate::config::read::Table;
 use crate::config::value::address;
-use crate::config::value::name::pseudonym;
+use crate::config::value::name::{account, pseudonym};
 use crate::model::plan::RateLimit;
 
 pub use forwarding::*;
@@ -28,6 +28,13 @@ pub struct Server {
     /// The number of worker threads that carry requests.
     #[key(absent = "one for each core", within = 1..=1024)]
     pub workers: Option<NonZeroUsize>,
+    /// The user that Windlass becomes after it has bound its sockets, by name or number, if root starts it.
+    /// It gives up all capabilities then.
+    #[key(absent = "the user that starts it", kind = ACCOUNT)]
+    pub user: Option<String>,
+    /// The group that Windlass takes with [`Self::user`], by name or number.
+    #[key(absent = "the user's own group", kind = ACCOUNT)]
+    pub group: Option<String>,
     /// How long Windlass waits at a stop for requests that are still running.
     #[key(default = "30s", within = "0s"..="24h")]
     pub drain_timeout: Duration,
@@ -93,6 +100,9 @@ text_values! {
 
 const RESOLVER: Parsed<SocketAddr> =
     Parsed::new("an IP address with a port", address::resolver).matching(":[0-9]+$");
+
+const ACCOUNT: Parsed<String> =
+    Parsed::new("a name of this machine, or its number", account).matching("^[A-Za-z0-9_.-]+$");
 
 const PSEUDONYM: Parsed<String> = Parsed::new(
     "a name of letters, digits, `-`, `_` and `.`, up to 64 of them",

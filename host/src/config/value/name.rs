@@ -24,6 +24,15 @@ pub(in crate::config) fn pseudonym(text: &str) -> Result<String, Refused> {
     }
 }
 
+/// A user or a group of this machine, by its name or number.
+pub(in crate::config) fn account(text: &str) -> Result<String, Refused> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    match (1..=32).contains(&text.len()) && text.bytes().all(allowed) {
+        true => Ok(text.to_owned()),
+        false => Err(Refused::plain()),
+    }
+}
+
 /// Text for people and logs: not empty, one line, at most 256 bytes.
 pub(in crate::config) fn line(text: &str) -> Result<String, Refused> {
     if text.is_empty() {

@@ -61,13 +61,35 @@ fn is_own(peer: &impl AsFd) -> bool {
 pub struct Predecessor {
     /// The addresses that it offers, each with the connection on which it does so.
     offers: Vec<(SocketAddr, UnixStream)>,
+    /// The user that it may run as, beside the present one and root.
+    user: Option<u32>,
 }
 
 impl Predecessor {
+    /// The predecessor of a gateway that will become this user.
+    #[must_use]
+    pub(crate) fn of_user(user: Option<u32>) -> Self {
+        Self {
+            offers: Vec::new(),
+            user,
+        }
+    }
+
+    /// Connects to the gateway that offers this address.
+    fn connect(&self, address: SocketAddr) -> io::Result<UnixStream> {
+        let peer = UnixStream::connect_addr(&name(address)?)?;
+        let is_user =
+            || socket_peercred(&peer).is_ok_and(|peer| Some(peer.uid.as_raw()) == self.user);
+        if !is_own(&peer) && !is_user() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(peer)
+    }
+
     /// The sockets that listen on this address, if a gateway that drains offers it. There are none if
     /// that gateway passes none; then the address is to be shared with it.
     pub(crate) fn offers(&mut self, address: SocketAddr) -> Option<Vec<TcpListener>> {
-        let peer = connect(address).ok()?;
+        let peer = self.connect(address).ok()?;
         match passing::receive_all(&peer, address) {
             Ok(sockets) => {
                 self.offers.push((address, peer));
@@ -77,7 +99,7 @@ impl Predecessor {
                 tracing::debug!(%address, "the gateway that drains passes no sockets: {error}");
                 // On this connection it may still think that they were taken.
                 drop(peer);
-                self.offers.push((address, connect(address).ok()?));
+                self.offers.push((address, self.connect(address).ok()?));
                 Some(Vec::new())
             }
         }
@@ -117,14 +139,6 @@ pub(crate) enum Announced {
     Heard,
     /// Another successor was first.
     TooLate,
-}
-
-fn connect(address: SocketAddr) -> io::Result<UnixStream> {
-    let peer = UnixStream::connect_addr(&name(address)?)?;
-    if !is_own(&peer) {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
-    Ok(peer)
 }
 
 /// An address, and duplicates of all sockets that listen there.

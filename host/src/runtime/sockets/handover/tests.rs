@@ -105,7 +105,8 @@ fn a_successor_of_an_older_version_is_heard_and_has_no_sockets() {
         let duplicates = listening(2);
         let address = duplicates.address;
         let mut offer = SocketOffer::start([duplicates]);
-        connect(address).unwrap().write_all(&[SERVES]).unwrap();
+        let peer = Predecessor::default().connect(address);
+        peer.unwrap().write_all(&[SERVES]).unwrap();
         is_heard(&mut offer).await;
         assert!(!offer.withdraw(address));
     });
