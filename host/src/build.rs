@@ -57,7 +57,9 @@ use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::observe::route_stats::{RouteStatsRegistry, RouteStatsSet};
 use crate::proxy::gateway::{Gateway, Route};
 use crate::proxy::response_fields::ResponseFields;
+use crate::runtime::active_requests::{ActiveRequestBound, ActiveRequests};
 use crate::runtime::clock::Timestamp;
+use crate::runtime::memory::{self, MemoryWatcher};
 use crate::shared_store::StorageError;
 use crate::tokens::KeySources;
 use crate::upstream::endpoint::dns::{DnsResolver, LookupError, ResolvedAddresses};
@@ -98,6 +100,9 @@ pub struct ProcessResources {
     callout_thread: OnceLock<CalloutThread>,
     /// Whether it is made for a check, which puts nothing in use.
     is_for_check: bool,
+    /// The active requests of all workers.
+    active_requests: Arc<ActiveRequests>,
+    memory: MemoryWatcher,
     /// The gateway's name in `Via`, if the configuration gives none.
     via: String,
 }
@@ -225,6 +230,8 @@ impl ProcessResources {
             key_sources: KeySources::new(config.server.max_used_proofs),
             callout_thread: OnceLock::new(),
             is_for_check: false,
+            active_requests: Arc::default(),
+            memory: MemoryWatcher::default(),
             via: format!("{:016x}", fastrand::u64(..)),
         })
     }
@@ -255,6 +262,7 @@ impl ProcessResources {
         let tls = gateway.tls.iter().chain([&gateway.admin_tls]);
         let tls = tls.flatten().map(Arc::clone);
         self.certificates.put_in_use(tls.collect());
+        self.memory.put_in_use(gateway.max_memory);
         self.upstreams.put_in_use(&gateway.upstreams);
         self.dns.store(Arc::clone(&gateway.dns));
         self.maintenance.maintain(&gateway.upstreams, &gateway.dns);
@@ -433,6 +441,13 @@ impl ProcessResources {
             drain_timeout: config.server.drain_timeout,
             drain_delay: config.server.drain_delay,
             workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
+            active_bound: ActiveRequestBound::new(
+                config.server.max_active_requests,
+                self.workers.get(),
+            ),
+            active_requests: Arc::clone(&self.active_requests),
+            max_memory: config.server.max_memory.or_else(memory::default_bound),
+            memory: Arc::clone(&self.memory.pressure),
             alive: Arc::clone(&self.gateways_in_memory),
         }))
     }

@@ -124,6 +124,8 @@ codes! {
     Throttled = "throttled", TOO_MANY_REQUESTS, Client, "too many requests";
     /// The request came back to a route that had already forwarded it: an endpoint leads back to the gateway. The log names the route.
     LoopDetected = "loop_detected", LOOP_DETECTED, Gateway, "the request goes around in a loop";
+    /// The gateway has as many active requests as it may have, or uses as much memory as it may; `Retry-After` says when to try again.
+    GatewayOverloaded = "gateway_overloaded", SERVICE_UNAVAILABLE, Gateway, "the gateway is overloaded";
     /// The gateway itself failed.
     Internal = "internal", INTERNAL_SERVER_ERROR, Gateway, "the gateway failed";
     /// The upstream has no available endpoint.

@@ -16,6 +16,7 @@ pub(crate) mod flood;
 pub(crate) mod handshake;
 pub(crate) mod head;
 pub(crate) mod json;
+pub(crate) mod limit;
 pub(crate) mod name;
 pub(crate) mod oci;
 pub(crate) mod period;

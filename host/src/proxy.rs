@@ -10,6 +10,7 @@ mod end;
 mod find;
 pub(crate) mod gateway;
 pub(crate) mod generation;
+mod load;
 mod log;
 mod options;
 mod rates;
@@ -104,6 +105,8 @@ struct RunningExchange {
     /// The flags of the request's fields.
     header_flags: HeaderFlags,
     is_options: bool,
+    /// Whether it counts as an active request.
+    has_permit: bool,
     sent: u64,
     ended: bool,
 }
@@ -132,6 +135,7 @@ impl RunningExchange {
             upgrade: None,
             is_http10: false,
             header_flags: seen,
+            has_permit: false,
             sent: 0,
             ended: false,
         }
@@ -153,6 +157,7 @@ impl RunningExchange {
     /// The stops of a request, in order: route, chain in, upstream, chain out. The response's head stays in
     /// the exchange, and the rest of the request's body where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
+        self.admit()?;
         let generation = Rc::clone(&self.generation);
         if let Some(redirect) = &self.connection.listener.https_redirect
             && let Some(head) = self

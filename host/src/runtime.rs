@@ -3,8 +3,10 @@
 //!
 //! Promises: it knows no request. Only `http` and the stops above use it.
 
+pub(crate) mod active_requests;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
+pub(crate) mod memory;
 pub(crate) mod panics;
 pub(crate) mod process;
 pub(crate) mod sockets;

@@ -23,6 +23,7 @@ use crate::runtime::sockets::handover::{Duplicates, Predecessor};
 use crate::runtime::worker_shared::WorkerShared;
 
 mod accept;
+mod client_connections;
 mod client_io;
 mod connection;
 mod connections;

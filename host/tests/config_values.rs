@@ -112,7 +112,10 @@ fn every_key_reaches_the_config() {
     assert_eq!(account, (Some("windlass"), Some("4000")));
     assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
     assert_eq!(config.server.client_fields[1], "x_api_key");
-    assert_eq!(config.listeners[0].max_connections, 10_000);
+    let listener = &config.listeners[0];
+    assert_eq!(listener.max_connections, 10_000);
+    assert_eq!(listener.max_connections_per_client, Some(500));
+    assert_eq!(listener.max_requests_per_connection, 5_000);
     assert_eq!(
         config.wasm.cache,
         CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
@@ -331,6 +334,8 @@ fn apis_and_plans_are_read() {
     assert_eq!(config.server.rate, Some(rate(10_000.0, 20_000)));
     assert_eq!(config.server.max_rate_counters, 5_000);
     assert_eq!(config.server.max_used_proofs, 6_000);
+    assert_eq!(config.server.max_active_requests, 9_000);
+    assert_eq!(config.server.max_memory, Some(4 << 30));
     assert_eq!(config.routes[0].rate, Some(rate(2.5, 100)));
     assert_eq!(config.routes[1].rate, None);
 }
@@ -586,6 +591,10 @@ fn everything_else_has_a_default() {
         (None, &None, UpstreamProtocol::Auto)
     );
     assert_eq!((listener.max_streams, &listener.tls), (100, &None));
+    assert_eq!(listener.max_connections_per_client, None);
+    assert_eq!(listener.max_requests_per_connection, 100_000);
+    assert_eq!(config.server.max_active_requests, 100_000);
+    assert_eq!(config.server.max_memory, None);
     assert_eq!(
         (upstream.max_idle, upstream.max_head, &upstream.host),
         (128, 64 << 10, &HostRule::Preserve)

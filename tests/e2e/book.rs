@@ -356,3 +356,52 @@ fn the_filter_of_the_tutorial_is_that_of_a_new_plugin_and_lets_only_listed_teams
     assert_eq!(gateway.send(&from("red")).code(), "team_unknown");
     assert_eq!(gateway.send(&from("blue")).text(), "an order\n");
 }
+
+/// The words in backticks of a cell.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_page_of_limits_names_keys_codes_and_metrics_that_exist() {
+    let read = |name: &str| fs::read_to_string(docs(name)).unwrap();
+    let (limits, config) = (read("reference/limits.md"), read("reference/config.md"));
+    let (errors, metrics) = (read("reference/errors.md"), read("reference/metrics.md"));
+    let gateway = start(&["[[route]]\npath = \"/\"\nrespond = {}\n"]);
+    let answer = Client::connect(gateway.admin_address())
+        .send(&Request::get("/metrics").header("accept", "text/plain"));
+    let section = limits.split("## Limits on clients and on load\n").nth(1);
+    let section = section.unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|row| row.starts_with("| "));
+    let rows: Vec<Vec<&str>> = rows.skip(2).map(|row| row.split(" |").collect()).collect();
+    assert!(rows.len() >= 15, "{}", rows.len());
+    for row in &rows {
+        let [_, key, _, sees, metric, ..] = row[..] else {
+            panic!("{row:?}");
+        };
+        for key in quoted(key) {
+            assert!(config.contains(&format!("\n| `{key}` | ")), "{key}");
+        }
+        for code in quoted(sees).filter(|word| {
+            let is_word = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+            word.contains('_') && word.chars().all(is_word)
+        }) {
+            assert!(errors.contains(&format!("\n| `{code}` | ")), "{code}");
+        }
+        for series in quoted(metric) {
+            let family = series.split('{').next().unwrap();
+            assert!(metrics.contains(&format!("| `{family}` | ")), "{family}");
+            let is_there = |line: &str| line.starts_with(series);
+            assert!(answer.text().lines().any(is_there), "{series}");
+        }
+    }
+    // Every word of the family has its row.
+    for limit in gateway
+        .metrics()
+        .by("windlass_limits_hit_total", "limit")
+        .keys()
+    {
+        let series = format!("`windlass_limits_hit_total{{limit=\"{limit}\"}}`");
+        assert!(section.contains(&series), "{series}");
+    }
+}

@@ -9,12 +9,12 @@ use crate::config::{all_to, start};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub(crate) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
@@ -26,7 +26,7 @@ const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
 const MAX_FRAMES: usize = 1000;
 const MAX_EMPTY: usize = 100;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
@@ -40,7 +40,7 @@ fn gateway(upstream: &Upstream) -> Gateway {
 }
 
 /// A connection on which the preface and these frames were sent.
-fn connection(gateway: &Gateway, frames: &[u8]) -> TcpStream {
+pub(crate) fn connection(gateway: &Gateway, frames: &[u8]) -> TcpStream {
     let mut stream = gateway.client().sender();
     let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[]), frames].concat();
     // The gateway may close before it has read everything.
@@ -48,7 +48,7 @@ fn connection(gateway: &Gateway, frames: &[u8]) -> TcpStream {
     stream
 }
 
-fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

@@ -76,6 +76,7 @@ mod leave;
 mod leaving_clients;
 mod limits;
 mod listeners;
+mod load_limits;
 mod log_files;
 mod log_level;
 mod loops;

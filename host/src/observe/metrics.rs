@@ -11,6 +11,7 @@ use super::stats::{Counter, WorkerStats};
 use crate::error::Code;
 use crate::model::flood::FloodKind;
 use crate::model::handshake::HandshakeFailure;
+use crate::model::limit::LimitKind;
 
 /// One value with its labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,6 +202,7 @@ families! {
         tls_handshakes = Counter, "Finished TLS handshakes with clients, by version and by whether they resumed an earlier session";
         tls_handshake_failures = Counter, "Failed TLS handshakes with clients, by reason";
         http2_floods = Counter, "HTTP/2 connections closed because the client flooded them with frames, by kind";
+        limits_hit = Counter, "How often a limit on clients or on the gateway's load was reached, by limit";
         requests = Counter, "Requests whose head was read";
         requests_active = Gauge, "Active requests";
         responses_cut = Counter, "Responses cut before the end of their body";
@@ -281,6 +283,12 @@ pub(crate) fn of_workers<'a>(
             .filter_map(|one| one.floods.get(kind as usize));
         let sum: u64 = counters.map(Counter::value).sum();
         families.http2_floods.push(&[("kind", kind.as_str())], sum);
+    }
+    for limit in LimitKind::ALL {
+        let counters = workers.clone();
+        let counters = counters.filter_map(|one| one.limits_hit.get(limit as usize));
+        let sum: u64 = counters.map(Counter::value).sum();
+        families.limits_hit.push(&[("limit", limit.as_str())], sum);
     }
     for code in Code::ALL {
         let counters = workers.clone().filter_map(|one| one.codes.get(*code));

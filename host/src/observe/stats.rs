@@ -11,6 +11,7 @@ use crate::config::TlsVersion;
 use crate::error::Code;
 use crate::model::flood::FloodKind;
 use crate::model::handshake::HandshakeFailure;
+use crate::model::limit::LimitKind;
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -81,6 +82,8 @@ pub(crate) struct WorkerStats {
     pub(crate) handshake_failures: [Counter; HandshakeFailure::ALL.len()],
     /// HTTP/2 connections closed because their client flooded them, in the order of [`FloodKind::ALL`].
     pub(crate) floods: [Counter; FloodKind::ALL.len()],
+    /// How often each limit was reached, in the order of [`LimitKind::ALL`].
+    pub(crate) limits_hit: [Counter; LimitKind::ALL.len()],
     /// Requests whose head was read.
     pub(crate) requests: Counter,
     /// Active requests.
@@ -133,6 +136,13 @@ impl WorkerStats {
     /// Counts a connection that its client flooded.
     pub(crate) fn flooded(&self, kind: FloodKind) {
         if let Some(counter) = self.floods.get(kind as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a limit that was reached.
+    pub(crate) fn limit_hit(&self, limit: LimitKind) {
+        if let Some(counter) = self.limits_hit.get(limit as usize) {
             counter.add(1);
         }
     }

@@ -137,6 +137,7 @@ impl RunningExchange {
 
 impl Drop for RunningExchange {
     fn drop(&mut self) {
+        self.give_permit_back();
         match self.exchange.is_present() {
             true => self.finish(),
             // A panic took the exchange and ends this connection. A second panic here would end the process.

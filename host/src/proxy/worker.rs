@@ -25,11 +25,13 @@ use crate::http::client_connection::ClientConnection;
 use crate::http::proxy_protocol::ProxiedClient;
 use crate::http::tls::session::TlsSession;
 use crate::http::watch::Watch;
+use crate::model::limit::LimitKind;
 use crate::model::request_id::RequestId;
 use crate::model::word::Word as _;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::log_rate_limit::LogRateLimit;
 use crate::observe::stats::WorkerStats;
+use crate::runtime::active_requests::SparePermits;
 use crate::runtime::panics;
 use crate::runtime::worker_shared::WorkerShared;
 
@@ -46,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) tick: Cell<u64>,
     /// Its input of the access log, if there is one.
     pub(crate) access: Option<LogBuffer>,
+    /// Its permits for active requests that no request has.
+    pub(crate) permits: SparePermits,
     /// Exchanges that have ended and whose log phases have not run.
     pub(crate) log_phases: LogPhaseQueue,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
@@ -53,6 +57,8 @@ pub(crate) struct Worker {
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection`].
     key_log_limits: [LogRateLimit; KeyRejection::WORDS.len()],
     flood_log_limit: LogRateLimit,
+    /// How many lines each limit gets, in the order of [`LimitKind::ALL`].
+    limit_log_limits: [LogRateLimit; LimitKind::ALL.len()],
     generation: RefCell<Rc<Generation>>,
 }
 
@@ -129,10 +135,12 @@ impl Worker {
             draining: Cell::new(false),
             tick: Cell::new(generation.tick()),
             access,
+            permits: SparePermits::default(),
             log_phases: LogPhaseQueue::default(),
             log_limits: std::array::from_fn(|_| LogRateLimit::default()),
             key_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
             flood_log_limit: LogRateLimit::for_strangers(),
+            limit_log_limits: std::array::from_fn(|_| LogRateLimit::for_strangers()),
             generation: RefCell::new(generation),
         }
     }
@@ -158,6 +166,13 @@ impl Worker {
     #[must_use]
     pub(crate) fn should_log_flood(&self) -> Option<u64> {
         self.flood_log_limit.take(self.shared.clock.now())
+    }
+
+    /// Whether the log may have another line about this limit now, with the number that were left out before.
+    #[must_use]
+    pub(crate) fn should_log_limit(&self, limit: LimitKind) -> Option<u64> {
+        let lines = self.limit_log_limits.get(limit as usize)?;
+        lines.take(self.shared.clock.now())
     }
 
     /// Queue the log phases of an exchange. If the queue is full, they do not run.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
+use super::client_connections::ClientBound;
 use super::connection;
 use super::listen::ConnectionCount;
 use super::proxied::{self, ProxyHeaderRule};
@@ -256,10 +257,15 @@ impl WorkerContext {
         let registration = self.connections.add(Arc::clone(&watch), listener.slot);
         shared.stats.connections.add(1);
         shared.stats.connections_open.add(1);
+        let clients = limits.max_connections_per_client.map(|most| ClientBound {
+            all: Arc::clone(&self.loads.clients),
+            listener: listener.slot,
+            most,
+        });
         let mut connection = WorkerConnection::new(worker, watch, limits, remote);
         connection.set_local(local.flatten());
         spawn_local(async move {
-            connection::serve(connection, stream, rule, tls.as_deref()).await;
+            connection::serve(connection, stream, rule, clients, tls.as_deref()).await;
             shared.stats.connections_open.subtract(1);
             drop((registration, ticket));
         });

@@ -22,6 +22,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::client_connections::ClientBound;
 use super::client_io::{ClientIo, ClientTap};
 use super::proxied::{self, ProxyHeaderRule};
 use super::{client_io, handshake, head, http2, refusal};
@@ -32,6 +33,7 @@ use crate::http::tap::TappedIo;
 use crate::http::tls::HTTP2;
 use crate::http::tls::live::LiveTls;
 use crate::http::watch::{ConnectionPhase, TimeoutKind, Watch};
+use crate::model::limit::LimitKind;
 use crate::proxy::worker::WorkerConnection;
 use crate::proxy::{self, Tunnel, TunnelSlot};
 
@@ -49,12 +51,17 @@ pub(crate) async fn serve(
     mut connection: WorkerConnection,
     socket: TcpStream,
     rule: ProxyHeaderRule,
+    clients: Option<ClientBound>,
     tls: Option<&LiveTls>,
 ) {
     let watch = Arc::clone(&connection.watch);
+    let mut is_client_certain = rule == ProxyHeaderRule::Never;
     if rule != ProxyHeaderRule::Never {
         match Box::pin(proxied::read(&socket, &watch, rule)).await {
-            Ok(Some(client)) => connection.set_proxied(client),
+            Ok(Some(client)) => {
+                connection.set_proxied(client);
+                is_client_certain = true;
+            }
             Ok(None) => {}
             Err(error) => {
                 connection.stats().proxy_headers_refused.add(1);
@@ -63,6 +70,11 @@ pub(crate) async fn serve(
             }
         }
     }
+    // A connection of a proxy's own is not counted.
+    let clients = clients.filter(|_| is_client_certain);
+    let Ok(_counted) = clients.map_or(Ok(None), |bound| bound.admit(&connection)) else {
+        return;
+    };
     let stream = match tls {
         None => Stream::Clear(socket),
         Some(tls) => match Box::pin(handshake::accept(tls.config(), socket, &watch)).await {
@@ -97,6 +109,7 @@ pub(crate) async fn serve(
     let builder = builder(&connection.listener);
     let service = service_fn(move |request: Request<Incoming>| {
         let arrival = head::receive(&connection, request);
+        limit_requests(&connection);
         proxy::handle(Rc::clone(&connection), arrival, Rc::clone(&slot))
     });
     let serving = Serving {
@@ -111,6 +124,16 @@ pub(crate) async fn serve(
         ConnectionEnd::Linger(stream) => linger(stream).await,
         ConnectionEnd::Upgraded(stream, read, tunnel) => Box::pin(tunnel.pass(stream, read)).await,
         ConnectionEnd::Http2(stream, read) => Box::pin(http2::serve(other, stream, read)).await,
+    }
+}
+
+/// If this is the last request that the connection may carry, let it end as in a drain.
+pub(super) fn limit_requests(connection: &WorkerConnection) {
+    if connection.watch.served() == connection.listener.max_requests_per_connection {
+        connection
+            .stats()
+            .limit_hit(LimitKind::RequestsPerConnection);
+        connection.watch.drain(0);
     }
 }
 

@@ -24,6 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 
+use super::connection::limit_requests;
 use super::{h2_guard, head};
 use crate::config::Listener;
 use crate::http::stream::Stream;
@@ -61,6 +62,7 @@ pub(crate) async fn serve(connection: Rc<WorkerConnection>, stream: Stream, read
     let serving = Rc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
         let exchange = Rc::new(serving.exchange());
+        limit_requests(&serving);
         next.set_watch(&exchange.watch);
         let arrival = head::receive(&exchange, request);
         // A stream that becomes a tunnel has a task of its own.

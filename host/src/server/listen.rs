@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use super::client_connections::ClientConnections;
 use crate::runtime::sockets;
 use crate::runtime::sockets::handover::Predecessor;
 
@@ -83,6 +84,8 @@ pub(crate) struct Loads {
     workers: Vec<Load>,
     listeners: Vec<Load>,
     demands: Vec<RoomDemand>,
+    /// Those of each client.
+    pub(super) clients: Arc<ClientConnections>,
 }
 
 /// How many workers want room for a new connection of one listener, and whether that was logged.
@@ -105,6 +108,7 @@ impl Loads {
             workers: loads(workers),
             listeners: loads(MAX_LISTENERS),
             demands: (0..MAX_LISTENERS).map(|_| RoomDemand::default()).collect(),
+            clients: ClientConnections::new(),
         })
     }
 

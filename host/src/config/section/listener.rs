@@ -60,6 +60,15 @@ pub struct Listener {
     /// longest to accept a new one; if none is idle, new ones wait.
     #[key(default = 10_000, within = 1..=10_000_000)]
     pub max_connections: usize,
+    /// The most open connections of one client: of an IPv4 address, or of an IPv6 network of 64
+    /// bits. Windlass closes more at once. The `trusted_proxies` may have any number. With
+    /// `proxy_protocol`, the client that the proxy names counts.
+    #[key(absent = "`max_connections`: many clients may share one address", within = 1..=10_000_000)]
+    pub max_connections_per_client: Option<usize>,
+    /// The most requests on one connection. The last one gets `connection: close`, or GOAWAY on
+    /// HTTP/2.
+    #[key(default = 100_000, within = 1..=1_000_000_000, synonyms = "keepalive_requests keep_alive_requests")]
+    pub max_requests_per_connection: u64,
     /// The most concurrent requests on one HTTP/2 connection.
     #[key(default = 100, within = 1..=10_000)]
     pub max_streams: u32,

@@ -74,6 +74,14 @@ pub struct Server {
     /// use at most half of the room.
     #[key(default = 900_000, within = 1..=100_000_000)]
     pub max_used_proofs: usize,
+    /// The most active requests, WebSockets and other tunnels among them. Beyond it, requests get 503
+    /// `gateway_overloaded`. With many workers, Windlass may refuse from seven eighths of it on.
+    #[key(default = 100_000, within = 1..=100_000_000)]
+    pub max_active_requests: usize,
+    /// The most resident memory of the process. Near it, requests get 503 `gateway_overloaded` until
+    /// Windlass uses less.
+    #[key(absent = "90 % of the memory of the machine or container", within = "16MiB"..="64TiB")]
+    pub max_memory: Option<u64>,
     /// The name of this gateway in `Via`. Windlass uses it to detect loops (508 `loop_detected`).
     /// Gateways that share a name count as one.
     #[key(absent = "a random name, a new one at each start", kind = PSEUDONYM)]
