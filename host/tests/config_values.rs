@@ -116,6 +116,8 @@ fn every_key_reaches_the_config() {
     assert_eq!(listener.max_connections, 10_000);
     assert_eq!(listener.max_connections_per_client, Some(500));
     assert_eq!(listener.max_requests_per_connection, 5_000);
+    let rates = (listener.min_body_rate, listener.min_response_rate);
+    assert_eq!(rates, (Some(1024), None));
     assert_eq!(
         config.wasm.cache,
         CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
@@ -593,6 +595,8 @@ fn everything_else_has_a_default() {
     assert_eq!((listener.max_streams, &listener.tls), (100, &None));
     assert_eq!(listener.max_connections_per_client, None);
     assert_eq!(listener.max_requests_per_connection, 100_000);
+    let rates = (listener.min_body_rate, listener.min_response_rate);
+    assert_eq!(rates, (Some(240), Some(240)));
     assert_eq!(config.server.max_active_requests, 100_000);
     assert_eq!(config.server.max_memory, None);
     assert_eq!(

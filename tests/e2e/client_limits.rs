@@ -1,5 +1,9 @@
 //! Limits on the time and the memory that a client may use.
 
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use windlass_tests::wait::moment;
 use windlass_tests::{Gateway, Reply, Request, Upstream};
 
 use crate::config::{all_to, start};
@@ -201,4 +205,100 @@ fn a_connection_that_says_nothing_has_the_time_of_a_head() {
     assert_eq!(client.get("/").status, 200);
     assert!(gateway.client().is_closed());
     assert_eq!(client.get("/").status, 200);
+}
+
+/// Sends a byte of a body of 40 bytes at each interval, until the gateway answers or the body ends.
+fn trickled(gateway: &Gateway, fields: &str) -> (u16, String) {
+    let mut client = gateway.client();
+    client.send_raw(format!(
+        "POST / HTTP/1.1\r\nhost: a\r\n{fields}content-length: 40\r\n\r\n"
+    ));
+    for _ in 0..40 {
+        moment(Instant::now() + Duration::from_millis(25));
+        if client.try_send_raw(b"a").is_err() {
+            break;
+        }
+    }
+    let answer = client.read_response();
+    let code = match answer.status {
+        200 => String::new(),
+        _ => answer.code(),
+    };
+    (answer.status, code)
+}
+
+#[test]
+fn a_body_that_trickles_is_408_and_not_where_its_rate_is_free() {
+    let upstream = Upstream::text("ok");
+    // 40 bytes a second are sent.
+    let slow = with_listener(
+        "body_idle_timeout = \"400ms\"\nmin_body_rate = \"4KiB\"",
+        &upstream,
+    );
+    assert_eq!(trickled(&slow, ""), (408, "request_timeout".to_owned()));
+    let metrics = slow.metrics();
+    let limit = [("limit", "body_rate")];
+    assert_eq!(metrics.with("windlass_limits_hit_total", &limit), 1.0);
+    assert_eq!(upstream.count(), 0);
+    // A call of gRPC may send a message now and then.
+    let call = trickled(&slow, "content-type: application/grpc\r\nte: trailers\r\n");
+    assert_eq!(call, (200, String::new()));
+    for keys in ["min_body_rate = \"1B\"", "min_body_rate = \"none\""] {
+        let keys = format!("body_idle_timeout = \"400ms\"\n{keys}");
+        let patient = with_listener(&keys, &upstream);
+        assert_eq!(trickled(&patient, ""), (200, String::new()), "{keys}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_is_cut() {
+    let upstream = Upstream::bytes(1 << 30);
+    let gateway = with_listener(
+        "write_timeout = \"3s\"\nmin_response_rate = \"1GiB\"",
+        &upstream,
+    );
+    let mut stream = gateway.client().sender();
+    stream.write_all(&Request::get("/").bytes()).unwrap();
+    let mut space = vec![0; 64 * 1024];
+    let end = Instant::now() + Duration::from_secs(60);
+    // It reads a megabyte a second, so no single write waits for long.
+    while let Ok(1..) = stream.read(&mut space) {
+        assert!(Instant::now() < end, "the client was not cut");
+        moment(Instant::now() + Duration::from_millis(50));
+    }
+    gateway.metrics_when("the slow reader to be cut", |metrics| {
+        metrics.with("windlass_limits_hit_total", &[("limit", "response_rate")]) == 1.0
+            && metrics["windlass_responses_cut_total"] == 1.0
+    });
+    upstream.wait_for_no_connection();
+}
+
+#[test]
+fn slow_heads_and_stalled_bodies_are_shed_while_others_are_served() {
+    let upstream = Upstream::text("ok");
+    let gateway = with_listener(
+        "header_timeout = \"2s\"\nbody_idle_timeout = \"2s\"",
+        &upstream,
+    );
+    let slow = (0..200).map(|_| "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ");
+    let stalled = (0..50).map(|_| "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\nhalf");
+    let clients = slow.chain(stalled).map(|bytes| {
+        let mut client = gateway.client();
+        client.send_raw(bytes);
+        client
+    });
+    let mut clients: Vec<_> = clients.collect();
+    let load = gateway.load(Request::get("/")).connections(2).start();
+    for client in &mut clients {
+        assert_eq!(client.read_response().status, 408);
+    }
+    let report = load.stop();
+    assert!(
+        report.status(200) > 0 && report.failures.is_empty(),
+        "{report:?}"
+    );
+    drop(clients);
+    gateway.metrics_when("the end of the slow connections", |metrics| {
+        metrics["windlass_connections_open"] == 0.0
+    });
 }

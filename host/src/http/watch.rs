@@ -12,6 +12,7 @@
 
 mod exchange;
 mod exchanges;
+mod rate;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 pub(crate) use exchanges::ExchangeRegistration;
 
 use exchanges::Exchanges;
+use rate::{MinRates, RateSamples};
 
 use crate::config::Listener;
 use crate::http::interim::InterimQueue;
@@ -106,6 +108,7 @@ struct ClientTimeouts {
     /// None: for ever.
     body: Option<u64>,
     write: u64,
+    min_rates: MinRates,
 }
 
 /// A flag that one task sets and others read.
@@ -141,6 +144,8 @@ pub(crate) struct ExchangeFacts {
     pub(crate) body_refused: SharedFlag,
     body_fault: AtomicU8,
     request_bytes: AtomicU64,
+    /// How long its client was waited for, and how much the client has read.
+    rates: RateSamples,
     first_byte: AtomicU32,
     upload_idle: AtomicU32,
     /// The number of the endpoint that it is with.
@@ -189,6 +194,10 @@ impl Watch {
             idle: milliseconds(listener.keep_alive_timeout),
             body: listener.body_idle_timeout.map(milliseconds),
             write: milliseconds(listener.write_timeout),
+            min_rates: MinRates {
+                body: listener.min_body_rate,
+                response: listener.min_response_rate,
+            },
         };
         let watch = Self::unarmed(shared, limits, tick, false);
         watch.begin_first_wait();
@@ -314,6 +323,7 @@ impl Watch {
 
     /// Check the deadlines. The watch task gives the time, and the numbers of the endpoints that have left.
     pub(crate) fn check(&self, now: u64, left: &[u64]) {
+        self.check_rates();
         for wait in TimeoutKind::ALL {
             let passed = self.cell(wait).is_some_and(|cell| {
                 let deadline = cell.load(Relaxed);
@@ -440,60 +450,4 @@ pub(crate) fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drain_waits_for_a_request_that_is_probably_on_its_way() {
-        let limits = ClientTimeouts {
-            head: 1,
-            idle: 75_000,
-            body: None,
-            write: 1,
-        };
-        let answered = |ago: u64| {
-            let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
-            watch.count_served();
-            watch.shared.clock.set(100_000 - ago);
-            watch.enter(ConnectionPhase::Answered);
-            watch.on_flushed();
-            watch.shared.clock.set(100_000);
-            watch.drain(1000);
-            watch
-        };
-        assert!(answered(5000).is_idle_after_request());
-        let watch = answered(300);
-        assert!(!watch.is_idle_after_request());
-        watch.check(100_900, &[]);
-        assert!(!watch.expired(TimeoutKind::Client));
-        watch.check(101_100, &[]);
-        assert!(watch.expired(TimeoutKind::Client));
-    }
-
-    #[test]
-    fn only_the_exchange_with_the_endpoint_that_left_is_signed() {
-        let limits = ClientTimeouts {
-            head: 1,
-            idle: 1,
-            body: None,
-            write: 1,
-        };
-        let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
-        watch.begin_exchange(false);
-        watch.set_endpoint(1);
-        watch.check(1, &[2]);
-        assert!(!watch.has_endpoint_left());
-        watch.check(1, &[1]);
-        assert!(watch.has_endpoint_left());
-        // Another attempt begins, and has no endpoint yet.
-        watch.begin_retry();
-        watch.check(1, &[1]);
-        assert!(!watch.has_endpoint_left());
-        watch.set_endpoint(2);
-        watch.check(1, &[1, 2]);
-        assert!(watch.has_endpoint_left());
-        watch.begin_exchange(false);
-        watch.check(1, &[1, 2]);
-        assert!(!watch.has_endpoint_left(), "the next request");
-    }
-}
+mod tests;

@@ -11,6 +11,10 @@ pub(crate) enum LimitKind {
     ConnectionsPerClient,
     /// `max_requests_per_connection` of a listener.
     RequestsPerConnection,
+    /// `min_body_rate` of a listener.
+    BodyRate,
+    /// `min_response_rate` of a listener.
+    ResponseRate,
     /// `max_active_requests` of the server.
     ActiveRequests,
     /// `max_memory` of the server.
@@ -18,9 +22,11 @@ pub(crate) enum LimitKind {
 }
 
 impl LimitKind {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
+        Self::BodyRate,
+        Self::ResponseRate,
         Self::ActiveRequests,
         Self::Memory,
     ];
@@ -30,6 +36,8 @@ impl LimitKind {
         match self {
             Self::ConnectionsPerClient => "connections_per_client",
             Self::RequestsPerConnection => "requests_per_connection",
+            Self::BodyRate => "body_rate",
+            Self::ResponseRate => "response_rate",
             Self::ActiveRequests => "active_requests",
             Self::Memory => "memory",
         }

@@ -97,6 +97,7 @@ pub(super) fn respond(
     slot: &TunnelSlot,
 ) -> Response<ResponseBody> {
     run.connection.watch.exchange.takes_interim.set(false);
+    run.connection.watch.exempt_body_from_rate();
     if let Some(upgrade) = run.upgrade.take() {
         match take_tunnel(&mut run, &upgrade) {
             Some(taken) => return answer_upgrade(run, &upgrade, taken, slot),
@@ -284,8 +285,9 @@ impl HttpBody for ResponseBody {
                 } else {
                     frame
                 };
-                run.connection.watch.begin_chunk_write();
-                run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                run.connection.watch.begin_chunk_write(length);
+                run.sent += length as u64;
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {

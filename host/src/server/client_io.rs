@@ -278,7 +278,7 @@ impl IoTap for ClientTap {
         if let Poll::Ready(Ok(count)) = &outcome {
             self.in_write = *count < all;
         }
-        self.output.track(&self.watch, outcome)
+        self.output.track_write(&self.watch, outcome)
     }
 
     fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

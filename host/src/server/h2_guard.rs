@@ -262,7 +262,7 @@ impl IoTap for H2Guard {
             floods.note_content(std::mem::take(&mut self.outgoing.content));
             floods.note_responses(std::mem::take(&mut self.outgoing.ended));
         }
-        self.output.track(&self.watch, outcome)
+        self.output.track_write(&self.watch, outcome)
     }
 
     fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

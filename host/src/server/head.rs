@@ -59,8 +59,13 @@ pub(crate) fn receive(connection: &Rc<WorkerConnection>, request: Request<Incomi
     } else {
         Body::Empty
     };
+    let exchange = Box::new(new_exchange(connection, parts, seen));
+    if exchange.grpc {
+        // A call may send a message now and then, for hours.
+        connection.watch.exempt_body_from_rate();
+    }
     Arrival {
-        exchange: Box::new(new_exchange(connection, parts, seen)),
+        exchange,
         body,
         header_flags: seen,
         head_check,

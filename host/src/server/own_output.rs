@@ -28,13 +28,25 @@ impl OwnOutput {
     ) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             let outcome = Pin::new(&mut *stream).poll_write(cx, &self.bytes);
-            let count = ready!(self.track(watch, outcome))?;
+            let count = ready!(self.track_write(watch, outcome))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.bytes.advance(count);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Note in the watch how much was written, and whether a write stalls.
+    pub(super) fn track_write(
+        &mut self,
+        watch: &Watch,
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &outcome {
+            watch.exchange.note_response(*count);
+        }
+        self.track(watch, outcome)
     }
 
     /// Note in the watch whether a write stalls.

@@ -44,9 +44,18 @@ pub struct Listener {
     /// Between two chunks of a request's body; then 408.
     #[key(default = "30s")]
     pub body_idle_timeout: Option<Duration>,
+    /// The least that a client must send of a body each second while Windlass waits for it, beyond
+    /// `body_idle_timeout` in all; then 408. It does not hold for gRPC, nor after the response has
+    /// begun.
+    #[key(default = "240B", within = "1B"..="1GiB")]
+    pub min_body_rate: Option<u64>,
     /// How long a client may go without reading any of a response.
     #[key(default = "30s")]
     pub write_timeout: Duration,
+    /// The least that a client must read of a response each second while Windlass waits for it, beyond
+    /// `write_timeout` in all. A slower client is cut.
+    #[key(default = "240B", within = "1B"..="1GiB")]
+    pub min_response_rate: Option<u64>,
     /// The largest request head. A larger one gets 431.
     #[key(default = "32KiB", within = "1KiB"..="1MiB")]
     pub max_head: usize,

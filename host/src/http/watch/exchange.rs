@@ -21,6 +21,7 @@ impl Watch {
         exchange.endpoint.store(NO_ENDPOINT, Relaxed);
         exchange.body_fault.store(0, Relaxed);
         exchange.request_bytes.store(0, Relaxed);
+        exchange.rates.begin();
         exchange.body_open.set(has_body);
         exchange.body_abandoned.set(false);
         exchange.body_refused.set(false);

@@ -145,11 +145,12 @@ impl Watch {
         }
     }
 
-    /// A chunk of the response was given to the connection, which asks for the next when the
+    /// A chunk of the response of this length was given to the connection, which asks for the next when the
     /// client has room for it. Only where a connection carries many exchanges; a connection that
     /// carries one notices by itself.
-    pub(crate) fn begin_chunk_write(&self) {
+    pub(crate) fn begin_chunk_write(&self, length: usize) {
         if self.is_stream {
+            self.exchange.rates.note_response(length);
             self.arm(TimeoutKind::Write, self.limits.write);
         }
     }
@@ -201,7 +202,7 @@ impl Drop for ExchangeRegistration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::watch::{ClientTimeouts, MIN_TICK};
+    use crate::http::watch::{ClientTimeouts, MIN_TICK, MinRates};
     use crate::runtime::worker_shared::WorkerShared;
 
     fn waiting() -> Watch {
@@ -210,6 +211,7 @@ mod tests {
             idle: 50,
             body: None,
             write: 1,
+            min_rates: MinRates::default(),
         };
         let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
         watch.begin_exchange(false);
