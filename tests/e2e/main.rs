@@ -66,6 +66,7 @@ mod haproxy;
 mod health;
 mod http10;
 mod http2;
+mod http2_attacks;
 mod http2_floods;
 mod interim;
 mod introspection;
