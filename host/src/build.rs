@@ -405,6 +405,7 @@ impl ProcessResources {
                         variables: api.map(apis::variables).unwrap_or_default(),
                         base: base.and_then(BasePath::new),
                         params: router.names(index).into(),
+                        rewrite: route.rewrite,
                         rates,
                     },
                     filters,

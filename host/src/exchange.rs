@@ -22,6 +22,7 @@ use crate::http::tls::session::{ClientCertificate, TlsSession};
 use crate::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
 use crate::model::head::{RequestHead, ResponseHead};
 use crate::model::request_id::RequestId;
+use crate::model::rewrite::Rewrite;
 
 mod access_log_line;
 mod access_values;
@@ -197,6 +198,8 @@ pub struct RouteInfo {
     pub(crate) base: Option<BasePath>,
     /// The names of the path parameters, in the order of the pattern.
     pub(crate) params: Box<[Box<str>]>,
+    /// Its changes of hosts and paths.
+    pub(crate) rewrite: Rewrite,
     /// The rates that its requests share.
     pub(crate) rates: Rates,
     /// Its entry in `Via`.
@@ -231,6 +234,7 @@ impl RouteInfo {
                 .as_ref()
                 .and_then(|base| BasePath::new(&base.path)),
             params: self.params.clone(),
+            rewrite: self.rewrite.clone(),
             rates: self.rates.clone(),
             via: self.via.own_copy(),
         }

@@ -22,6 +22,7 @@ pub(crate) mod oci;
 pub(crate) mod period;
 pub(crate) mod plan;
 pub(crate) mod request_id;
+pub(crate) mod rewrite;
 pub(crate) mod sha256;
 pub(crate) mod signature;
 pub(crate) mod store;

@@ -20,6 +20,7 @@ mod params;
 mod pattern;
 #[cfg(test)]
 mod reference;
+mod rewrite;
 mod trie;
 
 pub(crate) use conditions::RequestFacts;
@@ -29,4 +30,5 @@ pub(crate) use path::{
     split_query,
 };
 pub(crate) use query::{query_value, raw_query_value};
+pub(crate) use rewrite::rewrite;
 pub(crate) use router::{Match, MethodMatch, NoRoute, RoutePart, RouteSpec, Router};

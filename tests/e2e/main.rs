@@ -113,6 +113,7 @@ mod response_edits;
 mod response_fields;
 mod response_phases;
 mod retries;
+mod rewrites;
 mod routing;
 mod same_endpoint;
 mod schema;

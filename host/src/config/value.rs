@@ -14,6 +14,7 @@ pub(super) mod name;
 pub(super) mod path;
 pub(super) mod plugin;
 pub(super) mod redirect;
+pub(super) mod rewrite;
 pub(super) mod settings;
 pub(super) mod store;
 pub(super) mod template;

@@ -80,6 +80,16 @@ impl TextPattern {
         })
     }
 
+    /// The names of its groups, by number. The whole match is the group 0.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Option<&str>> {
+        self.regex.capture_names()
+    }
+
+    /// The parts of these bytes that its groups match, if all of them match.
+    pub(crate) fn captures<'v>(&self, value: &'v [u8]) -> Option<regex::bytes::Captures<'v>> {
+        self.regex.captures(value)
+    }
+
     /// Whether all of these bytes match.
     #[must_use]
     pub(crate) fn matches(&self, value: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method};
 use crate::config::RouteEnd;
 use crate::error::{Code, ErrorFormat, RequestError};
 use crate::exchange::{BasePath, Exchange};
+use crate::model::rewrite::PathRewrite;
 use crate::proxy::gateway::{Gateway, Route};
 use crate::proxy::generation::Generation;
 use crate::route::{self, Match, NoRoute, PathError, RequestFacts};
@@ -68,6 +69,9 @@ pub(crate) fn route(
     exchange.params = found.params.ranges().collect();
     if let Some(base) = &info.base {
         strip_base(base, exchange)?;
+    }
+    if let Some(rule) = &info.rewrite.path {
+        rewrite_path(rule, exchange)?;
     }
     Ok(FoundRoute {
         index: found.route,
@@ -181,6 +185,18 @@ fn strip_base(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestErr
         *range = range.start.saturating_sub(cut)..range.end.saturating_sub(cut);
     }
     headers::forward_prefix(&base.prefix, &mut head.headers);
+    Ok(())
+}
+
+/// Give the request the path that its route writes. Parameters still point into the routed one.
+fn rewrite_path(rule: &PathRewrite, exchange: &mut Exchange) -> Result<(), RequestError> {
+    let target = exchange.routed_target.as_str();
+    let written = route::rewrite(rule, target, &exchange.params)
+        .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
+    if let Some(written) = written {
+        exchange.request.target = PathAndQuery::try_from(written)
+            .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
+    }
     Ok(())
 }
 

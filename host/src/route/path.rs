@@ -56,6 +56,9 @@ pub(crate) enum PathError {
     /// A `..` that a less careful server would resolve: `..%2F`, `..%5C`, `..;`.
     #[error("the path has a `..` beside an encoded slash or before a `;`")]
     HiddenDotSegment,
+    /// The path that a route writes has a `.` or `..` segment, which would lead out of the place that it names.
+    #[error("the path that the route writes has a `.` or `..` segment")]
+    WrittenDotSegment,
     /// A less careful server would take it for the path of a route with filters that were not called.
     #[error("the path can be read as the path of a route with other filters")]
     TwoReadings,

@@ -255,8 +255,18 @@ pub(super) fn join_values(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     list
 }
 
-/// The `host` field for this endpoint.
-pub(crate) fn set_host(upstream: &Upstream, endpoint: &LocalEndpoint, headers: &mut HeaderMap) {
+/// The `host` field for this endpoint. That of the route goes before that of the upstream.
+pub(crate) fn set_host(
+    upstream: &Upstream,
+    endpoint: &LocalEndpoint,
+    exchange: &Exchange,
+    headers: &mut HeaderMap,
+) {
+    let route = exchange.route.as_ref();
+    if let Some(host) = route.and_then(|route| route.rewrite.host.as_ref()) {
+        headers.insert(HOST, host.clone());
+        return;
+    }
     match (&upstream.config.host, &upstream.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
         (HostRule::Endpoint, _) => {
@@ -290,7 +300,7 @@ pub(crate) fn build_request(
     *request.uri_mut() = Uri::from(head.target.clone());
     *request.headers_mut() = headers;
     let headers = request.headers_mut();
-    set_host(upstream, endpoint, headers);
+    set_host(upstream, endpoint, exchange, headers);
     if let Some((name, value)) = framing {
         headers.insert(name, value);
     }

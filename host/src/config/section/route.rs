@@ -1,6 +1,7 @@
 //! `[[route]]`: match, chain and end.
 
 mod end;
+mod rewritten;
 mod split;
 mod when;
 
@@ -21,8 +22,10 @@ use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 use crate::model::condition::Conditions;
 use crate::model::plan::RateLimit;
+use crate::model::rewrite::Rewrite;
 
 pub use end::*;
+use rewritten::RewriteKeys;
 
 /// Which requests go through which filters, and where they go then. Exactly one of `upstream`,
 /// `split`, `respond` and `redirect`.
@@ -63,6 +66,16 @@ pub struct RouteConfig {
     /// The filters, in the order in which they run.
     #[key(absent = "none", repeats)]
     pub filters: Vec<FilterReference>,
+    /// Another host and another path for the upstream.
+    #[key(
+        name = "rewrite",
+        absent = "both stay",
+        synonyms = "transform url_rewrite"
+    )]
+    pub(crate) rewrite_keys: Option<RewriteKeys>,
+    /// The same, with its names looked up.
+    #[key(skip)]
+    pub(crate) rewrite: Rewrite,
     /// Where the request goes after the chain.
     #[key(flatten = EndKeys)]
     pub end: RouteEnd,
@@ -197,6 +210,9 @@ fn route(table: &mut Table<'_>, mut route: RouteConfig) -> RouteConfig {
         && table.is_sound("path")
     {
         split::param(table, split, &route.path);
+    }
+    if let Some(keys) = route.rewrite_keys.take() {
+        route.rewrite = rewritten::of_route(table, &route, keys);
     }
     let base = route
         .api

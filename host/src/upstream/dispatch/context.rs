@@ -96,7 +96,10 @@ impl DispatchContext<'_> {
 
     /// A request that was made for another endpoint goes to this one.
     pub(super) fn address(&self, pick: &Pick, request: &mut Request<Body>) {
-        headers::set_host(&self.upstream.shared, &pick.endpoint, request.headers_mut());
+        let (upstream, endpoint) = (&self.upstream.shared, &pick.endpoint);
+        self.exchange.with(|exchange| {
+            headers::set_host(upstream, endpoint, exchange, request.headers_mut());
+        });
     }
 
     /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.

@@ -67,7 +67,7 @@ fn conditions(table: &mut Table<'_>, keys: ConditionKeys) -> Conditions {
     found
 }
 
-const REGEX: Parsed<TextPattern> = Parsed::new("a regular expression", |text| {
+pub(super) const REGEX: Parsed<TextPattern> = Parsed::new("a regular expression", |text| {
     TextPattern::regex(text).map_err(Refused::because)
 });
 
