@@ -56,6 +56,7 @@ use crate::limits;
 use crate::limits::{LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::observe::route_stats::{RouteStatsRegistry, RouteStatsSet};
 use crate::proxy::gateway::{Gateway, Route};
+use crate::proxy::load::LoadBounds;
 use crate::proxy::response_fields::ResponseFields;
 use crate::runtime::active_requests::{ActiveRequestBound, ActiveRequests};
 use crate::runtime::clock::Timestamp;
@@ -262,10 +263,19 @@ impl ProcessResources {
         let tls = gateway.tls.iter().chain([&gateway.admin_tls]);
         let tls = tls.flatten().map(Arc::clone);
         self.certificates.put_in_use(tls.collect());
-        self.memory.put_in_use(gateway.max_memory);
+        self.memory.put_in_use(gateway.load.max_memory);
         self.upstreams.put_in_use(&gateway.upstreams);
         self.dns.store(Arc::clone(&gateway.dns));
         self.maintenance.maintain(&gateway.upstreams, &gateway.dns);
+    }
+
+    fn load_bounds(&self, max_active_requests: usize, max_memory: Option<u64>) -> LoadBounds {
+        LoadBounds {
+            active_bound: ActiveRequestBound::new(max_active_requests, self.workers.get()),
+            active_requests: Arc::clone(&self.active_requests),
+            max_memory: max_memory.or_else(memory::default_bound),
+            memory: Arc::clone(&self.memory.pressure),
+        }
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {
@@ -442,13 +452,7 @@ impl ProcessResources {
             drain_timeout: config.server.drain_timeout,
             drain_delay: config.server.drain_delay,
             workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
-            active_bound: ActiveRequestBound::new(
-                config.server.max_active_requests,
-                self.workers.get(),
-            ),
-            active_requests: Arc::clone(&self.active_requests),
-            max_memory: config.server.max_memory.or_else(memory::default_bound),
-            memory: Arc::clone(&self.memory.pressure),
+            load: self.load_bounds(config.server.max_active_requests, config.server.max_memory),
             alive: Arc::clone(&self.gateways_in_memory),
         }))
     }

@@ -10,7 +10,7 @@ mod end;
 mod find;
 pub(crate) mod gateway;
 pub(crate) mod generation;
-mod load;
+pub(crate) mod load;
 mod log;
 mod options;
 mod rates;
@@ -36,6 +36,7 @@ use crate::exchange::{Exchange, ExchangeCell};
 use crate::http::body::Body;
 use crate::http::header_flags::HeaderFlags;
 use crate::model::head::ResponseHead;
+use crate::runtime::active_requests::ActivePermit;
 use crate::runtime::panics;
 use crate::upstream::dispatch::{Dispatch, DispatchContext, upgrade};
 use crate::upstream::{Timeouts, hash_key, headers};
@@ -105,8 +106,8 @@ struct RunningExchange {
     /// The flags of the request's fields.
     header_flags: HeaderFlags,
     is_options: bool,
-    /// Whether it counts as an active request.
-    has_permit: bool,
+    /// Its permit, if it was let in.
+    permit: Option<ActivePermit>,
     sent: u64,
     ended: bool,
 }
@@ -135,7 +136,7 @@ impl RunningExchange {
             upgrade: None,
             is_http10: false,
             header_flags: seen,
-            has_permit: false,
+            permit: None,
             sent: 0,
             ended: false,
         }

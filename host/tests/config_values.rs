@@ -501,6 +501,18 @@ fn filters_and_upstreams_are_read() {
 }
 
 #[test]
+fn limits_on_clients_and_on_load_have_defaults() {
+    let config = parse(SMALL);
+    let listener = &config.listeners[0];
+    assert_eq!(listener.max_connections_per_client, None);
+    assert_eq!(listener.max_requests_per_connection, 100_000);
+    let rates = (listener.min_body_rate, listener.min_response_rate);
+    assert_eq!(rates, (Some(240), Some(240)));
+    assert_eq!(config.server.max_active_requests, 100_000);
+    assert_eq!(config.server.max_memory, None);
+}
+
+#[test]
 fn everything_else_has_a_default() {
     let config = parse(SMALL);
     let seconds = Duration::from_secs;
@@ -593,12 +605,6 @@ fn everything_else_has_a_default() {
         (None, &None, UpstreamProtocol::Auto)
     );
     assert_eq!((listener.max_streams, &listener.tls), (100, &None));
-    assert_eq!(listener.max_connections_per_client, None);
-    assert_eq!(listener.max_requests_per_connection, 100_000);
-    let rates = (listener.min_body_rate, listener.min_response_rate);
-    assert_eq!(rates, (Some(240), Some(240)));
-    assert_eq!(config.server.max_active_requests, 100_000);
-    assert_eq!(config.server.max_memory, None);
     assert_eq!(
         (upstream.max_idle, upstream.max_head, &upstream.host),
         (128, 64 << 10, &HostRule::Preserve)

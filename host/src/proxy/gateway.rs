@@ -11,6 +11,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::api_finder::ApiFinder;
+use super::load::LoadBounds;
 use super::response_fields::ResponseFields;
 use crate::balance::WeightedSplit;
 use crate::config::{ForwardingRules, Listener, RouteEnd, RouteTimeouts};
@@ -21,8 +22,6 @@ use crate::http::tls::live::LiveTls;
 use crate::model::access_format::AccessFormat;
 use crate::observe::route_stats::RouteStatsSet;
 use crate::route::Router;
-use crate::runtime::active_requests::{ActiveRequestBound, ActiveRequests};
-use crate::runtime::memory::MemoryPressure;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::dns::DnsResolver;
 use crate::wasm::{Filter, Services};
@@ -70,14 +69,8 @@ pub struct Gateway {
     /// The format of the access log's lines.
     pub(crate) access_format: AccessFormat,
     pub(crate) workers: u32,
-    /// How many requests may be active.
-    pub(crate) active_bound: ActiveRequestBound,
-    /// The active requests of all generations.
-    pub(crate) active_requests: Arc<ActiveRequests>,
-    /// The most memory that the process may use; none: no bound is known.
-    pub(crate) max_memory: Option<u64>,
-    /// Whether it uses that much.
-    pub(crate) memory: Arc<MemoryPressure>,
+    /// The bounds of the whole gateway.
+    pub(crate) load: LoadBounds,
     /// Counts the gateways in memory.
     pub(crate) alive: Arc<AtomicU64>,
 }

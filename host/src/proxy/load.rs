@@ -3,15 +3,32 @@
 //! A refused request costs its head and a small answer. The requests that have begun go on. The rates of clients are
 //! in [`super::rates`], and the bounds of endpoints in [`crate::upstream`].
 
+use std::sync::Arc;
+
 use http::header::RETRY_AFTER;
 
 use super::RunningExchange;
 use crate::error::{Code, RequestError};
 use crate::model::limit::LimitKind;
+use crate::runtime::active_requests::{ActiveRequestBound, ActiveRequests};
+use crate::runtime::memory::MemoryPressure;
 
 /// When a refused client may come again. Seconds: one for a request that ends, more for memory.
 const RETRY_ACTIVE_S: u16 = 1;
 const RETRY_MEMORY_S: u16 = 5;
+
+/// The bounds of the whole gateway, and how near it is to them.
+#[derive(Debug)]
+pub(crate) struct LoadBounds {
+    /// How many requests may be active.
+    pub(crate) active_bound: ActiveRequestBound,
+    /// The active requests of all generations.
+    pub(crate) active_requests: Arc<ActiveRequests>,
+    /// The most memory that the process may use; none: no bound is known.
+    pub(crate) max_memory: Option<u64>,
+    /// Whether it uses that much.
+    pub(crate) memory: Arc<MemoryPressure>,
+}
 
 impl RunningExchange {
     /// Let the request in, and count it until it ends.
@@ -20,14 +37,14 @@ impl RunningExchange {
     ///
     /// The gateway is overloaded.
     pub(super) fn admit(&mut self) -> Result<(), RequestError> {
-        let gateway = &self.generation.gateway;
-        if gateway.memory.is_high() {
+        let load = &self.generation.gateway.load;
+        if load.memory.is_high() {
             let cause = "the gateway uses `[server] max_memory`".to_owned();
             return Err(self.overloaded(LimitKind::Memory, cause, RETRY_MEMORY_S));
         }
-        let (all, bound) = (&gateway.active_requests, gateway.active_bound);
-        self.has_permit = self.connection.worker.permits.take(all, bound);
-        if self.has_permit {
+        let (all, bound) = (&load.active_requests, load.active_bound);
+        self.permit = self.connection.worker.permits.take(all, bound);
+        if self.permit.is_some() {
             return Ok(());
         }
         let most = bound.most;
@@ -44,11 +61,11 @@ impl RunningExchange {
     }
 
     /// The request has ended.
-    pub(super) fn give_permit_back(&self) {
-        if self.has_permit {
-            let gateway = &self.generation.gateway;
+    pub(super) fn give_permit_back(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            let load = &self.generation.gateway.load;
             let permits = &self.connection.worker.permits;
-            permits.give_back(&gateway.active_requests, gateway.active_bound);
+            permits.give_back(permit, &load.active_requests, load.active_bound);
         }
     }
 }

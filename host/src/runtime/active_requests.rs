@@ -45,26 +45,38 @@ impl ActiveRequests {
     }
 }
 
+/// The permit of one active request.
+#[derive(Debug)]
+pub(crate) struct ActivePermit(());
+
 /// One worker's permits that no request has.
 #[derive(Debug, Default)]
 pub(crate) struct SparePermits(Cell<usize>);
 
 impl SparePermits {
-    /// Take a permit for a request. False: there are as many active requests as there may be.
-    pub(crate) fn take(&self, all: &ActiveRequests, bound: ActiveRequestBound) -> bool {
+    /// Take a permit for a request. None: there are as many active requests as there may be.
+    pub(crate) fn take(
+        &self,
+        all: &ActiveRequests,
+        bound: ActiveRequestBound,
+    ) -> Option<ActivePermit> {
         if let Some(rest) = self.0.get().checked_sub(1) {
             self.0.set(rest);
-            return true;
-        }
-        if all.take(bound.batch + 1, bound.most) {
+        } else if all.take(bound.batch + 1, bound.most) {
             self.0.set(bound.batch);
-            return true;
+        } else if !all.take(1, bound.most) {
+            return None;
         }
-        all.take(1, bound.most)
+        Some(ActivePermit(()))
     }
 
-    /// The request has ended.
-    pub(crate) fn give_back(&self, all: &ActiveRequests, bound: ActiveRequestBound) {
+    /// The request of this permit has ended.
+    pub(crate) fn give_back(
+        &self,
+        ActivePermit(()): ActivePermit,
+        all: &ActiveRequests,
+        bound: ActiveRequestBound,
+    ) {
         let spare = self.0.get();
         if spare < 2 * bound.batch {
             self.0.set(spare + 1);
@@ -83,11 +95,12 @@ mod tests {
     fn a_small_bound_is_exact_for_any_number_of_workers() {
         let (all, bound) = (ActiveRequests::default(), ActiveRequestBound::new(3, 2));
         let (one, other) = (SparePermits::default(), SparePermits::default());
-        assert!(one.take(&all, bound) && one.take(&all, bound) && other.take(&all, bound));
-        assert!(!one.take(&all, bound) && !other.take(&all, bound));
-        one.give_back(&all, bound);
-        assert!(other.take(&all, bound));
-        assert!(!one.take(&all, bound));
+        let permits = [&one, &one, &other].map(|worker| worker.take(&all, bound).unwrap());
+        assert!(one.take(&all, bound).is_none() && other.take(&all, bound).is_none());
+        let [first, ..] = permits;
+        one.give_back(first, &all, bound);
+        assert!(other.take(&all, bound).is_some());
+        assert!(one.take(&all, bound).is_none());
     }
 
     #[test]
@@ -96,28 +109,29 @@ mod tests {
         let bound = ActiveRequestBound::new(4000, 4);
         let all = ActiveRequests::default();
         let workers: [SparePermits; 4] = Default::default();
-        let mut active = [0_usize; 4];
+        let mut active: [Vec<ActivePermit>; 4] = Default::default();
         let (mut most, mut least_refused) = (0, usize::MAX);
         for step in 0..200_000 {
             let worker = random.usize(..4);
             // Phases of growth and of decline.
             if random.usize(..10) < if step / 20_000 % 2 == 0 { 7 } else { 3 } {
-                let total: usize = active.iter().sum();
-                if workers[worker].take(&all, bound) {
-                    active[worker] += 1;
+                let total: usize = active.iter().map(Vec::len).sum();
+                if let Some(permit) = workers[worker].take(&all, bound) {
+                    active[worker].push(permit);
                     most = most.max(total + 1);
                 } else {
                     least_refused = least_refused.min(total);
                 }
-            } else if active[worker] > 0 {
-                active[worker] -= 1;
-                workers[worker].give_back(&all, bound);
+            } else if let Some(permit) = active[worker].pop() {
+                workers[worker].give_back(permit, &all, bound);
             }
         }
         assert!(most <= 4000, "{most}");
         assert!((3500..=4000).contains(&least_refused), "{least_refused}");
-        for (worker, count) in workers.iter().zip(active) {
-            (0..count).for_each(|_| worker.give_back(&all, bound));
+        for (worker, permits) in workers.iter().zip(active) {
+            for permit in permits {
+                worker.give_back(permit, &all, bound);
+            }
         }
         let spare: usize = workers.iter().map(|worker| worker.0.get()).sum();
         assert_eq!(all.0.load(Relaxed), spare);

@@ -24,7 +24,7 @@ const PARTS: usize = 32;
 enum ClientBlock {
     V4([u8; 4]),
     /// The first 64 bits.
-    V6([u8; 8]),
+    V6(u64),
 }
 
 impl ClientBlock {
@@ -32,8 +32,8 @@ impl ClientBlock {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let network = u128::from(address) >> 64;
+                Self::V6(u64::try_from(network).unwrap_or_default())
             }
         }
     }

@@ -74,7 +74,7 @@ pub struct Server {
     /// use at most half of the room.
     #[key(default = 900_000, within = 1..=100_000_000)]
     pub max_used_proofs: usize,
-    /// The most active requests, WebSockets and other tunnels among them. Beyond it, requests get 503
+    /// The most active requests. Upgraded connections count too. Beyond it, requests get 503
     /// `gateway_overloaded`. With many workers, Windlass may refuse from seven eighths of it on.
     #[key(default = 100_000, within = 1..=100_000_000)]
     pub max_active_requests: usize,
