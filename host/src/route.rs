@@ -31,4 +31,4 @@ pub(crate) use path::{
 };
 pub(crate) use query::{query_value, raw_query_value};
 pub(crate) use rewrite::rewrite;
-pub(crate) use router::{Match, MethodMatch, NoRoute, RoutePart, RouteSpec, Router};
+pub(crate) use router::{LAST_PRIORITY, Match, MethodMatch, NoRoute, RoutePart, RouteSpec, Router};

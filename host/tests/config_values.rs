@@ -101,15 +101,20 @@ fn what_endpoints_learn_of_clients_is_read_and_has_defaults() {
 }
 
 #[test]
-fn every_key_reaches_the_config() {
+fn the_account_is_read() {
     let config = parse(FULL);
-    assert!(config.warnings.is_empty());
-    assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
     let account = (
         config.server.user.as_deref(),
         config.server.group.as_deref(),
     );
     assert_eq!(account, (Some("windlass"), Some("4000")));
+}
+
+#[test]
+fn every_key_reaches_the_config() {
+    let config = parse(FULL);
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
     assert_eq!(config.server.trusted_proxies[1].prefix_len(), 128);
     assert_eq!(config.server.client_fields[1], "x_api_key");
     let listener = &config.listeners[0];

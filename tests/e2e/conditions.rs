@@ -63,6 +63,7 @@ fn conditions_pick_the_route_of_a_request() {
         ("/a", &[("x-bare", "")], "bare"),
         ("/a", &[("x-bare", ""), ("accept", "*/*")], "plain"),
         ("/12/ab", &[], "digits"),
+        ("/1%32/ab", &[], "digits"),
     ] {
         assert_eq!(
             answer(&gateway, target, fields),
@@ -83,7 +84,7 @@ fn a_priority_comes_before_hosts_and_paths() {
         ),
         &route(
             "health",
-            "priority = 20\npath = \"/health\"\nmethods = [\"GET\"]",
+            "priority = 1\npath = \"/health\"\nmethods = [\"GET\"]",
         ),
     ]);
     assert_eq!(answer(&gateway, "/a", &[]), "maintenance");
@@ -160,7 +161,7 @@ fn routes_that_get_no_request_and_rivals_are_warnings() {
         &route("never", "path = \"/a/{b}\""),
         &route("root", "path = \"/\""),
     ]);
-    let hidden = "route `never`: no request ever reaches it: route `all` has a higher priority and takes them all";
+    let hidden = "route `never`: no request ever reaches it: route `all` comes before it by its `priority`, and takes them all";
     assert!(told.contains(hidden), "{told}");
     assert_eq!(told.matches("warning: ").count(), 1, "{told}");
     let two = |one: &str, other: &str| {

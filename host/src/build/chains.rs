@@ -9,7 +9,7 @@ use super::named_grants::builtin;
 use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
 use crate::config::{self, Config, Problems, backticked, did_you_mean};
 use crate::exchange::{HOST_FACTS, is_host_fact};
-use crate::route::{MethodMatch, RoutePart, RouteSpec, Router};
+use crate::route::{LAST_PRIORITY, MethodMatch, RoutePart, RouteSpec, Router};
 use crate::wasm::Filter;
 use crate::wasm::grants::Grants;
 
@@ -265,7 +265,7 @@ pub(super) fn spec<'a>(
         methods,
         hosts: &route.hosts,
         conditions: route.conditions(),
-        priority: route.priority,
+        priority: route.priority.unwrap_or(LAST_PRIORITY),
     }
 }
 

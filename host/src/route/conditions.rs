@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::header::COOKIE;
 use http::{HeaderMap, Method};
 
+use super::path::decode_segment;
 use super::query::query_values;
 use crate::model::condition::Conditions;
 
@@ -24,6 +25,16 @@ pub(crate) struct RequestFacts<'a> {
     pub(crate) client: IpAddr,
 }
 
+/// The path with its escapes decoded, so that a client cannot pass by an expression for `/@me` with `/%40me`;
+/// except `%2F`, which is no separator, and `%25`, so that nothing is decoded twice.
+fn readable(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let kept = path.replace("%25", "%2525").replace("%2F", "%252F");
+    decode_segment(&kept).into_owned().into()
+}
+
 fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -38,11 +49,12 @@ impl RequestFacts<'_> {
         let mut query = conditions.query.iter();
         let mut cookies = conditions.cookies.iter();
         let sources = &conditions.sources;
-        (sources.is_empty() || sources.iter().any(|net| net.contains(&self.client)))
+        let client = self.client.to_canonical();
+        (sources.is_empty() || sources.iter().any(|net| net.contains(&client)))
             && conditions
                 .path
                 .as_ref()
-                .is_none_or(|path| path.matches(self.path.as_bytes()))
+                .is_none_or(|path| path.matches(readable(self.path).as_bytes()))
             && headers.all(|(name, rule)| rule.holds(self.headers.get_all(name).iter()))
             && query.all(|(name, rule)| {
                 let values = query_values(self.query, name);
@@ -60,5 +72,22 @@ impl RequestFacts<'_> {
             let value = pair.strip_prefix(name.as_bytes())?;
             value.strip_prefix(b"=")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_but_for_its_slashes_and_percent_signs() {
+        for (path, text) in [
+            ("/a/b", "/a/b"),
+            ("/%40me/caf%C3%A9", "/@me/café"),
+            ("/a%2Fb%3Ac", "/a%2Fb:c"),
+            ("/a%252Fb%2540", "/a%252Fb%2540"),
+        ] {
+            assert_eq!(readable(path), text);
+        }
     }
 }

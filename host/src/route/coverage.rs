@@ -34,7 +34,7 @@ impl<'a> Coverage<'a> {
     pub(crate) fn hides(&self, other: &Self) -> bool {
         let demands = self.spec.conditions;
         let is_met = demands.count() == 0 || demands == other.spec.conditions;
-        let is_before = self.spec.priority > other.spec.priority;
+        let is_before = self.spec.priority < other.spec.priority;
         let covers_host = |host: &HostPattern| self.hosts.iter().any(|own| covers_host(own, host));
         is_before
             && is_met
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::model::condition::Conditions;
 
-    /// Whether a route of priority 1 hides one of priority 0. Both are written as `METHOD path hosts`.
+    /// Whether a route of priority 0 hides one of priority 1. Both are written as `METHOD path hosts`.
     fn hides(one: &str, other: &str) -> bool {
         let none = Conditions::default();
         let [own, others] = [one, other].map(|text| {
@@ -143,8 +143,8 @@ mod tests {
             };
             Coverage::of(spec).unwrap()
         };
-        let own = coverage((&own.0, &own.1, &own.2), 1);
-        own.hides(&coverage((&others.0, &others.1, &others.2), 0))
+        let own = coverage((&own.0, &own.1, &own.2), 0);
+        own.hides(&coverage((&others.0, &others.1, &others.2), 1))
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn best(
             continue;
         };
         let few = usize::MAX - route.conditions.count();
-        let rank = (u32::MAX - route.priority, host, kind, segments, method, few);
+        let rank = (route.priority, host, kind, segments, method, few);
         if found
             .as_ref()
             .is_none_or(|(known, ..)| rank.cmp(known) == Ordering::Less)

@@ -14,7 +14,7 @@
 //! 4. **Conditions.** A route with more of them comes before one with fewer; of two with as many, the one
 //!    that comes first in the list.
 //!
-//! **Priority** overrides all of that: routes with a higher one are tried first, as if the others were not
+//! **Priority** overrides all of that: routes with a lower one are tried first, as if the others were not
 //! there.
 //!
 //! A route that does not take the method is passed over, at every step, as in API Gateway: with
@@ -40,6 +40,9 @@ use super::pattern::{self, Pattern, PatternError};
 use super::trie::{self, Holds, Methods};
 use crate::model::condition::Conditions;
 
+/// The priority of a route that has none.
+pub(crate) const LAST_PRIORITY: u32 = u32::MAX;
+
 /// A route as the router needs it. Its place in the list given to [`Router::new`] is its
 /// identity.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +58,7 @@ pub(crate) struct RouteSpec<'a> {
     pub(crate) hosts: &'a [String],
     /// What else it demands.
     pub(crate) conditions: &'a Conditions,
-    /// Routes with a higher one are tried first.
+    /// Routes with a lower one are tried first; [`LAST_PRIORITY`] is that of a route without one.
     pub(crate) priority: u32,
 }
 
@@ -121,7 +124,7 @@ pub(crate) enum NoRoute {
 /// All routes of a config, ready to be searched. Never changes; share it freely.
 #[derive(Debug)]
 pub(crate) struct Router {
-    /// The routes of each priority, the highest first.
+    /// The routes of each priority, the lowest first.
     tiers: Vec<(u32, Hosts)>,
     /// By route.
     names: Vec<Box<[Box<str>]>>,
@@ -142,7 +145,7 @@ impl Router {
             is_any.then(|| Box::new(spec.conditions.clone()))
         });
         let mut priorities: Vec<u32> = specs.iter().map(|spec| spec.priority).collect();
-        priorities.sort_unstable_by(|one, other| other.cmp(one));
+        priorities.sort_unstable();
         priorities.dedup();
         let tiers = priorities.into_iter();
         let mut router = Self {

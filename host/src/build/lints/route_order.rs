@@ -11,7 +11,7 @@ impl Lint<'_> {
         let config = self.config;
         let of_routes: Vec<_> = config.routes.iter().map(methods).collect();
         let ranked = config.routes.iter().zip(&of_routes);
-        let ranked = ranked.filter(|(route, _)| route.priority > 0 || route.when.is_some());
+        let ranked = ranked.filter(|(route, _)| route.priority.is_some() || route.when.is_some());
         let ranked = ranked.filter_map(|(route, methods)| {
             let coverage = Coverage::of(spec(config, route, methods))?;
             Some((route, coverage))
@@ -27,11 +27,11 @@ impl Lint<'_> {
             let mut others = ranked.iter();
             if let Some((other, _)) = others.find(|(_, other)| other.hides(&own)) {
                 let message = format!(
-                    "no request ever reaches it: route `{}` has a higher priority and takes them all",
+                    "no request ever reaches it: route `{}` comes before it by its `priority`, and takes them all",
                     other.name
                 );
                 self.warn(route, message).help(
-                    "raise its `priority` above that of the other route, or narrow the other route down",
+                    "give it a lower `priority` than the other route has, or narrow the other route down",
                 );
                 continue;
             }

@@ -60,9 +60,9 @@ pub struct RouteConfig {
     /// conditions is tried first, and of those with as many the first in this file. Such a route needs a `name`.
     #[key(absent = "no conditions", synonyms = "conditions match if")]
     pub(crate) when: Option<Conditions>,
-    /// Routes with a higher number are tried before all others, whatever their hosts and paths.
-    #[key(default = 0, within = 0..=1000)]
-    pub(crate) priority: u32,
+    /// Routes with a number are tried before all others, whatever their hosts and paths; the lowest number first.
+    #[key(absent = "after those with one", within = 1..=50_000)]
+    pub(crate) priority: Option<u32>,
     /// The filters, in the order in which they run.
     #[key(absent = "none", repeats)]
     pub filters: Vec<FilterReference>,
