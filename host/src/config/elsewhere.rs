@@ -38,12 +38,12 @@ const WORDS: &[Row] = &[
     (
         "strip_prefix strip_path stripprefix strip_path_prefix prefix_rewrite \
          path_prefix_rewrite uri_strip_prefix handle_path remove_prefix",
-        "a filter changes paths: `builtin:transform` with `{ op = \"set\", path = \"/${path.rest+}\" }` on a route whose path ends in `{rest+}`; what stands before all paths of an API is its `base_path`",
+        "a route changes paths: `rewrite = { path = \"/{rest}\" }` on a route whose path ends in `{rest+}`; what stands before all paths of an API is its `base_path`",
     ),
     (
         "rewrite rewrites rewrite_path path_rewrite url_rewrite regex_rewrite replace_path \
          add_prefix uri_rewrite",
-        "a filter changes paths: `builtin:transform` with `{ op = \"set\", path = \"/v2/orders/${path.id}\" }`",
+        "a route with `upstream` or `split` changes paths: `rewrite = { path = \"/v2/orders/{id}\" }`",
     ),
     (
         "rate_limit rate_limits ratelimit rate_limiting rate_limiter limit_req throttle \
