@@ -285,11 +285,13 @@ fn a_body_that_costs_its_template_too_much_suspends_nothing() {
     // text.
     let steps = "{% for a in body.all %}{% for b in body.all %}{{ b }},{% endfor %}{% endfor %}0";
     let bytes = "{% for a in body.all %}{{ body.text | replace('a', 'b') | length }},{% endfor %}0";
-    for (template, costly, status, code) in [
-        (steps, body(9_000, 1), 400, "transform_refused"),
-        (bytes, body(9_000, 300_000), 500, "filter_failed"),
+    // The steps end the first one, on a slow machine too; the time ends the second.
+    let ample = "limits = { cpu = \"30s\" }\n";
+    for (template, limits, costly, status, code) in [
+        (steps, ample, body(9_000, 1), 400, "transform_refused"),
+        (bytes, "", body(9_000, 300_000), 500, "filter_failed"),
     ] {
-        let gateway = gateway(&settings(&format!("[{template}]")), "", &endpoint);
+        let gateway = gateway(&settings(&format!("[{template}]")), limits, &endpoint);
         for _ in 0..10 {
             let answer = gateway.send(&costly);
             assert_eq!(refusal(&answer), (status, code.to_owned()));
